@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * adapt: the main job. From features of all rows and labels of some, fit every candidate, compare
+ * them by cross-fitting on the labels alone, choose, calibrate, predict, save. */
+#ifndef WHET_ADAPT_H
+#define WHET_ADAPT_H
+
+#include "whet/core.h"
+#include "whet/label.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct whet_adapt_input {
+    const float *features; /* [n, d], finite; every training row, labelled or not */
+    int64_t n, d;
+    const int32_t *labels;      /* [n], class index or -1 */
+    const whet_names *classes;  /* k >= 2 names; may include classes without a label */
+    const float *class_vectors; /* [k, d] embeddings of the class names, or NULL (no such thing) */
+} whet_adapt_input;
+
+typedef struct whet_adapt_opts {
+    size_t struct_size;
+    uint64_t seed;
+    int32_t repeats; /* of cross-fitting, 1..100; default 5 */
+    int32_t folds;   /* 2..20; default 5 */
+} whet_adapt_opts;
+#define WHET_ADAPT_OPTS_INIT \
+    { sizeof(whet_adapt_opts), 0, 5, 5 }
+
+/* What is known of a candidate from the labels alone. Strings live as long as the fit. */
+typedef struct whet_candidate_info {
+    const char *name;     /* "logistic", "graph", "spread", "zero-shot", "prototypes", ... */
+    const char *title;    /* a few words for a report */
+    const char *settings; /* what was chosen for it, e.g. "C = 10" */
+    bool available;       /* false: could not be fitted; `note` says why */
+    const char *note;
+    double accuracy, accuracy_low, accuracy_high; /* cross-fitted on the labels, 95 % interval */
+    double log_loss;                              /* cross-fitted, calibrated */
+} whet_candidate_info;
+
+typedef struct whet_adapt_fit whet_adapt_fit;
+
+/* Fits and compares. Errors: DATA (fewer than 2 classes, no labels, NaN feature with its row), ARG,
+ * NOMEM, NUMERIC, CANCELLED. Progress stage "fit". Deterministic for a seed. */
+WHET_API WHET_CHECKED whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
+                                                   const whet_adapt_opts *opts,
+                                                   whet_adapt_fit **out);
+WHET_API void whet_adapt_fit_destroy(whet_ctx *ctx, whet_adapt_fit *fit);
+WHET_API int64_t whet_adapt_fit_candidates(const whet_adapt_fit *fit);
+WHET_API const whet_candidate_info *whet_adapt_fit_info(const whet_adapt_fit *fit,
+                                                        int64_t candidate);
+WHET_API int64_t whet_adapt_fit_chosen(const whet_adapt_fit *fit);
+/* One or two sentences: why that one. */
+WHET_API const char *whet_adapt_fit_reason(const whet_adapt_fit *fit);
+/* Calibrated probabilities [n, k] of any rows by a candidate fitted on all labels. */
+WHET_API WHET_CHECKED whet_status whet_adapt_fit_predict(whet_ctx *ctx, const whet_adapt_fit *fit,
+                                                         int64_t candidate, const float *features,
+                                                         int64_t n, double *probs);
+
+/* Which rows to label, before any label exists: greedy facility location over unit rows, maximising
+ * sum_i max_{j chosen} <x_i, x_j>; ties by lowest index. rows [budget] in order of choice.
+ * Lazy greedy (exact). O(n^2 d) products at most, streamed in blocks; O(n) memory beyond a block.
+ */
+WHET_API WHET_CHECKED whet_status whet_draw_coverage(whet_ctx *ctx, const float *features,
+                                                     int64_t n, int64_t d, int64_t budget,
+                                                     int64_t *rows);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

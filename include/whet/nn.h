@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * nn: tokenizers and pretrained encoders. */
+#ifndef WHET_NN_H
+#define WHET_NN_H
+
+#include "whet/core.h"
+#include "whet/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- tokenizer
+ * ------------------------------------------------------------------------------------ */
+
+/* A Hugging Face tokenizer.json (WordPiece now): normaliser, pre-tokeniser, model, post-processor
+ * and added tokens as the file says; anything it cannot honour exactly is WHET_ERR_UNSUPPORTED by
+ * name. Read-only: may be shared by threads. */
+typedef struct whet_tokenizer whet_tokenizer;
+
+/* dir holds tokenizer.json (or is the path of such a file). */
+WHET_API WHET_CHECKED whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir,
+                                                      whet_tokenizer **out);
+WHET_API void whet_tokenizer_destroy(whet_ctx *ctx, whet_tokenizer *tokenizer);
+WHET_API int64_t whet_tokenizer_vocab_size(const whet_tokenizer *tokenizer);
+/* The token's text, or {NULL,0} out of range. */
+WHET_API whet_str whet_tokenizer_token(const whet_tokenizer *tokenizer, int32_t id);
+
+/* Ragged rows of token ids: row i is ids[start[i] .. start[i+1]). */
+typedef struct whet_token_rows {
+    int64_t n_rows;
+    int64_t *start; /* [n_rows + 1] */
+    int32_t *ids;   /* [start[n_rows]] */
+} whet_token_rows;
+
+/* Encodes n texts with the special tokens of the post-processor, each cut to max_length tokens in
+ * all (0 = no limit). Invalid UTF-8 is replaced by U+FFFD first, as Python's errors="replace" does.
+ * In parallel over texts. O(bytes). Owned by the caller: whet_token_rows_destroy. */
+WHET_API WHET_CHECKED whet_status whet_tokenizer_encode(whet_ctx *ctx,
+                                                        const whet_tokenizer *tokenizer,
+                                                        const whet_str *texts, int64_t n,
+                                                        int64_t max_length, whet_token_rows *out);
+WHET_API void whet_token_rows_destroy(whet_ctx *ctx, whet_token_rows *rows);
+
+/* ---- encoder
+ * ----------------------------------------------------------------------------------------- */
+
+typedef enum whet_pooling { WHET_POOL_MEAN = 0, WHET_POOL_CLS = 1 } whet_pooling;
+
+typedef struct whet_encoder_opts {
+    size_t struct_size;
+    whet_dtype dtype;     /* WHET_F32 (default) or WHET_BF16: weights and products; sums stay f32 */
+    whet_pooling pooling; /* default: what the folder's 1_Pooling/config.json says, else mean */
+    bool pooling_given;   /* true: `pooling` overrides the folder */
+    bool no_normalize;    /* false: rows are scaled to unit length */
+    int64_t max_length;   /* tokens a text, special ones included; 0 = the folder's limit */
+    int64_t batch_tokens; /* tokens worked on at once by a thread; 0 = chosen by the model's size */
+} whet_encoder_opts;
+#define WHET_ENCODER_OPTS_INIT \
+    { sizeof(whet_encoder_opts), WHET_F32, WHET_POOL_MEAN, false, false, 0, 0 }
+
+/* A pretrained text encoder from a Hugging Face folder: config.json, model.safetensors,
+ * tokenizer.json. Read-only after load: may be shared by threads. */
+typedef struct whet_encoder whet_encoder;
+
+/* Errors: IO, FORMAT, SHAPE (a tensor's shape is not what config.json says), UNSUPPORTED (model
+ * type, activation, position embedding), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_encoder_load(whet_ctx *ctx, const char *dir,
+                                                    const whet_encoder_opts *opts,
+                                                    whet_encoder **out);
+WHET_API void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder);
+WHET_API int64_t whet_encoder_dim(const whet_encoder *encoder);
+WHET_API const whet_tokenizer *whet_encoder_tokenizer(const whet_encoder *encoder);
+/* Hash of the weights and settings that decide an embedding: 16 hex digits, NUL-terminated.
+ * A classifier refuses embeddings of another encoder. */
+WHET_API const char *whet_encoder_fingerprint(const whet_encoder *encoder);
+
+/* Embeddings [n, dim] of n texts. Row i depends on text i alone (bit for bit, whatever the other
+ * texts, their order and the thread count). Reports progress as "embed", can be cancelled.
+ * An empty text is embedded as its special tokens. Cost: the products, O(tokens * parameters). */
+WHET_API WHET_CHECKED whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder,
+                                                     const whet_str *texts, int64_t n, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

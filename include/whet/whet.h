@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet: sharpens a pretrained model with about a hundred labels. Includes every module. */
+#ifndef WHET_WHET_H
+#define WHET_WHET_H
+
+#include "whet/adapt.h"
+#include "whet/core.h"
+#include "whet/io.h"
+#include "whet/kernels.h"
+#include "whet/label.h"
+#include "whet/nn.h"
+#include "whet/space.h"
+#include "whet/tensor.h"
+
+#endif

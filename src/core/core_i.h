@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the library's modules share and users do not see: failing with a sentence, memory, checked
+ * sizes, scratch, growing buffers, randomness, parallel loops, progress.
+ *
+ * The two error macros:
+ *   WHET_TRY(call)       returns the status at once; only while the function owns nothing;
+ *   WHET_TRY_DONE(call)  sets `status` and jumps to `done:`, where everything is released. */
+#ifndef WHET_CORE_I_H
+#define WHET_CORE_I_H
+
+#include <stdatomic.h>
+#include <string.h>
+
+#include "whet/core.h"
+
+#define WHET_TRY(call) \
+    do { \
+        const whet_status whet_try_status_ = (call); \
+        if (whet_try_status_ != WHET_OK) return whet_try_status_; \
+    } while (0)
+
+#define WHET_TRY_DONE(call) \
+    do { \
+        status = (call); \
+        if (status != WHET_OK) goto done; \
+    } while (0)
+
+#define WHET_COUNT_OF(array) ((int64_t)(sizeof(array) / sizeof((array)[0])))
+
+/* ---- failing --------------------------------------------------------------------------------- */
+
+/* Records the sentence and gives back `status`, so that callers write `return whet_i_fail(...)`.
+ * errno is kept when status is WHET_ERR_IO. Cut at 1023 bytes. A macro, so that the compiler sees
+ * that the constant status is a failure and that outputs are set whenever WHET_OK comes back. */
+#define whet_i_fail(ctx, status, ...) (whet_i_record((ctx), (status), __VA_ARGS__), (status))
+void whet_i_record(whet_ctx *ctx, whet_status status, const char *format, ...) WHET_PRINTF(3, 4);
+/* Puts "prefix: " before the sentence already recorded; returns status unchanged. */
+WHET_CHECKED whet_status whet_i_fail_at(whet_ctx *ctx, whet_status status, const char *format, ...)
+    WHET_PRINTF(3, 4);
+void whet_i_log(whet_ctx *ctx, whet_log_level level, const char *format, ...) WHET_PRINTF(3, 4);
+
+/* Untrusted bytes made printable for a sentence: escaped, cut at 80 characters, quoted.
+ * out must hold WHET_QUOTE_SIZE bytes; returns out. */
+#define WHET_QUOTE_SIZE 360
+const char *whet_i_quote(char out[WHET_QUOTE_SIZE], whet_str text);
+
+/* ---- sizes and memory ------------------------------------------------------------------------ */
+
+/* *out = a * b, or WHET_ERR_LIMIT when negative or not representable. */
+WHET_CHECKED whet_status whet_i_mul(whet_ctx *ctx, int64_t a, int64_t b, int64_t *out);
+WHET_CHECKED whet_status whet_i_add(whet_ctx *ctx, int64_t a, int64_t b, int64_t *out);
+
+/* count * size bytes aligned to 64, released by whet_i_free. *out (any pointer) is untouched on
+ * failure. count 0 gives a unique non-NULL pointer. Not for use inside a parallel loop. */
+WHET_CHECKED whet_status whet_i_alloc_(whet_ctx *ctx, int64_t count, size_t size, bool zero,
+                                       void *out);
+/* Grows or shrinks keeping the contents; *ptr is updated on success only. */
+WHET_CHECKED whet_status whet_i_realloc_(whet_ctx *ctx, void *ptr_inout, int64_t count,
+                                         size_t size);
+void whet_i_free(whet_ctx *ctx, void *ptr);
+/* Typed forms: whet_i_alloc(ctx, n, &pointer). */
+#define whet_i_alloc(ctx, count, out) whet_i_alloc_((ctx), (count), sizeof(**(out)), false, (out))
+#define whet_i_calloc(ctx, count, out) whet_i_alloc_((ctx), (count), sizeof(**(out)), true, (out))
+#define whet_i_realloc(ctx, inout, count) \
+    whet_i_realloc_((ctx), (inout), (count), sizeof(**(inout)))
+/* A NUL-terminated copy. */
+WHET_CHECKED whet_status whet_i_strdup(whet_ctx *ctx, whet_str text, char **out);
+
+/* ---- arena: many small pieces released at once --------------------------------------------------
+ */
+
+typedef struct whet_i_arena {
+    struct whet_i_arena_block *last;
+    size_t used; /* bytes used in `last` */
+} whet_i_arena;
+
+/* Start from {0}. Pieces are aligned to 64 bytes when larger than 1 kB, else to 16. */
+WHET_CHECKED whet_status whet_i_arena_alloc(whet_ctx *ctx, whet_i_arena *arena, int64_t count,
+                                            size_t size, void *out);
+void whet_i_arena_free(whet_ctx *ctx, whet_i_arena *arena);
+
+/* ---- growing byte buffer -----------------------------------------------------------------------
+ */
+
+typedef struct whet_i_buf {
+    char *data; /* NUL-terminated whenever non-NULL */
+    int64_t len, cap;
+} whet_i_buf;
+
+WHET_CHECKED whet_status whet_i_buf_append(whet_ctx *ctx, whet_i_buf *buf, const void *bytes,
+                                           int64_t len);
+WHET_CHECKED whet_status whet_i_buf_printf(whet_ctx *ctx, whet_i_buf *buf, const char *format, ...)
+    WHET_PRINTF(3, 4);
+void whet_i_buf_free(whet_ctx *ctx, whet_i_buf *buf);
+
+/* ---- state that upper modules hang on a context ------------------------------------------------
+ */
+
+typedef enum whet_i_slot {
+    WHET_SLOT_KERNELS,  /* src/kernels: the table in use */
+    WHET_SLOT_PRODUCTS, /* src/tensor: oneDNN engine, cached primitives */
+    WHET_SLOT_COUNT
+} whet_i_slot;
+/* The slot's pointer, NULL at first. `destroy` runs in whet_ctx_destroy. */
+void *whet_i_slot_get(const whet_ctx *ctx, whet_i_slot slot);
+void whet_i_slot_set(whet_ctx *ctx, whet_i_slot slot, void *state,
+                     void (*destroy)(whet_ctx *ctx, void *state));
+
+/* ---- randomness: xoshiro256++ seeded by splitmix64 (Blackman & Vigna 2019)
+ * ----------------------- */
+
+typedef struct whet_i_rng {
+    uint64_t s[4];
+} whet_i_rng;
+
+/* Independent streams for the same seed: one per purpose or worker. */
+void whet_i_rng_init(whet_i_rng *rng, uint64_t seed, uint64_t stream);
+uint64_t whet_i_rng_u64(whet_i_rng *rng);
+/* Uniform in 0..n-1 without bias, n >= 1 (Lemire 2019). */
+int64_t whet_i_rng_below(whet_i_rng *rng, int64_t n);
+double whet_i_rng_uniform(whet_i_rng *rng); /* [0, 1), 53 bits */
+double whet_i_rng_normal(whet_i_rng *rng);  /* standard normal, Box-Muller, one value a call */
+void whet_i_rng_shuffle(whet_i_rng *rng, int64_t *values, int64_t n);
+/* splitmix64 finaliser: a counter-based hash for order-free randomness. */
+uint64_t whet_i_hash_u64(uint64_t x);
+/* FNV-1a of bytes, finalised. */
+uint64_t whet_i_hash_bytes(const void *bytes, int64_t len);
+
+/* ---- parallel loops, progress, cancelling ------------------------------------------------------
+ */
+
+/* Runs fn(arg, i, worker) for i in 0..n-1 on the context's threads (OpenMP, the pool oneDNN and
+ * OpenBLAS use too), worker in 0..threads-1. fn cannot fail, must not touch ctx, and must write
+ * only what depends on i: results are then the same at any thread count. Dynamic order.
+ * stage non-NULL reports progress under that name. Stops early with WHET_ERR_CANCELLED. */
+WHET_CHECKED whet_status whet_i_parallel_for(whet_ctx *ctx, const char *stage, int64_t n,
+                                             void (*fn)(void *arg, int64_t i, int32_t worker),
+                                             void *arg);
+/* Library calls that thread by themselves (LAPACK) run on one thread between these, so that
+ * rounding does not depend on the thread count. Returns the count to hand back. */
+int32_t whet_i_single_thread_begin(void);
+void whet_i_single_thread_end(int32_t saved);
+
+/* Reports progress and polls the cancel hook: WHET_OK or WHET_ERR_CANCELLED. */
+WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done,
+                                         int64_t total);
+
+/* ---- options
+ * ------------------------------------------------------------------------------------- */
+
+/* Copies a caller's option struct of possibly smaller (older) size over defaults already in `out`.
+ * A larger size than this library knows is WHET_ERR_ARG. opts NULL keeps the defaults. */
+WHET_CHECKED whet_status whet_i_opts(whet_ctx *ctx, const void *opts, void *out, size_t known_size,
+                                     const char *type_name);
+
+#endif

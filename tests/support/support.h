@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What test programs share: contexts, allocations made to fail, places of data, temporary files. */
+#ifndef WHET_TEST_SUPPORT_H
+#define WHET_TEST_SUPPORT_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "whet/core.h"
+
+/* A context with `threads` threads (0 = default) whose destruction checks that all memory came
+ * back. */
+whet_ctx *test_ctx(int32_t threads);
+void test_ctx_done(whet_ctx *ctx);
+
+/* Fails the test with the context's sentence unless status is WHET_OK. */
+#define test_ok(ctx, call) test_status_((ctx), (call), WHET_OK, #call, __FILE__, __LINE__)
+/* Expects this status and a non-empty sentence. */
+#define test_fails(ctx, call, expected) \
+    test_status_((ctx), (call), (expected), #call, __FILE__, __LINE__)
+void test_status_(whet_ctx *ctx, whet_status got, whet_status expected, const char *call,
+                  const char *file, int line);
+/* The last sentence contains this. */
+#define test_says(ctx, part) test_says_((ctx), (part), __FILE__, __LINE__)
+void test_says_(whet_ctx *ctx, const char *part, const char *file, int line);
+
+/* Runs `body` with allocation 0, 1, 2, ... failing until it succeeds: each failure must return
+ * WHET_ERR_NOMEM, leak nothing. body must clean up after itself either way. Returns the rounds. */
+int64_t test_each_allocation(whet_status (*body)(whet_ctx *ctx, void *arg), void *arg);
+
+/* Paths: data/ of the project; the optional reference material (NULL, and the test should skip with
+ * test_skip_shared, when it is absent); the project's source. Static buffers, overwritten by the
+ * eighth call after. */
+const char *test_data(const char *relative);
+const char *test_shared(const char *relative);
+const char *test_source(const char *relative);
+/* Prints which reference is missing and skips. */
+#define test_need_shared(path) \
+    do { \
+        if (!test_shared(path)) { \
+            print_message("[   NOTE   ] ../shared/%s is absent; skipped\n", path); \
+            skip(); \
+        } \
+    } while (0)
+
+/* A fresh directory for this program's files, removed at exit; a path in it; a file with content.
+ */
+const char *test_tmp(const char *name);
+const char *test_write(const char *name, const void *bytes, int64_t len);
+const char *test_write_text(const char *name, const char *text);
+
+#endif
