@@ -13,8 +13,7 @@
 extern "C" {
 #endif
 
-/* ---- output files: a temporary beside the target, synced, then renamed -------------------------
- */
+/* ---- output files: a temporary beside the target, synced, then renamed ----------------------- */
 
 typedef struct whet_out whet_out;
 
@@ -40,8 +39,7 @@ WHET_API const char *whet_out_dir_path(const whet_out_dir *dir);
 WHET_API WHET_CHECKED whet_status whet_out_dir_commit(whet_ctx *ctx, whet_out_dir *dir);
 WHET_API void whet_out_dir_abort(whet_ctx *ctx, whet_out_dir *dir);
 
-/* ---- arrays ------------------------------------------------------------------------------------
- */
+/* ---- arrays ---------------------------------------------------------------------------------- */
 
 /* spec is "X.npy", "X.npz:key" (key may be left out when there is one array) or
  * "X.safetensors:name". The result is owned: whet_tensor_destroy. Little-endian files; npy versions
@@ -98,8 +96,7 @@ WHET_API WHET_CHECKED whet_status whet_safetensors_write(whet_ctx *ctx, const ch
                                                          bool force, const whet_named_tensor *items,
                                                          int64_t n, const char *const *metadata);
 
-/* ---- tables -------------------------------------------------------------------------------------
- */
+/* ---- tables ---------------------------------------------------------------------------------- */
 
 /* A text table in memory: TSV (header, no quoting), CSV (header, RFC 4180) or JSONL (one object a
  * line; numbers, booleans and strings become text, null and absent become empty), by extension
@@ -126,8 +123,7 @@ WHET_API const char *whet_table_path(const whet_table *table);
 WHET_API WHET_CHECKED whet_status whet_names_read(whet_ctx *ctx, const char *path,
                                                   whet_names **out);
 
-/* ---- trees and graphs ---------------------------------------------------------------------------
- */
+/* ---- trees and graphs ------------------------------------------------------------------------ */
 
 /* Nodes with names, and weighted edges, as read; nothing derived. Owned by the caller. */
 typedef struct whet_edges {

@@ -66,8 +66,7 @@ void whet_i_free(whet_ctx *ctx, void *ptr);
 /* A NUL-terminated copy. */
 WHET_CHECKED whet_status whet_i_strdup(whet_ctx *ctx, whet_str text, char **out);
 
-/* ---- arena: many small pieces released at once --------------------------------------------------
- */
+/* ---- arena: many small pieces released at once ----------------------------------------------- */
 
 typedef struct whet_i_arena {
     struct whet_i_arena_block *last;
@@ -79,8 +78,7 @@ WHET_CHECKED whet_status whet_i_arena_alloc(whet_ctx *ctx, whet_i_arena *arena, 
                                             size_t size, void *out);
 void whet_i_arena_free(whet_ctx *ctx, whet_i_arena *arena);
 
-/* ---- growing byte buffer -----------------------------------------------------------------------
- */
+/* ---- growing byte buffer --------------------------------------------------------------------- */
 
 typedef struct whet_i_buf {
     char *data; /* NUL-terminated whenever non-NULL */
@@ -93,8 +91,7 @@ WHET_CHECKED whet_status whet_i_buf_printf(whet_ctx *ctx, whet_i_buf *buf, const
     WHET_PRINTF(3, 4);
 void whet_i_buf_free(whet_ctx *ctx, whet_i_buf *buf);
 
-/* ---- state that upper modules hang on a context ------------------------------------------------
- */
+/* ---- state that upper modules hang on a context ---------------------------------------------- */
 
 typedef enum whet_i_slot {
     WHET_SLOT_KERNELS,  /* src/kernels: the table in use */
@@ -126,8 +123,7 @@ uint64_t whet_i_hash_u64(uint64_t x);
 /* FNV-1a of bytes, finalised. */
 uint64_t whet_i_hash_bytes(const void *bytes, int64_t len);
 
-/* ---- parallel loops, progress, cancelling ------------------------------------------------------
- */
+/* ---- parallel loops, progress, cancelling ---------------------------------------------------- */
 
 /* Runs fn(arg, i, worker) for i in 0..n-1 on the context's threads (OpenMP, the pool oneDNN and
  * OpenBLAS use too), worker in 0..threads-1. fn cannot fail, must not touch ctx, and must write
