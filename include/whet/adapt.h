@@ -58,6 +58,61 @@ WHET_API WHET_CHECKED whet_status whet_adapt_fit_predict(whet_ctx *ctx, const wh
                                                          int64_t candidate, const float *features,
                                                          int64_t n, double *probs);
 
+/* As above for every candidate at once (the neighbours of the rows are searched only once):
+ * probs [candidates, n, k]; those of unavailable candidates are zeros. */
+WHET_API WHET_CHECKED whet_status whet_adapt_fit_predict_all(whet_ctx *ctx,
+                                                             const whet_adapt_fit *fit,
+                                                             const float *features, int64_t n,
+                                                             double *probs);
+
+/* ---- keeping the chosen classifier ------------------------------------------------------------ */
+
+/* Where the features come from; exactly one source. */
+typedef struct whet_classifier_meta {
+    const char *encoder_path;        /* NULL: not an encoder's */
+    const char *encoder_fingerprint; /* whet_encoder_fingerprint; needed with encoder_path */
+    const char *pooling, *dtype;     /* as words ("mean", "f32") */
+    int64_t max_length;              /* tokens; 0 = the model's limit */
+    const whet_tfidf *tfidf;         /* NULL: not TF-IDF; neither: the caller's own features */
+    const char *text_column;         /* NULL, or the column that held the texts */
+} whet_classifier_meta;
+
+/* Writes classifier.safetensors and classifier.json (docs/formats/classifier.md) for the chosen
+ * candidate into the existing directory. Candidates that look at neighbours keep the features of
+ * the training rows in it. Errors: IO, EXISTS, ARG, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_adapt_fit_save(whet_ctx *ctx, const whet_adapt_fit *fit,
+                                                      const char *dir_path,
+                                                      const whet_classifier_meta *meta);
+
+/* A saved classifier. Read-only once loaded: may be shared. */
+typedef struct whet_classifier whet_classifier;
+
+/* The directory is not trusted: every size, index and number in it is checked.
+ * Errors: IO, FORMAT, SHAPE, DATA, UNSUPPORTED (a later version, an unknown candidate), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path,
+                                                       whet_classifier **out);
+WHET_API void whet_classifier_destroy(whet_ctx *ctx, whet_classifier *classifier);
+WHET_API const whet_names *whet_classifier_classes(const whet_classifier *classifier);
+WHET_API int64_t whet_classifier_dim(const whet_classifier *classifier); /* d of its features */
+WHET_API const char *whet_classifier_candidate(const whet_classifier *classifier);
+WHET_API const char *whet_classifier_settings(const whet_classifier *classifier);
+/* Strings and the tfidf object live as long as the classifier. */
+WHET_API const whet_classifier_meta *whet_classifier_source(const whet_classifier *classifier);
+/* probs [n, k], bit for bit what the fit it was saved from gives. Errors: DATA (a NaN with its
+ * row), NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_classifier_predict(whet_ctx *ctx,
+                                                          const whet_classifier *classifier,
+                                                          const float *features, int64_t n,
+                                                          double *probs);
+
+/* ---- which rows to label ---------------------------------------------------------------------- */
+
+/* Draws min(budget, n_from) of the row numbers `from` [n_from] (NULL: 0..n_from-1) uniformly
+ * without replacement. rows [budget], ascending. Pure but for the seed. O(n_from). */
+WHET_API WHET_CHECKED whet_status whet_draw_uniform(whet_ctx *ctx, const int64_t *from,
+                                                    int64_t n_from, int64_t budget, uint64_t seed,
+                                                    int64_t *rows);
+
 /* Which rows to label, before any label exists: greedy facility location over unit rows, maximising
  * sum_i max_{j chosen} <x_i, x_j>; ties by lowest index. rows [budget] in order of choice.
  * Lazy greedy (exact). O(n^2 d) products at most, streamed in blocks; O(n) memory beyond a block.

@@ -13,8 +13,7 @@
 extern "C" {
 #endif
 
-/* ---- how good predictions are
- * -------------------------------------------------------------------- */
+/* ---- how good predictions are ---------------------------------------------------------------- */
 
 typedef struct whet_metrics {
     int64_t n;                                    /* rows with a true label */
@@ -30,6 +29,88 @@ typedef struct whet_metrics {
 WHET_API WHET_CHECKED whet_status whet_metrics_compute(whet_ctx *ctx, const double *probs,
                                                        int64_t n, int64_t k, const int32_t *truth,
                                                        const int32_t *predicted, whet_metrics *out);
+
+/* Wilson's 95 % interval of a proportion hits / n; [0, 1] for n = 0. Pure. Source: Wilson 1927. */
+WHET_API void whet_wilson(int64_t hits, int64_t n, double *low, double *high);
+
+/* counts [k, k]: rows are true classes, columns predicted ones; rows of probs or `predicted` without
+ * a true label are not counted. predicted as above. O(n k). */
+WHET_API WHET_CHECKED whet_status whet_metrics_confusion(whet_ctx *ctx, const double *probs,
+                                                         int64_t n, int64_t k, const int32_t *truth,
+                                                         const int32_t *predicted, int64_t *counts);
+
+#define WHET_RELIABILITY_BINS 15
+typedef struct whet_reliability_bin {
+    int64_t n; /* rows whose top probability is in (i / 15, (i + 1) / 15]; bin 0 has 0 too */
+    double confidence; /* their mean top probability; 0 when n = 0 */
+    double accuracy;   /* how many of them are right; 0 when n = 0 */
+} whet_reliability_bin;
+/* bins [WHET_RELIABILITY_BINS]. The calibration error is sum n_i |confidence - accuracy| / n.
+ * Source: Guo et al. 2017, arXiv 1706.04599. O(n k). */
+WHET_API WHET_CHECKED whet_status whet_metrics_reliability(whet_ctx *ctx, const double *probs,
+                                                           int64_t n, int64_t k,
+                                                           const int32_t *truth,
+                                                           whet_reliability_bin *bins);
+
+/* ---- features without a model: TF-IDF and a truncated SVD ------------------------------------ */
+
+typedef struct whet_tfidf_opts {
+    size_t struct_size;
+    int32_t dim;       /* columns kept at most, 1..1024; default 256 */
+    int32_t min_texts; /* a term must occur in so many texts, 1..; default 2 */
+    int64_t max_terms; /* the most frequent kept, 1..; default 100000 */
+    uint64_t seed;     /* of the subspace iteration's start */
+} whet_tfidf_opts;
+#define WHET_TFIDF_OPTS_INIT \
+    { sizeof(whet_tfidf_opts), 256, 2, 100000, 0 }
+
+/* Terms, their weights and the projection. Read-only once fitted or loaded: may be shared. */
+typedef struct whet_tfidf whet_tfidf;
+
+/* Terms are words (runs of letters, digits and marks, NFC, case-folded; invalid UTF-8 is read as
+ * U+FFFD), pairs of neighbouring words, and the 3- to 5-grams of characters within a word; weights
+ * (1 + ln tf) idf with idf = ln((1 + n) / (1 + df)) + 1, rows of unit length, projected on the first
+ * right singular vectors, and scaled to unit length again. A text without any known term is a row
+ * of zeros. Errors: DATA (no texts, or no term at all), ARG, NOMEM, NUMERIC, CANCELLED.
+ * Cost O(characters + nonzeros x dim x iterations). Deterministic for a seed.
+ * Source: Salton & Buckley 1988; Halko, Martinsson & Tropp 2011 (arXiv 0909.4061). */
+WHET_API WHET_CHECKED whet_status whet_tfidf_fit(whet_ctx *ctx, const whet_str *texts, int64_t n,
+                                                 const whet_tfidf_opts *opts, whet_tfidf **out);
+WHET_API void whet_tfidf_destroy(whet_ctx *ctx, whet_tfidf *tfidf);
+/* Columns of the features: at most opts.dim, fewer when the texts span less. */
+WHET_API int64_t whet_tfidf_dim(const whet_tfidf *tfidf);
+WHET_API int64_t whet_tfidf_terms(const whet_tfidf *tfidf);
+/* out [n, dim]; row i depends on text i alone. */
+WHET_API WHET_CHECKED whet_status whet_tfidf_transform(whet_ctx *ctx, const whet_tfidf *tfidf,
+                                                       const whet_str *texts, int64_t n,
+                                                       float *out);
+
+/* ---- baselines: labels of all rows from labels of some --------------------------------------- */
+
+typedef enum whet_baseline {
+    WHET_BASELINE_FEW_SHOT = 0, /* logistic regression, its penalty chosen by cross-fitting */
+    WHET_BASELINE_PROPAGATE, /* harmonic functions on the graph of neighbours (Zhu et al. 2003) */
+    WHET_BASELINE_SPREAD,    /* local and global consistency (Zhou et al. 2004), alpha as above */
+    WHET_BASELINE_ZERO_SHOT  /* cosine to the classes' own features; labels only calibrate it */
+} whet_baseline;
+
+typedef struct whet_baseline_input {
+    const float *features; /* [n, d], finite */
+    int64_t n, d;
+    int64_t k;                   /* classes, >= 2 */
+    const int32_t *labels;       /* [n], class index or -1; zero-shot: may be NULL */
+    const float *class_features; /* [k, d] for zero-shot, else NULL */
+    uint64_t seed;
+} whet_baseline_input;
+
+/* probs [n, k]: of every row, labelled ones included (propagate keeps their labels, as it is
+ * defined). Rows of any scale: rows of unit length are taken as they are, others are prepared as
+ * whet/adapt.h says. Errors: DATA (no label, a NaN with its row), ARG, NOMEM, NUMERIC, CANCELLED.
+ * Cost: few-shot O(labels^2 d + labels^2 k) a fit; the graph O(n^2 d) products in blocks, then
+ * O(10 n k) a step of conjugate gradients. */
+WHET_API WHET_CHECKED whet_status whet_baseline_run(whet_ctx *ctx, whet_baseline method,
+                                                    const whet_baseline_input *input,
+                                                    double *probs);
 
 #ifdef __cplusplus
 }
