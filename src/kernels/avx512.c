@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernels on AVX-512. Compiled with -mavx512f and companions; nothing here runs unless the
+ * processor is asked first. */
+#include "kernels/avx512_vec.h"
+#include "kernels/simd_kernels.h"
+#include "kernels/simd_widening.h"
+
+extern const whet_kernels whet_i_kernels_avx512;
+const whet_kernels whet_i_kernels_avx512 = {
+    .name = "avx512", .supported = supported_avx512, SIMD_SLOTS, WIDENING_SLOTS};

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The AVX-512 table with bfloat16 products where the processor has them (AVX512_BF16: Cooper Lake,
+ * Sapphire Rapids, Zen 4 and later): vdpbf16ps multiplies 32 pairs and adds them to 16 f32 sums,
+ * twice the rate of f32. The sums' order is the instruction's, hence the same for every row.
+ * Weights are packed by pairs along k, [k / 2, WHET_I_PANEL, 2]; a is rounded to bfloat16 once for
+ * all panels. WHET_EMULATE_BF16 replaces the instruction by its definition, so that everything
+ * around it can be tested on processors without it. */
+#include "kernels/avx512_vec.h"
+#include "kernels/simd_kernels.h"
+
+#ifdef WHET_EMULATE_BF16
+#define WHET_BF16_TABLE whet_i_kernels_bf16_emulated
+#else
+#define WHET_BF16_TABLE whet_i_kernels_avx512_bf16
+#endif
+
+/* sum + x1 y1 + x0 y0 for each pair: x and y hold two bfloat16 in each 32 bits. */
+INLINE __m512 dot_pairs(__m512 sum, __m512i x, __m512i y) {
+#ifdef WHET_EMULATE_BF16
+    const __m512i high = _mm512_set1_epi32((int)0xffff0000U);
+    sum = _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_and_si512(x, high)),
+                          _mm512_castsi512_ps(_mm512_and_si512(y, high)), sum);
+    return _mm512_fmadd_ps(_mm512_castsi512_ps(_mm512_slli_epi32(x, 16)),
+                           _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), sum);
+#else
+    return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)y);
+#endif
+}
+
+/* 16 numbers rounded to bfloat16, to nearest even; NaN stays NaN. */
+INLINE __m256i narrowed(__m512 x) {
+    const __m512i bits = _mm512_castps_si512(x);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
+    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x00400000));
+    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+}
+
+static void narrow(int64_t n, const float *in, uint16_t *out) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        _mm256_storeu_si256((__m256i *)(void *)(out + i), narrowed(_mm512_loadu_ps(in + i)));
+    whet_i_ref_bf16_from_f32(n - i, in + i, out + i);
+}
+
+static void pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed) {
+    for (int64_t first = 0; first < n; first += WHET_I_PANEL) {
+        for (int64_t t = 0; t < k; t += 2) {
+            for (int64_t j = first; j < first + WHET_I_PANEL; j++, packed += 2) {
+                const float pair[2] = {j < n ? w[j * k + t] : 0,
+                                       j < n && t + 1 < k ? w[j * k + t + 1] : 0};
+                whet_i_ref_bf16_from_f32(2, pair, packed);
+            }
+        }
+    }
+}
+
+/* c [rows, WHET_I_PANEL] = a [rows, 2 pairs] by one panel. */
+INLINE void pairs_tile_of(int rows, int64_t pairs, const uint32_t *a, const uint16_t *panel,
+                          float *c) {
+    __m512 sum[TILE_ROWS][TILE_VECS];
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] = _mm512_setzero_ps();
+    }
+    for (int64_t t = 0; t < pairs; t++, panel += 2 * WHET_I_PANEL) {
+        __m512i right[TILE_VECS];
+        UNROLL for (int j = 0; j < TILE_VECS; j++) right[j] =
+            _mm512_loadu_si512(panel + 2 * LANES * j);
+        UNROLL for (int i = 0; i < rows; i++) {
+            const __m512i left = _mm512_set1_epi32((int)a[i * pairs + t]);
+            UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] =
+                dot_pairs(sum[i][j], left, right[j]);
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < TILE_VECS; j++)
+            _mm512_storeu_ps(c + i * WHET_I_PANEL + j * LANES, sum[i][j]);
+    }
+}
+
+static void pairs_tile(int64_t rows, int64_t pairs, const uint32_t *a, const uint16_t *panel,
+                       float *c) {
+    switch (rows) {
+    case 1: pairs_tile_of(1, pairs, a, panel, c); break;
+    case 2: pairs_tile_of(2, pairs, a, panel, c); break;
+    case 3: pairs_tile_of(3, pairs, a, panel, c); break;
+    case 4: pairs_tile_of(4, pairs, a, panel, c); break;
+    case 5: pairs_tile_of(5, pairs, a, panel, c); break;
+    default: pairs_tile_of(TILE_ROWS, pairs, a, panel, c);
+    }
+}
+
+static int64_t linear_scratch(int64_t rows, int64_t k) {
+    return (int64_t)sizeof(uint32_t) * rows * ((k + 1) / 2);
+}
+
+static void linear_bf16(const whet_i_linear *p) {
+    _Alignas(64) float sums[TILE_ROWS * WHET_I_PANEL];
+    const int64_t pairs = (p->k + 1) / 2;
+    uint32_t *a = p->scratch;
+    for (int64_t i = 0; i < p->rows; i++) {
+        uint16_t *row = (uint16_t *)(void *)(a + i * pairs);
+        if (p->k % 2) row[p->k] = 0;
+        narrow(p->k, p->a + i * p->lda, row);
+    }
+    const uint16_t *panel = p->packed;
+    for (int64_t first = 0; first < p->n;
+         first += WHET_I_PANEL, panel += 2 * WHET_I_PANEL * pairs) {
+        for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
+            const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
+            pairs_tile(rows, pairs, a + row * pairs, panel, sums);
+            finish(p, row, rows, first, sums);
+        }
+    }
+}
+
+static bool supported(void) {
+#ifdef WHET_EMULATE_BF16
+    return supported_avx512();
+#else
+    return supported_avx512() && __builtin_cpu_supports("avx512bf16");
+#endif
+}
+
+extern const whet_kernels WHET_BF16_TABLE;
+const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
+                                      .supported = supported,
+                                      SIMD_SLOTS,
+                                      .pack_bf16 = pack_bf16,
+                                      .linear_bf16 = linear_bf16,
+                                      .linear_scratch = linear_scratch,
+                                      .bf16_products = true};

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The table of CPU kernels. ref.c fills every slot in plain C and is the specification; avx2.c and
+ * avx512.c put faster ones in their place. Kernels cannot fail, take no context, allocate nothing,
+ * run on the calling thread, and work on rows, panels or sequences, never on single numbers.
+ *
+ * What all tables keep: the bits of an output row depend on that row's inputs alone, not on how
+ * many rows stand beside it, nor on where it stands. Different tables may round differently, within
+ * the bounds that tests/unit/kernels argues. NaN in gives NaN out.
+ * Pointers need only the alignment of their element type. Outputs must not overlap inputs unless
+ * said. */
+#ifndef WHET_KERNELS_I_H
+#define WHET_KERNELS_I_H
+
+#include "whet/kernels.h"
+
+#include "core/core_i.h"
+
+typedef enum whet_i_act {
+    WHET_I_ACT_NONE,
+    WHET_I_ACT_GELU,      /* x Phi(x), by the error function */
+    WHET_I_ACT_GELU_TANH, /* its approximation by tanh (Hendrycks & Gimpel 2016) */
+    WHET_I_ACT_RELU,
+    WHET_I_ACT_SILU /* x / (1 + exp(-x)) */
+} whet_i_act;
+
+/* c = act(a w^T + bias) + residual, the linear layer of a network, w packed beforehand. */
+typedef struct whet_i_linear {
+    int64_t rows, n, k;    /* a [rows, k], w [n, k], c [rows, n] */
+    const float *a;        /* rows lda apart */
+    const void *packed;    /* w as pack_f32 or pack_bf16 of the same table wrote it */
+    const float *bias;     /* [n], or NULL */
+    const float *residual; /* [rows, n], rows ldr apart, or NULL; may be c */
+    float *c;              /* rows ldc apart */
+    int64_t lda, ldr, ldc;
+    whet_i_act act;
+    void *scratch; /* linear_scratch(rows, k) bytes; may be NULL for linear_f32 */
+} whet_i_linear;
+
+/* out = softmax(scale q k^T) v for one head of one sequence. */
+typedef struct whet_i_attention {
+    int64_t t, d;           /* tokens, numbers a head; q, k, v, out [t, d] */
+    const float *q, *k, *v; /* rows ld apart */
+    int64_t ld, ldo;        /* rows of out are ldo apart */
+    float scale;
+    float *out;
+    float *scratch; /* whet_i_attention_scratch(t, d) floats */
+} whet_i_attention;
+
+/* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
+ * [k, WHET_I_PANEL], the last one padded with zeros. */
+#define WHET_I_PANEL 64
+
+typedef struct whet_kernels {
+    const char *name;
+    bool (*supported)(void); /* by processor and operating system */
+
+    /* w [n, k] row-major into whet_i_packed_count(n, k) numbers */
+    void (*pack_f32)(int64_t n, int64_t k, const float *w, float *packed);
+    void (*linear_f32)(const whet_i_linear *args);
+    /* The same with weights of bfloat16, rounded to nearest even when packed. Sums are f32. */
+    void (*pack_bf16)(int64_t n, int64_t k, const float *w, uint16_t *packed);
+    void (*linear_bf16)(const whet_i_linear *args);
+    int64_t (*linear_scratch)(int64_t rows, int64_t k); /* bytes, for linear_bf16 */
+    bool bf16_products; /* linear_bf16 rounds a to bfloat16 and multiplies at a higher rate */
+
+    void (*attention)(const whet_i_attention *args);
+    /* out = (x - mean) / sqrt(variance + eps) * gamma + beta by rows of n; out may be x. */
+    void (*layernorm)(int64_t rows, int64_t n, const float *x, const float *gamma,
+                      const float *beta, float eps, float *out);
+    void (*activate)(whet_i_act act, int64_t n, float *x);
+    /* exp(x - max) / sum in place; -infinity gives 0. n >= 1. */
+    void (*softmax)(int64_t n, float *x);
+    float (*dot)(int64_t n, const float *a, const float *b);
+    void (*add)(int64_t n, const float *x, float *sum); /* sum += x */
+    void (*scale)(int64_t n, float factor, float *x);   /* x *= factor */
+    float (*squared_distance)(int64_t n, const float *a, const float *b);
+
+    void (*f32_from_bf16)(int64_t n, const uint16_t *in, float *out);
+    void (*bf16_from_f32)(int64_t n, const float *in, uint16_t *out); /* to nearest even */
+    void (*f32_from_f16)(int64_t n, const uint16_t *in, float *out);
+} whet_kernels;
+
+/* The tables this build has, best first, NULL at the end. */
+const whet_kernels *const *whet_i_kernels_all(void);
+/* The context's table, chosen on first use. From the thread that owns the context only; the table
+ * itself is constant and may be used by any thread. */
+const whet_kernels *whet_i_kernels(whet_ctx *ctx);
+
+/* Numbers of a packed [n, k] matrix, and floats of attention's scratch; sizes must be checked
+ * first (whet_i_mul): at most about 2^40 each. */
+int64_t whet_i_packed_count(int64_t n, int64_t k);
+int64_t whet_i_attention_scratch(int64_t t, int64_t d);
+
+/* The reference table, and those of its slots that other tables keep. */
+extern const whet_kernels whet_i_kernels_ref;
+void whet_i_ref_pack_f32(int64_t n, int64_t k, const float *w, float *packed);
+void whet_i_ref_pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed);
+void whet_i_ref_bf16_from_f32(int64_t n, const float *in, uint16_t *out);
+void whet_i_ref_f32_from_f16(int64_t n, const uint16_t *in, float *out);
+
+#endif

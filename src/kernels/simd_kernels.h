@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The kernels written once for any vector width. Included by one file per instruction set, after it
+ * has defined `vec`, LANES, TILE_VECS and the v_ operations (see avx512.c, the readable one).
+ *
+ * linear: a tile of TILE_ROWS x TILE_VECS vectors of c stays in registers while k runs; the panel
+ * of weights streams from the second-level cache, a's numbers are broadcast. Each number of c is
+ * one chain of fused multiply-adds over ascending k, whatever tile it falls in: that is what makes
+ * a row's bits independent of its neighbours. Bias, activation and residual follow while the tile
+ * is in the first-level cache.
+ * attention: TILE_ROWS queries at a time against all keys, so that no more than TILE_ROWS x t
+ * scores exist at once.
+ * Legend: k length of sums, t tokens, d numbers a head, i rows, j columns. */
+#include <math.h>
+
+#include "kernels/kernels_i.h"
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+enum { TILE_ROWS = 6, TILE_COLS = TILE_VECS * LANES };
+
+/* ---- functions of one vector -------------------------------------------------------------------
+ */
+
+/* exp(x), relative error below 1.2e-7 where the result is normal: x = n ln 2 + r, |r| <= ln 2 / 2,
+ * e^r = 1 + r + r^2 q(r), q of degree 5 fitted on Chebyshev nodes. */
+INLINE vec v_exp(vec x) {
+    x = v_max(v_set(-110.0f), v_min(v_set(89.0f), x));
+    const vec n = v_round(v_mul(x, v_set(1.44269504f)));
+    vec r = v_fma(n, v_set(-0.693145752f), x);
+    r = v_fma(n, v_set(-1.42860677e-06f), r);
+    vec q = v_set(1.989928714e-04f);
+    q = v_fma(q, r, v_set(1.393365208e-03f));
+    q = v_fma(q, r, v_set(8.333298378e-03f));
+    q = v_fma(q, r, v_set(4.166646674e-02f));
+    q = v_fma(q, r, v_set(1.666666716e-01f));
+    q = v_fma(q, r, v_set(0.5f));
+    return v_ldexp(v_add(v_fma(v_mul(r, r), q, r), v_set(1.0f)), n);
+}
+
+/* erf(x / sqrt 2), absolute error below 2.5e-7: x p(x^2) with p of degree 16 in 2 x^2 / 5.5^2 - 1,
+ * fitted on Chebyshev nodes of |x| <= 5.5; beyond, 1 - |erf| < 4e-8. */
+INLINE vec v_erf_root_half(vec x) {
+    static const float p[] = {2.571038604e-01f,  -1.283446401e-01f, 9.547477216e-02f,
+                              -7.758713514e-02f, 6.415147334e-02f,  -5.207773298e-02f,
+                              4.063520208e-02f,  -3.009670228e-02f, 2.084948123e-02f,
+                              -1.337667368e-02f, 8.350363001e-03f,  -5.210970063e-03f,
+                              2.558616456e-03f,  -7.896582247e-04f, 5.361461081e-04f,
+                              -5.496700760e-04f, 1.914417226e-04f};
+    x = v_max(v_set(-5.5f), v_min(v_set(5.5f), x));
+    const vec t = v_fma(v_mul(x, x), v_set(2.0f / 30.25f), v_set(-1.0f));
+    vec sum = v_set(p[16]);
+    for (int i = 15; i >= 0; i--) sum = v_fma(sum, t, v_set(p[i]));
+    return v_max(v_set(-1.0f), v_min(v_set(1.0f), v_mul(sum, x)));
+}
+
+/* 1 / (1 + exp(-x)) */
+INLINE vec v_logistic(vec x) {
+    return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_sub(v_set(0.0f), x))));
+}
+
+INLINE vec v_activate(whet_i_act act, vec x) {
+    switch (act) {
+    case WHET_I_ACT_NONE: return x;
+    case WHET_I_ACT_GELU:
+        return v_mul(v_mul(v_set(0.5f), x), v_add(v_set(1.0f), v_erf_root_half(x)));
+    case WHET_I_ACT_GELU_TANH: { /* 1/2 (1 + tanh u) is the logistic function of 2u */
+        const vec cubic = v_mul(v_mul(x, x), v_mul(x, v_set(0.044715f)));
+        return v_mul(x, v_logistic(v_mul(v_set(1.59576912f), v_add(x, cubic))));
+    }
+    case WHET_I_ACT_RELU: return v_max(v_set(0.0f), x);
+    case WHET_I_ACT_SILU: return v_mul(x, v_logistic(x));
+    }
+    return x;
+}
+
+/* The v_ operations come in two forms: whole vectors, and the first `count` numbers. */
+INLINE vec load(const float *p, int64_t count) {
+    return count >= LANES ? v_load(p) : v_load_part(p, count);
+}
+
+INLINE void store(float *p, int64_t count, vec x) {
+    if (count >= LANES)
+        v_store(p, x);
+    else
+        v_store_part(p, count, x);
+}
+
+/* ---- the tile ----------------------------------------------------------------------------------
+ */
+
+/* c [rows, vecs * LANES] = a [rows, k] b [k, vecs * LANES]; rows and vecs constant once inlined. */
+INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, const float *b,
+                    int64_t ldb, float *c, int64_t ldc) {
+    vec sum[TILE_ROWS][TILE_VECS];
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_set(0.0f);
+    }
+    for (int64_t t = 0; t < k; t++, b += ldb) {
+        vec right[TILE_VECS];
+        UNROLL for (int j = 0; j < vecs; j++) right[j] = v_load(b + j * LANES);
+        UNROLL for (int i = 0; i < rows; i++) {
+            const vec left = v_set(a[i * lda + t]);
+            UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_fma(left, right[j], sum[i][j]);
+        }
+    }
+    UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < vecs; j++) v_store(c + i * ldc + j * LANES, sum[i][j]);
+    }
+}
+
+#define TILE_CASE(rows_) \
+    case rows_: tile_of(rows_, vecs, k, a, lda, b, ldb, c, ldc); break
+INLINE void tile(int64_t rows, int vecs, int64_t k, const float *a, int64_t lda, const float *b,
+                 int64_t ldb, float *c, int64_t ldc) {
+    switch (rows) {
+        TILE_CASE(1);
+        TILE_CASE(2);
+        TILE_CASE(3);
+        TILE_CASE(4);
+        TILE_CASE(5);
+    default: tile_of(TILE_ROWS, vecs, k, a, lda, b, ldb, c, ldc);
+    }
+}
+
+#define TILE_PARAMETERS \
+    int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, \
+        int64_t ldc
+static void tile_1(TILE_PARAMETERS) { tile(rows, 1, k, a, lda, b, ldb, c, ldc); }
+static void tile_2(TILE_PARAMETERS) { tile(rows, 2, k, a, lda, b, ldb, c, ldc); }
+#if TILE_VECS == 4
+static void tile_3(TILE_PARAMETERS) { tile(rows, 3, k, a, lda, b, ldb, c, ldc); }
+static void tile_4(TILE_PARAMETERS) { tile(rows, 4, k, a, lda, b, ldb, c, ldc); }
+static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2, tile_3, tile_4};
+#else
+static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
+#endif
+
+/* ---- linear layers -----------------------------------------------------------------------------
+ */
+
+static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t first,
+                   const float *sums) {
+    for (int64_t i = 0; i < rows; i++, sums += TILE_COLS) {
+        for (int64_t j = 0; j < TILE_COLS && first + j < p->n; j += LANES) {
+            const int64_t count = p->n - first - j;
+            vec y = v_load(sums + j);
+            if (p->bias) y = v_add(y, load(p->bias + first + j, count));
+            y = v_activate(p->act, y);
+            if (p->residual)
+                y = v_add(y, load(p->residual + (row + i) * p->ldr + first + j, count));
+            store(p->c + (row + i) * p->ldc + first + j, count, y);
+        }
+    }
+}
+
+/* All rows against one panel of f32 weights; first: its first column. */
+static void linear_panel(const whet_i_linear *p, int64_t first, const float *panel) {
+    _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
+    for (int64_t at = 0; at < WHET_I_PANEL && first + at < p->n; at += TILE_COLS) {
+        for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
+            const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
+            tile_by_vecs[TILE_VECS](rows, p->k, p->a + row * p->lda, p->lda, panel + at,
+                                    WHET_I_PANEL, sums, TILE_COLS);
+            finish(p, row, rows, first + at, sums);
+        }
+    }
+}
+
+static void linear_f32(const whet_i_linear *p) {
+    const float *panel = p->packed;
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += WHET_I_PANEL * p->k)
+        linear_panel(p, first, panel);
+}
+
+static void f32_from_bf16(int64_t n, const uint16_t *in, float *out) {
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) v_store(out + i, v_load_bf16(in + i));
+    whet_i_kernels_ref.f32_from_bf16(n - i, in + i, out + i);
+}
+
+/* ---- attention ---------------------------------------------------------------------------------
+ */
+
+/* keys [d, padded t]: panels of TILE_COLS keys, each [d, TILE_COLS], zeros past t. */
+static void transpose_keys(const whet_i_attention *p, float *keys) {
+    for (int64_t first = 0; first < p->t; first += TILE_COLS, keys += TILE_COLS * p->d) {
+        for (int64_t j = 0; j < TILE_COLS; j += LANES) {
+            const int64_t rows = p->t - first - j;
+            for (int64_t c = 0; c < p->d; c += LANES)
+                v_transpose(rows, p->d - c, p->k + (first + j) * p->ld + c, p->ld,
+                            keys + c * TILE_COLS + j, TILE_COLS);
+        }
+    }
+}
+
+/* Values in whole vectors [t, wide]; as they are when they already are whole. */
+static const float *whole_values(const whet_i_attention *p, int64_t wide, float *space,
+                                 int64_t *ldv) {
+    *ldv = p->ld;
+    if (p->d == wide) return p->v;
+    *ldv = wide;
+    for (int64_t i = 0; i < p->t; i++)
+        for (int64_t c = 0; c < wide; c++) space[i * wide + c] = c < p->d ? p->v[i * p->ld + c] : 0;
+    return space;
+}
+
+/* exp(scale (x - max)) in place, 0 past n up to the whole vector; returns the sum. */
+INLINE float exponentials(int64_t n, float scale_by, float *x) {
+    vec most = v_set(-HUGE_VALF);
+    for (int64_t j = 0; j < n; j += LANES)
+        most = v_max(most, v_keep(v_load(x + j), n - j, -HUGE_VALF));
+    const vec shift = v_set(-scale_by * v_max_of(most)), factor = v_set(scale_by);
+    vec sum = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES) {
+        const vec e = v_keep(v_exp(v_fma(v_load(x + j), factor, shift)), n - j, 0.0f);
+        v_store(x + j, e);
+        sum = v_add(sum, e);
+    }
+    return v_sum_of(sum);
+}
+
+static void attention(const whet_i_attention *p) {
+    const int64_t padded = (p->t + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
+    const int64_t wide = (p->d + LANES - 1) / LANES * LANES;
+    float *keys = p->scratch, *scores = keys + padded * p->d, *out = scores + TILE_ROWS * padded;
+    int64_t ldv;
+    transpose_keys(p, keys);
+    const float *values = whole_values(p, wide, out + TILE_ROWS * wide, &ldv);
+    for (int64_t i = 0; i < p->t; i += TILE_ROWS) {
+        const int64_t rows = p->t - i < TILE_ROWS ? p->t - i : TILE_ROWS;
+        for (int64_t j = 0; j < p->t; j += TILE_COLS) {
+            const int64_t vecs = (p->t - j + LANES - 1) / LANES;
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->d, p->q + i * p->ld, p->ld,
+                                                              keys + j * p->d, TILE_COLS,
+                                                              scores + j, padded);
+        }
+        float inverse[TILE_ROWS];
+        for (int64_t r = 0; r < rows; r++)
+            inverse[r] = 1 / exponentials(p->t, p->scale, scores + r * padded);
+        for (int64_t c = 0; c < wide; c += TILE_COLS) {
+            const int64_t vecs = (wide - c) / LANES;
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->t, scores, padded,
+                                                              values + c, ldv, out + c, wide);
+        }
+        for (int64_t r = 0; r < rows; r++)
+            for (int64_t c = 0; c < p->d; c += LANES)
+                store(p->out + (i + r) * p->ldo + c, p->d - c,
+                      v_mul(v_load(out + r * wide + c), v_set(inverse[r])));
+    }
+}
+
+/* ---- rows --------------------------------------------------------------------------------------
+ */
+
+static void layernorm(int64_t rows, int64_t n, const float *x, const float *gamma,
+                      const float *beta, float eps, float *out) {
+    for (int64_t i = 0; i < rows; i++, x += n, out += n) {
+        vec sum = v_set(0.0f), squares = v_set(0.0f);
+        for (int64_t j = 0; j < n; j += LANES) sum = v_add(sum, load(x + j, n - j));
+        const vec mean = v_set(v_sum_of(sum) / (float)n);
+        for (int64_t j = 0; j < n; j += LANES) {
+            const vec off = v_keep(v_sub(load(x + j, n - j), mean), n - j, 0.0f);
+            squares = v_fma(off, off, squares);
+        }
+        const vec inverse = v_set(1 / sqrtf(v_sum_of(squares) / (float)n + eps));
+        for (int64_t j = 0; j < n; j += LANES) {
+            const vec unit = v_mul(v_sub(load(x + j, n - j), mean), inverse);
+            store(out + j, n - j, v_fma(unit, load(gamma + j, n - j), load(beta + j, n - j)));
+        }
+    }
+}
+
+static void activate(whet_i_act act, int64_t n, float *x) {
+    for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_activate(act, load(x + j, n - j)));
+}
+
+static void softmax(int64_t n, float *x) {
+    vec most = v_set(-HUGE_VALF), sum = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES)
+        most = v_max(most, v_keep(load(x + j, n - j), n - j, -HUGE_VALF));
+    const vec shift = v_set(v_max_of(most));
+    for (int64_t j = 0; j < n; j += LANES) {
+        const vec e = v_keep(v_exp(v_sub(load(x + j, n - j), shift)), n - j, 0.0f);
+        store(x + j, n - j, e);
+        sum = v_add(sum, e);
+    }
+    const vec inverse = v_set(1 / v_sum_of(sum));
+    for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_mul(load(x + j, n - j), inverse));
+}
+
+/* Four sums at once hide the latency of the multiply-add. */
+static float dot(int64_t n, const float *a, const float *b) {
+    vec sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
+    int64_t j = 0;
+    for (; j + 4 * LANES <= n; j += 4 * LANES) {
+        UNROLL for (int u = 0; u < 4; u++) sum[u] =
+            v_fma(v_load(a + j + u * LANES), v_load(b + j + u * LANES), sum[u]);
+    }
+    for (; j < n; j += LANES) sum[0] = v_fma(load(a + j, n - j), load(b + j, n - j), sum[0]);
+    return v_sum_of(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
+static float squared_distance(int64_t n, const float *a, const float *b) {
+    vec sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
+    int64_t j = 0;
+    for (; j + 4 * LANES <= n; j += 4 * LANES) {
+        UNROLL for (int u = 0; u < 4; u++) {
+            const vec off = v_sub(v_load(a + j + u * LANES), v_load(b + j + u * LANES));
+            sum[u] = v_fma(off, off, sum[u]);
+        }
+    }
+    for (; j < n; j += LANES) {
+        const vec off = v_sub(load(a + j, n - j), load(b + j, n - j));
+        sum[0] = v_fma(off, off, sum[0]);
+    }
+    return v_sum_of(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
+}
+
+static void add(int64_t n, const float *x, float *sum) {
+    for (int64_t j = 0; j < n; j += LANES)
+        store(sum + j, n - j, v_add(load(sum + j, n - j), load(x + j, n - j)));
+}
+
+static void scale(int64_t n, float factor, float *x) {
+    for (int64_t j = 0; j < n; j += LANES)
+        store(x + j, n - j, v_mul(load(x + j, n - j), v_set(factor)));
+}
+
+/* Packing and narrowing happen once a model, and half precision is only read from files: ref's. */
+#define SIMD_SLOTS \
+    .pack_f32 = whet_i_ref_pack_f32, .linear_f32 = linear_f32, .attention = attention, \
+    .layernorm = layernorm, .activate = activate, .softmax = softmax, .dot = dot, .add = add, \
+    .scale = scale, .squared_distance = squared_distance, .f32_from_bf16 = f32_from_bf16, \
+    .bf16_from_f32 = whet_i_ref_bf16_from_f32, .f32_from_f16 = whet_i_ref_f32_from_f16
