@@ -17,20 +17,26 @@ extern "C" {
 
 typedef struct whet_out whet_out;
 
-/* path "-" is standard output. An existing path is kept (WHET_ERR_EXISTS) unless `force`. */
+/* path "-" is standard output, written directly like pipes and devices. An existing path is kept
+ * (WHET_ERR_EXISTS) unless `force`; permissions follow the umask. */
 WHET_API WHET_CHECKED whet_status whet_out_open(whet_ctx *ctx, const char *path, bool force,
                                                 whet_out **out);
+/* Buffered; a full disk is WHET_ERR_IO here or at commit. */
 WHET_API WHET_CHECKED whet_status whet_out_write(whet_ctx *ctx, whet_out *out, const void *bytes,
                                                  int64_t len);
 WHET_API WHET_CHECKED whet_status whet_out_printf(whet_ctx *ctx, whet_out *out, const char *format,
                                                   ...) WHET_PRINTF(3, 4);
 /* Flushes, syncs, renames into place and releases `out` whatever happens. */
 WHET_API WHET_CHECKED whet_status whet_out_commit(whet_ctx *ctx, whet_out *out);
+/* Path of the temporary, so that a signal handler can unlink it before the process ends; NULL when
+ * the target is written directly (standard output, devices). Valid until commit or abort. */
+WHET_API const char *whet_out_temporary(const whet_out *out);
 /* Removes the temporary and releases; NULL is fine. */
 WHET_API void whet_out_abort(whet_ctx *ctx, whet_out *out);
 
 /* A directory that appears whole: files are written under whet_out_dir_path, then
- * whet_out_dir_commit renames it to `path` (an existing one is replaced only with `force`). */
+ * whet_out_dir_commit renames it to `path`. With `force` the entries that an existing directory
+ * shares with the new one are replaced, and its others are kept with a warning. */
 typedef struct whet_out_dir whet_out_dir;
 WHET_API WHET_CHECKED whet_status whet_out_dir_open(whet_ctx *ctx, const char *path, bool force,
                                                     whet_out_dir **out);
@@ -73,8 +79,7 @@ typedef struct whet_named_tensor {
 WHET_API WHET_CHECKED whet_status whet_npz_write(whet_ctx *ctx, const char *path, bool force,
                                                  const whet_named_tensor *items, int64_t n);
 
-/* ---- safetensors
- * --------------------------------------------------------------------------------- */
+/* ---- safetensors ----------------------------------------------------------------------------- */
 
 /* An opened file, memory-mapped, header checked whole: offsets inside the file, sizes equal to
  * shape x dtype, no overlap, no duplicate name. Read-only: may be shared. */

@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What modules above io share: whole files, mappings, JSON with checked getters, places of errors;
+ * and the parsers from memory that files and fuzz targets both go through. */
+#ifndef WHET_IO_I_H
+#define WHET_IO_I_H
+
+#include <jansson.h>
+
+#include "whet/io.h"
+
+#include "core/core_i.h"
+
+/* ---- whole files ----------------------------------------------------------------------------- */
+
+/* The file's bytes with a NUL behind them, released by whet_i_free. Pipes and devices are read to
+ * their end. More than max_bytes is WHET_ERR_LIMIT; errors also IO, NOMEM. */
+WHET_CHECKED whet_status whet_i_file_read(whet_ctx *ctx, const char *path, int64_t max_bytes,
+                                          char **bytes, int64_t *len);
+/* No limit of its own: memory is the limit. */
+#define WHET_FILE_MAX (INT64_MAX / 4)
+
+/* A regular file's bytes, mapped read-only; they are not NUL-terminated. An empty file gives a
+ * non-NULL pointer and length 0. Who shortens the file meanwhile ends the process (SIGBUS). */
+typedef struct whet_i_map {
+    const char *ptr;
+    int64_t len;
+} whet_i_map;
+WHET_CHECKED whet_status whet_i_map_open(whet_ctx *ctx, const char *path, whet_i_map *out);
+/* {0} is fine; clears the struct. */
+void whet_i_map_close(whet_i_map *map);
+
+/* 1-based line and column (in bytes) of an offset. */
+void whet_i_line_column(const char *bytes, int64_t offset, int64_t *line, int64_t *column);
+/* The path ends with this extension (".npy"), whatever the case of ASCII letters. */
+bool whet_i_has_extension(const char *path, const char *extension);
+
+/* ---- JSON ------------------------------------------------------------------------------------ */
+
+/* A parsed document, owned: json_decref. Duplicate keys and nesting deeper than 2048 are refused.
+ * where  the file's name for sentences: "where:line:column: ..."
+ * Memory of the document is jansson's own and not counted by the context. Errors: FORMAT, LIMIT,
+ * NOMEM; reading also IO. */
+WHET_CHECKED whet_status whet_i_json_parse(whet_ctx *ctx, const char *where, const char *bytes,
+                                           int64_t len, json_t **out);
+WHET_CHECKED whet_status whet_i_json_read(whet_ctx *ctx, const char *path, int64_t max_bytes,
+                                          json_t **out);
+
+/* Members of an object, checked. Each sentence reads `where: "key" is <found>; expected <what>`;
+ * `where` names the file, and the object in it when that helps ("tokenizer.json: model").
+ * Wrong type, missing and out of range are WHET_ERR_FORMAT, the output untouched. Views live as
+ * long as the document. The _or forms give `fallback` when the key is absent or null. */
+WHET_CHECKED whet_status whet_i_json_int(whet_ctx *ctx, const char *where, const json_t *object,
+                                         const char *key, int64_t least, int64_t most,
+                                         int64_t *out);
+WHET_CHECKED whet_status whet_i_json_int_or(whet_ctx *ctx, const char *where, const json_t *object,
+                                            const char *key, int64_t least, int64_t most,
+                                            int64_t fallback, int64_t *out);
+/* Any finite number, written with or without a point. */
+WHET_CHECKED whet_status whet_i_json_real(whet_ctx *ctx, const char *where, const json_t *object,
+                                          const char *key, double *out);
+WHET_CHECKED whet_status whet_i_json_real_or(whet_ctx *ctx, const char *where, const json_t *object,
+                                             const char *key, double fallback, double *out);
+WHET_CHECKED whet_status whet_i_json_bool(whet_ctx *ctx, const char *where, const json_t *object,
+                                          const char *key, bool *out);
+WHET_CHECKED whet_status whet_i_json_bool_or(whet_ctx *ctx, const char *where, const json_t *object,
+                                             const char *key, bool fallback, bool *out);
+/* NUL-terminated behind its len bytes. */
+WHET_CHECKED whet_status whet_i_json_str(whet_ctx *ctx, const char *where, const json_t *object,
+                                         const char *key, whet_str *out);
+/* Absent or null gives {NULL, 0}. */
+WHET_CHECKED whet_status whet_i_json_str_or_none(whet_ctx *ctx, const char *where,
+                                                 const json_t *object, const char *key,
+                                                 whet_str *out);
+WHET_CHECKED whet_status whet_i_json_object(whet_ctx *ctx, const char *where, const json_t *object,
+                                            const char *key, json_t **out);
+WHET_CHECKED whet_status whet_i_json_array(whet_ctx *ctx, const char *where, const json_t *object,
+                                           const char *key, json_t **out);
+/* Absent or null gives NULL. */
+WHET_CHECKED whet_status whet_i_json_object_or_none(whet_ctx *ctx, const char *where,
+                                                    const json_t *object, const char *key,
+                                                    json_t **out);
+WHET_CHECKED whet_status whet_i_json_array_or_none(whet_ctx *ctx, const char *where,
+                                                   const json_t *object, const char *key,
+                                                   json_t **out);
+/* "an integer", "a string", "missing" (NULL), ...; pure. */
+const char *whet_i_json_kind(const json_t *value);
+
+#endif
