@@ -128,6 +128,7 @@ WHET_API bool whet_str_equal(whet_str a, whet_str b);
  * Read-only after it is filled: may be shared. */
 typedef struct whet_names whet_names;
 
+/* An empty set. Errors: WHET_ERR_NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_names_create(whet_ctx *ctx, whet_names **out);
 WHET_API void whet_names_destroy(whet_ctx *ctx, whet_names *names);
 WHET_API int64_t whet_names_count(const whet_names *names);

@@ -85,6 +85,7 @@ WHET_API WHET_CHECKED whet_status whet_npz_write(whet_ctx *ctx, const char *path
  * shape x dtype, no overlap, no duplicate name. Read-only: may be shared. */
 typedef struct whet_safetensors whet_safetensors;
 
+/* Errors: IO, FORMAT (with what is wrong with the header), LIMIT, NOMEM. O(header). */
 WHET_API WHET_CHECKED whet_status whet_safetensors_open(whet_ctx *ctx, const char *path,
                                                         whet_safetensors **out);
 WHET_API void whet_safetensors_close(whet_ctx *ctx, whet_safetensors *file);
@@ -110,6 +111,7 @@ WHET_API WHET_CHECKED whet_status whet_safetensors_write(whet_ctx *ctx, const ch
  */
 typedef struct whet_table whet_table;
 
+/* Reads the whole file. Errors: IO, FORMAT, LIMIT, NOMEM. O(bytes). */
 WHET_API WHET_CHECKED whet_status whet_table_read(whet_ctx *ctx, const char *path,
                                                   whet_table **out);
 WHET_API void whet_table_destroy(whet_ctx *ctx, whet_table *table);

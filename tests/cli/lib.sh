@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=sh
 # What the command-line cases share. A case file sources this, runs commands as a user types them,
 # and ends with `finish`. $whet is the program, $work an empty folder (the current one) that goes
 # away; out and err hold what the last command printed.
