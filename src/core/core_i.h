@@ -141,6 +141,14 @@ void whet_i_single_thread_end(int32_t saved);
 WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done,
                                          int64_t total);
 
+/* ---- numbers in text ------------------------------------------------------------------------- */
+
+/* The whole text is a decimal integer that fits, or a decimal real (correctly rounded; overflow
+ * gives infinity, which callers refuse where it matters; no "nan", "inf" or hexadecimal).
+ * false leaves *out alone. Independent of the locale. Pure. */
+bool whet_i_parse_int(whet_str text, int64_t *out);
+bool whet_i_parse_real(whet_str text, double *out);
+
 /* ---- options
  * ------------------------------------------------------------------------------------- */
 
