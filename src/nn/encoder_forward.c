@@ -123,8 +123,6 @@ static int64_t split(const forward *f, float *base, buffers *b) {
 
 /* ---- one slab --------------------------------------------------------------------------------- */
 
-void whet_i_encoder_word(const whet_encoder *e, int32_t id, float *out);
-
 /* x [T, H] = norm(word + position), sequence behind sequence; returns T. */
 static int64_t embed_tokens(const forward *f, int64_t slab, float *x) {
     const whet_i_encoder_config *c = &f->e->config;

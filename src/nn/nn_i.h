@@ -86,6 +86,9 @@ struct whet_encoder {
 WHET_CHECKED whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir,
                                                      whet_encoder *encoder);
 
+/* The vector [hidden] of a token, 0 <= id < vocab. */
+void whet_i_encoder_word(const whet_encoder *encoder, int32_t id, float *out);
+
 /* ---- forward --------------------------------------------------------------------------------- */
 
 /* Embeddings [rows.n_rows, hidden] of token rows; a row without tokens gives zeros.
