@@ -15,23 +15,41 @@ extern "C" {
 /* N named points with a metric. Read-only once opened: may be shared. */
 typedef struct whet_space whet_space;
 
-/* SPACE: tree:FILE, matrix:FILE.npy[,names=FILE], embedding:FILE.npy[,metric=euclidean|cosine]
- * [,names=FILE], path:N, discrete, discrete:N, (graph:, grid: later: WHET_ERR_UNSUPPORTED).
- * discrete without a count needs `classes` (its points are those classes), else classes may be
- * NULL. Errors: ARG (unknown kind), IO, FORMAT, DATA (not connected, not symmetric, negative
- * length). */
+/* SPACE: tree:FILE, graph:FILE, matrix:FILE.npy[,names=FILE],
+ * embedding:FILE.npy[,metric=euclidean|cosine][,names=FILE], grid:AxB[xC..], path:N, discrete,
+ * discrete:N. Points without names are called by their 0-based index (grids: row-major). Nodes of
+ * trees and graphs are numbered as they appear in the file, or, when their names are exactly the
+ * numbers 0..N-1, by those. cosine: d = sqrt(2 - 2 cos), the distance between unit vectors, so that
+ * d^2 = 2 - 2 cos. grid: L1. discrete: every two points are 1 apart; without a count it needs
+ * `classes` (its points are those classes), else classes may be NULL.
+ * A matrix that breaks the triangle inequality is taken, with a warning in the log.
+ * Errors: ARG (unknown kind), IO, FORMAT, SHAPE, DATA (not connected, a cycle in a tree, not
+ * symmetric, negative distance, zero vector for cosine), LIMIT. */
 WHET_API WHET_CHECKED whet_status whet_space_open(whet_ctx *ctx, const char *spec,
                                                   const whet_names *classes, whet_space **out);
 WHET_API void whet_space_destroy(whet_ctx *ctx, whet_space *space);
 WHET_API int64_t whet_space_size(const whet_space *space);
 WHET_API const whet_names *whet_space_names(const whet_space *space);
-/* d(a, b) >= 0 between points. Cost: O(1) tables, O(depth) trees, O(dim) embeddings. */
+/* The point of this name; DATA names the class and the nearest name there is. */
+WHET_API WHET_CHECKED whet_status whet_space_find(whet_ctx *ctx, const whet_space *space,
+                                                  whet_str name, int64_t *out);
+/* The points of all names: out [count]. Errors as whet_space_find. */
+WHET_API WHET_CHECKED whet_status whet_space_find_all(whet_ctx *ctx, const whet_space *space,
+                                                      const whet_names *names, int64_t *out);
+/* d(a, b) >= 0 between points. Cost: O(1) tables, O(depth) trees, O(dim) embeddings. NaN for graphs
+ * of more than 4,096 points, which have no table: use whet_space_distances. */
 WHET_API double whet_space_distance(const whet_space *space, int64_t a, int64_t b);
+/* d(from[i], to[i]) for n pairs, in out [n]; any space. Graphs without a table: one search for each
+ * distinct `to`. Errors: ARG (no such point), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space,
+                                                       const int64_t *from, const int64_t *to,
+                                                       int64_t n, double *out);
 
 typedef enum whet_candidates {
     WHET_CANDIDATES_ALL = 0,  /* every point */
     WHET_CANDIDATES_OBSERVED, /* the K observed classes */
-    WHET_CANDIDATES_LEAVES,   /* trees: nodes of degree 1, without the root; else every point */
+    WHET_CANDIDATES_LEAVES,   /* trees: nodes of degree 1, without the root that a rooted file
+                                 names; else every point */
     WHET_CANDIDATES_LIST      /* candidate_list */
 } whet_candidates;
 
@@ -41,7 +59,7 @@ typedef struct whet_frechet_opts {
     const int64_t *candidate_list; /* point indices, distinct; with WHET_CANDIDATES_LIST */
     int64_t n_candidates;
     int32_t power; /* 2 (default) or 1 */
-    int32_t top;   /* how many best candidates to give per row, 1.. (default 1) */
+    int32_t top;   /* how many best candidates to give per row, 1..candidates (default 1) */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { sizeof(whet_frechet_opts), WHET_CANDIDATES_ALL, NULL, 0, 2, 1 }
@@ -54,12 +72,66 @@ typedef struct whet_frechet_opts {
  * ties      [rows]    how many candidates share the least cost  (may be NULL)
  * margin    [rows]    next distinct cost minus the least, same scale; infinity when all tie (NULL
  * ok) Errors: ARG, DATA (row with NaN, a negative or no mass, with its index), NOMEM, CANCELLED.
- * Cost per row: trees O(N), Euclidean embeddings O((k + N) dim), tables O(k N). Deterministic. */
+ * Cost per row: trees O(N), Euclidean embeddings O((k + N) dim), tables O(k N). Deterministic.
+ * Costs are precise to about 1e-12 relatively, also where they are nearly 0. */
 WHET_API WHET_CHECKED whet_status whet_frechet_predict(whet_ctx *ctx, const whet_space *space,
                                                        const int64_t *observed, int64_t k,
                                                        const double *probs, int64_t rows,
                                                        const whet_frechet_opts *opts, int64_t *best,
                                                        double *cost, int32_t *ties, double *margin);
+
+/* The same in two steps, for rows that come block by block: what depends on the space, the observed
+ * classes and the candidates is prepared once. The space must outlive it. Read-only: may be shared.
+ */
+typedef struct whet_frechet whet_frechet;
+WHET_API WHET_CHECKED whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space,
+                                                      const int64_t *observed, int64_t k,
+                                                      const whet_frechet_opts *opts,
+                                                      whet_frechet **out);
+WHET_API void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *frechet);
+/* How many candidates there are. */
+WHET_API int64_t whet_frechet_candidates(const whet_frechet *frechet);
+WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *frechet,
+                                                   const double *probs, int64_t rows, int64_t *best,
+                                                   double *cost, int32_t *ties, double *margin);
+
+/* ---- around the prediction ------------------------------------------------------------------- */
+
+/* probs [rows, k] := p^(1/t) divided by the row's sum; t > 0 and finite. Rows without mass or with
+ * NaN stay as they are. t = 1 changes nothing. Errors: ARG, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_temperature_apply(whet_ctx *ctx, double *probs, int64_t rows,
+                                                         int64_t k, double t);
+
+typedef enum whet_calibration {
+    WHET_CALIBRATE_DISTANCE = 0, /* mean squared distance from prediction to label */
+    WHET_CALIBRATE_LOG_LOSS      /* mean -log p of the label, over rows whose label is observed */
+} whet_calibration;
+
+/* The temperature in [.05, 20] that makes the loss least on held-out labels: a grid of 25 on log t,
+ * then golden section beside its best; of equal losses the t nearest to 1.
+ * probs [rows, k] as for whet_frechet_run; truth [rows] points. *t and *loss (may be NULL) written.
+ * Errors: DATA (no rows; log loss: no row whose label is observed), and those of whet_frechet_run.
+ * Cost about 50 runs. */
+WHET_API WHET_CHECKED whet_status whet_temperature_fit(whet_ctx *ctx, const whet_frechet *frechet,
+                                                       const double *probs, int64_t rows,
+                                                       const int64_t *truth,
+                                                       whet_calibration calibration, double *t,
+                                                       double *loss);
+
+/* The point of the most probable class of each row; the first column wins ties. Pure. */
+WHET_API void whet_frechet_argmax(const whet_frechet *frechet, const double *probs, int64_t rows,
+                                  int64_t *best);
+
+/* How good predictions are. Means over no rows are NaN. */
+typedef struct whet_space_scores {
+    int64_t rows, seen, unseen; /* rows with a label; those whose label is observed; the others */
+    double mean_squared, mean_distance; /* d^2 and d from prediction to label */
+    double accuracy, accuracy_seen, accuracy_unseen;
+} whet_space_scores;
+/* predicted, truth [rows] points; truth -1 = no label, left out. Errors: ARG, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
+                                                   const int64_t *predicted, const int64_t *truth,
+                                                   int64_t rows, whet_space_scores *out);
 
 #ifdef __cplusplus
 }

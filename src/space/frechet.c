@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Prediction by the Frechet mean: y* = argmin over candidates y of sum_k p_k d(y, k)^q
+ * (Loki, arXiv 2307.12226). This file checks what is asked, picks the method for the space (see
+ * frechet_i.h), and runs rows through it in blocks that do not depend on the thread count.
+ * Legend: k observed classes, S mass of a row. */
+#include <float.h>
+#include <math.h>
+
+#include "space/frechet_i.h"
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
+    if (!f) return;
+    if (f->method) f->method->destroy(ctx, f->state);
+    whet_i_free(ctx, f->observed);
+    whet_i_free(ctx, f->candidates);
+    whet_i_free(ctx, f->cost_row);
+    whet_i_free(ctx, f);
+}
+
+/* Marks points in `seen`; each at most once. */
+static whet_status mark(whet_ctx *ctx, const whet_space *space, const char *what,
+                        const int64_t *points, int64_t n, bool *seen) {
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < n; i++) {
+        if (points[i] < 0 || points[i] >= space->n)
+            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %lld is point %lld; expected 0..%lld", what,
+                               (long long)i, (long long)points[i], (long long)space->n - 1);
+        if (seen[points[i]])
+            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %s is given twice; expected distinct points",
+                               what, whet_i_quote(quoted, whet_names_get(space->names, points[i])));
+        seen[points[i]] = true;
+    }
+    return WHET_OK;
+}
+
+static whet_status mark_leaves(const whet_space *space, bool *seen) {
+    for (int64_t v = 0; v < space->n; v++) {
+        const bool tree = space->kind == SPACE_TREE;
+        const bool root = tree && space->tree.rooted && space->tree.parent[v] < 0;
+        seen[v] = !tree || space->n == 1 || (space->tree.degree[v] == 1 && !root);
+    }
+    return WHET_OK;
+}
+
+static whet_status take_candidates(whet_ctx *ctx, const whet_frechet_opts *o, whet_frechet *f) {
+    whet_status status = WHET_ERR_ARG;
+    bool *seen;
+    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
+    switch (o->candidates) {
+    case WHET_CANDIDATES_ALL:
+        memset(seen, true, (size_t)f->space->n);
+        status = WHET_OK;
+        break;
+    case WHET_CANDIDATES_OBSERVED:
+        status = mark(ctx, f->space, "observed class", f->observed, f->k, seen);
+        break;
+    case WHET_CANDIDATES_LEAVES: status = mark_leaves(f->space, seen); break;
+    case WHET_CANDIDATES_LIST:
+        status = mark(ctx, f->space, "candidate", o->candidate_list, o->n_candidates, seen);
+        break;
+    default:
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "candidates is %d; expected a whet_candidates",
+                             (int)o->candidates);
+    }
+    if (status != WHET_OK) goto done;
+    int64_t n = 0;
+    for (int64_t v = 0; v < f->space->n; v++) n += seen[v];
+    if (n < 1) {
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "there is no candidate; expected 1 or more");
+        goto done;
+    }
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &f->candidates));
+    for (int64_t v = 0; v < f->space->n; v++)
+        if (seen[v]) f->candidates[f->n_candidates++] = v;
+done:
+    whet_i_free(ctx, seen);
+    return status;
+}
+
+static whet_status take_observed(whet_ctx *ctx, const int64_t *observed, whet_frechet *f) {
+    bool *seen;
+    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
+    whet_status status = mark(ctx, f->space, "observed class", observed, f->k, seen);
+    whet_i_free(ctx, seen);
+    if (status != WHET_OK) return status;
+    WHET_TRY(whet_i_alloc(ctx, f->k, &f->observed));
+    memcpy(f->observed, observed, (size_t)f->k * sizeof *observed);
+    return WHET_OK;
+}
+
+static whet_status pick_method(whet_ctx *ctx, whet_frechet *f) {
+    switch (f->space->kind) {
+    case SPACE_TREE: return whet_i_frechet_tree(ctx, f);
+    case SPACE_DISCRETE: return whet_i_frechet_discrete(ctx, f);
+    case SPACE_EMBEDDING:
+        return f->power == 2 ? whet_i_frechet_nearest_mean(ctx, f) : whet_i_frechet_table(ctx, f);
+    case SPACE_MATRIX:
+    case SPACE_GRAPH:
+    case SPACE_GRID: return whet_i_frechet_table(ctx, f);
+    }
+    return whet_i_fail(ctx, WHET_ERR_INTERNAL, "space kind %d is unknown", (int)f->space->kind);
+}
+
+whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                                int64_t k, const whet_frechet_opts *opts, whet_frechet **out) {
+    whet_frechet_opts o = WHET_FRECHET_OPTS_INIT;
+    WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_frechet_opts"));
+    if (k < 1)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%lld observed classes; expected 1 or more",
+                           (long long)k);
+    if (o.power != 1 && o.power != 2)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "power is %d; expected 1 or 2", (int)o.power);
+    whet_status status = WHET_OK;
+    whet_frechet *f;
+    WHET_TRY(whet_i_calloc(ctx, 1, &f));
+    f->space = space;
+    f->k = k;
+    f->power = o.power;
+    f->top = o.top;
+    WHET_TRY_DONE(take_observed(ctx, observed, f));
+    WHET_TRY_DONE(take_candidates(ctx, &o, f));
+    if (f->top < 1 || f->top > f->n_candidates) {
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "top is %d; expected 1..%lld, as many candidates",
+                             (int)f->top, (long long)f->n_candidates);
+        goto done;
+    }
+    WHET_TRY_DONE(pick_method(ctx, f));
+    WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
+    for (int64_t c = 0; c < f->n_costs; c++)
+        if (f->cost_point[c] >= 0) f->cost_row[f->cost_point[c]] = c;
+    *out = f;
+    return WHET_OK;
+done:
+    whet_frechet_destroy(ctx, f);
+    return status;
+}
+
+int64_t whet_frechet_candidates(const whet_frechet *f) { return f->n_candidates; }
+
+/* ---- a block of rows ------------------------------------------------------------------------- */
+
+/* Far inside the range of doubles, so that squares and sums of costs stay there too. */
+static const double SMALL_MASS = 0x1p-300, LARGE_MASS = 0x1p300;
+
+/* Transposes the rows into the weights, each times its scale. Gives the lane of the first row with
+ * an impossible value, or -1. */
+static int64_t load(const whet_frechet *f, frechet_block *b) {
+    const int64_t lanes = f->lanes;
+    memset(b->weights, 0, (size_t)(f->n_zero * lanes) * sizeof *b->weights);
+    memset(b->mass, 0, (size_t)lanes * sizeof *b->mass);
+    int64_t bad = -1;
+    for (int64_t j = 0; j < f->k; j++) {
+        double *w = b->weights + (f->weight_row ? f->weight_row[j] : j) * lanes;
+        bool possible = true;
+        for (int64_t i = 0; i < b->count; i++) {
+            const double p = b->probs[i * f->k + j];
+            possible &= p >= 0 && p <= DBL_MAX;
+            w[i] = p * b->scale[i];
+            b->mass[i] += w[i];
+        }
+        for (int64_t i = b->count; i < lanes; i++) w[i] = 0;
+        for (int64_t i = 0; !possible && i < b->count; i++) {
+            const double p = b->probs[i * f->k + j];
+            if (!(p >= 0 && p <= DBL_MAX) && (bad < 0 || i < bad)) bad = i;
+        }
+    }
+    return bad;
+}
+
+/* load, once more with powers of two where masses are extreme: the scale of a row is irrelevant. */
+static int64_t load_scaled(const whet_frechet *f, frechet_block *b) {
+    for (int64_t i = 0; i < f->lanes; i++) b->scale[i] = 1;
+    int64_t bad = load(f, b);
+    bool extreme = false;
+    for (int64_t i = 0; i < b->count; i++) {
+        const bool small = b->mass[i] > 0 && b->mass[i]<SMALL_MASS, large = b->mass[i]> LARGE_MASS;
+        b->scale[i] = small ? 0x1p800 : large ? 0x1p-800 : 1;
+        extreme |= small || large;
+    }
+    if (bad < 0 && extreme) bad = load(f, b);
+    for (int64_t i = 0; bad < 0 && i < b->count; i++)
+        if (b->mass[i] == 0) bad = i;
+    return bad;
+}
+
+typedef struct run_work {
+    const whet_frechet *f;
+    const double *probs;
+    int64_t rows;
+    frechet_block *blocks; /* one a worker */
+    frechet_result result; /* of all rows: the caller's arrays are written only on success */
+    int64_t *bad_row;      /* one a block of rows, -1 = none */
+    bool *overflow;        /* the bad row's costs are not finite */
+} run_work;
+
+static void run_block(void *arg, int64_t i, int32_t worker) {
+    const run_work *w = arg;
+    const whet_frechet *f = w->f;
+    frechet_block *b = &w->blocks[worker];
+    const int64_t first = i * f->lanes, left = w->rows - first;
+    b->probs = w->probs + first * f->k;
+    b->count = left < f->lanes ? left : f->lanes;
+    const int64_t bad = load_scaled(f, b);
+    w->bad_row[i] = bad < 0 ? -1 : first + bad;
+    if (bad >= 0) return;
+    f->method->costs(f, b);
+    whet_i_frechet_select(f, b, first, &w->result);
+    for (int64_t lane = 0; lane < b->count; lane++) {
+        if (isfinite(b->least[lane])) continue;
+        w->bad_row[i] = first + lane;
+        w->overflow[i] = true;
+        return;
+    }
+}
+
+static void block_free(whet_ctx *ctx, frechet_block *b) {
+    whet_i_free(ctx, b->weights);
+    whet_i_free(ctx, b->costs);
+    whet_i_free(ctx, b->mass);
+    whet_i_free(ctx, b->scratch);
+    whet_i_free(ctx, b->choices);
+}
+
+static whet_status block_alloc(whet_ctx *ctx, const whet_frechet *f, frechet_block *b) {
+    int64_t weights, costs;
+    WHET_TRY(whet_i_mul(ctx, f->n_weights, f->lanes, &weights));
+    WHET_TRY(whet_i_mul(ctx, f->n_costs, f->lanes, &costs));
+    WHET_TRY(whet_i_calloc(ctx, weights, &b->weights));
+    WHET_TRY(whet_i_alloc(ctx, costs, &b->costs));
+    WHET_TRY(whet_i_alloc(ctx, 4 * f->lanes, &b->mass));
+    b->scale = b->mass + f->lanes;
+    b->least = b->scale + f->lanes;
+    b->noise = b->least + f->lanes;
+    WHET_TRY(whet_i_alloc(ctx, f->n_scratch, &b->scratch));
+    return whet_i_alloc(ctx, f->n_candidates, &b->choices);
+}
+
+static whet_status result_alloc(whet_ctx *ctx, int64_t rows, int64_t top, frechet_result *r) {
+    int64_t places;
+    WHET_TRY(whet_i_mul(ctx, rows, top, &places));
+    WHET_TRY(whet_i_alloc(ctx, places, &r->best));
+    WHET_TRY(whet_i_alloc(ctx, places, &r->cost));
+    WHET_TRY(whet_i_alloc(ctx, rows, &r->ties));
+    return whet_i_alloc(ctx, rows, &r->margin);
+}
+
+static whet_status row_fails(whet_ctx *ctx, const run_work *w, int64_t block) {
+    const int64_t row = w->bad_row[block];
+    if (w->overflow[block])
+        return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                           "row %lld: its costs are not finite; expected distances whose squares "
+                           "can be added; try smaller units",
+                           (long long)row);
+    for (int64_t j = 0; j < w->f->k; j++) {
+        const double p = w->probs[row * w->f->k + j];
+        if (!(p >= 0 && p <= DBL_MAX))
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "probs[%lld,%lld] is %g; expected finite values of 0 or more",
+                               (long long)row, (long long)j, p);
+    }
+    return whet_i_fail(ctx, WHET_ERR_DATA, "row %lld of probs is all zero; expected some mass",
+                       (long long)row);
+}
+
+static void publish(const run_work *w, int64_t *best, double *cost, int32_t *ties, double *margin) {
+    const size_t rows = (size_t)w->rows, places = rows * (size_t)w->f->top;
+    memcpy(best, w->result.best, places * sizeof *best);
+    if (cost) memcpy(cost, w->result.cost, places * sizeof *cost);
+    if (ties) memcpy(ties, w->result.ties, rows * sizeof *ties);
+    if (margin) memcpy(margin, w->result.margin, rows * sizeof *margin);
+}
+
+whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *f, const double *probs,
+                             int64_t rows, int64_t *best, double *cost, int32_t *ties,
+                             double *margin) {
+    if (rows < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows; expected 0 or more", (long long)rows);
+    if (rows == 0) return WHET_OK;
+    whet_status status = WHET_OK;
+    run_work w = {.f = f, .probs = probs, .rows = rows};
+    const int64_t n_blocks = (rows + f->lanes - 1) / f->lanes;
+    const int64_t threads = whet_ctx_threads(ctx),
+                  workers = n_blocks < threads ? n_blocks : threads;
+    WHET_TRY_DONE(whet_i_calloc(ctx, workers, &w.blocks));
+    for (int64_t i = 0; i < workers; i++) WHET_TRY_DONE(block_alloc(ctx, f, &w.blocks[i]));
+    WHET_TRY_DONE(result_alloc(ctx, rows, f->top, &w.result));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n_blocks, &w.bad_row));
+    WHET_TRY_DONE(whet_i_calloc(ctx, n_blocks, &w.overflow));
+    WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, n_blocks, run_block, &w));
+    for (int64_t i = 0; i < n_blocks && status == WHET_OK; i++)
+        if (w.bad_row[i] >= 0) status = row_fails(ctx, &w, i);
+    if (status == WHET_OK) publish(&w, best, cost, ties, margin);
+done:
+    for (int64_t i = 0; w.blocks && i < workers; i++) block_free(ctx, &w.blocks[i]);
+    whet_i_free(ctx, w.blocks);
+    whet_i_free(ctx, w.result.best);
+    whet_i_free(ctx, w.result.cost);
+    whet_i_free(ctx, w.result.ties);
+    whet_i_free(ctx, w.result.margin);
+    whet_i_free(ctx, w.bad_row);
+    whet_i_free(ctx, w.overflow);
+    return status;
+}
+
+whet_status whet_frechet_predict(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                                 int64_t k, const double *probs, int64_t rows,
+                                 const whet_frechet_opts *opts, int64_t *best, double *cost,
+                                 int32_t *ties, double *margin) {
+    whet_frechet *f;
+    WHET_TRY(whet_frechet_create(ctx, space, observed, k, opts, &f));
+    const whet_status status = whet_frechet_run(ctx, f, probs, rows, best, cost, ties, margin);
+    whet_frechet_destroy(ctx, f);
+    return status;
+}

@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Graphs as label spaces: shortest-path distances, by breadth-first search when every edge has
+ * length 1, else by Dijkstra's algorithm on a binary heap with lazy deletion. Graphs of few points
+ * keep the whole table; larger ones are searched from the points that are asked for.
+ * Cost a source: O(n + m), or O(m log m) with lengths. Legend: n points, m edges. */
+#include <math.h>
+
+#include "space/space_i.h"
+
+enum { TABLE_POINTS = 4096 }; /* 128 MiB of table at most */
+
+/* Scratch of one search. */
+typedef struct search {
+    int64_t *queue;   /* breadth-first: points; else the heap's points */
+    double *priority; /* the heap's distances */
+} search;
+
+static void breadth_first(const space_graph *g, int64_t from, search *s, double *out) {
+    int64_t reached = 0;
+    out[from] = 0;
+    s->queue[reached++] = from;
+    for (int64_t next = 0; next < reached; next++) {
+        const int64_t v = s->queue[next];
+        for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
+            const int64_t w = g->neighbour[i];
+            if (out[w] < (double)INFINITY) continue;
+            out[w] = out[v] + 1;
+            s->queue[reached++] = w;
+        }
+    }
+}
+
+static void heap_push(search *s, int64_t *size, int64_t point, double priority) {
+    int64_t at = (*size)++;
+    while (at > 0) {
+        const int64_t up = (at - 1) / 2;
+        if (s->priority[up] <= priority) break;
+        s->priority[at] = s->priority[up];
+        s->queue[at] = s->queue[up];
+        at = up;
+    }
+    s->priority[at] = priority;
+    s->queue[at] = point;
+}
+
+static void heap_pop(search *s, int64_t *size) {
+    const int64_t n = --*size;
+    const double priority = s->priority[n];
+    const int64_t point = s->queue[n];
+    int64_t at = 0;
+    for (;;) {
+        int64_t down = 2 * at + 1;
+        if (down >= n) break;
+        if (down + 1 < n && s->priority[down + 1] < s->priority[down]) down++;
+        if (priority <= s->priority[down]) break;
+        s->priority[at] = s->priority[down];
+        s->queue[at] = s->queue[down];
+        at = down;
+    }
+    s->priority[at] = priority;
+    s->queue[at] = point;
+}
+
+static void dijkstra(const space_graph *g, int64_t from, search *s, double *out) {
+    int64_t size = 0;
+    out[from] = 0;
+    heap_push(s, &size, from, 0);
+    while (size > 0) {
+        const int64_t v = s->queue[0];
+        const double so_far = s->priority[0];
+        heap_pop(s, &size);
+        if (so_far > out[v]) continue; /* an old entry: v was reached by a shorter way */
+        for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
+            const double length = so_far + g->length[i];
+            if (length >= out[g->neighbour[i]]) continue;
+            out[g->neighbour[i]] = length;
+            heap_push(s, &size, g->neighbour[i], length);
+        }
+    }
+}
+
+static void search_free(whet_ctx *ctx, search *s) {
+    whet_i_free(ctx, s->queue);
+    whet_i_free(ctx, s->priority);
+}
+
+/* A point enters the heap once an edge end at most, and once as the source. */
+static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, search *out) {
+    search s = {0};
+    whet_status status = WHET_OK;
+    const int64_t places = g->hops ? n : g->first[n] + 1;
+    WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.queue));
+    if (!g->hops) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
+    *out = s;
+    return WHET_OK;
+done:
+    search_free(ctx, &s);
+    return status;
+}
+
+static void run(const space_graph *g, int64_t n, int64_t from, search *s, double *out) {
+    for (int64_t v = 0; v < n; v++) out[v] = (double)INFINITY;
+    if (g->hops)
+        breadth_first(g, from, s, out);
+    else
+        dijkstra(g, from, s, out);
+}
+
+whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int64_t n, int64_t from,
+                                   double *out) {
+    if (graph->matrix.f64) {
+        memcpy(out, graph->matrix.f64 + from * n, (size_t)n * sizeof *out);
+        return WHET_OK;
+    }
+    search s;
+    WHET_TRY(search_alloc(ctx, graph, n, &s));
+    run(graph, n, from, &s, out);
+    search_free(ctx, &s);
+    return WHET_OK;
+}
+
+typedef struct table_work {
+    const space_graph *graph;
+    int64_t n;
+    const int64_t *from;
+    search *scratch; /* one a worker */
+    double *out;
+} table_work;
+
+static void table_row(void *arg, int64_t i, int32_t worker) {
+    const table_work *w = arg;
+    run(w->graph, w->n, w->from ? w->from[i] : i, &w->scratch[worker], w->out + i * w->n);
+}
+
+whet_status whet_i_graph_table(whet_ctx *ctx, const space_graph *graph, int64_t n,
+                               const int64_t *from, int64_t k, double *out) {
+    whet_status status = WHET_OK;
+    const int32_t workers = whet_ctx_threads(ctx);
+    table_work w = {graph, n, from, NULL, out};
+    WHET_TRY_DONE(whet_i_calloc(ctx, workers, &w.scratch));
+    for (int32_t i = 0; i < workers; i++) WHET_TRY_DONE(search_alloc(ctx, graph, n, &w.scratch[i]));
+    WHET_TRY_DONE(whet_i_parallel_for(ctx, "shortest paths", k, table_row, &w));
+done:
+    for (int32_t i = 0; w.scratch && i < workers; i++) search_free(ctx, &w.scratch[i]);
+    whet_i_free(ctx, w.scratch);
+    return status;
+}
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static whet_status check_connected(whet_ctx *ctx, const whet_space *space) {
+    char one[WHET_QUOTE_SIZE], two[WHET_QUOTE_SIZE];
+    double *d;
+    WHET_TRY(whet_i_alloc(ctx, space->n, &d));
+    whet_status status = whet_i_graph_distances(ctx, &space->graph, space->n, 0, d);
+    int64_t lost = 0;
+    while (status == WHET_OK && lost < space->n && isfinite(d[lost])) lost++;
+    if (status == WHET_OK && lost < space->n)
+        status = whet_i_fail(ctx, WHET_ERR_DATA,
+                             "nodes %s and %s are not connected; expected one connected graph",
+                             whet_i_quote(one, whet_names_get(space->names, 0)),
+                             whet_i_quote(two, whet_names_get(space->names, lost)));
+    whet_i_free(ctx, d);
+    return status;
+}
+
+whet_status whet_i_space_from_graph(whet_ctx *ctx, const whet_edges *edges, whet_space **out) {
+    whet_status status = WHET_OK;
+    whet_space *space = NULL;
+    int64_t *from = NULL, *to = NULL;
+    double *table = NULL;
+    WHET_TRY(whet_i_edges_begin(ctx, SPACE_GRAPH, edges, &from, &to, &space));
+    WHET_TRY_DONE(
+        whet_i_neighbours(ctx, space->n, edges->n_edges, from, to, edges->length, &space->graph));
+    WHET_TRY_DONE(check_connected(ctx, space));
+    if (space->n <= TABLE_POINTS) {
+        WHET_TRY_DONE(whet_i_alloc(ctx, space->n * space->n, &table));
+        WHET_TRY_DONE(whet_i_graph_table(ctx, &space->graph, space->n, NULL, space->n, table));
+        space->graph.matrix.f64 = table;
+        table = NULL;
+    }
+    *out = space;
+    space = NULL;
+done:
+    whet_i_free(ctx, table);
+    whet_i_free(ctx, to);
+    whet_i_free(ctx, from);
+    whet_space_destroy(ctx, space);
+    return status;
+}

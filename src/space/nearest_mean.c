@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Squared Frechet costs of an embedding without any distance between points:
+ *
+ *     F(y) = S |e_y|^2 - 2 <e_y, sum_k p_k e_k> + sum_k p_k |e_k|^2,
+ *
+ * so the best candidate is the one nearest to the mean of the observed vectors (cosine too: its
+ * vectors are scaled to length 1). O((k + N) dim) a row in place of O(k N), and no k x N table.
+ * Vectors are taken from the centre of the observed ones, which leaves F alone and keeps the terms
+ * small; products are f64. Where what is left is small against the terms, select.c asks for the
+ * sum of p_k |e_y - e_k|^2 itself.
+ * Legend: S mass of the row, e vectors, m sum p e. */
+#include <float.h>
+
+#include "space/frechet_i.h"
+
+#include "tensor/tensor_i.h"
+
+enum {
+    PANEL = 256,           /* candidates at a time */
+    KEEP_VALUES = 32 << 20 /* 256 MiB of candidate vectors in f64; else converted for each block */
+};
+
+typedef struct mean_plan {
+    double *observed, *observed_norm; /* [k, dim] centred; [k] squared norms */
+    double *candidates;               /* [n_candidates, dim] centred, or NULL */
+    double *norm;                     /* [n_candidates] squared norms */
+    double *centre;                   /* [dim] */
+    double largest_norm;
+} mean_plan;
+
+static void costs(const whet_frechet *f, frechet_block *b) {
+    const mean_plan *p = f->state;
+    const int64_t dim = f->space->embedding.dim, lanes = f->lanes;
+    double *sum = b->scratch, *panel = sum + dim * lanes;
+    /* The terms without y go where the noise will be. */
+    double *rest = b->noise;
+    memset(rest, 0, (size_t)lanes * sizeof *rest);
+    for (int64_t j = 0; j < f->k; j++)
+        for (int64_t i = 0; i < lanes; i++)
+            rest[i] += p->observed_norm[j] * b->weights[j * lanes + i];
+    whet_i_matmul_f64_serial(true, false, dim, lanes, f->k, p->observed, dim, b->weights, lanes, 0,
+                             sum, lanes);
+    for (int64_t from = 0; from < f->n_costs; from += PANEL) {
+        const int64_t n = f->n_costs - from < PANEL ? f->n_costs - from : PANEL;
+        const double *rows = p->candidates ? p->candidates + from * dim : panel;
+        if (!p->candidates)
+            whet_i_embedding_rows(&f->space->embedding, f->candidates + from, n, p->centre, panel);
+        double *out = b->costs + from * lanes;
+        whet_i_matmul_f64_serial(false, false, n, lanes, dim, rows, dim, sum, lanes, 0, out, lanes);
+        for (int64_t c = 0; c < n; c++)
+            for (int64_t i = 0; i < lanes; i++)
+                out[c * lanes + i] =
+                    p->norm[from + c] * b->mass[i] - 2 * out[c * lanes + i] + rest[i];
+    }
+    for (int64_t i = 0; i < lanes; i++)
+        b->noise[i] = 64 * DBL_EPSILON * (rest[i] + p->largest_norm * b->mass[i]);
+    whet_i_frechet_least(f, b);
+}
+
+static double exact(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row) {
+    double sum = 0;
+    for (int64_t j = 0; j < f->k; j++) {
+        const double w = b->probs[lane * f->k + j] * b->scale[lane];
+        if (w == 0) continue;
+        sum += w *
+               whet_i_embedding_distance2(&f->space->embedding, f->candidates[row], f->observed[j]);
+    }
+    return sum;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    mean_plan *p = state;
+    if (!p) return;
+    whet_i_free(ctx, p->observed);
+    whet_i_free(ctx, p->observed_norm);
+    whet_i_free(ctx, p->candidates);
+    whet_i_free(ctx, p->norm);
+    whet_i_free(ctx, p->centre);
+    whet_i_free(ctx, p);
+}
+
+static double squared_norm(const double *x, int64_t dim) {
+    double sum = 0;
+    for (int64_t i = 0; i < dim; i++) sum += x[i] * x[i];
+    return sum;
+}
+
+static whet_status centre_observed(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
+    const space_embedding *e = &f->space->embedding;
+    int64_t values;
+    WHET_TRY(whet_i_mul(ctx, f->k, e->dim, &values));
+    WHET_TRY(whet_i_alloc(ctx, values, &p->observed));
+    WHET_TRY(whet_i_alloc(ctx, f->k, &p->observed_norm));
+    WHET_TRY(whet_i_calloc(ctx, e->dim, &p->centre));
+    whet_i_embedding_rows(e, f->observed, f->k, p->centre, p->observed);
+    for (int64_t i = 0; i < values; i++) p->centre[i % e->dim] += p->observed[i] / (double)f->k;
+    whet_i_embedding_rows(e, f->observed, f->k, p->centre, p->observed);
+    for (int64_t j = 0; j < f->k; j++)
+        p->observed_norm[j] = squared_norm(p->observed + j * e->dim, e->dim);
+    return WHET_OK;
+}
+
+static whet_status centre_candidates(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
+    const space_embedding *e = &f->space->embedding;
+    int64_t values;
+    double *one = NULL;
+    WHET_TRY(whet_i_mul(ctx, f->n_candidates, e->dim, &values));
+    WHET_TRY(whet_i_alloc(ctx, f->n_candidates, &p->norm));
+    if (values <= KEEP_VALUES) WHET_TRY(whet_i_alloc(ctx, values, &p->candidates));
+    WHET_TRY(whet_i_alloc(ctx, e->dim, &one));
+    for (int64_t c = 0; c < f->n_candidates; c++) {
+        double *row = p->candidates ? p->candidates + c * e->dim : one;
+        whet_i_embedding_rows(e, f->candidates + c, 1, p->centre, row);
+        p->norm[c] = squared_norm(row, e->dim);
+        if (p->norm[c] > p->largest_norm) p->largest_norm = p->norm[c];
+    }
+    whet_i_free(ctx, one);
+    return WHET_OK;
+}
+
+whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f) {
+    static const frechet_method method = {costs, exact, plan_destroy};
+    whet_status status = WHET_OK;
+    mean_plan *p = NULL;
+    const int64_t dim = f->space->embedding.dim;
+    WHET_TRY(whet_i_calloc(ctx, 1, &p));
+    WHET_TRY_DONE(centre_observed(ctx, f, p));
+    WHET_TRY_DONE(centre_candidates(ctx, f, p));
+    f->method = &method;
+    f->state = p;
+    f->lanes = whet_i_frechet_lanes(f->n_candidates);
+    f->n_weights = f->k;
+    f->n_costs = f->n_candidates;
+    f->n_scratch = dim * f->lanes + (p->candidates ? 0 : PANEL * dim);
+    f->cost_point = f->candidates;
+    p = NULL;
+done:
+    plan_destroy(ctx, p);
+    return status;
+}

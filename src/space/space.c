@@ -1,0 +1,218 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Label spaces of any kind: making, releasing, names, distances. What differs between kinds is in
+ * tree.c, matrix.c, embedding.c, graph.c, grid.c. */
+#include <math.h>
+#include <stdio.h>
+
+#include "space/space_i.h"
+
+static whet_status index_names(whet_ctx *ctx, int64_t n, whet_names *out) {
+    char text[24];
+    for (int64_t i = 0; i < n; i++) {
+        (void)snprintf(text, sizeof text, "%lld", (long long)i);
+        WHET_TRY(whet_names_add(ctx, out, whet_str_from(text), NULL));
+    }
+    return WHET_OK;
+}
+
+static whet_status copy_names(whet_ctx *ctx, const whet_names *names, whet_names *out) {
+    for (int64_t i = 0; i < whet_names_count(names); i++)
+        WHET_TRY(whet_names_add(ctx, out, whet_names_get(names, i), NULL));
+    return WHET_OK;
+}
+
+whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n, const whet_names *names,
+                               whet_space **out) {
+    if (n < 1)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "the space has no points; expected 1 or more");
+    if (names && whet_names_count(names) != n)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE, "%lld names for %lld points; expected one each",
+                           (long long)whet_names_count(names), (long long)n);
+    whet_status status = WHET_OK;
+    whet_space *space;
+    WHET_TRY(whet_i_calloc(ctx, 1, &space));
+    space->kind = kind;
+    space->n = n;
+    WHET_TRY_DONE(whet_names_create(ctx, &space->names));
+    if (names)
+        WHET_TRY_DONE(copy_names(ctx, names, space->names));
+    else
+        WHET_TRY_DONE(index_names(ctx, n, space->names));
+    *out = space;
+    return WHET_OK;
+done:
+    whet_space_destroy(ctx, space);
+    return status;
+}
+
+void whet_space_destroy(whet_ctx *ctx, whet_space *space) {
+    if (!space) return;
+    whet_names_destroy(ctx, space->names);
+    whet_i_free(ctx, space->tree.parent);
+    whet_i_free(ctx, space->tree.length);
+    whet_i_free(ctx, space->tree.hops);
+    whet_i_free(ctx, space->tree.order);
+    whet_i_free(ctx, space->tree.degree);
+    whet_i_free(ctx, space->matrix.f64);
+    whet_i_free(ctx, space->matrix.f32);
+    whet_i_free(ctx, space->embedding.f64);
+    whet_i_free(ctx, space->embedding.f32);
+    whet_i_free(ctx, space->embedding.scale);
+    whet_i_neighbours_free(ctx, &space->graph);
+    whet_i_free(ctx, space->graph.matrix.f64);
+    whet_i_free(ctx, space);
+}
+
+int64_t whet_space_size(const whet_space *space) { return space->n; }
+
+const whet_names *whet_space_names(const whet_space *space) { return space->names; }
+
+double whet_space_distance(const whet_space *space, int64_t a, int64_t b) {
+    switch (space->kind) {
+    case SPACE_DISCRETE: return a == b ? 0 : 1;
+    case SPACE_MATRIX: return whet_i_matrix_at(&space->matrix, a * space->n + b);
+    case SPACE_EMBEDDING: return sqrt(whet_i_embedding_distance2(&space->embedding, a, b));
+    case SPACE_TREE: return whet_i_tree_distance(&space->tree, a, b);
+    case SPACE_GRID: return whet_i_grid_distance(&space->grid, a, b);
+    case SPACE_GRAPH:
+        if (space->graph.matrix.f64)
+            return whet_i_matrix_at(&space->graph.matrix, a * space->n + b);
+        break;
+    }
+    return (double)NAN;
+}
+
+/* Pairs by `to`, one search for each distinct one: counting sort. */
+static whet_status graph_distances(whet_ctx *ctx, const whet_space *space, const int64_t *from,
+                                   const int64_t *to, int64_t n, double *out) {
+    whet_status status = WHET_OK;
+    int64_t *first = NULL, *pair = NULL;
+    double *all = NULL;
+    WHET_TRY_DONE(whet_i_calloc(ctx, space->n + 2, &first));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &pair));
+    WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &all));
+    for (int64_t i = 0; i < n; i++) first[to[i] + 2]++;
+    for (int64_t v = 2; v < space->n + 2; v++) first[v] += first[v - 1];
+    for (int64_t i = 0; i < n; i++) pair[first[to[i] + 1]++] = i;
+    for (int64_t v = 0; v < space->n; v++) {
+        if (first[v] == first[v + 1]) continue;
+        WHET_TRY_DONE(whet_i_graph_distances(ctx, &space->graph, space->n, v, all));
+        for (int64_t i = first[v]; i < first[v + 1]; i++) out[pair[i]] = all[from[pair[i]]];
+    }
+done:
+    whet_i_free(ctx, all);
+    whet_i_free(ctx, pair);
+    whet_i_free(ctx, first);
+    return status;
+}
+
+whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space, const int64_t *from,
+                                 const int64_t *to, int64_t n, double *out) {
+    for (int64_t i = 0; i < n; i++) {
+        if (from[i] >= 0 && from[i] < space->n && to[i] >= 0 && to[i] < space->n) continue;
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "pair %lld is of points %lld and %lld; expected 0..%lld", (long long)i,
+                           (long long)from[i], (long long)to[i], (long long)space->n - 1);
+    }
+    if (space->kind == SPACE_GRAPH && !space->graph.matrix.f64)
+        return graph_distances(ctx, space, from, to, n, out);
+    for (int64_t i = 0; i < n; i++) out[i] = whet_space_distance(space, from[i], to[i]);
+    return WHET_OK;
+}
+
+whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *names, int64_t n,
+                                  whet_space **out) {
+    return whet_i_space_begin(ctx, SPACE_DISCRETE, n, names, out);
+}
+
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* The number that a name spells in plain decimal ("7", never "07" or "+7"), or -1. */
+static int64_t plain_number(whet_str name, int64_t limit) {
+    if (name.len < 1 || name.len > 18 || (name.len > 1 && name.ptr[0] == '0')) return -1;
+    int64_t value = 0;
+    for (int64_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] < '0' || name.ptr[i] > '9') return -1;
+        value = value * 10 + (name.ptr[i] - '0');
+    }
+    return value < limit ? value : -1;
+}
+
+void whet_i_number_points(const whet_names *nodes, int64_t *map) {
+    const int64_t n = whet_names_count(nodes);
+    bool numbered = true;
+    /* Names are distinct: n of them below n are all of 0..n-1. */
+    for (int64_t i = 0; i < n && numbered; i++) {
+        map[i] = plain_number(whet_names_get(nodes, i), n);
+        numbered = map[i] >= 0;
+    }
+    for (int64_t i = 0; i < n && !numbered; i++) map[i] = i;
+}
+
+enum { LONGEST_COMPARED = 64 };
+
+/* Levenshtein distance by one row of the table. */
+static int64_t edits(whet_str a, whet_str b) {
+    int64_t row[LONGEST_COMPARED + 1];
+    for (int64_t j = 0; j <= b.len; j++) row[j] = j;
+    for (int64_t i = 1; i <= a.len; i++) {
+        int64_t diagonal = row[0];
+        row[0] = i;
+        for (int64_t j = 1; j <= b.len; j++) {
+            const int64_t replaced = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
+            diagonal = row[j];
+            const int64_t shorter = row[j] < row[j - 1] ? row[j] : row[j - 1];
+            row[j] = shorter + 1 < replaced ? shorter + 1 : replaced;
+        }
+    }
+    return row[b.len];
+}
+
+int64_t whet_i_nearest_name(const whet_names *names, whet_str name) {
+    if (name.len > LONGEST_COMPARED) return -1;
+    int64_t best = -1, least = name.len / 2 + 1;
+    for (int64_t i = 0; i < whet_names_count(names); i++) {
+        const whet_str other = whet_names_get(names, i);
+        if (other.len > LONGEST_COMPARED) continue;
+        const int64_t apart = other.len > name.len ? other.len - name.len : name.len - other.len;
+        if (apart >= least) continue;
+        const int64_t d = edits(name, other);
+        if (d < least) {
+            least = d;
+            best = i;
+        }
+    }
+    return best;
+}
+
+whet_status whet_space_find(whet_ctx *ctx, const whet_space *space, whet_str name, int64_t *out) {
+    const int64_t found = whet_names_find(space->names, name);
+    if (found >= 0) {
+        *out = found;
+        return WHET_OK;
+    }
+    char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
+    const int64_t near = whet_i_nearest_name(space->names, name);
+    whet_i_quote(quoted, name);
+    if (near < 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "class %s is not in the label space; expected one of its %lld names, "
+                           "such as %s",
+                           quoted, (long long)space->n,
+                           whet_i_quote(other, whet_names_get(space->names, 0)));
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "class %s is not in the label space; expected one of its %lld names; try %s",
+                       quoted, (long long)space->n,
+                       whet_i_quote(other, whet_names_get(space->names, near)));
+}
+
+whet_status whet_space_find_all(whet_ctx *ctx, const whet_space *space, const whet_names *names,
+                                int64_t *out) {
+    /* Found twice: first to fail before anything is written, then to write. */
+    int64_t place;
+    for (int64_t i = 0; i < whet_names_count(names); i++)
+        WHET_TRY(whet_space_find(ctx, space, whet_names_get(names, i), &place));
+    for (int64_t i = 0; i < whet_names_count(names); i++)
+        out[i] = whet_names_find(space->names, whet_names_get(names, i));
+    return WHET_OK;
+}

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the space module share: the parts of a space, one struct a kind, and how
+ * spaces are made from memory. */
+#ifndef WHET_SPACE_I_H
+#define WHET_SPACE_I_H
+
+#include "whet/io.h"
+#include "whet/space.h"
+
+#include "core/core_i.h"
+
+typedef enum space_kind {
+    SPACE_DISCRETE, /* every two points are 1 apart */
+    SPACE_MATRIX,
+    SPACE_EMBEDDING,
+    SPACE_TREE,
+    SPACE_GRAPH,
+    SPACE_GRID
+} space_kind;
+
+/* A rooted tree over points 0..n-1; a parent comes before its children in `order`. */
+typedef struct space_tree {
+    int64_t *parent; /* -1 at the root */
+    double *length;  /* of the edge to the parent; 0 at the root */
+    int64_t *hops;   /* edges up to the root */
+    int64_t *order;  /* points, parents first; order[0] is the root */
+    int64_t *degree; /* edges at the point */
+    bool rooted;     /* the source named a root, which is then no leaf */
+} space_tree;
+
+/* The distance of i and j is at [i * n + j]; exactly one of the two is set. */
+typedef struct space_matrix {
+    double *f64;
+    float *f32;
+} space_matrix;
+
+/* Vectors [n, dim]; exactly one of f64, f32 is set. With `scale` (cosine) a vector is taken times
+ * its scale, 1 / its norm. */
+typedef struct space_embedding {
+    double *f64;
+    float *f32;
+    double *scale;
+    int64_t dim;
+} space_embedding;
+
+/* Neighbours of point v: [first[v], first[v + 1]). */
+typedef struct space_graph {
+    int64_t *first, *neighbour;
+    double *length;
+    bool hops;           /* every length is 1 */
+    space_matrix matrix; /* all distances when there are few points, else empty */
+} space_graph;
+
+typedef struct space_grid {
+    int64_t size[WHET_RANK_MAX]; /* points are numbered in row-major order */
+    int32_t rank;
+} space_grid;
+
+struct whet_space {
+    space_kind kind;
+    int64_t n;
+    whet_names *names;
+    space_tree tree;
+    space_matrix matrix;
+    space_embedding embedding;
+    space_graph graph;
+    space_grid grid;
+};
+
+/* ---- making spaces from memory ---------------------------------------------------------------
+ *
+ * Arrays are copied; with `take` a tensor's data is taken over instead where its type allows, and
+ * the tensor cleared. names NULL: points are called by their index. */
+
+/* parent [n], -1 at the one root; length [n] (the root's is ignored), NULL = all 1. Errors DATA
+ * (no root, two roots, a cycle, an index outside, a length that is negative or not finite). */
+WHET_CHECKED whet_status whet_i_space_from_tree(whet_ctx *ctx, const whet_names *names, int64_t n,
+                                                const int64_t *parent, const double *length,
+                                                bool rooted, whet_space **out);
+/* Undirected edges over n points that must form one tree. */
+WHET_CHECKED whet_status whet_i_space_from_edges(whet_ctx *ctx, const whet_edges *edges,
+                                                 whet_space **out);
+/* d [n, n] of f64, or of anything that f32 holds exactly (kept as f32). Checks that it is a
+ * metric's table: finite, >= 0, zero diagonal, symmetric; a sample of triangles only warns. */
+WHET_CHECKED whet_status whet_i_space_from_matrix(whet_ctx *ctx, const whet_names *names,
+                                                  whet_tensor *d, bool take, whet_space **out);
+WHET_CHECKED whet_status whet_i_space_from_embedding(whet_ctx *ctx, const whet_names *names,
+                                                     whet_tensor *e, bool take, bool cosine,
+                                                     whet_space **out);
+WHET_CHECKED whet_status whet_i_space_from_graph(whet_ctx *ctx, const whet_edges *edges,
+                                                 whet_space **out);
+WHET_CHECKED whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *names, int64_t n,
+                                               whet_space **out);
+WHET_CHECKED whet_status whet_i_space_path(whet_ctx *ctx, int64_t n, whet_space **out);
+WHET_CHECKED whet_status whet_i_space_grid(whet_ctx *ctx, const int64_t *size, int32_t rank,
+                                           whet_space **out);
+
+/* ---- inside the module ----------------------------------------------------------------------- */
+
+/* A space without its kind's part: size and names (copied, or made of indices). */
+WHET_CHECKED whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n,
+                                            const whet_names *names, whet_space **out);
+/* map[i] is the point that node i of a file becomes: itself, but its number when the names are
+ * exactly the numbers 0..n-1, so that ties do not depend on the order of the edges. */
+void whet_i_number_points(const whet_names *nodes, int64_t *map);
+/* A space over the nodes of an edge list, numbered so, and the ends of its edges as points (owned by
+ * the caller). Errors: DATA (an edge from a node to itself, an impossible length). */
+WHET_CHECKED whet_status whet_i_edges_begin(whet_ctx *ctx, space_kind kind, const whet_edges *edges,
+                                            int64_t **from, int64_t **to, whet_space **out);
+/* The lists of neighbours, each in the order of the edges. */
+WHET_CHECKED whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, const int64_t *from,
+                                           const int64_t *to, const double *length,
+                                           space_graph *out);
+void whet_i_neighbours_free(whet_ctx *ctx, space_graph *g);
+WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
+/* The name nearest to `name` in edits, or -1 when none is near. O(n len). */
+int64_t whet_i_nearest_name(const whet_names *names, whet_str name);
+
+/* An array in f32 when that holds every value of its type, else in f64: a copy, or, with `take`, the
+ * data itself where its type is right already (`in` is then cleared). */
+WHET_CHECKED whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,
+                                           float **f32);
+
+double whet_i_tree_distance(const space_tree *tree, int64_t a, int64_t b);
+double whet_i_embedding_distance2(const space_embedding *e, int64_t a, int64_t b);
+/* The vectors of `points` less `centre` [dim], as rows of out [n, dim]. */
+void whet_i_embedding_rows(const space_embedding *e, const int64_t *points, int64_t n,
+                           const double *centre, double *out);
+double whet_i_grid_distance(const space_grid *grid, int64_t a, int64_t b);
+/* Distances from one point to all, in `out` [n]; unreachable points get infinity. */
+WHET_CHECKED whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int64_t n,
+                                                int64_t from, double *out);
+/* Distances from each of `from` [k]: row i of out [k, n]. Parallel. */
+WHET_CHECKED whet_status whet_i_graph_table(whet_ctx *ctx, const space_graph *graph, int64_t n,
+                                            const int64_t *from, int64_t k, double *out);
+
+static inline double whet_i_matrix_at(const space_matrix *m, int64_t place) {
+    return m->f64 ? m->f64[place] : (double)m->f32[place];
+}
+
+#endif

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Frechet costs from a table of distances to the power q: costs = table [candidates, k] x weights
+ * [k, lanes], in f64. Sums of terms >= 0: precise to a few units in the last place times k.
+ * The way for spaces without structure (matrix, graph), for grids, and for power 1 of embeddings.
+ * The table is kept when it is small enough, else made again, some candidates at a time, for each
+ * block: memory then does not grow with k x candidates. Graphs always keep it. */
+#include <math.h>
+
+#include "space/frechet_i.h"
+
+#include "tensor/tensor_i.h"
+
+enum {
+    TABLE_LANES = 64,
+    PANEL = 256,                /* candidates at a time */
+    KEEP_VALUES = 32 << 20,     /* 256 MiB of table */
+    MOST_COST_VALUES = 32 << 20 /* costs of a block: fewer lanes when there are many candidates */
+};
+
+typedef struct table_plan {
+    double *table; /* [n_candidates, k], or NULL: made panel by panel */
+    /* Embeddings only: observed vectors less their centre, and their squared norms. */
+    double *observed, *observed_norm, *centre;
+} table_plan;
+
+/* ---- distances of some candidates ------------------------------------------------------------ */
+
+/* |a - b|^2 = |a|^2 + |b|^2 - 2 ab, and directly where that would cancel. */
+static void embedding_panel(const whet_frechet *f, const table_plan *t, int64_t from, int64_t n,
+                            double *out, double *scratch) {
+    const space_embedding *e = &f->space->embedding;
+    whet_i_embedding_rows(e, f->candidates + from, n, t->centre, scratch);
+    whet_i_matmul_f64_serial(false, true, n, f->k, e->dim, scratch, e->dim, t->observed, e->dim, 0,
+                             out, f->k);
+    for (int64_t c = 0; c < n; c++) {
+        double norm = 0;
+        for (int64_t i = 0; i < e->dim; i++)
+            norm += scratch[c * e->dim + i] * scratch[c * e->dim + i];
+        for (int64_t j = 0; j < f->k; j++) {
+            double *d = &out[c * f->k + j];
+            const double norms = norm + t->observed_norm[j];
+            *d = norms - 2 * *d;
+            if (*d < 1e-3 * norms)
+                *d = whet_i_embedding_distance2(e, f->candidates[from + c], f->observed[j]);
+            if (f->power == 1) *d = sqrt(*d);
+        }
+    }
+}
+
+static void panel(const whet_frechet *f, const table_plan *t, int64_t from, int64_t n, double *out,
+                  double *scratch) {
+    if (f->space->kind == SPACE_EMBEDDING) {
+        embedding_panel(f, t, from, n, out, scratch);
+        return;
+    }
+    for (int64_t c = 0; c < n; c++) {
+        for (int64_t j = 0; j < f->k; j++) {
+            const double d = whet_space_distance(f->space, f->candidates[from + c], f->observed[j]);
+            out[c * f->k + j] = f->power == 2 ? d * d : d;
+        }
+    }
+}
+
+static int64_t panel_scratch(const whet_frechet *f) {
+    return f->space->kind == SPACE_EMBEDDING ? PANEL * f->space->embedding.dim : 0;
+}
+
+static void costs(const whet_frechet *f, frechet_block *b) {
+    const table_plan *t = f->state;
+    for (int64_t from = 0; from < f->n_costs; from += PANEL) {
+        const int64_t n = f->n_costs - from < PANEL ? f->n_costs - from : PANEL;
+        const double *rows = t->table ? t->table + from * f->k : b->scratch;
+        if (!t->table) panel(f, t, from, n, b->scratch, b->scratch + PANEL * f->k);
+        whet_i_matmul_f64_serial(false, false, n, f->lanes, f->k, rows, f->k, b->weights, f->lanes,
+                                 0, b->costs + from * f->lanes, f->lanes);
+    }
+    for (int64_t i = 0; i < f->lanes; i++) b->noise[i] = 0;
+    whet_i_frechet_least(f, b);
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    table_plan *t = state;
+    if (!t) return;
+    whet_i_free(ctx, t->table);
+    whet_i_free(ctx, t->observed);
+    whet_i_free(ctx, t->observed_norm);
+    whet_i_free(ctx, t->centre);
+    whet_i_free(ctx, t);
+}
+
+static whet_status take_embedding(whet_ctx *ctx, const whet_frechet *f, table_plan *t) {
+    const space_embedding *e = &f->space->embedding;
+    int64_t values;
+    WHET_TRY(whet_i_mul(ctx, f->k, e->dim, &values));
+    WHET_TRY(whet_i_alloc(ctx, values, &t->observed));
+    WHET_TRY(whet_i_calloc(ctx, f->k, &t->observed_norm));
+    WHET_TRY(whet_i_calloc(ctx, e->dim, &t->centre));
+    whet_i_embedding_rows(e, f->observed, f->k, t->centre, t->observed);
+    for (int64_t i = 0; i < values; i++) t->centre[i % e->dim] += t->observed[i] / (double)f->k;
+    for (int64_t i = 0; i < values; i++) {
+        t->observed[i] -= t->centre[i % e->dim];
+        t->observed_norm[i / e->dim] += t->observed[i] * t->observed[i];
+    }
+    return WHET_OK;
+}
+
+typedef struct panel_work {
+    const whet_frechet *f;
+    const table_plan *t;
+    double *table, *scratch;
+} panel_work;
+
+static void make_panel(void *arg, int64_t i, int32_t worker) {
+    const panel_work *w = arg;
+    const int64_t from = i * PANEL, left = w->f->n_candidates - from;
+    panel(w->f, w->t, from, left < PANEL ? left : PANEL, w->table + from * w->f->k,
+          w->scratch + worker * panel_scratch(w->f));
+}
+
+static whet_status make_table(whet_ctx *ctx, const whet_frechet *f, table_plan *t, int64_t values) {
+    whet_status status = WHET_OK;
+    panel_work w = {f, t, NULL, NULL};
+    WHET_TRY_DONE(whet_i_alloc(ctx, values, &w.table));
+    WHET_TRY_DONE(whet_i_alloc(ctx, panel_scratch(f) * whet_ctx_threads(ctx), &w.scratch));
+    WHET_TRY_DONE(
+        whet_i_parallel_for(ctx, NULL, (f->n_candidates + PANEL - 1) / PANEL, make_panel, &w));
+    t->table = w.table;
+    w.table = NULL;
+done:
+    whet_i_free(ctx, w.scratch);
+    whet_i_free(ctx, w.table);
+    return status;
+}
+
+/* Graphs without a table of their own: shortest paths from each observed class. */
+static whet_status make_graph_table(whet_ctx *ctx, const whet_frechet *f, table_plan *t,
+                                    int64_t values) {
+    whet_status status = WHET_OK;
+    double *from_observed = NULL, *table = NULL;
+    int64_t all;
+    const int64_t n = f->space->n;
+    WHET_TRY(whet_i_mul(ctx, f->k, n, &all));
+    WHET_TRY_DONE(whet_i_alloc(ctx, all, &from_observed));
+    WHET_TRY_DONE(whet_i_alloc(ctx, values, &table));
+    WHET_TRY_DONE(whet_i_graph_table(ctx, &f->space->graph, n, f->observed, f->k, from_observed));
+    for (int64_t c = 0; c < f->n_candidates; c++) {
+        for (int64_t j = 0; j < f->k; j++) {
+            const double d = from_observed[j * n + f->candidates[c]];
+            table[c * f->k + j] = f->power == 2 ? d * d : d;
+        }
+    }
+    t->table = table;
+    table = NULL;
+done:
+    whet_i_free(ctx, table);
+    whet_i_free(ctx, from_observed);
+    return status;
+}
+
+int64_t whet_i_frechet_lanes(int64_t n_candidates) {
+    int64_t lanes = TABLE_LANES;
+    while (lanes > LANE_GROUP && lanes > MOST_COST_VALUES / n_candidates) lanes -= LANE_GROUP;
+    return lanes;
+}
+
+whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
+    static const frechet_method method = {costs, NULL, plan_destroy};
+    whet_status status = WHET_OK;
+    table_plan *t = NULL;
+    int64_t values;
+    const bool graph = f->space->kind == SPACE_GRAPH && !f->space->graph.matrix.f64;
+    WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
+    WHET_TRY(whet_i_calloc(ctx, 1, &t));
+    if (f->space->kind == SPACE_EMBEDDING) WHET_TRY_DONE(take_embedding(ctx, f, t));
+    if (graph)
+        WHET_TRY_DONE(make_graph_table(ctx, f, t, values));
+    else if (values <= KEEP_VALUES)
+        WHET_TRY_DONE(make_table(ctx, f, t, values));
+    f->n_scratch = t->table ? 0 : PANEL * f->k + panel_scratch(f);
+    f->method = &method;
+    f->state = t;
+    f->lanes = whet_i_frechet_lanes(f->n_candidates);
+    f->n_weights = f->k;
+    f->n_costs = f->n_candidates;
+    f->cost_point = f->candidates;
+    t = NULL;
+done:
+    plan_destroy(ctx, t);
+    return status;
+}
