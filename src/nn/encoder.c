@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Pretrained text encoders: opening a Hugging Face folder, and texts in, embeddings out. */
+#include "nn/nn_i.h"
+
+static whet_status check_options(whet_ctx *ctx, const whet_encoder_opts *o) {
+    if (o->dtype != WHET_F32 && o->dtype != WHET_BF16)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32 or bf16",
+                           whet_dtype_name(o->dtype));
+    if (o->pooling != WHET_POOL_MEAN && o->pooling != WHET_POOL_CLS)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "pooling is %d; expected mean (0) or cls (1)",
+                           (int)o->pooling);
+    if (o->batch_tokens < 0 || o->batch_tokens > INT32_MAX)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "batch_tokens is %lld; expected 0 to 2^31 - 1",
+                           (long long)o->batch_tokens);
+    return WHET_OK;
+}
+
+static whet_status fill(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
+                        whet_encoder *e) {
+    WHET_TRY(whet_i_encoder_config_read(ctx, dir, opts, &e->config));
+    WHET_TRY(whet_tokenizer_load(ctx, dir, &e->tokenizer));
+    const int64_t tokens = whet_tokenizer_vocab_size(e->tokenizer);
+    if (tokens > e->config.vocab)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" "
+                           "of config.json",
+                           (long long)tokens, (long long)e->config.vocab);
+    return whet_i_encoder_weights_load(ctx, dir, e);
+}
+
+whet_status whet_encoder_load(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
+                              whet_encoder **out) {
+    whet_encoder_opts o = WHET_ENCODER_OPTS_INIT;
+    whet_encoder *e = NULL;
+    WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_encoder_opts"));
+    WHET_TRY(check_options(ctx, &o));
+    WHET_TRY(whet_i_calloc(ctx, 1, &e));
+    e->dtype = o.dtype;
+    e->batch_tokens = o.batch_tokens;
+    e->kernels = whet_i_kernels(ctx);
+    const whet_status status = fill(ctx, dir, &o, e);
+    if (status == WHET_OK) {
+        *out = e;
+        return WHET_OK;
+    }
+    whet_encoder_destroy(ctx, e);
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail_at(ctx, status, "model %s", whet_i_quote(quoted, whet_str_from(dir)));
+}
+
+void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder) {
+    if (!encoder) return;
+    whet_tokenizer_destroy(ctx, encoder->tokenizer);
+    whet_safetensors_close(ctx, encoder->file);
+    whet_i_arena_free(ctx, &encoder->arena);
+    whet_i_free(ctx, encoder);
+}
+
+int64_t whet_encoder_dim(const whet_encoder *encoder) { return encoder->config.hidden; }
+
+const whet_tokenizer *whet_encoder_tokenizer(const whet_encoder *encoder) {
+    return encoder->tokenizer;
+}
+
+const char *whet_encoder_fingerprint(const whet_encoder *encoder) { return encoder->fingerprint; }
+
+whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder, const whet_str *texts,
+                               int64_t n, float *out) {
+    whet_token_rows rows = {0};
+    WHET_TRY(whet_tokenizer_encode(ctx, encoder->tokenizer, texts, n, encoder->config.max_length,
+                                   &rows));
+    const whet_status status = whet_i_encoder_forward(ctx, encoder, &rows, out);
+    whet_token_rows_destroy(ctx, &rows);
+    return status;
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The settings of a pretrained encoder: config.json, and the sentence-transformers files beside it
+ * (modules.json, 1_Pooling/config.json, sentence_bert_config.json) where there are any. What the
+ * files ask for and the forward pass does not do is refused by name, never ignored. */
+#include <errno.h>
+
+#include "io/io_i.h"
+#include "nn/nn_i.h"
+
+/* Sizes above this are not models but damaged files; products of two still fit in 64 bits. */
+enum { SIZE_MAX_ANY = 1 << 24, LAYERS_MAX = 4096 };
+
+whet_status whet_i_path_join(whet_ctx *ctx, const char *dir, const char *name, char **out) {
+    whet_i_buf buf = {0};
+    const whet_status status = whet_i_buf_printf(ctx, &buf, "%s/%s", dir, name);
+    if (status == WHET_OK)
+        *out = buf.data;
+    else
+        whet_i_buf_free(ctx, &buf);
+    return status;
+}
+
+/* ---- JSON files ------------------------------------------------------------------------------ */
+
+enum { JSON_BYTES_MAX = 1 << 24 };
+
+/* *out is NULL when the file is not there and may be missing. */
+static whet_status read_json(whet_ctx *ctx, const char *dir, const char *name, bool optional,
+                             json_t **out) {
+    char *path = NULL;
+    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, out);
+    if (status == WHET_ERR_IO && optional && whet_error_errno(ctx) == ENOENT) status = WHET_OK;
+    whet_i_free(ctx, path);
+    return status;
+}
+
+static whet_status need_object(whet_ctx *ctx, const char *name, const json_t *json) {
+    if (json_is_object(json)) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: the document is %s; expected an object", name,
+                       whet_i_json_kind(json));
+}
+
+/* A string without NUL bytes that names a choice; `fallback` when absent. */
+static whet_status get_text(whet_ctx *ctx, const char *name, const json_t *json, const char *key,
+                            const char *fallback, whet_str *out) {
+    WHET_TRY(whet_i_json_str_or_none(ctx, name, json, key, out));
+    if (!out->ptr) *out = whet_str_from(fallback);
+    return WHET_OK;
+}
+
+static bool is(whet_str text, const char *word) {
+    return whet_str_equal(text, whet_str_from(word));
+}
+
+/* ---- config.json ----------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    whet_i_act act;
+} activations[] = {
+    {"gelu", WHET_I_ACT_GELU},          {"gelu_python", WHET_I_ACT_GELU},
+    {"gelu_new", WHET_I_ACT_GELU_TANH}, {"gelu_pytorch_tanh", WHET_I_ACT_GELU_TANH},
+    {"relu", WHET_I_ACT_RELU},          {"silu", WHET_I_ACT_SILU},
+    {"swish", WHET_I_ACT_SILU},
+};
+
+static whet_status get_activation(whet_ctx *ctx, const json_t *json, const char *key,
+                                  whet_i_act *out) {
+    whet_str text;
+    WHET_TRY(get_text(ctx, "config.json", json, key, "gelu", &text));
+    for (int64_t i = 0; i < WHET_COUNT_OF(activations); i++) {
+        if (!is(text, activations[i].name)) continue;
+        *out = activations[i].act;
+        return WHET_OK;
+    }
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "config.json: \"%s\" is %s; expected \"gelu\", \"gelu_new\", "
+                       "\"gelu_pytorch_tanh\", \"relu\" or \"silu\"",
+                       key, whet_i_quote(quoted, text));
+}
+
+static whet_status get_family(whet_ctx *ctx, const json_t *json, const whet_i_family **out) {
+    whet_str text;
+    char quoted[WHET_QUOTE_SIZE];
+    WHET_TRY(whet_i_json_str(ctx, "config.json", json, "model_type", &text));
+    *out = whet_i_family_find(text);
+    if (*out) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "config.json: \"model_type\" is %s; expected %s",
+                       whet_i_quote(quoted, text), whet_i_family_known());
+}
+
+static whet_status get_epsilon(whet_ctx *ctx, const json_t *json, const char *key, float *out) {
+    double epsilon;
+    WHET_TRY(whet_i_json_real_or(ctx, "config.json", json, key, 1e-12, &epsilon));
+    if (!(epsilon >= 0 && epsilon <= 1))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "config.json: \"%s\" is %g; expected 0 to 1", key,
+                           epsilon);
+    *out = (float)epsilon;
+    return WHET_OK;
+}
+
+static whet_status parse_model(whet_ctx *ctx, const json_t *json, whet_i_encoder_config *c) {
+    const char *name = "config.json";
+    whet_str position;
+    char quoted[WHET_QUOTE_SIZE];
+    WHET_TRY(need_object(ctx, name, json));
+    WHET_TRY(get_family(ctx, json, &c->family));
+    const whet_i_family *f = c->family;
+    WHET_TRY(whet_i_json_int(ctx, name, json, f->hidden, 1, SIZE_MAX_ANY, &c->hidden));
+    WHET_TRY(whet_i_json_int(ctx, name, json, f->layers, 1, LAYERS_MAX, &c->layers));
+    WHET_TRY(whet_i_json_int(ctx, name, json, f->heads, 1, SIZE_MAX_ANY, &c->heads));
+    WHET_TRY(whet_i_json_int(ctx, name, json, f->inner, 1, SIZE_MAX_ANY, &c->inner));
+    WHET_TRY(whet_i_json_int(ctx, name, json, "vocab_size", 1, INT32_MAX, &c->vocab));
+    WHET_TRY(whet_i_json_int(ctx, name, json, "max_position_embeddings", 1, SIZE_MAX_ANY,
+                             &c->positions));
+    if (f->type)
+        WHET_TRY(whet_i_json_int(ctx, name, json, "type_vocab_size", 1, SIZE_MAX_ANY, &c->types));
+    WHET_TRY(get_activation(ctx, json, f->activation, &c->act));
+    WHET_TRY(get_epsilon(ctx, json, f->epsilon, &c->epsilon));
+    WHET_TRY(get_text(ctx, name, json, "position_embedding_type", "absolute", &position));
+    if (!is(position, "absolute"))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "config.json: \"position_embedding_type\" is %s; expected \"absolute\"",
+                           whet_i_quote(quoted, position));
+    if (json_is_true(json_object_get(json, "is_decoder")))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "config.json: \"is_decoder\" is true; expected an encoder");
+    if (c->hidden % c->heads != 0)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "config.json: \"%s\" is %lld and \"%s\" is %lld; expected a multiple",
+                           f->hidden, (long long)c->hidden, f->heads, (long long)c->heads);
+    if (c->positions <= f->position_offset)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "config.json: \"max_position_embeddings\" is %lld; expected over %lld",
+                           (long long)c->positions, (long long)f->position_offset);
+    c->max_length = c->positions - f->position_offset;
+    return WHET_OK;
+}
+
+/* ---- the sentence-transformers files ---------------------------------------------------------- */
+
+/* Which steps follow the transformer: one that is not known here would change the embedding. */
+static whet_status parse_modules(whet_ctx *ctx, const json_t *json) {
+    static const char *const known[] = {
+        "sentence_transformers.models.Transformer",
+        "sentence_transformers.models.Pooling",
+        "sentence_transformers.models.Normalize",
+    };
+    if (!json_is_array(json))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "modules.json: the document is %s; expected an array",
+                           whet_i_json_kind(json));
+    for (size_t i = 0; i < json_array_size(json); i++) {
+        whet_str type;
+        char quoted[WHET_QUOTE_SIZE];
+        WHET_TRY(whet_i_json_str(ctx, "modules.json", json_array_get(json, i), "type", &type));
+        bool found = false;
+        for (int64_t j = 0; j < WHET_COUNT_OF(known); j++) found |= is(type, known[j]);
+        if (!found)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "modules.json: module %zu is %s; expected Transformer, Pooling and "
+                               "Normalize only",
+                               i, whet_i_quote(quoted, type));
+    }
+    return WHET_OK;
+}
+
+static whet_status parse_pooling(whet_ctx *ctx, json_t *json, whet_pooling *out) {
+    static const char name[] = "1_Pooling/config.json", mode[] = "pooling_mode_";
+    WHET_TRY(need_object(ctx, name, json));
+    int chosen = 0;
+    const char *key;
+    json_t *value;
+    json_object_foreach(json, key, value) {
+        if (strncmp(key, mode, sizeof mode - 1) != 0 || !json_is_true(value)) continue;
+        char quoted[WHET_QUOTE_SIZE];
+        chosen++;
+        if (strcmp(key, "pooling_mode_mean_tokens") == 0)
+            *out = WHET_POOL_MEAN;
+        else if (strcmp(key, "pooling_mode_cls_token") == 0)
+            *out = WHET_POOL_CLS;
+        else
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "%s: %s is true; expected mean or cls pooling; try naming one", name,
+                               whet_i_quote(quoted, whet_str_from(key)));
+    }
+    if (chosen != 1)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: %d pooling modes are true; expected one; try naming mean or cls",
+                           name, chosen);
+    return WHET_OK;
+}
+
+static whet_status parse_limit(whet_ctx *ctx, const json_t *json, whet_i_encoder_config *c) {
+    const char *name = "sentence_bert_config.json";
+    int64_t limit;
+    WHET_TRY(need_object(ctx, name, json));
+    WHET_TRY(
+        whet_i_json_int_or(ctx, name, json, "max_seq_length", 1, INT32_MAX, c->max_length, &limit));
+    if (limit < c->max_length) c->max_length = limit;
+    return WHET_OK;
+}
+
+/* ---- all together ----------------------------------------------------------------------------- */
+
+static whet_status apply_options(whet_ctx *ctx, const whet_encoder_opts *opts,
+                                 whet_i_encoder_config *c) {
+    const int64_t most = c->positions - c->family->position_offset;
+    if (opts->max_length < 0 || opts->max_length > most)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "max_length is %lld; expected 0 to %lld, the model's positions",
+                           (long long)opts->max_length, (long long)most);
+    if (opts->max_length) c->max_length = opts->max_length;
+    c->normalize = !opts->no_normalize;
+    return WHET_OK;
+}
+
+static whet_status parse_folder(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
+                                json_t **json, whet_i_encoder_config *c) {
+    WHET_TRY(read_json(ctx, dir, "config.json", false, &json[0]));
+    WHET_TRY(parse_model(ctx, json[0], c));
+    WHET_TRY(read_json(ctx, dir, "modules.json", true, &json[1]));
+    if (json[1]) WHET_TRY(parse_modules(ctx, json[1]));
+    c->pooling = opts->pooling;
+    if (!opts->pooling_given) {
+        c->pooling = WHET_POOL_MEAN;
+        WHET_TRY(read_json(ctx, dir, "1_Pooling/config.json", true, &json[2]));
+        if (json[2]) WHET_TRY(parse_pooling(ctx, json[2], &c->pooling));
+    }
+    WHET_TRY(read_json(ctx, dir, "sentence_bert_config.json", true, &json[3]));
+    if (json[3]) WHET_TRY(parse_limit(ctx, json[3], c));
+    return apply_options(ctx, opts, c);
+}
+
+whet_status whet_i_encoder_config_read(whet_ctx *ctx, const char *dir,
+                                       const whet_encoder_opts *opts, whet_i_encoder_config *out) {
+    json_t *json[4] = {NULL};
+    whet_i_encoder_config c = {0};
+    const whet_status status = parse_folder(ctx, dir, opts, json, &c);
+    for (int i = 0; i < 4; i++) json_decref(json[i]);
+    if (status == WHET_OK) *out = c;
+    return status;
+}

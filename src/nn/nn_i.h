@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of the encoder share: the model family's table row, the settings read from a
+ * folder, the weights, and the forward pass below the tokenizer. */
+#ifndef WHET_NN_I_H
+#define WHET_NN_I_H
+
+#include "whet/io.h"
+#include "whet/nn.h"
+
+#include "core/core_i.h"
+#include "kernels/kernels_i.h"
+
+/* ---- families: one row a model type ---------------------------------------------------------- */
+
+/* How a family of encoders names things. All are stacks of: self-attention, residual and norm, two
+ * linear layers, residual and norm, after summed embeddings and a norm. Adding a model type that
+ * fits is adding a row (bert.c). */
+typedef struct whet_i_family {
+    const char *model_type; /* config.json's "model_type" */
+    const char *prefix;     /* what tensor names may start with, e.g. "bert." */
+    /* keys of config.json */
+    const char *hidden, *layers, *heads, *inner, *activation, *epsilon;
+    /* tensors, without ".weight" and ".bias"; type NULL = the family has no segments */
+    const char *word, *position, *type, *norm;
+    const char *layer; /* before the layer's number; the names below follow ".<number>." */
+    const char *query, *key, *value, *mixed, *mixed_norm, *up, *down, *down_norm;
+    int64_t position_offset; /* position of the first token */
+} whet_i_family;
+
+/* The row of a model type, or NULL; the known ones as "bert, ..." for a sentence. */
+const whet_i_family *whet_i_family_find(whet_str model_type);
+const char *whet_i_family_known(void);
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+typedef struct whet_i_encoder_config {
+    const whet_i_family *family;
+    int64_t hidden, layers, heads, inner, vocab, positions, types;
+    whet_i_act act;
+    float epsilon;
+    whet_pooling pooling;
+    bool normalize;
+    int64_t max_length; /* tokens a text, special ones included */
+} whet_i_encoder_config;
+
+/* Reads config.json and, where they are, the sentence-transformers files of the folder; options
+ * override. Errors: IO, FORMAT, UNSUPPORTED, ARG. */
+WHET_CHECKED whet_status whet_i_encoder_config_read(whet_ctx *ctx, const char *dir,
+                                                    const whet_encoder_opts *opts,
+                                                    whet_i_encoder_config *out);
+
+/* ---- weights --------------------------------------------------------------------------------- */
+
+typedef struct whet_i_linear_weights {
+    const void *packed; /* by the encoder's kernels, f32 or bf16 */
+    const float *bias;
+    int64_t n, k;
+} whet_i_linear_weights;
+
+typedef struct whet_i_norm_weights {
+    const float *gamma, *beta;
+} whet_i_norm_weights;
+
+typedef struct whet_i_layer_weights {
+    whet_i_linear_weights qkv, mixed, up, down; /* query, key and value in one product */
+    whet_i_norm_weights mixed_norm, down_norm;
+} whet_i_layer_weights;
+
+struct whet_encoder {
+    whet_i_encoder_config config;
+    whet_dtype dtype;
+    int64_t batch_tokens;
+    const whet_kernels *kernels; /* those that packed the weights: used whatever a context picks */
+    whet_tokenizer *tokenizer;
+    whet_safetensors *file; /* word vectors are read from the mapping */
+    whet_tensor word;       /* [vocab, hidden], f32, f16 or bf16, maybe unaligned */
+    whet_i_norm_weights norm;
+    const float *position; /* [positions, hidden], the segment's vector added */
+    whet_i_layer_weights *layers;
+    whet_i_arena arena; /* holds all of the above but the file and the tokenizer */
+    char fingerprint[17];
+};
+
+/* Opens dir/model.safetensors and fills everything from `file` to `layers`, and the fingerprint.
+ * What it leaves behind on failure is released by whet_encoder_destroy. */
+WHET_CHECKED whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir,
+                                                     whet_encoder *encoder);
+
+/* The vector [hidden] of a token, 0 <= id < vocab. */
+void whet_i_encoder_word(const whet_encoder *encoder, int32_t id, float *out);
+
+/* ---- forward --------------------------------------------------------------------------------- */
+
+/* Embeddings [rows.n_rows, hidden] of token rows; a row without tokens gives zeros.
+ * Errors: DATA (an id outside the vocabulary, a row over the model's positions), NOMEM, CANCELLED.
+ */
+WHET_CHECKED whet_status whet_i_encoder_forward(whet_ctx *ctx, const whet_encoder *encoder,
+                                                const whet_token_rows *rows, float *out);
+
+/* dir/name as a new string. */
+WHET_CHECKED whet_status whet_i_path_join(whet_ctx *ctx, const char *dir, const char *name,
+                                          char **out);
+
+#endif
