@@ -121,6 +121,74 @@ WHET_API WHET_CHECKED whet_status whet_draw_coverage(whet_ctx *ctx, const float 
                                                      int64_t n, int64_t d, int64_t budget,
                                                      int64_t *rows);
 
+/* ---- the whole job: files in, a folder out ------------------------------------------------------
+ */
+
+typedef enum whet_draw {
+    WHET_DRAW_UNIFORM = 0, /* every labelled row as likely */
+    WHET_DRAW_COVERAGE = 1 /* whet_draw_coverage over the labelled rows */
+} whet_draw;
+
+/* What `whet adapt` is told. Strings are read during the call only; NULL = not given. */
+typedef struct whet_adapt_job {
+    size_t struct_size;
+    const char *train;         /* table of texts; may be NULL when features and labels are given */
+    const char *test;          /* table to predict; NULL = the training rows are */
+    const char *text, *label;  /* columns; NULL = "text" and "label" where they exist */
+    const char *labels;        /* sparse labels: table with columns row (0-based) and label */
+    const char *features;      /* [n, d] array in place of texts */
+    const char *test_features; /* [n, d], with features */
+    const char *classes;       /* class list; NULL = the names in the training labels */
+    const char *class_names;   /* table with columns class and text: what the names mean */
+    const char *model;         /* encoder folder; NULL = TF-IDF */
+    whet_dtype dtype;          /* of the encoder */
+    int64_t max_length;        /* tokens a text; 0 = the encoder's limit */
+    const char *space;         /* label space: predict by the Frechet mean */
+    const char *space_candidates; /* "all", "observed", "leaves"; NULL = the leaves, or all points
+                                     when a class is an inner node */
+    const char *method;           /* use this candidate whatever the comparison says */
+    int64_t budget;               /* labels to use; 0 = all that are given */
+    whet_draw draw;               /* which, with a budget */
+    uint64_t seed;
+    const char *output;  /* folder to write */
+    bool force;          /* replace it when it exists */
+    const char *command; /* shown in the report as the way to do it again */
+} whet_adapt_job;
+#define WHET_ADAPT_JOB_INIT \
+    { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }
+
+/* Reads, draws, embeds, fits, compares, predicts, and writes the folder `output` whole or not at
+ * all: predictions.tsv, pool_predictions.tsv (the unlabelled training rows, when there is a test
+ * table), metrics.json, report.html, classifier/. Test labels are used to measure, never to fit or
+ * to choose. *metrics is the text of metrics.json, released by whet_free_text; may be NULL.
+ * Errors: everything that reading, embedding and fitting can say, with file and line. */
+WHET_API WHET_CHECKED whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job,
+                                                 char **metrics);
+
+typedef struct whet_apply_job {
+    size_t struct_size;
+    const char *classifier; /* folder written by whet_adapt_run */
+    const char *input;      /* table of texts */
+    const char *text;       /* its column; NULL = "text" */
+    const char *features;   /* or rows as the classifier's features were */
+    const char *model;      /* where the encoder is now; NULL = where it was */
+    const char *output;     /* table of predictions; "-" = standard output */
+    bool force;
+} whet_apply_job;
+#define WHET_APPLY_JOB_INIT \
+    { .struct_size = sizeof(whet_apply_job) }
+
+/* Predicts new rows with a saved classifier, as whet_adapt_run would have. *rows = how many.
+ * Errors: as reading and embedding; DATA when the encoder is not the one it was made with. */
+WHET_API WHET_CHECKED whet_status whet_adapt_apply(whet_ctx *ctx, const whet_apply_job *job,
+                                                   int64_t *rows);
+WHET_API void whet_free_text(whet_ctx *ctx, char *text);
+
+/* A class name as words to embed: '_', '-', '.', '/' and ':' between letters, and a step from small
+ * to capital letters, become spaces ("Sci/Tech", "freeze_account", "CreditCard"); NUL-terminated,
+ * released by whet_free_text. A name without letters or digits stays as it is. */
+WHET_API WHET_CHECKED whet_status whet_class_text(whet_ctx *ctx, whet_str name, char **out);
+
 #ifdef __cplusplus
 }
 #endif

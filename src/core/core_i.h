@@ -149,6 +149,10 @@ WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64
 bool whet_i_parse_int(whet_str text, int64_t *out);
 bool whet_i_parse_real(whet_str text, double *out);
 
+/* The name nearest to `name` in edits, at most half of it apart, or -1 when none is; the first of
+ * equals. For sentences. */
+int64_t whet_i_nearest_name(const whet_names *names, whet_str name);
+
 /* ---- options
  * ------------------------------------------------------------------------------------- */
 

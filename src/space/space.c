@@ -149,42 +149,6 @@ void whet_i_number_points(const whet_names *nodes, int64_t *map) {
     for (int64_t i = 0; i < n && !numbered; i++) map[i] = i;
 }
 
-enum { LONGEST_COMPARED = 64 };
-
-/* Levenshtein distance by one row of the table. */
-static int64_t edits(whet_str a, whet_str b) {
-    int64_t row[LONGEST_COMPARED + 1];
-    for (int64_t j = 0; j <= b.len; j++) row[j] = j;
-    for (int64_t i = 1; i <= a.len; i++) {
-        int64_t diagonal = row[0];
-        row[0] = i;
-        for (int64_t j = 1; j <= b.len; j++) {
-            const int64_t replaced = diagonal + (a.ptr[i - 1] != b.ptr[j - 1]);
-            diagonal = row[j];
-            const int64_t shorter = row[j] < row[j - 1] ? row[j] : row[j - 1];
-            row[j] = shorter + 1 < replaced ? shorter + 1 : replaced;
-        }
-    }
-    return row[b.len];
-}
-
-int64_t whet_i_nearest_name(const whet_names *names, whet_str name) {
-    if (name.len > LONGEST_COMPARED) return -1;
-    int64_t best = -1, least = name.len / 2 + 1;
-    for (int64_t i = 0; i < whet_names_count(names); i++) {
-        const whet_str other = whet_names_get(names, i);
-        if (other.len > LONGEST_COMPARED) continue;
-        const int64_t apart = other.len > name.len ? other.len - name.len : name.len - other.len;
-        if (apart >= least) continue;
-        const int64_t d = edits(name, other);
-        if (d < least) {
-            least = d;
-            best = i;
-        }
-    }
-    return best;
-}
-
 whet_status whet_space_find(whet_ctx *ctx, const whet_space *space, whet_str name, int64_t *out) {
     const int64_t found = whet_names_find(space->names, name);
     if (found >= 0) {

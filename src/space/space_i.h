@@ -113,8 +113,6 @@ WHET_CHECKED whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, 
                                            space_graph *out);
 void whet_i_neighbours_free(whet_ctx *ctx, space_graph *g);
 WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
-/* The name nearest to `name` in edits, or -1 when none is near. O(n len). */
-int64_t whet_i_nearest_name(const whet_names *names, whet_str name);
 
 /* An array in f32 when that holds every value of its type, else in f64: a copy, or, with `take`, the
  * data itself where its type is right already (`in` is then cleared). */

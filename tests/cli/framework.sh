@@ -62,8 +62,15 @@ says 'threads   1'
 run 0 whet version --json
 json out
 quiet
+run 2 whet version --kernels nonsense
+tells 'option --kernels'
 run 0 whet version --kernels ref
 says 'kernels   ref'
+run 0 env WHET_KERNELS=ref "$whet" version
+says 'kernels   ref'
+run 2 env WHET_KERNELS=nonsense "$whet" version
+tells 'WHET_KERNELS'
+run 0 env WHET_KERNELS=nonsense "$whet" version --kernels ref
 
 # Streams that do not take what is printed.
 if [ -w /dev/full ]; then

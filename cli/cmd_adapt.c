@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet adapt: the main job; whet adapt apply: its classifier on new rows. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+const cli_option cmd_adapt_options[] = {
+    {.name = "train", .type = CLI_PATH, .help = "table of texts and labels: .tsv, .csv, .jsonl"},
+    {.name = "test", .type = CLI_PATH, .help = "table to predict; its labels, if any, measure"},
+    {.name = "text", .type = CLI_STRING, .value = "COLUMN", .help = "column of texts [text]"},
+    {.name = "label",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "column of labels; empty cells are unlabelled [label]"},
+    {.name = "labels",
+     .type = CLI_PATH,
+     .help = "labels of some rows instead of a column: a table of row (from 0) and label"},
+    {.name = "features",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .help = "features of the training rows, instead of embedding texts"},
+    {.name = "test-features",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .help = "the same of the test rows"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "pretrained encoder, a Hugging Face folder; without it TF-IDF"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "f32|bf16",
+     .preset = "f32",
+     .help = "numbers the encoder works with"},
+    {.name = "max-length",
+     .type = CLI_INT,
+     .min = 3,
+     .max = 1 << 20,
+     .help = "tokens of a text that are read; default: the model's limit"},
+    {.name = "classes",
+     .type = CLI_PATH,
+     .help = "class list, one name a line; may hold classes without labels"},
+    {.name = "class-names",
+     .type = CLI_PATH,
+     .help = "table of class and text: what the class names mean"},
+    {.name = "budget",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT64_MAX,
+     .help = "use so many of the labels and hide the rest"},
+    {.name = "draw",
+     .type = CLI_ENUM,
+     .choices = "uniform|coverage",
+     .preset = "uniform",
+     .help = "how the budget's rows are drawn"},
+    {.name = "label-method",
+     .type = CLI_STRING,
+     .value = "NAME",
+     .help = "use this candidate: logistic, graph, spread, zero-shot, prototypes"},
+    {.name = "adapter",
+     .type = CLI_ENUM,
+     .choices = "none|more|lora",
+     .preset = "none",
+     .help = "tuning of the encoder (only none today)"},
+    {.name = "space",
+     .type = CLI_STRING,
+     .value = "SPACE",
+     .help = "label space: predict by the Frechet mean; tree:FILE, matrix:FILE.npy, .."},
+    {.name = "candidates",
+     .type = CLI_ENUM,
+     .choices = "all|observed|leaves",
+     .help = "points of the space that may be predicted; default: leaves, or all when a class is "
+             "an inner node"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+const cli_option cmd_adapt_apply_options[] = {
+    {.name = "classifier",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder classifier/ of a whet adapt"},
+    {.name = "input", .type = CLI_PATH, .help = "table of texts"},
+    {.name = "text",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "column of texts; default: as in training"},
+    {.name = "features",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .help = "features instead of texts, when the classifier was made from features"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the encoder, when it has moved since"},
+    {.name = "output",
+     .type = CLI_OUTPUT,
+     .required = true,
+     .help = "table of predictions to write; - is standard output"},
+    {0},
+};
+
+static whet_adapt_job job_of(const cli_run *run) {
+    whet_adapt_job job = WHET_ADAPT_JOB_INIT;
+    job.train = cli_text(run, "train");
+    job.test = cli_text(run, "test");
+    job.text = cli_text(run, "text");
+    job.label = cli_text(run, "label");
+    job.labels = cli_text(run, "labels");
+    job.features = cli_text(run, "features");
+    job.test_features = cli_text(run, "test-features");
+    job.classes = cli_text(run, "classes");
+    job.class_names = cli_text(run, "class-names");
+    job.model = cli_text(run, "model");
+    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.max_length = cli_integer(run, "max-length");
+    job.space = cli_text(run, "space");
+    job.space_candidates = cli_text(run, "candidates");
+    job.method = cli_text(run, "label-method");
+    job.budget = cli_integer(run, "budget");
+    job.draw = cli_choice(run, "draw") == 1 ? WHET_DRAW_COVERAGE : WHET_DRAW_UNIFORM;
+    job.seed = run->seed;
+    job.output = cli_text(run, "output");
+    job.force = run->force;
+    return job;
+}
+
+static whet_status check_usage(cli_run *run) {
+    if (!cli_text(run, "train") && !cli_text(run, "features"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "option --train is missing (or --features with --labels); see whet adapt "
+                        "--help");
+    if (!cli_text(run, "train") && !cli_text(run, "labels"))
+        return cli_fail(run, WHET_ERR_ARG, "--features without --train needs --labels");
+    if (cli_given(run, "adapter") && cli_choice(run, "adapter") != 0)
+        return cli_fail(run, WHET_ERR_UNSUPPORTED,
+                        "--adapter %s: tuning the encoder is not in this version; expected none",
+                        cli_text(run, "adapter"));
+    if (cli_given(run, "candidates") && !cli_given(run, "space"))
+        return cli_fail(run, WHET_ERR_ARG, "--candidates is of a label space; expected --space");
+    if (cli_given(run, "draw") && !cli_given(run, "budget"))
+        return cli_fail(run, WHET_ERR_ARG, "--draw says how a budget is drawn; expected --budget");
+    if (cli_given(run, "features") && cli_given(run, "model"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--features and --model both make features; expected one of them");
+    return WHET_OK;
+}
+
+/* ---- the summary ----------------------------------------------------------------------------- */
+
+static double real_at(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static long long count_at(const json_t *object, const char *key) {
+    return json_integer_value(json_object_get(object, key));
+}
+
+static const char *text_at(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "";
+}
+
+static void print_accuracy(cli_run *run, const json_t *metrics) {
+    if (json_is_null(metrics))
+        cli_print(run, "  %-18s", "");
+    else
+        cli_print(run, "  %5.1f (%4.1f-%5.1f)", 100 * real_at(metrics, "accuracy"),
+                  100 * real_at(metrics, "accuracy_low"), 100 * real_at(metrics, "accuracy_high"));
+}
+
+static void print_candidates(cli_run *run, const json_t *root) {
+    const bool tested = !json_is_null(json_object_get(root, "test"));
+    size_t i;
+    json_t *c;
+    cli_print(run, "\n  %-14s  %-18s", "candidate", "cross-fitted, %");
+    if (tested) cli_print(run, "  %-18s  %8s  %8s", "test, %", "macro F1", "log loss");
+    cli_print(run, "\n");
+    json_array_foreach(json_object_get(root, "candidates"), i, c) {
+        const bool chosen = json_is_true(json_object_get(c, "chosen"));
+        cli_print(run, "%s %-14s", chosen ? "*" : " ", text_at(c, "name"));
+        if (!json_is_true(json_object_get(c, "available"))) {
+            cli_print(run, "  %s\n", text_at(c, "note"));
+            continue;
+        }
+        const json_t *test = json_object_get(c, "test");
+        print_accuracy(run, json_object_get(c, "cross_fitted"));
+        if (tested) {
+            print_accuracy(run, test);
+            cli_print(run, "  %8.3f  %8.3f", real_at(test, "macro_f1"), real_at(test, "log_loss"));
+        }
+        cli_print(run, "\n");
+    }
+}
+
+static void print_space(cli_run *run, const json_t *space) {
+    const char *const sides[] = {"argmax", "frechet"};
+    if (json_is_null(space)) return;
+    cli_print(run, "\n  %-14s  %-18s  %-13s  %s\n", "label space", "test, %", "mean distance",
+              "mean squared");
+    for (int i = 0; i < 2; i++) {
+        const json_t *side = json_object_get(space, sides[i]);
+        cli_print(run, "  %-14s", sides[i]);
+        print_accuracy(run, side);
+        cli_print(run, "  %13.4g  %12.4g\n", real_at(side, "mean_distance"),
+                  real_at(side, "mean_squared_distance"));
+    }
+}
+
+static void print_summary(cli_run *run, const json_t *root) {
+    const json_t *data = json_object_get(root, "data"), *test = json_object_get(root, "test");
+    const char *output = cli_text(run, "output");
+    cli_print(run, "%lld rows, %lld classes, %lld labels used", count_at(data, "rows"),
+              count_at(data, "class_count"), count_at(data, "labels_used"));
+    if (count_at(data, "labels_hidden"))
+        cli_print(run, " (%lld hidden by the budget)", count_at(data, "labels_hidden"));
+    cli_print(run, "; features: %s, %lld columns\n",
+              text_at(json_object_get(root, "features"), "source"),
+              count_at(json_object_get(root, "features"), "columns"));
+    print_candidates(run, root);
+    cli_print(run, "\n* chosen: %s. %s\n", text_at(root, "chosen"), text_at(root, "reason"));
+    if (!json_is_null(test))
+        cli_print(
+            run, "test: %.1f %% of %lld rows right (95 %%: %.1f to %.1f), calibration error %.3f\n",
+            100 * real_at(test, "accuracy"), count_at(test, "n"),
+            100 * real_at(test, "accuracy_low"), 100 * real_at(test, "accuracy_high"),
+            real_at(test, "calibration_error"));
+    print_space(run, json_object_get(root, "space"));
+    cli_print(run, "\nwrote %s: predictions.tsv, metrics.json, report.html, classifier/ (%.1f s)\n",
+              output, real_at(json_object_get(root, "seconds"), "total"));
+}
+
+whet_status cmd_adapt(cli_run *run) {
+    char *metrics = NULL, *command;
+    json_error_t error;
+    whet_status status = check_usage(run);
+    if (status != WHET_OK) return status;
+    whet_adapt_job job = job_of(run);
+    job.command = command = cli_command_line(run);
+    status = whet_adapt_run(run->ctx, &job, &metrics);
+    free(command);
+    if (status != WHET_OK) return status;
+    json_t *root = json_loads(metrics, 0, &error);
+    whet_free_text(run->ctx, metrics);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "metrics: %s", error.text);
+    print_summary(run, root);
+    cli_json(run, root);
+    return WHET_OK;
+}
+
+whet_status cmd_adapt_apply(cli_run *run) {
+    int64_t rows;
+    whet_apply_job job = WHET_APPLY_JOB_INIT;
+    job.classifier = cli_text(run, "classifier");
+    job.input = cli_text(run, "input");
+    job.text = cli_text(run, "text");
+    job.features = cli_text(run, "features");
+    job.model = cli_text(run, "model");
+    job.output = cli_text(run, "output");
+    job.force = run->force;
+    if (!job.input == !job.features)
+        return cli_fail(run, WHET_ERR_ARG, "%s; expected one of --input and --features",
+                        job.input ? "--input and --features are both given"
+                                  : "no rows to predict are given");
+    const whet_status status = whet_adapt_apply(run->ctx, &job, &rows);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%lld rows predicted: %s\n", (long long)rows, job.output);
+    cli_json(run, json_pack("{s:I, s:s}", "rows", (json_int_t)rows, "output", job.output));
+    return WHET_OK;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Predicting new rows with a saved classifier: the same features as when it was made (the encoder
+ * is checked by its fingerprint), then its probabilities. */
+#include <inttypes.h>
+
+#include "adapt/pipeline_i.h"
+
+typedef struct apply_state {
+    whet_classifier *classifier;
+    whet_encoder *encoder;
+    whet_table *table;
+    whet_tensor array;
+    whet_str *texts;
+    float *made;
+    const float *features; /* [n, d] */
+    double *probs;
+    int64_t n;
+} apply_state;
+
+static void state_free(whet_ctx *ctx, apply_state *s) {
+    whet_i_free(ctx, s->probs);
+    whet_i_free(ctx, s->made);
+    whet_i_free(ctx, s->texts);
+    whet_tensor_destroy(ctx, &s->array);
+    whet_table_destroy(ctx, s->table);
+    whet_encoder_destroy(ctx, s->encoder);
+    whet_classifier_destroy(ctx, s->classifier);
+}
+
+static whet_status read_features(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
+    const int64_t d = whet_classifier_dim(s->classifier);
+    WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &s->array));
+    if (s->array.shape[1] != d)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s: %" PRId64 " columns; expected %" PRId64
+                           ", as the classifier was made with",
+                           job->features, s->array.shape[1], d);
+    s->features = s->array.data;
+    s->n = s->array.shape[0];
+    return WHET_OK;
+}
+
+static whet_status read_texts(whet_ctx *ctx, const whet_apply_job *job, const char *made_from,
+                              apply_state *s) {
+    int64_t column = -1;
+    WHET_TRY(whet_table_read(ctx, job->input, &s->table));
+    s->n = whet_table_rows(s->table);
+    if (!job->text && made_from)
+        column = whet_names_find(whet_table_columns(s->table), whet_str_from(made_from));
+    if (column < 0)
+        WHET_TRY(whet_table_find(ctx, s->table, job->text ? job->text : "text", &column));
+    WHET_TRY(whet_i_alloc(ctx, s->n, &s->texts));
+    for (int64_t i = 0; i < s->n; i++) s->texts[i] = whet_table_cell(s->table, i, column);
+    return WHET_OK;
+}
+
+static whet_status load_encoder(whet_ctx *ctx, const whet_apply_job *job,
+                                const whet_classifier_meta *meta, apply_state *s) {
+    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    const char *path = job->model ? job->model : meta->encoder_path;
+    opts.max_length = meta->max_length;
+    if (meta->dtype && strcmp(meta->dtype, whet_dtype_name(WHET_BF16)) == 0) opts.dtype = WHET_BF16;
+    WHET_TRY(whet_encoder_load(ctx, path, &opts, &s->encoder));
+    const char *found = whet_encoder_fingerprint(s->encoder);
+    if (strcmp(found, meta->encoder_fingerprint) == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s: encoder %s; expected %s, with which %s was made; try the same model "
+                       "folder",
+                       path, found, meta->encoder_fingerprint, job->classifier);
+}
+
+static whet_status embed(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
+    const whet_classifier_meta *meta = whet_classifier_source(s->classifier);
+    const int64_t d = whet_classifier_dim(s->classifier);
+    int64_t size;
+    if (job->features) return read_features(ctx, job, s);
+    if (!meta->encoder_path && !meta->tfidf)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s was made from given features; expected features, not texts",
+                           job->classifier);
+    WHET_TRY(read_texts(ctx, job, meta->text_column, s));
+    WHET_TRY(whet_i_mul(ctx, s->n, d, &size));
+    WHET_TRY(whet_i_alloc(ctx, size, &s->made));
+    s->features = s->made;
+    if (meta->tfidf) return whet_tfidf_transform(ctx, meta->tfidf, s->texts, s->n, s->made);
+    WHET_TRY(load_encoder(ctx, job, meta, s));
+    return whet_encoder_embed(ctx, s->encoder, s->texts, s->n, s->made);
+}
+
+static whet_status apply(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
+    int64_t size;
+    WHET_TRY(whet_classifier_load(ctx, job->classifier, &s->classifier));
+    WHET_TRY(embed(ctx, job, s));
+    const whet_names *classes = whet_classifier_classes(s->classifier);
+    WHET_TRY(whet_i_mul(ctx, s->n, whet_names_count(classes), &size));
+    WHET_TRY(whet_i_alloc(ctx, size, &s->probs));
+    WHET_TRY(whet_classifier_predict(ctx, s->classifier, s->features, s->n, s->probs));
+    const whet_i_prediction_table table = {.classes = classes, .probs = s->probs, .n = s->n};
+    return whet_i_write_prediction_table(ctx, &table, job->output, job->force);
+}
+
+whet_status whet_adapt_apply(whet_ctx *ctx, const whet_apply_job *job, int64_t *rows) {
+    whet_apply_job known = WHET_APPLY_JOB_INIT;
+    WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_apply_job"));
+    if (!known.classifier || !known.output || (!known.input && !known.features))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a classifier, an input and an output are needed; expected all three");
+    apply_state state = {0};
+    const whet_status status = apply(ctx, &known, &state);
+    if (status == WHET_OK && rows) *rows = state.n;
+    state_free(ctx, &state);
+    return status;
+}

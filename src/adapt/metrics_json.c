@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * metrics.json: what was done and how good it is, for programs. Keys are stable
+ * (docs/guide/adapt.md). */
+#include <jansson.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "adapt/pipeline_i.h"
+
+/* Not finite is null: JSON has no NaN. */
+static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
+
+static void put(json_t *object, const char *key, json_t *value) {
+    if (json_object_set_new(object, key, value) != 0) json_object_clear(object);
+}
+
+static json_t *text(const char *s) { return s ? json_string(s) : json_null(); }
+
+/* Paths are whatever bytes the system allows. */
+static json_t *path_text(whet_ctx *ctx, const char *s) {
+    whet_i_buf buf = {0};
+    json_t *out = NULL;
+    if (!s) return json_null();
+    if (whet_i_append_clean(ctx, &buf, whet_str_from(s)) == WHET_OK)
+        out = json_string(buf.data ? buf.data : "");
+    whet_i_buf_free(ctx, &buf);
+    return out;
+}
+
+static json_t *metrics_object(const whet_metrics *m) {
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)m->n, "accuracy",
+                     number(m->accuracy), "accuracy_low", number(m->accuracy_low), "accuracy_high",
+                     number(m->accuracy_high), "macro_f1", number(m->macro_f1), "log_loss",
+                     number(m->log_loss), "brier", number(m->brier), "calibration_error",
+                     number(m->calibration_error));
+}
+
+static json_t *candidate_object(const whet_i_run *run, int64_t i) {
+    const whet_i_candidate *c = &run->candidates[i];
+    json_t *fitted = json_null();
+    if (c->info->available)
+        fitted = json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(c->info->accuracy),
+                           "accuracy_low", number(c->info->accuracy_low), "accuracy_high",
+                           number(c->info->accuracy_high), "log_loss", number(c->info->log_loss));
+    return json_pack("{s:s, s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name", c->info->name, "title",
+                     text(c->info->title), "settings", text(c->info->settings), "available",
+                     (int)c->info->available, "note", text(c->info->note), "chosen",
+                     (int)(i == run->chosen), "cross_fitted", fitted, "test",
+                     c->tested ? metrics_object(&c->test) : json_null());
+}
+
+static json_t *candidates_array(const whet_i_run *run) {
+    json_t *array = json_array();
+    for (int64_t i = 0; i < run->n_candidates; i++)
+        if (json_array_append_new(array, candidate_object(run, i)) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    return array;
+}
+
+static json_t *classes_array(const whet_i_run *run) {
+    const int64_t k = whet_names_count(run->classes);
+    json_t *array = json_array();
+    for (int64_t c = 0; c < k; c++) {
+        const whet_str name = whet_names_get(run->classes, c);
+        int64_t labels = 0;
+        for (int64_t i = 0; i < run->train.n; i++) labels += run->train.labels[i] == c;
+        if (json_array_append_new(array,
+                                  json_pack("{s:s%, s:I}", "name", name.ptr, (size_t)name.len,
+                                            "labels", (json_int_t)labels)) != 0) {
+            json_decref(array);
+            return NULL;
+        }
+    }
+    return array;
+}
+
+static json_t *data_object(whet_ctx *ctx, const whet_i_run *run) {
+    const bool test = run->test.n > 0;
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "train",
+                     path_text(ctx, run->train.path), "rows", (json_int_t)run->train.n,
+                     "labels_given", (json_int_t)run->train.n_labels, "labels_used",
+                     (json_int_t)run->n_used, "labels_hidden", (json_int_t)run->n_hidden,
+                     "unlabelled", (json_int_t)(run->train.n - run->n_used), "class_count",
+                     (json_int_t)whet_names_count(run->classes), "classes", classes_array(run),
+                     "test", path_text(ctx, run->test.path), "test_rows",
+                     test ? json_integer(run->test.n) : json_null(), "test_labels",
+                     test ? json_integer(run->test.n_labels) : json_null());
+}
+
+static json_t *features_object(whet_ctx *ctx, const whet_i_run *run) {
+    json_t *o = json_pack("{s:s, s:I, s:b}", "source", run->source, "columns", (json_int_t)run->d,
+                          "class_names_embedded", (int)(run->class_vectors != NULL));
+    if (run->fingerprint) {
+        put(o, "model", path_text(ctx, run->job->model));
+        put(o, "fingerprint", text(run->fingerprint));
+        put(o, "dtype", text(whet_dtype_name(run->job->dtype)));
+        put(o, "max_length", json_integer(run->job->max_length));
+    }
+    return o;
+}
+
+static json_t *settings_object(whet_ctx *ctx, const whet_i_run *run) {
+    const whet_adapt_job *job = run->job;
+    return json_pack("{s:o, s:I, s:I, s:s, s:o, s:o, s:o}", "command", path_text(ctx, job->command),
+                     "seed", (json_int_t)job->seed, "budget", (json_int_t)job->budget, "draw",
+                     job->draw == WHET_DRAW_COVERAGE ? "coverage" : "uniform", "method",
+                     text(job->method), "space", path_text(ctx, job->space), "space_candidates",
+                     text(run->space_candidates));
+}
+
+static json_t *space_side(const whet_i_space_score *s) {
+    json_t *o = metrics_object(&s->metrics);
+    put(o, "mean_distance", number(s->distance));
+    put(o, "mean_squared_distance", number(s->squared));
+    return o;
+}
+
+static json_t *space_object(const whet_i_run *run) {
+    if (!run->space_scored) return json_null();
+    return json_pack("{s:o, s:o}", "argmax", space_side(&run->by_argmax), "frechet",
+                     space_side(&run->by_frechet));
+}
+
+static json_t *seconds_object(const whet_i_seconds *s) {
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "read", number(s->read), "embed",
+                     number(s->embed), "fit", number(s->fit), "predict", number(s->predict),
+                     "total", number(s->total));
+}
+
+static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
+    const whet_i_candidate *chosen = &run->candidates[run->chosen];
+    json_t *versions = json_pack("{s:s, s:s, s:i}", "whet", whet_version(), "kernels",
+                                 whet_kernels_name(ctx), "threads", (int)whet_ctx_threads(ctx));
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
+                     chosen->info->name, "reason", text(run->reason), "test",
+                     chosen->tested ? metrics_object(&chosen->test) : json_null(), "space",
+                     space_object(run), "candidates", candidates_array(run), "data",
+                     data_object(ctx, run), "features", features_object(ctx, run), "settings",
+                     settings_object(ctx, run), "seconds", seconds_object(&run->seconds),
+                     "versions", versions);
+}
+
+whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {
+    json_t *root = document(ctx, run);
+    if (!root) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
+    /* 15 digits print decimal fractions as they were meant (0.1, not 0.10000000000000001). */
+    char *dumped = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    json_decref(root);
+    if (!dumped) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
+    whet_i_buf buf = {0};
+    const whet_status status = whet_i_buf_printf(ctx, &buf, "%s\n", dumped);
+    free(dumped);
+    if (status != WHET_OK) {
+        whet_i_buf_free(ctx, &buf);
+        return status;
+    }
+    *out = buf.data;
+    return WHET_OK;
+}

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The state of one run of the whole job, filled stage by stage; every stage is a file.
+ * Legend: n rows, d features, k classes, c candidates. Everything a stage makes hangs on the run
+ * and is released by whet_i_run_free, so a stage may return at any point. */
+#ifndef WHET_ADAPT_PIPELINE_I_H
+#define WHET_ADAPT_PIPELINE_I_H
+
+#include "core/core_i.h"
+
+#include "whet/adapt.h"
+#include "whet/io.h"
+#include "whet/kernels.h"
+#include "whet/label.h"
+#include "whet/nn.h"
+#include "whet/space.h"
+
+enum {
+    WHET_LABEL_NONE = -1,   /* no label */
+    WHET_LABEL_OTHER = -2,  /* a test label outside the class list: any prediction is wrong */
+    WHET_LABEL_HIDDEN = -3, /* given, but outside the budget: treated as no label, counted */
+};
+
+/* Rows of the training or of the test data. */
+typedef struct whet_i_rows {
+    const char *path; /* of the table, else of the features */
+    whet_table *table;
+    int64_t n;
+    int64_t text_column;   /* -1 = none */
+    whet_str *texts;       /* [n] views into the table; NULL without a text column */
+    int32_t *labels;       /* [n] class or WHET_LABEL_*; NULL = no labels at all */
+    int32_t *truth;        /* [n] test rows: as labels, -1 for everything that is no class */
+    int64_t n_labels;      /* rows with a class */
+    whet_tensor array;     /* features read from a file */
+    float *made;           /* features made here */
+    const float *features; /* [n, d], one of the two */
+} whet_i_rows;
+
+typedef struct whet_i_candidate {
+    const whet_candidate_info *info; /* lives as long as the fit */
+    bool tested;
+    whet_metrics test;
+} whet_i_candidate;
+
+/* Predictions by the label space, beside argmax. */
+typedef struct whet_i_space_score {
+    whet_metrics metrics;
+    double distance, squared; /* mean over rows with a true label in the space */
+    int64_t n;
+} whet_i_space_score;
+
+typedef struct whet_i_seconds {
+    double read, embed, fit, predict, total;
+} whet_i_seconds;
+
+typedef struct whet_i_run {
+    const whet_adapt_job *job;
+    whet_names *classes;
+    whet_i_arena arena;    /* small texts */
+    whet_str *class_texts; /* [k] what is embedded for a class */
+    bool class_texts_mean; /* false: the names are only numbers */
+    whet_i_rows train, test;
+    int64_t n_used, n_hidden; /* training labels used and hidden by the budget */
+    int64_t d;
+    const char *source; /* "encoder", "tfidf", "file" */
+    whet_encoder *encoder;
+    whet_tfidf *tfidf;
+    float *class_vectors; /* [k, d] or NULL */
+    whet_adapt_fit *fit;
+    whet_i_candidate *candidates;
+    int64_t n_candidates, chosen;
+    const char *reason;      /* lives as long as the fit */
+    const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
+    whet_i_rows *target;     /* the rows of predictions.tsv: &test or &train */
+    double *probs;           /* [target n, k] of the chosen candidate */
+    double *pool_probs;      /* [train n, k]; == probs when the target is the training rows */
+    whet_space *space;
+    int64_t *observed;     /* [k] points of the classes */
+    int64_t *frechet;      /* [target n] points */
+    double *frechet_cost;  /* [target n] */
+    int32_t *frechet_ties; /* [target n] */
+    int64_t *pool_frechet; /* the same for the training rows, when they are not the target */
+    double *pool_cost;
+    int32_t *pool_ties;
+    const char *space_candidates; /* what was used */
+    bool space_scored;
+    whet_i_space_score by_argmax, by_frechet;
+    whet_i_seconds seconds;
+    double clock; /* when the stage began */
+} whet_i_run;
+
+/* The reading stage: tables, features, classes, labels. */
+whet_status whet_i_run_read(whet_ctx *ctx, whet_i_run *run);
+/* The budget: which labels are used, by the seed or by coverage (then features are needed). */
+whet_status whet_i_run_draw(whet_ctx *ctx, whet_i_run *run);
+/* Features of both sets of rows, and of the class names. */
+whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run);
+/* The space: opened early (its errors come before the work), used late. */
+whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run);
+whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
+/* The files of the folder `dir`. */
+whet_status whet_i_write_predictions(whet_ctx *ctx, const whet_i_run *run, const char *dir);
+whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out);
+void whet_i_run_free(whet_ctx *ctx, whet_i_run *run);
+
+/* ---- shared small things --------------------------------------------------------------------- */
+
+/* One predictions table; frechet NULL = no space. rows NULL = all n, else the n_rows to write. */
+typedef struct whet_i_prediction_table {
+    const whet_names *classes;
+    const double *probs; /* [n, k] */
+    int64_t n;
+    const int32_t *skip_labelled; /* [n]; rows with a class are left out; NULL = none */
+    const whet_space *space;
+    const int64_t *frechet;
+    const double *cost;
+    const int32_t *ties;
+} whet_i_prediction_table;
+whet_status whet_i_write_prediction_table(whet_ctx *ctx, const whet_i_prediction_table *table,
+                                          const char *path, bool force);
+
+whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, char **out);
+/* Whether every text has a letter: names that are only numbers say nothing to an encoder. */
+bool whet_i_texts_mean(const whet_str *texts, int64_t k);
+/* Indices of the `m` largest of p[k], best first, ties by lowest index; m <= 3. Returns how many. */
+int32_t whet_i_top(const double *p, int64_t k, int32_t m, int32_t out[3]);
+/* Appends text with invalid UTF-8 replaced by U+FFFD and control characters by spaces. */
+whet_status whet_i_append_clean(whet_ctx *ctx, whet_i_buf *buf, whet_str text);
+/* Length of the valid UTF-8 sequence at text[0 .. len), or 0. */
+int64_t whet_i_utf8_length(const char *text, int64_t len);
+double whet_i_seconds_now(void);
+
+#endif

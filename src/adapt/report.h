@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * report.html: one file, no scripts, nothing fetched; figures are SVG drawn here. Everything that
+ * comes from the data is escaped: texts and names are not trusted. */
+#ifndef WHET_ADAPT_REPORT_H
+#define WHET_ADAPT_REPORT_H
+
+#include "adapt/pipeline_i.h"
+
+/* Appends to a buffer that the caller owns, or returns. */
+#define WHET_PUT(...) WHET_TRY(whet_i_buf_printf(ctx, out, __VA_ARGS__))
+
+/* The whole document. out starts as {0}; released by the caller, on failure too. */
+whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out);
+
+/* ---- report_html.c --------------------------------------------------------------------------- */
+
+/* Text with <>&"' escaped, invalid UTF-8 replaced, control characters as spaces. */
+whet_status whet_i_html(whet_ctx *ctx, whet_i_buf *out, whet_str text);
+/* The same, cut to `most` characters with an ellipsis. */
+whet_status whet_i_html_cut(whet_ctx *ctx, whet_i_buf *out, whet_str text, int64_t most);
+/* "12,345"; out holds WHET_COUNT_SIZE bytes; returns out. */
+enum { WHET_COUNT_SIZE = 32 };
+const char *whet_i_count(char out[WHET_COUNT_SIZE], int64_t n);
+whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out);
+
+/* ---- report_figures.c ------------------------------------------------------------------------ */
+
+/* Candidates as dots with 95 % whiskers: cross-fitted, and on the test rows where measured. */
+whet_status whet_i_figure_candidates(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run);
+/* counts [k, k], rows are true classes; shares of each row as shades. */
+whet_status whet_i_figure_confusion(whet_ctx *ctx, whet_i_buf *out, const whet_names *classes,
+                                    const int64_t *counts);
+whet_status whet_i_figure_reliability(whet_ctx *ctx, whet_i_buf *out,
+                                      const whet_reliability_bin *bins);
+
+#endif

@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Features of the rows: given, or embedded by the pretrained encoder, or TF-IDF when there is none;
+ * and of the class names, when the names say something to the encoder. */
+#include "adapt/pipeline_i.h"
+
+static whet_status embed(whet_ctx *ctx, const whet_i_run *run, const whet_str *texts, int64_t n,
+                         float **out) {
+    int64_t size;
+    if (n == 0) return WHET_OK;
+    WHET_TRY(whet_i_mul(ctx, n, run->d, &size));
+    WHET_TRY(whet_i_alloc(ctx, size, out));
+    if (run->encoder) return whet_encoder_embed(ctx, run->encoder, texts, n, *out);
+    return whet_tfidf_transform(ctx, run->tfidf, texts, n, *out);
+}
+
+static bool is_zero(const float *row, int64_t d) {
+    for (int64_t j = 0; j < d; j++)
+        if (row[j] < 0 || row[j] > 0) return false;
+    return true;
+}
+
+/* Names of numbers have no meaning to embed; a name of which TF-IDF knows no term has no vector,
+ * and then none of them is used: a class could not be compared with the others. */
+static whet_status embed_class_names(whet_ctx *ctx, whet_i_run *run) {
+    const int64_t k = whet_names_count(run->classes);
+    if (!run->class_texts_mean) return WHET_OK;
+    WHET_TRY(embed(ctx, run, run->class_texts, k, &run->class_vectors));
+    for (int64_t c = 0; c < k; c++) {
+        if (!is_zero(run->class_vectors + c * run->d, run->d)) continue;
+        whet_i_free(ctx, run->class_vectors);
+        run->class_vectors = NULL;
+        return WHET_OK;
+    }
+    return WHET_OK;
+}
+
+static whet_status load_encoder(whet_ctx *ctx, whet_i_run *run) {
+    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    opts.dtype = run->job->dtype;
+    opts.max_length = run->job->max_length;
+    WHET_TRY(whet_encoder_load(ctx, run->job->model, &opts, &run->encoder));
+    run->source = "encoder";
+    run->fingerprint = whet_encoder_fingerprint(run->encoder);
+    run->d = whet_encoder_dim(run->encoder);
+    return WHET_OK;
+}
+
+/* Fitted on the training texts alone, so that test rows are embedded as later ones will be. */
+static whet_status fit_tfidf(whet_ctx *ctx, whet_i_run *run) {
+    whet_tfidf_opts opts = WHET_TFIDF_OPTS_INIT;
+    opts.seed = run->job->seed;
+    whet_i_log(ctx, WHET_LOG_INFO,
+               "no model is given: texts are embedded by TF-IDF, which knows words but not what "
+               "they mean (--model DIR takes a pretrained encoder)");
+    WHET_TRY(whet_tfidf_fit(ctx, run->train.texts, run->train.n, &opts, &run->tfidf));
+    run->source = "tfidf";
+    run->d = whet_tfidf_dim(run->tfidf);
+    return WHET_OK;
+}
+
+whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run) {
+    if (run->train.array.data) {
+        run->source = "file";
+        run->d = run->train.array.shape[1];
+        return WHET_OK;
+    }
+    WHET_TRY(run->job->model ? load_encoder(ctx, run) : fit_tfidf(ctx, run));
+    WHET_TRY(embed(ctx, run, run->train.texts, run->train.n, &run->train.made));
+    WHET_TRY(embed(ctx, run, run->test.texts, run->test.n, &run->test.made));
+    run->train.features = run->train.made;
+    run->test.features = run->test.made;
+    return embed_class_names(ctx, run);
+}

@@ -1,0 +1,199 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet adapt and whet adapt apply as a user types them, with TF-IDF and with given features; and
+# everything that can be wrong with what they are given.
+. "$(dirname "$0")/lib.sh"
+
+# 60 texts of two topics, every third without a label; 20 test rows.
+awk 'BEGIN {
+    split("goal match team league striker coach", s, " ")
+    split("senate vote minister law party election", p, " ")
+    print "text\tlabel\ttopic" > "train.tsv"
+    print "text\tlabel" > "test.tsv"
+    for (i = 0; i < 80; i++) {
+        a = i % 2; t = ""
+        for (j = 0; j < 5; j++) { k = (i * 7 + j * (i % 5 + 1)) % 6 + 1; t = t (a ? s[k] : p[k]) " " }
+        name = a ? "sport" : "politics"
+        if (i < 60) print t "\t" (i % 3 ? name : "") "\t" name > "train.tsv"
+        else print t "\t" name > "test.tsv"
+    }
+}'
+
+# ---- the job ----
+mark
+run 0 whet adapt --train train.tsv --test test.tsv --output out
+says '40 labels used'
+says 'chosen'
+says 'wrote out'
+tells 'TF-IDF'
+for file in predictions.tsv pool_predictions.tsv metrics.json report.html classifier; do
+    present out/$file
+done
+[ "$(head -1 out/predictions.tsv)" = "$(printf 'row\tclass\tprobability\tmargin\ttop3')" ] ||
+    fail 'predictions.tsv has other columns'
+[ "$(wc -l <out/predictions.tsv)" = 21 ] || fail 'predictions.tsv has not one line a test row'
+[ "$(wc -l <out/pool_predictions.tsv)" = 21 ] || fail 'pool_predictions.tsv has not the 20 rows'
+[ "$(cut -f1 out/pool_predictions.tsv | sed -n '2p;3p' | tr '\n' ' ')" = '0 3 ' ] ||
+    fail 'pool rows are not the unlabelled ones'
+python3 - <<'PY' || fail 'metrics.json is not as documented'
+import json
+m = json.load(open("out/metrics.json"))
+assert m["data"]["labels_used"] == 40 and m["data"]["labels_hidden"] == 0
+assert m["data"]["class_count"] == 2 and m["data"]["test_rows"] == 20
+assert m["test"]["accuracy"] >= 0.9, m["test"]
+assert sum(c["chosen"] for c in m["candidates"]) == 1
+for c in m["candidates"]:
+    if c["available"]:
+        assert c["cross_fitted"]["accuracy_low"] <= c["cross_fitted"]["accuracy"]
+        assert set(c["test"]) == {"n", "accuracy", "accuracy_low", "accuracy_high", "macro_f1",
+                                  "log_loss", "brier", "calibration_error"}
+PY
+grep -q '<svg' out/report.html || fail 'the report has no figure'
+
+# Same seed, same bytes, whatever the threads.
+run 0 whet adapt --train train.tsv --test test.tsv --output one --threads 1 --quiet
+quiet
+run 0 whet adapt --train train.tsv --test test.tsv --output five --threads 5 --quiet
+for file in predictions.tsv pool_predictions.tsv; do
+    cmp -s out/$file one/$file || fail "$file differs at 1 thread"
+    cmp -s out/$file five/$file || fail "$file differs at 5 threads"
+done
+(cd one/classifier && find . -type f) | while read -r f; do
+    cmp -s "one/classifier/$f" "five/classifier/$f" || echo "$f"
+done >differing
+[ ! -s differing ] || fail "the classifier differs at 5 threads: $(cat differing)"
+
+# The saved classifier says the same about the same rows, to a file and to stdout.
+run 0 whet adapt apply --classifier out/classifier --input test.tsv --output again.tsv
+says '20 rows'
+cmp -s out/predictions.tsv again.tsv || fail 'apply predicts otherwise than adapt did'
+run 0 whet adapt apply --classifier out/classifier --input test.tsv --text text --output -
+cmp -s .out again.tsv || fail 'apply to - prints something else'
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --output - --json
+run 0 whet adapt apply --classifier out/classifier --input test.tsv --output b.tsv --json
+json out
+run 4 whet adapt apply --classifier out/classifier --input test.tsv --output again.tsv
+run 0 whet adapt apply --classifier out/classifier --input test.tsv --output again.tsv --force
+run 4 whet adapt apply --classifier nowhere --input test.tsv --output c.tsv
+absent c.tsv
+run 2 whet adapt apply --classifier out/classifier --output c.tsv
+if [ -w /dev/full ]; then
+    run 4 sh -c '"$0" adapt apply --classifier out/classifier --input test.tsv --output - >/dev/full' \
+        "$whet"
+fi
+echo '{"version": 1' >broken.json
+mkdir broken && cp out/classifier/* broken/
+for f in broken/*.json; do cp broken.json "$f"; done
+run 3 whet adapt apply --classifier broken --input test.tsv --output c.tsv
+absent c.tsv
+
+# --json: one document, the same as metrics.json.
+run 0 whet adapt --train train.tsv --test test.tsv --label topic --budget 10 --output j --json
+json out
+python3 - <<'PY' || fail '--json is not metrics.json'
+import json
+a = json.load(open(".out")); b = json.load(open("j/metrics.json"))
+assert a == b and a["data"]["labels_used"] == 10 and a["data"]["labels_hidden"] == 50
+PY
+run 0 whet adapt --train train.tsv --label topic --budget 10 --draw coverage --output k --quiet
+[ "$(wc -l <k/predictions.tsv)" = 61 ] || fail 'without a test table every training row is predicted'
+absent k/pool_predictions.tsv
+
+# Sparse labels; a class list with a class that has no label; texts from CSV and JSON lines.
+printf 'row\tlabel\n1\tsport\n2\tpolitics\n5\tsport\n8\tpolitics\n' >sparse.tsv
+printf 'politics\nsport\nweather\n' >classes.txt
+run 0 whet adapt --train train.tsv --labels sparse.tsv --classes classes.txt --output s --quiet
+says '3 classes, 4 labels used'
+python3 - <<'PY'
+import csv, json
+rows = list(csv.DictReader(open("train.tsv"), delimiter="\t"))
+with open("train.csv", "w", newline="") as f:
+    w = csv.DictWriter(f, rows[0].keys()); w.writeheader(); w.writerows(rows)
+with open("train.jsonl", "w") as f:
+    for r in rows: f.write(json.dumps(r) + "\n")
+PY
+run 0 whet adapt --train train.csv --output csv --quiet
+run 0 whet adapt --train train.jsonl --output jsonl --quiet
+cmp -s csv/predictions.tsv jsonl/predictions.tsv || fail 'CSV and JSON lines differ'
+
+# ---- what is wrong ----
+mark
+run 2 whet adapt
+tells '--output is missing'
+run 2 whet adapt --output o
+tells '--train'
+run 2 whet adapt --trian train.tsv --output o
+tells 'did you mean --train?'
+run 2 whet adapt aply --output o
+tells 'did you mean whet adapt apply?'
+run 4 whet adapt --train nothere.tsv --output o
+tells 'nothere.tsv'
+run 2 whet adapt --train train.tsv --text txt --output o
+tells 'text'
+run 2 whet adapt --train train.tsv --label labl --output o
+tells 'label'
+run 4 whet adapt --train train.tsv --output out
+tells 'out'
+run 4 whet adapt --train train.tsv --model nomodel --output o
+run 3 whet adapt --train train.tsv --adapter more --output o
+tells 'not in this version'
+run 2 whet adapt --train train.tsv --label-method nonsense --output o
+run 2 whet adapt --train train.tsv --budget 0 --output o
+run 2 whet adapt --train train.tsv --draw coverage --output o
+run 2 whet adapt --train train.tsv --draw best --budget 4 --output o
+tells 'uniform|coverage'
+run 2 whet adapt --train train.tsv --space nonsense:x --output o
+unchanged
+
+mark
+printf 'text\tlabel\na b\tx\nc\n' >ragged.tsv
+run 3 whet adapt --train ragged.tsv --output o
+tells 'ragged.tsv:3'
+printf 'text\tlabel\n' >norows.tsv
+run 3 whet adapt --train norows.tsv --output o
+: >empty.tsv
+run 3 whet adapt --train empty.tsv --output o
+printf 'text\tlabel\na\tx\nb\tx\nc\t\n' >single.tsv
+run 3 whet adapt --train single.tsv --output o
+tells 'at least 2'
+printf 'text\tlabel\na\t\nb\t\n' >none.tsv
+run 3 whet adapt --train none.tsv --output o
+tells 'no labels'
+printf 'politics\nsprot\n' >wrong.txt
+run 3 whet adapt --train train.tsv --classes wrong.txt --output o
+tells 'train.tsv:3: label "sport" is unknown'
+tells 'nearest is "sprot"'
+printf 'row\tlabel\n1\tsport\n60\tpolitics\n' >far.tsv
+run 3 whet adapt --train train.tsv --labels far.tsv --output o
+tells 'far.tsv:3'
+tells 'from 0 to 59'
+printf 'row\tlabel\n1\tsport\n1\tpolitics\n' >twice.tsv
+run 3 whet adapt --train train.tsv --labels twice.tsv --output o
+tells 'twice.tsv:3'
+printf 'row\tlabel\n-1\tsport\n' >minus.tsv
+run 3 whet adapt --train train.tsv --labels minus.tsv --output o
+printf 'text\tlabel\na\t\001\nb\tx\n' >control.tsv
+run 3 whet adapt --train control.tsv --output o
+printf 'text\tlabel\na\t\377\nb\tx\n' >bytes.tsv
+run 3 whet adapt --train bytes.tsv --output o
+tells 'UTF-8'
+printf 'class\ttext\nspotr\tballs\n' >meanings.tsv
+run 3 whet adapt --train train.tsv --class-names meanings.tsv --output o
+tells 'nearest is "sport"'
+absent o
+run 3 whet adapt --train ragged.tsv --output o --json
+json err
+silent
+
+# Empty texts are texts; a class with one label is a class.
+printf 'text\tlabel\n\tx\nred blue\tx\nred green\tx\nblue black\tx\none two\ty\n\t\nred\t\n' >odd.tsv
+run 0 whet adapt --train odd.tsv --output odd
+tells 'texts are empty'
+
+# Folders that cannot be written (root writes everywhere).
+if [ "$(id -u)" != 0 ]; then
+    mkdir locked && chmod a-w locked
+    run 4 whet adapt --train train.tsv --output locked/o
+fi
+run 4 whet adapt --train train.tsv --output nowhere/o
+finish
