@@ -22,11 +22,13 @@ typedef struct whet_adapt_input {
 typedef struct whet_adapt_opts {
     size_t struct_size;
     uint64_t seed;
-    int32_t repeats; /* of cross-fitting, 1..100; default 5 */
-    int32_t folds;   /* 2..20; default 5 */
+    int32_t repeats;    /* of cross-fitting, 1..100; default 5 */
+    int32_t folds;      /* 2..20; default 5 */
+    const char *method; /* NULL = choose by comparison; else the candidate to choose, by name: ARG
+                           lists the names when there is none such, DATA when it is unavailable */
 } whet_adapt_opts;
 #define WHET_ADAPT_OPTS_INIT \
-    { sizeof(whet_adapt_opts), 0, 5, 5 }
+    { sizeof(whet_adapt_opts), 0, 5, 5, NULL }
 
 /* What is known of a candidate from the labels alone. Strings live as long as the fit. */
 typedef struct whet_candidate_info {

@@ -60,6 +60,7 @@ static whet_status train(whet_ctx *ctx, whet_i_run *run) {
                                     run->class_vectors};
     whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
     opts.seed = run->job->seed;
+    opts.method = run->job->method;
     const whet_status status = whet_adapt_train(ctx, &input, &opts, &run->fit);
     whet_i_free(ctx, labels);
     return status;
