@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a parsed tokenizer.json to a tokenizer. Everything in the file is either honoured exactly
+ * or refused by name; truncation and padding are the caller's business and are not read, except
+ * for truncation from the left, which is refused.
+ * Format: what Hugging Face tokenizers (0.2x) writes, version "1.0". */
+#include "nn/tokenizer_i.h"
+
+#define MAX_ADDED 65536
+#define MAX_SPECIAL 64 /* tokens that a post-processor adds */
+
+static whet_str text_of(const json_t *value) {
+    return (whet_str){json_string_value(value), (int64_t)json_string_length(value)};
+}
+
+static bool is_text(const json_t *value, const char *text) {
+    return json_is_string(value) && whet_str_equal(text_of(value), whet_str_from(text));
+}
+
+/* A part that this library does not have. */
+static whet_status unsupported(whet_ctx *ctx, const char *part, const json_t *type,
+                               const char *known) {
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: type %s; expected %s", part,
+                       json_is_string(type) ? whet_i_quote(quoted, text_of(type)) : "missing",
+                       known);
+}
+
+static whet_status read_bool(whet_ctx *ctx, const char *part, const json_t *object, const char *key,
+                             bool *out) {
+    const json_t *value = json_object_get(object, key);
+    if (!json_is_boolean(value))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %s; expected true or false", part,
+                           key, value ? "neither true nor false" : "missing");
+    *out = json_is_true(value);
+    return WHET_OK;
+}
+
+/* ---- normaliser, pre-tokeniser ---------------------------------------------------------------- */
+
+static whet_status add_op(whet_ctx *ctx, whet_i_normalizer *norm, whet_i_norm_op op) {
+    if (norm->n_ops == WHET_I_NORM_MAX_OPS)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "normalizer: over %d steps; expected fewer",
+                           WHET_I_NORM_MAX_OPS);
+    for (int32_t i = 0; i < norm->n_ops; i++)
+        if (op == WHET_I_NORM_DECOMPOSE && norm->ops[i] == op)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "normalizer: two decompositions (NFD, strip_accents); expected one");
+    norm->ops[norm->n_ops++] = op;
+    return WHET_OK;
+}
+
+static whet_status read_bert_normalizer(whet_ctx *ctx, whet_i_normalizer *norm,
+                                        const json_t *json) {
+    const char *part = "normalizer BertNormalizer";
+    bool clean, ideographs, lower, accents;
+    WHET_TRY(read_bool(ctx, part, json, "clean_text", &clean));
+    WHET_TRY(read_bool(ctx, part, json, "handle_chinese_chars", &ideographs));
+    WHET_TRY(read_bool(ctx, part, json, "lowercase", &lower));
+    const json_t *given = json_object_get(json, "strip_accents");
+    accents = lower;
+    if (given && !json_is_null(given))
+        WHET_TRY(read_bool(ctx, part, json, "strip_accents", &accents));
+    if (clean) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_CLEAN));
+    if (ideographs) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_IDEOGRAPHS));
+    if (accents) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_DECOMPOSE));
+    if (accents) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_NONSPACING));
+    if (lower) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_LOWER));
+    return WHET_OK;
+}
+
+static whet_status read_normalizer(whet_ctx *ctx, whet_i_normalizer *norm, const json_t *json,
+                                   int32_t depth) {
+    if (!json || json_is_null(json)) return WHET_OK;
+    const json_t *type = json_object_get(json, "type");
+    if (is_text(type, "BertNormalizer")) return read_bert_normalizer(ctx, norm, json);
+    if (is_text(type, "NFD")) return add_op(ctx, norm, WHET_I_NORM_DECOMPOSE);
+    if (is_text(type, "StripAccents")) return add_op(ctx, norm, WHET_I_NORM_MARKS);
+    if (is_text(type, "Lowercase")) return add_op(ctx, norm, WHET_I_NORM_LOWER);
+    if (is_text(type, "Sequence") && depth == 0) {
+        const json_t *steps = json_object_get(json, "normalizers");
+        if (!json_is_array(steps))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "normalizer Sequence: \"normalizers\" is no list; expected one");
+        for (size_t i = 0; i < json_array_size(steps); i++)
+            WHET_TRY(read_normalizer(ctx, norm, json_array_get(steps, i), depth + 1));
+        return WHET_OK;
+    }
+    return unsupported(ctx, "normalizer", type,
+                       "BertNormalizer, NFD, StripAccents, Lowercase, or one Sequence of them");
+}
+
+static whet_status class_of(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value) {
+    (void)ctx;
+    const whet_i_pre pre = *(const whet_i_pre *)arg;
+    const uint32_t bits = whet_i_unicode_bits(code);
+    if (pre == WHET_I_PRE_NONE)
+        *value = WHET_I_CLASS_A;
+    else if (bits & WHET_I_CHAR_SPACE)
+        *value = WHET_I_CLASS_SPACE;
+    else if (pre == WHET_I_PRE_BERT && bits & WHET_I_CHAR_PUNCT)
+        *value = WHET_I_CLASS_ALONE;
+    else
+        *value = pre == WHET_I_PRE_WHITESPACE && !(bits & WHET_I_CHAR_WORD) ? WHET_I_CLASS_B
+                                                                            : WHET_I_CLASS_A;
+    return WHET_OK;
+}
+
+static whet_status read_pre_tokenizer(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
+    const json_t *type = json_object_get(json, "type");
+    if (!json || json_is_null(json))
+        tok->pre = WHET_I_PRE_NONE;
+    else if (is_text(type, "BertPreTokenizer"))
+        tok->pre = WHET_I_PRE_BERT;
+    else if (is_text(type, "Whitespace"))
+        tok->pre = WHET_I_PRE_WHITESPACE;
+    else if (is_text(type, "WhitespaceSplit"))
+        tok->pre = WHET_I_PRE_WHITESPACE_SPLIT;
+    else
+        return unsupported(ctx, "pre_tokenizer", type,
+                           "BertPreTokenizer, Whitespace or WhitespaceSplit");
+    WHET_TRY(whet_i_charmap_build(ctx, &tok->classes, class_of, &tok->pre));
+    for (uint32_t b = 0; b < 256; b++)
+        tok->class_of[b] = b < 128 ? (uint8_t)whet_i_charmap_get(&tok->classes, b) : 4;
+    return WHET_OK;
+}
+
+/* ---- vocabulary and model --------------------------------------------------------------------- */
+
+/* Stores a token's text under its id. */
+static whet_status name_token(whet_ctx *ctx, whet_tokenizer *tok, whet_str text, int64_t id) {
+    char *copy;
+    WHET_TRY(whet_i_arena_alloc(ctx, &tok->bytes, text.len + 1, 1, &copy));
+    if (text.len) memcpy(copy, text.ptr, (size_t)text.len);
+    copy[text.len] = '\0';
+    tok->tokens[id] = (whet_str){copy, text.len};
+    return WHET_OK;
+}
+
+/* The largest id, after checking that every id is in range: holes are allowed, but no more of them
+ * than tokens, so that a small file cannot ask for a large table. */
+static whet_status largest_id(whet_ctx *ctx, json_t *vocab, int64_t *out) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t n = (int64_t)json_object_size(vocab);
+    const int64_t limit = 2 * n + 1024;
+    const char *key;
+    json_t *value;
+    *out = -1;
+    json_object_foreach(vocab, key, value) {
+        const int64_t id = json_is_integer(value) ? (int64_t)json_integer_value(value) : -1;
+        if (id < 0 || id >= limit)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "vocab: the id of %s is %s; expected an integer from 0 to %lld",
+                               whet_i_quote(quoted, whet_str_from(key)),
+                               json_is_integer(value) ? "out of range" : "no integer",
+                               (long long)limit - 1);
+        if (id > *out) *out = id;
+    }
+    return WHET_OK;
+}
+
+static whet_status read_vocab(whet_ctx *ctx, whet_tokenizer *tok, json_t *vocab) {
+    char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
+    int64_t last;
+    if (!json_is_object(vocab) || json_object_size(vocab) == 0)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "vocab: %s; expected tokens with their ids",
+                           json_is_object(vocab) ? "empty" : "no object");
+    WHET_TRY(largest_id(ctx, vocab, &last));
+    WHET_TRY(whet_i_calloc(ctx, last + 1 + MAX_ADDED, &tok->tokens));
+    tok->n_tokens = last + 1;
+    WHET_TRY(whet_i_trie_init(ctx, &tok->model.trie));
+    const char *key;
+    json_t *value;
+    json_object_foreach(vocab, key, value) {
+        const whet_str text = whet_str_from(key);
+        const int64_t id = (int64_t)json_integer_value(value);
+        int32_t existing = -1;
+        if (tok->tokens[id].ptr)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "vocab: %s and %s both have id %lld; expected one token an id",
+                               whet_i_quote(other, tok->tokens[id]), whet_i_quote(quoted, text),
+                               (long long)id);
+        WHET_TRY(name_token(ctx, tok, text, id));
+        /* The empty token can never be matched, and would match everything here. */
+        if (text.len)
+            WHET_TRY(whet_i_trie_add(ctx, &tok->model.trie, text, (int32_t)id, &existing));
+    }
+    return WHET_OK;
+}
+
+/* The id of a token of the vocabulary, or -1. */
+static int32_t find_token(const whet_tokenizer *tok, whet_str text) {
+    uint32_t node = WHET_I_TRIE_ROOT;
+    for (int64_t i = 0; i < text.len && node; i++)
+        node = whet_i_trie_step(&tok->model.trie, node, (uint8_t)text.ptr[i]);
+    return node && text.len ? tok->model.trie.values[node] : -1;
+}
+
+static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
+    char quoted[WHET_QUOTE_SIZE];
+    const json_t *type = json_object_get(json, "type");
+    const json_t *unk = json_object_get(json, "unk_token");
+    const json_t *prefix = json_object_get(json, "continuing_subword_prefix");
+    const json_t *most = json_object_get(json, "max_input_chars_per_word");
+    if (!is_text(type, "WordPiece")) return unsupported(ctx, "model", type, "WordPiece");
+    if (!json_is_string(unk) || !json_is_string(prefix))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "model WordPiece: \"%s\" is no text; expected one",
+                           json_is_string(unk) ? "continuing_subword_prefix" : "unk_token");
+    if (!json_is_integer(most) || json_integer_value(most) < 0)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "model WordPiece: \"max_input_chars_per_word\" is no count; expected an "
+                           "integer from 0");
+    WHET_TRY(read_vocab(ctx, tok, json_object_get(json, "vocab")));
+    whet_i_wordpiece *model = &tok->model;
+    model->max_chars = (int64_t)json_integer_value(most);
+    model->unk = find_token(tok, text_of(unk));
+    if (model->unk < 0)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "model WordPiece: the unk_token %s is not in the vocabulary",
+                           whet_i_quote(quoted, text_of(unk)));
+    const whet_str inside = text_of(prefix);
+    model->inside = WHET_I_TRIE_ROOT;
+    for (int64_t i = 0; i < inside.len && model->inside; i++)
+        model->inside = whet_i_trie_step(&model->trie, model->inside, (uint8_t)inside.ptr[i]);
+    return WHET_OK;
+}
+
+/* ---- added tokens ----------------------------------------------------------------------------- */
+
+/* The id Hugging Face gives: the vocabulary's, else the next free one behind it. A file that says
+ * otherwise is refused, since the same text would get other ids here and there. */
+static whet_status added_id(whet_ctx *ctx, whet_tokenizer *tok, whet_str content, int64_t given,
+                            int64_t *next_id) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t known = find_token(tok, content), id = known >= 0 ? known : *next_id;
+    if (given != id)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "added_tokens: %s has id %lld; expected %lld, %s",
+                           whet_i_quote(quoted, content), (long long)given, (long long)id,
+                           known >= 0 ? "its id in the vocabulary" : "the next free one");
+    if (known >= 0) return WHET_OK;
+    ++*next_id;
+    if (id >= tok->n_tokens) tok->n_tokens = id + 1;
+    if (tok->tokens[id].ptr)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "added_tokens: %s has id %lld, which a token of the vocabulary has; "
+                           "expected an id of its own",
+                           whet_i_quote(quoted, content), (long long)id);
+    return name_token(ctx, tok, content, id);
+}
+
+/* Normalised tokens are looked for in the normalised text, in their own normalised form. */
+static whet_status add_pattern(whet_ctx *ctx, whet_tokenizer *tok, whet_str content,
+                               whet_i_added_token token, bool normalized) {
+    char quoted[WHET_QUOTE_SIZE];
+    bool is_new = true;
+    whet_str pattern = content;
+    uint8_t *bytes = NULL;
+    whet_status status = WHET_OK;
+    if (normalized) {
+        WHET_TRY(whet_i_alloc(ctx, content.len * tok->norm.max_bytes + 1, &bytes));
+        const uint8_t *from = (const uint8_t *)content.ptr;
+        pattern.ptr = (const char *)bytes;
+        pattern.len = whet_i_normalize(&tok->norm, from, from + content.len, bytes) - bytes;
+    }
+    if (pattern.len > 0)
+        WHET_TRY_DONE(whet_i_added_add(ctx, normalized ? &tok->normalized : &tok->raw, pattern,
+                                       token, &is_new));
+    if (pattern.len == 0 || !is_new)
+        status = whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "added_tokens: %s %s",
+                             whet_i_quote(quoted, content),
+                             is_new ? "is nothing once normalised; expected text that remains"
+                                    : "occurs twice; expected distinct tokens");
+done:
+    whet_i_free(ctx, bytes);
+    return status;
+}
+
+static whet_status read_added_token(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json,
+                                    int64_t *next_id) {
+    const json_t *content = json_object_get(json, "content"), *id = json_object_get(json, "id");
+    if (!json_is_string(content) || json_string_length(content) == 0 || !json_is_integer(id))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "added_tokens: an entry without \"content\" or \"id\"; expected both");
+    const whet_str text = text_of(content);
+    bool normalized, special;
+    whet_i_added_token token = {0};
+    WHET_TRY(read_bool(ctx, "added_tokens", json, "single_word", &token.single_word));
+    WHET_TRY(read_bool(ctx, "added_tokens", json, "lstrip", &token.lstrip));
+    WHET_TRY(read_bool(ctx, "added_tokens", json, "rstrip", &token.rstrip));
+    WHET_TRY(read_bool(ctx, "added_tokens", json, "normalized", &normalized));
+    WHET_TRY(read_bool(ctx, "added_tokens", json, "special", &special));
+    for (int64_t i = 0; i + 2 < text.len; i++)
+        if (memcmp(text.ptr + i, "\xEF\xBF\xBD", 3) == 0)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "added_tokens: one contains U+FFFD; expected none");
+    WHET_TRY(added_id(ctx, tok, text, (int64_t)json_integer_value(id), next_id));
+    token.id = (int32_t)json_integer_value(id);
+    return add_pattern(ctx, tok, text, token, normalized);
+}
+
+static whet_status read_added_tokens(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json,
+                                     int64_t vocab_count) {
+    if (!json || json_is_null(json)) return WHET_OK;
+    const size_t n = json_array_size(json);
+    if (!json_is_array(json) || n > MAX_ADDED)
+        return whet_i_fail(ctx, json_is_array(json) ? WHET_ERR_LIMIT : WHET_ERR_FORMAT,
+                           "added_tokens: %s; expected a list of at most %d",
+                           json_is_array(json) ? "too many" : "no list", MAX_ADDED);
+    int64_t next_id = vocab_count;
+    for (size_t i = 0; i < n; i++)
+        WHET_TRY(read_added_token(ctx, tok, json_array_get(json, i), &next_id));
+    return WHET_OK;
+}
+
+/* ---- post-processor --------------------------------------------------------------------------- */
+
+typedef struct specials {
+    int32_t ids[2][MAX_SPECIAL]; /* before the text, after it */
+    int64_t n[2];
+} specials;
+
+static whet_status add_special(whet_ctx *ctx, const whet_tokenizer *tok, specials *list, int side,
+                               const json_t *id) {
+    const int64_t value = json_is_integer(id) ? (int64_t)json_integer_value(id) : -1;
+    if (value < 0 || value >= tok->n_tokens)
+        return whet_i_fail(
+            ctx, WHET_ERR_FORMAT, "post_processor: a special token's id is %s; expected 0 to %lld",
+            json_is_integer(id) ? "out of range" : "no integer", (long long)tok->n_tokens - 1);
+    if (list->n[side] == MAX_SPECIAL)
+        return whet_i_fail(ctx, WHET_ERR_LIMIT, "post_processor: over %d special tokens",
+                           MAX_SPECIAL);
+    list->ids[side][list->n[side]++] = (int32_t)value;
+    return WHET_OK;
+}
+
+static whet_status read_template(whet_ctx *ctx, const whet_tokenizer *tok, const json_t *json,
+                                 specials *list) {
+    char quoted[WHET_QUOTE_SIZE];
+    const json_t *single = json_object_get(json, "single");
+    const json_t *tokens = json_object_get(json, "special_tokens");
+    int side = 0;
+    for (size_t i = 0; i < json_array_size(single); i++) {
+        const json_t *piece = json_array_get(single, i);
+        const json_t *special = json_object_get(piece, "SpecialToken");
+        const json_t *sequence = json_object_get(piece, "Sequence");
+        if (sequence && side == 0 && is_text(json_object_get(sequence, "id"), "A")) {
+            side = 1;
+            continue;
+        }
+        const json_t *name = json_object_get(special, "id");
+        if (!json_is_string(name))
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "post_processor: piece %d of \"single\" is neither a special token "
+                               "nor the one sequence A",
+                               (int)i);
+        const json_t *ids =
+            json_object_get(json_object_get(tokens, json_string_value(name)), "ids");
+        if (!json_is_array(ids))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "post_processor: %s is not among the special_tokens",
+                               whet_i_quote(quoted, text_of(name)));
+        for (size_t k = 0; k < json_array_size(ids); k++)
+            WHET_TRY(add_special(ctx, tok, list, side, json_array_get(ids, k)));
+    }
+    if (side == 0)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "post_processor: \"single\" has no sequence A; expected one");
+    return WHET_OK;
+}
+
+static whet_status read_post_processor(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
+    specials list = {0};
+    const json_t *type = json_object_get(json, "type");
+    if (is_text(type, "TemplateProcessing")) {
+        WHET_TRY(read_template(ctx, tok, json, &list));
+    } else if (is_text(type, "BertProcessing") || is_text(type, "RobertaProcessing")) {
+        WHET_TRY(add_special(ctx, tok, &list, 0, json_array_get(json_object_get(json, "cls"), 1)));
+        WHET_TRY(add_special(ctx, tok, &list, 1, json_array_get(json_object_get(json, "sep"), 1)));
+    } else if (json && !json_is_null(json)) {
+        return unsupported(ctx, "post_processor", type, "TemplateProcessing or BertProcessing");
+    }
+    WHET_TRY(whet_i_alloc(ctx, list.n[0] + 1, &tok->prefix));
+    WHET_TRY(whet_i_alloc(ctx, list.n[1] + 1, &tok->suffix));
+    tok->n_prefix = list.n[0];
+    tok->n_suffix = list.n[1];
+    memcpy(tok->prefix, list.ids[0], (size_t)list.n[0] * sizeof(int32_t));
+    memcpy(tok->suffix, list.ids[1], (size_t)list.n[1] * sizeof(int32_t));
+    return WHET_OK;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_tokenizer **out) {
+    whet_tokenizer *tok = NULL;
+    whet_status status = WHET_OK;
+    const json_t *version = json_object_get(root, "version");
+    const json_t *model = json_object_get(root, "model");
+    const json_t *side = json_object_get(json_object_get(root, "truncation"), "direction");
+    if (!json_is_object(root) || !json_is_object(model))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "no object with a \"model\"; expected a tokenizer.json of Hugging Face");
+    if (version && !is_text(version, "1.0"))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "its version is not \"1.0\"; expected version 1.0");
+    if (side && !is_text(side, "Right"))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "truncation: direction is not \"Right\"; expected that");
+    WHET_TRY(whet_i_calloc(ctx, 1, &tok));
+    WHET_TRY_DONE(read_normalizer(ctx, &tok->norm, json_object_get(root, "normalizer"), 0));
+    WHET_TRY_DONE(whet_i_normalizer_build(ctx, &tok->norm));
+    WHET_TRY_DONE(read_pre_tokenizer(ctx, tok, json_object_get(root, "pre_tokenizer")));
+    WHET_TRY_DONE(read_model(ctx, tok, model));
+    WHET_TRY_DONE(read_added_tokens(ctx, tok, json_object_get(root, "added_tokens"),
+                                    (int64_t)json_object_size(json_object_get(model, "vocab"))));
+    WHET_TRY_DONE(read_post_processor(ctx, tok, json_object_get(root, "post_processor")));
+    *out = tok;
+    tok = NULL;
+done:
+    whet_tokenizer_destroy(ctx, tok);
+    return status;
+}
