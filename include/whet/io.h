@@ -107,8 +107,12 @@ WHET_API WHET_CHECKED whet_status whet_safetensors_write(whet_ctx *ctx, const ch
 /* A text table in memory: TSV (header, no quoting), CSV (header, RFC 4180) or JSONL (one object a
  * line; numbers, booleans and strings become text, null and absent become empty), by extension
  * (.tsv .csv .jsonl .ndjson; .txt as TSV). A byte-order mark and CRLF line ends are accepted.
- * Ragged rows and unterminated quotes are WHET_ERR_FORMAT with the line. Read-only: may be shared.
- */
+ * JSONL columns stand in the order in which they first appear; numbers keep their spelling, nested
+ * values stay JSON text. Cells may hold any bytes, NUL included. Blank lines are skipped in CSV and
+ * JSONL; in TSV only behind the last row, or they are empty cells of a single column.
+ * Ragged rows, columns without a name or of the same name, and unterminated quotes are
+ * WHET_ERR_FORMAT with the line. Memory: the file's size, 4 bytes a cell and 8 to 24 a row (in
+ * growing formats up to twice the latter). Read-only: may be shared. */
 typedef struct whet_table whet_table;
 
 /* Reads the whole file. Errors: IO, FORMAT, LIMIT, NOMEM. O(bytes). */
@@ -120,7 +124,8 @@ WHET_API const whet_names *whet_table_columns(const whet_table *table);
 /* Column index by name; WHET_ERR_ARG lists the columns there are (nearest first). */
 WHET_API WHET_CHECKED whet_status whet_table_find(whet_ctx *ctx, const whet_table *table,
                                                   const char *column, int64_t *out);
-/* A view of a cell, valid while the table lives. */
+/* A view of a cell, valid while the table lives; NUL-terminated behind its len bytes. O(1), in
+ * JSONL with varying members O(members of the row). */
 WHET_API whet_str whet_table_cell(const whet_table *table, int64_t row, int64_t column);
 /* 1-based line of the file on which data row `row` starts, for sentences. */
 WHET_API int64_t whet_table_line(const whet_table *table, int64_t row);

@@ -34,6 +34,10 @@ void whet_i_line_column(const char *bytes, int64_t offset, int64_t *line, int64_
 /* The path ends with this extension (".npy"), whatever the case of ASCII letters. */
 bool whet_i_has_extension(const char *path, const char *extension);
 
+/* A class list from memory; where: the name for sentences. */
+WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,
+                                            int64_t len, whet_names **out);
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* A parsed document, owned: json_decref. Duplicate keys and nesting deeper than 2048 are refused.
