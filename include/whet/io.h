@@ -146,11 +146,20 @@ typedef struct whet_edges {
     bool rooted;        /* parent tables, parent.npy, Newick */
 } whet_edges;
 
-/* By extension, else by content: edge list `a b [length]` (tab or single space), TSV parent table
- * (header child, parent [, length]), parent.npy (int [N], -1 at the root; optional sibling
- * "X.length.npy" is not read), Newick (.nwk .newick .tree .tre: quotes, [comments], missing
- * lengths, text before the first parenthesis). Errors: IO, FORMAT with line or byte, LIMIT. */
+/* By extension, else by content: edge list `a b [length]` (split at tabs, or at spaces when a line
+ * has no tab), TSV parent table (header child, parent [, length]; an empty parent says root),
+ * parents .npy or .npz:key as whet_edges_read_parents, Newick (.nwk .newick .tree .tre: quotes,
+ * [comments], missing lengths, text before the first parenthesis; nodes in preorder).
+ * Errors: IO, FORMAT with line or byte, LIMIT, NOMEM. O(bytes). */
 WHET_API WHET_CHECKED whet_status whet_edges_read(whet_ctx *ctx, const char *path, whet_edges *out);
+/* A parent array: integers [N], entry i the parent of node i, -1 at the root.
+ * names_path    one line a node, name in the first tab-separated field, may be empty; or NULL
+ * lengths_spec  array [N] of edge lengths to the parent (the root's is not used); or NULL = 1
+ * Leaves must have distinct names; inner names that repeat are dropped (support values). */
+WHET_API WHET_CHECKED whet_status whet_edges_read_parents(whet_ctx *ctx, const char *parents,
+                                                          const char *names_path,
+                                                          const char *lengths_spec,
+                                                          whet_edges *out);
 WHET_API void whet_edges_destroy(whet_ctx *ctx, whet_edges *edges);
 
 #ifdef __cplusplus
