@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Making spaces from memory: what they measure, how they are numbered, what they refuse; scores and
+ * temperatures. */
+#include "space_support.h"
+
+#include <stdio.h>
+
+/* An edge list from text: "a b, b c 2.5". */
+static whet_edges edges_of(whet_ctx *ctx, const char *text, bool rooted) {
+    whet_edges e = {.rooted = rooted};
+    enum { MOST = 64 };
+    test_ok(ctx, whet_names_create(ctx, &e.names));
+    test_ok(ctx, whet_i_alloc(ctx, MOST, &e.from));
+    test_ok(ctx, whet_i_alloc(ctx, MOST, &e.to));
+    test_ok(ctx, whet_i_alloc(ctx, MOST, &e.length));
+    char a[32], b[32];
+    for (const char *at = text; at; at = strchr(at, ','), at = at ? at + 1 : at) {
+        double length = 1;
+        if (sscanf(at, " %31[^ ,] %31[^ ,] %lf", a, b, &length) < 2) break;
+        test_ok(ctx, whet_names_add(ctx, e.names, whet_str_from(a), &e.from[e.n_edges]));
+        test_ok(ctx, whet_names_add(ctx, e.names, whet_str_from(b), &e.to[e.n_edges]));
+        e.length[e.n_edges++] = length;
+    }
+    return e;
+}
+
+static void edges_free(whet_ctx *ctx, whet_edges *e) {
+    whet_names_destroy(ctx, e->names);
+    whet_i_free(ctx, e->from);
+    whet_i_free(ctx, e->to);
+    whet_i_free(ctx, e->length);
+}
+
+static double between(whet_ctx *ctx, const whet_space *space, const char *a, const char *b) {
+    int64_t i = -1, j = -1;
+    test_ok(ctx, whet_space_find(ctx, space, whet_str_from(a), &i));
+    test_ok(ctx, whet_space_find(ctx, space, whet_str_from(b), &j));
+    return whet_space_distance(space, i, j);
+}
+
+static void trees_measure_along_their_edges(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_edges e = edges_of(ctx, "a b 1.5, b c 2, b d .25, x d 0", false);
+    whet_space *tree = NULL, *graph = NULL;
+    test_ok(ctx, whet_i_space_from_edges(ctx, &e, &tree));
+    test_ok(ctx, whet_i_space_from_graph(ctx, &e, &graph));
+    assert_int_equal(whet_space_size(tree), 5);
+    assert_true(between(ctx, tree, "a", "c") == 3.5);
+    assert_true(between(ctx, tree, "c", "x") == 2.25);
+    assert_true(between(ctx, tree, "d", "x") == 0);
+    assert_true(between(ctx, tree, "c", "c") == 0);
+    for (int64_t i = 0; i < 25; i++)
+        assert_true(whet_space_distance(tree, i / 5, i % 5) ==
+                    whet_space_distance(graph, i / 5, i % 5));
+    whet_space_destroy(ctx, tree);
+    whet_space_destroy(ctx, graph);
+    edges_free(ctx, &e);
+    test_ctx_done(ctx);
+}
+
+static void nodes_called_by_numbers_are_numbered_so(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const char *lists[] = {"3 1, 0 3, 2 3", "3 1, 0 3, 4 3", "3 1, 00 3, 2 3"};
+    const char *first[] = {"0", "3", "3"};
+    for (int i = 0; i < 3; i++) {
+        whet_edges e = edges_of(ctx, lists[i], false);
+        whet_space *tree = NULL;
+        test_ok(ctx, whet_i_space_from_edges(ctx, &e, &tree));
+        const whet_str name = whet_names_get(whet_space_names(tree), 0);
+        assert_string_equal(name.ptr, first[i]);
+        assert_true(between(ctx, tree, "1", "3") == 1);
+        whet_space_destroy(ctx, tree);
+        edges_free(ctx, &e);
+    }
+    test_ctx_done(ctx);
+}
+
+static void what_is_no_tree_is_refused(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const struct {
+        const char *text;
+        bool rooted;
+        const char *says;
+    } cases[] = {
+        {"a b, c d", false, "nodes \"a\" and \"c\" are not connected"},
+        {"a b, b c, c a", false, "3 nodes and 3 edges make a cycle"},
+        {"a b, b a", false, "make a cycle"},
+        {"a b, b b", false, "\"b\" is joined to itself"},
+        {"a b, b c -1", false, "length -1"},
+        {"a b, b c inf", false, "length inf"},
+        {"a c, b c", true, "\"c\" has two parents"},
+        {"a b, b a", true, "there is a cycle"},
+        {"a b, c d", true, "\"a\" and \"c\" are not connected"},
+        {"", false, "no points"},
+    };
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        whet_edges e = edges_of(ctx, cases[i].text, cases[i].rooted);
+        whet_space *tree = NULL;
+        test_fails(ctx, whet_i_space_from_edges(ctx, &e, &tree), WHET_ERR_DATA);
+        test_says(ctx, cases[i].says);
+        assert_null(tree);
+        edges_free(ctx, &e);
+    }
+    const int64_t two_roots[] = {-1, -1}, none[] = {1, 0}, outside[] = {-1, 2},
+                  cycle[] = {-1, 2, 1};
+    whet_space *tree = NULL;
+    test_fails(ctx, whet_i_space_from_tree(ctx, NULL, 2, two_roots, NULL, true, &tree),
+               WHET_ERR_DATA);
+    test_says(ctx, "\"0\" and \"1\" are not connected");
+    test_fails(ctx, whet_i_space_from_tree(ctx, NULL, 2, none, NULL, true, &tree), WHET_ERR_DATA);
+    test_fails(ctx, whet_i_space_from_tree(ctx, NULL, 2, outside, NULL, true, &tree),
+               WHET_ERR_DATA);
+    test_fails(ctx, whet_i_space_from_tree(ctx, NULL, 3, cycle, NULL, true, &tree), WHET_ERR_DATA);
+    test_says(ctx, "not connected");
+    test_ctx_done(ctx);
+}
+
+/* Floyd-Warshall, the other way to shortest paths. */
+static void graphs_measure_shortest_paths(void **state) {
+    (void)state;
+    enum { N = 40, M = 75 };
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 11, 0);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        int64_t from[M], to[M], every[N];
+        double length[M], d[N][N], table[N * N];
+        whet_names *names = NULL;
+        test_ok(ctx, whet_names_create(ctx, &names));
+        for (int64_t v = 0; v < N; v++) {
+            char name[8];
+            (void)snprintf(name, sizeof name, "v%d", (int)v);
+            test_ok(ctx, whet_names_add(ctx, names, whet_str_from(name), NULL));
+            every[v] = v;
+            for (int64_t w = 0; w < N; w++) d[v][w] = v == w ? 0 : (double)INFINITY;
+        }
+        for (int64_t e = 0; e < M; e++) {
+            to[e] = e < N - 1 ? e + 1 : 1 + whet_i_rng_below(&rng, N - 1);
+            from[e] = whet_i_rng_below(&rng, to[e]);
+            length[e] = weighted ? .5 + whet_i_rng_uniform(&rng) : 1;
+            const double shorter = fmin(d[from[e]][to[e]], length[e]);
+            d[from[e]][to[e]] = d[to[e]][from[e]] = shorter;
+        }
+        for (int k = 0; k < N; k++)
+            for (int i = 0; i < N; i++)
+                for (int j = 0; j < N; j++) d[i][j] = fmin(d[i][j], d[i][k] + d[k][j]);
+        whet_edges e = {names, M, from, to, length, false};
+        whet_space *graph = NULL;
+        test_ok(ctx, whet_i_space_from_graph(ctx, &e, &graph));
+        test_ok(ctx, whet_i_graph_table(ctx, &graph->graph, N, every, N, table));
+        for (int64_t i = 0; i < N * N; i++) {
+            assert_near(whet_space_distance(graph, i / N, i % N), d[i / N][i % N], 1e-14);
+            assert_near(table[i], d[i / N][i % N], 1e-14);
+        }
+        /* The way of graphs that are too large for a table gives the same. */
+        double *kept = graph->graph.matrix.f64, some[3];
+        graph->graph.matrix.f64 = NULL;
+        const int64_t a[] = {3, 9, 3}, b[] = {7, 7, 0};
+        test_ok(ctx, whet_space_distances(ctx, graph, a, b, 3, some));
+        for (int i = 0; i < 3; i++) assert_near(some[i], d[a[i]][b[i]], 1e-14);
+        assert_true(isnan(whet_space_distance(graph, 0, 1)));
+        const double p[] = {.2, .5, .3};
+        const int64_t observed[] = {5, 1, 30};
+        int64_t best[2];
+        double cost[2];
+        test_ok(ctx, whet_frechet_predict(ctx, graph, observed, 3, p, 1, NULL, &best[0], &cost[0],
+                                          NULL, NULL));
+        graph->graph.matrix.f64 = kept;
+        test_ok(ctx, whet_frechet_predict(ctx, graph, observed, 3, p, 1, NULL, &best[1], &cost[1],
+                                          NULL, NULL));
+        assert_int_equal(best[0], best[1]);
+        assert_near(cost[0], cost[1], 1e-14);
+        whet_space_destroy(ctx, graph);
+        whet_names_destroy(ctx, names);
+    }
+    whet_edges e = edges_of(ctx, "a b, b c, d e", false);
+    whet_space *graph = NULL;
+    test_fails(ctx, whet_i_space_from_graph(ctx, &e, &graph), WHET_ERR_DATA);
+    test_says(ctx, "nodes \"a\" and \"d\" are not connected");
+    edges_free(ctx, &e);
+    test_ctx_done(ctx);
+}
+
+static void note_warning(void *user, whet_log_level level, const char *sentence) {
+    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
+}
+
+static void matrices_are_checked(void **state) {
+    (void)state;
+    char warning[512] = "";
+    whet_ctx_opts ctx_opts = WHET_CTX_OPTS_INIT;
+    ctx_opts.log = note_warning;
+    ctx_opts.user = warning;
+    whet_ctx *ctx = NULL;
+    assert_int_equal(whet_ctx_create(&ctx_opts, &ctx), WHET_OK);
+    const struct {
+        double d[9];
+        const char *says;
+    } cases[] = {
+        {{0, 1, 1, 1, 0, 1, 1, 1.1, 0}, "d[1,2] is 1, d[2,1] is 1.1"},
+        {{0, 1, 1, 1, .5, 1, 1, 1, 0}, "d[1,1] is 0.5; expected 0"},
+        {{0, -1, 1, -1, 0, 1, 1, 1, 0}, "d[0,1] is -1"},
+        {{0, 1, (double)NAN, 1, 0, 1, 1, 1, 0}, "d[0,2] is nan"},
+        {{0, 1, (double)INFINITY, 1, 0, 1, 1, 1, 0}, "d[0,2] is inf"},
+    };
+    whet_space *space = NULL;
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        double d[9];
+        memcpy(d, cases[i].d, sizeof d);
+        whet_tensor t = {d, WHET_F64, 2, {3, 3}};
+        test_fails(ctx, whet_i_space_from_matrix(ctx, NULL, &t, false, &space), WHET_ERR_DATA);
+        test_says(ctx, cases[i].says);
+    }
+    double d[9] = {0, 1, 4, 1, 0, 1, 4, 1, 0};
+    whet_tensor wide = {d, WHET_F64, 2, {1, 9}}, flat = {d, WHET_F64, 1, {9}},
+                good = {d, WHET_F64, 2, {3, 3}};
+    test_fails(ctx, whet_i_space_from_matrix(ctx, NULL, &wide, false, &space), WHET_ERR_SHAPE);
+    test_fails(ctx, whet_i_space_from_matrix(ctx, NULL, &flat, false, &space), WHET_ERR_SHAPE);
+    assert_string_equal(warning, "");
+    test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &good, false, &space));
+    assert_non_null(strstr(warning, "are these squared distances?"));
+    assert_true(whet_space_distance(space, 0, 2) == 4);
+    whet_space_destroy(ctx, space);
+    uint8_t hops[4] = {0, 7, 7, 0};
+    whet_tensor small = {hops, WHET_U8, 2, {2, 2}};
+    test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &small, false, &space));
+    assert_non_null(space->matrix.f32);
+    assert_true(whet_space_distance(space, 1, 0) == 7);
+    whet_space_destroy(ctx, space);
+    test_ctx_done(ctx);
+}
+
+static void cosine_is_the_distance_of_unit_vectors(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    float e[] = {3, 0, 0, .5f, -2, 0};
+    whet_tensor t = {e, WHET_F32, 2, {3, 2}};
+    whet_space *space = NULL;
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, true, &space));
+    assert_near(whet_space_distance(space, 0, 1), sqrt(2), 1e-15);
+    assert_near(whet_space_distance(space, 0, 2), 2, 1e-15);
+    whet_space_destroy(ctx, space);
+    e[2] = e[3] = 0;
+    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, true, &space), WHET_ERR_DATA);
+    test_says(ctx, "the embedding of \"1\" (row 1) is zero");
+    e[2] = (float)NAN;
+    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, false, &space),
+               WHET_ERR_DATA);
+    test_says(ctx, "embedding[1,0] is nan");
+    test_ctx_done(ctx);
+}
+
+static void unknown_classes_are_named_with_their_nearest(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_names *names = NULL, *asked = NULL;
+    whet_space *space = NULL;
+    test_ok(ctx, whet_names_create(ctx, &names));
+    test_ok(ctx, whet_names_create(ctx, &asked));
+    const char *animals[] = {"zebra", "polar bear", "otter"};
+    for (int i = 0; i < 3; i++)
+        test_ok(ctx, whet_names_add(ctx, names, whet_str_from(animals[i]), NULL));
+    test_ok(ctx, whet_i_space_discrete(ctx, names, 3, &space));
+    test_ok(ctx, whet_names_add(ctx, asked, whet_str_from("otter"), NULL));
+    test_ok(ctx, whet_names_add(ctx, asked, whet_str_from("polar_bear"), NULL));
+    int64_t points[2] = {-7, -7};
+    test_fails(ctx, whet_space_find_all(ctx, space, asked, points), WHET_ERR_DATA);
+    test_says(ctx, "class \"polar_bear\" is not in the label space");
+    test_says(ctx, "try \"polar bear\"");
+    assert_int_equal(points[0], -7);
+    test_fails(ctx, whet_space_find(ctx, space, whet_str_from("quetzalcoatlus"), points),
+               WHET_ERR_DATA);
+    test_says(ctx, "such as \"zebra\"");
+    whet_space_destroy(ctx, space);
+    whet_names_destroy(ctx, names);
+    whet_names_destroy(ctx, asked);
+    test_ctx_done(ctx);
+}
+
+/* ---- temperature and scores ------------------------------------------------------------------ */
+
+static void temperature_goes_from_the_argmax_to_the_mean_of_all(void **state) {
+    (void)state;
+    enum { N = 50, K = 9, ROWS = 32 };
+    whet_ctx *ctx = test_ctx(2);
+    whet_space *tree = test_tree(ctx, N, 0, true, 21);
+    int64_t *points = test_points(N, 21), best[ROWS], argmax[ROWS], middle;
+    double *p = test_probs(ROWS, K, 21), *q = TEST_NEW(double, ROWS *K), ones[K];
+    whet_frechet *f = NULL;
+    test_ok(ctx, whet_frechet_create(ctx, tree, points, K, NULL, &f));
+    whet_frechet_argmax(f, p, ROWS, argmax);
+    memcpy(q, p, ROWS * K * sizeof *q);
+    test_ok(ctx, whet_temperature_apply(ctx, q, ROWS, K, 1e-3));
+    test_ok(ctx, whet_frechet_run(ctx, f, q, ROWS, best, NULL, NULL, NULL));
+    for (int r = 0; r < ROWS; r++)
+        if (r % 16 != 14) assert_int_equal(best[r], argmax[r]); /* those rows are uniform */
+    memcpy(q, p, ROWS * K * sizeof *q);
+    test_ok(ctx, whet_temperature_apply(ctx, q, ROWS, K, 1e9));
+    test_ok(ctx, whet_frechet_run(ctx, f, q, ROWS, best, NULL, NULL, NULL));
+    for (int j = 0; j < K; j++) ones[j] = 1;
+    test_ok(ctx, whet_frechet_run(ctx, f, ones, 1, &middle, NULL, NULL, NULL));
+    for (int r = 0; r < ROWS; r++)
+        if (r % 16 != 15) assert_int_equal(best[r], middle); /* those rows are one-hot */
+    /* t = 2: square roots, to a sum of 1. */
+    double three[] = {.64, .36, 0};
+    test_ok(ctx, whet_temperature_apply(ctx, three, 1, 3, 2));
+    assert_near(three[0], .8 / 1.4, 1e-15);
+    assert_near(three[1], .6 / 1.4, 1e-15);
+    assert_true(three[2] == 0);
+    test_fails(ctx, whet_temperature_apply(ctx, three, 1, 3, 0), WHET_ERR_ARG);
+    test_fails(ctx, whet_temperature_apply(ctx, three, 1, 3, (double)NAN), WHET_ERR_ARG);
+    whet_frechet_destroy(ctx, f);
+    whet_space_destroy(ctx, tree);
+    free(points);
+    free(p);
+    free(q);
+    test_ctx_done(ctx);
+}
+
+/* Labels drawn from p^(1/4): probabilities are too sure, and calibration finds it. */
+static void calibration_finds_the_temperature_of_the_labels(void **state) {
+    (void)state;
+    enum { K = 5, ROWS = 4000 };
+    whet_ctx *ctx = test_ctx(1);
+    whet_space *path = NULL;
+    test_ok(ctx, whet_i_space_path(ctx, K, &path));
+    const int64_t every[] = {0, 1, 2, 3, 4};
+    int64_t *truth = TEST_NEW(int64_t, ROWS);
+    double *p = TEST_NEW(double, ROWS *K), *q = TEST_NEW(double, ROWS *K), t = 0, loss = 0;
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 5, 0);
+    for (int64_t i = 0; i < ROWS * K; i++) p[i] = q[i] = exp(4 * whet_i_rng_normal(&rng));
+    test_ok(ctx, whet_temperature_apply(ctx, q, ROWS, K, 4));
+    for (int64_t r = 0; r < ROWS; r++) {
+        double left = whet_i_rng_uniform(&rng);
+        for (truth[r] = 0; truth[r] < K - 1; truth[r]++)
+            if ((left -= q[r * K + truth[r]]) < 0) break;
+    }
+    whet_frechet *f = NULL;
+    test_ok(ctx, whet_frechet_create(ctx, path, every, K, NULL, &f));
+    test_ok(ctx, whet_temperature_fit(ctx, f, p, ROWS, truth, WHET_CALIBRATE_LOG_LOSS, &t, &loss));
+    /* The standard error of log t is about .02 with so many rows. */
+    assert_true(t > 3.7 && t < 4.3);
+    test_ok(ctx, whet_temperature_fit(ctx, f, p, 600, truth, WHET_CALIBRATE_DISTANCE, &t, &loss));
+    assert_true(t > 2 && t < 8);
+    int64_t best[600];
+    whet_space_scores scores, plain;
+    memcpy(q, p, 600 * K * sizeof *q);
+    test_ok(ctx, whet_temperature_apply(ctx, q, 600, K, t));
+    test_ok(ctx, whet_frechet_run(ctx, f, q, 600, best, NULL, NULL, NULL));
+    test_ok(ctx, whet_space_score(ctx, f, best, truth, 600, &scores));
+    assert_near(scores.mean_squared, loss, 1e-14);
+    test_ok(ctx, whet_frechet_run(ctx, f, p, 600, best, NULL, NULL, NULL));
+    test_ok(ctx, whet_space_score(ctx, f, best, truth, 600, &plain));
+    assert_true(scores.mean_squared < plain.mean_squared);
+    test_fails(ctx, whet_temperature_fit(ctx, f, p, 0, truth, WHET_CALIBRATE_DISTANCE, &t, &loss),
+               WHET_ERR_DATA);
+    whet_frechet_destroy(ctx, f);
+    whet_space_destroy(ctx, path);
+    free(truth);
+    free(p);
+    free(q);
+    test_ctx_done(ctx);
+}
+
+static void scores_are_apart_for_seen_and_unseen_labels(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_space *path = NULL;
+    whet_frechet *f = NULL;
+    test_ok(ctx, whet_i_space_path(ctx, 10, &path));
+    const int64_t observed[] = {0, 9};
+    test_ok(ctx, whet_frechet_create(ctx, path, observed, 2, NULL, &f));
+    const int64_t predicted[] = {0, 5, 5, 9, 3}, truth[] = {0, 5, 7, 6, -1};
+    whet_space_scores s;
+    test_ok(ctx, whet_space_score(ctx, f, predicted, truth, 5, &s));
+    assert_int_equal(s.rows, 4);
+    assert_int_equal(s.seen, 1);
+    assert_int_equal(s.unseen, 3);
+    assert_near(s.mean_squared, (0 + 0 + 4 + 9) / 4., 1e-15);
+    assert_near(s.mean_distance, (0 + 0 + 2 + 3) / 4., 1e-15);
+    assert_near(s.accuracy, .5, 1e-15);
+    assert_near(s.accuracy_seen, 1, 1e-15);
+    assert_near(s.accuracy_unseen, 1. / 3, 1e-15);
+    test_ok(ctx, whet_space_score(ctx, f, predicted, truth, 0, &s));
+    assert_true(s.rows == 0 && isnan(s.accuracy) && isnan(s.mean_squared));
+    whet_frechet_destroy(ctx, f);
+    whet_space_destroy(ctx, path);
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(trees_measure_along_their_edges),
+        cmocka_unit_test(nodes_called_by_numbers_are_numbered_so),
+        cmocka_unit_test(what_is_no_tree_is_refused),
+        cmocka_unit_test(graphs_measure_shortest_paths),
+        cmocka_unit_test(matrices_are_checked),
+        cmocka_unit_test(cosine_is_the_distance_of_unit_vectors),
+        cmocka_unit_test(unknown_classes_are_named_with_their_nearest),
+        cmocka_unit_test(temperature_goes_from_the_argmax_to_the_mean_of_all),
+        cmocka_unit_test(calibration_finds_the_temperature_of_the_labels),
+        cmocka_unit_test(scores_are_apart_for_seen_and_unseen_labels),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
