@@ -3,7 +3,7 @@
  * that the best candidate is the argmax. The sum is taken over the other classes, from both ends:
  * S - p_y would lose all digits when p_y is nearly everything.
  * Legend: S mass of the row, L lanes. */
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 enum { L = LANE_GROUP };
 
@@ -28,7 +28,8 @@ static void costs(const whet_frechet *f, frechet_block *b) {
         for (int i = 0; i < L; i++) sum[i] += b->weights[j * L + i];
     }
     for (int i = 0; i < L; i++) b->noise[i] = 0;
-    whet_i_frechet_least(f, b);
+    for (int64_t g = 0; g < f->lanes; g += LANE_GROUP)
+        f->lane->least(f->n_costs, b->costs + g, f->lanes, b->least + g);
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {

@@ -6,7 +6,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
@@ -116,6 +116,7 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     whet_frechet *f;
     WHET_TRY(whet_i_calloc(ctx, 1, &f));
     f->space = space;
+    f->lane = whet_i_lane_loops(ctx);
     f->k = k;
     f->power = o.power;
     f->top = o.top;
@@ -144,34 +145,33 @@ int64_t whet_frechet_candidates(const whet_frechet *f) { return f->n_candidates;
 /* Far inside the range of doubles, so that squares and sums of costs stay there too. */
 static const double SMALL_MASS = 0x1p-300, LARGE_MASS = 0x1p300;
 
-/* Transposes the rows into the weights, each times its scale. Gives the lane of the first row with
- * an impossible value, or -1. */
+/* The first row of the block that has an impossible value. */
+static int64_t first_impossible(const whet_frechet *f, const frechet_block *b) {
+    for (int64_t i = 0; i < b->count * f->k; i++)
+        if (!(b->probs[i] >= 0 && b->probs[i] <= DBL_MAX)) return i / f->k;
+    return -1;
+}
+
+/* Transposes the rows into the weights, each times its scale; lanes without a row get zeros. Gives
+ * the first row with an impossible value, or -1. */
 static int64_t load(const whet_frechet *f, frechet_block *b) {
-    const int64_t lanes = f->lanes;
-    memset(b->weights, 0, (size_t)(f->n_zero * lanes) * sizeof *b->weights);
-    memset(b->mass, 0, (size_t)lanes * sizeof *b->mass);
-    int64_t bad = -1;
-    for (int64_t j = 0; j < f->k; j++) {
-        double *w = b->weights + (f->weight_row ? f->weight_row[j] : j) * lanes;
-        bool possible = true;
-        for (int64_t i = 0; i < b->count; i++) {
-            const double p = b->probs[i * f->k + j];
-            possible &= p >= 0 && p <= DBL_MAX;
-            w[i] = p * b->scale[i];
-            b->mass[i] += w[i];
+    bool possible = true;
+    memset(b->weights, 0, (size_t)(f->n_zero * f->lanes) * sizeof *b->weights);
+    for (int64_t g = 0; g < f->lanes; g += LANE_GROUP) {
+        const double *rows[LANE_GROUP];
+        for (int64_t i = 0; i < LANE_GROUP; i++) {
+            const int64_t lane = g + i < b->count ? g + i : b->count - 1;
+            rows[i] = b->probs + lane * f->k;
         }
-        for (int64_t i = b->count; i < lanes; i++) w[i] = 0;
-        for (int64_t i = 0; !possible && i < b->count; i++) {
-            const double p = b->probs[i * f->k + j];
-            if (!(p >= 0 && p <= DBL_MAX) && (bad < 0 || i < bad)) bad = i;
-        }
+        possible &= f->lane->load(rows, f->k, b->scale + g, f->weight_row, b->weights + g, f->lanes,
+                                  b->mass + g);
     }
-    return bad;
+    return possible ? -1 : first_impossible(f, b);
 }
 
 /* load, once more with powers of two where masses are extreme: the scale of a row is irrelevant. */
 static int64_t load_scaled(const whet_frechet *f, frechet_block *b) {
-    for (int64_t i = 0; i < f->lanes; i++) b->scale[i] = 1;
+    for (int64_t i = 0; i < f->lanes; i++) b->scale[i] = i < b->count ? 1 : 0;
     int64_t bad = load(f, b);
     bool extreme = false;
     for (int64_t i = 0; i < b->count; i++) {

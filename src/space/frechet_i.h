@@ -45,8 +45,11 @@ typedef struct frechet_method {
     void (*destroy)(whet_ctx *ctx, void *state);
 } frechet_method;
 
+typedef struct lane_loops lane_loops; /* lanes_i.h */
+
 struct whet_frechet {
     const whet_space *space;
+    const lane_loops *lane;
     int64_t k, n_candidates, lanes;
     int64_t *observed;   /* [k] points */
     int64_t *candidates; /* [n_candidates] points, ascending */
@@ -68,8 +71,6 @@ WHET_CHECKED whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f)
 
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
-/* least[] of a block whose rows of costs are all candidates. */
-void whet_i_frechet_least(const whet_frechet *f, frechet_block *b);
 
 /* Results of rows, in the layout of the caller's outputs. */
 typedef struct frechet_result {

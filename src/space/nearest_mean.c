@@ -11,7 +11,7 @@
  * Legend: S mass of the row, e vectors, m sum p e. */
 #include <float.h>
 
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 #include "tensor/tensor_i.h"
 
@@ -34,10 +34,8 @@ static void costs(const whet_frechet *f, frechet_block *b) {
     double *sum = b->scratch, *panel = sum + dim * lanes;
     /* The terms without y go where the noise will be. */
     double *rest = b->noise;
-    memset(rest, 0, (size_t)lanes * sizeof *rest);
-    for (int64_t j = 0; j < f->k; j++)
-        for (int64_t i = 0; i < lanes; i++)
-            rest[i] += p->observed_norm[j] * b->weights[j * lanes + i];
+    for (int64_t g = 0; g < lanes; g += LANE_GROUP)
+        f->lane->combine(f->k, p->observed_norm, NULL, b->weights + g, lanes, rest + g);
     whet_i_matmul_f64_serial(true, false, dim, lanes, f->k, p->observed, dim, b->weights, lanes, 0,
                              sum, lanes);
     for (int64_t from = 0; from < f->n_costs; from += PANEL) {
@@ -54,7 +52,8 @@ static void costs(const whet_frechet *f, frechet_block *b) {
     }
     for (int64_t i = 0; i < lanes; i++)
         b->noise[i] = 64 * DBL_EPSILON * (rest[i] + p->largest_norm * b->mass[i]);
-    whet_i_frechet_least(f, b);
+    for (int64_t g = 0; g < f->lanes; g += LANE_GROUP)
+        f->lane->least(f->n_costs, b->costs + g, f->lanes, b->least + g);
 }
 
 static double exact(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row) {

@@ -7,47 +7,9 @@
  * computed again, term by term. */
 #include <math.h>
 
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 static double tie_limit(double least) { return least + FRECHET_TIE * fabs(least); }
-
-/* ---- all lanes at once ----------------------------------------------------------------------- */
-
-void whet_i_frechet_least(const whet_frechet *f, frechet_block *b) {
-    for (int64_t g = 0; g < f->lanes; g += LANE_GROUP) {
-        double least[LANE_GROUP];
-        for (int l = 0; l < LANE_GROUP; l++) least[l] = (double)INFINITY;
-        for (int64_t c = 0; c < f->n_costs; c++) {
-            const double *cost = b->costs + c * f->lanes + g;
-            for (int l = 0; l < LANE_GROUP; l++) least[l] = cost[l] < least[l] ? cost[l] : least[l];
-        }
-        memcpy(b->least + g, least, sizeof least);
-    }
-}
-
-/* What a sweep finds about each lane; counts and points as doubles, exact below 2^53. */
-typedef struct sweep {
-    double limit[LANE_GROUP], ties[LANE_GROUP], first[LANE_GROUP], next[LANE_GROUP];
-} sweep;
-
-static void sweep_costs(const whet_frechet *f, const double *costs, sweep *out) {
-    sweep s = *out;
-    for (int64_t c = 0; c < f->n_costs; c++) {
-        if (f->cost_point[c] < 0) continue;
-        const double point = (double)f->cost_point[c];
-        const double *cost = costs + c * f->lanes;
-        for (int l = 0; l < LANE_GROUP; l++) {
-            const double x = cost[l];
-            const bool tied = x <= s.limit[l];
-            s.ties[l] += tied ? 1.0 : 0.0;
-            const double first = tied ? point : (double)INFINITY;
-            s.first[l] = first < s.first[l] ? first : s.first[l];
-            const double next = tied ? (double)INFINITY : x;
-            s.next[l] = next < s.next[l] ? next : s.next[l];
-        }
-    }
-    *out = s;
-}
 
 /* ---- one lane, the slow way ------------------------------------------------------------------ */
 
@@ -154,7 +116,7 @@ static void select_alone(const whet_frechet *f, frechet_block *b, int64_t lane, 
 /* ---- a block --------------------------------------------------------------------------------- */
 
 static void write_lane(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t at,
-                       const sweep *s, int64_t l, const frechet_result *out) {
+                       const lane_sweep *s, int64_t l, const frechet_result *out) {
     const int64_t point = (int64_t)s->first[l];
     out->best[at] = point;
     out->cost[at] = b->costs[f->cost_row[point] * f->lanes + lane] / b->mass[lane];
@@ -165,13 +127,9 @@ static void write_lane(const whet_frechet *f, const frechet_block *b, int64_t la
 void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out) {
     for (int64_t g = 0; g < b->count; g += LANE_GROUP) {
-        sweep s;
-        for (int l = 0; l < LANE_GROUP; l++) {
-            s.limit[l] = tie_limit(b->least[g + l]);
-            s.ties[l] = 0;
-            s.first[l] = s.next[l] = (double)INFINITY;
-        }
-        if (f->top == 1) sweep_costs(f, b->costs + g, &s);
+        lane_sweep s;
+        for (int l = 0; l < LANE_GROUP; l++) s.limit[l] = tie_limit(b->least[g + l]);
+        if (f->top == 1) f->lane->sweep(f->cost_point, f->n_costs, b->costs + g, f->lanes, &s);
         for (int64_t l = 0; l < LANE_GROUP && g + l < b->count; l++) {
             const int64_t lane = g + l;
             if (!isfinite(b->least[lane])) continue; /* reported by the caller */

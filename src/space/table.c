@@ -6,7 +6,7 @@
  * block: memory then does not grow with k x candidates. Graphs always keep it. */
 #include <math.h>
 
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 #include "tensor/tensor_i.h"
 
@@ -75,7 +75,8 @@ static void costs(const whet_frechet *f, frechet_block *b) {
                                  0, b->costs + from * f->lanes, f->lanes);
     }
     for (int64_t i = 0; i < f->lanes; i++) b->noise[i] = 0;
-    whet_i_frechet_least(f, b);
+    for (int64_t g = 0; g < f->lanes; g += LANE_GROUP)
+        f->lane->least(f->n_costs, b->costs + g, f->lanes, b->least + g);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */

@@ -11,125 +11,28 @@
  * The tree is first cut down to what spans observed classes and candidates, and nodes of degree 2
  * that are neither are spliced out. Inner nodes come first, breadth-first, so that the children of
  * a node lie side by side: its inner ones and its leaves. Rows of a block lie side by side.
- * Children that are twins go through the same arithmetic, so structural ties are exact.
+ * Children that are twins go through the same arithmetic, so structural ties are exact. The passes
+ * themselves are in lane_loops.h; here is what surrounds them.
  * Legend: S mass of the row, l length of an edge, v a node, c its child, L lanes. */
 #include <float.h>
 #include <math.h>
 
-#include "space/frechet_i.h"
+#include "space/lanes_i.h"
 
 enum { L = LANE_GROUP };
 
-typedef struct tree_plan {
-    int64_t n, n_inner;
-    int64_t *inner_first, *leaf_first; /* [n_inner + 1] children of v: first[v] .. first[v + 1] */
-    int64_t *parent;                   /* [n] */
-    double *length;                    /* [n] to the parent */
-    int64_t *point;                    /* [n] candidate, or -1 */
-    int64_t *node;                     /* [k] of an observed class */
-    double *root_cost;                 /* [k] d(root, class)^2 */
-    int64_t height;                    /* edges */
-} tree_plan;
-
-/* ---- the two passes -------------------------------------------------------------------------- */
-
-static void pass_up(const tree_plan *t, double *mass, double *moment) {
-    for (int64_t v = t->n_inner - 1; v >= 0; v--) {
-        double m[L], a[L] = {0};
-        memcpy(m, mass + v * L, sizeof m);
-        for (int64_t c = t->leaf_first[v]; c < t->leaf_first[v + 1]; c++) {
-            const double length = t->length[c];
-            const double *mc = mass + c * L;
-            for (int i = 0; i < L; i++) {
-                m[i] += mc[i];
-                a[i] += length * mc[i];
-            }
-        }
-        for (int64_t c = t->inner_first[v]; c < t->inner_first[v + 1]; c++) {
-            const double length = t->length[c];
-            const double *mc = mass + c * L, *ac = moment + c * L;
-            for (int i = 0; i < L; i++) {
-                m[i] += mc[i];
-                a[i] += ac[i] + length * mc[i];
-            }
-        }
-        memcpy(mass + v * L, m, sizeof m);
-        memcpy(moment + v * L, a, sizeof a);
-    }
-}
-
-static void lower(double *least, const double *cost) {
-    for (int i = 0; i < L; i++) least[i] = cost[i] < least[i] ? cost[i] : least[i];
-}
-
-/* Turns moments into T on the way: T of a parent is ready before its children are reached. */
-static void pass_down_squared(const tree_plan *t, const double *mass, double *moment, double *cost,
-                              double *least) {
-    double s[L];
-    memcpy(s, mass, sizeof s);
-    for (int64_t v = 0; v < t->n_inner; v++) {
-        double fv[L], tv[L];
-        memcpy(fv, cost + v * L, sizeof fv);
-        memcpy(tv, moment + v * L, sizeof tv);
-        if (t->point[v] >= 0) lower(least, fv);
-        for (int64_t c = t->leaf_first[v]; c < t->leaf_first[v + 1]; c++) {
-            const double length = t->length[c], twice = 2 * length, square = length * length;
-            const double *mc = mass + c * L;
-            double *fc = cost + c * L;
-            for (int i = 0; i < L; i++)
-                fc[i] = fv[i] + twice * (tv[i] - twice * mc[i]) + square * s[i];
-            if (t->point[c] >= 0) lower(least, fc);
-        }
-        for (int64_t c = t->inner_first[v]; c < t->inner_first[v + 1]; c++) {
-            const double length = t->length[c], twice = 2 * length, square = length * length;
-            const double *mc = mass + c * L;
-            double *fc = cost + c * L, *tc = moment + c * L;
-            for (int i = 0; i < L; i++) {
-                const double a = tc[i] + length * mc[i];
-                fc[i] = fv[i] + twice * (tv[i] - 2 * a) + square * s[i];
-                tc[i] = tv[i] + length * (s[i] - 2 * mc[i]);
-            }
-        }
-    }
-}
-
-static void pass_down(const tree_plan *t, const double *mass, const double *moment, double *cost,
-                      double *least) {
-    double s[L];
-    memcpy(s, mass, sizeof s);
-    memcpy(cost, moment, sizeof s);
-    for (int64_t v = 0; v < t->n_inner; v++) {
-        double tv[L];
-        memcpy(tv, cost + v * L, sizeof tv);
-        if (t->point[v] >= 0) lower(least, tv);
-        for (int part = 0; part < 2; part++) {
-            const int64_t *first = part ? t->inner_first : t->leaf_first;
-            for (int64_t c = first[v]; c < first[v + 1]; c++) {
-                const double length = t->length[c];
-                const double *mc = mass + c * L;
-                double *tc = cost + c * L;
-                for (int i = 0; i < L; i++) tc[i] = tv[i] + length * (s[i] - 2 * mc[i]);
-                if (t->point[c] >= 0 && !part) lower(least, tc);
-            }
-        }
-    }
-}
-
 static void costs(const whet_frechet *f, frechet_block *b) {
     const tree_plan *t = f->state;
-    double *moment = b->scratch, root[L] = {0};
-    for (int64_t j = 0; j < f->k; j++) {
-        const double *w = b->weights + t->node[j] * L;
-        for (int i = 0; i < L; i++) root[i] += t->root_cost[j] * w[i];
-    }
+    double *moment = b->scratch, root[L];
+    f->lane->combine(f->k, t->root_cost, t->node, b->weights, L, root);
     for (int i = 0; i < L; i++) b->least[i] = (double)INFINITY;
-    pass_up(t, b->weights, moment);
+    f->lane->up(t, b->weights, moment);
     if (f->power == 2) {
         memcpy(b->costs, root, sizeof root);
-        pass_down_squared(t, b->weights, moment, b->costs, b->least);
+        f->lane->down_squared(t, b->weights, moment, b->costs, b->least);
     } else {
         memcpy(root, moment, sizeof root);
-        pass_down(t, b->weights, moment, b->costs, b->least);
+        f->lane->down(t, b->weights, moment, b->costs, b->least);
     }
     /* F is convex along a path, so no cost on the way down exceeds both ends; rounding adds a few
      * units in the last place of that an edge, of random sign. */

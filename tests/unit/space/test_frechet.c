@@ -2,6 +2,8 @@
  * The Frechet mean over every kind of space: by hand, against the dense formula, at the edges. */
 #include "space_support.h"
 
+#include "whet/kernels.h"
+
 #include "space/frechet_i.h"
 
 static void predict1(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
@@ -268,6 +270,39 @@ static void results_are_the_same_bits_at_any_thread_count(void **state) {
     test_ctx_done(one);
 }
 
+/* The loops multiply and add lane by lane, never contracted: every instruction set rounds alike.
+ * Products with tables are the library's, so only the tree and its neighbours can promise that. */
+static void trees_give_the_same_bits_with_every_kernel_set(void **state) {
+    (void)state;
+    enum { N = 500, K = 70, MANY = 35 };
+    const char *sets[] = {"ref", "avx2", "avx512"};
+    int64_t *points = test_points(N, 14), best[3][MANY];
+    double *p = test_probs(MANY, K, 14), cost[3][MANY], margin[3][MANY];
+    int32_t ties[3][MANY];
+    for (int32_t power = 1; power <= 2; power++) {
+        for (int i = 0; i < 3; i++) {
+            whet_ctx *ctx = test_ctx(1);
+            whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+            opts.power = power;
+            opts.candidates = WHET_CANDIDATES_LEAVES;
+            /* A set that the processor lacks falls back, and compares trivially. */
+            if (whet_kernels_select(ctx, sets[i]) != WHET_OK)
+                test_ok(ctx, whet_kernels_select(ctx, "ref"));
+            whet_space *tree = test_tree(ctx, N, 0, true, 14);
+            test_ok(ctx, whet_frechet_predict(ctx, tree, points, K, p, MANY, &opts, best[i],
+                                              cost[i], ties[i], margin[i]));
+            assert_memory_equal(best[0], best[i], sizeof best[0]);
+            assert_memory_equal(cost[0], cost[i], sizeof cost[0]);
+            assert_memory_equal(ties[0], ties[i], sizeof ties[0]);
+            assert_memory_equal(margin[0], margin[i], sizeof margin[0]);
+            whet_space_destroy(ctx, tree);
+            test_ctx_done(ctx);
+        }
+    }
+    free(points);
+    free(p);
+}
+
 /* Powers of two scale exactly; even where sums leave the range of doubles. */
 static void the_scale_of_a_row_is_irrelevant(void **state) {
     (void)state;
@@ -441,6 +476,7 @@ int main(void) {
         cmocka_unit_test(embeddings_far_from_the_origin_keep_their_precision),
         cmocka_unit_test(tables_grids_and_discrete_spaces_match_the_dense_formula),
         cmocka_unit_test(results_are_the_same_bits_at_any_thread_count),
+        cmocka_unit_test(trees_give_the_same_bits_with_every_kernel_set),
         cmocka_unit_test(the_scale_of_a_row_is_irrelevant),
         cmocka_unit_test(a_discrete_space_predicts_the_argmax),
         cmocka_unit_test(impossible_rows_are_named_and_nothing_is_written),

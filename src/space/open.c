@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From SPACE, as typed, to a space: the kind, its file or its sizes, options behind commas. */
+#include <stdio.h>
+
+#include "space/space_i.h"
+
+/* The parts of "kind:what,names=FILE,metric=NAME"; what is not there is NULL. */
+typedef struct space_spec {
+    const char *what, *names, *metric;
+    const whet_names *classes;
+} space_spec;
+
+/* Points named by number are made one by one: a slip of the keyboard should not fill the memory. */
+enum { MOST_NUMBERED = 50000000 };
+
+typedef whet_status (*opener)(whet_ctx *ctx, const space_spec *spec, whet_space **out);
+
+/* Cuts ",key=value" off the end of the text; a comma that starts no known key is part of a path. */
+static void cut_options(space_spec *spec, char *text) {
+    for (;;) {
+        char *comma = strrchr(text, ',');
+        if (!comma) return;
+        if (strncmp(comma, ",names=", 7) == 0)
+            spec->names = comma + 7;
+        else if (strncmp(comma, ",metric=", 8) == 0)
+            spec->metric = comma + 8;
+        else
+            return;
+        *comma = '\0';
+    }
+}
+
+static whet_status refuse_options(whet_ctx *ctx, const space_spec *spec, const char *kind) {
+    if (!spec->names && !spec->metric) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG, "space: %s takes no %s=; expected %s:FILE", kind,
+                       spec->names ? "names" : "metric", kind);
+}
+
+/* ---- files ----------------------------------------------------------------------------------- */
+
+static whet_status open_edges(whet_ctx *ctx, const space_spec *spec, bool tree, whet_space **out) {
+    whet_edges edges;
+    WHET_TRY(refuse_options(ctx, spec, tree ? "tree" : "graph"));
+    WHET_TRY(whet_edges_read(ctx, spec->what, &edges));
+    whet_status status = tree ? whet_i_space_from_edges(ctx, &edges, out)
+                              : whet_i_space_from_graph(ctx, &edges, out);
+    whet_edges_destroy(ctx, &edges);
+    return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", spec->what);
+}
+
+static whet_status open_tree(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    return open_edges(ctx, spec, true, out);
+}
+
+static whet_status open_graph(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    return open_edges(ctx, spec, false, out);
+}
+
+static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix, bool cosine,
+                              whet_space **out) {
+    whet_status status = WHET_OK;
+    whet_names *names = NULL;
+    whet_tensor array = {0};
+    if (spec->names) WHET_TRY(whet_names_read(ctx, spec->names, &names));
+    WHET_TRY_DONE(whet_array_read(ctx, spec->what, &array));
+    status = matrix ? whet_i_space_from_matrix(ctx, names, &array, true, out)
+                    : whet_i_space_from_embedding(ctx, names, &array, true, cosine, out);
+    if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", spec->what);
+done:
+    whet_tensor_destroy(ctx, &array);
+    whet_names_destroy(ctx, names);
+    return status;
+}
+
+static whet_status open_matrix(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    if (spec->metric)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: matrix takes no metric=; expected matrix:FILE.npy[,names=FILE]");
+    return open_array(ctx, spec, true, false, out);
+}
+
+static whet_status open_embedding(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    char quoted[WHET_QUOTE_SIZE];
+    const bool cosine = spec->metric && strcmp(spec->metric, "cosine") == 0;
+    if (spec->metric && !cosine && strcmp(spec->metric, "euclidean") != 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "space: metric is %s; expected euclidean or cosine",
+                           whet_i_quote(quoted, whet_str_from(spec->metric)));
+    return open_array(ctx, spec, false, cosine, out);
+}
+
+/* ---- sizes ----------------------------------------------------------------------------------- */
+
+static whet_status read_size(whet_ctx *ctx, whet_str text, int64_t *out) {
+    char quoted[WHET_QUOTE_SIZE];
+    if (!whet_i_parse_int(text, out) || *out < 1)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: size %s; expected a whole number of 1 or more",
+                           whet_i_quote(quoted, text));
+    if (*out > MOST_NUMBERED)
+        return whet_i_fail(ctx, WHET_ERR_LIMIT, "space: %lld points; expected at most %d",
+                           (long long)*out, MOST_NUMBERED);
+    return WHET_OK;
+}
+
+static whet_status open_path(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    int64_t n;
+    WHET_TRY(refuse_options(ctx, spec, "path"));
+    WHET_TRY(read_size(ctx, whet_str_from(spec->what), &n));
+    return whet_i_space_path(ctx, n, out);
+}
+
+static whet_status open_discrete(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    int64_t n;
+    WHET_TRY(refuse_options(ctx, spec, "discrete"));
+    if (spec->what) {
+        WHET_TRY(read_size(ctx, whet_str_from(spec->what), &n));
+        return whet_i_space_discrete(ctx, NULL, n, out);
+    }
+    if (!spec->classes)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: discrete without a count needs classes; try discrete:N");
+    return whet_i_space_discrete(ctx, spec->classes, whet_names_count(spec->classes), out);
+}
+
+static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    int64_t size[WHET_RANK_MAX], n = 1;
+    int32_t rank = 0;
+    WHET_TRY(refuse_options(ctx, spec, "grid"));
+    for (const char *at = spec->what; at;) {
+        const char *x = strchr(at, 'x');
+        const whet_str side = {at, x ? x - at : (int64_t)strlen(at)};
+        if (rank == WHET_RANK_MAX)
+            return whet_i_fail(ctx, WHET_ERR_ARG, "space: grid of more than %d sides; expected AxB",
+                               WHET_RANK_MAX);
+        WHET_TRY(read_size(ctx, side, &size[rank]));
+        WHET_TRY(whet_i_mul(ctx, n, size[rank++], &n));
+        at = x ? x + 1 : NULL;
+    }
+    if (n > MOST_NUMBERED)
+        return whet_i_fail(ctx, WHET_ERR_LIMIT, "space: grid of %lld points; expected at most %d",
+                           (long long)n, MOST_NUMBERED);
+    return whet_i_space_grid(ctx, size, rank, out);
+}
+
+/* ---- which ----------------------------------------------------------------------------------- */
+
+static const struct {
+    const char *name;
+    bool needs_what;
+    opener open;
+} kinds[] = {
+    {"tree", true, open_tree},           {"graph", true, open_graph}, {"matrix", true, open_matrix},
+    {"embedding", true, open_embedding}, {"grid", true, open_grid},   {"path", true, open_path},
+    {"discrete", false, open_discrete},
+};
+
+static whet_status open_kind(whet_ctx *ctx, const char *kind, space_spec *spec, whet_space **out) {
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++) {
+        if (strcmp(kind, kinds[i].name) != 0) continue;
+        if (kinds[i].needs_what ? !spec->what || !spec->what[0] : spec->what && !spec->what[0])
+            return whet_i_fail(ctx, WHET_ERR_ARG, "space: nothing behind %s; expected %s:%s", kind,
+                               kind, i < 4 ? "FILE" : "SIZE");
+        return kinds[i].open(ctx, spec, out);
+    }
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "space: %s is unknown; expected tree:FILE, graph:FILE, matrix:FILE.npy, "
+                       "embedding:FILE.npy, grid:AxB, path:N or discrete",
+                       whet_i_quote(quoted, whet_str_from(kind)));
+}
+
+whet_status whet_space_open(whet_ctx *ctx, const char *text, const whet_names *classes,
+                            whet_space **out) {
+    space_spec spec = {.classes = classes};
+    char *kind;
+    WHET_TRY(whet_i_strdup(ctx, whet_str_from(text), &kind));
+    char *colon = strchr(kind, ':');
+    if (colon) {
+        *colon = '\0';
+        spec.what = colon + 1;
+        cut_options(&spec, colon + 1);
+    }
+    const whet_status status = open_kind(ctx, kind, &spec, out);
+    whet_i_free(ctx, kind);
+    return status;
+}
