@@ -168,19 +168,20 @@ static const char *text_at(const json_t *object, const char *key) {
 }
 
 static void print_accuracy(cli_run *run, const json_t *metrics) {
-    if (json_is_null(metrics))
-        cli_print(run, "  %-18s", "");
-    else
-        cli_print(run, "  %5.1f (%4.1f-%5.1f)", 100 * real_at(metrics, "accuracy"),
-                  100 * real_at(metrics, "accuracy_low"), 100 * real_at(metrics, "accuracy_high"));
+    char text[64] = "";
+    if (!json_is_null(metrics))
+        (void)snprintf(text, sizeof text, "%5.1f (%.0f to %.0f)",
+                       100 * real_at(metrics, "accuracy"), 100 * real_at(metrics, "accuracy_low"),
+                       100 * real_at(metrics, "accuracy_high"));
+    cli_print(run, "  %-17s", text);
 }
 
 static void print_candidates(cli_run *run, const json_t *root) {
     const bool tested = !json_is_null(json_object_get(root, "test"));
     size_t i;
     json_t *c;
-    cli_print(run, "\n  %-14s  %-18s", "candidate", "cross-fitted, %");
-    if (tested) cli_print(run, "  %-18s  %8s  %8s", "test, %", "macro F1", "log loss");
+    cli_print(run, "\n  %-14s  %-17s", "candidate", "cross-fitted, %");
+    if (tested) cli_print(run, "  %-17s  %8s  %8s", "test, %", "macro F1", "log loss");
     cli_print(run, "\n");
     json_array_foreach(json_object_get(root, "candidates"), i, c) {
         const bool chosen = json_is_true(json_object_get(c, "chosen"));
@@ -202,8 +203,8 @@ static void print_candidates(cli_run *run, const json_t *root) {
 static void print_space(cli_run *run, const json_t *space) {
     const char *const sides[] = {"argmax", "frechet"};
     if (json_is_null(space)) return;
-    cli_print(run, "\n  %-14s  %-18s  %-13s  %s\n", "label space", "test, %", "mean distance",
-              "mean squared");
+    cli_print(run, "\n  %-14s  %-17s  %13s  %12s\n", "label space", "test, %", "mean distance",
+              "squared");
     for (int i = 0; i < 2; i++) {
         const json_t *side = json_object_get(space, sides[i]);
         cli_print(run, "  %-14s", sides[i]);

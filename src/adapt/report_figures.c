@@ -113,21 +113,6 @@ static whet_status confusion_cell(whet_ctx *ctx, whet_i_buf *out, double x, doub
     return WHET_OK;
 }
 
-static whet_status confusion_names(whet_ctx *ctx, whet_i_buf *out, const whet_names *classes,
-                                   double left, double top, double size) {
-    for (int64_t c = 0; c < whet_names_count(classes); c++) {
-        const double middle = ((double)c + 0.5) * size;
-        WHET_PUT("<text class=\"small\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", left - 7,
-                 top + middle + 4);
-        WHET_TRY(whet_i_html_cut(ctx, out, whet_names_get(classes, c), 18));
-        WHET_PUT("</text><text class=\"small\" transform=\"translate(%.1f %.1f) rotate(-45)\">",
-                 left + middle + 3, top - 8);
-        WHET_TRY(whet_i_html_cut(ctx, out, whet_names_get(classes, c), 18));
-        WHET_PUT("</text>\n");
-    }
-    return WHET_OK;
-}
-
 static double widest_name(const whet_names *classes) {
     int64_t widest = 1;
     for (int64_t c = 0; c < whet_names_count(classes); c++) {
@@ -135,6 +120,28 @@ static double widest_name(const whet_names *classes) {
         widest = length > widest ? length : widest;
     }
     return (double)(widest > 18 ? 18 : widest) * 6.9;
+}
+
+static whet_status confusion_names(whet_ctx *ctx, whet_i_buf *out, const whet_names *classes,
+                                   double left, double top, double size) {
+    const bool flat =
+        widest_name(classes) < size; /* the names fit above their columns as they are */
+    for (int64_t c = 0; c < whet_names_count(classes); c++) {
+        const double middle = ((double)c + 0.5) * size;
+        WHET_PUT("<text class=\"small\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", left - 7,
+                 top + middle + 4);
+        WHET_TRY(whet_i_html_cut(ctx, out, whet_names_get(classes, c), 18));
+        WHET_PUT("</text>");
+        if (flat)
+            WHET_PUT("<text class=\"small\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">",
+                     left + middle, top - 8);
+        else
+            WHET_PUT("<text class=\"small\" transform=\"translate(%.1f %.1f) rotate(-45)\">",
+                     left + middle + 3, top - 8);
+        WHET_TRY(whet_i_html_cut(ctx, out, whet_names_get(classes, c), 18));
+        WHET_PUT("</text>\n");
+    }
+    return WHET_OK;
 }
 
 whet_status whet_i_figure_confusion(whet_ctx *ctx, whet_i_buf *out, const whet_names *classes,

@@ -190,6 +190,26 @@ printf 'text\tlabel\n\tx\nred blue\tx\nred green\tx\nblue black\tx\none two\ty\n
 run 0 whet adapt --train odd.tsv --output odd
 tells 'texts are empty'
 
+# Ctrl-C in mid-run: it stops at once, says so, leaves nothing.
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 60000; i++) {
+        t = ""; for (j = 0; j < 12; j++) t = t "w" (i * 31 + j * j * 17) % 9973 " "
+        print t "\t" (i < 100 ? i % 2 : "") } }' >large.tsv
+mark
+for signal in INT TERM; do
+    last="kill -$signal"
+    "$whet" adapt --train large.tsv --output stopped >.out 2>.err &
+    pid=$!
+    sleep 0.4
+    kill -$signal $pid
+    wait $pid
+    code=$?
+    [ $code = 130 ] || fail "exit code $code; expected 130"
+    tells 'interrupted'
+    silent
+done
+unchanged
+
 # Folders that cannot be written (root writes everywhere).
 if [ "$(id -u)" != 0 ]; then
     mkdir locked && chmod a-w locked
