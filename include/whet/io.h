@@ -47,13 +47,15 @@ WHET_API void whet_out_dir_abort(whet_ctx *ctx, whet_out_dir *dir);
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
-/* spec is "X.npy", "X.npz:key" (key may be left out when there is one array) or
- * "X.safetensors:name". The result is owned: whet_tensor_destroy. Little-endian files; npy versions
- * 1-3, C or Fortran order (made C). Errors: IO, FORMAT, LIMIT, NOMEM, UNSUPPORTED (dtype). */
+/* spec is "X.npy", "X.npz:key" or "X.safetensors:name" (the key may be left out when there is one
+ * array; a path that exists may hold colons). The result is owned: whet_tensor_destroy.
+ * Little-endian files; npy versions 1-3, C or Fortran order (made C); npz stored or deflated.
+ * Errors: IO, FORMAT, LIMIT, NOMEM, UNSUPPORTED (dtype), ARG (no such key, or several arrays). */
 WHET_API WHET_CHECKED whet_status whet_array_read(whet_ctx *ctx, const char *spec,
                                                   whet_tensor *out);
-/* Like whet_array_read, then requires `rank` dimensions and converts to `dtype`; NaN or infinity in
- * a float array is WHET_ERR_DATA naming the index when `finite`. */
+/* Like whet_array_read, then requires `rank` dimensions (else WHET_ERR_SHAPE) and converts to
+ * `dtype`. WHET_ERR_DATA names the index of a number that an integer type cannot hold exactly and,
+ * when `finite`, of NaN or infinity in the result. */
 WHET_API WHET_CHECKED whet_status whet_array_read_as(whet_ctx *ctx, const char *spec,
                                                      whet_dtype dtype, int32_t rank, bool finite,
                                                      whet_tensor *out);

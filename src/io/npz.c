@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Arrays out of .npz archives (zip, entries "key.npy"), stored or deflated, through libzip.
+ * An entry's array header is read first; header, entry size and the compressed bytes present must
+ * agree before memory is asked for: deflate never gains more than 1032 times. */
+#include <zip.h>
+
+#include "io/npy_i.h"
+
+static whet_status archive_error(whet_ctx *ctx, const char *where, zip_error_t *error) {
+    char quoted[WHET_QUOTE_SIZE];
+    const bool memory = zip_error_code_zip(error) == ZIP_ER_MEMORY;
+    return whet_i_fail(ctx, memory ? WHET_ERR_NOMEM : WHET_ERR_FORMAT,
+                       "%s: %s; expected a readable .npz archive", where,
+                       whet_i_quote(quoted, whet_str_from(zip_error_strerror(error))));
+}
+
+static whet_status open_archive(whet_ctx *ctx, const char *where, const char *bytes, int64_t len,
+                                zip_t **out) {
+    zip_error_t error;
+    zip_error_init(&error);
+    zip_t *archive = NULL;
+    zip_source_t *source = zip_source_buffer_create(bytes, (zip_uint64_t)len, 0, &error);
+    if (source) archive = zip_open_from_source(source, ZIP_RDONLY, &error);
+    if (!archive && source) zip_source_free(source);
+    const whet_status status = archive ? WHET_OK : archive_error(ctx, where, &error);
+    zip_error_fini(&error);
+    if (archive) *out = archive;
+    return status;
+}
+
+/* The entry's key: its name without ".npy", or {NULL, 0} when it is no array. */
+static whet_str key_of(zip_t *archive, int64_t i) {
+    const char *name = zip_get_name(archive, (zip_uint64_t)i, ZIP_FL_ENC_RAW);
+    if (!name || !whet_i_has_extension(name, ".npy")) return (whet_str){NULL, 0};
+    return (whet_str){name, (int64_t)strlen(name) - 4};
+}
+
+static whet_status no_such_key(whet_ctx *ctx, const char *where, zip_t *archive, const char *key) {
+    enum { SHOWN = 8 };
+    whet_i_buf list = {0};
+    char quoted[WHET_QUOTE_SIZE];
+    whet_status status = WHET_OK;
+    int64_t shown = 0;
+    const int64_t n = zip_get_num_entries(archive, 0);
+    for (int64_t i = 0; i < n && shown <= SHOWN; i++) {
+        const whet_str name = key_of(archive, i);
+        if (!name.ptr) continue;
+        WHET_TRY_DONE(whet_i_buf_printf(ctx, &list, "%s%s", shown ? ", " : "",
+                                        shown < SHOWN ? whet_i_quote(quoted, name) : "..."));
+        shown++;
+    }
+    if (shown == 0)
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: holds no array; expected entries key.npy",
+                             where);
+    else if (key)
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "%s: no array %s; expected one of %s", where,
+                             whet_i_quote(quoted, whet_str_from(key)), list.data);
+    else
+        status = whet_i_fail(ctx, WHET_ERR_ARG,
+                             "%s: holds several arrays; expected one; try \":key\" behind the "
+                             "name with a key of %s",
+                             where, list.data);
+done:
+    whet_i_buf_free(ctx, &list);
+    return status;
+}
+
+static whet_status find(whet_ctx *ctx, const char *where, zip_t *archive, const char *key,
+                        int64_t *out) {
+    const int64_t n = zip_get_num_entries(archive, 0);
+    int64_t found = -1;
+    if (key && !*key) key = NULL;
+    for (int64_t i = 0; i < n; i++) {
+        const whet_str name = key_of(archive, i);
+        if (!name.ptr || (key && !whet_str_equal(name, whet_str_from(key)))) continue;
+        if (found >= 0 && !key) return no_such_key(ctx, where, archive, NULL);
+        found = i; /* of entries with one name the last counts, as in Python */
+    }
+    if (found < 0) return no_such_key(ctx, where, archive, key);
+    *out = found;
+    return WHET_OK;
+}
+
+/* Exactly `len` bytes of the entry. */
+static whet_status take(whet_ctx *ctx, const char *where, zip_file_t *entry, char *to,
+                        int64_t len) {
+    int64_t taken = 0;
+    while (taken < len) {
+        const zip_int64_t got = zip_fread(entry, to + taken, (zip_uint64_t)(len - taken));
+        if (got < 0) return archive_error(ctx, where, zip_file_get_error(entry));
+        if (got == 0)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "%s: entry ends %lld bytes early; expected its whole size", where,
+                               (long long)(len - taken));
+        taken += got;
+    }
+    return WHET_OK;
+}
+
+/* The sizes that the archive claims for an entry, before anything of it is believed. */
+static whet_status entry_size(whet_ctx *ctx, const char *where, zip_t *archive, int64_t index,
+                              int64_t archive_len, int64_t *out) {
+    enum { GAIN = 1032, SLACK = 64 };
+    zip_stat_t info;
+    zip_stat_init(&info);
+    if (zip_stat_index(archive, (zip_uint64_t)index, 0, &info) != 0)
+        return archive_error(ctx, where, zip_get_error(archive));
+    if (info.comp_method != ZIP_CM_STORE && info.comp_method != ZIP_CM_DEFLATE)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: compression method %d; expected stored or deflated", where,
+                           (int)info.comp_method);
+    if (info.comp_size > (zip_uint64_t)archive_len || info.size > INT64_MAX / 2 ||
+        info.size / GAIN > info.comp_size + SLACK)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: entry of %llu bytes from %llu in an archive of %lld; expected "
+                           "sizes that agree",
+                           where, (unsigned long long)info.size, (unsigned long long)info.comp_size,
+                           (long long)archive_len);
+    *out = (int64_t)info.size;
+    return WHET_OK;
+}
+
+static whet_status read_header(whet_ctx *ctx, const char *where, zip_file_t *entry, int64_t size,
+                               whet_i_npy *npy) {
+    enum { PREFIX = 12 };
+    whet_i_buf head = {0};
+    char prefix[PREFIX];
+    whet_status status = WHET_OK;
+    /* Every header is longer than the longest prefix. */
+    const int64_t first = size < PREFIX ? size : PREFIX;
+    WHET_TRY_DONE(take(ctx, where, entry, prefix, first));
+    WHET_TRY_DONE(whet_i_buf_append(ctx, &head, prefix, first));
+    const unsigned char *b = (const unsigned char *)prefix;
+    int64_t whole = 0;
+    if (first == PREFIX) {
+        whole = (int64_t)b[8] | (int64_t)b[9] << 8;
+        if (b[6] > 1) whole |= (int64_t)b[10] << 16 | (int64_t)b[11] << 24;
+        whole += b[6] > 1 ? 12 : 10;
+    }
+    if (whole > size || whole > WHET_NPY_HEADER_MAX) whole = 0; /* whet_i_npy_header explains */
+    for (char chunk[256]; head.len < whole;) {
+        const int64_t left = whole - head.len, n = left < 256 ? left : 256;
+        WHET_TRY_DONE(take(ctx, where, entry, chunk, n));
+        WHET_TRY_DONE(whet_i_buf_append(ctx, &head, chunk, n));
+    }
+    if (head.len == 0) WHET_TRY_DONE(whet_i_buf_append(ctx, &head, "", 0));
+    status = whet_i_npy_header(ctx, where, head.data, head.len, size, npy);
+    if (status == WHET_OK && npy->offset != head.len)
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: header of %lld bytes; expected more", where,
+                             (long long)npy->offset);
+done:
+    whet_i_buf_free(ctx, &head);
+    return status;
+}
+
+static whet_status read_entry(whet_ctx *ctx, const char *where, zip_file_t *entry, int64_t size,
+                              whet_tensor *out) {
+    whet_i_npy npy;
+    whet_tensor made = {0};
+    char *fortran = NULL, spare;
+    WHET_TRY(read_header(ctx, where, entry, size, &npy));
+    whet_status status = whet_i_npy_tensor(ctx, &npy, &made);
+    if (status != WHET_OK) return status;
+    const bool turn = npy.fortran && npy.rank > 1;
+    if (turn) WHET_TRY_DONE(whet_i_alloc(ctx, npy.data_bytes, &fortran));
+    WHET_TRY_DONE(take(ctx, where, entry, turn ? fortran : made.data, npy.data_bytes));
+    /* One byte more, which must not be there: libzip compares the checksum at the end only. */
+    const zip_int64_t more = zip_fread(entry, &spare, 1);
+    if (more < 0) {
+        status = archive_error(ctx, where, zip_file_get_error(entry));
+    } else if (more > 0) {
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: entry is longer than its size", where);
+    } else {
+        if (turn) whet_i_npy_from_fortran(&npy, fortran, made.data);
+        *out = made;
+        made.data = NULL;
+    }
+done:
+    whet_i_free(ctx, fortran);
+    whet_tensor_destroy(ctx, &made);
+    return status;
+}
+
+whet_status whet_i_npz_parse(whet_ctx *ctx, const char *where, const char *bytes, int64_t len,
+                             const char *key, whet_tensor *out) {
+    zip_t *archive = NULL;
+    zip_file_t *entry = NULL;
+    int64_t index = -1, size = 0;
+    WHET_TRY(open_archive(ctx, where, bytes, len, &archive));
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(find(ctx, where, archive, key, &index));
+    WHET_TRY_DONE(entry_size(ctx, where, archive, index, len, &size));
+    entry = zip_fopen_index(archive, (zip_uint64_t)index, 0);
+    if (!entry) {
+        status = archive_error(ctx, where, zip_get_error(archive));
+        goto done;
+    }
+    status = read_entry(ctx, where, entry, size, out);
+done:
+    if (entry) (void)zip_fclose(entry);
+    zip_discard(archive);
+    return status;
+}
