@@ -226,6 +226,8 @@ whet_status whet_i_edges_parse(whet_ctx *ctx, const char *where, const char *byt
 
 whet_status whet_edges_read(whet_ctx *ctx, const char *path, whet_edges *out) {
     static const char *const newick[] = {".nwk", ".newick", ".tree", ".tre"};
+    if (whet_i_has_extension(path, ".npy") || strstr(path, ".npz:"))
+        return whet_edges_read_parents(ctx, path, NULL, NULL, out);
     char *bytes = NULL;
     int64_t len = 0;
     WHET_TRY(whet_i_file_read(ctx, path, WHET_FILE_MAX, &bytes, &len));

@@ -145,6 +145,44 @@ static void real_phylogenies_load(void **state) {
     expect_counts(test_shared("data/tree_hcv3876/tree.nwk"), 7750);
 }
 
+static void parent_arrays_make_trees(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    int32_t parent[] = {-1, 0, 0, 2};
+    float length[] = {0, 1, 0.5f, 2};
+    whet_tensor array = {parent, WHET_I32, 1, {4}}, lengths = {length, WHET_F32, 1, {4}};
+    char parents[4096], names[4096], floats[4096];
+    (void)snprintf(parents, sizeof parents, "%s", test_tmp("parent.npy"));
+    (void)snprintf(floats, sizeof floats, "%s", test_tmp("length.npy"));
+    (void)snprintf(names, sizeof names, "%s",
+                   test_write_text("names.txt", "root\tthe root\na b\n\nc\n"));
+    test_ok(ctx, whet_npy_write(ctx, parents, true, &array));
+    test_ok(ctx, whet_npy_write(ctx, floats, true, &lengths));
+    whet_edges edges = {0};
+    test_ok(ctx, whet_edges_read(ctx, parents, &edges));
+    assert_string_equal(shown(&edges), "0>1:1 0>2:1 2>3:1");
+    whet_edges_destroy(ctx, &edges);
+    test_ok(ctx, whet_edges_read_parents(ctx, parents, names, floats, &edges));
+    assert_string_equal(shown(&edges), "root>a b:1 root>2:0.5 2>c:2");
+    whet_edges_destroy(ctx, &edges);
+    test_fails(
+        ctx, whet_edges_read_parents(ctx, parents, test_write_text("few.txt", "a\n"), NULL, &edges),
+        WHET_ERR_SHAPE);
+    parent[3] = 4;
+    test_ok(ctx, whet_npy_write(ctx, parents, true, &array));
+    test_fails(ctx, whet_edges_read(ctx, parents, &edges), WHET_ERR_FORMAT);
+    test_says(ctx, "parent[3] is 4");
+    test_ctx_done(ctx);
+}
+
+static void real_parent_arrays_load(void **state) {
+    (void)state;
+    test_need_shared("data/tree_gtdb/parent.npy");
+    expect_counts(test_shared("data/tree_gtdb/parent.npy"), 240103);
+    expect_counts(test_shared("data/tree_google_product/parent.npy"), 5596);
+    expect_counts(test_shared("data/tree_icd10cm_2021/parent.npy"), 95677);
+}
+
 /* A published tree with three lengths of -1: no metric, and said so. */
 static void a_real_tree_with_negative_lengths_is_refused(void **state) {
     (void)state;
@@ -174,6 +212,8 @@ int main(void) {
         cmocka_unit_test(each_failed_allocation_is_survived),
         cmocka_unit_test(real_phylogenies_load),
         cmocka_unit_test(real_hierarchies_load),
+        cmocka_unit_test(parent_arrays_make_trees),
+        cmocka_unit_test(real_parent_arrays_load),
         cmocka_unit_test(a_real_tree_with_negative_lengths_is_refused),
     };
     return cmocka_run_group_tests_name("io/edges", tests, NULL, NULL);
