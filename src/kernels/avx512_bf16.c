@@ -105,8 +105,7 @@ static void linear_bf16(const whet_i_linear *p) {
         narrow(p->k, p->a + i * p->lda, row);
     }
     const uint16_t *panel = p->packed;
-    for (int64_t first = 0; first < p->n;
-         first += WHET_I_PANEL, panel += 2 * WHET_I_PANEL * pairs) {
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
             pairs_tile(rows, pairs, a + row * pairs, panel, sums);

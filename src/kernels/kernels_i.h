@@ -49,6 +49,8 @@ typedef struct whet_i_attention {
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
+/* Numbers from one panel to the next: k rounded up to a pair, since bf16 panels may hold pairs. */
+static inline int64_t whet_i_panel_step(int64_t k) { return WHET_I_PANEL * ((k + 1) / 2 * 2); }
 
 typedef struct whet_kernels {
     const char *name;

@@ -62,10 +62,7 @@ const char *whet_kernels_name(whet_ctx *ctx) { return whet_i_kernels(ctx)->name;
 
 static int64_t panels(int64_t n) { return (n + WHET_I_PANEL - 1) / WHET_I_PANEL; }
 
-/* k is rounded up to a pair: bf16 panels hold pairs. */
-int64_t whet_i_packed_count(int64_t n, int64_t k) {
-    return panels(n) * WHET_I_PANEL * ((k + 1) / 2 * 2);
-}
+int64_t whet_i_packed_count(int64_t n, int64_t k) { return panels(n) * whet_i_panel_step(k); }
 
 /* The keys transposed [d, keys], scores of 8 queries, values padded to whole vectors. */
 int64_t whet_i_attention_scratch(int64_t t, int64_t d) {

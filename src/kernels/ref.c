@@ -12,10 +12,10 @@ static bool supported(void) { return true; }
  */
 
 void whet_i_ref_pack_f32(int64_t n, int64_t k, const float *w, float *packed) {
-    for (int64_t first = 0; first < n; first += WHET_I_PANEL)
+    for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k))
         for (int64_t t = 0; t < k; t++)
-            for (int64_t j = first; j < first + WHET_I_PANEL; j++)
-                *packed++ = j < n ? w[j * k + t] : 0;
+            for (int64_t j = 0; j < WHET_I_PANEL; j++)
+                packed[t * WHET_I_PANEL + j] = first + j < n ? w[(first + j) * k + t] : 0;
 }
 
 static uint16_t round_bf16(float x) {
@@ -33,10 +33,11 @@ static float widen_bf16(uint16_t x) {
 }
 
 void whet_i_ref_pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed) {
-    for (int64_t first = 0; first < n; first += WHET_I_PANEL)
+    for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k))
         for (int64_t t = 0; t < k; t++)
-            for (int64_t j = first; j < first + WHET_I_PANEL; j++)
-                *packed++ = j < n ? round_bf16(w[j * k + t]) : 0;
+            for (int64_t j = 0; j < WHET_I_PANEL; j++)
+                packed[t * WHET_I_PANEL + j] =
+                    first + j < n ? round_bf16(w[(first + j) * k + t]) : 0;
 }
 
 static float activated(whet_i_act act, float x) {
@@ -68,7 +69,7 @@ static void finish(const whet_i_linear *p, int64_t row, int64_t first, const flo
 
 static void linear_f32(const whet_i_linear *p) {
     const float *panel = p->packed;
-    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += WHET_I_PANEL * p->k) {
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t i = 0; i < p->rows; i++) {
             float sums[WHET_I_PANEL] = {0};
             for (int64_t t = 0; t < p->k; t++)
@@ -81,7 +82,7 @@ static void linear_f32(const whet_i_linear *p) {
 
 static void linear_bf16(const whet_i_linear *p) {
     const uint16_t *panel = p->packed;
-    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += WHET_I_PANEL * p->k) {
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t i = 0; i < p->rows; i++) {
             float sums[WHET_I_PANEL] = {0};
             for (int64_t t = 0; t < p->k; t++)

@@ -169,7 +169,7 @@ static void linear_panel(const whet_i_linear *p, int64_t first, const float *pan
 
 static void linear_f32(const whet_i_linear *p) {
     const float *panel = p->packed;
-    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += WHET_I_PANEL * p->k)
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k))
         linear_panel(p, first, panel);
 }
 

@@ -6,7 +6,7 @@
 static void linear_bf16(const whet_i_linear *p) {
     const uint16_t *panel = p->packed;
     float *wide = p->scratch;
-    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += WHET_I_PANEL * p->k) {
+    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         f32_from_bf16(WHET_I_PANEL * p->k, panel, wide);
         linear_panel(p, first, wide);
     }

@@ -12,8 +12,9 @@ static const char file_name[] = "model.safetensors";
 typedef struct loader {
     whet_ctx *ctx;
     whet_encoder *e;
-    bool prefixed;    /* names in the file start with the family's prefix */
-    float *space;     /* a matrix as f32 before it is packed */
+    bool prefixed; /* names in the file start with the family's prefix */
+    float *space;  /* a matrix as f32 before it is packed */
+    int64_t space_count;
     uint64_t hash[4]; /* of all weights read, see hash_bytes */
 } loader;
 
@@ -165,17 +166,26 @@ static whet_status load_linear(loader *l, const char *layer, const char *const *
     const bool half = e->dtype == WHET_BF16;
     void *packed;
     float *bias;
-    whet_tensor t;
+    whet_tensor weights[3], biases[3];
+    /* All shapes are proved by the file before anything is allocated by them. */
+    for (int i = 0; i < count; i++) {
+        (void)snprintf(full, sizeof full, "%s.%s.weight", layer, names[i]);
+        WHET_TRY(find(l, full, 2, (int64_t[]){n, k}, &weights[i]));
+        (void)snprintf(full, sizeof full, "%s.%s.bias", layer, names[i]);
+        WHET_TRY(find(l, full, 1, (int64_t[]){n}, &biases[i]));
+    }
+    if (l->space_count < count * n * k) {
+        whet_i_free(l->ctx, l->space);
+        l->space = NULL;
+        WHET_TRY(whet_i_alloc(l->ctx, count * n * k, &l->space));
+        l->space_count = count * n * k;
+    }
     WHET_TRY(whet_i_arena_alloc(l->ctx, &l->e->arena, count * n, sizeof *bias, &bias));
     WHET_TRY(whet_i_arena_alloc(l->ctx, &l->e->arena, whet_i_packed_count(count * n, k),
                                 half ? sizeof(uint16_t) : sizeof(float), &packed));
     for (int i = 0; i < count; i++) {
-        (void)snprintf(full, sizeof full, "%s.%s.weight", layer, names[i]);
-        WHET_TRY(find(l, full, 2, (int64_t[]){n, k}, &t));
-        widen(e->kernels, &t, 0, n * k, l->space + i * n * k);
-        (void)snprintf(full, sizeof full, "%s.%s.bias", layer, names[i]);
-        WHET_TRY(find(l, full, 1, (int64_t[]){n}, &t));
-        widen(e->kernels, &t, 0, n, bias + i * n);
+        widen(e->kernels, &weights[i], 0, n * k, l->space + i * n * k);
+        widen(e->kernels, &biases[i], 0, n, bias + i * n);
     }
     packing p = {e->kernels, half, count * n, k, l->space, packed};
     WHET_TRY(whet_i_parallel_for(l->ctx, NULL, (count * n + WHET_I_PANEL - 1) / WHET_I_PANEL,
@@ -235,16 +245,12 @@ static whet_status load_all(loader *l) {
 }
 
 whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_encoder *encoder) {
-    const whet_i_encoder_config *c = &encoder->config;
     loader l = {.ctx = ctx, .e = encoder, .hash = {1, 2, 3, 4}};
     char *path = NULL;
-    const int64_t wide = 3 * c->hidden > c->inner ? 3 * c->hidden : c->inner;
     WHET_TRY(whet_i_path_join(ctx, dir, file_name, &path));
     whet_status status = whet_safetensors_open(ctx, path, &encoder->file);
     whet_i_free(ctx, path);
     if (status != WHET_OK) return status;
-    /* Only as large as the file: a lying config.json must not ask for terabytes. */
-    WHET_TRY(whet_i_alloc(ctx, wide * c->hidden, &l.space));
     status = load_all(&l);
     whet_i_free(ctx, l.space);
     return status;

@@ -7,8 +7,8 @@ even/  2 layers, 2 heads of 16, f32, gelu
 odd/   1 layer, 3 heads of 20, bfloat16, names that start with "bert.", gelu_new, CLS pooling in
        1_Pooling/config.json, max_seq_length 12
 
-Each folder gets expected.npy [texts, hidden] (f32, normalised, computed in float64), ids.npy and
-start.npy (the token rows). texts.txt holds one text a line, shared by both.
+Each folder gets expected.safetensors: "expected" [texts, hidden] (f32, normalised, computed in
+float64), "ids" and "start" (the token rows). texts.txt holds one text a line, shared by both.
 Made with torch 2.15.0, transformers 5.23.0, tokenizers 0.23.3, seed 7.
 """
 import json
@@ -90,9 +90,10 @@ def make(folder, config, dtype, prefix, cls, limit):
             hidden = hidden.last_hidden_state[0]
             pooled = hidden[0] if cls else hidden.mean(0)
             out.append((pooled / pooled.norm()).numpy())
-    np.save(f"{folder}/expected.npy", np.array(out).astype(np.float32))
-    np.save(f"{folder}/ids.npy", np.concatenate(rows).astype(np.int32))
-    np.save(f"{folder}/start.npy", np.cumsum([0] + [len(r) for r in rows]).astype(np.int64))
+    save_file({"expected": torch.tensor(np.array(out).astype(np.float32)),
+               "ids": torch.tensor(np.concatenate(rows).astype(np.int32)),
+               "start": torch.tensor(np.cumsum([0] + [len(r) for r in rows]))},
+              f"{folder}/expected.safetensors")
 
 
 if __name__ == "__main__":
