@@ -153,4 +153,6 @@ whet_status cli_finish_output(cli_run *run);
 /* The commands. */
 whet_status cmd_version(cli_run *run);
 extern const cli_option cmd_version_options[];
+whet_status cmd_embed(cli_run *run);
+extern const cli_option cmd_embed_options[];
 #endif

@@ -14,6 +14,15 @@
 #include "cli.h"
 
 const cli_command cli_commands[] = {
+    {.name = "embed",
+     .run = cmd_embed,
+     .options = cmd_embed_options,
+     .summary = "texts through a pretrained encoder into a .npy",
+     .help = "Reads a column of texts and writes one vector a text, in the order of the file:\n"
+             "tokens, encoder, pooling, length 1, as the model's folder says. A vector depends\n"
+             "on its text alone, bit for bit, whatever the other texts and --threads.",
+     .examples = "whet embed --model all-MiniLM-L6-v2 --input train.tsv --output train.npy\n"
+                 "whet embed --model DIR --input t.csv --column title --dtype bf16 --output t.npy"},
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,

@@ -1,0 +1,46 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet embed on the tiny model of tests/golden: files in, a .npy out, and what is refused.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+printf 'text\tlabel\na good video\t1\n\t0\nthe song is bad\t\n' >t.tsv
+run 0 whet embed --model "$model" --input t.tsv --output x.npy
+says '3 embeddings of 32 numbers'
+present x.npy
+[ "$(wc -c <x.npy)" = $((128 + 3 * 32 * 4)) ] || fail 'x.npy has another size'
+
+# The same bits on any number of threads, in any company and any slab.
+run 0 whet embed --model "$model" --input t.tsv --output y.npy --threads 3 --batch-tokens 1 --json
+json out
+cmp -s x.npy y.npy || fail 'bits depend on threads or slabs'
+printf 'text\nthe song is bad\n' >one.tsv
+run 0 whet embed --model "$model" --input one.tsv --output one.npy
+[ "$(tail -c 128 x.npy | od -An -tx1)" = "$(tail -c 128 one.npy | od -An -tx1)" ] ||
+    fail 'bits depend on other texts'
+run 0 whet embed --model "$model" --input t.tsv --output half.npy --dtype bf16 --pooling cls \
+    --no-normalize --max-length 4
+cmp -s x.npy half.npy && fail 'options change nothing'
+printf 'text\n' >none.tsv
+run 0 whet embed --model "$model" --input none.tsv --output none.npy
+says '0 embeddings'
+
+mark
+run 4 whet embed --model "$model" --input t.tsv --output x.npy
+run 4 whet embed --model nowhere --input t.tsv --output z.npy
+tells 'nowhere'
+run 4 whet embed --model "$model" --input nowhere.tsv --output z.npy
+run 2 whet embed --model "$model" --input t.tsv --column txt --output z.npy
+tells 'text'
+run 2 whet embed --model "$model" --input t.tsv --output z.npy --max-length 41
+tells 'expected 0 to 40'
+run 2 whet embed --model "$model" --input t.tsv
+tells 'output'
+unchanged
+
+cp -r "$model" broken
+head -c 5000 "$model/model.safetensors" >broken/model.safetensors
+mark
+run 3 whet embed --model broken --input t.tsv --output z.npy
+unchanged
+finish
