@@ -15,13 +15,14 @@ extern "C" {
 /* N named points with a metric. Read-only once opened: may be shared. */
 typedef struct whet_space whet_space;
 
-/* SPACE: tree:FILE, graph:FILE, matrix:FILE.npy[,names=FILE],
- * embedding:FILE.npy[,metric=euclidean|cosine][,names=FILE], grid:AxB[xC..], path:N, discrete,
- * discrete:N. Points without names are called by their 0-based index (grids: row-major). Nodes of
- * trees and graphs are numbered as they appear in the file, or, when their names are exactly the
- * numbers 0..N-1, by those. cosine: d = sqrt(2 - 2 cos), the distance between unit vectors, so that
- * d^2 = 2 - 2 cos. grid: L1. discrete: every two points are 1 apart; without a count it needs
- * `classes` (its points are those classes), else classes may be NULL.
+/* SPACE: tree:FILE, tree:PARENT.npy[,names=FILE][,lengths=FILE.npy], graph:FILE,
+ * matrix:FILE.npy[,names=FILE], embedding:FILE.npy[,metric=euclidean|cosine][,names=FILE],
+ * grid:AxB[xC..], path:N, discrete, discrete:N. Points without names are called by their 0-based
+ * index (grids: row-major). Nodes of trees and graphs are numbered as they appear in the file, or,
+ * when their names are exactly the numbers 0..N-1, by those. cosine: d = sqrt(2 - 2 cos), the
+ * distance between unit vectors, so that d^2 = 2 - 2 cos. grid: L1. discrete: every two points are
+ * 1 apart; without a count it needs `classes` (its points are those classes), else classes may be
+ * NULL.
  * A matrix that breaks the triangle inequality is taken, with a warning in the log.
  * Errors: ARG (unknown kind), IO, FORMAT, SHAPE, DATA (not connected, a cycle in a tree, not
  * symmetric, negative distance, zero vector for cosine), LIMIT. */
@@ -59,7 +60,8 @@ typedef struct whet_frechet_opts {
     const int64_t *candidate_list; /* point indices, distinct; with WHET_CANDIDATES_LIST */
     int64_t n_candidates;
     int32_t power; /* 2 (default) or 1 */
-    int32_t top;   /* how many best candidates to give per row, 1..candidates (default 1) */
+    int32_t top;   /* how many best candidates to give per row, 1.. (default 1); where there are
+                      fewer candidates, `top` below means their number: whet_frechet_top */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { sizeof(whet_frechet_opts), WHET_CANDIDATES_ALL, NULL, 0, 2, 1 }
@@ -89,11 +91,44 @@ WHET_API WHET_CHECKED whet_status whet_frechet_create(whet_ctx *ctx, const whet_
                                                       const whet_frechet_opts *opts,
                                                       whet_frechet **out);
 WHET_API void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *frechet);
-/* How many candidates there are. */
+/* How many candidates there are, and how many best ones a run gives per row. */
 WHET_API int64_t whet_frechet_candidates(const whet_frechet *frechet);
+WHET_API int32_t whet_frechet_top(const whet_frechet *frechet);
 WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *frechet,
                                                    const double *probs, int64_t rows, int64_t *best,
                                                    double *cost, int32_t *ties, double *margin);
+
+/* ---- probabilities and labels from files ----------------------------------------------------- */
+
+/* Probabilities of rows over observed classes, as a file gives them. Read-only: may be shared. */
+typedef struct whet_posteriors whet_posteriors;
+
+/* Dense: an array [rows, k] as whet_array_read takes it, any dtype, with `classes`, a class list of
+ * k names in the order of the columns. Sparse (.tsv .csv .jsonl .txt): a table with columns row
+ * (0-based), class and p, and classes NULL; its classes are those that it names, in the order in
+ * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0.
+ * Errors: IO, FORMAT, SHAPE, ARG (classes missing, or given for a table), DATA (p impossible, a
+ * class twice in a row), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_posteriors_read(whet_ctx *ctx, const char *probs,
+                                                       const char *classes, whet_posteriors **out);
+WHET_API void whet_posteriors_destroy(whet_ctx *ctx, whet_posteriors *posteriors);
+WHET_API int64_t whet_posteriors_rows(const whet_posteriors *posteriors);
+WHET_API const whet_names *whet_posteriors_classes(const whet_posteriors *posteriors);
+/* The number that the file gives row i: i when dense. */
+WHET_API int64_t whet_posteriors_row(const whet_posteriors *posteriors, int64_t i);
+/* Rows first..first+n-1 as f64: out [n, k]. Errors: ARG, DATA (a value that is negative or not
+ * finite, a row without mass; with file, row and class), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx,
+                                                        const whet_posteriors *posteriors,
+                                                        int64_t first, int64_t n, double *out);
+/* Labels of those rows as points of the space: out [rows], -1 where there is none. The file is a
+ * table with columns row and label (or class), or with a column label (or class) for every row
+ * (empty = none), or a plain list of one label a line, without header.
+ * Errors: IO, FORMAT, SHAPE (not one label a row), DATA (an unknown label or row, a row twice). */
+WHET_API WHET_CHECKED whet_status whet_posteriors_labels(whet_ctx *ctx,
+                                                         const whet_posteriors *posteriors,
+                                                         const whet_space *space, const char *path,
+                                                         int64_t *out);
 
 /* ---- around the prediction ------------------------------------------------------------------- */
 
@@ -132,6 +167,46 @@ typedef struct whet_space_scores {
 WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
                                                    const int64_t *predicted, const int64_t *truth,
                                                    int64_t rows, whet_space_scores *out);
+
+/* ---- the whole job: whet predict ------------------------------------------------------------- */
+
+typedef struct whet_predict_job {
+    size_t struct_size;
+    const char *probs, *classes; /* as whet_posteriors_read */
+    const char *space;           /* SPACE */
+    const char *output;          /* table to write; "-" is standard output */
+    const char *candidates;      /* "all" (default), "observed", "leaves", or a class list */
+    const char *calibrate;       /* NULL, or labels on which the temperature is chosen */
+    const char *truth;           /* NULL, or labels that measure the predictions */
+    double temperature;          /* default 1; other than 1 only without `calibrate` */
+    whet_calibration calibration;
+    int32_t power, top;
+    bool force; /* replace an existing output */
+} whet_predict_job;
+#define WHET_PREDICT_JOB_INIT \
+    { \
+        sizeof(whet_predict_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1.0, \
+            WHET_CALIBRATE_DISTANCE, 2, 1, false \
+    }
+
+typedef struct whet_predict_report {
+    int64_t rows, classes, points, candidates;
+    int64_t unobserved; /* rows predicted as a class that is not observed */
+    int32_t top;
+    double temperature;
+    int64_t calibration_rows; /* 0 = not calibrated */
+    double calibration_loss;
+    bool measured; /* the two below are of `truth` */
+    whet_space_scores frechet, argmax;
+} whet_predict_report;
+
+/* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,
+ * ties, margin (then class_2, cost_2, .. class_T, cost_T for top T), and measures. cost is F over
+ * the mass of the row, margin the distance to the next distinct cost ("inf" when all candidates
+ * tie); both print with 17 digits. Memory: the input as read, blocks, and 24 bytes a row.
+ * Errors: those of the parts; nothing is left at `output` on failure. */
+WHET_API WHET_CHECKED whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *job,
+                                               whet_predict_report *report);
 
 #ifdef __cplusplus
 }

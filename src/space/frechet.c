@@ -112,6 +112,8 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
                            (long long)k);
     if (o.power != 1 && o.power != 2)
         return whet_i_fail(ctx, WHET_ERR_ARG, "power is %d; expected 1 or 2", (int)o.power);
+    if (o.top < 1)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "top is %d; expected 1 or more", (int)o.top);
     whet_status status = WHET_OK;
     whet_frechet *f;
     WHET_TRY(whet_i_calloc(ctx, 1, &f));
@@ -122,11 +124,7 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     f->top = o.top;
     WHET_TRY_DONE(take_observed(ctx, observed, f));
     WHET_TRY_DONE(take_candidates(ctx, &o, f));
-    if (f->top < 1 || f->top > f->n_candidates) {
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "top is %d; expected 1..%lld, as many candidates",
-                             (int)f->top, (long long)f->n_candidates);
-        goto done;
-    }
+    if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
     WHET_TRY_DONE(pick_method(ctx, f));
     WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)
@@ -139,6 +137,8 @@ done:
 }
 
 int64_t whet_frechet_candidates(const whet_frechet *f) { return f->n_candidates; }
+
+int32_t whet_frechet_top(const whet_frechet *f) { return f->top; }
 
 /* ---- a block of rows ------------------------------------------------------------------------- */
 

@@ -6,7 +6,7 @@
 
 /* The parts of "kind:what,names=FILE,metric=NAME"; what is not there is NULL. */
 typedef struct space_spec {
-    const char *what, *names, *metric;
+    const char *what, *names, *lengths, *metric;
     const whet_names *classes;
 } space_spec;
 
@@ -22,6 +22,8 @@ static void cut_options(space_spec *spec, char *text) {
         if (!comma) return;
         if (strncmp(comma, ",names=", 7) == 0)
             spec->names = comma + 7;
+        else if (strncmp(comma, ",lengths=", 9) == 0)
+            spec->lengths = comma + 9;
         else if (strncmp(comma, ",metric=", 8) == 0)
             spec->metric = comma + 8;
         else
@@ -30,18 +32,25 @@ static void cut_options(space_spec *spec, char *text) {
     }
 }
 
-static whet_status refuse_options(whet_ctx *ctx, const space_spec *spec, const char *kind) {
-    if (!spec->names && !spec->metric) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_ARG, "space: %s takes no %s=; expected %s:FILE", kind,
-                       spec->names ? "names" : "metric", kind);
+static whet_status refuse(whet_ctx *ctx, const char *value, const char *what) {
+    if (!value) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG, "space: %s", what);
+}
+
+static whet_status refuse_all(whet_ctx *ctx, const space_spec *spec, const char *what) {
+    WHET_TRY(refuse(ctx, spec->names, what));
+    WHET_TRY(refuse(ctx, spec->lengths, what));
+    return refuse(ctx, spec->metric, what);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
 
 static whet_status open_edges(whet_ctx *ctx, const space_spec *spec, bool tree, whet_space **out) {
     whet_edges edges;
-    WHET_TRY(refuse_options(ctx, spec, tree ? "tree" : "graph"));
-    WHET_TRY(whet_edges_read(ctx, spec->what, &edges));
+    if (spec->names || spec->lengths)
+        WHET_TRY(whet_edges_read_parents(ctx, spec->what, spec->names, spec->lengths, &edges));
+    else
+        WHET_TRY(whet_edges_read(ctx, spec->what, &edges));
     whet_status status = tree ? whet_i_space_from_edges(ctx, &edges, out)
                               : whet_i_space_from_graph(ctx, &edges, out);
     whet_edges_destroy(ctx, &edges);
@@ -49,10 +58,14 @@ static whet_status open_edges(whet_ctx *ctx, const space_spec *spec, bool tree, 
 }
 
 static whet_status open_tree(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    WHET_TRY(refuse(ctx, spec->metric,
+                    "tree takes no metric=; expected tree:FILE, or "
+                    "tree:PARENT.npy[,names=FILE][,lengths=FILE.npy]"));
     return open_edges(ctx, spec, true, out);
 }
 
 static whet_status open_graph(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
+    WHET_TRY(refuse_all(ctx, spec, "graph takes no options; expected graph:FILE"));
     return open_edges(ctx, spec, false, out);
 }
 
@@ -73,14 +86,15 @@ done:
 }
 
 static whet_status open_matrix(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
-    if (spec->metric)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "space: matrix takes no metric=; expected matrix:FILE.npy[,names=FILE]");
+    const char *expected = "matrix takes names= only; expected matrix:FILE.npy[,names=FILE]";
+    WHET_TRY(refuse(ctx, spec->metric, expected));
+    WHET_TRY(refuse(ctx, spec->lengths, expected));
     return open_array(ctx, spec, true, false, out);
 }
 
 static whet_status open_embedding(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     char quoted[WHET_QUOTE_SIZE];
+    WHET_TRY(refuse(ctx, spec->lengths, "embedding takes names= and metric= only"));
     const bool cosine = spec->metric && strcmp(spec->metric, "cosine") == 0;
     if (spec->metric && !cosine && strcmp(spec->metric, "euclidean") != 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "space: metric is %s; expected euclidean or cosine",
@@ -104,14 +118,14 @@ static whet_status read_size(whet_ctx *ctx, whet_str text, int64_t *out) {
 
 static whet_status open_path(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     int64_t n;
-    WHET_TRY(refuse_options(ctx, spec, "path"));
+    WHET_TRY(refuse_all(ctx, spec, "path takes no options; expected path:N"));
     WHET_TRY(read_size(ctx, whet_str_from(spec->what), &n));
     return whet_i_space_path(ctx, n, out);
 }
 
 static whet_status open_discrete(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     int64_t n;
-    WHET_TRY(refuse_options(ctx, spec, "discrete"));
+    WHET_TRY(refuse_all(ctx, spec, "discrete takes no options; expected discrete[:N]"));
     if (spec->what) {
         WHET_TRY(read_size(ctx, whet_str_from(spec->what), &n));
         return whet_i_space_discrete(ctx, NULL, n, out);
@@ -125,7 +139,7 @@ static whet_status open_discrete(whet_ctx *ctx, const space_spec *spec, whet_spa
 static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     int64_t size[WHET_RANK_MAX], n = 1;
     int32_t rank = 0;
-    WHET_TRY(refuse_options(ctx, spec, "grid"));
+    WHET_TRY(refuse_all(ctx, spec, "grid takes no options; expected grid:AxB"));
     for (const char *at = spec->what; at;) {
         const char *x = strchr(at, 'x');
         const whet_str side = {at, x ? x - at : (int64_t)strlen(at)};
