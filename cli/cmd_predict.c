@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet predict: classes by the Frechet mean over a label space. */
+#include "cli.h"
+
+const cli_option cmd_predict_options[] = {
+    {.name = "probs",
+     .type = CLI_PATH,
+     .value = "P.npy",
+     .required = true,
+     .help = "probabilities [rows, K], or a table with columns row, class, p"},
+    {.name = "classes",
+     .type = CLI_PATH,
+     .help = "the K observed classes in the order of the columns, one a line; not with a table"},
+    {.name = "space",
+     .type = CLI_STRING,
+     .value = "SPACE",
+     .required = true,
+     .help = "tree:FILE, graph:FILE, matrix:FILE.npy, embedding:FILE.npy, grid:AxB, path:N or "
+             "discrete"},
+    {.name = "output",
+     .type = CLI_OUTPUT,
+     .required = true,
+     .help = "table of predictions to write; - is standard output"},
+    {.name = "candidates",
+     .type = CLI_STRING,
+     .value = "WHICH",
+     .preset = "all",
+     .help = "points that may be predicted: all, observed, leaves, or a file of names"},
+    {.name = "temperature",
+     .type = CLI_FLOAT,
+     .value = "T",
+     .low = 1e-6,
+     .high = 1e6,
+     .help = "predict from p^(1/T); below 1 sharpens [1]"},
+    {.name = "calibrate",
+     .type = CLI_PATH,
+     .help = "choose T on these held-out labels (as --truth takes them)"},
+    {.name = "calibrate-by",
+     .type = CLI_ENUM,
+     .choices = "distance|log-loss",
+     .preset = "distance",
+     .help = "what the chosen T makes least: mean squared distance, or log loss"},
+    {.name = "power",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 2,
+     .preset = "2",
+     .help = "of the distance: 2 the mean, 1 the median"},
+    {.name = "top",
+     .type = CLI_INT,
+     .value = "K",
+     .min = 1,
+     .max = INT32_MAX,
+     .preset = "1",
+     .help = "best candidates to give for each row"},
+    {.name = "truth",
+     .type = CLI_PATH,
+     .help = "labels to measure by: a table with row and label, or with a label for every row, "
+             "or one label a line"},
+    {0},
+};
+
+static json_t *scores_json(const whet_space_scores *s) {
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "mean_squared_distance",
+                     cli_json_number(s->mean_squared), "mean_distance",
+                     cli_json_number(s->mean_distance), "accuracy", cli_json_number(s->accuracy),
+                     "accuracy_seen", cli_json_number(s->accuracy_seen), "accuracy_unseen",
+                     cli_json_number(s->accuracy_unseen));
+}
+
+static json_t *document(const cli_run *run, const whet_predict_report *r) {
+    json_t *truth = json_null(), *calibration = json_null();
+    if (r->measured)
+        truth = json_pack("{s:I, s:I, s:I, s:o, s:o}", "rows", (json_int_t)r->frechet.rows, "seen",
+                          (json_int_t)r->frechet.seen, "unseen", (json_int_t)r->frechet.unseen,
+                          "frechet", scores_json(&r->frechet), "argmax", scores_json(&r->argmax));
+    if (r->calibration_rows)
+        calibration =
+            json_pack("{s:I, s:s, s:o}", "rows", (json_int_t)r->calibration_rows, "by",
+                      cli_text(run, "calibrate-by"), "loss", cli_json_number(r->calibration_loss));
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s}", "rows",
+                     (json_int_t)r->rows, "observed_classes", (json_int_t)r->classes, "points",
+                     (json_int_t)r->points, "candidates", (json_int_t)r->candidates, "top",
+                     (json_int_t)r->top, "predicted_unobserved", (json_int_t)r->unobserved,
+                     "temperature", cli_json_number(r->temperature), "calibration", calibration,
+                     "truth", truth, "output", cli_text(run, "output"));
+}
+
+static void print_line(cli_run *run, const char *what, int64_t rows, double frechet,
+                       double argmax) {
+    char label[64];
+    (void)snprintf(label, sizeof label, "%s (%lld rows)", what, (long long)rows);
+    if (rows == 0)
+        cli_print(run, "%-34s %12s %12s\n", label, "-", "-");
+    else
+        cli_print(run, "%-34s %12.6g %12.6g\n", label, frechet, argmax);
+}
+
+static void print_report(cli_run *run, const whet_predict_report *r) {
+    const whet_space_scores *f = &r->frechet, *a = &r->argmax;
+    cli_print(run, "%lld rows, %lld observed classes, %lld candidates of %lld points\n",
+              (long long)r->rows, (long long)r->classes, (long long)r->candidates,
+              (long long)r->points);
+    cli_print(run, "%lld rows predicted as a class that was never observed\n",
+              (long long)r->unobserved);
+    if (r->calibration_rows)
+        cli_print(run, "temperature %.4g, chosen on %lld labels\n", r->temperature,
+                  (long long)r->calibration_rows);
+    if (!r->measured) return;
+    cli_print(run, "\n%-34s %12s %12s\n", "", "frechet", "argmax");
+    print_line(run, "mean squared distance", f->rows, f->mean_squared, a->mean_squared);
+    print_line(run, "mean distance", f->rows, f->mean_distance, a->mean_distance);
+    print_line(run, "accuracy, all", f->rows, f->accuracy, a->accuracy);
+    print_line(run, "accuracy, seen", f->seen, f->accuracy_seen, a->accuracy_seen);
+    print_line(run, "accuracy, unseen", f->unseen, f->accuracy_unseen, a->accuracy_unseen);
+}
+
+whet_status cmd_predict(cli_run *run) {
+    whet_predict_report report;
+    whet_predict_job job = WHET_PREDICT_JOB_INIT;
+    job.probs = cli_text(run, "probs");
+    job.classes = cli_text(run, "classes");
+    job.space = cli_text(run, "space");
+    job.output = cli_text(run, "output");
+    job.candidates = cli_text(run, "candidates");
+    job.calibrate = cli_text(run, "calibrate");
+    job.calibration =
+        cli_choice(run, "calibrate-by") == 1 ? WHET_CALIBRATE_LOG_LOSS : WHET_CALIBRATE_DISTANCE;
+    job.truth = cli_text(run, "truth");
+    job.power = (int32_t)cli_integer(run, "power");
+    job.top = (int32_t)cli_integer(run, "top");
+    job.force = run->force;
+    if (cli_given(run, "temperature")) job.temperature = cli_number(run, "temperature");
+    if (cli_given(run, "temperature") && cli_given(run, "calibrate"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--calibrate chooses the temperature; expected no --temperature beside it");
+    if (cli_given(run, "calibrate-by") && !cli_given(run, "calibrate"))
+        return cli_fail(run, WHET_ERR_ARG, "--calibrate-by without --calibrate; expected both");
+    const whet_status status = whet_predict(run->ctx, &job, &report);
+    if (status != WHET_OK) return status;
+    print_report(run, &report);
+    cli_json(run, document(run, &report));
+    return WHET_OK;
+}

@@ -1,0 +1,200 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet predict, as a user types it: dense and sparse, spaces, labels, top, refusals.
+. "$(dirname "$0")/lib.sh"
+
+# npy FILE FORMAT ROWS COLUMNS VALUE...: an array of f (float32), d (float64) or i (int32)
+npy() {
+    python3 - "$@" <<'PY'
+import struct, sys
+name, kind, rows, columns = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+values = [float(v) if kind != 'i' else int(v) for v in sys.argv[5:]]
+shape = f'({rows}, {columns})' if columns else f'({rows},)'
+descr = {'f': '<f4', 'd': '<f8', 'i': '<i4'}[kind]
+header = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (descr, shape)
+header = header.ljust(117) + '\n'
+with open(name, 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
+    f.write(struct.pack(f'<{len(values)}{kind}', *values))
+PY
+}
+tab=$(printf '\t')
+# line N FILE TEXT: the line, with | for tabs
+line() {
+    got=$(sed -n "${1}p" "$2" | tr "$tab" '|')
+    [ "$got" = "$3" ] || fail "line $1 of $2 is $got; expected $3"
+}
+
+# Two ends of a path, half and half: the middle, which was never observed.
+npy P.npy d 2 2 .5 .5 3 1
+printf '0\n2\n' >observed.txt
+run 0 whet predict --probs P.npy --classes observed.txt --space path:3 --output pred.tsv
+says '2 rows, 2 observed classes, 3 candidates of 3 points'
+says '1 rows predicted as a class that was never observed'
+quiet
+line 1 pred.tsv 'row|class|cost|ties|margin'
+line 2 pred.tsv '0|1|1|1|1'
+line 3 pred.tsv '1|0|1|2|2'
+
+# float32, CRLF, another order of the classes; a place in an .npz is another spelling of an array.
+npy P32.npy f 2 2 .5 .5 1 3
+printf '2\r\n0\r\n' >turned.txt
+run 0 whet predict --probs P32.npy --classes turned.txt --space path:3 --output other.tsv
+cmp -s pred.tsv other.tsv || fail 'the order of the columns matters'
+run 4 whet predict --probs P32.npy --classes turned.txt --space path:3 --output other.tsv
+tells 'other.tsv'
+run 0 whet predict --probs P32.npy --classes turned.txt --space path:3 --output other.tsv --force
+run 0 whet predict --probs P32.npy --classes turned.txt --space path:3 --output -
+says "0${tab}1${tab}1${tab}1${tab}1"
+
+# A tree of names with spaces and quotes, candidates, top, one and no rows.
+printf 'animal%scat\nanimal%sthe "dog", big\ncat%stabby\ncat%smanx\n' "$tab" "$tab" "$tab" "$tab" >tree.tsv
+npy one.npy d 1 2 1 1
+printf 'tabby\nmanx\n' >cats.txt
+run 0 whet predict --probs one.npy --classes cats.txt --space tree:tree.tsv --output p.tsv --top 9
+line 1 p.tsv 'row|class|cost|ties|margin|class_2|cost_2|class_3|cost_3|class_4|cost_4|class_5|cost_5'
+line 2 p.tsv '0|cat|1|1|1|tabby|2|manx|2|animal|4|the "dog", big|9'
+run 0 whet predict --probs one.npy --classes cats.txt --space tree:tree.tsv --output p.tsv --force \
+    --candidates leaves
+line 2 p.tsv '0|tabby|2|2|7'
+run 0 whet predict --probs one.npy --classes cats.txt --space tree:tree.tsv --output p.tsv --force \
+    --candidates observed
+line 2 p.tsv '0|tabby|2|2|inf'
+printf 'manx\nthe "dog", big\n' >some.txt
+run 0 whet predict --probs one.npy --classes cats.txt --space tree:tree.tsv --output p.tsv --force \
+    --candidates some.txt --power 1
+line 2 p.tsv '0|manx|1|1|2'
+npy none.npy d 0 2
+run 0 whet predict --probs none.npy --classes cats.txt --space tree:tree.tsv --output n.tsv --truth \
+    /dev/null
+says '0 rows'
+line 1 n.tsv 'row|class|cost|ties|margin'
+[ "$(wc -l <n.tsv)" = 1 ] || fail 'rows out of none'
+
+# One class, one point; parents without names; matrix, embedding, grid, discrete.
+npy K1.npy d 1 1 .1
+printf '0\n' >zero.txt
+npy parent.npy i 1 0 -1
+run 0 whet predict --probs K1.npy --classes zero.txt --space tree:parent.npy --output k1.tsv
+line 2 k1.tsv '0|0|0|1|inf'
+npy D.npy f 3 3 0 2 2 2 0 2 2 2 0
+printf 'cat\ntabby\nmanx\n' >names.txt
+run 0 whet predict --probs one.npy --classes cats.txt --space matrix:D.npy,names=names.txt --output m.tsv
+line 2 m.tsv '0|tabby|2|2|2'
+npy E.npy d 3 2 1 1 2 0 0 2
+run 0 whet predict --probs one.npy --classes cats.txt --space embedding:E.npy,names=names.txt \
+    --output e.tsv
+line 2 e.tsv '0|cat|2|1|2'
+run 0 whet predict --probs one.npy --classes cats.txt \
+    --space embedding:E.npy,metric=cosine,names=names.txt --output c.tsv
+grep -q "0${tab}cat${tab}0.58578643762690" c.tsv || fail 'cosine: 2 - 2 cos 45 degrees'
+run 0 whet predict --probs one.npy --classes cats.txt --space discrete --output d.tsv
+line 2 d.tsv '0|tabby|0.5|2|inf'
+npy corners.npy d 1 2 1 1
+printf '0\n3\n' >corners.txt
+run 0 whet predict --probs corners.npy --classes corners.txt --space grid:2x2 --output g.tsv
+line 2 g.tsv '0|1|1|2|1'
+
+# Sparse: rows may be missing and out of order.
+printf 'row\tclass\tp\n7\tmanx\t.5\n2\ttabby\t1e0\n7\ttabby\t0.5\n' >sparse.tsv
+run 0 whet predict --probs sparse.tsv --space tree:tree.tsv --output s.tsv
+line 2 s.tsv '2|tabby|0|1|1'
+line 3 s.tsv '7|cat|1|1|1'
+run 2 whet predict --probs sparse.tsv --classes cats.txt --space tree:tree.tsv --output x.tsv
+run 2 whet predict --probs one.npy --space tree:tree.tsv --output x.tsv
+tells 'expected a class list'
+
+# Truth in its three shapes; argmax beside; calibration.
+npy two.npy d 3 2 .5 .5 .9 .1 .2 .8
+printf 'cat\ntabby\nmanx\n' >list.txt
+printf 'text\tlabel\na\tcat\nb\ttabby\nc\tmanx\n' >column.tsv
+printf 'row\tlabel\n2\tmanx\n0\tcat\n1\ttabby\n' >rows.tsv
+for truth in list.txt column.tsv rows.tsv; do
+    run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv \
+        --force --truth $truth --json
+    json out
+    cp .out $truth.json
+    cmp -s list.txt.json $truth.json || fail "$truth measures differently"
+done
+python3 - <<'PY' || fail 'the measures are wrong'
+import json
+d = json.load(open('list.txt.json'))
+t = d['truth']
+# costs of cat are 1 in all rows; tabby costs 2, .4, 3.2; manx 2, 3.6, .8
+assert (t['rows'], t['seen'], t['unseen']) == (3, 2, 1)
+assert t['frechet']['accuracy'] == 1 and t['frechet']['mean_squared_distance'] == 0
+assert abs(t['argmax']['mean_squared_distance'] - 1 / 3) < 1e-15
+assert t['argmax']['accuracy_unseen'] == 0 and t['frechet']['accuracy_unseen'] == 1
+assert d['temperature'] == 1 and d['calibration'] is None
+PY
+run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
+    --truth rows.tsv
+says 'accuracy, unseen (1 rows)                     1            0'
+printf 'row\tlabel\n1\tcat\n2\tcat\n' >dev.tsv
+run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
+    --calibrate dev.tsv --json
+json out
+python3 - <<'PY' || fail 'calibration'
+import json
+d = json.load(open('.out'))
+assert d['temperature'] > 1 and d['calibration']['loss'] == 0 and d['calibration']['rows'] == 2
+assert d['predicted_unobserved'] == 3
+PY
+run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
+    --temperature .01
+# tabby and manx are 2 apart: 4 (1/9)^100
+grep -q "1${tab}tabby${tab}1.50594477983[0-9]*e-95" t.tsv || fail 'temperature'
+
+# Bad input: a sentence, the code, nothing left behind.
+mark
+set -- --probs one.npy --classes cats.txt --output x.tsv
+printf 'tabby\nmnax\n' >typo.txt
+mark
+run 3 whet predict --probs one.npy --classes typo.txt --space tree:tree.tsv --output x.tsv
+tells 'typo.txt: class "mnax" is not in the label space'
+tells 'try "manx"'
+run 2 whet predict "$@" --space trie:tree.tsv
+tells 'expected tree:FILE'
+run 2 whet predict "$@" --space tree:
+run 2 whet predict "$@" --space path:x
+run 5 whet predict "$@" --space path:99999999999
+run 2 whet predict "$@" --space matrix:D.npy,metric=cosine
+run 2 whet predict "$@" --space embedding:E.npy,metric=cosinus
+run 4 whet predict "$@" --space tree:absent.tsv
+run 3 whet predict "$@" --space matrix:E.npy
+run 3 whet predict "$@" --space matrix:D.npy
+tells '"tabby" is not in the label space'
+run 2 whet predict "$@" --space tree:tree.tsv --temperature 2 --calibrate dev.tsv
+run 2 whet predict "$@" --space tree:tree.tsv --power 3
+run 3 whet predict "$@" --space tree:tree.tsv --truth list.txt
+tells 'list.txt: 3 labels; expected 1'
+run 3 whet predict --probs two.npy --classes observed.txt --space tree:tree.tsv --output x.tsv
+printf 'tabby\n' >single.txt
+mark
+run 3 whet predict --probs two.npy --classes single.txt --space tree:tree.tsv --output x.tsv
+tells '2 columns; expected 1'
+npy bad.npy d 2 2 1 0 nan 1
+mark
+run 3 whet predict --probs bad.npy --classes cats.txt --space tree:tree.tsv --output x.tsv
+tells 'bad.npy: row 1, class "tabby": nan'
+printf 'row\tclass\tp\n0\tcat\t1\n0\tcat\t1\n' >twice.tsv
+printf 'row\tclass\tp\n0\tcat\t-1\n' >minus.tsv
+printf 'row\tclass\tp\n0\tcat\t0\n' >zero.tsv
+printf 'row\tclass\tp\n' >empty.tsv
+printf 'a b\nc d\n' >forest.tsv
+printf 'a b\nb c\nc a\n' >ring.tsv
+mark
+run 3 whet predict --probs twice.tsv --space tree:tree.tsv --output x.tsv
+tells 'twice.tsv:3: row 0 has class "cat" twice'
+run 3 whet predict --probs minus.tsv --space tree:tree.tsv --output x.tsv
+tells 'minus.tsv:2: p is "-1"'
+run 3 whet predict --probs zero.tsv --space tree:tree.tsv --output x.tsv
+tells 'row 0 is all zero'
+run 3 whet predict --probs empty.tsv --space tree:tree.tsv --output x.tsv
+run 3 whet predict "$@" --space tree:forest.tsv
+tells 'nodes "a" and "c" are not connected'
+run 3 whet predict "$@" --space tree:ring.tsv
+tells 'try graph:FILE'
+unchanged
+absent x.tsv
+finish
