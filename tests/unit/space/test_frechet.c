@@ -400,9 +400,13 @@ static void wrong_arguments_are_refused(void **state) {
     opts.power = 3;
     test_fails(ctx, whet_frechet_create(ctx, path, good, 2, &opts, &f), WHET_ERR_ARG);
     opts.power = 2;
-    opts.top = 5;
+    opts.top = 0;
     test_fails(ctx, whet_frechet_create(ctx, path, good, 2, &opts, &f), WHET_ERR_ARG);
-    test_says(ctx, "expected 1..4");
+    opts.top = 9;
+    test_ok(ctx, whet_frechet_create(ctx, path, good, 2, &opts, &f));
+    assert_int_equal(whet_frechet_top(f), 4);
+    whet_frechet_destroy(ctx, f);
+    f = NULL;
     opts.top = 1;
     opts.candidates = WHET_CANDIDATES_LIST;
     test_fails(ctx, whet_frechet_create(ctx, path, good, 2, &opts, &f), WHET_ERR_ARG);
