@@ -34,6 +34,24 @@ WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y
                                                  int64_t k, int32_t folds, uint64_t seed,
                                                  uint64_t stream, int32_t *fold);
 
+/* Every fold of every repeat as a split of the labelled rows 0..b-1 into train and held. A case is a
+ * labelled row held out in one repeat: case = repeat * b + row; each case is held in one split. */
+typedef struct whet_i_split {
+    int64_t repeat, n_train, n_held;
+    const int64_t *train, *held; /* ascending */
+} whet_i_split;
+typedef struct whet_i_splits {
+    int64_t b, repeats, folds, n; /* n = repeats * folds */
+    whet_i_split *split;          /* [n] */
+    int32_t *fold;                /* [repeats, b] */
+    int64_t *members;             /* what train and held point into */
+} whet_i_splits;
+/* folds is lowered to b when there are fewer rows; b = 1 gives no splits. */
+WHET_CHECKED whet_status whet_i_splits_make(whet_ctx *ctx, const int32_t *y, int64_t b, int64_t k,
+                                            int32_t repeats, int32_t folds, uint64_t seed,
+                                            whet_i_splits *out);
+void whet_i_splits_free(whet_ctx *ctx, whet_i_splits *splits);
+
 /* ---- calibration (temperature.c) ------------------------------------------------------------- */
 
 /* The temperature in [.08, 8] with the least log loss of probs [n, k] on y [n] (each 0..k-1), and
@@ -41,5 +59,201 @@ WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y
 WHET_CHECKED whet_status whet_i_temperature_fit(whet_ctx *ctx, const double *probs, int64_t n,
                                                 int64_t k, const int32_t *y, double *temperature,
                                                 double *log_loss);
+
+/* ---- neighbours (knn_graph.c) ---------------------------------------------------------------- */
+
+/* The m rows of pool [n_pool, d] with the largest product with each row of queries [n, d], in
+ * falling order, equal ones by lowest index: index and similarity [n, m]. same: queries are the
+ * pool, and a row is not its own neighbour (then m <= n_pool - 1, else m <= n_pool).
+ * Exact. 2 n n_pool d in blocks, one of which is held by each thread. Errors: NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_nearest(whet_ctx *ctx, const float *queries, int64_t n,
+                                        const float *pool, int64_t n_pool, int64_t d, int64_t m,
+                                        bool same, int64_t *index, float *similarity);
+
+/* Symmetric weights w_ij = max(cos, 1e-3) between rows i, j of which at least one is among the
+ * other's m nearest; rows are lists of neighbours in ascending order. */
+typedef struct whet_i_graph {
+    int64_t n;
+    int64_t *start; /* [n + 1] */
+    int64_t *to;    /* [start[n]] */
+    double *weight; /* [start[n]] */
+    double *degree; /* [n] sums of weights; 0 for a row without neighbours */
+    double mean_degree;
+} whet_i_graph;
+
+#define WHET_I_NEIGHBOURS 10
+#define WHET_I_LEAST_WEIGHT 1e-3
+
+/* x [n, d] of unit rows. */
+WHET_CHECKED whet_status whet_i_graph_build(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                            int64_t m, whet_i_graph *out);
+void whet_i_graph_free(whet_ctx *ctx, whet_i_graph *graph);
+
+/* ---- linear systems on the graph (conjugate_gradients.c) ------------------------------------- */
+
+/* A = diag(diagonal) - coupling W' on the rows that are not fixed (fixed NULL: on all); W' is the
+ * graph's weights or `weight` in their place. A must be positive definite there. */
+typedef struct whet_i_system {
+    const whet_i_graph *graph;
+    const double *diagonal; /* [n], > 0 where not fixed */
+    const double *weight;   /* [start[n]], or NULL: the graph's own */
+    double coupling;
+    const bool *fixed; /* [n] or NULL */
+} whet_i_system;
+
+/* b [n, m] becomes X with A X = B, each column to |A x - b| <= tolerance |b|; fixed rows are left
+ * as they are and not looked at. Jacobi preconditioner; columns are independent of each other, bit
+ * for bit. Cost a step: nonzeros x m. Errors: NUMERIC, NOMEM, CANCELLED.
+ * Source: Hestenes & Stiefel 1952. */
+#define WHET_I_CG_TOLERANCE 1e-8
+WHET_CHECKED whet_status whet_i_conjugate_gradients(whet_ctx *ctx, const whet_i_system *system,
+                                                    int64_t m, double tolerance, double *b);
+
+/* ---- multinomial logistic regression (logistic.c) -------------------------------------------- */
+
+/* Rows written in the coordinates of their own span: x = z back^T, columns of z orthogonal. The
+ * optimum of a penalised regression lies in the span of its rows, so that a fit in r <= min(b, d)
+ * coordinates is the fit in d, exactly; one decomposition serves every fold of the rows. */
+typedef struct whet_i_span {
+    int64_t b, d, r;
+    double *z;    /* [b, r] */
+    double *back; /* [d, r] orthonormal columns */
+} whet_i_span;
+
+/* rows [b] of x [*, d]. Errors: NOMEM, NUMERIC. Cost b d min(b, d). */
+WHET_CHECKED whet_status whet_i_span_build(whet_ctx *ctx, const float *x, const int64_t *rows,
+                                           int64_t b, int64_t d, whet_i_span *out);
+void whet_i_span_free(whet_ctx *ctx, whet_i_span *span);
+
+/* Minimises (1/b) [ sum_i -ln p(y_i | z_i) + |W|^2 / (2 C) ], p = softmax(z W + bias), the bias
+ * free of penalty: scikit-learn's multinomial LogisticRegression(C).
+ * z [b, r]; y [b] in 0..k-1, each class present; theta [r + 1, k] holds W above the bias: the start
+ * on entry (warm starts along rising C are what makes a grid cheap), the optimum on return.
+ * Stops when no component of the gradient is over tolerance. L-BFGS (Liu & Nocedal 1989) with a
+ * diagonal start. workspace: whet_i_logistic_workspace doubles. On the calling thread, for use in
+ * parallel loops; returns the steps taken. Cost 4 b r k a step. */
+int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k);
+int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k,
+                              double c, double tolerance, int64_t most_steps, double *theta,
+                              double *workspace);
+/* The start: W = 0, bias the log shares of the classes (the optimum for C -> 0). */
+void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta);
+
+/* Classes that occur in y [b] in ascending order, and y in their numbers: classes [k] is written up
+ * to *seen, dense [b]. */
+void whet_i_dense_classes(const int32_t *y, int64_t b, int64_t k, int32_t *classes, int64_t *seen,
+                          int32_t *dense);
+/* p over the seen classes becomes a row over all k: times 1 - unseen, the rest evenly on the
+ * classes not seen; as it is when all are seen. row may be p's memory only when seen = k. */
+void whet_i_share_out(const double *p, const int32_t *classes, int64_t seen, int64_t k,
+                      double unseen, double *row);
+
+/* A fitted linear classifier over features. */
+typedef struct whet_i_linear_model {
+    int64_t d, k, seen;
+    int32_t *classes; /* [seen] */
+    double *weight;   /* [d, seen] */
+    double *bias;     /* [seen] */
+    double unseen;    /* probability left to unseen classes together */
+} whet_i_linear_model;
+
+void whet_i_linear_model_free(whet_ctx *ctx, whet_i_linear_model *model);
+/* Logistic regression on rows [b] of x [*, d] with classes y [b]; unseen by whet_i_unseen_mass. */
+WHET_CHECKED whet_status whet_i_logistic_fit(whet_ctx *ctx, const float *x, const int64_t *rows,
+                                             const int32_t *y, int64_t b, int64_t d, int64_t k,
+                                             double c, whet_i_linear_model *out);
+/* probs [n, k] of x [n, d]. */
+WHET_CHECKED whet_status whet_i_linear_model_predict(whet_ctx *ctx,
+                                                     const whet_i_linear_model *model,
+                                                     const float *x, int64_t n, double *probs);
+/* scores [n, m] = x [n, d] w [d, m], summed in f64. */
+WHET_CHECKED whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                       const double *w, int64_t m, double *scores);
+
+/* ---- logistic regressions along a grid of penalties, cross-fitted (logistic_path.c) ---------- */
+
+#define WHET_I_PENALTIES 9
+extern const double whet_i_penalties[WHET_I_PENALTIES]; /* .1, .3, ... 1000 */
+
+/* All splits x penalties; probs [WHET_I_PENALTIES, cases, k]. theta of split s and penalty c is at
+ * theta + (s * WHET_I_PENALTIES + c) * stride, [r + 1, seen of the split]. */
+typedef struct whet_i_path {
+    int64_t stride;
+    double *theta, *probs;
+    int32_t *classes; /* [splits, k] dense to class */
+    int64_t *seen;    /* [splits] */
+    double *unseen;   /* [splits] */
+} whet_i_path;
+WHET_CHECKED whet_status whet_i_path_fit(whet_ctx *ctx, const whet_i_span *span, const int32_t *y,
+                                         int64_t k, const whet_i_splits *splits, whet_i_path *out);
+void whet_i_path_free(whet_ctx *ctx, whet_i_path *path);
+
+/* ---- prototypes and class names (prototypes.c) ----------------------------------------------- */
+
+#define WHET_I_COSINE_TEMPERATURE .05
+
+/* weight [d, seen] = p_c / (|p_c| temperature), p_c = kappa e_c + sum of the rows of class c:
+ * x [b, d] labelled rows, of which rows [n] count; y [b]; names [k, d] unit rows or NULL (kappa 0);
+ * kappa infinity: the names alone. classes [seen]: which columns to make. Serial, cannot fail.
+ * Source: nearest class mean, Tibshirani et al. 2002; Snell et al. 2017 with names as a prior. */
+void whet_i_prototypes(const double *x, const int64_t *rows, int64_t n, const int32_t *y,
+                       const float *names, int64_t d, double kappa, double temperature,
+                       const int32_t *classes, int64_t seen, double *weight);
+
+/* ---- smoothing over the graph (graph_smoothing.c) -------------------------------------------- */
+
+/* Columns l of (D - W + mu dbar I)^-1 for the given rows: green [n, b]. Source: Zhu et al. 2003 with
+ * a prior; Delalleau et al. 2005 for rows outside of the graph. */
+WHET_CHECKED whet_status whet_i_green_smoothing(whet_ctx *ctx, const whet_i_graph *graph, double mu,
+                                                const int64_t *rows, int64_t b, double *green);
+/* Minimises sum_{i<j} w_ij |F_i - F_j|^2 + mu dbar sum_i |F_i - P_i|^2 with F_i = onehot(y_i) where
+ * y_i >= 0: f [n, k] holds P on entry and F on return. */
+WHET_CHECKED whet_status whet_i_smooth(whet_ctx *ctx, const whet_i_graph *graph, double mu,
+                                       const int32_t *y, int64_t k, double *f);
+double whet_i_mean_degree(const whet_i_graph *graph); /* dbar; 1 for a graph without edges */
+
+/* ---- local and global consistency (label_spreading.c) ---------------------------------------- */
+
+/* Columns of (I - alpha S)^-1, S = D^-1/2 W D^-1/2: green [n, b]. Source: Zhou et al. 2004. */
+WHET_CHECKED whet_status whet_i_green_spreading(whet_ctx *ctx, const whet_i_graph *graph,
+                                                double alpha, const int64_t *rows, int64_t b,
+                                                double *green);
+/* f [n, k] = (I - alpha S)^-1 Y for y [n], -1 = none. */
+WHET_CHECKED whet_status whet_i_spread(whet_ctx *ctx, const whet_i_graph *graph, double alpha,
+                                       const int32_t *y, int64_t k, double *f);
+/* A row of F over the seen classes becomes probabilities: shares, .02 of them spread evenly. */
+void whet_i_spread_posterior(double *row, int64_t seen);
+
+/* ---- harmonic functions (label_propagation.c) ------------------------------------------------ */
+
+/* f [n, k]: F = onehot(y) on labels, its neighbours' mean elsewhere; rows that no label reaches get
+ * the shares of the classes among the labels. Source: Zhu, Ghahramani & Lafferty 2003. */
+WHET_CHECKED whet_status whet_i_harmonic(whet_ctx *ctx, const whet_i_graph *graph, const int32_t *y,
+                                         int64_t k, double *f);
+
+/* ---- rows of any scale to unit rows (prepare.c) ---------------------------------------------- */
+
+/* Rows of unit length (or zero) are taken as they are. With class features, others are divided by
+ * their length. Otherwise columns are standardised, divided by sqrt(d), a column of ones is
+ * appended and rows are divided by their length: nothing is lost (the length of a row becomes its
+ * angle to the last axis), and no column outweighs another by its unit. */
+typedef enum whet_i_preparation {
+    WHET_I_AS_IS = 0,
+    WHET_I_UNIT = 1,
+    WHET_I_STANDARD = 2
+} whet_i_preparation;
+typedef struct whet_i_prepare {
+    whet_i_preparation kind;
+    int64_t d_in, d;
+    double *mean, *scale; /* [d_in] for WHET_I_STANDARD, else NULL */
+} whet_i_prepare;
+/* Errors: DATA naming the row of a NaN or infinity. */
+WHET_CHECKED whet_status whet_i_check_finite(whet_ctx *ctx, const char *what, const float *x,
+                                             int64_t n, int64_t d);
+WHET_CHECKED whet_status whet_i_prepare_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                            bool with_classes, whet_i_prepare *out);
+void whet_i_prepare_free(whet_ctx *ctx, whet_i_prepare *prepare);
+/* out [n, prepare->d] */
+void whet_i_prepare_apply(const whet_i_prepare *prepare, const float *x, int64_t n, float *out);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What modules above tensor share: matrix products. */
+ * What modules above tensor share: matrix products and decompositions. */
 #ifndef WHET_TENSOR_I_H
 #define WHET_TENSOR_I_H
 
@@ -31,5 +31,43 @@ void whet_i_matmul_f32_serial(bool transpose_a, bool transpose_b, int64_t m, int
 void whet_i_matmul_f64_serial(bool transpose_a, bool transpose_b, int64_t m, int64_t n, int64_t k,
                               const double *a, int64_t lda, const double *b, int64_t ldb,
                               double beta, double *c, int64_t ldc);
+
+/* ---- decompositions (decompose.c, krylov.c), in f64; the bits do not depend on the threads ---- */
+
+/* Symmetric a [n, n] = sum_j values[j] v_j v_j^T: a is replaced by the v_j as its rows, values are
+ * descending; the largest component of each v_j is positive (the first, among equals).
+ * Errors: DATA (not finite), NUMERIC, NOMEM, LIMIT. Cost about 9 n^3. Source: LAPACK dsyevd. */
+WHET_CHECKED whet_status whet_i_eigh(whet_ctx *ctx, int64_t n, double *a, double *values);
+
+/* Solves A X = B for symmetric positive definite a [n, n], destroyed; b [n, m] becomes X.
+ * false, and b of no use, when A is not positive definite. On the calling thread, for use inside
+ * parallel loops. Cost n^3 / 3 + 2 n^2 m. */
+bool whet_i_cholesky_solve_serial(int64_t n, double *a, int64_t m, double *b);
+/* The same for use outside. Errors: NUMERIC. */
+WHET_CHECKED whet_status whet_i_cholesky_solve(whet_ctx *ctx, int64_t n, double *a, int64_t m,
+                                               double *b);
+
+/* Principal components of x [n, d], n >= 1, dim <= min(n, d): mean [d]; components [dim, d], unit
+ * rows by falling variance [dim] (divided by n - 1, or by 1 when n = 1); directions without
+ * variance are rows of zeros. Exact: the eigenvectors of the smaller of X^T X and X X^T.
+ * Cost n d min(n, d). Errors: DATA, NUMERIC, NOMEM. */
+WHET_CHECKED whet_status whet_i_pca(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                    int64_t dim, double *mean, double *components,
+                                    double *variance);
+
+/* The largest eigenvalues of a symmetric positive semidefinite operator of size n that is known by
+ * its products alone: apply writes out [n, m] = C in [n, m].
+ * values [dim] descending, vectors [n, dim]; *found <= dim, fewer when the rank is lower.
+ * Residuals |C v - value v| are at most tolerance x the largest value, unless the basis reached
+ * its limit of max_basis columns (0: 8 dim + 128). Block Krylov space, orthogonalised in full,
+ * Rayleigh-Ritz; the start is drawn from the seed.
+ * Source: Golub & Underwood 1977; Musco & Musco 2015 (arXiv 1504.05477). Cost for a basis of m:
+ * m products, 4 n m^2 and some m^3; memory n m. Errors: NUMERIC, NOMEM, LIMIT, CANCELLED. */
+typedef whet_status (*whet_i_apply_fn)(whet_ctx *ctx, void *arg, int64_t m, const double *in,
+                                       double *out);
+WHET_CHECKED whet_status whet_i_top_eigen(whet_ctx *ctx, int64_t n, int64_t dim, double tolerance,
+                                          int64_t max_basis, uint64_t seed, whet_i_apply_fn apply,
+                                          void *arg, double *values, double *vectors,
+                                          int64_t *found);
 
 #endif

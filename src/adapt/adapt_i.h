@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to adapt: the training rows, the cross-fitting state that candidates share, and the
+ * linear base model that several of them are made of. The interface of a candidate is in
+ * candidate.h.
+ *
+ * Legend: n rows of the pool, d prepared features, k classes, b labelled rows, m neighbours. */
+#ifndef WHET_ADAPT_I_H
+#define WHET_ADAPT_I_H
+
+#include "whet/adapt.h"
+
+#include "label/label_i.h"
+
+/* ---- the pool (pool.c) ----------------------------------------------------------------------- */
+
+/* The training rows. A loaded classifier has prepare, n, d, k and x alone. */
+typedef struct whet_i_pool {
+    whet_i_prepare prepare;
+    int64_t n, d, k, m;
+    float *x;      /* [n, d] prepared: rows of unit length or zero */
+    float *smooth; /* [n, d] each row with its neighbours' mean, unit length */
+    float *names;  /* [k, d] unit rows, or NULL */
+    whet_i_graph graph;
+    int64_t b;
+    int64_t *rows;   /* [b] labelled rows, ascending */
+    int32_t *y;      /* [b] their classes */
+    int32_t *labels; /* [n], -1 = none */
+} whet_i_pool;
+
+WHET_CHECKED whet_status whet_i_pool_make(whet_ctx *ctx, const whet_adapt_input *input,
+                                          whet_i_pool *out);
+void whet_i_pool_free(whet_ctx *ctx, whet_i_pool *pool);
+
+/* Rows to predict, prepared once for all candidates. */
+typedef struct whet_i_rows {
+    int64_t n, d, m;
+    float *x;       /* [n, d] */
+    float *smooth;  /* [n, d], with the mean of the neighbours in the pool */
+    int64_t *near;  /* [n, m] rows of the pool */
+    double *weight; /* [n, m] max(cos, 1e-3) */
+} whet_i_rows;
+
+/* neighbours: fill near, weight and smooth too. Errors: DATA (NaN), NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_rows_make(whet_ctx *ctx, const whet_i_pool *pool,
+                                          const float *features, int64_t n, bool neighbours,
+                                          whet_i_rows *out);
+void whet_i_rows_free(whet_ctx *ctx, whet_i_rows *rows);
+
+/* ---- the trial: cross-fitting on the labels (crossfit.c) ------------------------------------- */
+
+enum { WHET_I_RAW = 0, WHET_I_SMOOTH = 1, WHET_I_VIEWS = 2 };
+
+/* The grid of the pull towards the prior, in mean degrees. */
+#define WHET_I_PULLS 5
+extern const double whet_i_pulls[WHET_I_PULLS];
+
+typedef struct whet_i_trial {
+    const whet_i_pool *pool;
+    int64_t b;     /* labelled rows that take part: all, or a stratified part of them */
+    int64_t *rows; /* [b] */
+    int32_t *y;    /* [b] */
+    whet_i_splits splits;
+    int64_t cases;                  /* repeats * b */
+    int32_t *case_y;                /* [cases] */
+    double *labelled[WHET_I_VIEWS]; /* [b, d] */
+    int64_t n_balance;
+    float *balance[WHET_I_VIEWS]; /* [n_balance, d] rows of the pool, evenly spaced */
+    float *green[WHET_I_PULLS];   /* [n, b] columns of (D - W + mu dbar I)^-1; NULL until asked */
+    double *green_labelled[WHET_I_PULLS]; /* [b, b] their labelled rows */
+} whet_i_trial;
+
+WHET_CHECKED whet_status whet_i_trial_make(whet_ctx *ctx, const whet_i_pool *pool, int32_t repeats,
+                                           int32_t folds, uint64_t seed, whet_i_trial *out);
+void whet_i_trial_free(whet_ctx *ctx, whet_i_trial *trial);
+/* Solves for green and green_labelled unless that was done before. */
+WHET_CHECKED whet_status whet_i_trial_green(whet_ctx *ctx, whet_i_trial *trial);
+
+/* ---- balance over the pool (balance.c) ------------------------------------------------------- */
+
+/* prior [k] of the classes from labels y [n]: (n_c + a) / (n + a k) with the a of largest
+ * Dirichlet-multinomial evidence on a grid (empirical Bayes; Minka 2000). counts [k] is scratch. */
+void whet_i_class_prior(const int32_t *y, int64_t n, int64_t k, int64_t *counts, double *prior);
+/* offset [k] such that probs [n, k], each row times exp(offset) and rescaled, have the mean
+ * `prior`: by iterative proportional fitting. scratch [2 k]. Source: Saerens, Latinne &
+ * Decaestecker 2002 in spirit; Deming & Stephan 1940. O(30 n k) at most. */
+void whet_i_balance(const float *probs, int64_t n, int64_t k, const double *prior, double *offset,
+                    float *scratch);
+
+/* ---- the base model (base.c) ----------------------------------------------------------------- */
+
+/* q(x) = softmax(sharpness max(l, ln 1e-6) + offset), l = ln of the linear model's probabilities:
+ * temperature and balance in one. */
+typedef struct whet_i_base {
+    whet_i_linear_model linear;
+    double sharpness;
+    double *offset; /* [k] */
+} whet_i_base;
+
+WHET_CHECKED whet_status whet_i_base_make(whet_ctx *ctx, int64_t d, int64_t k, int64_t seen,
+                                          whet_i_base *out);
+void whet_i_base_free(whet_ctx *ctx, whet_i_base *base);
+/* scores [seen] of a row, without the bias, become its probabilities q [k]. scores is scratch. */
+void whet_i_base_finish(const whet_i_base *base, double *scores, double *q);
+/* probs [n, k] of rows x [n, d]. */
+WHET_CHECKED whet_status whet_i_base_predict(whet_ctx *ctx, const whet_i_base *base, const float *x,
+                                             int64_t n, double *probs);
+/* The same in f32 on the calling thread, for priors and balance. w [d, seen] and scores
+ * [WHET_I_BLOCK, k] are scratch; whet_i_base_narrow fills w. */
+#define WHET_I_BLOCK 256
+void whet_i_base_narrow(const whet_i_base *base, float *w);
+void whet_i_base_posterior(const whet_i_base *base, const float *w, const float *x, int64_t n,
+                           float *scores, float *probs);
+
+#endif

@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Multinomial logistic regression with an L2 penalty, fitted in the span of its rows by L-BFGS.
+ *
+ * In the span's coordinates the columns of z are orthogonal, so the Hessian at equal probabilities
+ * is diagonal: H0 = (pi_c (1 - pi_c) |z_j|^2 + 1/C) / b for weight (j, c), pi_c (1 - pi_c) for a
+ * bias. That diagonal, scaled by the last step's curvature, is the start of each L-BFGS direction;
+ * it takes the place of tens of steps at large C.
+ * Sources: Liu & Nocedal 1989; Armijo 1966. Legend: b rows, r coordinates, k classes seen. */
+#include <math.h>
+
+#include "label/label_i.h"
+#include "tensor/tensor_i.h"
+
+enum { MEMORY = 10 };
+
+/* ---- the span of the rows -------------------------------------------------------------------- */
+
+void whet_i_span_free(whet_ctx *ctx, whet_i_span *span) {
+    whet_i_free(ctx, span->z);
+    whet_i_free(ctx, span->back);
+    *span = (whet_i_span){0};
+}
+
+/* Eigenvectors v_j of X^T X (rows of `vectors`) are the columns of back. */
+static whet_status span_tall(whet_ctx *ctx, const double *rows, double *gram, double *values,
+                             whet_i_span *s) {
+    WHET_TRY(whet_i_matmul_f64(ctx, true, false, s->d, s->d, s->b, rows, s->d, rows, s->d, 0, gram,
+                               s->d));
+    WHET_TRY(whet_i_eigh(ctx, s->d, gram, values));
+    while (s->r < s->d && values[s->r] > 1e-12 * values[0]) s->r++;
+    WHET_TRY(whet_i_alloc(ctx, s->b * s->r, &s->z));
+    WHET_TRY(whet_i_alloc(ctx, s->d * s->r, &s->back));
+    for (int64_t i = 0; i < s->d; i++)
+        for (int64_t j = 0; j < s->r; j++) s->back[i * s->r + j] = gram[j * s->d + i];
+    return whet_i_matmul_f64(ctx, false, true, s->b, s->r, s->d, rows, s->d, gram, s->d, 0, s->z,
+                             s->r);
+}
+
+/* Eigenvectors u_j of X X^T: back_j = X^T u_j / s_j, z_j = u_j s_j. */
+static whet_status span_wide(whet_ctx *ctx, const double *rows, double *gram, double *values,
+                             whet_i_span *s) {
+    WHET_TRY(whet_i_matmul_f64(ctx, false, true, s->b, s->b, s->d, rows, s->d, rows, s->d, 0, gram,
+                               s->b));
+    WHET_TRY(whet_i_eigh(ctx, s->b, gram, values));
+    while (s->r < s->b && values[s->r] > 1e-12 * values[0]) s->r++;
+    WHET_TRY(whet_i_alloc(ctx, s->b * s->r, &s->z));
+    WHET_TRY(whet_i_alloc(ctx, s->d * s->r, &s->back));
+    WHET_TRY(whet_i_matmul_f64(ctx, true, true, s->d, s->r, s->b, rows, s->d, gram, s->b, 0,
+                               s->back, s->r));
+    for (int64_t j = 0; j < s->r; j++) {
+        const double length = sqrt(values[j]);
+        for (int64_t i = 0; i < s->d; i++) s->back[i * s->r + j] /= length;
+        for (int64_t i = 0; i < s->b; i++) s->z[i * s->r + j] = gram[j * s->b + i] * length;
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_span_build(whet_ctx *ctx, const float *x, const int64_t *rows, int64_t b,
+                              int64_t d, whet_i_span *out) {
+    const int64_t side = b < d ? b : d;
+    whet_status status = WHET_OK;
+    whet_i_span s = {.b = b, .d = d};
+    double *copy = NULL, *gram = NULL, *values = NULL;
+    int64_t cells, square;
+    WHET_TRY(whet_i_mul(ctx, b, d, &cells));
+    WHET_TRY(whet_i_mul(ctx, side, side, &square));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &copy));
+    WHET_TRY_DONE(whet_i_alloc(ctx, square, &gram));
+    WHET_TRY_DONE(whet_i_alloc(ctx, side, &values));
+    for (int64_t i = 0; i < b; i++)
+        for (int64_t j = 0; j < d; j++) copy[i * d + j] = (double)x[rows[i] * d + j];
+    WHET_TRY_DONE(b < d ? span_wide(ctx, copy, gram, values, &s)
+                        : span_tall(ctx, copy, gram, values, &s));
+    *out = s;
+    s = (whet_i_span){0};
+done:
+    whet_i_span_free(ctx, &s);
+    whet_i_free(ctx, copy);
+    whet_i_free(ctx, gram);
+    whet_i_free(ctx, values);
+    return status;
+}
+
+/* ---- the optimiser --------------------------------------------------------------------------- */
+
+typedef struct problem {
+    const double *z;
+    const int32_t *y;
+    int64_t b, r, k, size; /* size = (r + 1) k */
+    double lambda;
+    double *probs;                                       /* [b, k] */
+    double *start;                                       /* [size] inverse of the diagonal start */
+    double *gradient, *next, *next_gradient, *direction; /* [size] each */
+    double *s, *t; /* [MEMORY, size] steps and changes of the gradient */
+} problem;
+
+int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k) {
+    return b * k + (5 + 2 * MEMORY) * (r + 1) * k;
+}
+
+static problem lay_out(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k, double c,
+                       double *workspace) {
+    problem p = {.z = z, .y = y, .b = b, .r = r, .k = k, .size = (r + 1) * k, .lambda = 1 / c};
+    p.probs = workspace;
+    p.start = p.probs + b * k;
+    p.gradient = p.start + p.size;
+    p.next = p.gradient + p.size;
+    p.next_gradient = p.next + p.size;
+    p.direction = p.next_gradient + p.size;
+    p.s = p.direction + p.size;
+    p.t = p.s + MEMORY * p.size;
+    return p;
+}
+
+static double dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}
+
+/* The mean loss with penalty at theta, and its gradient. */
+static double evaluate(const problem *p, const double *theta, double *gradient) {
+    const double *bias = theta + p->r * p->k, rows = (double)p->b;
+    double loss = 0;
+    for (int64_t i = 0; i < p->b; i++)
+        memcpy(p->probs + i * p->k, bias, sizeof *bias * (size_t)p->k);
+    whet_i_matmul_f64_serial(false, false, p->b, p->k, p->r, p->z, p->r, theta, p->k, 1, p->probs,
+                             p->k);
+    double *slope = gradient + p->r * p->k;
+    memset(slope, 0, sizeof *slope * (size_t)p->k);
+    for (int64_t i = 0; i < p->b; i++) {
+        double *row = p->probs + i * p->k, top = row[0], sum = 0;
+        const double own = row[p->y[i]];
+        for (int64_t c = 1; c < p->k; c++) top = row[c] > top ? row[c] : top;
+        for (int64_t c = 0; c < p->k; c++) sum += row[c] = exp(row[c] - top);
+        loss += log(sum) + top - own;
+        for (int64_t c = 0; c < p->k; c++) row[c] /= sum;
+        row[p->y[i]] -= 1;
+        for (int64_t c = 0; c < p->k; c++) slope[c] += row[c];
+    }
+    memcpy(gradient, theta, sizeof *theta * (size_t)(p->r * p->k));
+    whet_i_matmul_f64_serial(true, false, p->r, p->k, p->b, p->z, p->r, p->probs, p->k, p->lambda,
+                             gradient, p->k);
+    loss += p->lambda / 2 * dot(theta, theta, p->r * p->k);
+    for (int64_t i = 0; i < p->size; i++) gradient[i] /= rows;
+    return loss / rows;
+}
+
+static void diagonal_start(const problem *p) {
+    const double rows = (double)p->b;
+    double *share = p->direction; /* borrowed */
+    memset(share, 0, sizeof *share * (size_t)p->k);
+    for (int64_t i = 0; i < p->b; i++) share[p->y[i]] += 1 / rows;
+    for (int64_t j = 0; j <= p->r; j++) {
+        double square = j == p->r ? rows : 0;
+        for (int64_t i = 0; j < p->r && i < p->b; i++)
+            square += p->z[i * p->r + j] * p->z[i * p->r + j];
+        for (int64_t c = 0; c < p->k; c++) {
+            const double curvature = share[c] * (1 - share[c]) * square / rows;
+            const double penalty = j == p->r ? 0 : p->lambda / rows;
+            p->start[j * p->k + c] = 1 / fmax(curvature + penalty, 1e-12);
+        }
+    }
+}
+
+/* direction = -H gradient by the two-loop recursion over the `held` newest pairs; `newest` is where
+ * the last one lies. */
+static void find_direction(const problem *p, int64_t held, int64_t newest) {
+    double weight[MEMORY];
+    double *q = p->direction;
+    memcpy(q, p->gradient, sizeof *q * (size_t)p->size);
+    for (int64_t h = 0; h < held; h++) {
+        const int64_t at = (newest - h + MEMORY) % MEMORY;
+        const double *s = p->s + at * p->size, *t = p->t + at * p->size;
+        weight[at] = dot(s, q, p->size) / dot(s, t, p->size);
+        for (int64_t i = 0; i < p->size; i++) q[i] -= weight[at] * t[i];
+    }
+    double scale = 1;
+    if (held > 0) {
+        const double *s = p->s + newest * p->size, *t = p->t + newest * p->size;
+        double curvature = 0;
+        for (int64_t i = 0; i < p->size; i++) curvature += t[i] * p->start[i] * t[i];
+        scale = dot(s, t, p->size) / curvature;
+    }
+    for (int64_t i = 0; i < p->size; i++) q[i] *= scale * p->start[i];
+    for (int64_t h = held - 1; h >= 0; h--) {
+        const int64_t at = (newest - h + MEMORY) % MEMORY;
+        const double *s = p->s + at * p->size, *t = p->t + at * p->size;
+        const double back = weight[at] - dot(t, q, p->size) / dot(s, t, p->size);
+        for (int64_t i = 0; i < p->size; i++) q[i] += back * s[i];
+    }
+    for (int64_t i = 0; i < p->size; i++) q[i] = -q[i];
+}
+
+/* Halves (or shortens by the parabola) until the loss falls enough; false: no step helps. */
+static bool line_search(const problem *p, const double *theta, double loss, double *next_loss) {
+    const double slope = dot(p->gradient, p->direction, p->size);
+    double step = 1;
+    if (!(slope < 0)) return false;
+    for (int tries = 0; tries < 30; tries++) {
+        for (int64_t i = 0; i < p->size; i++) p->next[i] = theta[i] + step * p->direction[i];
+        *next_loss = evaluate(p, p->next, p->next_gradient);
+        if (*next_loss <= loss + 1e-4 * step * slope) return true;
+        const double parabola = -slope * step * step / (2 * (*next_loss - loss - slope * step));
+        step = parabola > .1 * step && parabola < .5 * step ? parabola : .5 * step;
+    }
+    return false;
+}
+
+int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k,
+                              double c, double tolerance, int64_t most_steps, double *theta,
+                              double *workspace) {
+    const problem p = lay_out(z, b, r, y, k, c, workspace);
+    int64_t held = 0, newest = 0, steps = 0;
+    diagonal_start(&p);
+    double loss = evaluate(&p, theta, p.gradient);
+    for (; steps < most_steps; steps++) {
+        double largest = 0, next_loss;
+        for (int64_t i = 0; i < p.size; i++) largest = fmax(largest, fabs(p.gradient[i]));
+        if (largest <= tolerance) break;
+        find_direction(&p, held, newest);
+        if (!line_search(&p, theta, loss, &next_loss)) {
+            if (held == 0) break; /* rounding has the last word */
+            held = 0;
+            continue;
+        }
+        const int64_t at = held ? (newest + 1) % MEMORY : 0;
+        double *s = p.s + at * p.size, *t = p.t + at * p.size;
+        for (int64_t i = 0; i < p.size; i++) {
+            s[i] = p.next[i] - theta[i];
+            t[i] = p.next_gradient[i] - p.gradient[i];
+        }
+        memcpy(theta, p.next, sizeof *theta * (size_t)p.size);
+        memcpy(p.gradient, p.next_gradient, sizeof *theta * (size_t)p.size);
+        loss = next_loss;
+        if (dot(s, t, p.size) <= 1e-14 * sqrt(dot(s, s, p.size) * dot(t, t, p.size))) continue;
+        newest = at;
+        held = held < MEMORY ? held + 1 : MEMORY;
+    }
+    return steps;
+}
+
+void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta) {
+    memset(theta, 0, sizeof *theta * (size_t)((r + 1) * k));
+    double *bias = theta + r * k;
+    for (int64_t i = 0; i < b; i++) bias[y[i]] += 1;
+    for (int64_t c = 0; c < k; c++) bias[c] = log(bias[c] / (double)b);
+}
+
+/* ---- fitted models --------------------------------------------------------------------------- */
+
+void whet_i_dense_classes(const int32_t *y, int64_t b, int64_t k, int32_t *classes, int64_t *seen,
+                          int32_t *dense) {
+    for (int64_t c = 0; c < k; c++) classes[c] = -1;
+    for (int64_t i = 0; i < b; i++) classes[y[i]] = 0;
+    int32_t next = 0;
+    for (int64_t c = 0; c < k; c++)
+        if (classes[c] == 0) classes[c] = next++;
+    for (int64_t i = 0; i < b; i++) dense[i] = classes[y[i]];
+    next = 0;
+    for (int64_t c = 0; c < k; c++)
+        if (classes[c] >= 0) classes[next++] = (int32_t)c;
+    *seen = next;
+}
+
+void whet_i_share_out(const double *p, const int32_t *classes, int64_t seen, int64_t k,
+                      double unseen, double *row) {
+    if (seen == k) {
+        if (row != p) memcpy(row, p, sizeof *p * (size_t)k);
+        return;
+    }
+    for (int64_t c = 0; c < k; c++) row[c] = unseen / (double)(k - seen);
+    for (int64_t c = 0; c < seen; c++) row[classes[c]] = (1 - unseen) * p[c];
+}
+
+void whet_i_linear_model_free(whet_ctx *ctx, whet_i_linear_model *model) {
+    whet_i_free(ctx, model->classes);
+    whet_i_free(ctx, model->weight);
+    whet_i_free(ctx, model->bias);
+    *model = (whet_i_linear_model){0};
+}
+
+static whet_status solve_in_span(whet_ctx *ctx, const whet_i_span *span, const int32_t *dense,
+                                 double c, whet_i_linear_model *m) {
+    whet_status status = WHET_OK;
+    double *theta = NULL, *workspace = NULL;
+    WHET_TRY_DONE(whet_i_alloc(ctx, (span->r + 1) * m->seen, &theta));
+    WHET_TRY_DONE(
+        whet_i_alloc(ctx, whet_i_logistic_workspace(span->b, span->r, m->seen), &workspace));
+    whet_i_logistic_start(span->b, span->r, dense, m->seen, theta);
+    whet_i_logistic_solve(span->z, span->b, span->r, dense, m->seen, c, 1e-7, 1000, theta,
+                          workspace);
+    WHET_TRY_DONE(whet_i_matmul_f64(ctx, false, false, m->d, m->seen, span->r, span->back, span->r,
+                                    theta, m->seen, 0, m->weight, m->seen));
+    memcpy(m->bias, theta + span->r * m->seen, sizeof *theta * (size_t)m->seen);
+done:
+    whet_i_free(ctx, theta);
+    whet_i_free(ctx, workspace);
+    return status;
+}
+
+whet_status whet_i_logistic_fit(whet_ctx *ctx, const float *x, const int64_t *rows,
+                                const int32_t *y, int64_t b, int64_t d, int64_t k, double c,
+                                whet_i_linear_model *out) {
+    whet_status status = WHET_OK;
+    whet_i_linear_model m = {.d = d, .k = k};
+    whet_i_span span = {0};
+    int32_t *dense = NULL;
+    int64_t *counts = NULL;
+    if (b < 1) return whet_i_fail(ctx, WHET_ERR_DATA, "no labels; expected at least one");
+    WHET_TRY_DONE(whet_i_alloc(ctx, k, &counts));
+    WHET_TRY_DONE(whet_i_alloc(ctx, b, &dense));
+    WHET_TRY_DONE(whet_i_alloc(ctx, k, &m.classes));
+    whet_i_dense_classes(y, b, k, m.classes, &m.seen, dense);
+    m.unseen = m.seen == k ? 0 : whet_i_unseen_mass(y, b, k, counts);
+    WHET_TRY_DONE(whet_i_alloc(ctx, d * m.seen, &m.weight));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m.seen, &m.bias));
+    WHET_TRY_DONE(whet_i_span_build(ctx, x, rows, b, d, &span));
+    WHET_TRY_DONE(solve_in_span(ctx, &span, dense, c, &m));
+    *out = m;
+    m = (whet_i_linear_model){0};
+done:
+    whet_i_linear_model_free(ctx, &m);
+    whet_i_span_free(ctx, &span);
+    whet_i_free(ctx, dense);
+    whet_i_free(ctx, counts);
+    return status;
+}
+
+/* ---- scores ---------------------------------------------------------------------------------- */
+
+enum { SCORE_ROWS = 256 };
+
+typedef struct scoring {
+    const float *x;
+    const double *w;
+    int64_t n, d, m;
+    double *rows; /* [workers, SCORE_ROWS, d] */
+    double *scores;
+} scoring;
+
+static void score_block(void *arg, int64_t block, int32_t worker) {
+    const scoring *s = arg;
+    const int64_t first = block * SCORE_ROWS;
+    const int64_t n = s->n - first < SCORE_ROWS ? s->n - first : SCORE_ROWS;
+    double *rows = s->rows + worker * SCORE_ROWS * s->d;
+    const float *x = s->x + first * s->d;
+    for (int64_t i = 0; i < n * s->d; i++) rows[i] = (double)x[i];
+    whet_i_matmul_f64_serial(false, false, n, s->m, s->d, rows, s->d, s->w, s->m, 0,
+                             s->scores + first * s->m, s->m);
+}
+
+whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d, const double *w,
+                          int64_t m, double *scores) {
+    scoring s = {x, w, n, d, m, NULL, scores};
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, (int64_t)whet_ctx_threads(ctx) * SCORE_ROWS, d, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &s.rows));
+    const whet_status status =
+        whet_i_parallel_for(ctx, NULL, (n + SCORE_ROWS - 1) / SCORE_ROWS, score_block, &s);
+    whet_i_free(ctx, s.rows);
+    return status;
+}
+
+whet_status whet_i_linear_model_predict(whet_ctx *ctx, const whet_i_linear_model *model,
+                                        const float *x, int64_t n, double *probs) {
+    int64_t cells;
+    double *scores;
+    WHET_TRY(whet_i_mul(ctx, n, model->seen, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &scores));
+    whet_status status = whet_i_scores(ctx, x, n, model->d, model->weight, model->seen, scores);
+    for (int64_t i = 0; status == WHET_OK && i < n; i++) {
+        double *row = scores + i * model->seen;
+        for (int64_t c = 0; c < model->seen; c++) row[c] += model->bias[c];
+        whet_i_softmax(row, model->seen);
+        whet_i_share_out(row, model->classes, model->seen, model->k, model->unseen,
+                         probs + i * model->k);
+    }
+    whet_i_free(ctx, scores);
+    return status;
+}
