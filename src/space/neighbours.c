@@ -63,8 +63,10 @@ whet_status whet_i_edges_begin(whet_ctx *ctx, space_kind kind, const whet_edges 
     *from = f;
     *to = t;
     *out = space;
+    space = NULL;
     f = t = NULL;
 done:
+    whet_space_destroy(ctx, space);
     whet_i_free(ctx, t);
     whet_i_free(ctx, f);
     whet_names_destroy(ctx, names);
