@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The two files of a saved classifier, as classifier_save.c writes and classifier_load.c reads them:
+ * docs/formats/classifier.md. */
+#ifndef WHET_ADAPT_CLASSIFIER_H
+#define WHET_ADAPT_CLASSIFIER_H
+
+#include "adapt/ensemble.h"
+
+#define WHET_I_CLASSIFIER_FORMAT "whet-classifier"
+enum { WHET_I_CLASSIFIER_VERSION = 1 };
+#define WHET_I_CLASSIFIER_JSON "classifier.json"
+#define WHET_I_CLASSIFIER_TENSORS "classifier.safetensors"
+
+/* dir and file joined; released by whet_i_free. */
+WHET_CHECKED whet_status whet_i_classifier_path(whet_ctx *ctx, const char *dir, const char *file,
+                                                char **out);
+/* As in the JSON: "as-is", "unit", "standard". */
+extern const char *const whet_i_preparation_names[3];
+
+#endif

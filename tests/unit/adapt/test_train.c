@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "adapt/adapt_i.h"
+
+enum { D = 8 };
+
+typedef struct set {
+    int64_t n, k;
+    float *x, *names;
+    int32_t *truth, *labels;
+    whet_names *classes;
+    whet_adapt_input input;
+} set;
+
+/* Rows around k directions; `labelled` of them labelled, at least one of each class when it can. */
+static set make_set(whet_ctx *ctx, int64_t n, int64_t k, int64_t labelled, double noise) {
+    set s = {.n = n, .k = k};
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 9, 0);
+    test_ok(ctx, whet_i_alloc(ctx, n * D, &s.x));
+    test_ok(ctx, whet_i_calloc(ctx, k * D, &s.names));
+    test_ok(ctx, whet_i_alloc(ctx, n, &s.truth));
+    test_ok(ctx, whet_i_alloc(ctx, n, &s.labels));
+    test_ok(ctx, whet_names_create(ctx, &s.classes));
+    for (int64_t c = 0; c < k; c++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "class %d", (int)c);
+        test_ok(ctx, whet_names_add(ctx, s.classes, whet_str_from(name), NULL));
+        s.names[c * D + c % D] = 1;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t c = i % k;
+        double row[D], square = 0;
+        for (int64_t j = 0; j < D; j++) {
+            row[j] = (j == c % D ? 1 : 0) + noise * whet_i_rng_normal(&rng);
+            square += row[j] * row[j];
+        }
+        for (int64_t j = 0; j < D; j++) s.x[i * D + j] = (float)(row[j] / sqrt(square));
+        s.truth[i] = (int32_t)c;
+        s.labels[i] = i < labelled ? (int32_t)c : -1;
+    }
+    s.input = (whet_adapt_input){s.x, n, D, s.labels, s.classes, s.names};
+    return s;
+}
+
+static void set_free(whet_ctx *ctx, set *s) {
+    whet_i_free(ctx, s->x);
+    whet_i_free(ctx, s->names);
+    whet_i_free(ctx, s->truth);
+    whet_i_free(ctx, s->labels);
+    whet_names_destroy(ctx, s->classes);
+}
+
+static double accuracy_of(whet_ctx *ctx, const whet_adapt_fit *fit, int64_t at, const set *s) {
+    double *probs;
+    whet_metrics m;
+    test_ok(ctx, whet_i_alloc(ctx, s->n * s->k, &probs));
+    test_ok(ctx, whet_adapt_fit_predict(ctx, fit, at, s->x, s->n, probs));
+    for (int64_t i = 0; i < s->n; i++) {
+        double sum = 0;
+        for (int64_t c = 0; c < s->k; c++) sum += probs[i * s->k + c];
+        assert_true(fabs(sum - 1) < 1e-12);
+    }
+    test_ok(ctx, whet_metrics_compute(ctx, probs, s->n, s->k, s->truth, NULL, &m));
+    whet_i_free(ctx, probs);
+    return m.accuracy;
+}
+
+static void every_candidate_learns_an_easy_problem(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    set s = make_set(ctx, 300, 3, 30, .2);
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
+        const whet_candidate_info *info = whet_adapt_fit_info(fit, i);
+        assert_true(info->available);
+        if (accuracy_of(ctx, fit, i, &s) < .97) fail_msg("%s", info->name);
+        assert_true(info->accuracy > .9 && info->accuracy_low < info->accuracy);
+        assert_true(info->log_loss > 0 && info->log_loss < .3);
+    }
+    assert_null(whet_adapt_fit_info(fit, 99));
+    assert_true(strlen(whet_adapt_fit_reason(fit)) > 20);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+static void names_find_classes_without_labels(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 400, 8, 60, .15);
+    for (int64_t i = 0; i < s.n; i++)
+        if (s.labels[i] >= 5) s.labels[i] = -1; /* three classes unseen */
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    assert_true(accuracy_of(ctx, fit, whet_adapt_fit_chosen(fit), &s) > .95);
+    whet_adapt_fit_destroy(ctx, fit);
+    s.input.class_vectors = NULL;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    assert_true(accuracy_of(ctx, fit, whet_adapt_fit_chosen(fit), &s) < .7);
+    int64_t missing = 0;
+    for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
+        const whet_candidate_info *info = whet_adapt_fit_info(fit, i);
+        if (info->available) continue;
+        missing++;
+        assert_string_equal(info->name, "zero-shot");
+        assert_true(strlen(info->note) > 0);
+        double probs[8];
+        test_fails(ctx, whet_adapt_fit_predict(ctx, fit, i, s.x, 1, probs), WHET_ERR_ARG);
+    }
+    assert_int_equal(missing, 1);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+static uint64_t bits_at(int32_t threads, bool unit) {
+    whet_ctx *ctx = test_ctx(threads);
+    set s = make_set(ctx, 700, 4, 40, .5);
+    for (int64_t i = 0; !unit && i < s.n * D; i++) s.x[i] *= 3;
+    whet_adapt_fit *fit;
+    double *probs;
+    s.input.class_vectors = unit ? s.names : NULL;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    const int64_t cells = whet_adapt_fit_candidates(fit) * s.n * s.k;
+    test_ok(ctx, whet_i_alloc(ctx, cells, &probs));
+    test_ok(ctx, whet_adapt_fit_predict_all(ctx, fit, s.x, s.n, probs));
+    const uint64_t hash = whet_i_hash_bytes(probs, cells * (int64_t)sizeof *probs);
+    whet_i_free(ctx, probs);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+    return hash;
+}
+
+static void threads_do_not_change_a_bit(void **state) {
+    (void)state;
+    for (int unit = 0; unit < 2; unit++) {
+        const uint64_t one = bits_at(1, unit);
+        assert_true(bits_at(2, unit) == one);
+        assert_true(bits_at(5, unit) == one);
+    }
+}
+
+static void a_reloaded_classifier_predicts_the_same_bits(void **state) {
+    (void)state;
+    static const char *const methods[] = {
+        NULL, "blend", "logistic", "graph", "spread", "prototypes-smoothed", "zero-shot"};
+    whet_ctx *ctx = test_ctx(2);
+    for (int64_t m = 0; m < WHET_COUNT_OF(methods); m++) {
+        set s = make_set(ctx, 200, 4, 20, .4);
+        for (int64_t i = 0; m == 3 && i < s.n * D; i++) s.x[i] *= 2; /* the prepared kind */
+        if (m == 3) s.input.class_vectors = NULL;
+        whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+        opts.method = methods[m];
+        whet_adapt_fit *fit;
+        whet_classifier *loaded;
+        double a[200 * 4], b[200 * 4];
+        char dir[32];
+        (void)snprintf(dir, sizeof dir, "classifier%d", (int)m);
+        assert_int_equal(mkdir(test_tmp(dir), 0700), 0);
+        test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
+        const int64_t chosen = whet_adapt_fit_chosen(fit);
+        if (methods[m]) assert_string_equal(whet_adapt_fit_info(fit, chosen)->name, methods[m]);
+        const whet_classifier_meta meta = {.encoder_path = "some/where",
+                                           .encoder_fingerprint = "0123456789abcdef",
+                                           .dtype = "f32",
+                                           .max_length = 77,
+                                           .text_column = "text"};
+        test_ok(ctx, whet_adapt_fit_save(ctx, fit, test_tmp(dir), &meta));
+        test_ok(ctx, whet_classifier_load(ctx, test_tmp(dir), &loaded));
+        test_ok(ctx, whet_adapt_fit_predict(ctx, fit, chosen, s.x, s.n, a));
+        test_ok(ctx, whet_classifier_predict(ctx, loaded, s.x, s.n, b));
+        assert_memory_equal(a, b, sizeof a);
+        assert_int_equal(whet_classifier_dim(loaded), D);
+        assert_int_equal(whet_names_count(whet_classifier_classes(loaded)), 4);
+        assert_string_equal(whet_classifier_candidate(loaded),
+                            whet_adapt_fit_info(fit, chosen)->name);
+        assert_string_equal(whet_classifier_settings(loaded),
+                            whet_adapt_fit_info(fit, chosen)->settings);
+        const whet_classifier_meta *back = whet_classifier_source(loaded);
+        assert_string_equal(back->encoder_path, "some/where");
+        assert_string_equal(back->encoder_fingerprint, "0123456789abcdef");
+        assert_string_equal(back->text_column, "text");
+        assert_null(back->pooling);
+        assert_int_equal(back->max_length, 77);
+        s.x[5 * D] = NAN;
+        test_fails(ctx, whet_classifier_predict(ctx, loaded, s.x, s.n, b), WHET_ERR_DATA);
+        test_says(ctx, "row 5");
+        whet_classifier_destroy(ctx, loaded);
+        whet_adapt_fit_destroy(ctx, fit);
+        set_free(ctx, &s);
+    }
+    test_ctx_done(ctx);
+}
+
+static void unusable_input_is_refused_in_words(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 30, 2, 10, .3);
+    whet_adapt_fit *fit = NULL;
+    whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+    opts.method = "wizardry";
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit), WHET_ERR_ARG);
+    test_says(ctx, "zero-shot");
+    opts.method = "zero-shot";
+    s.input.class_vectors = NULL;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit), WHET_ERR_DATA);
+    test_says(ctx, "class names");
+    opts = (whet_adapt_opts)WHET_ADAPT_OPTS_INIT;
+    opts.folds = 1;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit), WHET_ERR_ARG);
+    s.x[7 * D + 2] = NAN;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit), WHET_ERR_DATA);
+    test_says(ctx, "row 7, column 2");
+    s.x[7 * D + 2] = 0;
+    s.labels[3] = 2;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit), WHET_ERR_ARG);
+    test_says(ctx, "row 3");
+    for (int64_t i = 0; i < s.n; i++) s.labels[i] = -1;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit), WHET_ERR_DATA);
+    test_says(ctx, "has a label");
+    s.input.classes = NULL;
+    test_fails(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit), WHET_ERR_DATA);
+    test_says(ctx, "at least 2");
+    assert_null(fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+/* One label; two; one row; fewer rows than neighbours; all rows alike; one class labelled alone. */
+static void odd_sets_are_fitted_all_the_same(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    for (int odd = 0; odd < 7; odd++) {
+        const int64_t n = odd == 2 ? 1 : odd == 3 ? 5 : 40;
+        set s = make_set(ctx, n, 3, odd == 0 ? 1 : odd == 1 ? 2 : odd == 2 ? 1 : 4, .3);
+        for (int64_t i = 0; odd == 4 && i < n * D; i++) s.x[i] = i % D == 0 ? 1 : 0;
+        for (int64_t i = 0; odd == 5 && i < n; i++) s.labels[i] = s.labels[i] == 0 ? 0 : -1;
+        for (int64_t i = 0; odd == 6 && i < n * D; i++) s.x[i] = 5; /* constant, not unit */
+        if (odd == 6) s.input.class_vectors = NULL;
+        whet_adapt_fit *fit;
+        test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+        for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++)
+            if (whet_adapt_fit_info(fit, i)->available) (void)accuracy_of(ctx, fit, i, &s);
+        whet_adapt_fit_destroy(ctx, fit);
+        set_free(ctx, &s);
+    }
+    test_ctx_done(ctx);
+}
+
+/* The same features a thousand times as large, shifted: the preparation takes it out. */
+static void units_of_features_do_not_matter(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 200, 3, 30, .3);
+    s.input.class_vectors = NULL;
+    for (int64_t i = 0; i < s.n; i++)
+        for (int64_t j = 0; j < D; j++)
+            s.x[i * D + j] = (float)(1000 * (j + 1)) * s.x[i * D + j] + (float)j;
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    assert_true(accuracy_of(ctx, fit, whet_adapt_fit_chosen(fit), &s) > .9);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+static whet_status train_save_load(whet_ctx *ctx, void *arg) {
+    const set *s = arg;
+    whet_status status = WHET_OK;
+    whet_adapt_fit *fit = NULL;
+    whet_classifier *loaded = NULL;
+    whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+    double probs[12 * 2];
+    opts.repeats = 1;
+    opts.folds = 2;
+    opts.method = "blend";
+    const char *dir = test_tmp("each");
+    (void)mkdir(dir, 0700);
+    char path[2][600];
+    (void)snprintf(path[0], sizeof path[0], "%s/classifier.json", dir);
+    (void)snprintf(path[1], sizeof path[1], "%s/classifier.safetensors", dir);
+    (void)remove(path[0]);
+    (void)remove(path[1]);
+    WHET_TRY_DONE(whet_adapt_train(ctx, &s->input, &opts, &fit));
+    WHET_TRY_DONE(whet_adapt_fit_save(ctx, fit, dir, NULL));
+    WHET_TRY_DONE(whet_classifier_load(ctx, dir, &loaded));
+    WHET_TRY_DONE(whet_classifier_predict(ctx, loaded, s->x, s->n, probs));
+done:
+    whet_adapt_fit_destroy(ctx, fit);
+    whet_classifier_destroy(ctx, loaded);
+    return status;
+}
+
+static void survives_failing_allocations(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 12, 2, 6, .3);
+    assert_true(test_each_allocation(train_save_load, &s) > 100);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_candidate_learns_an_easy_problem),
+        cmocka_unit_test(names_find_classes_without_labels),
+        cmocka_unit_test(threads_do_not_change_a_bit),
+        cmocka_unit_test(a_reloaded_classifier_predicts_the_same_bits),
+        cmocka_unit_test(unusable_input_is_refused_in_words),
+        cmocka_unit_test(odd_sets_are_fitted_all_the_same),
+        cmocka_unit_test(units_of_features_do_not_matter),
+        cmocka_unit_test(survives_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
