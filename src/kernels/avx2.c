@@ -55,6 +55,13 @@ V vec v_load_bf16(const uint16_t *p) {
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 }
 
+typedef __m256d vec64;
+enum { LANES64 = 4 };
+V vec64 v64_set(double x) { return _mm256_set1_pd(x); }
+V vec64 v64_load(const double *p) { return _mm256_load_pd(p); }
+V void v64_store(double *p, vec64 x) { _mm256_store_pd(p, x); }
+V vec64 v64_fma(vec64 a, vec64 b, vec64 c) { return _mm256_fmadd_pd(a, b, c); }
+
 /* to [columns, 8] = the transpose of from [rows, columns]; zeros where there is no row. At most 8
  * of each count. */
 V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld, float *to,
@@ -81,6 +88,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
 }
 
 #include "kernels/simd_kernels.h"
+#include "kernels/simd_product.h"
 #include "kernels/simd_widening.h"
 
 static bool supported(void) {
@@ -89,4 +97,4 @@ static bool supported(void) {
 
 extern const whet_kernels whet_i_kernels_avx2;
 const whet_kernels whet_i_kernels_avx2 = {
-    .name = "avx2", .supported = supported, SIMD_SLOTS, WIDENING_SLOTS};
+    .name = "avx2", .supported = supported, SIMD_SLOTS, WIDENING_SLOTS, PRODUCT_SLOTS};

@@ -42,6 +42,13 @@ V vec v_load_bf16(const uint16_t *p) {
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
 }
 
+typedef __m512d vec64;
+enum { LANES64 = 8 };
+V vec64 v64_set(double x) { return _mm512_set1_pd(x); }
+V vec64 v64_load(const double *p) { return _mm512_load_pd(p); }
+V void v64_store(double *p, vec64 x) { _mm512_store_pd(p, x); }
+V vec64 v64_fma(vec64 a, vec64 b, vec64 c) { return _mm512_fmadd_pd(a, b, c); }
+
 /* Four rows a..d of four lanes in each quarter, transposed in place. */
 #define TRANSPOSE_QUARTERS(a, b, c, d) \
     do { \

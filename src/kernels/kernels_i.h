@@ -46,6 +46,18 @@ typedef struct whet_i_attention {
     float *scratch; /* whet_i_attention_scratch(t, d) floats */
 } whet_i_attention;
 
+/* c = a b + beta c, any operands: a [m, k], b [k, n], c [m, n], k >= 1; neighbours in a row of a are
+ * a_col apart, in a column a_row, so that a transposed operand is one with the two exchanged. With
+ * beta 0, c is not read. */
+typedef struct whet_i_product_f64 {
+    int64_t m, n, k;
+    const double *a, *b;
+    int64_t a_row, a_col, b_row, b_col;
+    double beta;
+    double *c; /* rows ldc apart */
+    int64_t ldc;
+} whet_i_product_f64;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -64,6 +76,8 @@ typedef struct whet_kernels {
     void (*linear_bf16)(const whet_i_linear *args);
     int64_t (*linear_scratch)(int64_t rows, int64_t k); /* bytes, for linear_bf16 */
     bool bf16_products; /* linear_bf16 rounds a to bfloat16 and multiplies at a higher rate */
+
+    void (*product_f64)(const whet_i_product_f64 *args);
 
     void (*attention)(const whet_i_attention *args);
     /* out = (x - mean) / sqrt(variance + eps) * gamma + beta by rows of n; out may be x. */
@@ -87,6 +101,9 @@ const whet_kernels *const *whet_i_kernels_all(void);
 /* The context's table, chosen on first use. From the thread that owns the context only; the table
  * itself is constant and may be used by any thread. */
 const whet_kernels *whet_i_kernels(whet_ctx *ctx);
+
+/* The best table here, for calls without a context. Pure. */
+const whet_kernels *whet_i_kernels_best(void);
 
 /* Numbers of a packed [n, k] matrix, and floats of attention's scratch; sizes must be checked
  * first (whet_i_mul): at most about 2^40 each. */

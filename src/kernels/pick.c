@@ -17,7 +17,7 @@ static const whet_kernels *const tables[] = {
 
 const whet_kernels *const *whet_i_kernels_all(void) { return tables; }
 
-static const whet_kernels *best(void) {
+const whet_kernels *whet_i_kernels_best(void) {
     const whet_kernels *const *table = tables;
     while (!(*table)->supported()) table++; /* ref always is */
     return *table;
@@ -31,13 +31,13 @@ static void set(whet_ctx *ctx, const whet_kernels *table) {
 }
 
 const whet_kernels *whet_i_kernels(whet_ctx *ctx) {
-    if (!whet_i_slot_get(ctx, WHET_SLOT_KERNELS)) set(ctx, best());
+    if (!whet_i_slot_get(ctx, WHET_SLOT_KERNELS)) set(ctx, whet_i_kernels_best());
     return whet_i_slot_get(ctx, WHET_SLOT_KERNELS);
 }
 
 whet_status whet_kernels_select(whet_ctx *ctx, const char *name) {
     if (!name || strcmp(name, "auto") == 0) {
-        set(ctx, best());
+        set(ctx, whet_i_kernels_best());
         return WHET_OK;
     }
     char have[128] = "auto";

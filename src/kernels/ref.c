@@ -99,6 +99,17 @@ static int64_t linear_scratch(int64_t rows, int64_t k) {
     return 0;
 }
 
+static void product_f64(const whet_i_product_f64 *p) {
+    for (int64_t i = 0; i < p->m; i++) {
+        for (int64_t j = 0; j < p->n; j++) {
+            double sum = 0, *c = &p->c[i * p->ldc + j];
+            for (int64_t t = 0; t < p->k; t++)
+                sum += p->a[i * p->a_row + t * p->a_col] * p->b[t * p->b_row + j * p->b_col];
+            *c = p->beta == 0 ? sum : p->beta * *c + sum;
+        }
+    }
+}
+
 /* ---- rows -------------------------------------------------------------------------------------
  */
 
@@ -188,6 +199,7 @@ const whet_kernels whet_i_kernels_ref = {
     .pack_bf16 = whet_i_ref_pack_bf16,
     .linear_bf16 = linear_bf16,
     .linear_scratch = linear_scratch,
+    .product_f64 = product_f64,
     .attention = attention,
     .layernorm = layernorm,
     .activate = activate,

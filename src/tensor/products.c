@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Matrix products whose bits do not depend on the thread count.
  *
- * C is cut into tiles of TILE_ROWS x TILE_COLS, whatever the threads; a tile is one call of the
- * library on one thread (oneDNN for f32, OpenBLAS for f64), which walks k in an order of its own
- * that depends on the tile's sizes only. Tiles are large enough that packing A and B again for each
- * of them costs about 1/TILE_ROWS + 1/TILE_COLS of the arithmetic.
+ * C is cut into tiles of TILE_ROWS x TILE_COLS, whatever the threads; a tile is one call on one
+ * thread (oneDNN for f32; our kernel, or OpenBLAS, for f64), which walks k in an order that depends
+ * on the tile's sizes only. Tiles are large enough that packing A and B again for each of them costs
+ * about 1/TILE_ROWS + 1/TILE_COLS of the arithmetic.
  * Legend: m rows of C, n columns of C, k length of the sums. */
 #include "tensor/tensor_i.h"
+
+#include "kernels/kernels_i.h"
 
 #include <cblas.h>
 #include <oneapi/dnnl/dnnl.h>
@@ -48,8 +50,27 @@ static void tile_f32(const product *p, int64_t m, int64_t n, const float *a, con
     if (status != dnnl_success) plain_f32(p, m, n, a, b, c);
 }
 
+/* Our own kernel where there is a fast one: OpenBLAS takes processors newer than itself for the
+ * oldest it knows (0.3.21 on a Xeon with AVX-512: 15 GFLOP/s a core, a quarter of what it can). */
 static void tile_f64(const product *p, int64_t m, int64_t n, const double *a, const double *b,
                      double *c) {
+    const whet_kernels *kernels = whet_i_kernels_best();
+    if (kernels != &whet_i_kernels_ref) {
+        const whet_i_product_f64 args = {.m = m,
+                                         .n = n,
+                                         .k = p->k,
+                                         .a = a,
+                                         .b = b,
+                                         .a_row = p->transpose_a ? 1 : p->lda,
+                                         .a_col = p->transpose_a ? p->lda : 1,
+                                         .b_row = p->transpose_b ? 1 : p->ldb,
+                                         .b_col = p->transpose_b ? p->ldb : 1,
+                                         .beta = p->beta,
+                                         .c = c,
+                                         .ldc = p->ldc};
+        kernels->product_f64(&args);
+        return;
+    }
     cblas_dgemm(CblasRowMajor, p->transpose_a ? CblasTrans : CblasNoTrans,
                 p->transpose_b ? CblasTrans : CblasNoTrans, (blasint)m, (blasint)n, (blasint)p->k,
                 1, a, (blasint)p->lda, b, (blasint)p->ldb, p->beta, c, (blasint)p->ldc);

@@ -357,6 +357,64 @@ static void check_conversions(const whet_kernels *table) {
     free(expected);
 }
 
+/* c [m, n] = a b + beta c with either operand transposed, against ref's chain in long double. */
+static void check_product(const whet_kernels *table, int64_t m, int64_t n, int64_t k, int form) {
+    const int64_t sizes[] = {m * k, k * n, m * (n + 1)};
+    double *x[3];
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 31, (uint64_t)(m * n * k));
+    for (int i = 0; i < 3; i++) {
+        x[i] = malloc(sizeof(double) * (size_t)sizes[i]);
+        for (int64_t j = 0; j < sizes[i]; j++) x[i][j] = whet_i_rng_normal(&rng);
+    }
+    double *c = malloc(sizeof(double) * (size_t)sizes[2]);
+    memcpy(c, x[2], sizeof(double) * (size_t)sizes[2]);
+    const bool ta = form & 1, tb = form & 2;
+    const whet_i_product_f64 p = {.m = m,
+                                  .n = n,
+                                  .k = k,
+                                  .a = x[0],
+                                  .b = x[1],
+                                  .a_row = ta ? 1 : k,
+                                  .a_col = ta ? m : 1,
+                                  .b_row = tb ? 1 : n,
+                                  .b_col = tb ? k : 1,
+                                  .beta = form == 3 ? -2 : 0,
+                                  .c = c,
+                                  .ldc = n + 1};
+    table->product_f64(&p);
+    for (int64_t i = 0; i < m; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            long double sum = p.beta * x[2][i * (n + 1) + j], size = fabsl(sum);
+            for (int64_t t = 0; t < k; t++) {
+                const long double product = (long double)p.a[i * p.a_row + t * p.a_col] *
+                                            (long double)p.b[t * p.b_row + j * p.b_col];
+                sum += product;
+                size += fabsl(product);
+            }
+            assert_true(fabsl((long double)c[i * (n + 1) + j] - sum) <=
+                        (long double)(k + 3) * 0x1p-53L * size);
+        }
+        assert_true(c[i * (n + 1) + n] == x[2][i * (n + 1) + n]);
+    }
+    for (int i = 0; i < 3; i++) free(x[i]);
+    free(c);
+}
+
+static void check_products(const whet_kernels *table) {
+    static const int64_t ms[] = {1, 2, 3, 4, 5, 6, 13}, ns[] = {1, 7, 8, 31, 32, 33, 70},
+                         ks[] = {1, 3, 255, 256, 257, 520};
+    for (int64_t m = 0; m < WHET_COUNT_OF(ms); m++)
+        for (int64_t n = 0; n < WHET_COUNT_OF(ns); n++)
+            for (int64_t k = 0; k < WHET_COUNT_OF(ks); k++)
+                check_product(table, ms[m], ns[n], ks[k], (int)(m + n + k) % 4);
+}
+
+static void products_of_f64(void **state) {
+    (void)state;
+    each_table(check_products);
+}
+
 static void activations(void **state) {
     (void)state;
     each_table(check_activations);
@@ -403,6 +461,7 @@ static void sets_are_chosen_by_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_of_f64),
         cmocka_unit_test(activations),
         cmocka_unit_test(linear_layers),
         cmocka_unit_test(rows_do_not_depend_on_neighbours),

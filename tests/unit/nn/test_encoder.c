@@ -83,9 +83,9 @@ static void token_rows_are_embedded_as_torch_does(void **state) {
     }
 }
 
-/* Lines of texts.txt; the bytes live as long as `bytes`. */
-static int64_t read_texts(char *bytes, size_t size, whet_str *texts) {
-    FILE *file = fopen(golden("texts.txt"), "rb");
+/* Lines of a file beside the models; the bytes live as long as `bytes`. */
+static int64_t read_texts(const char *name, char *bytes, size_t size, whet_str *texts) {
+    FILE *file = fopen(golden(name), "rb");
     assert_non_null(file);
     const size_t len = fread(bytes, 1, size, file);
     assert_int_equal(fclose(file), 0);
@@ -103,7 +103,7 @@ static void texts_are_embedded_as_torch_does(void **state) {
     static const char *const folders[] = {"even", "odd"};
     char bytes[4096];
     whet_str texts[64];
-    const int64_t n = read_texts(bytes, sizeof bytes, texts);
+    const int64_t n = read_texts("texts.txt", bytes, sizeof bytes, texts);
     for (int i = 0; i < 2; i++) {
         whet_ctx *ctx = test_ctx(1);
         whet_encoder *e = NULL;
@@ -118,6 +118,43 @@ static void texts_are_embedded_as_torch_does(void **state) {
         whet_encoder_destroy(ctx, e);
         test_ctx_done(ctx);
     }
+}
+
+/* all-MiniLM-L6-v2, where WHET_TEST_MODEL names its folder (tests/golden/minilm). */
+static void a_real_model_is_embedded_as_torch_does(void **state) {
+    (void)state;
+    const char *folder = getenv("WHET_TEST_MODEL");
+    if (!folder) {
+        print_message("[   NOTE   ] WHET_TEST_MODEL names no model; skipped\n");
+        skip();
+    }
+    enum { DIM = 384, BYTES = 16384 };
+    char *bytes = malloc(BYTES);
+    whet_str texts[64];
+    const int64_t n = read_texts("../minilm/texts.txt", bytes, BYTES, texts);
+    float *out = malloc(sizeof *out * (size_t)n * DIM);
+    for (int half = 0; half < 2; half++) {
+        whet_ctx *ctx = test_ctx(2);
+        whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+        opts.dtype = half ? WHET_BF16 : WHET_F32;
+        whet_encoder *e = NULL;
+        test_ok(ctx, whet_encoder_load(ctx, folder, &opts, &e));
+        whet_tensor expected = read_golden(ctx, "../minilm", "expected");
+        assert_int_equal(expected.shape[0], n);
+        assert_int_equal(whet_encoder_dim(e), DIM);
+        test_ok(ctx, whet_encoder_embed(ctx, e, texts, n, out));
+        for (int64_t i = 0; i < n; i++) {
+            double cosine = 0; /* both are unit vectors */
+            for (int64_t j = i * DIM; j < (i + 1) * DIM; j++)
+                cosine += (double)out[j] * (double)((float *)expected.data)[j];
+            assert_true(cosine > (half ? 0.999 : 0.99999));
+        }
+        whet_tensor_destroy(ctx, &expected);
+        whet_encoder_destroy(ctx, e);
+        test_ctx_done(ctx);
+    }
+    free(out);
+    free(bytes);
 }
 
 /* ---- a plain forward pass in f64 --------------------------------------------------------------- */
@@ -618,6 +655,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_rows_are_embedded_as_torch_does),
         cmocka_unit_test(texts_are_embedded_as_torch_does),
+        cmocka_unit_test(a_real_model_is_embedded_as_torch_does),
         cmocka_unit_test(shapes_and_types_agree_with_a_plain_forward_pass),
         cmocka_unit_test(an_embedding_depends_on_its_text_alone),
         cmocka_unit_test(rows_are_unit_or_zero),

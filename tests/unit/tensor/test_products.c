@@ -7,8 +7,9 @@
 #include "tensor/tensor_i.h"
 
 /* Sizes around the tiles and the libraries' register blocks. */
-static const int64_t sizes[][3] = {{1, 1, 1},    {2, 3, 4},    {17, 33, 5},     {64, 64, 64},
-                                   {383, 5, 70}, {385, 20, 3}, {400, 800, 130}, {3, 1600, 9}};
+static const int64_t sizes[][3] = {{1, 1, 1},       {2, 3, 4},    {17, 33, 5},
+                                   {64, 64, 64},    {383, 5, 70}, {385, 20, 3},
+                                   {400, 800, 130}, {3, 1600, 9}, {7, 40, 600}};
 
 static void fill(whet_i_rng *rng, int64_t n, double *x64, float *x32) {
     for (int64_t i = 0; i < n; i++) {
