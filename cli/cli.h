@@ -153,6 +153,10 @@ whet_status cli_finish_output(cli_run *run);
 /* The commands. */
 whet_status cmd_predict(cli_run *run);
 extern const cli_option cmd_predict_options[];
+whet_status cmd_adapt(cli_run *run);
+extern const cli_option cmd_adapt_options[];
+whet_status cmd_adapt_apply(cli_run *run);
+extern const cli_option cmd_adapt_apply_options[];
 whet_status cmd_version(cli_run *run);
 extern const cli_option cmd_version_options[];
 whet_status cmd_embed(cli_run *run);

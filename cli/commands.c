@@ -14,6 +14,29 @@
 #include "cli.h"
 
 const cli_command cli_commands[] = {
+    {.name = "adapt",
+     .run = cmd_adapt,
+     .options = cmd_adapt_options,
+     .summary = "texts and about 100 labels in; predictions, a classifier and a report out",
+     .help = "Embeds the texts with a pretrained encoder, fits several classifiers to the labels\n"
+             "and to the shape of the unlabelled rows, compares them by cross-fitting on the\n"
+             "labels alone, chooses and calibrates one, and predicts the rows of --test (else all\n"
+             "rows of --train). DIR then holds predictions.tsv, pool_predictions.tsv (unlabelled\n"
+             "training rows), metrics.json, report.html and classifier/. Test labels only measure.",
+     .examples = "whet adapt --train train.tsv --test test.tsv --text text --label label \\\n"
+                 "    --budget 100 --model DIR --output out\n"
+                 "whet adapt --train pool.csv --labels some.tsv --classes classes.txt \\\n"
+                 "    --model DIR --output out\n"
+                 "whet adapt --features X.npy --labels some.tsv --output out"},
+    {.name = "adapt apply",
+     .run = cmd_adapt_apply,
+     .options = cmd_adapt_apply_options,
+     .summary = "predict new rows with a saved classifier, without training",
+     .help = "Features are made as they were when the classifier was: with the same encoder (its\n"
+             "weights are checked), by the saved TF-IDF, or given.",
+     .examples = "whet adapt apply --classifier out/classifier --input new.tsv --text text \\\n"
+                 "    --output pred.tsv\n"
+                 "whet adapt apply --classifier out/classifier --input new.tsv --output - | head"},
     {.name = "embed",
      .run = cmd_embed,
      .options = cmd_embed_options,

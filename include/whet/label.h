@@ -58,11 +58,11 @@ typedef struct whet_tfidf_opts {
     size_t struct_size;
     int32_t dim;       /* columns kept at most, 1..1024; default 256 */
     int32_t min_texts; /* a term must occur in so many texts, 1..; default 2 */
-    int64_t max_terms; /* the most frequent kept, 1..; default 100000 */
+    int64_t max_terms; /* the most frequent kept, 1..; default 30000 */
     uint64_t seed;     /* of the subspace iteration's start */
 } whet_tfidf_opts;
 #define WHET_TFIDF_OPTS_INIT \
-    { sizeof(whet_tfidf_opts), 256, 2, 100000, 0 }
+    { sizeof(whet_tfidf_opts), 256, 2, 30000, 0 }
 
 /* Terms, their weights and the projection. Read-only once fitted or loaded: may be shared. */
 typedef struct whet_tfidf whet_tfidf;
