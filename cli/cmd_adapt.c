@@ -57,7 +57,7 @@ const cli_option cmd_adapt_options[] = {
     {.name = "label-method",
      .type = CLI_STRING,
      .value = "NAME",
-     .help = "use this candidate: logistic, graph, spread, zero-shot, prototypes"},
+     .help = "use this candidate, whatever the comparison says: a name of its table"},
     {.name = "adapter",
      .type = CLI_ENUM,
      .choices = "none|more|lora",
@@ -176,16 +176,29 @@ static void print_accuracy(cli_run *run, const json_t *metrics) {
     cli_print(run, "  %-17s", text);
 }
 
+/* Wide enough for the longest name. */
+static int name_width(const json_t *candidates) {
+    size_t i, width = strlen("candidate");
+    json_t *c;
+    json_array_foreach(candidates, i, c) {
+        const size_t length = strlen(text_at(c, "name"));
+        width = length > width ? length : width;
+    }
+    return width > 40 ? 40 : (int)width;
+}
+
 static void print_candidates(cli_run *run, const json_t *root) {
     const bool tested = !json_is_null(json_object_get(root, "test"));
+    const json_t *candidates = json_object_get(root, "candidates");
+    const int width = name_width(candidates);
     size_t i;
     json_t *c;
-    cli_print(run, "\n  %-14s  %-17s", "candidate", "cross-fitted, %");
+    cli_print(run, "\n  %-*s  %-17s", width, "candidate", "cross-fitted, %");
     if (tested) cli_print(run, "  %-17s  %8s  %8s", "test, %", "macro F1", "log loss");
     cli_print(run, "\n");
-    json_array_foreach(json_object_get(root, "candidates"), i, c) {
+    json_array_foreach(candidates, i, c) {
         const bool chosen = json_is_true(json_object_get(c, "chosen"));
-        cli_print(run, "%s %-14s", chosen ? "*" : " ", text_at(c, "name"));
+        cli_print(run, "%s %-*s", chosen ? "*" : " ", width, text_at(c, "name"));
         if (!json_is_true(json_object_get(c, "available"))) {
             cli_print(run, "  %s\n", text_at(c, "note"));
             continue;

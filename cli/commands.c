@@ -50,11 +50,12 @@ const cli_command cli_commands[] = {
      .run = cmd_predict,
      .options = cmd_predict_options,
      .summary = "classes over a label space by the Frechet mean, also never-observed ones",
-     .help = "For each row of probabilities over observed classes, predicts the point of the label\n"
-             "space with the least expected squared distance: sum p(k) d(y, k)^2. Points need not\n"
-             "have been observed. Classes are matched to the space by name.\n"
-             "Writes a table with the columns row, class, cost, ties, margin; with --top, also\n"
-             "class_2, cost_2 and so on. See docs/guide/predict.md.",
+     .help =
+         "For each row of probabilities over observed classes, predicts the point of the label\n"
+         "space with the least expected squared distance: sum p(k) d(y, k)^2. Points need not\n"
+         "have been observed. Classes are matched to the space by name.\n"
+         "Writes a table with the columns row, class, cost, ties, margin; with --top, also\n"
+         "class_2, cost_2 and so on. See docs/guide/predict.md.",
      .examples =
          "whet predict --probs P.npy --classes observed.txt --space tree:wordnet.txt --output "
          "pred.tsv\n"

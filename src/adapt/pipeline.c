@@ -9,7 +9,7 @@
 #include "adapt/pipeline_i.h"
 #include "adapt/report.h"
 
-static void free_rows(whet_ctx *ctx, whet_i_rows *rows) {
+static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
     whet_i_free(ctx, rows->made);
     whet_tensor_destroy(ctx, &rows->array);
     whet_i_free(ctx, rows->truth);

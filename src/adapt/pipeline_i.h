@@ -21,7 +21,7 @@ enum {
 };
 
 /* Rows of the training or of the test data. */
-typedef struct whet_i_rows {
+typedef struct whet_i_run_rows {
     const char *path; /* of the table, else of the features */
     whet_table *table;
     int64_t n;
@@ -33,7 +33,7 @@ typedef struct whet_i_rows {
     whet_tensor array;     /* features read from a file */
     float *made;           /* features made here */
     const float *features; /* [n, d], one of the two */
-} whet_i_rows;
+} whet_i_run_rows;
 
 typedef struct whet_i_candidate {
     const whet_candidate_info *info; /* lives as long as the fit */
@@ -58,7 +58,7 @@ typedef struct whet_i_run {
     whet_i_arena arena;    /* small texts */
     whet_str *class_texts; /* [k] what is embedded for a class */
     bool class_texts_mean; /* false: the names are only numbers */
-    whet_i_rows train, test;
+    whet_i_run_rows train, test;
     int64_t n_used, n_hidden; /* training labels used and hidden by the budget */
     int64_t d;
     const char *source; /* "encoder", "tfidf", "file" */
@@ -70,7 +70,7 @@ typedef struct whet_i_run {
     int64_t n_candidates, chosen;
     const char *reason;      /* lives as long as the fit */
     const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
-    whet_i_rows *target;     /* the rows of predictions.tsv: &test or &train */
+    whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
     double *probs;           /* [target n, k] of the chosen candidate */
     double *pool_probs;      /* [train n, k]; == probs when the target is the training rows */
     whet_space *space;

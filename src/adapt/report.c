@@ -168,7 +168,8 @@ static whet_status candidate_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
 static whet_status candidates_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const bool tested = run->candidates[run->chosen].tested;
     WHET_PUT("<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals. The choice "
-             "looks at the cross-fitted figures only.</p>\n<div class=\"wide\">");
+             "looks at the cross-fitted figures only; the chosen one is in bold.</p>\n<div "
+             "class=\"wide\">");
     WHET_TRY(whet_i_figure_candidates(ctx, out, run));
     WHET_PUT("</div>\n<div class=\"wide\"><table><tr><th>candidate</th><th class=\"n\">"
              "cross-fitted, %%</th><th class=\"n\">log loss</th>");

@@ -34,7 +34,7 @@ static scale candidates_scale(const whet_i_run *run) {
     high = ceil(high * 10) / 10;
     if (high - low < 0.3) low = fmax(0, high - 0.3);
     if (high - low < 0.3) high = low + 0.3;
-    return (scale){low, fmin(high, 1), 168, 700};
+    return (scale){low, fmin(high, 1), 190, 720};
 }
 
 static whet_status whisker(whet_ctx *ctx, whet_i_buf *out, const scale *s, double y, double low,
@@ -61,7 +61,7 @@ static whet_status candidates_axis(whet_ctx *ctx, whet_i_buf *out, const scale *
 }
 
 whet_status whet_i_figure_candidates(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
-    enum { ROW = 44, TOP = 36 };
+    enum { ROW = 40, TOP = 36 };
     const scale s = candidates_scale(run);
     const double bottom = TOP + ROW * (double)run->n_candidates;
     bool tested = false;
@@ -69,18 +69,18 @@ whet_status whet_i_figure_candidates(whet_ctx *ctx, whet_i_buf *out, const whet_
     WHET_PUT("<svg viewBox=\"0 0 760 %.0f\" width=\"760\" role=\"img\" aria-label=\"Accuracy of "
              "the candidates\">\n",
              bottom + 26);
-    WHET_PUT("<circle class=\"m\" cx=\"174\" cy=\"13\" r=\"5\"/><text class=\"small\" x=\"185\" "
+    WHET_PUT("<circle class=\"m\" cx=\"196\" cy=\"13\" r=\"5\"/><text class=\"small\" x=\"207\" "
              "y=\"17\">cross-fitted on the labels</text>\n");
     if (tested)
-        WHET_PUT("<circle class=\"o\" cx=\"360\" cy=\"13\" r=\"5\"/><text class=\"small\" x=\"371\""
+        WHET_PUT("<circle class=\"o\" cx=\"382\" cy=\"13\" r=\"5\"/><text class=\"small\" x=\"393\""
                  " y=\"17\">test rows (never used to choose)</text>\n");
     WHET_TRY(candidates_axis(ctx, out, &s, bottom));
     for (int64_t i = 0; i < run->n_candidates; i++) {
         const whet_i_candidate *c = &run->candidates[i];
         const double y = TOP + ROW * ((double)i + 0.5);
         WHET_PUT("<text%s x=\"0\" y=\"%.1f\">", i == run->chosen ? " class=\"strong\"" : "", y + 4);
-        WHET_TRY(whet_i_html_cut(ctx, out, whet_str_from(c->info->name), 20));
-        WHET_PUT("%s</text>\n", i == run->chosen ? " \xe2\x97\x82 chosen" : "");
+        WHET_TRY(whet_i_html_cut(ctx, out, whet_str_from(c->info->name), 22));
+        WHET_PUT("%s</text>\n", i == run->chosen ? " \xe2\x97\x82" : "");
         if (!c->info->available) {
             WHET_PUT("<text class=\"soft small\" x=\"%.1f\" y=\"%.1f\">not available</text>\n",
                      s.left + 6, y + 4);

@@ -9,7 +9,7 @@
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static whet_status find_text_column(whet_ctx *ctx, const whet_i_run *run, whet_i_rows *rows) {
+static whet_status find_text_column(whet_ctx *ctx, const whet_i_run *run, whet_i_run_rows *rows) {
     const char *text = run->job->text;
     const whet_str name = whet_str_from(text ? text : "text");
     rows->text_column = whet_names_find(whet_table_columns(rows->table), name);
@@ -17,7 +17,7 @@ static whet_status find_text_column(whet_ctx *ctx, const whet_i_run *run, whet_i
     return whet_table_find(ctx, rows->table, text ? text : "text", &rows->text_column);
 }
 
-static whet_status view_texts(whet_ctx *ctx, whet_i_rows *rows) {
+static whet_status view_texts(whet_ctx *ctx, whet_i_run_rows *rows) {
     if (rows->text_column < 0) return WHET_OK;
     int64_t empty = 0;
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->texts));
@@ -32,7 +32,7 @@ static whet_status view_texts(whet_ctx *ctx, whet_i_rows *rows) {
 }
 
 static whet_status read_rows(whet_ctx *ctx, const whet_i_run *run, const char *table,
-                             const char *features, whet_i_rows *rows) {
+                             const char *features, whet_i_run_rows *rows) {
     rows->text_column = -1;
     rows->path = table ? table : features;
     if (table) WHET_TRY(whet_table_read(ctx, table, &rows->table));
@@ -199,7 +199,7 @@ static whet_status unknown_label(whet_ctx *ctx, const whet_i_run *run, const cha
 /* Labels to class indices in rows->labels. Names outside the list are an error when the user gave
  * the list; in the test data without a list they are WHET_LABEL_OTHER. */
 static whet_status assign_labels(whet_ctx *ctx, const whet_i_run *run, const given_labels *given,
-                                 bool is_test, whet_i_rows *rows) {
+                                 bool is_test, whet_i_run_rows *rows) {
     int64_t others = 0;
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->labels));
     for (int64_t i = 0; i < rows->n; i++) rows->labels[i] = WHET_LABEL_NONE;

@@ -16,7 +16,7 @@ typedef struct report_sample {
     whet_i_candidate candidates[5];
 } report_sample;
 
-static inline whet_status sample_rows(whet_ctx *ctx, whet_i_rows *rows, int64_t n, int64_t k) {
+static inline whet_status sample_rows(whet_ctx *ctx, whet_i_run_rows *rows, int64_t n, int64_t k) {
     rows->n = n;
     WHET_TRY(whet_i_calloc(ctx, n, &rows->texts));
     WHET_TRY(whet_i_calloc(ctx, n, &rows->labels));
@@ -31,7 +31,7 @@ static inline whet_status sample_rows(whet_ctx *ctx, whet_i_rows *rows, int64_t 
 }
 
 /* Probabilities right about four times of five. */
-static inline whet_status sample_probs(whet_ctx *ctx, const whet_i_rows *rows, int64_t k,
+static inline whet_status sample_probs(whet_ctx *ctx, const whet_i_run_rows *rows, int64_t k,
                                        double **out) {
     whet_i_rng rng;
     whet_i_rng_init(&rng, 7, 0);
