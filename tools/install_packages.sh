@@ -10,7 +10,7 @@ build=(gcc libc6-dev meson ninja-build pkg-config
     libdnnl-dev libopenblas-openmp-dev liblapacke-dev libjansson-dev libzip-dev libcsv-dev
     libutf8proc-dev libcmocka-dev)
 run=(python3 python3-pip ca-certificates)
-check=(python3 binutils git clang clang-format clang-tidy libomp-dev shellcheck)
+check=(python3 binutils clang clang-format clang-tidy libomp-dev shellcheck)
 
 case ${1-} in
 build) wanted=("${build[@]}") ;;
@@ -31,7 +31,7 @@ fi
 # A tool that is already on the path (a newer meson from pip, say) is as good as the package.
 have() {
     case $1 in
-    gcc | meson | clang | clang-format | clang-tidy | shellcheck | git | python3)
+    gcc | meson | clang | clang-format | clang-tidy | shellcheck | python3)
         command -v "$1" >/dev/null && return ;;
     ninja-build) command -v ninja >/dev/null && return ;;
     pkg-config | pkgconf) command -v pkg-config >/dev/null && return ;;
