@@ -134,9 +134,9 @@ static whet_status narrow(whet_ctx *ctx, fitting *w, double a, double b) {
 static whet_status search(whet_ctx *ctx, fitting *w) {
     const double end = log(20.0), step = 2 * end / (GRID - 1);
     double loss;
+    const int middle = GRID / 2; /* there the exponent is exactly 0, t = 1 */
     for (int i = 0; i < GRID; i++) {
-        /* The middle is exactly 0, t = 1. */
-        WHET_TRY(try_temperature(ctx, w, (i - GRID / 2) * step, &loss));
+        WHET_TRY(try_temperature(ctx, w, (i - middle) * step, &loss));
         WHET_TRY(whet_i_progress(ctx, "calibrating", i + 1, GRID));
     }
     const double best = log(w->t);
