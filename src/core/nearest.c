@@ -7,7 +7,7 @@ enum { LONGEST_COMPARED = 64 };
 
 /* Levenshtein distance by one row of the table. */
 static int64_t edits(whet_str a, whet_str b) {
-    int64_t row[LONGEST_COMPARED + 1];
+    int64_t row[LONGEST_COMPARED + 1] = {0};
     for (int64_t j = 0; j <= b.len; j++) row[j] = j;
     for (int64_t i = 1; i <= a.len; i++) {
         int64_t diagonal = row[0];
