@@ -2,31 +2,31 @@
  * Class names as words to embed. Names are written for programs (freeze_account, Sci/Tech,
  * CreditCard); an encoder knows words. Separators between letters become spaces; "3.5" and "2019-20"
  * keep theirs. */
-#include <ctype.h>
-
 #include "adapt/pipeline_i.h"
 
-static bool is_letter(unsigned char c) { return isalpha(c) || c >= 0x80; }
+static bool is_letter(unsigned char c) {
+    return whet_i_is_upper((char)c) || whet_i_is_lower((char)c) || c >= 0x80;
+}
 
-static bool is_word(unsigned char c) { return isalnum(c) || c >= 0x80; }
+static bool is_word(unsigned char c) { return is_letter(c) || whet_i_is_digit((char)c); }
 
 /* Whether the separator at i stands for a space: not between two digits, and not for '_'. */
 static bool separates(whet_str name, int64_t i) {
     const unsigned char c = (unsigned char)name.ptr[i];
-    if (c == '_' || isspace(c)) return true;
+    if (c == '_' || whet_i_is_space((char)c)) return true;
     if (!strchr("-./:", c)) return false;
-    const bool digits = i > 0 && i + 1 < name.len && isdigit((unsigned char)name.ptr[i - 1]) &&
-                        isdigit((unsigned char)name.ptr[i + 1]);
+    const bool digits = i > 0 && i + 1 < name.len && whet_i_is_digit(name.ptr[i - 1]) &&
+                        whet_i_is_digit(name.ptr[i + 1]);
     return !digits;
 }
 
 /* Whether a new word starts at i by its capital: "creditCard", and "HTTPServer" before "Server". */
 static bool steps_up(whet_str name, int64_t i) {
-    if (i == 0 || !isupper((unsigned char)name.ptr[i])) return false;
-    const unsigned char before = (unsigned char)name.ptr[i - 1];
-    if (islower(before)) return true;
-    return isupper(before) && i + 2 < name.len && islower((unsigned char)name.ptr[i + 1]) &&
-           islower((unsigned char)name.ptr[i + 2]);
+    if (i == 0 || !whet_i_is_upper(name.ptr[i])) return false;
+    const char before = name.ptr[i - 1];
+    if (whet_i_is_lower(before)) return true;
+    return whet_i_is_upper(before) && i + 2 < name.len && whet_i_is_lower(name.ptr[i + 1]) &&
+           whet_i_is_lower(name.ptr[i + 2]);
 }
 
 whet_status whet_class_text(whet_ctx *ctx, whet_str name, char **out) {

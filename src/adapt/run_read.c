@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The reading stage: tables and features; the class list; labels from a column or a sparse file;
  * what the class names mean. Every complaint names file and line. */
-#include <ctype.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -86,7 +85,7 @@ static whet_status check_name(whet_ctx *ctx, const char *path, int64_t line, whe
 
 static bool is_blank(whet_str cell) {
     for (int64_t i = 0; i < cell.len; i++)
-        if (!isspace((unsigned char)cell.ptr[i])) return false;
+        if (!whet_i_is_space(cell.ptr[i])) return false;
     return true;
 }
 
@@ -135,7 +134,7 @@ static bool is_integer(whet_str name) {
     const int64_t sign = name.len > 1 && name.ptr[0] == '-';
     if (name.len <= sign || name.len > 18) return false;
     for (int64_t i = sign; i < name.len; i++)
-        if (!isdigit((unsigned char)name.ptr[i])) return false;
+        if (!whet_i_is_digit(name.ptr[i])) return false;
     return true;
 }
 

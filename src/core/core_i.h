@@ -149,6 +149,12 @@ WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64
 bool whet_i_parse_int(whet_str text, int64_t *out);
 bool whet_i_parse_real(whet_str text, double *out);
 
+/* ASCII characters, whatever the locale (ctype.h follows it). Pure. */
+static inline bool whet_i_is_digit(char c) { return c >= '0' && c <= '9'; }
+static inline bool whet_i_is_upper(char c) { return c >= 'A' && c <= 'Z'; }
+static inline bool whet_i_is_lower(char c) { return c >= 'a' && c <= 'z'; }
+static inline bool whet_i_is_space(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
+
 /* The name nearest to `name` in edits, at most half of it apart, or -1 when none is; the first of
  * equals. For sentences. */
 int64_t whet_i_nearest_name(const whet_names *names, whet_str name);
