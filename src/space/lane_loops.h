@@ -40,7 +40,7 @@ static bool load(const double *const *probs, int64_t k, const double *scale, con
     EACH_VECTOR {
         factor[i] = get(scale, i);
         sum[i] = zero;
-        possible[i] = zero == zero;
+        possible[i] = zero <= most; /* true */
     }
     for (int64_t j = 0; j < k; j++) {
         double *w = weights + (row ? row[j] : j) * lanes, column[L];
