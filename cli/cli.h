@@ -159,6 +159,8 @@ whet_status cmd_adapt_apply(cli_run *run);
 extern const cli_option cmd_adapt_apply_options[];
 whet_status cmd_version(cli_run *run);
 extern const cli_option cmd_version_options[];
+whet_status cmd_label_baseline(cli_run *run);
+extern const cli_option cmd_label_baseline_options[];
 whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
 #endif

@@ -46,6 +46,15 @@ const cli_command cli_commands[] = {
              "on its text alone, bit for bit, whatever the other texts and --threads.",
      .examples = "whet embed --model all-MiniLM-L6-v2 --input train.tsv --output train.npy\n"
                  "whet embed --model DIR --input t.csv --column title --dtype bf16 --output t.npy"},
+    {.name = "label baseline",
+     .run = cmd_label_baseline,
+     .options = cmd_label_baseline_options,
+     .summary = "labels of all rows from labels of some, by one of four baselines",
+     .help = "Reads features and the labels of some rows, and writes the probability of every\n"
+             "class for every row. The settings of a method are chosen by cross-fitting on the\n"
+             "labels. Prints which column is which class. See docs/guide/label.md.",
+     .examples =
+         "whet label baseline --features X.npy --labels L.tsv --method few-shot --probs P.npy"},
     {.name = "predict",
      .run = cmd_predict,
      .options = cmd_predict_options,

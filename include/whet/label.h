@@ -112,6 +112,28 @@ WHET_API WHET_CHECKED whet_status whet_baseline_run(whet_ctx *ctx, whet_baseline
                                                     const whet_baseline_input *input,
                                                     double *probs);
 
+typedef struct whet_baseline_job {
+    size_t struct_size;
+    const char *features;       /* [n, d] array */
+    const char *labels;         /* table: columns row (0-based) and label; or label for every row,
+                                   with empty cells; zero-shot: may be NULL */
+    const char *classes;        /* class list; NULL = the labels' own names, sorted */
+    const char *class_features; /* [k, d] array in the order of the classes, for zero-shot */
+    whet_baseline method;
+    uint64_t seed;
+    const char *probs; /* .npy to write: f64 [n, k] */
+    bool force;
+} whet_baseline_job;
+#define WHET_BASELINE_JOB_INIT \
+    { .struct_size = sizeof(whet_baseline_job) }
+
+/* Files in, probabilities out, as `whet label baseline` does. *classes: the names in the order of
+ * the columns, destroyed by the caller; *labelled: how many rows had a label.
+ * Errors: as reading and whet_baseline_run; DATA with file and line for a label that is not among
+ * the classes or a row out of range. */
+WHET_API WHET_CHECKED whet_status whet_baseline_files(whet_ctx *ctx, const whet_baseline_job *job,
+                                                      whet_names **classes, int64_t *labelled);
+
 #ifdef __cplusplus
 }
 #endif

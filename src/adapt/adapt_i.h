@@ -32,19 +32,19 @@ WHET_CHECKED whet_status whet_i_pool_make(whet_ctx *ctx, const whet_adapt_input 
 void whet_i_pool_free(whet_ctx *ctx, whet_i_pool *pool);
 
 /* Rows to predict, prepared once for all candidates. */
-typedef struct whet_i_rows {
+typedef struct whet_i_query {
     int64_t n, d, m;
     float *x;       /* [n, d] */
     float *smooth;  /* [n, d], with the mean of the neighbours in the pool */
     int64_t *near;  /* [n, m] rows of the pool */
     double *weight; /* [n, m] max(cos, 1e-3) */
-} whet_i_rows;
+} whet_i_query;
 
 /* neighbours: fill near, weight and smooth too. Errors: DATA (NaN), NOMEM, CANCELLED. */
-WHET_CHECKED whet_status whet_i_rows_make(whet_ctx *ctx, const whet_i_pool *pool,
-                                          const float *features, int64_t n, bool neighbours,
-                                          whet_i_rows *out);
-void whet_i_rows_free(whet_ctx *ctx, whet_i_rows *rows);
+WHET_CHECKED whet_status whet_i_query_make(whet_ctx *ctx, const whet_i_pool *pool,
+                                           const float *features, int64_t n, bool neighbours,
+                                           whet_i_query *out);
+void whet_i_query_free(whet_ctx *ctx, whet_i_query *rows);
 
 /* ---- the trial: cross-fitting on the labels (crossfit.c) ------------------------------------- */
 

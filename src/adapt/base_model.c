@@ -8,13 +8,13 @@ void whet_i_base_model_destroy(whet_ctx *ctx, void *model) {
     whet_i_free(ctx, model);
 }
 
-whet_status whet_i_base_model_predict_raw(whet_ctx *ctx, const void *model, const whet_i_rows *rows,
-                                          double *probs) {
+whet_status whet_i_base_model_predict_raw(whet_ctx *ctx, const void *model,
+                                          const whet_i_query *rows, double *probs) {
     return whet_i_base_predict(ctx, model, rows->x, rows->n, probs);
 }
 
 whet_status whet_i_base_model_predict_smooth(whet_ctx *ctx, const void *model,
-                                             const whet_i_rows *rows, double *probs) {
+                                             const whet_i_query *rows, double *probs) {
     return whet_i_base_predict(ctx, model, rows->smooth, rows->n, probs);
 }
 

@@ -5,7 +5,7 @@
 #include "adapt/ensemble.h"
 
 whet_status whet_i_parts_predict(whet_ctx *ctx, const whet_i_part *parts, int64_t n, int64_t k,
-                                 const whet_i_rows *rows, double *probs) {
+                                 const whet_i_query *rows, double *probs) {
     int64_t cells;
     double *own = NULL;
     whet_status status = WHET_OK;

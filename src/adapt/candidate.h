@@ -50,7 +50,7 @@ struct whet_i_candidate {
     whet_status (*fit)(whet_ctx *ctx, const whet_i_candidate *self, const whet_i_trial *trial,
                        const whet_i_settings *settings, const void *prior_model, void **model);
     /* Calibrated probs [rows->n, k]. */
-    whet_status (*predict)(whet_ctx *ctx, const void *model, const whet_i_rows *rows,
+    whet_status (*predict)(whet_ctx *ctx, const void *model, const whet_i_query *rows,
                            double *probs);
     whet_status (*save)(whet_ctx *ctx, const void *model, const char *prefix, whet_i_store *store);
     /* pool: n, d, k of the classifier, to check sizes against. */
@@ -96,9 +96,9 @@ whet_status whet_i_base_model_save(whet_ctx *ctx, const void *model, const char 
 whet_status whet_i_base_model_load(whet_ctx *ctx, const whet_i_source *source, const char *prefix,
                                    const whet_i_pool *pool, void **model);
 void whet_i_base_model_destroy(whet_ctx *ctx, void *model);
-whet_status whet_i_base_model_predict_raw(whet_ctx *ctx, const void *model, const whet_i_rows *rows,
-                                          double *probs);
+whet_status whet_i_base_model_predict_raw(whet_ctx *ctx, const void *model,
+                                          const whet_i_query *rows, double *probs);
 whet_status whet_i_base_model_predict_smooth(whet_ctx *ctx, const void *model,
-                                             const whet_i_rows *rows, double *probs);
+                                             const whet_i_query *rows, double *probs);
 
 #endif

@@ -204,7 +204,7 @@ done:
     return status;
 }
 
-static whet_status predict(whet_ctx *ctx, const void *model, const whet_i_rows *rows,
+static whet_status predict(whet_ctx *ctx, const void *model, const whet_i_query *rows,
                            double *probs) {
     const graph_model *m = model;
     WHET_TRY(whet_i_base_predict(ctx, &m->base, rows->x, rows->n, probs));

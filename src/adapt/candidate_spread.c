@@ -147,7 +147,7 @@ done:
     return status;
 }
 
-static whet_status predict(whet_ctx *ctx, const void *model, const whet_i_rows *rows,
+static whet_status predict(whet_ctx *ctx, const void *model, const whet_i_query *rows,
                            double *probs) {
     const spread_model *m = model;
     double *row;

@@ -275,13 +275,13 @@ const whet_classifier_meta *whet_classifier_source(const whet_classifier *classi
 whet_status whet_classifier_predict(whet_ctx *ctx, const whet_classifier *classifier,
                                     const float *features, int64_t n, double *probs) {
     whet_status status = WHET_OK;
-    whet_i_rows rows = {0};
-    WHET_TRY_DONE(whet_i_rows_make(ctx, &classifier->pool, features, n,
-                                   whet_i_parts_need_neighbours(classifier->parts, classifier->n),
-                                   &rows));
+    whet_i_query rows = {0};
+    WHET_TRY_DONE(whet_i_query_make(ctx, &classifier->pool, features, n,
+                                    whet_i_parts_need_neighbours(classifier->parts, classifier->n),
+                                    &rows));
     WHET_TRY_DONE(whet_i_parts_predict(ctx, classifier->parts, classifier->n, classifier->pool.k,
                                        &rows, probs));
 done:
-    whet_i_rows_free(ctx, &rows);
+    whet_i_query_free(ctx, &rows);
     return status;
 }

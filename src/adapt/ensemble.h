@@ -15,7 +15,7 @@ typedef struct whet_i_part {
 
 /* Weighted mean of the parts' probabilities [rows->n, k], in the order of the parts. */
 WHET_CHECKED whet_status whet_i_parts_predict(whet_ctx *ctx, const whet_i_part *parts, int64_t n,
-                                              int64_t k, const whet_i_rows *rows, double *probs);
+                                              int64_t k, const whet_i_query *rows, double *probs);
 bool whet_i_parts_need_neighbours(const whet_i_part *parts, int64_t n);
 
 /* ---- blending (blend.c) ---------------------------------------------------------------------- */

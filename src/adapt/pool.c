@@ -141,15 +141,15 @@ done:
 
 /* ---- rows to predict ------------------------------------------------------------------------- */
 
-void whet_i_rows_free(whet_ctx *ctx, whet_i_rows *rows) {
+void whet_i_query_free(whet_ctx *ctx, whet_i_query *rows) {
     whet_i_free(ctx, rows->x);
     whet_i_free(ctx, rows->smooth);
     whet_i_free(ctx, rows->near);
     whet_i_free(ctx, rows->weight);
-    *rows = (whet_i_rows){0};
+    *rows = (whet_i_query){0};
 }
 
-static whet_status find_neighbours(whet_ctx *ctx, const whet_i_pool *pool, whet_i_rows *r) {
+static whet_status find_neighbours(whet_ctx *ctx, const whet_i_pool *pool, whet_i_query *r) {
     whet_status status = WHET_OK;
     float *similarity = NULL;
     int64_t cells;
@@ -175,10 +175,10 @@ done:
     return status;
 }
 
-whet_status whet_i_rows_make(whet_ctx *ctx, const whet_i_pool *pool, const float *features,
-                             int64_t n, bool neighbours, whet_i_rows *out) {
+whet_status whet_i_query_make(whet_ctx *ctx, const whet_i_pool *pool, const float *features,
+                              int64_t n, bool neighbours, whet_i_query *out) {
     whet_status status = WHET_OK;
-    whet_i_rows r = {.n = n, .d = pool->d, .m = pool->m};
+    whet_i_query r = {.n = n, .d = pool->d, .m = pool->m};
     int64_t cells;
     if (n < 0) return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows to predict", (long long)n);
     WHET_TRY(whet_i_check_finite(ctx, "features", features, n, pool->prepare.d_in));
@@ -187,8 +187,8 @@ whet_status whet_i_rows_make(whet_ctx *ctx, const whet_i_pool *pool, const float
     whet_i_prepare_apply(&pool->prepare, features, n, r.x);
     if (neighbours) WHET_TRY_DONE(find_neighbours(ctx, pool, &r));
     *out = r;
-    r = (whet_i_rows){0};
+    r = (whet_i_query){0};
 done:
-    whet_i_rows_free(ctx, &r);
+    whet_i_query_free(ctx, &r);
     return status;
 }

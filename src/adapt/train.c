@@ -365,7 +365,7 @@ int64_t whet_i_fit_parts(const whet_adapt_fit *fit, int64_t at, whet_i_part *par
 whet_status whet_adapt_fit_predict(whet_ctx *ctx, const whet_adapt_fit *fit, int64_t candidate,
                                    const float *features, int64_t n, double *probs) {
     whet_status status = WHET_OK;
-    whet_i_rows rows = {0};
+    whet_i_query rows = {0};
     whet_i_part parts[WHET_I_MOST_PARTS];
     if (candidate < 0 || candidate >= fit->n)
         return whet_i_fail(ctx, WHET_ERR_ARG, "candidate %lld; expected 0 to %lld",
@@ -374,22 +374,22 @@ whet_status whet_adapt_fit_predict(whet_ctx *ctx, const whet_adapt_fit *fit, int
         return whet_i_fail(ctx, WHET_ERR_ARG, "candidate %s is not available: it %s",
                            fit->infos[candidate].name, fit->infos[candidate].note);
     const int64_t m = whet_i_fit_parts(fit, candidate, parts);
-    WHET_TRY_DONE(whet_i_rows_make(ctx, &fit->pool, features, n,
-                                   whet_i_parts_need_neighbours(parts, m), &rows));
+    WHET_TRY_DONE(whet_i_query_make(ctx, &fit->pool, features, n,
+                                    whet_i_parts_need_neighbours(parts, m), &rows));
     WHET_TRY_DONE(whet_i_parts_predict(ctx, parts, m, fit->pool.k, &rows, probs));
 done:
-    whet_i_rows_free(ctx, &rows);
+    whet_i_query_free(ctx, &rows);
     return status;
 }
 
 whet_status whet_adapt_fit_predict_all(whet_ctx *ctx, const whet_adapt_fit *fit,
                                        const float *features, int64_t n, double *probs) {
     whet_status status = WHET_OK;
-    whet_i_rows rows = {0};
+    whet_i_query rows = {0};
     whet_i_part parts[WHET_I_MOST_PARTS];
     int64_t cells;
     WHET_TRY(whet_i_mul(ctx, n, fit->pool.k, &cells));
-    WHET_TRY_DONE(whet_i_rows_make(ctx, &fit->pool, features, n, true, &rows));
+    WHET_TRY_DONE(whet_i_query_make(ctx, &fit->pool, features, n, true, &rows));
     for (int64_t i = 0; i < fit->n; i++) {
         double *own = probs + i * cells;
         if (!fit->results[i].available) {
@@ -400,6 +400,6 @@ whet_status whet_adapt_fit_predict_all(whet_ctx *ctx, const whet_adapt_fit *fit,
         WHET_TRY_DONE(whet_i_parts_predict(ctx, parts, m, fit->pool.k, &rows, own));
     }
 done:
-    whet_i_rows_free(ctx, &rows);
+    whet_i_query_free(ctx, &rows);
     return status;
 }

@@ -112,9 +112,17 @@ static problem lay_out(const double *z, int64_t b, int64_t r, const int32_t *y, 
     return p;
 }
 
+enum { LANES = 8 };
+
+/* Lanes, summed in order: the compiler may use vectors, and the bits do not depend on their length.
+ */
 static double dot(const double *a, const double *b, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    double lane[LANES] = {0}, sum = 0;
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int64_t l = 0; l < LANES; l++) lane[l] += a[i + l] * b[i + l];
+    for (; i < n; i++) sum += a[i] * b[i];
+    for (int64_t l = 0; l < LANES; l++) sum += lane[l];
     return sum;
 }
 

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet label: probabilistic labels for the unlabelled rows. */
+#include "cli.h"
+
+const cli_option cmd_label_baseline_options[] = {
+    {.name = "features",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .required = true,
+     .help = "features [rows, d]"},
+    {.name = "labels",
+     .type = CLI_PATH,
+     .value = "L.tsv",
+     .help = "table with row (from 0) and label, or a label for every row with empty cells"},
+    {.name = "method",
+     .type = CLI_ENUM,
+     .choices = "few-shot|propagate|spread|zero-shot",
+     .required = true,
+     .help = "logistic regression, harmonic functions, local and global consistency, class names"},
+    {.name = "classes",
+     .type = CLI_PATH,
+     .help = "class names in the order of the columns, one a line; without: the labels', sorted"},
+    {.name = "class-features",
+     .type = CLI_PATH,
+     .value = "C.npy",
+     .help = "features of the classes [classes, d], for zero-shot"},
+    {.name = "probs",
+     .type = CLI_OUTPUT,
+     .value = "P.npy",
+     .required = true,
+     .help = "probabilities [rows, classes] to write"},
+    {0},
+};
+
+static json_t *class_list(const whet_names *classes) {
+    json_t *list = json_array();
+    for (int64_t i = 0; i < whet_names_count(classes); i++) {
+        const whet_str name = whet_names_get(classes, i);
+        (void)json_array_append_new(list, json_stringn(name.ptr, (size_t)name.len));
+    }
+    return list;
+}
+
+whet_status cmd_label_baseline(cli_run *run) {
+    static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT, WHET_BASELINE_PROPAGATE,
+                                            WHET_BASELINE_SPREAD, WHET_BASELINE_ZERO_SHOT};
+    whet_baseline_job job = WHET_BASELINE_JOB_INIT;
+    whet_names *classes;
+    int64_t labelled;
+    job.features = cli_text(run, "features");
+    job.labels = cli_text(run, "labels");
+    job.classes = cli_text(run, "classes");
+    job.class_features = cli_text(run, "class-features");
+    job.method = methods[cli_choice(run, "method")];
+    job.probs = cli_text(run, "probs");
+    job.seed = run->seed;
+    job.force = run->force;
+    if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
+        return cli_fail(run, WHET_ERR_ARG, "--method %s needs --labels", cli_text(run, "method"));
+    if ((job.method == WHET_BASELINE_ZERO_SHOT) != (job.class_features != NULL))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--class-features and --method zero-shot; expected both or neither");
+    const whet_status status = whet_baseline_files(run->ctx, &job, &classes, &labelled);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%s from %lld labels; columns of %s:\n", cli_text(run, "method"),
+              (long long)labelled, job.probs);
+    for (int64_t i = 0; i < whet_names_count(classes); i++)
+        cli_print(run, "%lld\t%s\n", (long long)i, whet_names_get(classes, i).ptr);
+    cli_json(run,
+             json_pack("{s:s, s:I, s:o, s:s}", "method", cli_text(run, "method"), "labels",
+                       (json_int_t)labelled, "classes", class_list(classes), "output", job.probs));
+    whet_names_destroy(run->ctx, classes);
+    return WHET_OK;
+}
