@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The graph methods against dense solves by Cholesky and plain loops. */
+#include "support.h"
+
+#include <math.h>
+
+#include "label/label_i.h"
+#include "tensor/tensor_i.h"
+
+enum { N = 130, D = 6, K = 3, M = 5 };
+
+static void make_rows(float *x) {
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 11, 0);
+    for (int i = 0; i < N; i++) {
+        double row[D], square = 0;
+        for (int j = 0; j < D; j++) {
+            row[j] = whet_i_rng_normal(&rng) + (j == i % K ? 2 : 0);
+            square += row[j] * row[j];
+        }
+        for (int j = 0; j < D; j++) x[i * D + j] = (float)(row[j] / sqrt(square));
+    }
+}
+
+static void dense_of(const whet_i_graph *g, double *w) {
+    memset(w, 0, sizeof(double) * N * N);
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t e = g->start[i]; e < g->start[i + 1]; e++) w[i * N + g->to[e]] = g->weight[e];
+}
+
+static void labels_of(int32_t *y) {
+    for (int i = 0; i < N; i++) y[i] = i % 8 == 0 ? i % K : -1;
+}
+
+/* Both solve to 1e-8 of the right side's length; the condition number is below 1e3. */
+static void near(double a, double b) { assert_true(fabs(a - b) < 1e-5); }
+
+static void neighbours_are_those_of_a_full_sort(void **state) {
+    (void)state;
+    static float x[N * D], similarity[N * M];
+    static int64_t index[N * M];
+    whet_ctx *ctx = test_ctx(2);
+    make_rows(x);
+    test_ok(ctx, whet_i_nearest(ctx, x, N, x, N, D, M, true, index, similarity));
+    for (int64_t i = 0; i < N; i++) {
+        for (int64_t e = 0; e < M; e++) {
+            int64_t better = 0;
+            for (int64_t j = 0; j < N; j++) {
+                double s = 0;
+                for (int64_t c = 0; c < D; c++) s += (double)x[i * D + c] * (double)x[j * D + c];
+                better += j != i && s > (double)similarity[i * M + e] + 1e-6 ? 1 : 0;
+            }
+            assert_true(better <= e);
+            assert_true(index[i * M + e] != i);
+        }
+    }
+    test_fails(ctx, whet_i_nearest(ctx, x, N, x, 3, D, 4, false, index, similarity), WHET_ERR_ARG);
+    test_ctx_done(ctx);
+}
+
+static void equal_neighbours_go_by_index(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    float x[20 * 2], similarity[20 * 3];
+    int64_t index[20 * 3];
+    for (int i = 0; i < 20; i++) {
+        x[2 * i] = 1;
+        x[2 * i + 1] = 0;
+    }
+    test_ok(ctx, whet_i_nearest(ctx, x, 20, x, 20, 2, 3, true, index, similarity));
+    const int64_t first[3] = {1, 2, 3}, last[3] = {0, 1, 2};
+    assert_memory_equal(index, first, sizeof first);
+    assert_memory_equal(index + 19 * 3, last, sizeof last);
+    whet_i_graph g; /* fewer rows than neighbours; and one row alone */
+    test_ok(ctx, whet_i_graph_build(ctx, x, 4, 2, 10, &g));
+    assert_int_equal(g.start[4], 12);
+    whet_i_graph_free(ctx, &g);
+    test_ok(ctx, whet_i_graph_build(ctx, x, 1, 2, 10, &g));
+    assert_int_equal(g.start[1], 0);
+    whet_i_graph_free(ctx, &g);
+    test_ctx_done(ctx);
+}
+
+static void smoothing_solves_the_dense_system(void **state) {
+    (void)state;
+    static float x[N * D];
+    static double w[N * N], a[N * N], b[N * K], f[N * K];
+    int32_t y[N];
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_graph g;
+    make_rows(x);
+    labels_of(y);
+    test_ok(ctx, whet_i_graph_build(ctx, x, N, D, M, &g));
+    dense_of(&g, w);
+    const double pull = .1 * whet_i_mean_degree(&g);
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t c = 0; c < K; c++) {
+            f[i * K + c] = c == i % K ? .6 : .2;
+            b[i * K + c] = y[i] >= 0 ? (c == y[i] ? 1 : 0) : pull * f[i * K + c];
+        }
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t j = 0; j < N; j++) {
+            assert_true(w[i * N + j] == w[j * N + i]);
+            a[i * N + j] = i == j ? (y[i] >= 0 ? 1 : g.degree[i] + pull) : 0;
+            if (i == j || y[i] >= 0) continue;
+            if (y[j] >= 0)
+                b[i * K + y[j]] += w[i * N + j];
+            else
+                a[i * N + j] = -w[i * N + j];
+        }
+    test_ok(ctx, whet_i_smooth(ctx, &g, .1, y, K, f));
+    test_ok(ctx, whet_i_cholesky_solve(ctx, N, a, K, b));
+    for (int64_t i = 0; i < N; i++) {
+        double sum = 0;
+        for (int64_t c = 0; c < K; c++) {
+            near(f[i * K + c], b[i * K + c]);
+            sum += f[i * K + c];
+        }
+        near(sum, 1); /* rows of F are means of probabilities */
+    }
+    whet_i_graph_free(ctx, &g);
+    test_ctx_done(ctx);
+}
+
+static void spreading_solves_the_dense_system(void **state) {
+    (void)state;
+    static float x[N * D];
+    static double w[N * N], a[N * N], b[N * K], f[N * K];
+    int32_t y[N];
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_graph g;
+    make_rows(x);
+    labels_of(y);
+    test_ok(ctx, whet_i_graph_build(ctx, x, N, D, M, &g));
+    dense_of(&g, w);
+    for (int64_t i = 0; i < N; i++) {
+        for (int64_t j = 0; j < N; j++)
+            a[i * N + j] = (i == j ? 1 : 0) - .9 * w[i * N + j] / sqrt(g.degree[i] * g.degree[j]);
+        for (int64_t c = 0; c < K; c++) b[i * K + c] = c == y[i] ? 1 : 0;
+    }
+    test_ok(ctx, whet_i_spread(ctx, &g, .9, y, K, f));
+    test_ok(ctx, whet_i_cholesky_solve(ctx, N, a, K, b));
+    for (int64_t i = 0; i < N * K; i++) near(f[i], b[i]);
+    whet_i_graph_free(ctx, &g);
+    test_ctx_done(ctx);
+}
+
+static void harmonic_rows_are_the_means_of_their_neighbours(void **state) {
+    (void)state;
+    static float x[N * D];
+    static double f[N * K];
+    int32_t y[N];
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_graph g;
+    make_rows(x);
+    labels_of(y);
+    test_ok(ctx, whet_i_graph_build(ctx, x, N, D, M, &g));
+    test_ok(ctx, whet_i_harmonic(ctx, &g, y, K, f));
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t c = 0; c < K; c++) {
+            double mean = 0;
+            for (int64_t e = g.start[i]; e < g.start[i + 1]; e++)
+                mean += g.weight[e] * f[g.to[e] * K + c] / g.degree[i];
+            near(f[i * K + c], y[i] >= 0 ? (c == y[i] ? 1 : 0) : mean);
+        }
+    whet_i_graph_free(ctx, &g);
+    /* Two islands, one without a label: the shares of the classes. */
+    float islands[8 * 2];
+    int32_t some[8] = {0, 1, 0, -1, -1, -1, -1, -1};
+    for (int i = 0; i < 8; i++) {
+        islands[2 * i] = i < 4 ? 1 : 0;
+        islands[2 * i + 1] = i < 4 ? 0 : 1;
+    }
+    test_ok(ctx, whet_i_graph_build(ctx, islands, 8, 2, 3, &g));
+    test_ok(ctx, whet_i_harmonic(ctx, &g, some, 2, f));
+    near(f[2 * 6], 2.0 / 3);
+    near(f[2 * 3], 2.0 / 3);
+    whet_i_graph_free(ctx, &g);
+    test_ctx_done(ctx);
+}
+
+static void baselines_answer_every_row(void **state) {
+    (void)state;
+    static float x[N * D], names[K * D];
+    static double one[N * K], two[N * K];
+    int32_t y[N];
+    make_rows(x);
+    labels_of(y);
+    for (int c = 0; c < K; c++) names[c * D + c] = 1;
+    for (int method = 0; method < 4; method++) {
+        for (int32_t threads = 1; threads <= 3; threads += 2) {
+            whet_ctx *ctx = test_ctx(threads);
+            const whet_baseline_input in = {
+                x, N, D, K, y, method == WHET_BASELINE_ZERO_SHOT ? names : NULL, 1};
+            test_ok(ctx,
+                    whet_baseline_run(ctx, (whet_baseline)method, &in, threads == 1 ? one : two));
+            test_ctx_done(ctx);
+        }
+        assert_memory_equal(one, two, sizeof one);
+        int64_t hits = 0;
+        for (int64_t i = 0; i < N; i++) {
+            double sum = 0;
+            for (int64_t c = 0; c < K; c++) sum += one[i * K + c];
+            near(sum, 1);
+            hits += whet_i_argmax(one + i * K, K) == i % K ? 1 : 0;
+        }
+        /* Chance is a third; classes overlap, and one label in eight is given. */
+        if (hits <= .55 * N) fail_msg("method %d: %d of %d", method, (int)hits, N);
+    }
+    whet_ctx *ctx = test_ctx(1);
+    for (int i = 0; i < N; i++) y[i] = -1;
+    const whet_baseline_input none = {x, N, D, K, y, NULL, 1};
+    test_fails(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &none, one), WHET_ERR_DATA);
+    test_says(ctx, "label");
+    x[3 * D] = NAN;
+    test_fails(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &none, one), WHET_ERR_DATA);
+    test_says(ctx, "row 3");
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(neighbours_are_those_of_a_full_sort),
+        cmocka_unit_test(equal_neighbours_go_by_index),
+        cmocka_unit_test(smoothing_solves_the_dense_system),
+        cmocka_unit_test(spreading_solves_the_dense_system),
+        cmocka_unit_test(harmonic_rows_are_the_means_of_their_neighbours),
+        cmocka_unit_test(baselines_answer_every_row),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
