@@ -316,7 +316,7 @@ static void the_scale_of_a_row_is_irrelevant(void **state) {
     int32_t ties[2];
     predict1(ctx, tree, points, K, p, WHET_CANDIDATES_ALL, &best[0], &cost[0], &ties[0],
              &margin[0]);
-    const double scales[] = {0x1p10, 0x1p-10, 0x1p1015, 0x1p-1000, 3};
+    const double scales[] = {0x1p10, 0x1p-10, 0x1p1019, 0x1p-1000, 3};
     for (int s = 0; s < 5; s++) {
         for (int j = 0; j < K; j++) scaled[j] = p[j] * scales[s];
         predict1(ctx, tree, points, K, scaled, WHET_CANDIDATES_ALL, &best[1], &cost[1], &ties[1],

@@ -88,6 +88,7 @@ static void labels_come_in_three_shapes(void **state) {
         {"y.csv", "row,label\n2,\"3\"\n0,1\n", {1, -1, 3}},
         {"y.jsonl", "{\"row\": 1, \"label\": \"2\"}\n", {-1, 2, -1}},
         {"y.tsv", "row\tlabel\n", {-1, -1, -1}},
+        {"y.tsv", "row\tlabel\n2\t\n1\t2\n", {-1, 2, -1}},
     };
     for (int64_t i = 0; i < WHET_COUNT_OF(good); i++) {
         int64_t got[3];

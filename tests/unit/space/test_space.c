@@ -356,6 +356,11 @@ static void calibration_finds_the_temperature_of_the_labels(void **state) {
     test_ok(ctx, whet_frechet_run(ctx, f, p, 600, best, NULL, NULL, NULL));
     test_ok(ctx, whet_space_score(ctx, f, best, truth, 600, &plain));
     assert_true(scores.mean_squared < plain.mean_squared);
+    /* One-hot rows are the same at any temperature: of equals, 1. */
+    const double sure[] = {0, 0, 1, 0, 0};
+    const int64_t label[] = {1};
+    test_ok(ctx, whet_temperature_fit(ctx, f, sure, 1, label, WHET_CALIBRATE_DISTANCE, &t, &loss));
+    assert_true(t == 1 && loss == 1);
     test_fails(ctx, whet_temperature_fit(ctx, f, p, 0, truth, WHET_CALIBRATE_DISTANCE, &t, &loss),
                WHET_ERR_DATA);
     whet_frechet_destroy(ctx, f);
