@@ -69,6 +69,7 @@ typedef struct whet_i_trial {
     double *green_labelled[WHET_I_PULLS]; /* [b, b] their labelled rows */
 } whet_i_trial;
 
+/* repeats 0: no cases, nothing is cross-fitted. */
 WHET_CHECKED whet_status whet_i_trial_make(whet_ctx *ctx, const whet_i_pool *pool, int32_t repeats,
                                            int32_t folds, uint64_t seed, whet_i_trial *out);
 void whet_i_trial_free(whet_ctx *ctx, whet_i_trial *trial);

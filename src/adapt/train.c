@@ -3,7 +3,7 @@
  *
  * The choice: the blend, unless a single candidate's cross-fitted log loss is lower by more than
  * one standard error of the difference, taken over labels. Candidates that cannot be fitted (no
- * class vectors) are listed with the reason. With one label there is nothing to compare: defaults.
+ * class vectors) are listed with the reason. With too few labels nothing is compared: defaults.
  * Legend: b labels, k classes, cases held-out predictions. */
 #include <math.h>
 #include <stdio.h>
@@ -18,6 +18,19 @@ static int64_t place_of(const char *name) {
     for (int64_t i = 0; i < whet_i_candidate_count(); i++)
         if (strcmp(whet_i_candidates[i]->name, name) == 0) return i;
     return -1;
+}
+
+/* Whether holding labels out can tell anything: at least four of them, of at least two classes, one
+ * of which has two; else every held-out label is of a class that its training part has not seen, or
+ * of the only one. */
+static bool can_compare(const whet_i_pool *pool) {
+    bool two_classes = false, twice = false;
+    for (int64_t i = 0; i < pool->b; i++)
+        for (int64_t j = 0; j < i && !(two_classes && twice); j++) {
+            two_classes = two_classes || pool->y[i] != pool->y[j];
+            twice = twice || pool->y[i] == pool->y[j];
+        }
+    return pool->b >= 4 && two_classes && twice;
 }
 
 /* With too few labels to hold any out. */
@@ -210,7 +223,9 @@ static whet_status choose_asked(whet_ctx *ctx, whet_adapt_fit *fit, const char *
 static void choose_blindly(whet_adapt_fit *fit) {
     fit->chosen = place_of(fit->pool.names ? "prototypes" : "logistic");
     (void)snprintf(fit->reason, sizeof fit->reason,
-                   "One label cannot be held out: %s with its defaults, and nothing to compare.",
+                   "%lld label%s too few, or of too few classes, to hold any out: %s with its "
+                   "defaults, and nothing was compared.",
+                   (long long)fit->pool.b, fit->pool.b == 1 ? " is" : "s are",
                    whet_i_candidates[fit->chosen]->name);
 }
 
@@ -314,7 +329,8 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
         WHET_TRY_DONE(find_method(ctx, fit, o.method, &fit->chosen));
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
     WHET_TRY_DONE(copy_names(ctx, input->classes, &fit->classes));
-    WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, o.repeats, o.folds, o.seed, &trial));
+    WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o.repeats : 0,
+                                    o.folds, o.seed, &trial));
     WHET_TRY_DONE(crossfit_all(ctx, &trial, fit));
     WHET_TRY_DONE(make_blend(ctx, &trial, fit, &parts));
     WHET_TRY_DONE(fit_all(ctx, &trial, fit));

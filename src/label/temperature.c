@@ -2,6 +2,8 @@
  * Temperature scaling: q = softmax(beta ln p), beta = 1/T, with beta of least log loss.
  * With l_c = ln p_c, the loss of a row with class y is ln sum_c exp(beta l_c) - beta l_y: convex in
  * beta, first derivative E_q[l] - l_y, second Var_q[l]. Newton inside a shrinking bracket.
+ * As in Platt 1999 the target is not certainty: of n cases the true class counts (n + 1) / (n + 2),
+ * the rest is spread over the others. Ten right answers must not become certainty.
  * Source: Guo et al. 2017 (arXiv 1706.04599). */
 #include <math.h>
 
@@ -9,22 +11,25 @@
 
 static const double BETA_LOW = 1 / 8.0, BETA_HIGH = 1 / .08;
 
-/* logs [n, k], the row's largest subtracted; the mean loss and its two derivatives. */
+/* logs [n, k], the row's largest subtracted; the mean loss of y, and the two derivatives of the loss
+ * of the softened targets. */
 static double loss_at(const double *logs, int64_t n, int64_t k, const int32_t *y, double beta,
                       double *first, double *second) {
     double loss = 0, d1 = 0, d2 = 0;
+    const double rest = k > 1 ? 1 / ((double)n + 2) : 0;
     for (int64_t i = 0; i < n; i++) {
         const double *l = logs + i * k;
-        double sum = 0, mean = 0, square = 0;
+        double sum = 0, mean = 0, square = 0, all = 0;
         for (int64_t c = 0; c < k; c++) {
             const double e = exp(beta * l[c]);
             sum += e;
+            all += l[c];
             mean += e * l[c];
             square += e * l[c] * l[c];
         }
         mean /= sum;
         loss += log(sum) - beta * l[y[i]];
-        d1 += mean - l[y[i]];
+        d1 += mean - (1 - rest) * l[y[i]] - (k > 1 ? rest * (all - l[y[i]]) / (double)(k - 1) : 0);
         d2 += square / sum - mean * mean;
     }
     *first = d1 / (double)n;

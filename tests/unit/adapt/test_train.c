@@ -256,6 +256,24 @@ static void odd_sets_are_fitted_all_the_same(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A label of each class, held out, is guessed right by exclusion: that must not count as skill. */
+static void too_few_labels_are_not_compared(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 60, 2, 2, .2);
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    const int64_t chosen = whet_adapt_fit_chosen(fit);
+    const whet_candidate_info *info = whet_adapt_fit_info(fit, chosen);
+    assert_string_equal(info->name, "prototypes");
+    assert_true(isnan(info->accuracy) && isnan(info->log_loss));
+    assert_non_null(strstr(whet_adapt_fit_reason(fit), "too few"));
+    assert_true(accuracy_of(ctx, fit, chosen, &s) > .9);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
 /* The same features a thousand times as large, shifted: the preparation takes it out. */
 static void units_of_features_do_not_matter(void **state) {
     (void)state;
@@ -317,6 +335,7 @@ int main(void) {
         cmocka_unit_test(a_reloaded_classifier_predicts_the_same_bits),
         cmocka_unit_test(unusable_input_is_refused_in_words),
         cmocka_unit_test(odd_sets_are_fitted_all_the_same),
+        cmocka_unit_test(too_few_labels_are_not_compared),
         cmocka_unit_test(units_of_features_do_not_matter),
         cmocka_unit_test(survives_failing_allocations),
     };
