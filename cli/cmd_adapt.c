@@ -169,7 +169,7 @@ static const char *text_at(const json_t *object, const char *key) {
 
 static void print_accuracy(cli_run *run, const json_t *metrics) {
     char text[64] = "";
-    if (!json_is_null(metrics))
+    if (json_is_number(json_object_get(metrics, "accuracy")))
         (void)snprintf(text, sizeof text, "%5.1f (%.0f to %.0f)",
                        100 * real_at(metrics, "accuracy"), 100 * real_at(metrics, "accuracy_low"),
                        100 * real_at(metrics, "accuracy_high"));

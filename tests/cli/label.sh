@@ -1,0 +1,87 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet label baseline, as a user types it: four methods, class order, refusals.
+. "$(dirname "$0")/lib.sh"
+
+# features FILE N: N rows around (1, 0) and (0, 1) in turn; probs FILE ROW COLUMN: a cell.
+features() {
+    python3 - "$@" <<'PY'
+import math, struct, sys
+name, n = sys.argv[1], int(sys.argv[2])
+rows = [(math.cos(a), math.sin(a)) for a in ((i % 2) * 1.5708 + .05 * (i % 7) for i in range(n))]
+header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, 2), }" % n
+header = header.ljust(117) + '\n'
+with open(name, 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
+    for row in rows:
+        f.write(struct.pack('<2f', *row))
+PY
+}
+# most FILE ROW: the column with the largest probability of a row of two
+most() {
+    python3 - "$@" <<'PY'
+import struct, sys
+data = open(sys.argv[1], 'rb').read()
+size = struct.unpack('<H', data[8:10])[0]
+assert b"'<f8'" in data[:10 + size]
+a, b = struct.unpack_from('<2d', data, 10 + size + 16 * int(sys.argv[2]))
+assert abs(a + b - 1) < 1e-9
+print(0 if a >= b else 1)
+PY
+}
+
+features X.npy 60
+features C.npy 2
+tab=$(printf '\t')
+printf 'row\tlabel\n0\tham\n1\tspam\n2\tham\n3\tspam\n4\tham\n5\tspam\n6\tham\n7\tspam\n' >L.tsv
+for method in few-shot propagate spread; do
+    run 0 whet label baseline --features X.npy --labels L.tsv --method $method --probs $method.npy
+    quiet
+    says "$method from 8 labels"
+    says "0${tab}ham"
+    says "1${tab}spam"
+    [ "$(most $method.npy 40)$(most $method.npy 41)" = 01 ] || fail "rows 40 and 41 of $method"
+done
+run 0 whet label baseline --features X.npy --labels L.tsv --method zero-shot --class-features C.npy \
+    --probs z.npy
+[ "$(most z.npy 40)$(most z.npy 41)" = 01 ] || fail 'rows 40 and 41 of zero-shot'
+
+# The order of a class list, a column with empty cells, no labels at all.
+printf 'spam\nham\n' >classes.txt
+run 0 whet label baseline --features X.npy --labels L.tsv --method few-shot --classes classes.txt \
+    --probs turned.npy --json
+json out
+says '"spam"'
+[ "$(most turned.npy 40)" = 1 ] || fail 'the class list does not decide the columns'
+run 0 whet label baseline --features X.npy --classes classes.txt --method zero-shot \
+    --class-features C.npy --probs none.npy
+
+# Refusals: nothing is written.
+mark
+run 4 whet label baseline --features X.npy --labels L.tsv --method spread --probs z.npy
+tells 'z.npy'
+run 2 whet label baseline --features X.npy --method spread --probs p.npy
+tells '--labels'
+run 2 whet label baseline --features X.npy --labels L.tsv --method zero-shot --probs p.npy
+tells '--class-features'
+run 2 whet label baseline --features X.npy --labels L.tsv --method magic --probs p.npy
+unchanged
+printf 'row\tlabel\n0\tham\n60\tspam\n' >far.tsv
+printf 'row\tlabel\n0\tham\n1\teggs\n' >other.tsv
+printf 'row\tlabel\n0\tham\n1\tham\n' >one.tsv
+printf 'row\tlabel\n0\tham\n0\tspam\n' >twice.tsv
+printf 'label\nham\nspam\n' >short.tsv
+mark
+run 3 whet label baseline --features X.npy --labels far.tsv --method spread --probs p.npy
+tells 'far.tsv:3: row is "60"; expected a number from 0 to 59'
+run 3 whet label baseline --features X.npy --labels other.tsv --classes classes.txt --method spread \
+    --probs p.npy
+tells 'other.tsv:3: label "eggs" is not among the classes'
+run 3 whet label baseline --features X.npy --labels one.tsv --method few-shot --probs p.npy
+tells '1 class; expected at least 2'
+run 3 whet label baseline --features X.npy --labels twice.tsv --method few-shot --probs p.npy
+tells 'second label'
+run 3 whet label baseline --features X.npy --labels short.tsv --method few-shot --probs p.npy
+tells '60'
+unchanged
+finish
