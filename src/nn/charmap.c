@@ -5,17 +5,29 @@
 
 #define BLOCK 256u
 
-static whet_status fill(whet_ctx *ctx, uint32_t first,
-                        whet_status (*value_of)(whet_ctx *ctx, void *arg, uint32_t code,
-                                                uint32_t *value),
-                        void *arg, uint32_t values[BLOCK]) {
-    if (whet_i_unicode_plain_until(first) >= first + BLOCK) {
-        WHET_TRY(value_of(ctx, arg, first, &values[0]));
-        for (uint32_t i = 1; i < BLOCK; i++) values[i] = values[0];
-        return WHET_OK;
+typedef struct value_source {
+    whet_status (*value_of)(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value);
+    void *arg;
+} value_source;
+
+/* Values of the block at `first`, asked for once a run of like code points; *run_end is the end of
+ * the block's last run, which may be far behind the block. */
+static whet_status fill(whet_ctx *ctx, uint32_t first, const value_source *source,
+                        uint32_t values[BLOCK], uint32_t *run_end) {
+    const uint32_t end = first + BLOCK;
+    for (uint32_t code = first; code < end;) {
+        uint32_t value, until = whet_i_unicode_plain_until(code);
+        if (until <= code) until = code + 1;
+        *run_end = until;
+        if (until > end) until = end;
+        WHET_TRY(source->value_of(ctx, source->arg, code, &value));
+        for (; code < until; code++) values[code - first] = value;
     }
-    for (uint32_t i = 0; i < BLOCK; i++) WHET_TRY(value_of(ctx, arg, first + i, &values[i]));
     return WHET_OK;
+}
+
+static bool is_alike(const uint32_t values[BLOCK]) {
+    return memcmp(values, values + 1, (BLOCK - 1) * sizeof *values) == 0;
 }
 
 /* Place of an equal block, or a new one at the end. */
@@ -41,11 +53,18 @@ whet_status whet_i_charmap_build(whet_ctx *ctx, whet_i_charmap *map,
                                  whet_status (*value_of)(whet_ctx *ctx, void *arg, uint32_t code,
                                                          uint32_t *value),
                                  void *arg) {
+    const value_source source = {value_of, arg};
+    uint32_t values[BLOCK], run_end = 0;
     WHET_TRY(whet_i_calloc(ctx, WHET_I_CHARMAP_BLOCKS, &map->block));
     for (uint32_t b = 0; b < WHET_I_CHARMAP_BLOCKS; b++) {
-        uint32_t values[BLOCK];
-        WHET_TRY(fill(ctx, b * BLOCK, value_of, arg, values));
+        if (run_end >= (b + 1) * BLOCK) { /* wholly in the last run: its value fills the block */
+            for (uint32_t i = 0; i < BLOCK; i++) values[i] = values[BLOCK - 1];
+        } else {
+            WHET_TRY(fill(ctx, b * BLOCK, &source, values, &run_end));
+        }
         WHET_TRY(store(ctx, map, values, &map->block[b]));
+        for (; run_end >= (b + 2) * BLOCK && is_alike(values); b++)
+            map->block[b + 1] = map->block[b]; /* thousands in a row */
     }
     return WHET_OK;
 }

@@ -11,9 +11,9 @@
 enum { KEEP = 0, DROP = 1, SPACED = 2, REORDER = 3 };
 #define STRING 0x80000000u
 #define MAX_POOL ((int64_t)1 << 23)
-/* What WHET_I_NORM_MAX_OPS steps can make of one code point: a space on both sides each time, one
- * decomposition (x 4), one letter that becomes two. */
-#define MAX_CODES 160
+/* What the steps can make of one code point: a space on both sides once, one decomposition (x 4),
+ * one letter that becomes two. */
+#define MAX_CODES 32
 #define GONE 0xFFFFFFFFu /* a dropped starter: still separates runs of marks */
 
 typedef struct codes {

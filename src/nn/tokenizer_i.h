@@ -24,8 +24,8 @@ typedef struct whet_i_charmap {
     int64_t n_blocks, cap;
 } whet_i_charmap;
 
-/* value_of is asked for every code point, or once for a block that whet_i_unicode_plain_until says
- * is all alike. */
+/* value_of is asked once for each run of code points that whet_i_unicode_plain_until says are all
+ * alike, so it must not depend on anything else about them. */
 WHET_CHECKED whet_status whet_i_charmap_build(
     whet_ctx *ctx, whet_i_charmap *map,
     whet_status (*value_of)(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value), void *arg);
@@ -39,7 +39,7 @@ static inline uint32_t whet_i_charmap_get(const whet_i_charmap *map, uint32_t co
 
 typedef enum whet_i_norm_op {
     WHET_I_NORM_CLEAN,      /* control characters away, white space to ' ' */
-    WHET_I_NORM_IDEOGRAPHS, /* ' ' on both sides of a Chinese character */
+    WHET_I_NORM_IDEOGRAPHS, /* ' ' on both sides of a Chinese character; at most once */
     WHET_I_NORM_DECOMPOSE,  /* NFD; at most once */
     WHET_I_NORM_NONSPACING, /* non-spacing marks away (old categories: BertNormalizer) */
     WHET_I_NORM_MARKS,      /* all marks away (StripAccents) */

@@ -41,10 +41,13 @@ static whet_status add_op(whet_ctx *ctx, whet_i_normalizer *norm, whet_i_norm_op
     if (norm->n_ops == WHET_I_NORM_MAX_OPS)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "normalizer: over %d steps; expected fewer",
                            WHET_I_NORM_MAX_OPS);
+    const bool once = op == WHET_I_NORM_DECOMPOSE || op == WHET_I_NORM_IDEOGRAPHS;
     for (int32_t i = 0; i < norm->n_ops; i++)
-        if (op == WHET_I_NORM_DECOMPOSE && norm->ops[i] == op)
+        if (once && norm->ops[i] == op)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "normalizer: two decompositions (NFD, strip_accents); expected one");
+                               "normalizer: two steps that %s; expected one",
+                               op == WHET_I_NORM_DECOMPOSE ? "decompose (NFD, strip_accents)"
+                                                           : "handle_chinese_chars");
     norm->ops[norm->n_ops++] = op;
     return WHET_OK;
 }

@@ -91,6 +91,16 @@ def variants():
         {"type": "Whitespace"}, usual)
     yield "marks", tokenizer(vocab, {"type": "NFD"}, {"type": "WhitespaceSplit"}, usual)
     yield "whole", tokenizer(vocab, None, None, usual)
+    # Spaces are tokens here, so that what lstrip and rstrip take is seen.
+    spaces = list(vocab) + [" ", "##\u3000"] + ["## ", " x", "x ", "##x", "\u3000", "##\t"]
+    spaces = {token: i for i, token in enumerate(dict.fromkeys(spaces))}
+    more = {**spaces, " gap ": len(spaces), " lr": len(spaces) + 1}
+    yield "spaces", tokenizer(
+        spaces, None, None, usual,
+        [added(spaces, "lstrip", lstrip=True), added(spaces, "rstrip", rstrip=True),
+         added(more, " gap ", special=False, rstrip=True),
+         added(more, " lr", lstrip=True, rstrip=True, normalized=True)],
+        continuing_subword_prefix="")
 
 
 PARTS = """the quick naïve Café ÉCOLE école straße İstanbul ΣΑΣ όσος 東京 𠀀 한국어 ﬁn ǅ unaffable
@@ -107,7 +117,8 @@ def hard_texts():
     texts = ["", " ", "\x00", "a", "The Café's naïve tokenizers, unaffable!", "x" * 100, "x" * 101,
              "é" * 100, "é" * 101, "cafe\u0301 " * 20, "a" * 6, "a" * 7, "new york", "NEW york",
              "<New  York>", "<NEW YORK>", "a <new york> b", "  lstrip  rstrip  word  ", "wordword",
-             "a word.", "aword", "word_", "word\u0301", "é" "word", "x gap  gap y", "x gap gap y",
+             "x lstrip x", "x  rstrip  x", "x lr  lr x", "x\u3000lr\t x", "rstrip  lr gap  lstrip",
+             "x rstrip lstrip x", "x  lstrip  rstrip  gap x", "a word.", "aword", "word_", "word\u0301", "é" "word", "x gap  gap y", "x gap gap y",
              "école", "ECOLE", "E\u0301COLE", "[CLS][SEP] [MASK]x[UNK]", "[[CLS]]", "[CLS", "ΣΑΣ"]
     texts = [x.encode() for x in texts]
     texts += [b"\xff", b"a\xc3", b"\xed\xa0\x80b", b"\xf0\x9f\x98", b"\xe2\x82x", b"\xf4\x90\x80\x80",

@@ -90,7 +90,7 @@ static void check_golden(whet_ctx *ctx, const char *tokenizer_path, const char *
 }
 
 static const char *const VARIANTS[] = {"uncased",  "cased", "accents", "added",
-                                       "sequence", "marks", "whole"};
+                                       "sequence", "marks", "whole",   "spaces"};
 
 static void ids_are_those_of_hugging_face(void **state) {
     (void)state;
@@ -205,6 +205,29 @@ static void texts_joined_by_spaces_have_their_ids_joined(void **state) {
     test_ctx_done(ctx);
 }
 
+static void a_long_text_is_never_cut_inside_a_word(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_tokenizer *tokenizer = load(ctx, test_source(GOLDEN "uncased.json"));
+    const whet_str word = whet_str_from("unaffable");
+    whet_token_rows one = encode(ctx, tokenizer, &word, 1, 0);
+    const int64_t pieces = one.start[1] - 2;
+    assert_int_equal(pieces, 3);
+    whet_i_buf many = {0};
+    enum { TIMES = 900 };
+    for (int i = 0; i < TIMES; i++) test_ok(ctx, whet_i_buf_printf(ctx, &many, "%s ", word.ptr));
+    const whet_str text = {many.data, many.len};
+    whet_token_rows rows = encode(ctx, tokenizer, &text, 1, 0);
+    assert_int_equal(rows.start[1], TIMES * pieces + 2);
+    for (int64_t k = 0; k < TIMES * pieces; k++)
+        assert_int_equal(rows.ids[k + 1], one.ids[k % pieces + 1]);
+    whet_token_rows_destroy(ctx, &rows);
+    whet_token_rows_destroy(ctx, &one);
+    whet_i_buf_free(ctx, &many);
+    whet_tokenizer_destroy(ctx, tokenizer);
+    test_ctx_done(ctx);
+}
+
 static void thread_count_does_not_matter(void **state) {
     (void)state;
     texts in;
@@ -299,6 +322,7 @@ int main(void) {
         cmocka_unit_test(truncation_keeps_the_first_ids_and_the_special_ones),
         cmocka_unit_test(ids_are_in_range_and_have_a_text),
         cmocka_unit_test(texts_joined_by_spaces_have_their_ids_joined),
+        cmocka_unit_test(a_long_text_is_never_cut_inside_a_word),
         cmocka_unit_test(thread_count_does_not_matter),
         cmocka_unit_test(nothing_and_long_lines_are_texts_too),
         cmocka_unit_test(every_allocation_may_fail),
