@@ -4,7 +4,7 @@
 
 #include "adapt/classifier.h"
 #include "io/io_i.h"
-#include "label/tfidf_i.h"
+#include "label/label_i.h"
 
 enum { MOST_JSON = 64 << 20, MOST_DIMENSION = 1 << 24, MOST_NEIGHBOURS = 1000 };
 

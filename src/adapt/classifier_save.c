@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "adapt/classifier.h"
-#include "label/tfidf_i.h"
+#include "label/label_i.h"
 
 const char *const whet_i_preparation_names[3] = {"as-is", "unit", "standard"};
 

@@ -256,4 +256,22 @@ void whet_i_prepare_free(whet_ctx *ctx, whet_i_prepare *prepare);
 /* out [n, prepare->d] */
 void whet_i_prepare_apply(const whet_i_prepare *prepare, const float *x, int64_t n, float *out);
 
+/* ---- what a saved classifier keeps of TF-IDF (tfidf.c) ---------------------------------------- */
+
+typedef struct whet_i_tfidf_arrays {
+    int64_t terms, dim;
+    const double *idf;       /* [terms] */
+    const float *projection; /* [terms, dim] */
+} whet_i_tfidf_arrays;
+
+/* Views into the object. */
+whet_i_tfidf_arrays whet_i_tfidf_view(const whet_tfidf *tfidf);
+/* The terms, each ended by a line feed (no term holds one), appended to `out`. */
+WHET_CHECKED whet_status whet_i_tfidf_write_terms(whet_ctx *ctx, const whet_tfidf *tfidf,
+                                                  whet_i_buf *out);
+/* An object from saved arrays, which are copied and not trusted: as many distinct terms as said,
+ * finite numbers. Errors: FORMAT, NOMEM. */
+WHET_CHECKED whet_status whet_i_tfidf_restore(whet_ctx *ctx, const char *terms, int64_t len,
+                                              const whet_i_tfidf_arrays *arrays, whet_tfidf **out);
+
 #endif
