@@ -291,6 +291,72 @@ static void units_of_features_do_not_matter(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Reads a file whole, or writes it. */
+static int64_t read_bytes(const char *path, char *bytes, int64_t room) {
+    FILE *f = fopen(path, "rb");
+    assert_non_null(f);
+    const int64_t n = (int64_t)fread(bytes, 1, (size_t)room, f);
+    assert_int_equal(fclose(f), 0);
+    assert_true(n < room);
+    return n;
+}
+
+static void write_bytes(const char *path, const char *bytes, int64_t n) {
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, (size_t)n, f), n);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* Bytes changed and files cut: refused with a sentence, or read as another valid classifier. */
+static void damaged_classifiers_are_refused_or_harmless(void **state) {
+    (void)state;
+    static char original[1 << 20], damaged[1 << 20];
+    static const char *const files[] = {"classifier.json", "classifier.safetensors"};
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 40, 3, 20, .4);
+    whet_adapt_fit *fit;
+    whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+    double probs[40 * 200];
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 4, 0);
+    opts.method = "blend";
+    assert_int_equal(mkdir(test_tmp("damaged"), 0700), 0);
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
+    test_ok(ctx, whet_adapt_fit_save(ctx, fit, test_tmp("damaged"), NULL));
+    int64_t refused = 0;
+    for (int f = 0; f < 2; f++) {
+        char path[700];
+        (void)snprintf(path, sizeof path, "%s/%s", test_tmp("damaged"), files[f]);
+        const int64_t n = read_bytes(path, original, sizeof original);
+        for (int round = 0; round < 300; round++) {
+            whet_classifier *c = NULL;
+            memcpy(damaged, original, (size_t)n);
+            const int64_t header = n < 3000 ? n : 3000;
+            for (int64_t flips = whet_i_rng_below(&rng, 4); flips >= 0; flips--)
+                damaged[whet_i_rng_below(&rng, round % 2 ? header : n)] =
+                    (char)whet_i_rng_below(&rng, 256);
+            write_bytes(path, damaged, round % 10 == 0 ? whet_i_rng_below(&rng, n) : n);
+            const whet_status status = whet_classifier_load(ctx, test_tmp("damaged"), &c);
+            assert_true(status != WHET_ERR_INTERNAL && status != WHET_ERR_NOMEM);
+            if (status != WHET_OK) {
+                refused++;
+                assert_true(strlen(whet_error(ctx)) > 10);
+                assert_null(c);
+                continue;
+            }
+            if (whet_classifier_dim(c) == D && whet_names_count(whet_classifier_classes(c)) == 3)
+                test_ok(ctx, whet_classifier_predict(ctx, c, s.x, s.n, probs));
+            whet_classifier_destroy(ctx, c);
+        }
+        write_bytes(path, original, n);
+    }
+    assert_true(refused > 200);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
 static whet_status train_save_load(whet_ctx *ctx, void *arg) {
     const set *s = arg;
     whet_status status = WHET_OK;
@@ -337,6 +403,7 @@ int main(void) {
         cmocka_unit_test(odd_sets_are_fitted_all_the_same),
         cmocka_unit_test(too_few_labels_are_not_compared),
         cmocka_unit_test(units_of_features_do_not_matter),
+        cmocka_unit_test(damaged_classifiers_are_refused_or_harmless),
         cmocka_unit_test(survives_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
