@@ -109,7 +109,7 @@ whet_status cli_finish_output(cli_run *run) {
             return cli_fail(run, WHET_ERR_INTERNAL, "whet %s gave no JSON document",
                             run->command->name);
         /* 15 digits print decimal fractions as they were meant (0.1, not 0.10000000000000001). */
-        (void)json_dumpf(run->document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+        (void)json_dumpf(run->document, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
         (void)fputc('\n', stdout);
     }
     errno = 0;

@@ -146,7 +146,7 @@ whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out
     json_t *root = document(ctx, run);
     if (!root) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
     /* 15 digits print decimal fractions as they were meant (0.1, not 0.10000000000000001). */
-    char *dumped = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
+    char *dumped = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
     json_decref(root);
     if (!dumped) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
     whet_i_buf buf = {0};
