@@ -70,6 +70,7 @@ def main():
     result = {"what": "WordPiece encoding, texts to ids, all-MiniLM-L6-v2's tokenizer.json",
               "date": datetime.date.today().isoformat(),
               "machine": f"{processor()}, one thread of {os.cpu_count()} cores",
+              "load_average": round(os.getloadavg()[0], 1),  # other work on the machine meanwhile
               "peer": f"tokenizers {tokenizers.__version__}", "pairs": PAIRS, "texts": {}}
     for argument in sys.argv[3:]:
         name, _, where = argument.partition("=")
