@@ -205,7 +205,7 @@ static void baselines_answer_every_row(void **state) {
             hits += whet_i_argmax(one + i * K, K) == i % K ? 1 : 0;
         }
         /* Chance is a third; classes overlap, and one label in eight is given. */
-        if (hits <= .55 * N) fail_msg("method %d: %d of %d", method, (int)hits, N);
+        if ((double)hits <= .55 * N) fail_msg("method %d: %d of %d", method, (int)hits, N);
     }
     whet_ctx *ctx = test_ctx(1);
     for (int i = 0; i < N; i++) y[i] = -1;
