@@ -190,7 +190,7 @@ static whet_status plan(whet_ctx *ctx, batch *b, int64_t n_left) {
         }
     }
     if (in_item) b->item[++b->n_items] = b->n;
-    if (b->slot[b->n] > b->ids_cap) {
+    if (!b->ids || b->slot[b->n] > b->ids_cap) {
         int32_t *larger;
         WHET_TRY(whet_i_alloc(ctx, b->slot[b->n], &larger));
         whet_i_free(ctx, b->ids);
