@@ -159,11 +159,11 @@ static void encode_item(void *arg, int64_t i, int32_t worker) {
     for (int64_t k = b->item[i]; k < b->item[i + 1]; k++) {
         int32_t *ids = b->ids + b->slot[k];
         const int64_t room = b->slot[k + 1] - b->slot[k] - tok->n_prefix - tok->n_suffix;
-        memcpy(ids, tok->prefix, (size_t)tok->n_prefix * sizeof(int32_t));
+        if (tok->n_prefix) memcpy(ids, tok->prefix, (size_t)tok->n_prefix * sizeof(int32_t));
         whet_i_ids content = {ids + tok->n_prefix, 0, room};
         encode_text(tok, b->texts[k], scratch, &content);
         ids += tok->n_prefix + content.n;
-        memcpy(ids, tok->suffix, (size_t)tok->n_suffix * sizeof(int32_t));
+        if (tok->n_suffix) memcpy(ids, tok->suffix, (size_t)tok->n_suffix * sizeof(int32_t));
         b->count[k] = tok->n_prefix + content.n + tok->n_suffix;
     }
 }
@@ -211,7 +211,8 @@ static whet_status append(whet_ctx *ctx, const batch *b, whet_token_rows *rows, 
     }
     for (int64_t k = 0; k < b->n; k++) {
         const int64_t at = rows->start[rows->n_rows];
-        memcpy(rows->ids + at, b->ids + b->slot[k], (size_t)b->count[k] * sizeof(int32_t));
+        if (b->count[k] > 0)
+            memcpy(rows->ids + at, b->ids + b->slot[k], (size_t)b->count[k] * sizeof(int32_t));
         rows->start[++rows->n_rows] = at + b->count[k];
     }
     return WHET_OK;
