@@ -7,7 +7,7 @@
 1. 32 x 128 tokens, f32 and bf16: tokens a second of both, the ratio of each pair of rounds (wall and
    processor time), the least cosine between their embeddings; and what share of oneDNN's own f32
    product rate whet's linear layers reach, all else counted against it.
-2. With --table: the whole way from TSV to npy, with peak memory.
+2. With --table: the whole way from TSV to npy, both element types, with peak memory.
 """
 import argparse
 import json
@@ -105,17 +105,18 @@ def timed(command):
     return time.perf_counter() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024
 
 
-def whole(args, folder):
+def whole(args, dtype, folder):
     ours, theirs = [], []
     outs = [os.path.join(folder, "ours.npy"), os.path.join(folder, "theirs.npy")]
     for _ in range(args.table_rounds):
         ours.append(timed([f"{args.build}/cli/whet", "embed", "--model", args.model, "--input", args.table,
                            "--column", args.column, "--output", outs[0], "--threads", str(args.threads),
-                           "--force", "--quiet"]))
+                           "--dtype", dtype, "--force", "--quiet"]))
         theirs.append(timed([args.peer, f"{HERE}/../peers/embed_torch.py", "table", args.model,
-                             str(args.threads), args.table, args.column, outs[1]]))
+                             str(args.threads), args.table, args.column, outs[1], dtype]))
     a, b = np.load(outs[0]), np.load(outs[1])
     return {
+        "dtype": dtype,
         "table": os.path.basename(os.path.dirname(os.path.abspath(args.table))) + "/" + os.path.basename(args.table),
         "texts": int(a.shape[0]), "rounds": args.table_rounds,
         "peer": "transformers + torch, batches of 64 in file order, padded",
@@ -153,7 +154,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         record["fixed"] = [fixed(args, dtype, folder) for dtype in ("f32", "bf16")]
         if args.table:
-            record["whole"] = whole(args, folder)
+            record["whole"] = [whole(args, dtype, folder) for dtype in ("f32", "bf16")]
     json.dump(record, sys.stdout, indent=1)
     print()
 

@@ -5,7 +5,7 @@
         a worker: each line `embed` on standard input is one measured forward pass of ROWS x TOKENS
         ids (raw i32 file), answered by "wall-seconds cpu-seconds"; `vectors FILE` writes the last
         embeddings as raw f32
-    embed_torch.py table MODEL THREADS TABLE.tsv COLUMN OUT.npy
+    embed_torch.py table MODEL THREADS TABLE.tsv COLUMN OUT.npy f32|bf16
         what users write: read, batches of 64 in file order, padding, truncation, mean, normalise
 """
 import sys
@@ -44,9 +44,11 @@ def rounds(model_dir, threads, dtype, ids_file, rows, tokens):
             print(f"{time.perf_counter() - wall:.9f} {time.process_time() - cpu:.9f}", flush=True)
 
 
-def table(model_dir, threads, path, column, out):
+def table(model_dir, threads, path, column, out, dtype):
     torch.set_num_threads(int(threads))
     model = AutoModel.from_pretrained(model_dir).eval()
+    if dtype == "bf16":
+        model = model.to(torch.bfloat16)
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     with open(path, encoding="utf-8") as f:
         lines = [line.split("\t") for line in f.read().split("\n") if line]
@@ -57,7 +59,7 @@ def table(model_dir, threads, path, column, out):
         for i in range(0, len(texts), 64):
             batch = tokenizer(texts[i:i + 64], padding=True, truncation=True, max_length=LIMIT,
                               return_tensors="pt")
-            vectors.append(pooled(model, batch["input_ids"], batch["attention_mask"]).numpy())
+            vectors.append(pooled(model, batch["input_ids"], batch["attention_mask"]).float().numpy())
     np.save(out, np.concatenate(vectors))
 
 
