@@ -40,6 +40,11 @@ V vec v_ldexp(vec x, vec n) {
 V vec v_keep(vec x, int64_t count, float other) {
     return _mm256_blendv_ps(v_set(other), x, _mm256_castsi256_ps(first_of(count)));
 }
+/* 1 where x > 0, else 0; NaN stays. */
+V vec v_positive(vec x) {
+    const vec y = _mm256_and_ps(_mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_GT_OQ), v_set(1.0f));
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
 V float v_sum_of(vec x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
     s = _mm_add_ps(s, _mm_movehl_ps(s, s));

@@ -45,31 +45,71 @@ static void narrow(int64_t n, const float *in, uint16_t *out) {
     whet_i_ref_bf16_from_f32(n - i, in + i, out + i);
 }
 
-static void pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed) {
-    for (int64_t first = 0; first < n; first += WHET_I_PANEL) {
-        for (int64_t t = 0; t < k; t += 2) {
-            for (int64_t j = first; j < first + WHET_I_PANEL; j++, packed += 2) {
-                const float pair[2] = {j < n ? w[j * k + t] : 0,
-                                       j < n && t + 1 < k ? w[j * k + t + 1] : 0};
-                whet_i_ref_bf16_from_f32(2, pair, packed);
+/* Pairs (x, y) of n numbers each, rounded: out [n] with x in the low half; y NULL = zeros. */
+static void narrow_pairs(int64_t n, const float *x, const float *y, uint32_t *out) {
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES) {
+        __m512i pair = _mm512_cvtepu16_epi32(narrowed(_mm512_loadu_ps(x + j)));
+        if (y) {
+            const __m512i high = _mm512_cvtepu16_epi32(narrowed(_mm512_loadu_ps(y + j)));
+            pair = _mm512_or_si512(pair, _mm512_slli_epi32(high, 16));
+        }
+        _mm512_storeu_si512(out + j, pair);
+    }
+    for (; j < n; j++) {
+        const float both[2] = {x[j], y ? y[j] : 0};
+        uint16_t halves[2];
+        whet_i_ref_bf16_from_f32(2, both, halves);
+        out[j] = (uint32_t)halves[0] | (uint32_t)halves[1] << 16;
+    }
+}
+
+/* out [pairs of k, cols], cols <= wide apart: pairs along k of x [k, cols], whose neighbours in a
+ * row are `column` apart, in a column `row`. */
+static void pairs_along(int64_t k, int64_t cols, const float *x, int64_t row, int64_t column,
+                        int64_t wide, uint32_t *out) {
+    float first[WHET_I_PANEL], second[WHET_I_PANEL];
+    for (int64_t t = 0; t < k; t += 2, out += wide) {
+        if (column == 1) {
+            narrow_pairs(cols, x + t * row, t + 1 < k ? x + (t + 1) * row : NULL, out);
+            continue;
+        }
+        for (int64_t j = 0; j < cols; j += WHET_I_PANEL) {
+            const int64_t n = cols - j < WHET_I_PANEL ? cols - j : WHET_I_PANEL;
+            for (int64_t i = 0; i < n; i++) {
+                first[i] = x[t * row + (j + i) * column];
+                second[i] = t + 1 < k ? x[(t + 1) * row + (j + i) * column] : 0;
             }
+            narrow_pairs(n, first, second, out + j);
         }
     }
 }
 
-/* c [rows, WHET_I_PANEL] = a [rows, 2 pairs] by one panel. */
-INLINE void pairs_tile_of(int rows, int64_t pairs, const uint32_t *a, const uint16_t *panel,
-                          float *c) {
+static void pack_bf16(int64_t n, int64_t k, const float *w, int64_t row, int64_t column,
+                      uint16_t *packed) {
+    for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k)) {
+        const int64_t cols = n - first < WHET_I_PANEL ? n - first : WHET_I_PANEL;
+        uint32_t *pairs = (uint32_t *)(void *)packed;
+        pairs_along(k, cols, w + first * row, column, row, WHET_I_PANEL, pairs);
+        for (int64_t t = 0; t < (k + 1) / 2 && cols < WHET_I_PANEL; t++)
+            memset(pairs + t * WHET_I_PANEL + cols, 0,
+                   (size_t)(WHET_I_PANEL - cols) * sizeof *pairs);
+    }
+}
+
+/* c [rows, WHET_I_PANEL] = a [rows, 2 pairs] by one panel; a's pairs are a_step apart in a row. */
+INLINE void pairs_tile_of(int rows, int64_t pairs, const uint32_t *a, int64_t lda, int64_t a_step,
+                          const uint16_t *panel, float *c) {
     __m512 sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] = _mm512_setzero_ps();
     }
-    for (int64_t t = 0; t < pairs; t++, panel += 2 * WHET_I_PANEL) {
+    for (int64_t t = 0; t < pairs; t++, a += a_step, panel += 2 * WHET_I_PANEL) {
         __m512i right[TILE_VECS];
         UNROLL for (int j = 0; j < TILE_VECS; j++) right[j] =
             _mm512_loadu_si512(panel + 2 * LANES * j);
         UNROLL for (int i = 0; i < rows; i++) {
-            const __m512i left = _mm512_set1_epi32((int)a[i * pairs + t]);
+            const __m512i left = _mm512_set1_epi32((int)a[i * lda]);
             UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] =
                 dot_pairs(sum[i][j], left, right[j]);
         }
@@ -80,15 +120,17 @@ INLINE void pairs_tile_of(int rows, int64_t pairs, const uint32_t *a, const uint
     }
 }
 
-static void pairs_tile(int64_t rows, int64_t pairs, const uint32_t *a, const uint16_t *panel,
-                       float *c) {
+#define PAIRS_CASE(rows_) \
+    case rows_: pairs_tile_of(rows_, pairs, a, lda, a_step, panel, c); break
+static void pairs_tile(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda, int64_t a_step,
+                       const uint16_t *panel, float *c) {
     switch (rows) {
-    case 1: pairs_tile_of(1, pairs, a, panel, c); break;
-    case 2: pairs_tile_of(2, pairs, a, panel, c); break;
-    case 3: pairs_tile_of(3, pairs, a, panel, c); break;
-    case 4: pairs_tile_of(4, pairs, a, panel, c); break;
-    case 5: pairs_tile_of(5, pairs, a, panel, c); break;
-    default: pairs_tile_of(TILE_ROWS, pairs, a, panel, c);
+        PAIRS_CASE(1);
+        PAIRS_CASE(2);
+        PAIRS_CASE(3);
+        PAIRS_CASE(4);
+        PAIRS_CASE(5);
+    default: pairs_tile_of(TILE_ROWS, pairs, a, lda, a_step, panel, c);
     }
 }
 
@@ -109,8 +151,44 @@ static void linear_bf16(const whet_i_linear *p) {
     for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
-            pairs_tile(rows, pairs, a + row * pairs, panel, sums);
+            pairs_tile(rows, pairs, a + row * pairs, pairs, 1, panel, sums);
             finish(p, row, rows, first, sums);
+        }
+    }
+}
+
+/* Blocks of `product`: PRODUCT_DEPTH numbers of the sums, PAIR_ROWS rows of a in pairs. */
+enum { PAIRS = PRODUCT_DEPTH / 2, PAIR_ROWS = 192 };
+
+static int64_t product_bf16_scratch(int64_t m, int64_t n) {
+    const int64_t rows = m < PAIR_ROWS ? m : PAIR_ROWS;
+    const int64_t cols = (n + WHET_I_PANEL - 1) / WHET_I_PANEL * WHET_I_PANEL;
+    return (int64_t)sizeof(uint32_t) * PAIRS * (rows + cols);
+}
+
+static void product_bf16(const whet_i_product *p, void *scratch) {
+    _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
+    uint32_t *right = scratch,
+             *left = right + PAIRS * ((p->n + TILE_COLS - 1) / TILE_COLS * TILE_COLS);
+    for (int64_t at = 0; at < p->k; at += PRODUCT_DEPTH) {
+        const int64_t depth = p->k - at < PRODUCT_DEPTH ? p->k - at : PRODUCT_DEPTH;
+        const int64_t pairs = (depth + 1) / 2;
+        for (int64_t col = 0; col < p->n; col += TILE_COLS)
+            pairs_along(depth, p->n - col < TILE_COLS ? p->n - col : TILE_COLS,
+                        p->b + at * p->b_row + col * p->b_col, p->b_row, p->b_col, TILE_COLS,
+                        right + col * PAIRS);
+        for (int64_t first = 0; first < p->m; first += PAIR_ROWS) {
+            const int64_t most = p->m - first < PAIR_ROWS ? p->m - first : PAIR_ROWS;
+            pairs_along(depth, most, p->a + first * p->a_row + at * p->a_col, p->a_col, p->a_row,
+                        most, left);
+            for (int64_t col = 0; col < p->n; col += TILE_COLS) {
+                for (int64_t row = 0; row < most; row += TILE_ROWS) {
+                    const int64_t rows = most - row < TILE_ROWS ? most - row : TILE_ROWS;
+                    pairs_tile(rows, pairs, left + row, 1, most,
+                               (const uint16_t *)(const void *)(right + col * PAIRS), sums);
+                    add_sums(p, first + row, rows, col, at == 0 ? p->beta : 1, sums);
+                }
+            }
         }
     }
 }
@@ -131,4 +209,6 @@ const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,
                                       .linear_scratch = linear_scratch,
+                                      .product_bf16 = product_bf16,
+                                      .product_bf16_scratch = product_bf16_scratch,
                                       .bf16_products = true};

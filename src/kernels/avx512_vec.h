@@ -35,6 +35,12 @@ V vec v_ldexp(vec x, vec n) { return _mm512_scalef_ps(x, n); } /* n whole */
 V vec v_keep(vec x, int64_t count, float other) {
     return _mm512_mask_mov_ps(v_set(other), first_of(count), x);
 }
+/* 1 where x > 0, else 0; NaN stays. */
+V vec v_positive(vec x) {
+    const vec zero = _mm512_setzero_ps();
+    const vec y = _mm512_mask_mov_ps(zero, _mm512_cmp_ps_mask(x, zero, _CMP_GT_OQ), v_set(1.0f));
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
 V float v_sum_of(vec x) { return _mm512_reduce_add_ps(x); }
 V float v_max_of(vec x) { return _mm512_reduce_max_ps(x); }
 V vec v_load_bf16(const uint16_t *p) {

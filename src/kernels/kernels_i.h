@@ -15,22 +15,32 @@
 
 #include "core/core_i.h"
 
+/* What networks compute in. The sources of the engine and ref.c are also compiled with
+ * WHET_I_DOUBLE, by tests alone, so that gradients can be checked against finite differences. */
+#ifdef WHET_I_DOUBLE
+typedef double whet_i_real;
+#else
+typedef float whet_i_real;
+#endif
+
 typedef enum whet_i_act {
     WHET_I_ACT_NONE,
     WHET_I_ACT_GELU,      /* x Phi(x), by the error function */
     WHET_I_ACT_GELU_TANH, /* its approximation by tanh (Hendrycks & Gimpel 2016) */
     WHET_I_ACT_RELU,
-    WHET_I_ACT_SILU /* x / (1 + exp(-x)) */
+    WHET_I_ACT_SILU, /* x / (1 + exp(-x)) */
+    WHET_I_ACT_TANH
 } whet_i_act;
 
 /* c = act(a w^T + bias) + residual, the linear layer of a network, w packed beforehand. */
 typedef struct whet_i_linear {
-    int64_t rows, n, k;    /* a [rows, k], w [n, k], c [rows, n] */
-    const float *a;        /* rows lda apart */
-    const void *packed;    /* w as pack_f32 or pack_bf16 of the same table wrote it */
-    const float *bias;     /* [n], or NULL */
-    const float *residual; /* [rows, n], rows ldr apart, or NULL; may be c */
-    float *c;              /* rows ldc apart */
+    int64_t rows, n, k;          /* a [rows, k], w [n, k], c [rows, n] */
+    const whet_i_real *a;        /* rows lda apart */
+    const void *packed;          /* w as pack_f32 or pack_bf16 of the same table wrote it */
+    const whet_i_real *bias;     /* [n], or NULL */
+    const whet_i_real *residual; /* [rows, n], rows ldr apart, or NULL; may be c */
+    whet_i_real *before;         /* a w^T + bias is written here too, rows ldc apart; NULL = not */
+    whet_i_real *c;              /* rows ldc apart; NULL = only `before` is wanted */
     int64_t lda, ldr, ldc;
     whet_i_act act;
     void *scratch; /* linear_scratch(rows, k) bytes; may be NULL for linear_f32 */
@@ -38,12 +48,14 @@ typedef struct whet_i_linear {
 
 /* out = softmax(scale q k^T) v for one head of one sequence. */
 typedef struct whet_i_attention {
-    int64_t t, d;           /* tokens, numbers a head; q, k, v, out [t, d] */
-    const float *q, *k, *v; /* rows ld apart */
-    int64_t ld, ldo;        /* rows of out are ldo apart */
-    float scale;
-    float *out;
-    float *scratch; /* whet_i_attention_scratch(t, d) floats */
+    int64_t t, d;                 /* tokens, numbers a head; k, v [t, d] */
+    int64_t queries;              /* rows of q and out, those of the last tokens; 0 = t */
+    bool causal;                  /* a token attends to itself and those before it */
+    const whet_i_real *q, *k, *v; /* rows ld apart, of q ldq (0 = ld) */
+    int64_t ld, ldq, ldo;         /* rows of out are ldo apart */
+    whet_i_real scale;
+    whet_i_real *out;
+    whet_i_real *scratch; /* whet_i_attention_scratch(t, d) numbers */
 } whet_i_attention;
 
 /* c = a b + beta c, any operands: a [m, k], b [k, n], c [m, n], k >= 1; neighbours in a row of a are
@@ -58,6 +70,27 @@ typedef struct whet_i_product_f64 {
     int64_t ldc;
 } whet_i_product_f64;
 
+/* The same in whet_i_real. */
+typedef struct whet_i_product {
+    int64_t m, n, k;
+    const whet_i_real *a, *b;
+    int64_t a_row, a_col, b_row, b_col;
+    whet_i_real beta;
+    whet_i_real *c;
+    int64_t ldc;
+} whet_i_product;
+
+/* The gradients of a norm over rows: x, g and dx [rows, n]. */
+typedef struct whet_i_norm_backward {
+    int64_t rows, n;
+    const whet_i_real *x, *gamma;
+    whet_i_real eps;
+    const whet_i_real *g;        /* with respect to the norm's output */
+    whet_i_real *dx;             /* may be g; NULL = not wanted */
+    bool adds;                   /* add to dx */
+    whet_i_real *dgamma, *dbeta; /* [n], added to; NULL = not wanted */
+} whet_i_norm_backward;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -68,28 +101,47 @@ typedef struct whet_kernels {
     const char *name;
     bool (*supported)(void); /* by processor and operating system */
 
-    /* w [n, k] row-major into whet_i_packed_count(n, k) numbers */
-    void (*pack_f32)(int64_t n, int64_t k, const float *w, float *packed);
+    /* w [n, k] into whet_i_packed_count(n, k) numbers: neighbours in a row of w are `column` apart,
+     * in a column `row`, so that w^T is w with the two exchanged */
+    void (*pack_f32)(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
+                     whet_i_real *packed);
     void (*linear_f32)(const whet_i_linear *args);
     /* The same with weights of bfloat16, rounded to nearest even when packed. Sums are f32. */
-    void (*pack_bf16)(int64_t n, int64_t k, const float *w, uint16_t *packed);
+    void (*pack_bf16)(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
+                      uint16_t *packed);
     void (*linear_bf16)(const whet_i_linear *args);
     int64_t (*linear_scratch)(int64_t rows, int64_t k); /* bytes, for linear_bf16 */
     bool bf16_products; /* linear_bf16 rounds a to bfloat16 and multiplies at a higher rate */
 
     void (*product_f64)(const whet_i_product_f64 *args);
+    void (*product)(const whet_i_product *args);
+    /* The same; tables with bf16_products round a and b to bfloat16 and multiply at that rate.
+     * scratch: product_bf16_scratch(m, n) bytes. */
+    void (*product_bf16)(const whet_i_product *args, void *scratch);
+    int64_t (*product_bf16_scratch)(int64_t m, int64_t n);
 
     void (*attention)(const whet_i_attention *args);
     /* out = (x - mean) / sqrt(variance + eps) * gamma + beta by rows of n; out may be x. */
-    void (*layernorm)(int64_t rows, int64_t n, const float *x, const float *gamma,
-                      const float *beta, float eps, float *out);
-    void (*activate)(whet_i_act act, int64_t n, float *x);
+    void (*layernorm)(int64_t rows, int64_t n, const whet_i_real *x, const whet_i_real *gamma,
+                      const whet_i_real *beta, whet_i_real eps, whet_i_real *out);
+    void (*layernorm_backward)(const whet_i_norm_backward *args);
+    /* out = x / sqrt(mean of squares + eps) * gamma; out may be x. */
+    void (*rmsnorm)(int64_t rows, int64_t n, const whet_i_real *x, const whet_i_real *gamma,
+                    whet_i_real eps, whet_i_real *out);
+    void (*rmsnorm_backward)(const whet_i_norm_backward *args); /* dbeta NULL */
+    void (*activate)(whet_i_act act, int64_t n, whet_i_real *x);
+    /* g *= act'(x) */
+    void (*activate_backward)(whet_i_act act, int64_t n, const whet_i_real *x, whet_i_real *g);
     /* exp(x - max) / sum in place; -infinity gives 0. n >= 1. */
-    void (*softmax)(int64_t n, float *x);
-    float (*dot)(int64_t n, const float *a, const float *b);
-    void (*add)(int64_t n, const float *x, float *sum); /* sum += x */
-    void (*scale)(int64_t n, float factor, float *x);   /* x *= factor */
-    float (*squared_distance)(int64_t n, const float *a, const float *b);
+    void (*softmax)(int64_t n, whet_i_real *x);
+    /* g = scale p (g - sum p g), the gradient through p = softmax(scale x) */
+    void (*softmax_backward)(int64_t n, whet_i_real scale, const whet_i_real *p, whet_i_real *g);
+    whet_i_real (*dot)(int64_t n, const whet_i_real *a, const whet_i_real *b);
+    void (*add)(int64_t n, const whet_i_real *x, whet_i_real *sum); /* sum += x */
+    /* sum += factor x */
+    void (*add_scaled)(int64_t n, whet_i_real factor, const whet_i_real *x, whet_i_real *sum);
+    void (*scale)(int64_t n, whet_i_real factor, whet_i_real *x); /* x *= factor */
+    whet_i_real (*squared_distance)(int64_t n, const whet_i_real *a, const whet_i_real *b);
 
     void (*f32_from_bf16)(int64_t n, const uint16_t *in, float *out);
     void (*bf16_from_f32)(int64_t n, const float *in, uint16_t *out); /* to nearest even */
@@ -112,8 +164,8 @@ int64_t whet_i_attention_scratch(int64_t t, int64_t d);
 
 /* The reference table, and those of its slots that other tables keep. */
 extern const whet_kernels whet_i_kernels_ref;
-void whet_i_ref_pack_f32(int64_t n, int64_t k, const float *w, float *packed);
-void whet_i_ref_pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed);
+void whet_i_ref_pack_bf16(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
+                          uint16_t *packed);
 void whet_i_ref_bf16_from_f32(int64_t n, const float *in, uint16_t *out);
 void whet_i_ref_f32_from_f16(int64_t n, const uint16_t *in, float *out);
 

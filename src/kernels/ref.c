@@ -2,20 +2,24 @@
  * The reference kernels: every slot in plain C, in the order of the definitions. The specification
  * that the other tables are tested against, and what a processor without them runs.
  * Sums are f32 in ascending order. */
-#include <math.h>
+#include <tgmath.h>
 
 #include "kernels/kernels_i.h"
+
+#define R(x) ((whet_i_real)(x))
 
 static bool supported(void) { return true; }
 
 /* ---- linear layers ----------------------------------------------------------------------------
  */
 
-void whet_i_ref_pack_f32(int64_t n, int64_t k, const float *w, float *packed) {
+static void pack_f32(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
+                     whet_i_real *packed) {
     for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k))
         for (int64_t t = 0; t < k; t++)
             for (int64_t j = 0; j < WHET_I_PANEL; j++)
-                packed[t * WHET_I_PANEL + j] = first + j < n ? w[(first + j) * k + t] : 0;
+                packed[t * WHET_I_PANEL + j] =
+                    first + j < n ? w[(first + j) * row + t * column] : 0;
 }
 
 static uint16_t round_bf16(float x) {
@@ -32,35 +36,67 @@ static float widen_bf16(uint16_t x) {
     return value;
 }
 
-void whet_i_ref_pack_bf16(int64_t n, int64_t k, const float *w, uint16_t *packed) {
+void whet_i_ref_pack_bf16(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
+                          uint16_t *packed) {
     for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k))
         for (int64_t t = 0; t < k; t++)
             for (int64_t j = 0; j < WHET_I_PANEL; j++)
                 packed[t * WHET_I_PANEL + j] =
-                    first + j < n ? round_bf16(w[(first + j) * k + t]) : 0;
+                    first + j < n ? round_bf16((float)w[(first + j) * row + t * column]) : 0;
 }
 
-static float activated(whet_i_act act, float x) {
-    const float root_half = 0.70710678118654752f, root_2_over_pi = 0.79788456080286536f;
+static whet_i_real activated(whet_i_act act, whet_i_real x) {
+    const whet_i_real root_half = R(0.70710678118654752), root_2_over_pi = R(0.79788456080286536);
     switch (act) {
     case WHET_I_ACT_NONE: return x;
-    case WHET_I_ACT_GELU: return 0.5f * x * (1 + erff(x * root_half));
+    case WHET_I_ACT_GELU: return R(0.5) * x * (1 + erf(x * root_half));
     case WHET_I_ACT_GELU_TANH:
-        return 0.5f * x * (1 + tanhf(root_2_over_pi * (x + 0.044715f * x * x * x)));
+        return R(0.5) * x * (1 + tanh(root_2_over_pi * (x + R(0.044715) * x * x * x)));
     case WHET_I_ACT_RELU: return x < 0 ? 0 : x;
-    case WHET_I_ACT_SILU: return x / (1 + expf(-x));
+    case WHET_I_ACT_SILU: return x / (1 + exp(-x));
+    case WHET_I_ACT_TANH: return tanh(x);
     }
     return x;
 }
 
-static void activate(whet_i_act act, int64_t n, float *x) {
+static whet_i_real slope(whet_i_act act, whet_i_real x) {
+    const whet_i_real root_half = R(0.70710678118654752), root_2_over_pi = R(0.79788456080286536);
+    switch (act) {
+    case WHET_I_ACT_NONE: return 1;
+    case WHET_I_ACT_GELU: /* Phi(x) + x phi(x); 1/sqrt(2 pi) = root_2_over_pi / 2 */
+        return R(0.5) * (1 + erf(x * root_half) + root_2_over_pi * x * exp(R(-0.5) * x * x));
+    case WHET_I_ACT_GELU_TANH: {
+        const whet_i_real u = tanh(root_2_over_pi * (x + R(0.044715) * x * x * x));
+        return R(0.5) * (1 + u) +
+               R(0.5) * x * (1 - u * u) * root_2_over_pi * (1 + R(0.134145) * x * x);
+    }
+    case WHET_I_ACT_RELU: return x > 0 ? 1 : x <= 0 ? 0 : x;
+    case WHET_I_ACT_SILU: {
+        const whet_i_real s = 1 / (1 + exp(-x));
+        return s * (1 + x * (1 - s));
+    }
+    case WHET_I_ACT_TANH: {
+        const whet_i_real u = tanh(x);
+        return 1 - u * u;
+    }
+    }
+    return 1;
+}
+
+static void activate(whet_i_act act, int64_t n, whet_i_real *x) {
     for (int64_t i = 0; i < n; i++) x[i] = activated(act, x[i]);
 }
 
-static void finish(const whet_i_linear *p, int64_t row, int64_t first, const float *sums) {
+static void activate_backward(whet_i_act act, int64_t n, const whet_i_real *x, whet_i_real *g) {
+    for (int64_t i = 0; i < n; i++) g[i] *= slope(act, x[i]);
+}
+
+static void finish(const whet_i_linear *p, int64_t row, int64_t first, const whet_i_real *sums) {
     for (int64_t j = first; j < p->n && j < first + WHET_I_PANEL; j++) {
-        float y = sums[j - first];
+        whet_i_real y = sums[j - first];
         if (p->bias) y += p->bias[j];
+        if (p->before) p->before[row * p->ldc + j] = y;
+        if (!p->c) continue;
         y = activated(p->act, y);
         if (p->residual) y += p->residual[row * p->ldr + j];
         p->c[row * p->ldc + j] = y;
@@ -68,10 +104,10 @@ static void finish(const whet_i_linear *p, int64_t row, int64_t first, const flo
 }
 
 static void linear_f32(const whet_i_linear *p) {
-    const float *panel = p->packed;
+    const whet_i_real *panel = p->packed;
     for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t i = 0; i < p->rows; i++) {
-            float sums[WHET_I_PANEL] = {0};
+            whet_i_real sums[WHET_I_PANEL] = {0};
             for (int64_t t = 0; t < p->k; t++)
                 for (int64_t j = 0; j < WHET_I_PANEL; j++)
                     sums[j] += p->a[i * p->lda + t] * panel[t * WHET_I_PANEL + j];
@@ -84,10 +120,11 @@ static void linear_bf16(const whet_i_linear *p) {
     const uint16_t *panel = p->packed;
     for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t i = 0; i < p->rows; i++) {
-            float sums[WHET_I_PANEL] = {0};
+            whet_i_real sums[WHET_I_PANEL] = {0};
             for (int64_t t = 0; t < p->k; t++)
                 for (int64_t j = 0; j < WHET_I_PANEL; j++)
-                    sums[j] += p->a[i * p->lda + t] * widen_bf16(panel[t * WHET_I_PANEL + j]);
+                    sums[j] +=
+                        p->a[i * p->lda + t] * (whet_i_real)widen_bf16(panel[t * WHET_I_PANEL + j]);
             finish(p, i, first, sums);
         }
     }
@@ -110,58 +147,145 @@ static void product_f64(const whet_i_product_f64 *p) {
     }
 }
 
+static void product(const whet_i_product *p) {
+    for (int64_t i = 0; i < p->m; i++) {
+        for (int64_t j = 0; j < p->n; j++) {
+            whet_i_real sum = 0, *c = &p->c[i * p->ldc + j];
+            for (int64_t t = 0; t < p->k; t++)
+                sum += p->a[i * p->a_row + t * p->a_col] * p->b[t * p->b_row + j * p->b_col];
+            *c = p->beta == 0 ? sum : p->beta * *c + sum;
+        }
+    }
+}
+
+static void product_bf16(const whet_i_product *p, void *scratch) {
+    (void)scratch;
+    product(p);
+}
+
+static int64_t product_bf16_scratch(int64_t m, int64_t n) {
+    (void)m;
+    (void)n;
+    return 0;
+}
+
 /* ---- rows -------------------------------------------------------------------------------------
  */
 
-static float dot(int64_t n, const float *a, const float *b) {
-    float sum = 0;
+static whet_i_real dot(int64_t n, const whet_i_real *a, const whet_i_real *b) {
+    whet_i_real sum = 0;
     for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
     return sum;
 }
 
-static void softmax(int64_t n, float *x) {
-    float most = x[0], sum = 0;
+static void softmax(int64_t n, whet_i_real *x) {
+    whet_i_real most = x[0], sum = 0;
     for (int64_t i = 1; i < n; i++) most = x[i] > most ? x[i] : most;
-    for (int64_t i = 0; i < n; i++) sum += x[i] = expf(x[i] - most);
+    for (int64_t i = 0; i < n; i++) sum += x[i] = exp(x[i] - most);
     for (int64_t i = 0; i < n; i++) x[i] /= sum;
 }
 
+static void softmax_backward(int64_t n, whet_i_real scale, const whet_i_real *p, whet_i_real *g) {
+    const whet_i_real mean = dot(n, p, g);
+    for (int64_t i = 0; i < n; i++) g[i] = scale * p[i] * (g[i] - mean);
+}
+
 static void attention(const whet_i_attention *p) {
-    float *scores = p->scratch;
-    for (int64_t i = 0; i < p->t; i++) {
-        for (int64_t j = 0; j < p->t; j++)
-            scores[j] = p->scale * dot(p->d, p->q + i * p->ld, p->k + j * p->ld);
-        softmax(p->t, scores);
+    whet_i_real *scores = p->scratch;
+    const int64_t queries = p->queries ? p->queries : p->t, ldq = p->ldq ? p->ldq : p->ld;
+    for (int64_t i = 0; i < queries; i++) {
+        const int64_t t = p->causal ? p->t - queries + i + 1 : p->t;
+        for (int64_t j = 0; j < t; j++)
+            scores[j] = p->scale * dot(p->d, p->q + i * ldq, p->k + j * p->ld);
+        softmax(t, scores);
         for (int64_t c = 0; c < p->d; c++) {
-            float sum = 0;
-            for (int64_t j = 0; j < p->t; j++) sum += scores[j] * p->v[j * p->ld + c];
+            whet_i_real sum = 0;
+            for (int64_t j = 0; j < t; j++) sum += scores[j] * p->v[j * p->ld + c];
             p->out[i * p->ldo + c] = sum;
         }
     }
 }
 
-static void layernorm(int64_t rows, int64_t n, const float *x, const float *gamma,
-                      const float *beta, float eps, float *out) {
+static void layernorm(int64_t rows, int64_t n, const whet_i_real *x, const whet_i_real *gamma,
+                      const whet_i_real *beta, whet_i_real eps, whet_i_real *out) {
     for (int64_t i = 0; i < rows; i++, x += n, out += n) {
-        float sum = 0, squares = 0;
+        whet_i_real sum = 0, squares = 0;
         for (int64_t j = 0; j < n; j++) sum += x[j];
-        const float mean = sum / (float)n;
+        const whet_i_real mean = sum / (whet_i_real)n;
         for (int64_t j = 0; j < n; j++) squares += (x[j] - mean) * (x[j] - mean);
-        const float inverse = 1 / sqrtf(squares / (float)n + eps);
+        const whet_i_real inverse = 1 / sqrt(squares / (whet_i_real)n + eps);
         for (int64_t j = 0; j < n; j++) out[j] = (x[j] - mean) * inverse * gamma[j] + beta[j];
     }
 }
 
-static void add(int64_t n, const float *x, float *sum) {
+/* With u = (x - mean) / deviation and v = g gamma: dx = (v - mean(v) - u mean(v u)) / deviation. */
+static void layernorm_backward(const whet_i_norm_backward *p) {
+    const int64_t n = p->n;
+    for (int64_t i = 0; i < p->rows; i++) {
+        const whet_i_real *x = p->x + i * n, *g = p->g + i * n;
+        whet_i_real sum = 0, squares = 0, along = 0, across = 0;
+        for (int64_t j = 0; j < n; j++) sum += x[j];
+        const whet_i_real mean = sum / (whet_i_real)n;
+        for (int64_t j = 0; j < n; j++) squares += (x[j] - mean) * (x[j] - mean);
+        const whet_i_real inverse = 1 / sqrt(squares / (whet_i_real)n + p->eps);
+        for (int64_t j = 0; j < n; j++) {
+            const whet_i_real u = (x[j] - mean) * inverse, v = g[j] * p->gamma[j];
+            along += v;
+            across += v * u;
+            if (p->dgamma) p->dgamma[j] += g[j] * u;
+            if (p->dbeta) p->dbeta[j] += g[j];
+        }
+        along /= (whet_i_real)n;
+        across /= (whet_i_real)n;
+        for (int64_t j = 0; j < n && p->dx; j++) {
+            const whet_i_real u = (x[j] - mean) * inverse, v = g[j] * p->gamma[j];
+            const whet_i_real d = inverse * (v - along - u * across);
+            p->dx[i * n + j] = p->adds ? p->dx[i * n + j] + d : d;
+        }
+    }
+}
+
+static void rmsnorm(int64_t rows, int64_t n, const whet_i_real *x, const whet_i_real *gamma,
+                    whet_i_real eps, whet_i_real *out) {
+    for (int64_t i = 0; i < rows; i++, x += n, out += n) {
+        const whet_i_real inverse = 1 / sqrt(dot(n, x, x) / (whet_i_real)n + eps);
+        for (int64_t j = 0; j < n; j++) out[j] = x[j] * inverse * gamma[j];
+    }
+}
+
+static void rmsnorm_backward(const whet_i_norm_backward *p) {
+    const int64_t n = p->n;
+    for (int64_t i = 0; i < p->rows; i++) {
+        const whet_i_real *x = p->x + i * n, *g = p->g + i * n;
+        const whet_i_real inverse = 1 / sqrt(dot(n, x, x) / (whet_i_real)n + p->eps);
+        whet_i_real across = 0;
+        for (int64_t j = 0; j < n; j++) {
+            const whet_i_real u = x[j] * inverse;
+            across += g[j] * p->gamma[j] * u;
+            if (p->dgamma) p->dgamma[j] += g[j] * u;
+        }
+        across /= (whet_i_real)n;
+        for (int64_t j = 0; j < n && p->dx; j++) {
+            const whet_i_real d = inverse * (g[j] * p->gamma[j] - x[j] * inverse * across);
+            p->dx[i * n + j] = p->adds ? p->dx[i * n + j] + d : d;
+        }
+    }
+}
+
+static void add(int64_t n, const whet_i_real *x, whet_i_real *sum) {
     for (int64_t i = 0; i < n; i++) sum[i] += x[i];
 }
 
-static void scale(int64_t n, float factor, float *x) {
+static void add_scaled(int64_t n, whet_i_real factor, const whet_i_real *x, whet_i_real *sum) {
+    for (int64_t i = 0; i < n; i++) sum[i] += factor * x[i];
+}
+
+static void scale(int64_t n, whet_i_real factor, whet_i_real *x) {
     for (int64_t i = 0; i < n; i++) x[i] *= factor;
 }
 
-static float squared_distance(int64_t n, const float *a, const float *b) {
-    float sum = 0;
+static whet_i_real squared_distance(int64_t n, const whet_i_real *a, const whet_i_real *b) {
+    whet_i_real sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (a[i] - b[i]) * (a[i] - b[i]);
     return sum;
 }
@@ -194,18 +318,27 @@ void whet_i_ref_f32_from_f16(int64_t n, const uint16_t *in, float *out) {
 const whet_kernels whet_i_kernels_ref = {
     .name = "ref",
     .supported = supported,
-    .pack_f32 = whet_i_ref_pack_f32,
+    .pack_f32 = pack_f32,
     .linear_f32 = linear_f32,
     .pack_bf16 = whet_i_ref_pack_bf16,
     .linear_bf16 = linear_bf16,
     .linear_scratch = linear_scratch,
     .product_f64 = product_f64,
+    .product = product,
+    .product_bf16 = product_bf16,
+    .product_bf16_scratch = product_bf16_scratch,
     .attention = attention,
     .layernorm = layernorm,
+    .layernorm_backward = layernorm_backward,
+    .rmsnorm = rmsnorm,
+    .rmsnorm_backward = rmsnorm_backward,
     .activate = activate,
+    .activate_backward = activate_backward,
     .softmax = softmax,
+    .softmax_backward = softmax_backward,
     .dot = dot,
     .add = add,
+    .add_scaled = add_scaled,
     .scale = scale,
     .squared_distance = squared_distance,
     .f32_from_bf16 = f32_from_bf16,

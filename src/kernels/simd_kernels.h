@@ -59,6 +59,9 @@ INLINE vec v_logistic(vec x) {
     return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_sub(v_set(0.0f), x))));
 }
 
+/* 2 / (1 + exp(-2 x)) - 1: absolute error some 1.2e-7, which near 0 is not relative. */
+INLINE vec v_tanh(vec x) { return v_sub(v_mul(v_set(2.0f), v_logistic(v_add(x, x))), v_set(1.0f)); }
+
 INLINE vec v_activate(whet_i_act act, vec x) {
     switch (act) {
     case WHET_I_ACT_NONE: return x;
@@ -70,8 +73,38 @@ INLINE vec v_activate(whet_i_act act, vec x) {
     }
     case WHET_I_ACT_RELU: return v_max(v_set(0.0f), x);
     case WHET_I_ACT_SILU: return v_mul(x, v_logistic(x));
+    case WHET_I_ACT_TANH: return v_tanh(x);
     }
     return x;
+}
+
+/* act'(x) */
+INLINE vec v_slope(whet_i_act act, vec x) {
+    const vec one = v_set(1.0f), half = v_set(0.5f);
+    switch (act) {
+    case WHET_I_ACT_NONE: return one;
+    case WHET_I_ACT_GELU: { /* Phi(x) + x phi(x) */
+        const vec density = v_mul(v_set(0.398942280f), v_exp(v_mul(v_set(-0.5f), v_mul(x, x))));
+        return v_fma(x, density, v_mul(half, v_add(one, v_erf_root_half(x))));
+    }
+    case WHET_I_ACT_GELU_TANH: { /* x s(2u): s + 2 x s (1 - s) u' */
+        const vec square = v_mul(x, x);
+        const vec cubic = v_mul(square, v_mul(x, v_set(0.044715f)));
+        const vec s = v_logistic(v_mul(v_set(1.59576912f), v_add(x, cubic)));
+        const vec inner = v_mul(v_set(1.59576912f), v_fma(square, v_set(0.134145f), one));
+        return v_fma(v_mul(x, inner), v_mul(s, v_sub(one, s)), s);
+    }
+    case WHET_I_ACT_RELU: return v_positive(x);
+    case WHET_I_ACT_SILU: {
+        const vec s = v_logistic(x);
+        return v_mul(s, v_fma(x, v_sub(one, s), one));
+    }
+    case WHET_I_ACT_TANH: {
+        const vec u = v_tanh(x);
+        return v_fma(v_sub(v_set(0.0f), u), u, one);
+    }
+    }
+    return one;
 }
 
 /* The v_ operations come in two forms: whole vectors, and the first `count` numbers. */
@@ -89,18 +122,19 @@ INLINE void store(float *p, int64_t count, vec x) {
 /* ---- the tile ----------------------------------------------------------------------------------
  */
 
-/* c [rows, vecs * LANES] = a [rows, k] b [k, vecs * LANES]; rows and vecs constant once inlined. */
-INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, const float *b,
-                    int64_t ldb, float *c, int64_t ldc) {
+/* c [rows, vecs * LANES] = a [rows, k] b [k, vecs * LANES]; neighbours in a row of a are a_step
+ * apart. rows and vecs are constant once inlined. */
+INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
+                    const float *b, int64_t ldb, float *c, int64_t ldc) {
     vec sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_set(0.0f);
     }
-    for (int64_t t = 0; t < k; t++, b += ldb) {
+    for (int64_t t = 0; t < k; t++, a += a_step, b += ldb) {
         vec right[TILE_VECS];
         UNROLL for (int j = 0; j < vecs; j++) right[j] = v_load(b + j * LANES);
         UNROLL for (int i = 0; i < rows; i++) {
-            const vec left = v_set(a[i * lda + t]);
+            const vec left = v_set(a[i * lda]);
             UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_fma(left, right[j], sum[i][j]);
         }
     }
@@ -110,27 +144,27 @@ INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, 
 }
 
 #define TILE_CASE(rows_) \
-    case rows_: tile_of(rows_, vecs, k, a, lda, b, ldb, c, ldc); break
-INLINE void tile(int64_t rows, int vecs, int64_t k, const float *a, int64_t lda, const float *b,
-                 int64_t ldb, float *c, int64_t ldc) {
+    case rows_: tile_of(rows_, vecs, k, a, lda, a_step, b, ldb, c, ldc); break
+INLINE void tile(int64_t rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
+                 const float *b, int64_t ldb, float *c, int64_t ldc) {
     switch (rows) {
         TILE_CASE(1);
         TILE_CASE(2);
         TILE_CASE(3);
         TILE_CASE(4);
         TILE_CASE(5);
-    default: tile_of(TILE_ROWS, vecs, k, a, lda, b, ldb, c, ldc);
+    default: tile_of(TILE_ROWS, vecs, k, a, lda, a_step, b, ldb, c, ldc);
     }
 }
 
 #define TILE_PARAMETERS \
-    int64_t rows, int64_t k, const float *a, int64_t lda, const float *b, int64_t ldb, float *c, \
-        int64_t ldc
-static void tile_1(TILE_PARAMETERS) { tile(rows, 1, k, a, lda, b, ldb, c, ldc); }
-static void tile_2(TILE_PARAMETERS) { tile(rows, 2, k, a, lda, b, ldb, c, ldc); }
+    int64_t rows, int64_t k, const float *a, int64_t lda, int64_t a_step, const float *b, \
+        int64_t ldb, float *c, int64_t ldc
+static void tile_1(TILE_PARAMETERS) { tile(rows, 1, k, a, lda, a_step, b, ldb, c, ldc); }
+static void tile_2(TILE_PARAMETERS) { tile(rows, 2, k, a, lda, a_step, b, ldb, c, ldc); }
 #if TILE_VECS == 4
-static void tile_3(TILE_PARAMETERS) { tile(rows, 3, k, a, lda, b, ldb, c, ldc); }
-static void tile_4(TILE_PARAMETERS) { tile(rows, 4, k, a, lda, b, ldb, c, ldc); }
+static void tile_3(TILE_PARAMETERS) { tile(rows, 3, k, a, lda, a_step, b, ldb, c, ldc); }
+static void tile_4(TILE_PARAMETERS) { tile(rows, 4, k, a, lda, a_step, b, ldb, c, ldc); }
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2, tile_3, tile_4};
 #else
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
@@ -146,6 +180,8 @@ static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t fi
             const int64_t count = p->n - first - j;
             vec y = v_load(sums + j);
             if (p->bias) y = v_add(y, load(p->bias + first + j, count));
+            if (p->before) store(p->before + (row + i) * p->ldc + first + j, count, y);
+            if (!p->c) continue;
             y = v_activate(p->act, y);
             if (p->residual)
                 y = v_add(y, load(p->residual + (row + i) * p->ldr + first + j, count));
@@ -154,13 +190,40 @@ static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t fi
     }
 }
 
+/* to [k, WHET_I_PANEL], the panel of w's rows from `first` on. */
+static void pack_panel(int64_t n, int64_t k, const float *w, int64_t row, int64_t column,
+                       int64_t first, float *to) {
+    const int64_t rows = n - first < WHET_I_PANEL ? n - first : WHET_I_PANEL;
+    w += first * row;
+    if (column == 1) {
+        for (int64_t j = 0; j < WHET_I_PANEL; j += LANES)
+            for (int64_t t = 0; t < k; t += LANES)
+                v_transpose(rows - j, k - t, w + j * row + t, row, to + t * WHET_I_PANEL + j,
+                            WHET_I_PANEL);
+        return;
+    }
+    for (int64_t t = 0; t < k; t++, to += WHET_I_PANEL) {
+        if (row == 1 && rows == WHET_I_PANEL)
+            memcpy(to, w + t * column, WHET_I_PANEL * sizeof *to);
+        else
+            for (int64_t j = 0; j < WHET_I_PANEL; j++)
+                to[j] = j < rows ? w[j * row + t * column] : 0;
+    }
+}
+
+static void pack_f32(int64_t n, int64_t k, const float *w, int64_t row, int64_t column,
+                     float *packed) {
+    for (int64_t first = 0; first < n; first += WHET_I_PANEL, packed += whet_i_panel_step(k))
+        pack_panel(n, k, w, row, column, first, packed);
+}
+
 /* All rows against one panel of f32 weights; first: its first column. */
 static void linear_panel(const whet_i_linear *p, int64_t first, const float *panel) {
     _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
     for (int64_t at = 0; at < WHET_I_PANEL && first + at < p->n; at += TILE_COLS) {
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
-            tile_by_vecs[TILE_VECS](rows, p->k, p->a + row * p->lda, p->lda, panel + at,
+            tile_by_vecs[TILE_VECS](rows, p->k, p->a + row * p->lda, p->lda, 1, panel + at,
                                     WHET_I_PANEL, sums, TILE_COLS);
             finish(p, row, rows, first + at, sums);
         }
@@ -227,20 +290,26 @@ static void attention(const whet_i_attention *p) {
     int64_t ldv;
     transpose_keys(p, keys);
     const float *values = whole_values(p, wide, out + TILE_ROWS * wide, &ldv);
-    for (int64_t i = 0; i < p->t; i += TILE_ROWS) {
-        const int64_t rows = p->t - i < TILE_ROWS ? p->t - i : TILE_ROWS;
-        for (int64_t j = 0; j < p->t; j += TILE_COLS) {
-            const int64_t vecs = (p->t - j + LANES - 1) / LANES;
-            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->d, p->q + i * p->ld, p->ld,
-                                                              keys + j * p->d, TILE_COLS,
-                                                              scores + j, padded);
+    const int64_t queries = p->queries ? p->queries : p->t, ldq = p->ldq ? p->ldq : p->ld;
+    for (int64_t i = 0; i < queries; i += TILE_ROWS) {
+        const int64_t rows = queries - i < TILE_ROWS ? queries - i : TILE_ROWS;
+        const int64_t before = p->t - queries + i; /* tokens before the first query */
+        const int64_t t = p->causal ? before + rows : p->t;
+        for (int64_t j = 0; j < t; j += TILE_COLS) {
+            const int64_t vecs = (t - j + LANES - 1) / LANES;
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
+                rows, p->d, p->q + i * ldq, ldq, 1, keys + j * p->d, TILE_COLS, scores + j, padded);
         }
         float inverse[TILE_ROWS];
-        for (int64_t r = 0; r < rows; r++)
-            inverse[r] = 1 / exponentials(p->t, p->scale, scores + r * padded);
+        for (int64_t r = 0; r < rows; r++) {
+            const int64_t seen = p->causal ? before + r + 1 : t;
+            inverse[r] = 1 / exponentials(seen, p->scale, scores + r * padded);
+            for (int64_t j = (seen + LANES - 1) / LANES * LANES; j < t; j += LANES)
+                v_store(scores + r * padded + j, v_set(0.0f));
+        }
         for (int64_t c = 0; c < wide; c += TILE_COLS) {
             const int64_t vecs = (wide - c) / LANES;
-            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->t, scores, padded,
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, t, scores, padded, 1,
                                                               values + c, ldv, out + c, wide);
         }
         for (int64_t r = 0; r < rows; r++)
@@ -271,6 +340,75 @@ static void layernorm(int64_t rows, int64_t n, const float *x, const float *gamm
     }
 }
 
+/* What the backward passes of both norms share: u = (x - mean) / deviation, v = g gamma,
+ * dx = (v - along - u across) / deviation with the means of v and of v u. */
+INLINE void norm_backward_row(const whet_i_norm_backward *p, int64_t row, vec mean, vec inverse,
+                              bool centred) {
+    const int64_t n = p->n;
+    const float *x = p->x + row * n, *g = p->g + row * n;
+    vec along = v_set(0.0f), across = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES) {
+        const vec u = v_mul(v_sub(load(x + j, n - j), mean), inverse), slope = load(g + j, n - j);
+        const vec v = v_mul(slope, load(p->gamma + j, n - j));
+        along = v_add(along, v);
+        across = v_fma(v, u, across);
+        if (p->dgamma) store(p->dgamma + j, n - j, v_fma(slope, u, load(p->dgamma + j, n - j)));
+        if (p->dbeta) store(p->dbeta + j, n - j, v_add(slope, load(p->dbeta + j, n - j)));
+    }
+    if (!p->dx) return;
+    along = v_set(centred ? v_sum_of(along) / (float)n : 0.0f);
+    across = v_set(v_sum_of(across) / (float)n);
+    for (int64_t j = 0; j < n; j += LANES) {
+        const vec u = v_mul(v_sub(load(x + j, n - j), mean), inverse);
+        const vec v = v_mul(load(g + j, n - j), load(p->gamma + j, n - j));
+        vec d = v_mul(inverse, v_sub(v_sub(v, along), v_mul(u, across)));
+        float *to = p->dx + row * n + j;
+        if (p->adds) d = v_add(d, load(to, n - j));
+        store(to, n - j, d);
+    }
+}
+
+static void layernorm_backward(const whet_i_norm_backward *p) {
+    const int64_t n = p->n;
+    for (int64_t i = 0; i < p->rows; i++) {
+        const float *x = p->x + i * n;
+        vec sum = v_set(0.0f), squares = v_set(0.0f);
+        for (int64_t j = 0; j < n; j += LANES) sum = v_add(sum, load(x + j, n - j));
+        const vec mean = v_set(v_sum_of(sum) / (float)n);
+        for (int64_t j = 0; j < n; j += LANES) {
+            const vec off = v_keep(v_sub(load(x + j, n - j), mean), n - j, 0.0f);
+            squares = v_fma(off, off, squares);
+        }
+        const float inverse = 1 / sqrtf(v_sum_of(squares) / (float)n + p->eps);
+        norm_backward_row(p, i, mean, v_set(inverse), true);
+    }
+}
+
+/* 1 / sqrt(mean of squares + eps) */
+INLINE vec inverse_rms(int64_t n, const float *x, float eps) {
+    vec squares = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES) {
+        const vec a = load(x + j, n - j);
+        squares = v_fma(a, a, squares);
+    }
+    return v_set(1 / sqrtf(v_sum_of(squares) / (float)n + eps));
+}
+
+static void rmsnorm(int64_t rows, int64_t n, const float *x, const float *gamma, float eps,
+                    float *out) {
+    for (int64_t i = 0; i < rows; i++, x += n, out += n) {
+        const vec inverse = inverse_rms(n, x, eps);
+        for (int64_t j = 0; j < n; j += LANES)
+            store(out + j, n - j,
+                  v_mul(v_mul(load(x + j, n - j), inverse), load(gamma + j, n - j)));
+    }
+}
+
+static void rmsnorm_backward(const whet_i_norm_backward *p) {
+    for (int64_t i = 0; i < p->rows; i++)
+        norm_backward_row(p, i, v_set(0.0f), inverse_rms(p->n, p->x + i * p->n, p->eps), false);
+}
+
 static void activate(whet_i_act act, int64_t n, float *x) {
     for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_activate(act, load(x + j, n - j)));
 }
@@ -287,6 +425,20 @@ static void softmax(int64_t n, float *x) {
     }
     const vec inverse = v_set(1 / v_sum_of(sum));
     for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_mul(load(x + j, n - j), inverse));
+}
+
+static void activate_backward(whet_i_act act, int64_t n, const float *x, float *g) {
+    for (int64_t j = 0; j < n; j += LANES)
+        store(g + j, n - j, v_mul(load(g + j, n - j), v_slope(act, load(x + j, n - j))));
+}
+
+static void softmax_backward(int64_t n, float scale_by, const float *p, float *g) {
+    vec sum = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES) sum = v_fma(load(p + j, n - j), load(g + j, n - j), sum);
+    const vec mean = v_set(v_sum_of(sum)), factor = v_set(scale_by);
+    for (int64_t j = 0; j < n; j += LANES)
+        store(g + j, n - j,
+              v_mul(v_mul(factor, load(p + j, n - j)), v_sub(load(g + j, n - j), mean)));
 }
 
 /* Four sums at once hide the latency of the multiply-add. */
@@ -322,14 +474,23 @@ static void add(int64_t n, const float *x, float *sum) {
         store(sum + j, n - j, v_add(load(sum + j, n - j), load(x + j, n - j)));
 }
 
+static void add_scaled(int64_t n, float factor, const float *x, float *sum) {
+    const vec by = v_set(factor);
+    for (int64_t j = 0; j < n; j += LANES)
+        store(sum + j, n - j, v_fma(by, load(x + j, n - j), load(sum + j, n - j)));
+}
+
 static void scale(int64_t n, float factor, float *x) {
     for (int64_t j = 0; j < n; j += LANES)
         store(x + j, n - j, v_mul(load(x + j, n - j), v_set(factor)));
 }
 
-/* Packing and narrowing happen once a model, and half precision is only read from files: ref's. */
+/* Narrowing happens once a model, and half precision is only read from files: ref's. */
 #define SIMD_SLOTS \
-    .pack_f32 = whet_i_ref_pack_f32, .linear_f32 = linear_f32, .attention = attention, \
-    .layernorm = layernorm, .activate = activate, .softmax = softmax, .dot = dot, .add = add, \
+    .pack_f32 = pack_f32, .linear_f32 = linear_f32, .attention = attention, \
+    .layernorm = layernorm, .layernorm_backward = layernorm_backward, .rmsnorm = rmsnorm, \
+    .rmsnorm_backward = rmsnorm_backward, .activate = activate, \
+    .activate_backward = activate_backward, .softmax = softmax, \
+    .softmax_backward = softmax_backward, .dot = dot, .add = add, .add_scaled = add_scaled, \
     .scale = scale, .squared_distance = squared_distance, .f32_from_bf16 = f32_from_bf16, \
     .bf16_from_f32 = whet_i_ref_bf16_from_f32, .f32_from_f16 = whet_i_ref_f32_from_f16

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * f64 products of any operands for any vector width. Included after simd_kernels.h by files that
+ * Products of any operands for any vector width, f64 and f32. Included after simd_kernels.h by files that
  * also define `vec64`, LANES64 and the v64_ operations.
  *
  * A block of PRODUCT_DEPTH x PRODUCT_COLS of B is packed on the stack, and all rows of A pass by
@@ -82,4 +82,60 @@ static void product_f64(const whet_i_product_f64 *p) {
     }
 }
 
-#define PRODUCT_SLOTS .product_f64 = product_f64
+/* ---- f32: the same with the tiles of linear ----------------------------------------------------
+ */
+
+/* packed [depth, TILE_COLS] from column `col` on; zeros past n up to the whole vector. */
+static void pack_right(const whet_i_product *p, int64_t at, int64_t depth, int64_t col,
+                       float *packed) {
+    const int64_t cols = p->n - col < TILE_COLS ? p->n - col : TILE_COLS;
+    const float *b = p->b + at * p->b_row + col * p->b_col;
+    if (p->b_row == 1) { /* a transposed operand */
+        for (int64_t j = 0; j < cols; j += LANES)
+            for (int64_t t = 0; t < depth; t += LANES)
+                v_transpose(cols - j, depth - t, b + j * p->b_col + t, p->b_col,
+                            packed + t * TILE_COLS + j, TILE_COLS);
+        return;
+    }
+    for (int64_t t = 0; t < depth; t++, b += p->b_row, packed += TILE_COLS) {
+        if (p->b_col == 1)
+            for (int64_t j = 0; j < cols; j += LANES) v_store(packed + j, load(b + j, cols - j));
+        else
+            for (int64_t j = 0; j < (cols + LANES - 1) / LANES * LANES; j++)
+                packed[j] = j < cols ? b[j * p->b_col] : 0;
+    }
+}
+
+static void add_sums(const whet_i_product *p, int64_t row, int64_t rows, int64_t col, float factor,
+                     const float *sums) {
+    const int64_t cols = p->n - col < TILE_COLS ? p->n - col : TILE_COLS;
+    for (int64_t i = 0; i < rows; i++, sums += TILE_COLS) {
+        float *c = p->c + (row + i) * p->ldc + col;
+        for (int64_t j = 0; j < cols; j += LANES) {
+            vec y = v_load(sums + j);
+            if (factor != 0) y = v_fma(v_set(factor), load(c + j, cols - j), y);
+            store(c + j, cols - j, y);
+        }
+    }
+}
+
+static void product(const whet_i_product *p) {
+    _Alignas(64) float packed[PRODUCT_DEPTH * TILE_COLS];
+    _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
+    for (int64_t at = 0; at < p->k; at += PRODUCT_DEPTH) {
+        const int64_t depth = p->k - at < PRODUCT_DEPTH ? p->k - at : PRODUCT_DEPTH;
+        for (int64_t col = 0; col < p->n; col += TILE_COLS) {
+            const int64_t vecs = (p->n - col + LANES - 1) / LANES;
+            pack_right(p, at, depth, col, packed);
+            for (int64_t row = 0; row < p->m; row += TILE_ROWS) {
+                const int64_t rows = p->m - row < TILE_ROWS ? p->m - row : TILE_ROWS;
+                tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
+                    rows, depth, p->a + row * p->a_row + at * p->a_col, p->a_row, p->a_col, packed,
+                    TILE_COLS, sums, TILE_COLS);
+                add_sums(p, row, rows, col, at == 0 ? p->beta : 1, sums);
+            }
+        }
+    }
+}
+
+#define PRODUCT_SLOTS .product_f64 = product_f64, .product = product

@@ -17,6 +17,18 @@ static int64_t linear_scratch(int64_t rows, int64_t k) {
     return (int64_t)sizeof(float) * WHET_I_PANEL * k;
 }
 
+static void product_bf16(const whet_i_product *p, void *scratch) {
+    (void)scratch;
+    product(p);
+}
+
+static int64_t product_bf16_scratch(int64_t m, int64_t n) {
+    (void)m;
+    (void)n;
+    return 0;
+}
+
 #define WIDENING_SLOTS \
     .pack_bf16 = whet_i_ref_pack_bf16, .linear_bf16 = linear_bf16, \
-    .linear_scratch = linear_scratch, .bf16_products = false
+    .linear_scratch = linear_scratch, .product_bf16 = product_bf16, \
+    .product_bf16_scratch = product_bf16_scratch, .bf16_products = false

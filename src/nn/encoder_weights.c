@@ -153,9 +153,11 @@ static void pack_panel(void *arg, int64_t i, int32_t worker) {
     const int64_t n = p->n - first < WHET_I_PANEL ? p->n - first : WHET_I_PANEL;
     const float *from = p->from + first * p->k;
     if (p->half)
-        p->kernels->pack_bf16(n, p->k, from, (uint16_t *)p->to + whet_i_packed_count(first, p->k));
+        p->kernels->pack_bf16(n, p->k, from, p->k, 1,
+                              (uint16_t *)p->to + whet_i_packed_count(first, p->k));
     else
-        p->kernels->pack_f32(n, p->k, from, (float *)p->to + whet_i_packed_count(first, p->k));
+        p->kernels->pack_f32(n, p->k, from, p->k, 1,
+                             (float *)p->to + whet_i_packed_count(first, p->k));
 }
 
 /* Layers `names` of n outputs each, one below the other, as one layer. */

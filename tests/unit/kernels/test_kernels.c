@@ -57,6 +57,7 @@ static double exact_act(whet_i_act act, double x) {
         return 0.5 * x * (1 + tanh(sqrt(2 / 3.14159265358979323846) * (x + 0.044715 * x * x * x)));
     case WHET_I_ACT_RELU: return x < 0 ? 0 : x;
     case WHET_I_ACT_SILU: return x / (1 + exp(-x));
+    case WHET_I_ACT_TANH: return tanh(x);
     }
     return 0;
 }
@@ -120,9 +121,9 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
     void *packed = malloc(sizeof(float) * (size_t)whet_i_packed_count(s->n, s->k));
     void *scratch = malloc((size_t)table->linear_scratch(s->rows, s->k) + 1);
     if (s->half)
-        table->pack_bf16(s->n, s->k, w.x, packed);
+        table->pack_bf16(s->n, s->k, w.x, s->k, 1, packed);
     else
-        table->pack_f32(s->n, s->k, w.x, packed);
+        table->pack_f32(s->n, s->k, w.x, s->k, 1, packed);
     const whet_i_linear args = {.rows = s->rows,
                                 .n = s->n,
                                 .k = s->k,
@@ -185,9 +186,9 @@ static void check_row_independence(const whet_kernels *table) {
     void *scratch = malloc((size_t)table->linear_scratch(ROWS, K) + 1);
     for (int half = 0; half < 2; half++) {
         if (half)
-            table->pack_bf16(N, K, w.x, packed);
+            table->pack_bf16(N, K, w.x, K, 1, packed);
         else
-            table->pack_f32(N, K, w.x, packed);
+            table->pack_f32(N, K, w.x, K, 1, packed);
         whet_i_linear p = {.rows = ROWS,
                            .n = N,
                            .k = K,
@@ -220,8 +221,16 @@ static void check_attention(const whet_kernels *table, int64_t t, int64_t d) {
     numbers qkv = make(t * ld, 11), out = make(t * ldo, 12), before = make(t * ldo, 12);
     numbers scratch = make(whet_i_attention_scratch(t, d), 13);
     const float scale = 1 / sqrtf((float)d);
-    const whet_i_attention args = {t,  d,   qkv.x, qkv.x + d, qkv.x + 2 * d,
-                                   ld, ldo, scale, out.x,     scratch.x};
+    const whet_i_attention args = {.t = t,
+                                   .d = d,
+                                   .q = qkv.x,
+                                   .k = qkv.x + d,
+                                   .v = qkv.x + 2 * d,
+                                   .ld = ld,
+                                   .ldo = ldo,
+                                   .scale = scale,
+                                   .out = out.x,
+                                   .scratch = scratch.x};
     table->attention(&args);
     double *p = malloc(sizeof *p * (size_t)t);
     for (int64_t i = 0; i < t; i++) {
