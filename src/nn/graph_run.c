@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Running a plan: a team of threads walks the steps together. Within a phase, items are taken by
+ * whoever is free; a barrier stands between phases. Items write what depends on the item alone, so
+ * the bits do not depend on the team. */
+#include <omp.h>
+
+#include "nn/graph_plan.h"
+
+struct whet_i_executor {
+    const whet_i_plan *plan;
+    whet_i_real *block;
+    char *scratch;              /* [workers, plan->scratch] */
+    atomic_int_fast64_t *taken; /* [n_phases] items handed out */
+};
+
+whet_status whet_i_executor_create(whet_ctx *ctx, const whet_i_plan *plan, whet_i_executor **out) {
+    whet_i_executor *e = NULL;
+    int64_t bytes;
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_calloc(ctx, 1, &e));
+    e->plan = plan;
+    WHET_TRY_DONE(whet_i_alloc(ctx, plan->reals, &e->block));
+    WHET_TRY_DONE(whet_i_mul(ctx, plan->sizes.workers, plan->scratch, &bytes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, bytes, &e->scratch));
+    WHET_TRY_DONE(whet_i_alloc(ctx, plan->n_phases, &e->taken));
+    *out = e;
+    e = NULL;
+done:
+    whet_i_executor_destroy(ctx, e);
+    return status;
+}
+
+void whet_i_executor_destroy(whet_ctx *ctx, whet_i_executor *executor) {
+    if (!executor) return;
+    whet_i_free(ctx, executor->taken);
+    whet_i_free(ctx, executor->scratch);
+    whet_i_free(ctx, executor->block);
+    whet_i_free(ctx, executor);
+}
+
+static whet_i_real *at(const whet_i_executor *e, int64_t place) {
+    return place == WHET_I_NOWHERE ? NULL : e->block + place;
+}
+
+static whet_i_task task_of(const whet_i_executor *e, const whet_i_step *s,
+                           const whet_i_batch *batch) {
+    const whet_i_graph *g = e->plan->graph;
+    whet_i_task t = {.node = &g->nodes[s->node],
+                     .graph = g,
+                     .batch = batch,
+                     .kernels = g->params->kernels,
+                     .state = e->plan->states[s->node],
+                     .saved = at(e, s->saved),
+                     .temporary = at(e, s->temporary),
+                     .workers = e->plan->sizes.workers,
+                     .again = s->kind == WHET_I_STEP_AGAIN};
+    for (int i = 0; i < WHET_I_INPUTS_MAX; i++) {
+        t.in[i] =
+            s->in[i] < WHET_I_NOWHERE ? batch->feeds[whet_i_feed_at(s->in[i])] : at(e, s->in[i]);
+        t.grad_in[i] = at(e, s->grad_in[i]);
+        t.adds[i] = s->adds[i];
+    }
+    for (int i = 0; i < WHET_I_OUTPUTS_MAX; i++) {
+        t.out[i] = at(e, s->out[i]);
+        t.grad_out[i] = at(e, s->grad_out[i]);
+    }
+    for (int i = 0; i < WHET_I_PARAMS_MAX; i++)
+        t.param_adds[i] = s->param_adds[i] || batch->accumulate;
+    return t;
+}
+
+/* What one member of the team does. */
+static void walk(const whet_i_executor *e, const whet_i_batch *batch, int32_t worker) {
+    char *scratch = e->scratch + worker * e->plan->scratch;
+    atomic_int_fast64_t *taken = e->taken;
+    for (int64_t i = 0; i < e->plan->n_steps; i++) {
+        const whet_i_step *s = &e->plan->steps[i];
+        if (s->kind == WHET_I_STEP_SEED) {
+            if (worker == 0) *at(e, s->grad_out[0]) = batch->loss_scale;
+#pragma omp barrier
+            continue;
+        }
+        const whet_i_task t = task_of(e, s, batch);
+        for (int32_t phase = 0; phase < s->pass->phases; phase++, taken++) {
+            const int64_t n = s->pass->items(&t, phase);
+            for (;;) {
+                const int64_t item = atomic_fetch_add_explicit(taken, 1, memory_order_relaxed);
+                if (item >= n) break;
+                s->pass->run(&t, phase, item, scratch);
+            }
+#pragma omp barrier
+        }
+    }
+}
+
+/* One thread alone: no team is formed, so that it may be one of another's. */
+static void walk_alone(const whet_i_executor *e, const whet_i_batch *batch) {
+    for (int64_t i = 0; i < e->plan->n_steps; i++) {
+        const whet_i_step *s = &e->plan->steps[i];
+        if (s->kind == WHET_I_STEP_SEED) {
+            *at(e, s->grad_out[0]) = batch->loss_scale;
+            continue;
+        }
+        const whet_i_task t = task_of(e, s, batch);
+        for (int32_t phase = 0; phase < s->pass->phases; phase++) {
+            const int64_t n = s->pass->items(&t, phase);
+            for (int64_t item = 0; item < n; item++) s->pass->run(&t, phase, item, e->scratch);
+        }
+    }
+}
+
+void whet_i_executor_run(whet_i_executor *executor, const whet_i_batch *batch) {
+    const int32_t workers = executor->plan->sizes.workers;
+    if (workers == 1) {
+        walk_alone(executor, batch);
+        return;
+    }
+    for (int64_t i = 0; i < executor->plan->n_phases; i++) atomic_init(&executor->taken[i], 0);
+#pragma omp parallel num_threads(workers)
+    walk(executor, batch, omp_get_thread_num());
+}
+
+const whet_i_real *whet_i_executor_value(const whet_i_executor *executor, whet_i_value value) {
+    return at(executor, executor->plan->kept[value]);
+}

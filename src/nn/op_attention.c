@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Attention within sequences that lie behind each other, without padding. An item is a sequence and
+ * a key head, with all query heads that share it. No more than BLOCK x longest weights of a head
+ * exist at once: the backward pass makes them again, block of queries by block, instead of keeping
+ * them (as in FlashAttention, Dao et al. 2022, with whole rows of scores: t is at most thousands here).
+ * With P = softmax(scale q k^T), M the dropout mask and g the gradient of the output:
+ *   dv = (P M)^T g     dS = scale P (dP - sum P dP), dP = (g v^T) M     dq = dS k     dk = dS^T q
+ * Legend: t tokens of a sequence, d numbers a head, i queries, j keys. */
+#include <math.h>
+
+#include "nn/ops_i.h"
+
+typedef struct settings {
+    int64_t heads, groups, d;
+    bool causal;
+    uint32_t threshold; /* dropout: weights whose 16 random bits are below it */
+    whet_i_real keep;   /* 1 / (1 - p) */
+} settings;
+
+enum { BLOCK = 64 };
+
+/* One head of one sequence, in a task. */
+typedef struct head {
+    const whet_i_task *task;
+    const settings *s;
+    int64_t t, ld;                    /* tokens; columns of qkv */
+    int64_t first;                    /* token of the batch, for dropout */
+    int64_t number;                   /* query head */
+    const whet_i_real *q, *k, *v;     /* rows ld apart */
+    whet_i_real *weights, *gradients; /* [BLOCK, t] */
+} head;
+
+static const settings *settings_of(const whet_i_node *node) { return node->settings; }
+
+static int64_t items(const whet_i_task *t, int32_t phase) {
+    (void)phase;
+    return t->batch->rows[WHET_I_EXAMPLES] * settings_of(t->node)->groups;
+}
+
+static int64_t columns_of(const settings *s) { return (s->heads + 2 * s->groups) * s->d; }
+
+/* Query head `number` of the item's sequence. */
+static head head_of(const whet_i_task *t, int64_t item, int64_t number) {
+    const settings *s = settings_of(t->node);
+    const int64_t sequence = item / s->groups, group = item % s->groups;
+    const int64_t first = t->batch->start[sequence], ld = columns_of(s);
+    const whet_i_real *qkv = (const whet_i_real *)t->in[0] + first * ld;
+    return (head){.task = t,
+                  .s = s,
+                  .t = t->batch->start[sequence + 1] - first,
+                  .ld = ld,
+                  .first = first,
+                  .number = number,
+                  .q = qkv + number * s->d,
+                  .k = qkv + (s->heads + group) * s->d,
+                  .v = qkv + (s->heads + s->groups + group) * s->d};
+}
+
+static whet_i_real scale_of(const settings *s) { return (whet_i_real)(1 / sqrt((double)s->d)); }
+
+static bool drops(const whet_i_task *t) {
+    return t->batch->train && settings_of(t->node)->threshold > 0;
+}
+
+/* ---- a block of queries ----------------------------------------------------------------------- */
+
+static int64_t keys_of(const head *h, int64_t first, int64_t rows) {
+    return h->s->causal ? first + rows : h->t;
+}
+
+/* c [m, n] = a b (+ c when beta is 1), operands by strides. */
+static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i_real *a,
+                    int64_t a_row, int64_t a_col, const whet_i_real *b, int64_t b_row,
+                    int64_t b_col, whet_i_real beta, whet_i_real *c, int64_t ldc) {
+    const whet_i_product args = {.m = m,
+                                 .n = n,
+                                 .k = k,
+                                 .a = a,
+                                 .b = b,
+                                 .a_row = a_row,
+                                 .a_col = a_col,
+                                 .b_row = b_row,
+                                 .b_col = b_col,
+                                 .beta = beta,
+                                 .c = c,
+                                 .ldc = ldc};
+    h->task->kernels->product(&args);
+}
+
+/* weights [rows, keys] = softmax of the block's scores, zero where a query sees nothing. */
+static void make_weights(const head *h, int64_t first, int64_t rows) {
+    const int64_t keys = keys_of(h, first, rows);
+    product(h, rows, keys, h->s->d, h->q + first * h->ld, h->ld, 1, h->k, 1, h->ld, 0, h->weights,
+            h->t);
+    for (int64_t i = 0; i < rows; i++) {
+        whet_i_real *row = h->weights + i * h->t;
+        const int64_t seen = h->s->causal ? first + i + 1 : h->t;
+        h->task->kernels->scale(seen, scale_of(h->s), row);
+        h->task->kernels->softmax(seen, row);
+        for (int64_t j = seen; j < keys; j++) row[j] = 0;
+    }
+}
+
+/* x [rows, keys] times the dropout mask; four numbers share one hash. */
+static void mask(const head *h, int64_t first, int64_t rows, whet_i_real *x) {
+    const int64_t keys = keys_of(h, first, rows);
+    const whet_i_batch *batch = h->task->batch;
+    const uint64_t stream =
+        whet_i_hash_u64(batch->seed + (uint64_t)h->task->node->index) ^ (uint64_t)h->number << 48;
+    for (int64_t i = 0; i < rows; i++) {
+        const uint64_t row = whet_i_hash_u64(stream ^ (uint64_t)(h->first + first + i));
+        for (int64_t j = 0; j < keys; j += 4) {
+            const uint64_t bits = whet_i_hash_u64(row ^ (uint64_t)(j / 4));
+            for (int64_t u = j; u < j + 4 && u < keys; u++)
+                x[i * h->t + u] *=
+                    (bits >> 16 * (u - j) & 0xffff) >= h->s->threshold ? h->s->keep : 0;
+        }
+    }
+}
+
+/* ---- forward ---------------------------------------------------------------------------------- */
+
+static void forward_dropped(head *h, whet_i_real *out, int64_t ldo, whet_i_real *space) {
+    h->weights = space;
+    for (int64_t i = 0; i < h->t; i += BLOCK) {
+        const int64_t rows = whet_i_block_rows(h->t, BLOCK, i / BLOCK);
+        make_weights(h, i, rows);
+        mask(h, i, rows, h->weights);
+        product(h, rows, h->s->d, keys_of(h, i, rows), h->weights, h->t, 1, h->v, h->ld, 1, 0,
+                out + i * ldo, ldo);
+    }
+}
+
+static void forward_item(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
+    (void)phase;
+    const settings *s = settings_of(t->node);
+    const int64_t share = s->heads / s->groups, group = item % s->groups, ldo = s->heads * s->d;
+    for (int64_t i = group * share; i < (group + 1) * share; i++) {
+        head h = head_of(t, item, i);
+        whet_i_real *out = t->out[0] + h.first * ldo + i * s->d;
+        if (h.t == 0) continue;
+        if (drops(t)) {
+            forward_dropped(&h, out, ldo, scratch);
+            continue;
+        }
+        const whet_i_attention args = {.t = h.t,
+                                       .d = s->d,
+                                       .causal = s->causal,
+                                       .q = h.q,
+                                       .k = h.k,
+                                       .v = h.v,
+                                       .ld = h.ld,
+                                       .ldo = ldo,
+                                       .scale = scale_of(s),
+                                       .out = out,
+                                       .scratch = scratch};
+        t->kernels->attention(&args);
+    }
+}
+
+/* ---- backward --------------------------------------------------------------------------------- */
+
+typedef struct head_gradient {
+    const whet_i_real *out; /* rows ldo apart */
+    whet_i_real *q, *k, *v; /* rows ld apart */
+    whet_i_real *masked;    /* [BLOCK, t], with dropout */
+    int64_t ldo;
+} head_gradient;
+
+static void backward_block(const head *h, const head_gradient *g, int64_t first, int64_t rows,
+                           whet_i_real q_beta, whet_i_real kv_beta) {
+    const int64_t keys = keys_of(h, first, rows), d = h->s->d;
+    const whet_i_real *go = g->out + first * g->ldo, *weights = h->weights;
+    make_weights(h, first, rows);
+    product(h, rows, keys, d, go, g->ldo, 1, h->v, 1, h->ld, 0, h->gradients, h->t);
+    if (drops(h->task)) {
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(g->masked + i * h->t, h->weights + i * h->t, (size_t)keys * sizeof *g->masked);
+        mask(h, first, rows, g->masked);
+        mask(h, first, rows, h->gradients);
+        weights = g->masked;
+    }
+    product(h, keys, d, rows, weights, 1, h->t, go, g->ldo, 1, kv_beta, g->v, h->ld);
+    for (int64_t i = 0; i < rows; i++)
+        h->task->kernels->softmax_backward(keys, scale_of(h->s), h->weights + i * h->t,
+                                           h->gradients + i * h->t);
+    product(h, rows, d, keys, h->gradients, h->t, 1, h->k, h->ld, 1, q_beta, g->q + first * h->ld,
+            h->ld);
+    product(h, keys, d, rows, h->gradients, 1, h->t, h->q + first * h->ld, h->ld, 1, kv_beta, g->k,
+            h->ld);
+}
+
+/* Rows of keys that the first block does not reach (causal) begin at zero. */
+static void clear(const head *h, whet_i_real *x, int64_t from) {
+    for (int64_t j = from; j < h->t; j++) memset(x + j * h->ld, 0, (size_t)h->s->d * sizeof *x);
+}
+
+static void backward_item(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
+    (void)phase;
+    const settings *s = settings_of(t->node);
+    const int64_t share = s->heads / s->groups, group = item % s->groups, ldo = s->heads * s->d;
+    for (int64_t i = group * share; i < (group + 1) * share; i++) {
+        head h = head_of(t, item, i);
+        whet_i_real *to = t->grad_in[0] + h.first * h.ld;
+        head_gradient g = {.out = t->grad_out[0] + h.first * ldo + i * s->d,
+                           .q = to + i * s->d,
+                           .k = to + (s->heads + group) * s->d,
+                           .v = to + (s->heads + s->groups + group) * s->d,
+                           .ldo = ldo};
+        h.weights = scratch;
+        h.gradients = h.weights + BLOCK * h.t;
+        g.masked = h.gradients + BLOCK * h.t;
+        bool fresh = i == group * share && !t->adds[0];
+        if (fresh && s->causal) {
+            clear(&h, g.k, BLOCK);
+            clear(&h, g.v, BLOCK);
+        }
+        for (int64_t first = 0; first < h.t; first += BLOCK, fresh = false)
+            backward_block(&h, &g, first, whet_i_block_rows(h.t, BLOCK, first / BLOCK),
+                           t->adds[0] ? 1 : 0, fresh ? 0 : 1);
+    }
+}
+
+static uint32_t backward_reads(const whet_i_graph *g, const whet_i_node *node, uint32_t wanted) {
+    (void)g;
+    (void)node;
+    (void)wanted;
+    return WHET_I_READS_IN(0);
+}
+
+static int64_t forward_scratch(const whet_i_graph *g, const whet_i_node *node,
+                               const whet_i_sizes *sizes) {
+    (void)g;
+    const settings *s = settings_of(node);
+    const int64_t kernel = whet_i_attention_scratch(sizes->longest, s->d);
+    const int64_t block = s->threshold ? BLOCK * sizes->longest : 0;
+    return (kernel > block ? kernel : block) * (int64_t)sizeof(whet_i_real);
+}
+
+static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
+                                const whet_i_sizes *sizes) {
+    (void)g;
+    const int64_t blocks = settings_of(node)->threshold ? 3 : 2;
+    return blocks * BLOCK * sizes->longest * (int64_t)sizeof(whet_i_real);
+}
+
+static const whet_i_op op_attention = {
+    .name = "attention",
+    .forward = {1, items, forward_item, forward_scratch, NULL},
+    .backward = {1, items, backward_item, backward_scratch, NULL},
+    .backward_reads = backward_reads,
+    .grad_shares = -1,
+};
+
+whet_status whet_i_attention_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_value qkv,
+                                   const whet_i_attention_spec *spec, whet_i_value *out) {
+    const settings s = {.heads = spec->heads,
+                        .groups = spec->groups,
+                        .d = spec->d,
+                        .causal = spec->causal,
+                        .threshold = (uint32_t)(spec->dropout * 65536 + 0.5),
+                        .keep = (whet_i_real)(1 / (1 - spec->dropout))};
+    whet_i_value outputs[WHET_I_OUTPUTS_MAX];
+    const whet_i_recording r = {.op = &op_attention,
+                                .settings = &s,
+                                .settings_size = sizeof s,
+                                .n_inputs = 1,
+                                .n_outputs = 1,
+                                .inputs = {qkv},
+                                .extents = {graph->values[qkv].extent},
+                                .columns = {spec->heads * spec->d}};
+    WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
+    *out = outputs[0];
+    return WHET_OK;
+}
