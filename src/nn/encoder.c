@@ -37,7 +37,6 @@ whet_status whet_encoder_load(whet_ctx *ctx, const char *dir, const whet_encoder
     WHET_TRY(whet_i_calloc(ctx, 1, &e));
     e->dtype = o.dtype;
     e->batch_tokens = o.batch_tokens;
-    e->kernels = whet_i_kernels(ctx);
     const whet_status status = fill(ctx, dir, &o, e);
     if (status == WHET_OK) {
         *out = e;
@@ -51,8 +50,9 @@ whet_status whet_encoder_load(whet_ctx *ctx, const char *dir, const whet_encoder
 void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder) {
     if (!encoder) return;
     whet_tokenizer_destroy(ctx, encoder->tokenizer);
+    whet_i_graph_destroy(ctx, encoder->graph);
+    whet_i_params_destroy(ctx, encoder->params);
     whet_safetensors_close(ctx, encoder->file);
-    whet_i_arena_free(ctx, &encoder->arena);
     whet_i_free(ctx, encoder);
 }
 

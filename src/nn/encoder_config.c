@@ -92,13 +92,50 @@ static whet_status get_family(whet_ctx *ctx, const json_t *json, const whet_i_fa
 }
 
 static whet_status get_epsilon(whet_ctx *ctx, const json_t *json, const char *key, float *out) {
-    double epsilon;
+    double epsilon = 1e-12;
+    if (!key) {
+        *out = (float)epsilon;
+        return WHET_OK;
+    }
     WHET_TRY(whet_i_json_real_or(ctx, "config.json", json, key, 1e-12, &epsilon));
     if (!(epsilon >= 0 && epsilon <= 1))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "config.json: \"%s\" is %g; expected 0 to 1", key,
                            epsilon);
     *out = (float)epsilon;
     return WHET_OK;
+}
+
+/* A probability; `fallback` when absent or null. */
+static whet_status get_dropout(whet_ctx *ctx, const json_t *json, const char *key, double fallback,
+                               double *out) {
+    *out = fallback;
+    if (json_is_null(json_object_get(json, key))) return WHET_OK;
+    WHET_TRY(whet_i_json_real_or(ctx, "config.json", json, key, fallback, out));
+    if (*out >= 0 && *out < 1) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_FORMAT, "config.json: \"%s\" is %g; expected 0 to below 1",
+                       key, *out);
+}
+
+static whet_status get_dropouts(whet_ctx *ctx, const json_t *json, whet_i_encoder_config *c) {
+    const whet_i_family *f = c->family;
+    const bool distilled = strcmp(f->head_dropout, "seq_classif_dropout") == 0;
+    WHET_TRY(get_dropout(ctx, json, f->hidden_dropout, 0.1, &c->hidden_dropout));
+    WHET_TRY(get_dropout(ctx, json, f->attention_dropout, 0.1, &c->attention_dropout));
+    return get_dropout(ctx, json, f->head_dropout, distilled ? 0.2 : c->hidden_dropout,
+                       &c->head_dropout);
+}
+
+/* The first position is that behind the padding token's; the files of a family agree on it. */
+static whet_status check_padding(whet_ctx *ctx, const json_t *json, const whet_i_family *f) {
+    int64_t padding;
+    if (f->position_offset == 0) return WHET_OK;
+    WHET_TRY(whet_i_json_int_or(ctx, "config.json", json, "pad_token_id", 0, INT32_MAX,
+                                f->position_offset - 1, &padding));
+    if (padding == f->position_offset - 1) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "config.json: \"pad_token_id\" is %lld; expected %lld, from which positions "
+                       "are counted",
+                       (long long)padding, (long long)f->position_offset - 1);
 }
 
 static whet_status parse_model(whet_ctx *ctx, const json_t *json, whet_i_encoder_config *c) {
@@ -119,6 +156,8 @@ static whet_status parse_model(whet_ctx *ctx, const json_t *json, whet_i_encoder
         WHET_TRY(whet_i_json_int(ctx, name, json, "type_vocab_size", 1, SIZE_MAX_ANY, &c->types));
     WHET_TRY(get_activation(ctx, json, f->activation, &c->act));
     WHET_TRY(get_epsilon(ctx, json, f->epsilon, &c->epsilon));
+    WHET_TRY(get_dropouts(ctx, json, c));
+    WHET_TRY(check_padding(ctx, json, f));
     WHET_TRY(get_text(ctx, name, json, "position_embedding_type", "absolute", &position));
     if (!is(position, "absolute"))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,

@@ -1,15 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The forward pass without padding. Rows are sorted by length and packed, one behind the other,
- * into slabs of at most batch_tokens tokens; one thread takes one slab through all layers alone, so
- * that nothing waits inside a layer and the slab's numbers stay in that core's cache. Linear layers
- * see a slab as one matrix of tokens; attention walks its sequences. See docs/notes/0003.
+ * Embedding without padding. Rows are sorted by length and packed, one behind the other, into slabs
+ * of at most batch_tokens tokens; one thread takes one slab through all layers alone, so that nothing
+ * waits inside a layer and the slab's numbers stay in that core's cache. See docs/notes/0003.
  *
  * The kernels promise that a token's bits depend on its own row only, so an embedding depends on
- * its text alone, whatever the slab, the order and the threads.
- * Legend: T tokens of a slab, H hidden size, I inner size. */
-#include <math.h>
-
+ * its text alone, whatever the slab, the order and the threads. */
 #include "nn/nn_i.h"
+#include "nn/text_batch.h"
 
 /* Tokens a slab when the caller does not say: large enough that reading the weights costs little
  * beside multiplying by them, small enough that a slab's activations stay near the core. */
@@ -22,18 +19,13 @@ typedef struct forward {
     int64_t *order; /* rows by falling length, then by index */
     int64_t *slab;  /* [n_slabs + 1] places in `order` */
     int64_t n_slabs;
-    int64_t capacity; /* tokens of the largest slab */
-    float *scratch;   /* [threads] of scratch_size */
-    int64_t scratch_size;
+    int64_t capacity, most_rows; /* of the largest slabs */
+    whet_i_plan *plan;
+    struct worker {
+        whet_i_text_batch batch;
+        whet_i_executor *executor;
+    } * workers;
 } forward;
-
-/* A worker's memory. */
-typedef struct buffers {
-    float *x, *y; /* [T, H] */
-    float *wide;  /* [T, max(3 H, I)] */
-    float *attention;
-    void *linear;
-} buffers;
 
 static int64_t length_of(const whet_token_rows *rows, int64_t i) {
     return rows->start[i + 1] - rows->start[i];
@@ -93,166 +85,64 @@ static void cut_slabs(forward *f) {
         }
         tokens += length;
         if (tokens > f->capacity) f->capacity = tokens;
+        if (i + 1 - f->slab[f->n_slabs] > f->most_rows) f->most_rows = i + 1 - f->slab[f->n_slabs];
     }
     if (n > 0) f->slab[++f->n_slabs] = n;
 }
 
-static int64_t wide_of(const whet_i_encoder_config *c) {
-    return 3 * c->hidden > c->inner ? 3 * c->hidden : c->inner;
-}
-
-/* Splits a worker's floats, or with base NULL only counts them. */
-static int64_t split(const forward *f, float *base, buffers *b) {
-    const whet_i_encoder_config *c = &f->e->config;
-    const int64_t longest = f->rows->n_rows ? length_of(f->rows, f->order[0]) : 0;
-    const int64_t deepest = c->inner > c->hidden ? c->inner : c->hidden;
-    const int64_t linear = (f->e->kernels->linear_scratch(f->capacity, deepest) + 3) / 4;
-    const int64_t sizes[] = {f->capacity * c->hidden, f->capacity * c->hidden,
-                             f->capacity * wide_of(c),
-                             whet_i_attention_scratch(longest, c->hidden / c->heads),
-                             f->e->dtype == WHET_BF16 ? linear : 0};
-    float *parts[WHET_COUNT_OF(sizes)];
-    int64_t at = 0;
-    for (int64_t i = 0; i < WHET_COUNT_OF(sizes); i++) {
-        parts[i] = base ? base + at : NULL;
-        at += (sizes[i] + 31) / 32 * 32; /* whole cache lines, two by two */
-    }
-    *b = (buffers){parts[0], parts[1], parts[2], parts[3], parts[4]};
-    return at;
-}
-
-/* ---- one slab --------------------------------------------------------------------------------- */
-
-/* x [T, H] = norm(word + position), sequence behind sequence; returns T. */
-static int64_t embed_tokens(const forward *f, int64_t slab, float *x) {
-    const whet_i_encoder_config *c = &f->e->config;
-    int64_t tokens = 0;
-    for (int64_t i = f->slab[slab]; i < f->slab[slab + 1]; i++) {
-        const int64_t row = f->order[i], start = f->rows->start[row];
-        for (int64_t t = 0; t < length_of(f->rows, row); t++, tokens++) {
-            float *at = x + tokens * c->hidden;
-            whet_i_encoder_word(f->e, f->rows->ids[start + t], at);
-            f->e->kernels->add(c->hidden,
-                               f->e->position + (t + c->family->position_offset) * c->hidden, at);
-        }
-    }
-    f->e->kernels->layernorm(tokens, c->hidden, x, f->e->norm.gamma, f->e->norm.beta, c->epsilon,
-                             x);
-    return tokens;
-}
-
-static void linear(const forward *f, const buffers *b, const whet_i_linear_weights *w, int64_t rows,
-                   const float *a, whet_i_act act, const float *residual, float *c) {
-    const whet_i_linear args = {.rows = rows,
-                                .n = w->n,
-                                .k = w->k,
-                                .a = a,
-                                .packed = w->packed,
-                                .bias = w->bias,
-                                .residual = residual,
-                                .c = c,
-                                .lda = w->k,
-                                .ldr = w->n,
-                                .ldc = w->n,
-                                .act = act,
-                                .scratch = b->linear};
-    if (f->e->dtype == WHET_BF16)
-        f->e->kernels->linear_bf16(&args);
-    else
-        f->e->kernels->linear_f32(&args);
-}
-
-/* out [T, H] = attention over qkv [T, 3 H], sequence by sequence, head by head. */
-static void attend(const forward *f, int64_t slab, const float *qkv, float *scratch, float *out) {
-    const whet_i_encoder_config *c = &f->e->config;
-    const int64_t h = c->hidden, d = h / c->heads;
-    for (int64_t i = f->slab[slab]; i < f->slab[slab + 1]; i++) {
-        const int64_t t = length_of(f->rows, f->order[i]);
-        for (int64_t at = 0; at < h && t > 0; at += d) {
-            const whet_i_attention args = {.t = t,
-                                           .d = d,
-                                           .q = qkv + at,
-                                           .k = qkv + h + at,
-                                           .v = qkv + 2 * h + at,
-                                           .ld = 3 * h,
-                                           .ldo = h,
-                                           .scale = 1 / sqrtf((float)d),
-                                           .out = out + at,
-                                           .scratch = scratch};
-            f->e->kernels->attention(&args);
-        }
-        qkv += t * 3 * h;
-        out += t * h;
-    }
-}
-
-static void run_layer(const forward *f, int64_t slab, const whet_i_layer_weights *w, int64_t tokens,
-                      const buffers *b) {
-    const whet_i_encoder_config *c = &f->e->config;
-    const whet_kernels *kernels = f->e->kernels;
-    linear(f, b, &w->qkv, tokens, b->x, WHET_I_ACT_NONE, NULL, b->wide);
-    attend(f, slab, b->wide, b->attention, b->y);
-    linear(f, b, &w->mixed, tokens, b->y, WHET_I_ACT_NONE, b->x, b->wide);
-    kernels->layernorm(tokens, c->hidden, b->wide, w->mixed_norm.gamma, w->mixed_norm.beta,
-                       c->epsilon, b->x);
-    linear(f, b, &w->up, tokens, b->x, c->act, NULL, b->wide);
-    linear(f, b, &w->down, tokens, b->wide, WHET_I_ACT_NONE, b->x, b->y);
-    kernels->layernorm(tokens, c->hidden, b->y, w->down_norm.gamma, w->down_norm.beta, c->epsilon,
-                       b->x);
-}
-
-/* The embedding of one sequence from its tokens x [length, H]. */
-static void pool(const forward *f, int64_t length, const float *x, float *out) {
-    const whet_i_encoder_config *c = &f->e->config;
-    const whet_kernels *kernels = f->e->kernels;
-    memset(out, 0, (size_t)c->hidden * sizeof *out);
-    if (length == 0) return;
-    if (c->pooling == WHET_POOL_CLS) {
-        memcpy(out, x, (size_t)c->hidden * sizeof *out);
-    } else {
-        for (int64_t t = 0; t < length; t++) kernels->add(c->hidden, x + t * c->hidden, out);
-        kernels->scale(c->hidden, 1 / (float)length, out);
-    }
-    if (!c->normalize) return;
-    const float norm = sqrtf(kernels->dot(c->hidden, out, out));
-    kernels->scale(c->hidden, 1 / fmaxf(norm, 1e-12f), out);
-}
+/* ---- running ---------------------------------------------------------------------------------- */
 
 static void run_slab(void *arg, int64_t slab, int32_t worker) {
     const forward *f = arg;
-    buffers b;
-    (void)split(f, f->scratch + worker * f->scratch_size, &b);
-    const int64_t tokens = embed_tokens(f, slab, b.x);
-    for (int64_t l = 0; l < f->e->config.layers; l++)
-        run_layer(f, slab, &f->e->layers[l], tokens, &b);
-    const float *x = b.x;
-    for (int64_t i = f->slab[slab]; i < f->slab[slab + 1]; i++) {
-        const int64_t row = f->order[i], length = length_of(f->rows, row);
-        pool(f, length, x, f->out + row * f->e->config.hidden);
-        x += length * f->e->config.hidden;
-    }
+    struct worker *w = &f->workers[worker];
+    const int64_t first = f->slab[slab], n = f->slab[slab + 1] - first;
+    const int64_t h = f->e->config.hidden;
+    whet_i_text_batch_fill(&w->batch, f->rows, NULL, f->order + first, n,
+                           f->e->config.family->position_offset);
+    whet_i_executor_run(w->executor, &w->batch.batch);
+    const float *rows = whet_i_executor_value(w->executor, f->e->embedding);
+    for (int64_t i = 0; i < n; i++)
+        memcpy(f->out + f->order[first + i] * h, rows + i * h, (size_t)h * sizeof *rows);
 }
 
-/* ---- all slabs -------------------------------------------------------------------------------- */
+static whet_status make_workers(whet_ctx *ctx, forward *f, int64_t n) {
+    const int64_t longest = f->rows->n_rows ? length_of(f->rows, f->order[0]) : 0;
+    const whet_i_plan_opts opts = {
+        .sizes = {.rows = {1, f->most_rows, f->capacity}, .longest = longest, .workers = 1},
+        .loss = WHET_I_NONE,
+        .keep = &f->e->embedding,
+        .n_keep = 1,
+    };
+    WHET_TRY(whet_i_plan_create(ctx, f->e->graph, &opts, &f->plan));
+    for (int64_t i = 0; i < n; i++) {
+        WHET_TRY(whet_i_text_batch_init(ctx, &f->workers[i].batch, f->capacity, f->most_rows));
+        WHET_TRY(whet_i_executor_create(ctx, f->plan, &f->workers[i].executor));
+    }
+    return WHET_OK;
+}
 
 whet_status whet_i_encoder_forward(whet_ctx *ctx, const whet_encoder *encoder,
                                    const whet_token_rows *rows, float *out) {
     forward f = {.e = encoder, .rows = rows, .out = out};
-    buffers unused;
     whet_status status;
-    int64_t floats;
+    int64_t n_workers = 0;
     WHET_TRY(check_rows(ctx, &f));
     WHET_TRY_DONE(whet_i_alloc(ctx, rows->n_rows, &f.order));
     WHET_TRY_DONE(whet_i_alloc(ctx, rows->n_rows + 1, &f.slab));
     WHET_TRY_DONE(sort_rows(ctx, &f));
     cut_slabs(&f);
-    f.scratch_size = split(&f, NULL, &unused);
-    const int64_t workers = f.n_slabs < whet_ctx_threads(ctx) ? f.n_slabs : whet_ctx_threads(ctx);
-    WHET_TRY_DONE(whet_i_mul(ctx, workers, f.scratch_size, &floats));
-    WHET_TRY_DONE(whet_i_alloc(ctx, floats, &f.scratch));
+    const int64_t wanted = f.n_slabs < whet_ctx_threads(ctx) ? f.n_slabs : whet_ctx_threads(ctx);
+    WHET_TRY_DONE(whet_i_calloc(ctx, wanted, &f.workers));
+    n_workers = wanted;
+    WHET_TRY_DONE(make_workers(ctx, &f, n_workers));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, "embed", f.n_slabs, run_slab, &f));
 done:
-    whet_i_free(ctx, f.scratch);
+    for (int64_t i = 0; i < n_workers; i++) {
+        whet_i_executor_destroy(ctx, f.workers[i].executor);
+        whet_i_text_batch_free(ctx, &f.workers[i].batch);
+    }
+    whet_i_plan_destroy(ctx, f.plan);
+    whet_i_free(ctx, f.workers);
     whet_i_free(ctx, f.slab);
     whet_i_free(ctx, f.order);
     return status;

@@ -9,6 +9,7 @@
 
 #include "core/core_i.h"
 #include "kernels/kernels_i.h"
+#include "nn/graph_i.h"
 
 /* ---- families: one row a model type ---------------------------------------------------------- */
 
@@ -19,12 +20,18 @@ typedef struct whet_i_family {
     const char *model_type; /* config.json's "model_type" */
     const char *prefix;     /* what tensor names may start with, e.g. "bert." */
     /* keys of config.json */
-    const char *hidden, *layers, *heads, *inner, *activation, *epsilon;
+    const char *hidden, *layers, *heads, *inner, *activation, *epsilon; /* epsilon NULL = 1e-12 */
     /* tensors, without ".weight" and ".bias"; type NULL = the family has no segments */
     const char *word, *position, *type, *norm;
     const char *layer; /* before the layer's number; the names below follow ".<number>." */
     const char *query, *key, *value, *mixed, *mixed_norm, *up, *down, *down_norm;
     int64_t position_offset; /* position of the first token */
+    /* The head of sequence classification: on the first token, [pooler or head_dense, head_act,]
+     * dropout, head_out. The pooler is the encoder's, the rest has no prefix. */
+    const char *hidden_dropout, *attention_dropout, *head_dropout; /* keys of config.json */
+    const char *pooler, *head_dense, *head_out;
+    whet_i_act head_act;
+    bool head_drops_input;
 } whet_i_family;
 
 /* The row of a model type, or NULL; the known ones as "bert, ..." for a sentence. */
@@ -38,6 +45,7 @@ typedef struct whet_i_encoder_config {
     int64_t hidden, layers, heads, inner, vocab, positions, types;
     whet_i_act act;
     float epsilon;
+    double hidden_dropout, attention_dropout, head_dropout; /* in training */
     whet_pooling pooling;
     bool normalize;
     int64_t max_length; /* tokens a text, special ones included */
@@ -49,45 +57,46 @@ WHET_CHECKED whet_status whet_i_encoder_config_read(whet_ctx *ctx, const char *d
                                                     const whet_encoder_opts *opts,
                                                     whet_i_encoder_config *out);
 
-/* ---- weights --------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
-typedef struct whet_i_linear_weights {
-    const void *packed; /* by the encoder's kernels, f32 or bf16 */
-    const float *bias;
-    int64_t n, k;
-} whet_i_linear_weights;
+/* Records the encoder; its feeds are ids, positions and, where the family has segments, segments,
+ * each [T, 1]. Names of parameters begin with `prefix`. dropout: as config.json says, in training. */
+WHET_CHECKED whet_status whet_i_encoder_record(whet_ctx *ctx, whet_i_graph *graph,
+                                               const whet_i_encoder_config *config,
+                                               const char *prefix, bool dropout,
+                                               whet_i_value *hidden);
+/* One row a sequence: the pooling and scaling that the settings ask for. */
+WHET_CHECKED whet_status whet_i_encoder_pool(whet_ctx *ctx, whet_i_graph *graph,
+                                             const whet_i_encoder_config *config,
+                                             whet_i_value hidden, whet_i_value *out);
 
-typedef struct whet_i_norm_weights {
-    const float *gamma, *beta;
-} whet_i_norm_weights;
-
-typedef struct whet_i_layer_weights {
-    whet_i_linear_weights qkv, mixed, up, down; /* query, key and value in one product */
-    whet_i_norm_weights mixed_norm, down_norm;
-} whet_i_layer_weights;
+/* Heads that give [B, outputs] from the tokens. */
+typedef enum whet_i_head_kind {
+    WHET_I_HEAD_FAMILY, /* the family's own, as transformers has it */
+    WHET_I_HEAD_POOLED  /* head_out on the pooled row, as embeddings are used */
+} whet_i_head_kind;
+WHET_CHECKED whet_status whet_i_encoder_head(whet_ctx *ctx, whet_i_graph *graph,
+                                             const whet_i_encoder_config *config,
+                                             const char *prefix, bool dropout,
+                                             whet_i_head_kind kind, int64_t outputs,
+                                             whet_i_value hidden, whet_i_value *out);
 
 struct whet_encoder {
     whet_i_encoder_config config;
     whet_dtype dtype;
     int64_t batch_tokens;
-    const whet_kernels *kernels; /* those that packed the weights: used whatever a context picks */
     whet_tokenizer *tokenizer;
     whet_safetensors *file; /* word vectors are read from the mapping */
-    whet_tensor word;       /* [vocab, hidden], f32, f16 or bf16, maybe unaligned */
-    whet_i_norm_weights norm;
-    const float *position; /* [positions, hidden], the segment's vector added */
-    whet_i_layer_weights *layers;
-    whet_i_arena arena; /* holds all of the above but the file and the tokenizer */
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_value embedding; /* [B, hidden] */
     char fingerprint[17];
 };
 
-/* Opens dir/model.safetensors and fills everything from `file` to `layers`, and the fingerprint.
+/* Opens dir/model.safetensors and fills everything from `file` to the fingerprint.
  * What it leaves behind on failure is released by whet_encoder_destroy. */
 WHET_CHECKED whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir,
                                                      whet_encoder *encoder);
-
-/* The vector [hidden] of a token, 0 <= id < vocab. */
-void whet_i_encoder_word(const whet_encoder *encoder, int32_t id, float *out);
 
 /* ---- forward --------------------------------------------------------------------------------- */
 

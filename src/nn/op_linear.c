@@ -23,7 +23,7 @@ typedef struct settings {
 } settings;
 
 /* Parameters of a node: the parts' matrices, then their biases. */
-enum { ROWS_MOST = 192, ROWS_LEAST = 24, COLUMN_BLOCK = WHET_I_PANEL };
+enum { ROWS_MOST = 528, ROWS_LEAST = 24, COLUMN_BLOCK = WHET_I_PANEL };
 
 static const settings *settings_of(const whet_i_node *node) { return node->settings; }
 
@@ -33,10 +33,11 @@ static const whet_i_weight *weight_of(const whet_i_graph *g, const whet_i_node *
 
 static bool is_half(const whet_i_graph *g) { return g->params->dtype == WHET_BF16; }
 
-/* Rows of an item: enough items for everybody, multiples of the kernels' tiles. Bits do not depend on it. */
+/* Rows of an item: alone, as many as share one reading of w; in a team, a quarter of what each member
+ * gets. Multiples of the kernels' tiles. Bits do not depend on it. */
 static int64_t row_block(const whet_i_task *t) {
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
-    int64_t block = rows / (4 * t->workers);
+    int64_t block = t->workers == 1 ? ROWS_MOST : rows / (4 * t->workers);
     block = block > ROWS_MOST ? ROWS_MOST : block < ROWS_LEAST ? ROWS_LEAST : block;
     return block / ROWS_LEAST * ROWS_LEAST;
 }
@@ -236,8 +237,9 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_graph *g, const whet_i_no
     (void)ctx;
     (void)state;
     whet_i_weight *w = &g->params->weights[settings_of(node)->weight];
-    w->need_forward = true;
-    if (sizes->train && sizes->wanted & 1) w->need_backward = true;
+    /* Written when it changes only: an encoder's parameters may be shared by threads. */
+    if (!w->need_forward) w->need_forward = true;
+    if (sizes->train && sizes->wanted & 1 && !w->need_backward) w->need_backward = true;
     return WHET_OK;
 }
 

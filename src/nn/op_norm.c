@@ -122,6 +122,7 @@ static const whet_i_op op_norm = {
     .backward_reads = backward_reads,
     .rebuild = {1, row_items, forward_rows, NULL, NULL},
     .rebuild_reads = WHET_I_READS_IN(0),
+    .in_place = true,
     .grad_shares = 0,
 };
 

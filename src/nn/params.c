@@ -8,6 +8,8 @@
 
 #include "nn/shape_text.h"
 
+enum { NAME_SIZE = 512 };
+
 whet_status whet_i_params_create(whet_ctx *ctx, whet_dtype dtype, whet_i_params **out) {
     whet_i_params *p;
     WHET_TRY(whet_i_calloc(ctx, 1, &p));
@@ -151,28 +153,39 @@ static whet_status bind_one(whet_ctx *ctx, whet_i_param *p, const whet_tensor *t
     return WHET_OK;
 }
 
+/* The tensor of a name that in the file may carry `prefix`, or lack it. */
+static bool find_tensor(const whet_safetensors *tensors, const char *prefix, const char *name,
+                        char full[NAME_SIZE], whet_tensor *out) {
+    const size_t length = strlen(prefix);
+    (void)snprintf(full, NAME_SIZE, "%s", name);
+    if (whet_safetensors_find(tensors, full, out)) return true;
+    if (!length) return false;
+    if (strncmp(name, prefix, length) == 0)
+        (void)snprintf(full, NAME_SIZE, "%s", name + length);
+    else
+        (void)snprintf(full, NAME_SIZE, "%s%s", prefix, name);
+    if (whet_safetensors_find(tensors, full, out)) return true;
+    (void)snprintf(full, NAME_SIZE, "%s", name);
+    return false;
+}
+
 whet_status whet_i_params_bind(whet_ctx *ctx, whet_i_params *params,
                                const whet_safetensors *tensors, const char *file,
                                const char *prefix, int64_t *missing) {
+    char full[NAME_SIZE], expected[WHET_I_SHAPE_TEXT];
     int64_t absent = 0;
     for (int64_t i = 0; i < params->n; i++) {
         whet_i_param *p = &params->items[i];
-        char full[512];
         whet_tensor t;
         if (p->source.data || p->filled) continue;
-        (void)snprintf(full, sizeof full, "%s%s", prefix, p->name);
-        const char *name = full;
-        bool found = whet_safetensors_find(tensors, full, &t);
-        if (!found && *prefix) found = whet_safetensors_find(tensors, name = p->name, &t);
-        if (found) {
-            WHET_TRY(bind_one(ctx, p, &t, file, name));
+        if (find_tensor(tensors, prefix, p->name, full, &t)) {
+            WHET_TRY(bind_one(ctx, p, &t, file, full));
             continue;
         }
         absent++;
         if (!missing && p->init == WHET_I_INIT_REQUIRED)
             return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: tensor \"%s\" is missing; expected %s",
-                               file, full,
-                               whet_i_shape_text((char[WHET_I_SHAPE_TEXT]){0}, p->rank, p->shape));
+                               file, full, whet_i_shape_text(expected, p->rank, p->shape));
     }
     if (missing) *missing = absent;
     return WHET_OK;

@@ -91,10 +91,11 @@ WHET_CHECKED whet_status whet_i_params_weight(whet_ctx *ctx, whet_i_params *para
 WHET_CHECKED whet_status whet_i_params_join(whet_ctx *ctx, whet_i_params *params,
                                             whet_i_param_id first, int32_t count);
 
-/* Binds parameters that have no source yet to the tensors of an open file (which must outlive
- * them): `prefix` + name, or name. Tensors of another shape are WHET_ERR_SHAPE, of an unreadable
- * type WHET_ERR_UNSUPPORTED. *missing counts parameters still without a source (NULL: a required one that
- * is missing is WHET_ERR_FORMAT, by name). `file` is how sentences call the file. */
+/* Binds parameters that have no values yet to the tensors of an open file (which must outlive
+ * them), whose names may carry `prefix`, or lack it, against ours. Tensors of another shape are
+ * WHET_ERR_SHAPE, of an unreadable type WHET_ERR_UNSUPPORTED. *missing counts the parameters that
+ * stay without; with NULL, a required one that is missing is WHET_ERR_FORMAT. `file` is how sentences call
+ * the file. */
 WHET_CHECKED whet_status whet_i_params_bind(whet_ctx *ctx, whet_i_params *params,
                                             const whet_safetensors *tensors, const char *file,
                                             const char *prefix, int64_t *missing);

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rows of tokens as a batch of the engine. */
+#ifndef WHET_NN_TEXT_BATCH_H
+#define WHET_NN_TEXT_BATCH_H
+
+#include "nn/graph_i.h"
+#include "whet/nn.h"
+
+/* Feeds 0, 1, 2 are ids, positions and segments, as whet_i_encoder_record declares them. */
+typedef struct whet_i_text_batch {
+    int64_t tokens, rows; /* room */
+    int32_t *ids, *positions, *types;
+    int64_t *start;
+    whet_i_batch batch;
+} whet_i_text_batch;
+
+/* What it leaves behind on failure is released by _free. */
+WHET_CHECKED whet_status whet_i_text_batch_init(whet_ctx *ctx, whet_i_text_batch *b, int64_t tokens,
+                                                int64_t rows);
+void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b);
+/* Rows which[0..n) within the room; types has one number a token of `rows`, NULL = zeros. */
+void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const uint8_t *types,
+                            const int64_t *which, int64_t n, int64_t first_position);
+
+#endif
