@@ -147,6 +147,8 @@ static void choose_policies(planner *p) {
         if (s->saved) s->used = true;
         if (!s->saved || s->kept || producer < 0) continue;
         const whet_i_node *node = &p->g->nodes[producer];
+        /* What enters the next segment is what that segment is made again from. */
+        if (p->opts->recompute && leaves_segment(p, (whet_i_value)v)) continue;
         if (node->op->rebuild.run && p->g->values[v].output == 0) {
             s->policy =
                 REBUILD; /* what it is made from stands before it: seen later in this loop */

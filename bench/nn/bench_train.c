@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One training step of an encoder with a classification head, measured; bench/nn/run_train.py pairs
+ * it with torch.
+ *
+ *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS [recompute]
+ *
+ * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
+ * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "nn/nn_i.h"
+#include "nn/ops_i.h"
+#include "nn/text_batch.h"
+#include "whet/kernels.h"
+
+typedef struct bench {
+    whet_ctx *ctx;
+    whet_i_encoder_config config;
+    whet_safetensors *file;
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_value labels, loss;
+    whet_i_plan *plan;
+    whet_i_executor *executor;
+    whet_token_rows rows;
+    whet_i_text_batch batch;
+    int64_t n_rows, n_tokens;
+} bench;
+
+static void ok(const bench *b, whet_status status) {
+    if (status == WHET_OK) return;
+    (void)fprintf(stderr, "bench_train: %s\n", b->ctx ? whet_error(b->ctx) : "no context");
+    exit(1);
+}
+
+static double seconds(clockid_t clock) {
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void load(bench *b, const char *dir, whet_dtype dtype) {
+    const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    char *path;
+    whet_i_value x;
+    int64_t missing;
+    ok(b, whet_i_encoder_config_read(b->ctx, dir, &opts, &b->config));
+    ok(b, whet_i_path_join(b->ctx, dir, "model.safetensors", &path));
+    ok(b, whet_safetensors_open(b->ctx, path, &b->file));
+    whet_i_free(b->ctx, path);
+    const char *prefix = b->config.family->prefix;
+    ok(b, whet_i_params_create(b->ctx, dtype, &b->params));
+    ok(b, whet_i_graph_create(b->ctx, b->params, &b->graph));
+    ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, false, &x));
+    ok(b, whet_i_encoder_head(b->ctx, b->graph, &b->config, prefix, false, WHET_I_HEAD_FAMILY, 2, x,
+                              &x));
+    ok(b, whet_i_graph_feed(b->ctx, b->graph, true, WHET_I_EXAMPLES, 1, &b->labels));
+    ok(b, whet_i_cross_entropy(b->ctx, b->graph, x, b->labels, 0, &b->loss));
+    ok(b, whet_i_params_bind(b->ctx, b->params, b->file, "model.safetensors", prefix, &missing));
+    for (int64_t i = 0; i < b->params->n; i++) b->params->items[i].trainable = true;
+    ok(b, whet_i_params_settle(b->ctx, b->params, 0));
+}
+
+static void plan(bench *b, int32_t threads, bool recompute) {
+    const whet_i_plan_opts opts = {.sizes = {.rows = {1, b->n_rows, b->n_rows * b->n_tokens},
+                                             .longest = b->n_tokens,
+                                             .workers = threads},
+                                   .loss = b->loss,
+                                   .recompute = recompute};
+    ok(b, whet_i_plan_create(b->ctx, b->graph, &opts, &b->plan));
+    ok(b, whet_i_params_pack(b->ctx, b->params));
+    ok(b, whet_i_executor_create(b->ctx, b->plan, &b->executor));
+}
+
+static void make_batch(bench *b) {
+    const int64_t n = b->n_rows * b->n_tokens;
+    static int32_t labels[4096];
+    int64_t *order, *start;
+    int32_t *ids;
+    ok(b, whet_i_alloc(b->ctx, b->n_rows, &order));
+    ok(b, whet_i_alloc(b->ctx, b->n_rows + 1, &start));
+    ok(b, whet_i_alloc(b->ctx, n, &ids));
+    for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)(1000 + (i * 7919) % 20000);
+    for (int64_t i = 0; i <= b->n_rows; i++) start[i] = i * b->n_tokens;
+    for (int64_t i = 0; i < b->n_rows; i++) {
+        order[i] = i;
+        labels[i] = (int32_t)(i % 2);
+    }
+    b->rows = (whet_token_rows){b->n_rows, start, ids};
+    ok(b, whet_i_text_batch_init(b->ctx, &b->batch, n, b->n_rows));
+    whet_i_text_batch_fill(&b->batch, &b->rows, NULL, order, b->n_rows,
+                           b->config.family->position_offset);
+    b->batch.batch.feeds[b->graph->values[b->labels].output] = labels;
+    whet_i_free(b->ctx, order);
+}
+
+static void step(bench *b) {
+    const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    ok(b, whet_i_params_pack(b->ctx, b->params));
+    whet_i_executor_run(b->executor, &b->batch.batch);
+    (void)printf("%.9f %.9f %.9g\n", seconds(CLOCK_MONOTONIC) - wall,
+                 seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu,
+                 (double)whet_i_executor_value(b->executor, b->loss)[0]);
+    (void)fflush(stdout);
+}
+
+int main(int argc, char **argv) {
+    bench b = {0};
+    char line[256];
+    if (argc < 6) return 2;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    opts.threads = atoi(argv[2]);
+    if (whet_ctx_create(&opts, &b.ctx) != WHET_OK) return 1;
+    b.n_rows = atoi(argv[4]);
+    b.n_tokens = atoi(argv[5]);
+    load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32);
+    plan(&b, opts.threads, argc > 6);
+    make_batch(&b);
+    (void)printf("%s %.0f\n", whet_kernels_name(b.ctx), (double)whet_i_plan_bytes(b.plan) / 1e6);
+    (void)fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) step(&b);
+    return 0;
+}
