@@ -58,7 +58,11 @@ whet_i_value source(whet_ctx *ctx, whet_i_graph *graph, const char *name, whet_i
     return outputs[0];
 }
 
-static double weight_of(int64_t i, int64_t j) { return cos((double)(1 + 7 * i + 3 * j)); }
+static double weight_of(const whet_i_task *t, int64_t i, int64_t j) {
+    const double *const *weights = t->node->settings;
+    return weights ? (*weights)[i * whet_i_columns(t->graph, t->node->inputs[0]) + j]
+                   : cos((double)(1 + 7 * i + 3 * j));
+}
 
 static void weigh_forward(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     (void)phase;
@@ -69,7 +73,8 @@ static void weigh_forward(const whet_i_task *t, int32_t phase, int64_t item, voi
     const whet_i_real *x = t->in[0];
     t->out[0][0] = 0;
     for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < n; j++) t->out[0][0] += (whet_i_real)weight_of(i, j) * x[i * n + j];
+        for (int64_t j = 0; j < n; j++)
+            t->out[0][0] += (whet_i_real)weight_of(t, i, j) * x[i * n + j];
 }
 
 static void weigh_backward(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
@@ -80,7 +85,7 @@ static void weigh_backward(const whet_i_task *t, int32_t phase, int64_t item, vo
     const int64_t rows = whet_i_rows(t, v), n = whet_i_columns(t->graph, v);
     for (int64_t i = 0; i < rows; i++) {
         for (int64_t j = 0; j < n; j++) {
-            const whet_i_real d = t->grad_out[0][0] * (whet_i_real)weight_of(i, j);
+            const whet_i_real d = t->grad_out[0][0] * (whet_i_real)weight_of(t, i, j);
             whet_i_real *dx = &t->grad_in[0][i * n + j];
             *dx = t->adds[0] ? *dx + d : d;
         }
@@ -95,8 +100,14 @@ static const whet_i_op op_weigh = {
 };
 
 whet_i_value weigh(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x) {
+    return weigh_by(ctx, graph, x, NULL);
+}
+
+whet_i_value weigh_by(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x, const double *weights) {
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     const whet_i_recording r = {.op = &op_weigh,
+                                .settings = &weights,
+                                .settings_size = weights ? sizeof weights : 0,
                                 .n_inputs = 1,
                                 .n_outputs = 1,
                                 .inputs = {x},

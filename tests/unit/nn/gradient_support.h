@@ -32,5 +32,7 @@ whet_i_value source(whet_ctx *ctx, whet_i_graph *graph, const char *name, whet_i
                     int64_t rows, int64_t columns);
 /* sum_ij cos(1 + 7 i + 3 j) x_ij */
 whet_i_value weigh(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x);
+/* sum_ij weights_ij x_ij; the array must outlive the graph. */
+whet_i_value weigh_by(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x, const double *weights);
 
 #endif

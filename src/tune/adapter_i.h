@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Adapters of linear layers: a layer's output y = W x + b becomes y + scale M x, M a product of two
+ * block-diagonal matrices with a fixed permutation between them and one after (MoRe, Monarch
+ * rectangular fine-tuning, arXiv 2408.17383). With one block M = B A, which is LoRA of rank r
+ * (Hu et al. 2022). For N blocks, input width in = N p and output width out <= N q:
+ *   z[k r + a]   = sum_i W1[k][a][i] x[k p + i]         k < N, a < r; the last block may be cut
+ *   y[s N + l]  += scale sum_c W2[l][s][c] z[c N + l]   l < N, c < r, s < q; outputs >= out do not exist
+ * Parameters: r (in + N q), whatever N; M has rank up to N r. Source: specs of MoRe's linear layer. */
+#ifndef WHET_TUNE_ADAPTER_I_H
+#define WHET_TUNE_ADAPTER_I_H
+
+#include "nn/ops_i.h"
+
+typedef struct whet_i_adapter_shape {
+    int64_t in, out;
+    int64_t blocks, rank; /* N, r */
+    int64_t p, q;         /* widths of an input block, heights of an output block */
+} whet_i_adapter_shape;
+
+/* The shape that the reference gives a layer: p = ceil(in / N), blocks that lie in the padding alone
+ * are dropped, q = ceil(p out / in), in integers. */
+whet_i_adapter_shape whet_i_adapter_shape_of(int64_t in, int64_t out, int64_t blocks, int64_t rank);
+
+typedef enum whet_i_adapter_kind { WHET_I_ADAPTER_MORE, WHET_I_ADAPTER_LORA } whet_i_adapter_kind;
+
+typedef struct whet_i_adapter_settings {
+    whet_i_adapter_kind
+        kind; /* LoRA: one block, names lora_A.weight [r, in] and lora_B.weight [out, r];
+                                 MoRe: more_w1 [N, r, p] and more_w2 [N, q, r] */
+    int64_t blocks, rank;
+    double scale; /* alpha / r for LoRA; 1 for MoRe */
+} whet_i_adapter_settings;
+
+/* *y [rows, columns] becomes *y with the adapter of `module` added to `columns_of_layer` columns from
+ * `first` on. W1 begins uniform within 1 / sqrt(p), W2 at zero, so that nothing changes at first. */
+WHET_CHECKED whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph,
+                                               const char *module, whet_i_value x, whet_i_value *y,
+                                               int64_t first, int64_t columns_of_layer,
+                                               const whet_i_adapter_settings *settings);
+
+#endif
