@@ -2,7 +2,9 @@
  * One training step of an encoder with a classification head, measured; bench/nn/run_train.py pairs
  * it with torch.
  *
- *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS [recompute]
+ *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute]
+ *
+ * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
  * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss". */
@@ -14,6 +16,7 @@
 #include "nn/nn_i.h"
 #include "nn/ops_i.h"
 #include "nn/text_batch.h"
+#include "tune/adapter_i.h"
 #include "whet/kernels.h"
 
 typedef struct bench {
@@ -42,7 +45,32 @@ static double seconds(clockid_t clock) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void load(bench *b, const char *dir, whet_dtype dtype) {
+static bool ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
+
+static bool applies(void *arg, const char *module) {
+    (void)arg;
+    return ends_with(module, ".query") || ends_with(module, ".key") || ends_with(module, ".value");
+}
+
+static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
+                                  whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
+    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, arg);
+}
+
+static bool is_trained(const char *mode, const char *name) {
+    return strcmp(mode, "full") == 0 || strstr(name, "lora_") || strstr(name, "more_") ||
+           strncmp(name, "classifier", 10) == 0;
+}
+
+static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode) {
+    static whet_i_adapter_settings lora = {WHET_I_ADAPTER_LORA, 1, 8, 2};
+    static whet_i_adapter_settings more = {WHET_I_ADAPTER_MORE, 4, 8, 1};
+    static whet_i_adapters adapters = {applies, record_adapter, &lora};
+    if (strcmp(mode, "more") == 0) adapters.arg = &more;
+
     const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
     char *path;
     whet_i_value x;
@@ -54,13 +82,15 @@ static void load(bench *b, const char *dir, whet_dtype dtype) {
     const char *prefix = b->config.family->prefix;
     ok(b, whet_i_params_create(b->ctx, dtype, &b->params));
     ok(b, whet_i_graph_create(b->ctx, b->params, &b->graph));
+    if (strcmp(mode, "full") != 0) b->graph->adapters = &adapters;
     ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, false, &x));
     ok(b, whet_i_encoder_head(b->ctx, b->graph, &b->config, prefix, false, WHET_I_HEAD_FAMILY, 2, x,
                               &x));
     ok(b, whet_i_graph_feed(b->ctx, b->graph, true, WHET_I_EXAMPLES, 1, &b->labels));
     ok(b, whet_i_cross_entropy(b->ctx, b->graph, x, b->labels, 0, &b->loss));
     ok(b, whet_i_params_bind(b->ctx, b->params, b->file, "model.safetensors", prefix, &missing));
-    for (int64_t i = 0; i < b->params->n; i++) b->params->items[i].trainable = true;
+    for (int64_t i = 0; i < b->params->n; i++)
+        b->params->items[i].trainable = is_trained(mode, b->params->items[i].name);
     ok(b, whet_i_params_settle(b->ctx, b->params, 0));
 }
 
@@ -110,14 +140,14 @@ static void step(bench *b) {
 int main(int argc, char **argv) {
     bench b = {0};
     char line[256];
-    if (argc < 6) return 2;
+    if (argc < 7) return 2;
     whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
     opts.threads = atoi(argv[2]);
     if (whet_ctx_create(&opts, &b.ctx) != WHET_OK) return 1;
     b.n_rows = atoi(argv[4]);
     b.n_tokens = atoi(argv[5]);
-    load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32);
-    plan(&b, opts.threads, argc > 6);
+    load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32, argv[6]);
+    plan(&b, opts.threads, argc > 7);
     make_batch(&b);
     (void)printf("%s %.0f\n", whet_kernels_name(b.ctx), (double)whet_i_plan_bytes(b.plan) / 1e6);
     (void)fflush(stdout);
