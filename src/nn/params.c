@@ -68,6 +68,7 @@ static whet_status append(whet_ctx *ctx, whet_i_params *params, const whet_i_par
                       .init = spec->init,
                       .init_scale = spec->init_scale,
                       .decays = spec->rank > 1,
+                      .rate = 1,
                       .statistics = spec->statistics};
     for (int32_t i = 0; i < spec->rank; i++) {
         p.shape[i] = spec->shape[i];

@@ -34,6 +34,7 @@ typedef struct whet_i_param {
     bool decays;     /* weight decay applies: matrices, not biases, norms, statistics */
     bool statistics; /* kept and saved, never trained: running means */
     bool trainable;
+    double rate;           /* times the learning rate; 1 */
     whet_tensor source;    /* in the mapped file; data NULL = none */
     whet_i_real *values;   /* NULL: frozen, and only the packed form or the file is read */
     int32_t joined;        /* values of so many parameters from this one on are one array */
