@@ -31,6 +31,7 @@ typedef struct whet_token_rows {
     int64_t n_rows;
     int64_t *start; /* [n_rows + 1] */
     int32_t *ids;   /* [start[n_rows]] */
+    uint8_t *types; /* [start[n_rows]] segment of each token; NULL from whet_tokenizer_encode */
 } whet_token_rows;
 
 /* Encodes n texts with the special tokens of the post-processor, each cut to max_length tokens in
@@ -40,6 +41,20 @@ WHET_API WHET_CHECKED whet_status whet_tokenizer_encode(whet_ctx *ctx,
                                                         const whet_tokenizer *tokenizer,
                                                         const whet_str *texts, int64_t n,
                                                         int64_t max_length, whet_token_rows *out);
+
+/* Encodes n pairs (first[i], second[i]), or single texts when second is NULL, with the special
+ * tokens and the segments that the post-processor gives them: BERT [CLS] a [SEP] b [SEP] of types
+ * 0 and 1, RoBERTa <s> a </s></s> b </s> of type 0.
+ * max_length  tokens a row, special ones included; 0 = no limit. A longer pair loses tokens from
+ *             the ends of its texts as Hugging Face's "longest_first" does.
+ * out         rows with types; whet_token_rows_destroy
+ * truncated   how many rows lost tokens; may be NULL
+ * Errors: WHET_ERR_ARG (a count below 0, max_length below the special tokens), WHET_ERR_UNSUPPORTED
+ * (pairs, of a file that says nothing about them), WHET_ERR_LIMIT, WHET_ERR_NOMEM; outputs then
+ * unchanged. Invalid UTF-8 as above. O(bytes), in parallel over rows. */
+WHET_API WHET_CHECKED whet_status whet_tokenizer_encode_pairs(
+    whet_ctx *ctx, const whet_tokenizer *tokenizer, const whet_str *first, const whet_str *second,
+    int64_t n, int64_t max_length, whet_token_rows *out, int64_t *truncated);
 WHET_API void whet_token_rows_destroy(whet_ctx *ctx, whet_token_rows *rows);
 
 /* ---- encoder

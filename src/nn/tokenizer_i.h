@@ -149,6 +149,24 @@ typedef struct whet_i_ids {
 void whet_i_wordpiece_word(const whet_i_wordpiece *model, const uint8_t *word, int64_t len,
                            int64_t n_chars, whet_i_ids *out);
 
+/* ---- post-processor -------------------------------------------------------------------------- */
+
+#define WHET_I_MAX_SPECIAL 64 /* tokens that a template adds */
+
+/* Special tokens, sequence, special tokens [, sequence, special tokens]. */
+typedef struct whet_i_template {
+    int32_t ids[WHET_I_MAX_SPECIAL]; /* special tokens in order */
+    uint8_t types[WHET_I_MAX_SPECIAL];
+    int32_t end[3];         /* where those before, between (or after), after the sequences end */
+    int32_t n_sequences;    /* 1 or 2; 0 = the file has no such template */
+    uint8_t type_of[2];     /* segment of the first text, of the second */
+    bool second_text_first; /* of a pair */
+} whet_i_template;
+
+static inline int64_t whet_i_template_specials(const whet_i_template *t) {
+    return t->n_sequences ? t->end[t->n_sequences] : 0;
+}
+
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 /* Classes of the pre-tokeniser: words are maximal runs of one class of 0 and 3. */
@@ -168,9 +186,8 @@ struct whet_tokenizer {
     uint8_t class_of[256]; /* of ASCII; 4 for bytes from 0x80 */
     whet_i_wordpiece model;
     whet_i_added raw, normalized;
-    int32_t *prefix, *suffix; /* of the post-processor */
-    int64_t n_prefix, n_suffix;
-    whet_str *tokens; /* [n_tokens], {NULL,0} where the vocabulary has a hole */
+    whet_i_template single, pair; /* of the post-processor */
+    whet_str *tokens;             /* [n_tokens], {NULL,0} where the vocabulary has a hole */
     int64_t n_tokens;
     whet_i_arena bytes;
 };
@@ -178,5 +195,28 @@ struct whet_tokenizer {
 /* From a parsed tokenizer.json; the sentence of a failure does not name the file. */
 WHET_CHECKED whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root,
                                                     whet_tokenizer **out);
+/* The file's post_processor into single and pair; tokens and n_tokens are known already. */
+WHET_CHECKED whet_status whet_i_post_processor_read(whet_ctx *ctx, whet_tokenizer *tok,
+                                                    const json_t *json);
+/* One text without special tokens; scratch as whet_i_tokenizer_scratch says. */
+void whet_i_tokenizer_text(const whet_tokenizer *tok, whet_str text, uint8_t *scratch,
+                           whet_i_ids *out);
+/* Bytes of scratch and ids that a text of `len` bytes needs at most. */
+WHET_CHECKED whet_status whet_i_tokenizer_bounds(whet_ctx *ctx, const whet_tokenizer *tok,
+                                                 int64_t len, int64_t *scratch, int64_t *ids);
+
+/* ---- reading a file's parts ------------------------------------------------------------------ */
+
+static inline whet_str whet_i_json_text(const json_t *value) {
+    return (whet_str){json_string_value(value), (int64_t)json_string_length(value)};
+}
+static inline bool whet_i_json_is(const json_t *value, const char *text) {
+    return json_is_string(value) && whet_str_equal(whet_i_json_text(value), whet_str_from(text));
+}
+/* A part that this library does not have: the sentence, and its status. */
+WHET_CHECKED whet_status whet_i_tokenizer_unsupported(whet_ctx *ctx, const char *part,
+                                                      const json_t *type, const char *known);
+WHET_CHECKED whet_status whet_i_tokenizer_bool(whet_ctx *ctx, const char *part,
+                                               const json_t *object, const char *key, bool *out);
 
 #endif

@@ -6,27 +6,18 @@
 #include "nn/tokenizer_i.h"
 
 #define MAX_ADDED 65536
-#define MAX_SPECIAL 64 /* tokens that a post-processor adds */
-
-static whet_str text_of(const json_t *value) {
-    return (whet_str){json_string_value(value), (int64_t)json_string_length(value)};
-}
-
-static bool is_text(const json_t *value, const char *text) {
-    return json_is_string(value) && whet_str_equal(text_of(value), whet_str_from(text));
-}
 
 /* A part that this library does not have. */
-static whet_status unsupported(whet_ctx *ctx, const char *part, const json_t *type,
-                               const char *known) {
+whet_status whet_i_tokenizer_unsupported(whet_ctx *ctx, const char *part, const json_t *type,
+                                         const char *known) {
     char quoted[WHET_QUOTE_SIZE];
-    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: type %s; expected %s", part,
-                       json_is_string(type) ? whet_i_quote(quoted, text_of(type)) : "missing",
-                       known);
+    return whet_i_fail(
+        ctx, WHET_ERR_UNSUPPORTED, "%s: type %s; expected %s", part,
+        json_is_string(type) ? whet_i_quote(quoted, whet_i_json_text(type)) : "missing", known);
 }
 
-static whet_status read_bool(whet_ctx *ctx, const char *part, const json_t *object, const char *key,
-                             bool *out) {
+whet_status whet_i_tokenizer_bool(whet_ctx *ctx, const char *part, const json_t *object,
+                                  const char *key, bool *out) {
     const json_t *value = json_object_get(object, key);
     if (!json_is_boolean(value))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %s; expected true or false", part,
@@ -56,13 +47,13 @@ static whet_status read_bert_normalizer(whet_ctx *ctx, whet_i_normalizer *norm,
                                         const json_t *json) {
     const char *part = "normalizer BertNormalizer";
     bool clean, ideographs, lower, accents;
-    WHET_TRY(read_bool(ctx, part, json, "clean_text", &clean));
-    WHET_TRY(read_bool(ctx, part, json, "handle_chinese_chars", &ideographs));
-    WHET_TRY(read_bool(ctx, part, json, "lowercase", &lower));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "clean_text", &clean));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "handle_chinese_chars", &ideographs));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "lowercase", &lower));
     const json_t *given = json_object_get(json, "strip_accents");
     accents = lower;
     if (given && !json_is_null(given))
-        WHET_TRY(read_bool(ctx, part, json, "strip_accents", &accents));
+        WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "strip_accents", &accents));
     if (clean) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_CLEAN));
     if (ideographs) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_IDEOGRAPHS));
     if (accents) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_DECOMPOSE));
@@ -75,11 +66,11 @@ static whet_status read_normalizer(whet_ctx *ctx, whet_i_normalizer *norm, const
                                    int32_t depth) {
     if (!json || json_is_null(json)) return WHET_OK;
     const json_t *type = json_object_get(json, "type");
-    if (is_text(type, "BertNormalizer")) return read_bert_normalizer(ctx, norm, json);
-    if (is_text(type, "NFD")) return add_op(ctx, norm, WHET_I_NORM_DECOMPOSE);
-    if (is_text(type, "StripAccents")) return add_op(ctx, norm, WHET_I_NORM_MARKS);
-    if (is_text(type, "Lowercase")) return add_op(ctx, norm, WHET_I_NORM_LOWER);
-    if (is_text(type, "Sequence") && depth == 0) {
+    if (whet_i_json_is(type, "BertNormalizer")) return read_bert_normalizer(ctx, norm, json);
+    if (whet_i_json_is(type, "NFD")) return add_op(ctx, norm, WHET_I_NORM_DECOMPOSE);
+    if (whet_i_json_is(type, "StripAccents")) return add_op(ctx, norm, WHET_I_NORM_MARKS);
+    if (whet_i_json_is(type, "Lowercase")) return add_op(ctx, norm, WHET_I_NORM_LOWER);
+    if (whet_i_json_is(type, "Sequence") && depth == 0) {
         const json_t *steps = json_object_get(json, "normalizers");
         if (!json_is_array(steps))
             return whet_i_fail(ctx, WHET_ERR_FORMAT,
@@ -88,8 +79,9 @@ static whet_status read_normalizer(whet_ctx *ctx, whet_i_normalizer *norm, const
             WHET_TRY(read_normalizer(ctx, norm, json_array_get(steps, i), depth + 1));
         return WHET_OK;
     }
-    return unsupported(ctx, "normalizer", type,
-                       "BertNormalizer, NFD, StripAccents, Lowercase, or one Sequence of them");
+    return whet_i_tokenizer_unsupported(
+        ctx, "normalizer", type,
+        "BertNormalizer, NFD, StripAccents, Lowercase, or one Sequence of them");
 }
 
 static whet_status class_of(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value) {
@@ -112,15 +104,15 @@ static whet_status read_pre_tokenizer(whet_ctx *ctx, whet_tokenizer *tok, const 
     const json_t *type = json_object_get(json, "type");
     if (!json || json_is_null(json))
         tok->pre = WHET_I_PRE_NONE;
-    else if (is_text(type, "BertPreTokenizer"))
+    else if (whet_i_json_is(type, "BertPreTokenizer"))
         tok->pre = WHET_I_PRE_BERT;
-    else if (is_text(type, "Whitespace"))
+    else if (whet_i_json_is(type, "Whitespace"))
         tok->pre = WHET_I_PRE_WHITESPACE;
-    else if (is_text(type, "WhitespaceSplit"))
+    else if (whet_i_json_is(type, "WhitespaceSplit"))
         tok->pre = WHET_I_PRE_WHITESPACE_SPLIT;
     else
-        return unsupported(ctx, "pre_tokenizer", type,
-                           "BertPreTokenizer, Whitespace or WhitespaceSplit");
+        return whet_i_tokenizer_unsupported(ctx, "pre_tokenizer", type,
+                                            "BertPreTokenizer, Whitespace or WhitespaceSplit");
     WHET_TRY(whet_i_charmap_build(ctx, &tok->classes, class_of, &tok->pre));
     for (uint32_t b = 0; b < 256; b++)
         tok->class_of[b] = b < 128 ? (uint8_t)whet_i_charmap_get(&tok->classes, b) : 4;
@@ -204,7 +196,8 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
     const json_t *unk = json_object_get(json, "unk_token");
     const json_t *prefix = json_object_get(json, "continuing_subword_prefix");
     const json_t *most = json_object_get(json, "max_input_chars_per_word");
-    if (!is_text(type, "WordPiece")) return unsupported(ctx, "model", type, "WordPiece");
+    if (!whet_i_json_is(type, "WordPiece"))
+        return whet_i_tokenizer_unsupported(ctx, "model", type, "WordPiece");
     if (!json_is_string(unk) || !json_is_string(prefix))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "model WordPiece: \"%s\" is no text; expected one",
                            json_is_string(unk) ? "continuing_subword_prefix" : "unk_token");
@@ -215,12 +208,12 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
     WHET_TRY(read_vocab(ctx, tok, json_object_get(json, "vocab")));
     whet_i_wordpiece *model = &tok->model;
     model->max_chars = (int64_t)json_integer_value(most);
-    model->unk = find_token(tok, text_of(unk));
+    model->unk = find_token(tok, whet_i_json_text(unk));
     if (model->unk < 0)
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "model WordPiece: the unk_token %s is not in the vocabulary",
-                           whet_i_quote(quoted, text_of(unk)));
-    const whet_str inside = text_of(prefix);
+                           whet_i_quote(quoted, whet_i_json_text(unk)));
+    const whet_str inside = whet_i_json_text(prefix);
     model->inside = WHET_I_TRIE_ROOT;
     for (int64_t i = 0; i < inside.len && model->inside; i++)
         model->inside = whet_i_trie_step(&model->trie, model->inside, (uint8_t)inside.ptr[i]);
@@ -284,14 +277,14 @@ static whet_status read_added_token(whet_ctx *ctx, whet_tokenizer *tok, const js
     if (!json_is_string(content) || json_string_length(content) == 0 || !json_is_integer(id))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "added_tokens: an entry without \"content\" or \"id\"; expected both");
-    const whet_str text = text_of(content);
+    const whet_str text = whet_i_json_text(content);
     bool normalized, special;
     whet_i_added_token token = {0};
-    WHET_TRY(read_bool(ctx, "added_tokens", json, "single_word", &token.single_word));
-    WHET_TRY(read_bool(ctx, "added_tokens", json, "lstrip", &token.lstrip));
-    WHET_TRY(read_bool(ctx, "added_tokens", json, "rstrip", &token.rstrip));
-    WHET_TRY(read_bool(ctx, "added_tokens", json, "normalized", &normalized));
-    WHET_TRY(read_bool(ctx, "added_tokens", json, "special", &special));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, "added_tokens", json, "single_word", &token.single_word));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, "added_tokens", json, "lstrip", &token.lstrip));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, "added_tokens", json, "rstrip", &token.rstrip));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, "added_tokens", json, "normalized", &normalized));
+    WHET_TRY(whet_i_tokenizer_bool(ctx, "added_tokens", json, "special", &special));
     for (int64_t i = 0; i + 2 < text.len; i++)
         if (memcmp(text.ptr + i, "\xEF\xBF\xBD", 3) == 0)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
@@ -315,82 +308,6 @@ static whet_status read_added_tokens(whet_ctx *ctx, whet_tokenizer *tok, const j
     return WHET_OK;
 }
 
-/* ---- post-processor --------------------------------------------------------------------------- */
-
-typedef struct specials {
-    int32_t ids[2][MAX_SPECIAL]; /* before the text, after it */
-    int64_t n[2];
-} specials;
-
-static whet_status add_special(whet_ctx *ctx, const whet_tokenizer *tok, specials *list, int side,
-                               const json_t *id) {
-    const int64_t value = json_is_integer(id) ? (int64_t)json_integer_value(id) : -1;
-    if (value < 0 || value >= tok->n_tokens)
-        return whet_i_fail(
-            ctx, WHET_ERR_FORMAT, "post_processor: a special token's id is %s; expected 0 to %lld",
-            json_is_integer(id) ? "out of range" : "no integer", (long long)tok->n_tokens - 1);
-    if (list->n[side] == MAX_SPECIAL)
-        return whet_i_fail(ctx, WHET_ERR_LIMIT, "post_processor: over %d special tokens",
-                           MAX_SPECIAL);
-    list->ids[side][list->n[side]++] = (int32_t)value;
-    return WHET_OK;
-}
-
-static whet_status read_template(whet_ctx *ctx, const whet_tokenizer *tok, const json_t *json,
-                                 specials *list) {
-    char quoted[WHET_QUOTE_SIZE];
-    const json_t *single = json_object_get(json, "single");
-    const json_t *tokens = json_object_get(json, "special_tokens");
-    int side = 0;
-    for (size_t i = 0; i < json_array_size(single); i++) {
-        const json_t *piece = json_array_get(single, i);
-        const json_t *special = json_object_get(piece, "SpecialToken");
-        const json_t *sequence = json_object_get(piece, "Sequence");
-        if (sequence && side == 0 && is_text(json_object_get(sequence, "id"), "A")) {
-            side = 1;
-            continue;
-        }
-        const json_t *name = json_object_get(special, "id");
-        if (!json_is_string(name))
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "post_processor: piece %d of \"single\" is neither a special token "
-                               "nor the one sequence A",
-                               (int)i);
-        const json_t *ids =
-            json_object_get(json_object_get(tokens, json_string_value(name)), "ids");
-        if (!json_is_array(ids))
-            return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                               "post_processor: %s is not among the special_tokens",
-                               whet_i_quote(quoted, text_of(name)));
-        for (size_t k = 0; k < json_array_size(ids); k++)
-            WHET_TRY(add_special(ctx, tok, list, side, json_array_get(ids, k)));
-    }
-    if (side == 0)
-        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                           "post_processor: \"single\" has no sequence A; expected one");
-    return WHET_OK;
-}
-
-static whet_status read_post_processor(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
-    specials list = {0};
-    const json_t *type = json_object_get(json, "type");
-    if (is_text(type, "TemplateProcessing")) {
-        WHET_TRY(read_template(ctx, tok, json, &list));
-    } else if (is_text(type, "BertProcessing") || is_text(type, "RobertaProcessing")) {
-        WHET_TRY(add_special(ctx, tok, &list, 0, json_array_get(json_object_get(json, "cls"), 1)));
-        WHET_TRY(add_special(ctx, tok, &list, 1, json_array_get(json_object_get(json, "sep"), 1)));
-    } else if (json && !json_is_null(json)) {
-        return unsupported(ctx, "post_processor", type, "TemplateProcessing or BertProcessing");
-    }
-    WHET_TRY(whet_i_alloc(ctx, list.n[0] + 1, &tok->prefix));
-    WHET_TRY(whet_i_alloc(ctx, list.n[1] + 1, &tok->suffix));
-    tok->n_prefix = list.n[0];
-    tok->n_suffix = list.n[1];
-    memcpy(tok->prefix, list.ids[0], (size_t)list.n[0] * sizeof(int32_t));
-    memcpy(tok->suffix, list.ids[1], (size_t)list.n[1] * sizeof(int32_t));
-    return WHET_OK;
-}
-
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_tokenizer **out) {
@@ -402,10 +319,10 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
     if (!json_is_object(root) || !json_is_object(model))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "no object with a \"model\"; expected a tokenizer.json of Hugging Face");
-    if (version && !is_text(version, "1.0"))
+    if (version && !whet_i_json_is(version, "1.0"))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "its version is not \"1.0\"; expected version 1.0");
-    if (side && !is_text(side, "Right"))
+    if (side && !whet_i_json_is(side, "Right"))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "truncation: direction is not \"Right\"; expected that");
     WHET_TRY(whet_i_calloc(ctx, 1, &tok));
@@ -415,7 +332,7 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
     WHET_TRY_DONE(read_model(ctx, tok, model));
     WHET_TRY_DONE(read_added_tokens(ctx, tok, json_object_get(root, "added_tokens"),
                                     (int64_t)json_object_size(json_object_get(model, "vocab"))));
-    WHET_TRY_DONE(read_post_processor(ctx, tok, json_object_get(root, "post_processor")));
+    WHET_TRY_DONE(whet_i_post_processor_read(ctx, tok, json_object_get(root, "post_processor")));
     *out = tok;
     tok = NULL;
 done:

@@ -87,7 +87,7 @@ static void unknown_parts_are_named(void **state) {
     REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[" KEPT "," KEPT "]}", status,
             "two steps that handle_chinese_chars");
     REFUSED(pre, "{\"type\":\"ByteLevel\"}", status, "pre_tokenizer: type \"ByteLevel\"");
-    REFUSED(post, "{\"type\":\"Sequence\"}", status, "post_processor: type \"Sequence\"");
+    REFUSED(post, "{\"type\":\"Other\"}", status, "post_processor: type \"Other\"");
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[]}", status, "no sequence A");
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
             status, "piece 0");
