@@ -107,7 +107,7 @@ static json_t *settings_object(whet_ctx *ctx, const whet_i_run *run) {
                      "seed", (json_int_t)job->seed, "budget", (json_int_t)job->budget, "draw",
                      job->draw == WHET_DRAW_COVERAGE ? "coverage" : "uniform", "method",
                      text(job->method), "space", path_text(ctx, job->space), "space_candidates",
-                     text(run->space_candidates));
+                     text(run->space.candidates));
 }
 
 static json_t *space_side(const whet_i_space_score *s) {

@@ -19,14 +19,9 @@ static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
 }
 
 void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
-    whet_i_free(ctx, run->pool_ties);
-    whet_i_free(ctx, run->pool_cost);
-    whet_i_free(ctx, run->pool_frechet);
-    whet_i_free(ctx, run->frechet_ties);
-    whet_i_free(ctx, run->frechet_cost);
-    whet_i_free(ctx, run->frechet);
-    whet_i_free(ctx, run->observed);
-    whet_space_destroy(ctx, run->space);
+    whet_i_means_free(ctx, &run->pool_means);
+    whet_i_means_free(ctx, &run->means);
+    whet_i_label_space_free(ctx, &run->space);
     if (run->pool_probs != run->probs) whet_i_free(ctx, run->pool_probs);
     whet_i_free(ctx, run->probs);
     whet_i_free(ctx, run->candidates);

@@ -260,13 +260,13 @@ static whet_status space_row(whet_ctx *ctx, whet_i_buf *out, const char *what,
 }
 
 static whet_status space_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
-    if (!run->space) return WHET_OK;
+    if (!run->space.space) return WHET_OK;
     WHET_PUT("<h2>The label space</h2>\n<p>Predictions are the point of <code>");
     WHET_TRY(whet_i_html(ctx, out, whet_str_from(run->job->space)));
     WHET_PUT("</code> that is nearest, in mean squared distance, to the classes by their "
              "probabilities (the Frechet mean; candidates: %s). Argmax stands beside it in the "
              "table of predictions.</p>\n",
-             run->space_candidates);
+             run->space.candidates);
     if (!run->space_scored) return WHET_OK;
     WHET_PUT("<div class=\"wide\"><table><tr><th>prediction</th><th class=\"n\">accuracy, %%</th>"
              "<th class=\"n\">interval</th><th class=\"n\">mean distance</th><th class=\"n\">mean "

@@ -87,6 +87,32 @@ for f in broken/*.json; do cp broken.json "$f"; done
 run 3 whet adapt apply --classifier broken --input test.tsv --output c.tsv
 absent c.tsv
 
+# With a label space the saved classifier gives the Frechet means that the job gave: a tree whose
+# third leaf nobody labelled, and whose inner nodes may be predicted when all points may be.
+printf 'root public\nroot private\npublic politics\npublic sport\nprivate diary\n' >tree.txt
+for candidates in '' all observed; do
+    options="--space tree:tree.txt ${candidates:+--candidates $candidates}"
+    rm -rf space
+    # shellcheck disable=SC2086
+    run 0 whet adapt --train train.tsv --test test.tsv $options --output space --quiet
+    # shellcheck disable=SC2086
+    run 0 whet adapt apply --classifier space/classifier --input test.tsv $options --output space.tsv \
+        --force
+    cmp -s space/predictions.tsv space.tsv || fail "apply $options predicts otherwise than adapt"
+done
+[ "$(head -1 space.tsv)" = "$(printf 'row\tclass\tprobability\tmargin\ttop3\targmax\tcost\tties')" ] ||
+    fail 'predictions with a space have other columns'
+run 0 whet adapt apply --classifier space/classifier --input test.tsv --space discrete --output d.tsv
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --candidates all --output e.tsv
+tells 'expected --space'
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --space tree:tree.txt \
+    --candidates some --output e.tsv
+run 3 whet adapt apply --classifier out/classifier --input test.tsv --space path:5 --output e.tsv
+tells 'politics'
+run 4 whet adapt apply --classifier out/classifier --input nothere.tsv --space tree:no.txt --output e.tsv
+tells 'no.txt'
+absent e.tsv
+
 # --json: one document, the same as metrics.json.
 run 0 whet adapt --train train.tsv --test test.tsv --label topic --budget 10 --output j --json
 json out
