@@ -163,7 +163,19 @@ tells 'out'
 run 4 whet adapt --train train.tsv --model nomodel --output o
 run 3 whet adapt --train train.tsv --adapter more --output o
 tells 'not in this version'
-run 2 whet adapt --train train.tsv --label-method nonsense --output o
+# A candidate that there is not, or cannot be: told before any file is read or text embedded.
+run 2 whet adapt --train nothere.tsv --label-method logistik --output o
+tells 'logistic, logistic-smoothed'
+tells 'spread, zero-shot, blend; nearest is "logistic"'
+run 2 whet adapt --train train.tsv --label-method qqqqqq --output o
+tells 'zero-shot, blend'
+quiet_about 'nearest'
+run 2 whet adapt --train train.tsv --label-method '' --output o
+printf 'text\tlabel\na b\t1\nc d\t2\n' >numbers.tsv
+run 3 whet adapt --train numbers.tsv --label-method zero-shot --output o
+tells 'not only numbers'
+quiet_about 'TF-IDF'
+rm numbers.tsv
 run 2 whet adapt --train train.tsv --budget 0 --output o
 run 2 whet adapt --train train.tsv --draw coverage --output o
 run 2 whet adapt --train train.tsv --draw best --budget 4 --output o
