@@ -41,6 +41,16 @@ static whet_status predict(whet_ctx *ctx, const whet_classifier *c) {
     return WHET_OK;
 }
 
+/* Texts through a saved TF-IDF: any features, as predicting refuses what is not finite. */
+static whet_status transform(whet_ctx *ctx, const whet_tfidf *tfidf) {
+    const char *const words[] = {"", "ab cd", "ab ab ef \xff"};
+    whet_str texts[3];
+    float out[3 * MOST];
+    if (!tfidf || whet_tfidf_dim(tfidf) > MOST) return WHET_OK;
+    for (int i = 0; i < 3; i++) texts[i] = whet_str_from(words[i]);
+    return whet_tfidf_transform(ctx, tfidf, texts, 3, out);
+}
+
 static void touch(const char *text) {
     if (text) fuzz_touch(text, (int64_t)strlen(text));
 }
@@ -65,7 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         touch(whet_classifier_settings(c));
         touch(meta->encoder_path);
         touch(meta->text_column);
-        status = predict(ctx, c);
+        status = transform(ctx, meta->tfidf);
+        if (status == WHET_OK) status = predict(ctx, c);
     }
     whet_classifier_destroy(ctx, c);
     whet_safetensors_close(ctx, file);
