@@ -78,6 +78,7 @@ const cli_command cli_commands[] = {
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,
+     .light = true,
      .summary = "versions, kernel set in use, libraries",
      .help = "Prints the version of whet, the CPU kernels and threads it uses here, and the\n"
              "versions of the libraries it runs on.",

@@ -147,6 +147,7 @@ static whet_status crossfit(whet_ctx *ctx, const whet_i_candidate *self, whet_i_
     fitting f = {.trial = trial, .prior = prior->fold};
     WHET_TRY_DONE(whet_i_trial_green(ctx, trial));
     WHET_TRY_DONE(allocate(ctx, &f));
+    WHET_TRY_DONE(whet_i_blas_need_room(ctx, whet_ctx_threads(ctx)));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, trial->splits.n, fit_split, &f));
     if (atomic_load(&f.failed)) {
         status = whet_i_fail(ctx, WHET_ERR_NUMERIC,

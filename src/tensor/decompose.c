@@ -45,6 +45,7 @@ whet_status whet_i_eigh(whet_ctx *ctx, int64_t n, double *a, double *values) {
         if (!isfinite(a[i]))
             return whet_i_fail(ctx, WHET_ERR_DATA, "matrix [%lld, %lld] is not a number",
                                (long long)(i / n), (long long)(i % n));
+    WHET_TRY(whet_i_blas_need_room(ctx, 1));
     const lapack_int size = (lapack_int)n, question = -1;
     double ask;
     lapack_int ask_int, info;
@@ -97,6 +98,7 @@ whet_status whet_i_cholesky_solve(whet_ctx *ctx, int64_t n, double *a, int64_t m
     if (n < 0 || m < 0 || n > INT32_MAX || m > INT32_MAX)
         return whet_i_fail(ctx, WHET_ERR_LIMIT, "system of size %lld with %lld right sides",
                            (long long)n, (long long)m);
+    WHET_TRY(whet_i_blas_need_room(ctx, 1));
     if (whet_i_cholesky_solve_serial(n, a, m, b)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_NUMERIC, "a [%lld, %lld] matrix is not positive definite",
                        (long long)n, (long long)n);
