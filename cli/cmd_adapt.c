@@ -216,7 +216,10 @@ static void print_candidates(cli_run *run, const json_t *root) {
             continue;
         }
         const json_t *test = json_object_get(c, "test");
-        print_accuracy(run, json_object_get(c, "cross_fitted"));
+        if (json_is_null(json_object_get(c, "cross_fitted")))
+            cli_print(run, "  %-17s", "not compared");
+        else
+            print_accuracy(run, json_object_get(c, "cross_fitted"));
         if (tested) {
             print_accuracy(run, test);
             cli_print(run, "  %8.3f  %8.3f", real_at(test, "macro_f1"), real_at(test, "log_loss"));

@@ -37,6 +37,7 @@ typedef struct whet_candidate_info {
     const char *settings; /* what was chosen for it, e.g. "C = 10" */
     bool available;       /* false: could not be fitted; `note` says why */
     const char *note;
+    /* NaN where nothing was compared: too few labels, or not available. */
     double accuracy, accuracy_low, accuracy_high; /* cross-fitted on the labels, 95 % interval */
     double log_loss;                              /* cross-fitted, calibrated */
 } whet_candidate_info;

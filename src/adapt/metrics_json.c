@@ -38,7 +38,7 @@ static json_t *metrics_object(const whet_metrics *m) {
 static json_t *candidate_object(const whet_i_run *run, int64_t i) {
     const whet_i_candidate *c = &run->candidates[i];
     json_t *fitted = json_null();
-    if (c->info->available)
+    if (isfinite(c->info->accuracy)) /* else it was not compared */
         fitted = json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(c->info->accuracy),
                            "accuracy_low", number(c->info->accuracy_low), "accuracy_high",
                            number(c->info->accuracy_high), "log_loss", number(c->info->log_loss));

@@ -224,8 +224,8 @@ static void describe(const whet_i_trial *trial, whet_adapt_fit *fit) {
                                       .available = r->available,
                                       .note = r->note,
                                       .accuracy = NAN,
-                                      .accuracy_low = 0,
-                                      .accuracy_high = 1,
+                                      .accuracy_low = NAN,
+                                      .accuracy_high = NAN,
                                       .log_loss = r->log_loss};
         if (!r->probs) {
             if (!r->available) info->log_loss = NAN;

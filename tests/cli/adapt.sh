@@ -228,6 +228,27 @@ printf 'text\tlabel\n\tx\nred blue\tx\nred green\tx\nblue black\tx\none two\ty\n
 run 0 whet adapt --train odd.tsv --output odd
 tells 'texts are empty'
 
+# A label for each of two classes: nothing can be held out, and no figure is made up. Of three
+# classes, one with a single label, the others can be compared.
+printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\t\nugly video\t\n' >two.tsv
+printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\ta\nugly video\tb\nstar\tc\n' >three.tsv
+run 0 whet adapt --train two.tsv --output two
+[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+grep -q '(0 to 100)' .out && fail 'a figure is made up'
+grep -q 'nan' two/report.html && fail 'the report holds nan'
+run 0 whet adapt --train two.tsv --test three.tsv --output two-tested
+[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+run 0 whet adapt --train three.tsv --output three
+python3 - <<'PY' || fail 'cross_fitted is not null where nothing was compared'
+import json
+two = json.load(open("two/metrics.json"))["candidates"]
+assert all(c["cross_fitted"] is None for c in two), two
+for c in json.load(open("three/metrics.json"))["candidates"]:
+    f = c["cross_fitted"]
+    assert (f is None) == (not c["available"])
+    assert f is None or 0 <= f["accuracy_low"] <= f["accuracy"] <= f["accuracy_high"] <= 1
+PY
+
 # Ctrl-C in mid-run: it stops at once, says so, leaves nothing.
 awk 'BEGIN { print "text\tlabel"
     for (i = 0; i < 60000; i++) {
