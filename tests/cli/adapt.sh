@@ -228,6 +228,31 @@ printf 'text\tlabel\n\tx\nred blue\tx\nred green\tx\nblue black\tx\none two\ty\n
 run 0 whet adapt --train odd.tsv --output odd
 tells 'texts are empty'
 
+# Slips of a table's writer: a BOM, CRLF, spaces around labels, bytes that are not UTF-8, the wrong
+# separator, a compressed file.
+printf '\357\273\277text\tlabel\r\ngood song\tin the mood\r\nbad\t out\r\nnice\tin the mood \r\nbad\tout\r\n' \
+    >slips.tsv
+run 0 whet adapt --train slips.tsv --output slips
+says '4 rows, 2 classes'
+printf 'row\tlabel\n0\t in the mood\n1\tout \n2\t \n' >slips-sparse.tsv
+run 0 whet adapt --train slips.tsv --labels slips-sparse.tsv --output slips --force
+says '2 classes, 2 labels used'
+printf 'text\tlabel\ncaf\351\tx\ncaf\303\251\ty\n' >latin.tsv
+run 0 whet adapt --train latin.tsv --output latin
+tells '1 of 2 texts hold bytes that are not UTF-8'
+printf 'text;label\na;x\nb;y\n' >semicolons.csv
+run 2 whet adapt --train semicolons.csv --output o
+tells 'try commas'
+printf 'text,label\na,x\nb,y\n' >commas.tsv
+run 2 whet adapt --train commas.tsv --output o
+tells 'try naming the file .csv'
+cp train.tsv tabs.csv
+run 2 whet adapt --train tabs.csv --output o
+tells 'try naming the file .tsv'
+gzip -c train.tsv >packed.tsv
+run 3 whet adapt --train packed.tsv --output o
+tells 'try gunzip'
+
 # A label for each of two classes: nothing can be held out, and no figure is made up. Of three
 # classes, one with a single label, the others can be compared.
 printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\t\nugly video\t\n' >two.tsv
