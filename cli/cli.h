@@ -46,6 +46,7 @@ typedef struct cli_command {
     const char *examples;      /* lines as typed; or NULL */
     const char *arguments;     /* how help calls words that are not options; NULL = none allowed */
     int32_t min_args, max_args;
+    bool light; /* computes nothing: runs in any address space */
 } cli_command;
 
 /* All commands; ends with a row {0}. */
@@ -144,6 +145,8 @@ bool cli_help_group(FILE *to, const char *group);
 void cli_progress_init(cli_run *run);
 void cli_progress_hook(void *user, const char *stage, int64_t done, int64_t total);
 void cli_progress_clear(cli_run *run);
+/* room.c: NOMEM when the address space is limited below what the threads need. */
+whet_status cli_check_room(cli_run *run);
 /* output.c */
 void cli_log_hook(void *user, whet_log_level level, const char *sentence);
 void cli_print_error(cli_run *run, whet_status status, const char *sentence);

@@ -99,6 +99,15 @@ const cli_option cmd_adapt_apply_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .help = "the encoder, when it has moved since"},
+    {.name = "space",
+     .type = CLI_STRING,
+     .value = "SPACE",
+     .help = "label space: predict by the Frechet mean, as whet adapt --space does"},
+    {.name = "candidates",
+     .type = CLI_ENUM,
+     .choices = "all|observed|leaves",
+     .help = "points of the space that may be predicted; default: leaves, or all when a class is "
+             "an inner node"},
     {.name = "output",
      .type = CLI_OUTPUT,
      .required = true,
@@ -131,6 +140,10 @@ static whet_adapt_job job_of(const cli_run *run) {
     return job;
 }
 
+static whet_status candidates_alone(cli_run *run) {
+    return cli_fail(run, WHET_ERR_ARG, "--candidates is of a label space; expected --space");
+}
+
 static whet_status check_usage(cli_run *run) {
     if (!cli_text(run, "train") && !cli_text(run, "features"))
         return cli_fail(run, WHET_ERR_ARG,
@@ -142,8 +155,7 @@ static whet_status check_usage(cli_run *run) {
         return cli_fail(run, WHET_ERR_UNSUPPORTED,
                         "--adapter %s: tuning the encoder is not in this version; expected none",
                         cli_text(run, "adapter"));
-    if (cli_given(run, "candidates") && !cli_given(run, "space"))
-        return cli_fail(run, WHET_ERR_ARG, "--candidates is of a label space; expected --space");
+    if (cli_given(run, "candidates") && !cli_given(run, "space")) return candidates_alone(run);
     if (cli_given(run, "draw") && !cli_given(run, "budget"))
         return cli_fail(run, WHET_ERR_ARG, "--draw says how a budget is drawn; expected --budget");
     if (cli_given(run, "features") && cli_given(run, "model"))
@@ -204,7 +216,10 @@ static void print_candidates(cli_run *run, const json_t *root) {
             continue;
         }
         const json_t *test = json_object_get(c, "test");
-        print_accuracy(run, json_object_get(c, "cross_fitted"));
+        if (json_is_null(json_object_get(c, "cross_fitted")))
+            cli_print(run, "  %-17s", "not compared");
+        else
+            print_accuracy(run, json_object_get(c, "cross_fitted"));
         if (tested) {
             print_accuracy(run, test);
             cli_print(run, "  %8.3f  %8.3f", real_at(test, "macro_f1"), real_at(test, "log_loss"));
@@ -276,8 +291,11 @@ whet_status cmd_adapt_apply(cli_run *run) {
     job.text = cli_text(run, "text");
     job.features = cli_text(run, "features");
     job.model = cli_text(run, "model");
+    job.space = cli_text(run, "space");
+    job.space_candidates = cli_text(run, "candidates");
     job.output = cli_text(run, "output");
     job.force = run->force;
+    if (cli_given(run, "candidates") && !cli_given(run, "space")) return candidates_alone(run);
     if (!job.input == !job.features)
         return cli_fail(run, WHET_ERR_ARG, "%s; expected one of --input and --features",
                         job.input ? "--input and --features are both given"

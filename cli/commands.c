@@ -33,10 +33,14 @@ const cli_command cli_commands[] = {
      .options = cmd_adapt_apply_options,
      .summary = "predict new rows with a saved classifier, without training",
      .help = "Features are made as they were when the classifier was: with the same encoder (its\n"
-             "weights are checked), by the saved TF-IDF, or given.",
-     .examples = "whet adapt apply --classifier out/classifier --input new.tsv --text text \\\n"
-                 "    --output pred.tsv\n"
-                 "whet adapt apply --classifier out/classifier --input new.tsv --output - | head"},
+             "weights are checked), by the saved TF-IDF, or given. With --space the class is the\n"
+             "Frechet mean, and the table has the columns argmax, cost and ties as well.",
+     .examples =
+         "whet adapt apply --classifier out/classifier --input new.tsv --text text \\\n"
+         "    --output pred.tsv\n"
+         "whet adapt apply --classifier out/classifier --input new.tsv --output - | head\n"
+         "whet adapt apply --classifier out/classifier --input new.tsv --space tree:t.txt \\\n"
+         "    --output pred.tsv"},
     {.name = "embed",
      .run = cmd_embed,
      .options = cmd_embed_options,
@@ -74,6 +78,7 @@ const cli_command cli_commands[] = {
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,
+     .light = true,
      .summary = "versions, kernel set in use, libraries",
      .help = "Prints the version of whet, the CPU kernels and threads it uses here, and the\n"
              "versions of the libraries it runs on.",

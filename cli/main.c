@@ -146,6 +146,7 @@ static whet_status run_command(cli_run *run, int n, char **words) {
     if (run->want_help) return cli_help_command(stdout, run->command);
     cli_progress_init(run);
     status = make_context(run);
+    if (status == WHET_OK && !run->command->light) status = cli_check_room(run);
     if (status == WHET_OK) status = run->command->run(run);
     /* Work that ended before it looked at the flag is still interrupted work to who pressed. */
     return status;

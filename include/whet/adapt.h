@@ -37,6 +37,7 @@ typedef struct whet_candidate_info {
     const char *settings; /* what was chosen for it, e.g. "C = 10" */
     bool available;       /* false: could not be fitted; `note` says why */
     const char *note;
+    /* NaN where nothing was compared: too few labels, or not available. */
     double accuracy, accuracy_low, accuracy_high; /* cross-fitted on the labels, 95 % interval */
     double log_loss;                              /* cross-fitted, calibrated */
 } whet_candidate_info;
@@ -176,12 +177,15 @@ typedef struct whet_apply_job {
     const char *model;      /* where the encoder is now; NULL = where it was */
     const char *output;     /* table of predictions; "-" = standard output */
     bool force;
+    const char *space;            /* label space: predict by the Frechet mean; NULL = argmax */
+    const char *space_candidates; /* as in whet_adapt_job */
 } whet_apply_job;
 #define WHET_APPLY_JOB_INIT \
     { .struct_size = sizeof(whet_apply_job) }
 
-/* Predicts new rows with a saved classifier, as whet_adapt_run would have. *rows = how many.
- * Errors: as reading and embedding; DATA when the encoder is not the one it was made with. */
+/* Predicts new rows with a saved classifier, as whet_adapt_run would have, with or without a label
+ * space. *rows = how many. Errors: as reading and embedding; DATA when the encoder is not the one it
+ * was made with, or a class is no point of the space. */
 WHET_API WHET_CHECKED whet_status whet_adapt_apply(whet_ctx *ctx, const whet_apply_job *job,
                                                    int64_t *rows);
 WHET_API void whet_free_text(whet_ctx *ctx, char *text);

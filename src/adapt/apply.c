@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Predicting new rows with a saved classifier: the same features as when it was made (the encoder
- * is checked by its fingerprint), then its probabilities. */
+ * is checked by its fingerprint), then its probabilities and, with a label space, Frechet means. */
 #include <inttypes.h>
 
 #include "adapt/pipeline_i.h"
@@ -14,10 +14,14 @@ typedef struct apply_state {
     float *made;
     const float *features; /* [n, d] */
     double *probs;
+    whet_i_label_space space;
+    whet_i_means means;
     int64_t n;
 } apply_state;
 
 static void state_free(whet_ctx *ctx, apply_state *s) {
+    whet_i_means_free(ctx, &s->means);
+    whet_i_label_space_free(ctx, &s->space);
     whet_i_free(ctx, s->probs);
     whet_i_free(ctx, s->made);
     whet_i_free(ctx, s->texts);
@@ -90,12 +94,21 @@ static whet_status embed(whet_ctx *ctx, const whet_apply_job *job, apply_state *
 static whet_status apply(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     int64_t size;
     WHET_TRY(whet_classifier_load(ctx, job->classifier, &s->classifier));
-    WHET_TRY(embed(ctx, job, s));
     const whet_names *classes = whet_classifier_classes(s->classifier);
-    WHET_TRY(whet_i_mul(ctx, s->n, whet_names_count(classes), &size));
+    const int64_t k = whet_names_count(classes);
+    if (job->space)
+        WHET_TRY(
+            whet_i_label_space_open(ctx, job->space, job->space_candidates, classes, &s->space));
+    WHET_TRY(embed(ctx, job, s));
+    WHET_TRY(whet_i_mul(ctx, s->n, k, &size));
     WHET_TRY(whet_i_alloc(ctx, size, &s->probs));
     WHET_TRY(whet_classifier_predict(ctx, s->classifier, s->features, s->n, s->probs));
-    const whet_i_prediction_table table = {.classes = classes, .probs = s->probs, .n = s->n};
+    if (job->space) WHET_TRY(whet_i_means_make(ctx, &s->space, s->probs, s->n, k, &s->means));
+    const whet_i_prediction_table table = {.classes = classes,
+                                           .probs = s->probs,
+                                           .n = s->n,
+                                           .space = s->space.space,
+                                           .means = &s->means};
     return whet_i_write_prediction_table(ctx, &table, job->output, job->force);
 }
 

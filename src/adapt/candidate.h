@@ -59,6 +59,10 @@ struct whet_i_candidate {
     void (*destroy)(whet_ctx *ctx, void *model);
 };
 
+/* Of a saved temperature, far below what fitting gives (temperature.c): logarithms over it stay
+ * finite. */
+#define WHET_I_LEAST_TEMPERATURE 1e-6
+
 /* The table, in the order of reports. */
 extern const whet_i_candidate *const whet_i_candidates[];
 int64_t whet_i_candidate_count(void);

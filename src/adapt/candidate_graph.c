@@ -147,6 +147,7 @@ static whet_status crossfit(whet_ctx *ctx, const whet_i_candidate *self, whet_i_
     fitting f = {.trial = trial, .prior = prior->fold};
     WHET_TRY_DONE(whet_i_trial_green(ctx, trial));
     WHET_TRY_DONE(allocate(ctx, &f));
+    WHET_TRY_DONE(whet_i_blas_need_room(ctx, whet_ctx_threads(ctx)));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, trial->splits.n, fit_split, &f));
     if (atomic_load(&f.failed)) {
         status = whet_i_fail(ctx, WHET_ERR_NUMERIC,
@@ -244,8 +245,8 @@ static whet_status load(whet_ctx *ctx, const whet_i_source *source, const char *
     WHET_TRY_DONE(whet_i_source_get(ctx, source, prefix, "f", WHET_F32, &m->n, &m->k, &m->f));
     WHET_TRY_DONE(whet_i_source_scalar(ctx, source, prefix, "pull", &m->pull));
     WHET_TRY_DONE(whet_i_source_scalar(ctx, source, prefix, "temperature", &m->temperature));
-    if (!(m->pull > 0) || !(m->temperature > 0)) {
-        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: %s.pull or %s.temperature is not above 0",
+    if (!(m->pull > 0) || !(m->temperature >= WHET_I_LEAST_TEMPERATURE)) {
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: %s.pull or %s.temperature is out of range",
                              source->path, prefix, prefix);
         goto done;
     }

@@ -4,6 +4,8 @@
 #ifndef WHET_ADAPT_CLASSIFIER_H
 #define WHET_ADAPT_CLASSIFIER_H
 
+#include <jansson.h>
+
 #include "adapt/ensemble.h"
 
 #define WHET_I_CLASSIFIER_FORMAT "whet-classifier"
@@ -14,6 +16,12 @@ enum { WHET_I_CLASSIFIER_VERSION = 1 };
 /* dir and file joined; released by whet_i_free. */
 WHET_CHECKED whet_status whet_i_classifier_path(whet_ctx *ctx, const char *dir, const char *file,
                                                 char **out);
+/* A classifier from its two documents, neither of which is trusted. `where` names the JSON in
+ * sentences; nothing of the documents is kept. Errors: FORMAT, UNSUPPORTED, SHAPE, DATA, NOMEM. */
+WHET_CHECKED whet_status whet_i_classifier_parse(whet_ctx *ctx, const char *where,
+                                                 const json_t *document,
+                                                 const whet_i_source *source,
+                                                 whet_classifier **out);
 /* As in the JSON: "as-is", "unit", "standard". */
 extern const char *const whet_i_preparation_names[3];
 

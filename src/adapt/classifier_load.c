@@ -224,25 +224,33 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     return WHET_OK;
 }
 
-whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path, whet_classifier **out) {
+whet_status whet_i_classifier_parse(whet_ctx *ctx, const char *where, const json_t *document,
+                                    const whet_i_source *source, whet_classifier **out) {
     whet_status status = WHET_OK;
     whet_classifier *c = NULL;
-    char *json_path = NULL, *tensor_path = NULL;
-    json_t *document = NULL;
-    whet_safetensors *file = NULL;
     bool tfidf;
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_JSON, &json_path));
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_TENSORS, &tensor_path));
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &c));
-    WHET_TRY_DONE(whet_i_json_read(ctx, json_path, MOST_JSON, &document));
-    WHET_TRY_DONE(read_document(ctx, json_path, document, c, &tfidf));
-    WHET_TRY_DONE(whet_safetensors_open(ctx, tensor_path, &file));
-    const whet_i_source source = {file, tensor_path};
-    WHET_TRY_DONE(load_arrays(ctx, &source, tfidf, c));
+    WHET_TRY_DONE(read_document(ctx, where, document, c, &tfidf));
+    WHET_TRY_DONE(load_arrays(ctx, source, tfidf, c));
     *out = c;
     c = NULL;
 done:
     whet_classifier_destroy(ctx, c);
+    return status;
+}
+
+whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path, whet_classifier **out) {
+    whet_status status = WHET_OK;
+    char *json_path = NULL, *tensor_path = NULL;
+    json_t *document = NULL;
+    whet_safetensors *file = NULL;
+    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_JSON, &json_path));
+    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_TENSORS, &tensor_path));
+    WHET_TRY_DONE(whet_i_json_read(ctx, json_path, MOST_JSON, &document));
+    WHET_TRY_DONE(whet_safetensors_open(ctx, tensor_path, &file));
+    const whet_i_source source = {file, tensor_path};
+    WHET_TRY_DONE(whet_i_classifier_parse(ctx, json_path, document, &source, out));
+done:
     whet_safetensors_close(ctx, file);
     json_decref(document);
     whet_i_free(ctx, json_path);

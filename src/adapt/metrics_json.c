@@ -38,7 +38,7 @@ static json_t *metrics_object(const whet_metrics *m) {
 static json_t *candidate_object(const whet_i_run *run, int64_t i) {
     const whet_i_candidate *c = &run->candidates[i];
     json_t *fitted = json_null();
-    if (c->info->available)
+    if (isfinite(c->info->accuracy)) /* else it was not compared */
         fitted = json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(c->info->accuracy),
                            "accuracy_low", number(c->info->accuracy_low), "accuracy_high",
                            number(c->info->accuracy_high), "log_loss", number(c->info->log_loss));
@@ -107,7 +107,7 @@ static json_t *settings_object(whet_ctx *ctx, const whet_i_run *run) {
                      "seed", (json_int_t)job->seed, "budget", (json_int_t)job->budget, "draw",
                      job->draw == WHET_DRAW_COVERAGE ? "coverage" : "uniform", "method",
                      text(job->method), "space", path_text(ctx, job->space), "space_candidates",
-                     text(run->space_candidates));
+                     text(run->space.candidates));
 }
 
 static json_t *space_side(const whet_i_space_score *s) {

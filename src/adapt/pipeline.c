@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "adapt/method.h"
 #include "adapt/pipeline_i.h"
 #include "adapt/report.h"
 
@@ -19,14 +20,9 @@ static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
 }
 
 void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
-    whet_i_free(ctx, run->pool_ties);
-    whet_i_free(ctx, run->pool_cost);
-    whet_i_free(ctx, run->pool_frechet);
-    whet_i_free(ctx, run->frechet_ties);
-    whet_i_free(ctx, run->frechet_cost);
-    whet_i_free(ctx, run->frechet);
-    whet_i_free(ctx, run->observed);
-    whet_space_destroy(ctx, run->space);
+    whet_i_means_free(ctx, &run->pool_means);
+    whet_i_means_free(ctx, &run->means);
+    whet_i_label_space_free(ctx, &run->space);
     if (run->pool_probs != run->probs) whet_i_free(ctx, run->pool_probs);
     whet_i_free(ctx, run->probs);
     whet_i_free(ctx, run->candidates);
@@ -46,6 +42,21 @@ static double lap(whet_i_run *run) {
     const double now = whet_i_seconds_now(), seconds = now - run->clock;
     run->clock = now;
     return seconds;
+}
+
+/* What --label-method asks for, told before the minutes that embedding takes. */
+static whet_status check_method(whet_ctx *ctx, const whet_i_run *run) {
+    const char *method = run->job->method;
+    int64_t place;
+    if (!method) return WHET_OK;
+    WHET_TRY(whet_i_method_find(ctx, method, &place));
+    if (!whet_i_method_needs_names(place) || (run->class_texts_mean && !run->train.array.data))
+        return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "candidate \"%s\" needs embeddings of the class names; expected %s", method,
+                       run->train.array.data
+                           ? "texts, not features"
+                           : "names that are not only numbers; try a table of class and text");
 }
 
 /* ---- fit ------------------------------------------------------------------------------------- */
@@ -221,6 +232,7 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run) {
     const double start = run->clock = whet_i_seconds_now();
     WHET_TRY(whet_i_run_read(ctx, run));
     run->target = run->test.n ? &run->test : &run->train;
+    WHET_TRY(check_method(ctx, run));
     WHET_TRY(whet_i_run_open_space(ctx, run));
     run->seconds.read = lap(run);
     WHET_TRY(whet_i_run_embed(ctx, run));
@@ -237,9 +249,11 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run) {
 
 whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metrics) {
     whet_adapt_job known = WHET_ADAPT_JOB_INIT;
+    int64_t place;
     WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_adapt_job"));
     if (!known.output)
         return whet_i_fail(ctx, WHET_ERR_ARG, "no output; expected a folder to write");
+    if (known.method) WHET_TRY(whet_i_method_find(ctx, known.method, &place));
     whet_i_run run = {.job = &known};
     whet_out_dir *dir = NULL;
     char *json = NULL;

@@ -41,6 +41,20 @@ typedef struct whet_i_candidate {
     whet_metrics test;
 } whet_i_candidate;
 
+/* An opened label space and where the classes are in it. */
+typedef struct whet_i_label_space {
+    whet_space *space;
+    int64_t *observed;      /* [k] points of the classes */
+    const char *candidates; /* what may be predicted: "all", "observed", "leaves" */
+} whet_i_label_space;
+
+/* Frechet means of n rows of probabilities. */
+typedef struct whet_i_means {
+    int64_t *point; /* [n] */
+    double *cost;   /* [n] */
+    int32_t *ties;  /* [n] */
+} whet_i_means;
+
 /* Predictions by the label space, beside argmax. */
 typedef struct whet_i_space_score {
     whet_metrics metrics;
@@ -68,20 +82,14 @@ typedef struct whet_i_run {
     whet_adapt_fit *fit;
     whet_i_candidate *candidates;
     int64_t n_candidates, chosen;
-    const char *reason;      /* lives as long as the fit */
-    const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
-    whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
-    double *probs;           /* [target n, k] of the chosen candidate */
-    double *pool_probs;      /* [train n, k]; == probs when the target is the training rows */
-    whet_space *space;
-    int64_t *observed;     /* [k] points of the classes */
-    int64_t *frechet;      /* [target n] points */
-    double *frechet_cost;  /* [target n] */
-    int32_t *frechet_ties; /* [target n] */
-    int64_t *pool_frechet; /* the same for the training rows, when they are not the target */
-    double *pool_cost;
-    int32_t *pool_ties;
-    const char *space_candidates; /* what was used */
+    const char *reason;       /* lives as long as the fit */
+    const char *fingerprint;  /* of the encoder, as long as it; NULL = no encoder */
+    whet_i_run_rows *target;  /* the rows of predictions.tsv: &test or &train */
+    double *probs;            /* [target n, k] of the chosen candidate */
+    double *pool_probs;       /* [train n, k]; == probs when the target is the training rows */
+    whet_i_label_space space; /* its space is NULL without --space */
+    whet_i_means means;       /* of the target rows */
+    whet_i_means pool_means;  /* of the training rows, when they are not the target */
     bool space_scored;
     whet_i_space_score by_argmax, by_frechet;
     whet_i_seconds seconds;
@@ -97,6 +105,14 @@ whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run);
 /* The space: opened early (its errors come before the work), used late. */
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run);
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
+/* The same for rows of any origin. candidates NULL: the leaves, or all points when a class is an
+ * inner node; else it must live as long as *out. */
+whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
+                                    const whet_names *classes, whet_i_label_space *out);
+void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
+whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
+                              int64_t n, int64_t k, whet_i_means *out);
+void whet_i_means_free(whet_ctx *ctx, whet_i_means *means);
 /* The files of the folder `dir`. */
 whet_status whet_i_write_predictions(whet_ctx *ctx, const whet_i_run *run, const char *dir);
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out);
@@ -104,16 +120,14 @@ void whet_i_run_free(whet_ctx *ctx, whet_i_run *run);
 
 /* ---- shared small things --------------------------------------------------------------------- */
 
-/* One predictions table; frechet NULL = no space. rows NULL = all n, else the n_rows to write. */
+/* One predictions table; space NULL = none. */
 typedef struct whet_i_prediction_table {
     const whet_names *classes;
     const double *probs; /* [n, k] */
     int64_t n;
     const int32_t *skip_labelled; /* [n]; rows with a class are left out; NULL = none */
     const whet_space *space;
-    const int64_t *frechet;
-    const double *cost;
-    const int32_t *ties;
+    const whet_i_means *means; /* with a space */
 } whet_i_prediction_table;
 whet_status whet_i_write_prediction_table(whet_ctx *ctx, const whet_i_prediction_table *table,
                                           const char *path, bool force);

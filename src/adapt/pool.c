@@ -149,6 +149,10 @@ void whet_i_query_free(whet_ctx *ctx, whet_i_query *rows) {
     *rows = (whet_i_query){0};
 }
 
+/* A cosine is at most 1, but a new row may be of any length when the pool's rows needed no
+ * preparation; its similarity must not become infinite. */
+static const double MOST_WEIGHT = 1e30;
+
 static whet_status find_neighbours(whet_ctx *ctx, const whet_i_pool *pool, whet_i_query *r) {
     whet_status status = WHET_OK;
     float *similarity = NULL;
@@ -161,7 +165,7 @@ static whet_status find_neighbours(whet_ctx *ctx, const whet_i_pool *pool, whet_
     WHET_TRY_DONE(
         whet_i_nearest(ctx, r->x, r->n, pool->x, pool->n, r->d, r->m, false, r->near, similarity));
     for (int64_t e = 0; e < cells; e++)
-        r->weight[e] = fmax((double)similarity[e], WHET_I_LEAST_WEIGHT);
+        r->weight[e] = fmin(fmax((double)similarity[e], WHET_I_LEAST_WEIGHT), MOST_WEIGHT);
     smoothing s = {.x = r->x,
                    .pool = pool->x,
                    .d = r->d,

@@ -2,6 +2,7 @@
  * The report, section by section: what was done, the data, the candidates side by side, the choice,
  * confusions, reliability, the label space, what to label next, how to do it again. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 #include "adapt/report.h"
@@ -33,6 +34,9 @@ static whet_status head(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
         (void)snprintf(what, sizeof what, "right on %s test rows (95 %%: %.1f to %.1f)",
                        whet_i_count(count, chosen->test.n), 100 * chosen->test.accuracy_low,
                        100 * chosen->test.accuracy_high);
+    } else if (!isfinite(chosen->info->accuracy)) {
+        (void)snprintf(share, sizeof share, "not measured");
+        (void)snprintf(what, sizeof what, "too few labels to hold any out, and no test labels");
     } else {
         (void)snprintf(share, sizeof share, "%.1f %%", 100 * chosen->info->accuracy);
         (void)snprintf(what, sizeof what, "right by cross-fitting (95 %%: %.1f to %.1f)",
@@ -152,8 +156,12 @@ static whet_status candidate_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
         WHET_PUT("</td></tr>\n");
         return WHET_OK;
     }
-    WHET_TRY(accuracy_cell(ctx, out, info->accuracy, info->accuracy_low, info->accuracy_high));
-    WHET_PUT("<td class=\"n\">%.3f</td>", info->log_loss);
+    if (isfinite(info->accuracy)) {
+        WHET_TRY(accuracy_cell(ctx, out, info->accuracy, info->accuracy_low, info->accuracy_high));
+        WHET_PUT("<td class=\"n\">%.3f</td>", info->log_loss);
+    } else {
+        WHET_PUT("<td class=\"soft n\" colspan=\"2\">not compared</td>");
+    }
     if (c->tested) {
         WHET_TRY(
             accuracy_cell(ctx, out, c->test.accuracy, c->test.accuracy_low, c->test.accuracy_high));
@@ -260,13 +268,13 @@ static whet_status space_row(whet_ctx *ctx, whet_i_buf *out, const char *what,
 }
 
 static whet_status space_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
-    if (!run->space) return WHET_OK;
+    if (!run->space.space) return WHET_OK;
     WHET_PUT("<h2>The label space</h2>\n<p>Predictions are the point of <code>");
     WHET_TRY(whet_i_html(ctx, out, whet_str_from(run->job->space)));
     WHET_PUT("</code> that is nearest, in mean squared distance, to the classes by their "
              "probabilities (the Frechet mean; candidates: %s). Argmax stands beside it in the "
              "table of predictions.</p>\n",
-             run->space_candidates);
+             run->space.candidates);
     if (!run->space_scored) return WHET_OK;
     WHET_PUT("<div class=\"wide\"><table><tr><th>prediction</th><th class=\"n\">accuracy, %%</th>"
              "<th class=\"n\">interval</th><th class=\"n\">mean distance</th><th class=\"n\">mean "

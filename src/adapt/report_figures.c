@@ -24,12 +24,13 @@ static scale candidates_scale(const whet_i_run *run) {
     for (int64_t i = 0; i < run->n_candidates; i++) {
         const whet_i_candidate *c = &run->candidates[i];
         if (!c->info->available) continue;
-        low = fmin(low, c->info->accuracy_low);
+        low = fmin(low, c->info->accuracy_low); /* NaN, where it was not compared, is passed over */
         high = fmax(high, c->info->accuracy_high);
         if (!c->tested) continue;
         low = fmin(low, c->test.accuracy_low);
         high = fmax(high, c->test.accuracy_high);
     }
+    if (low > high) return (scale){0, 1, 190, 720};
     low = floor(low * 10) / 10;
     high = ceil(high * 10) / 10;
     if (high - low < 0.3) low = fmax(0, high - 0.3);
@@ -86,8 +87,13 @@ whet_status whet_i_figure_candidates(whet_ctx *ctx, whet_i_buf *out, const whet_
                      s.left + 6, y + 4);
             continue;
         }
-        WHET_TRY(whisker(ctx, out, &s, tested ? y - 8 : y, c->info->accuracy_low, c->info->accuracy,
-                         c->info->accuracy_high, "m", "cross-fitted"));
+        const double upper = tested ? y - 8 : y;
+        if (isfinite(c->info->accuracy))
+            WHET_TRY(whisker(ctx, out, &s, upper, c->info->accuracy_low, c->info->accuracy,
+                             c->info->accuracy_high, "m", "cross-fitted"));
+        else
+            WHET_PUT("<text class=\"soft small\" x=\"%.1f\" y=\"%.1f\">not compared</text>\n",
+                     s.left + 6, upper + 4);
         if (c->tested)
             WHET_TRY(whisker(ctx, out, &s, y + 8, c->test.accuracy_low, c->test.accuracy,
                              c->test.accuracy_high, "o", "test"));

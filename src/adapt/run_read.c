@@ -16,17 +16,32 @@ static whet_status find_text_column(whet_ctx *ctx, const whet_i_run *run, whet_i
     return whet_table_find(ctx, rows->table, text ? text : "text", &rows->text_column);
 }
 
+static bool is_utf8(whet_str text) {
+    for (int64_t i = 0; i < text.len;) {
+        const int64_t length = whet_i_utf8_length(text.ptr + i, text.len - i);
+        if (length == 0) return false;
+        i += length;
+    }
+    return true;
+}
+
 static whet_status view_texts(whet_ctx *ctx, whet_i_run_rows *rows) {
     if (rows->text_column < 0) return WHET_OK;
-    int64_t empty = 0;
+    int64_t empty = 0, broken = 0;
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->texts));
     for (int64_t i = 0; i < rows->n; i++) {
         rows->texts[i] = whet_table_cell(rows->table, i, rows->text_column);
         empty += rows->texts[i].len == 0;
+        broken += !is_utf8(rows->texts[i]);
     }
     if (empty && !rows->array.data)
         whet_i_log(ctx, WHET_LOG_WARN, "%s: %" PRId64 " of %" PRId64 " texts are empty", rows->path,
                    empty, rows->n);
+    if (broken && !rows->array.data)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: %" PRId64 " of %" PRId64 " texts hold bytes that are not UTF-8, which say "
+                   "nothing to a model (iconv converts)",
+                   rows->path, broken, rows->n);
     return WHET_OK;
 }
 
@@ -83,10 +98,14 @@ static whet_status check_name(whet_ctx *ctx, const char *path, int64_t line, whe
     return WHET_OK;
 }
 
-static bool is_blank(whet_str cell) {
-    for (int64_t i = 0; i < cell.len; i++)
-        if (!whet_i_is_space(cell.ptr[i])) return false;
-    return true;
+/* Spaces around a name are a slip of the table's writer, not a class of their own. */
+static whet_str trim(whet_str name) {
+    while (name.len && whet_i_is_space(name.ptr[name.len - 1])) name.len--;
+    while (name.len && whet_i_is_space(*name.ptr)) {
+        name.ptr++;
+        name.len--;
+    }
+    return name;
 }
 
 static whet_status labels_of_column(whet_ctx *ctx, const whet_table *table, int64_t column,
@@ -95,8 +114,8 @@ static whet_status labels_of_column(whet_ctx *ctx, const whet_table *table, int6
     WHET_TRY(whet_i_alloc(ctx, n, &given->items));
     given->path = whet_table_path(table);
     for (int64_t i = 0; i < n; i++) {
-        const whet_str name = whet_table_cell(table, i, column);
-        if (is_blank(name)) continue;
+        const whet_str name = trim(whet_table_cell(table, i, column));
+        if (name.len == 0) continue;
         WHET_TRY(check_name(ctx, given->path, whet_table_line(table, i), name));
         given->items[given->n++] = (given_label){i, whet_table_line(table, i), name};
     }
@@ -113,7 +132,7 @@ static whet_status labels_of_sparse(whet_ctx *ctx, const whet_table *table, int6
     given->path = whet_table_path(table);
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
         const whet_str cell = whet_table_cell(table, i, row_column);
-        const whet_str name = whet_table_cell(table, i, label_column);
+        const whet_str name = trim(whet_table_cell(table, i, label_column));
         const int64_t line = whet_table_line(table, i);
         int64_t row;
         if (!whet_i_parse_int(cell, &row) || row < 0 || row >= n_rows)
@@ -121,7 +140,7 @@ static whet_status labels_of_sparse(whet_ctx *ctx, const whet_table *table, int6
                                "%s:%" PRId64 ": row is %s; expected a number from 0 to %" PRId64
                                " (rows count from 0, without the header)",
                                given->path, line, whet_i_quote(quoted, cell), n_rows - 1);
-        if (is_blank(name)) continue;
+        if (name.len == 0) continue;
         WHET_TRY(check_name(ctx, given->path, line, name));
         given->items[given->n++] = (given_label){row, line, name};
     }
@@ -302,8 +321,8 @@ static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_t
     WHET_TRY(whet_table_find(ctx, table, "class", &class_column));
     WHET_TRY(whet_table_find(ctx, table, "text", &text_column));
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
-        const whet_str name = whet_table_cell(table, i, class_column);
-        const whet_str text = whet_table_cell(table, i, text_column);
+        const whet_str name = trim(whet_table_cell(table, i, class_column));
+        const whet_str text = trim(whet_table_cell(table, i, text_column));
         const int64_t line = whet_table_line(table, i);
         const int64_t class = whet_names_find(run->classes, name);
         if (class < 0) return unknown_label(ctx, run, whet_table_path(table), line, name);
@@ -311,7 +330,7 @@ static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_t
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s:%" PRId64 ": class %s again; expected one text a class",
                                whet_table_path(table), line, whet_i_quote(quoted, name));
-        if (!is_blank(text)) WHET_TRY(keep_text(ctx, run, class, text));
+        if (text.len) WHET_TRY(keep_text(ctx, run, class, text));
     }
     return WHET_OK;
 }

@@ -5,17 +5,17 @@
  * it could never be predicted. */
 #include "adapt/pipeline_i.h"
 
-static whet_status find_points(whet_ctx *ctx, whet_i_run *run) {
-    WHET_TRY(whet_i_alloc(ctx, whet_names_count(run->classes), &run->observed));
-    const whet_status status = whet_space_find_all(ctx, run->space, run->classes, run->observed);
+static whet_status find_points(whet_ctx *ctx, const char *spec, const whet_space *space,
+                               const whet_names *classes, int64_t *observed) {
+    const whet_status status = whet_space_find_all(ctx, space, classes, observed);
     if (status == WHET_OK) return WHET_OK;
-    return whet_i_fail_at(ctx, status, "%s", run->job->space);
+    return whet_i_fail_at(ctx, status, "%s", spec);
 }
 
 /* A class that is certain costs nothing at itself, so it is a candidate exactly when the least
  * cost of its one-hot row is zero. */
-static whet_status all_are_leaves(whet_ctx *ctx, const whet_i_run *run, bool *leaves) {
-    const int64_t k = whet_names_count(run->classes);
+static whet_status all_are_leaves(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                                  int64_t k, bool *leaves) {
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     opts.candidates = WHET_CANDIDATES_LEAVES;
     double *row = NULL;
@@ -26,8 +26,8 @@ static whet_status all_are_leaves(whet_ctx *ctx, const whet_i_run *run, bool *le
         int64_t best;
         double cost;
         row[c] = 1;
-        WHET_TRY_DONE(whet_frechet_predict(ctx, run->space, run->observed, k, row, 1, &opts, &best,
-                                           &cost, NULL, NULL));
+        WHET_TRY_DONE(
+            whet_frechet_predict(ctx, space, observed, k, row, 1, &opts, &best, &cost, NULL, NULL));
         row[c] = 0;
         all = !(cost > 0);
     }
@@ -37,18 +37,36 @@ done:
     return status;
 }
 
-whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run) {
-    const char *candidates = run->job->space_candidates;
-    if (!run->job->space) return WHET_OK;
-    WHET_TRY(whet_space_open(ctx, run->job->space, run->classes, &run->space));
-    WHET_TRY(find_points(ctx, run));
+whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
+                                    const whet_names *classes, whet_i_label_space *out) {
+    const int64_t k = whet_names_count(classes);
+    whet_status status = WHET_OK;
+    whet_i_label_space s = {.candidates = candidates};
+    WHET_TRY_DONE(whet_space_open(ctx, spec, classes, &s.space));
+    WHET_TRY_DONE(whet_i_alloc(ctx, k, &s.observed));
+    WHET_TRY_DONE(find_points(ctx, spec, s.space, classes, s.observed));
     if (!candidates) {
         bool leaves;
-        WHET_TRY(all_are_leaves(ctx, run, &leaves));
-        candidates = leaves ? "leaves" : "all";
+        WHET_TRY_DONE(all_are_leaves(ctx, s.space, s.observed, k, &leaves));
+        s.candidates = leaves ? "leaves" : "all";
     }
-    run->space_candidates = candidates;
-    return WHET_OK;
+    *out = s;
+    s = (whet_i_label_space){0};
+done:
+    whet_i_label_space_free(ctx, &s);
+    return status;
+}
+
+void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space) {
+    whet_i_free(ctx, space->observed);
+    whet_space_destroy(ctx, space->space);
+    *space = (whet_i_label_space){0};
+}
+
+whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run) {
+    if (!run->job->space) return WHET_OK;
+    return whet_i_label_space_open(ctx, run->job->space, run->job->space_candidates, run->classes,
+                                   &run->space);
 }
 
 static whet_candidates candidates_of(const char *name) {
@@ -57,15 +75,29 @@ static whet_candidates candidates_of(const char *name) {
     return WHET_CANDIDATES_ALL;
 }
 
-static whet_status predict_rows(whet_ctx *ctx, const whet_i_run *run, const double *probs,
-                                int64_t n, int64_t **best, double **cost, int32_t **ties) {
+whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
+                              int64_t n, int64_t k, whet_i_means *out) {
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
-    opts.candidates = candidates_of(run->space_candidates);
-    WHET_TRY(whet_i_alloc(ctx, n, best));
-    WHET_TRY(whet_i_alloc(ctx, n, cost));
-    WHET_TRY(whet_i_alloc(ctx, n, ties));
-    return whet_frechet_predict(ctx, run->space, run->observed, whet_names_count(run->classes),
-                                probs, n, &opts, *best, *cost, *ties, NULL);
+    whet_status status = WHET_OK;
+    whet_i_means m = {0};
+    opts.candidates = candidates_of(space->candidates);
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &m.point));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &m.cost));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &m.ties));
+    WHET_TRY_DONE(whet_frechet_predict(ctx, space->space, space->observed, k, probs, n, &opts,
+                                       m.point, m.cost, m.ties, NULL));
+    *out = m;
+    m = (whet_i_means){0};
+done:
+    whet_i_means_free(ctx, &m);
+    return status;
+}
+
+void whet_i_means_free(whet_ctx *ctx, whet_i_means *means) {
+    whet_i_free(ctx, means->point);
+    whet_i_free(ctx, means->cost);
+    whet_i_free(ctx, means->ties);
+    *means = (whet_i_means){0};
 }
 
 /* Scores one kind of prediction: points [n]. Class indices for the metrics; a point that is no
@@ -73,7 +105,7 @@ static whet_status predict_rows(whet_ctx *ctx, const whet_i_run *run, const doub
 static whet_status score(whet_ctx *ctx, const whet_i_run *run, const int64_t *points,
                          whet_i_space_score *out) {
     const int64_t n = run->target->n, k = whet_names_count(run->classes);
-    const whet_names *names = whet_space_names(run->space);
+    const whet_names *names = whet_space_names(run->space.space);
     whet_i_space_score s = {0};
     int32_t *predicted;
     WHET_TRY(whet_i_alloc(ctx, n, &predicted));
@@ -82,7 +114,8 @@ static whet_status score(whet_ctx *ctx, const whet_i_run *run, const int64_t *po
         const int64_t class = whet_names_find(run->classes, whet_names_get(names, points[i]));
         predicted[i] = class >= 0 ? (int32_t) class : truth == 0 ? 1 : 0;
         if (truth < 0) continue;
-        const double d = whet_space_distance(run->space, points[i], run->observed[truth]);
+        const double d =
+            whet_space_distance(run->space.space, points[i], run->space.observed[truth]);
         s.distance += d;
         s.squared += d * d;
         s.n++;
@@ -106,22 +139,22 @@ static whet_status score_both(whet_ctx *ctx, whet_i_run *run) {
     for (int64_t i = 0; i < n; i++) {
         int32_t top[3];
         (void)whet_i_top(run->probs + i * k, k, 1, top);
-        argmax[i] = run->observed[top[0]];
+        argmax[i] = run->space.observed[top[0]];
     }
     whet_status status = score(ctx, run, argmax, &run->by_argmax);
-    if (status == WHET_OK) status = score(ctx, run, run->frechet, &run->by_frechet);
+    if (status == WHET_OK) status = score(ctx, run, run->means.point, &run->by_frechet);
     run->space_scored = status == WHET_OK;
     whet_i_free(ctx, argmax);
     return status;
 }
 
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run) {
-    if (!run->space) return WHET_OK;
-    WHET_TRY(predict_rows(ctx, run, run->probs, run->target->n, &run->frechet, &run->frechet_cost,
-                          &run->frechet_ties));
+    const int64_t k = whet_names_count(run->classes);
+    if (!run->space.space) return WHET_OK;
+    WHET_TRY(whet_i_means_make(ctx, &run->space, run->probs, run->target->n, k, &run->means));
     if (run->target == &run->train) return WHET_OK;
-    WHET_TRY(predict_rows(ctx, run, run->pool_probs, run->train.n, &run->pool_frechet,
-                          &run->pool_cost, &run->pool_ties));
+    WHET_TRY(
+        whet_i_means_make(ctx, &run->space, run->pool_probs, run->train.n, k, &run->pool_means));
     if (!run->target->truth) return WHET_OK;
     return score_both(ctx, run);
 }

@@ -48,7 +48,12 @@ whet_status whet_i_store_put_scalar(whet_ctx *ctx, whet_i_store *store, const ch
     return whet_i_store_put(ctx, store, prefix, name, WHET_F64, kept, 1, 0);
 }
 
-static whet_status check_finite(whet_ctx *ctx, const whet_i_source *source, const char *name,
+/* Numbers up to this size stay finite in everything that is computed from them: with features of
+ * f32, score times sharpness is under 2^24 * 1e39 * MOST * MOST. What training gives is far below:
+ * the largest is 1 / the spread of a feature, under 1e46. */
+static const double MOST = 1e60;
+
+static whet_status check_values(whet_ctx *ctx, const whet_i_source *source, const char *name,
                                 const whet_tensor *tensor, const char *bytes) {
     const int64_t count = whet_tensor_count(tensor);
     for (int64_t i = 0; i < count; i++) {
@@ -57,11 +62,11 @@ static whet_status check_finite(whet_ctx *ctx, const whet_i_source *source, cons
             value = ((const double *)(const void *)bytes)[i];
         else if (tensor->dtype == WHET_F32)
             value = (double)((const float *)(const void *)bytes)[i];
-        if (!isfinite(value))
+        if (!(fabs(value) <= MOST))
             return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "%s: \"%s\" holds a number that is not finite "
-                               "at position %lld",
-                               source->path, name, (long long)i);
+                               "%s: \"%s\" holds %g at position %lld; expected a number of at most "
+                               "%g in size",
+                               source->path, name, value, (long long)i, MOST);
     }
     return WHET_OK;
 }
@@ -98,7 +103,7 @@ whet_status whet_i_source_get(whet_ctx *ctx, const whet_i_source *source, const 
     const int64_t count = whet_tensor_count(&t);
     WHET_TRY(whet_i_alloc_(ctx, count, whet_dtype_size(dtype), false, &copy));
     if (count) memcpy(copy, t.data, (size_t)count * whet_dtype_size(dtype));
-    const whet_status status = check_finite(ctx, source, full, &t, copy);
+    const whet_status status = check_values(ctx, source, full, &t, copy);
     if (status != WHET_OK) {
         whet_i_free(ctx, copy);
         return status;

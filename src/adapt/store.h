@@ -29,8 +29,8 @@ typedef struct whet_i_source {
     const char *path;
 } whet_i_source;
 
-/* A copy of the tensor "prefix.name", which must have this type and shape, and finite numbers:
- * rows, columns of -1 = any, and told in *rows, *columns. columns NULL: rank 1.
+/* A copy of the tensor "prefix.name", which must have this type and shape, and numbers of at most
+ * 1e60 in size: rows, columns of -1 = any, and told in *rows, *columns. columns NULL: rank 1.
  * Errors: FORMAT (absent), SHAPE, DATA, NOMEM. */
 WHET_CHECKED whet_status whet_i_source_get(whet_ctx *ctx, const whet_i_source *source,
                                            const char *prefix, const char *name, whet_dtype dtype,

@@ -9,8 +9,7 @@
 #include <stdio.h>
 
 #include "adapt/ensemble.h"
-
-static const char BLEND[] = "blend";
+#include "adapt/method.h"
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 
@@ -189,28 +188,9 @@ static void choose(const whet_i_trial *trial, whet_adapt_fit *fit, const blendin
                        best_error);
 }
 
-/* The place of the candidate asked for: the blend has the last. */
-static whet_status find_method(whet_ctx *ctx, const whet_adapt_fit *fit, const char *method,
-                               int64_t *out) {
-    int64_t at = strcmp(method, BLEND) == 0 ? fit->n - 1 : place_of(method);
-    if (at < 0) {
-        char list[256] = "", quoted[WHET_QUOTE_SIZE];
-        size_t used = 0;
-        for (int64_t i = 0; i < whet_i_candidate_count() && used < sizeof list; i++) {
-            const int wrote =
-                snprintf(list + used, sizeof list - used, "%s, ", whet_i_candidates[i]->name);
-            if (wrote > 0) used += (size_t)wrote;
-        }
-        return whet_i_fail(ctx, WHET_ERR_ARG, "candidate %s; expected one of %s%s",
-                           whet_i_quote(quoted, whet_str_from(method)), list, BLEND);
-    }
-    *out = at;
-    return WHET_OK;
-}
-
 static whet_status choose_asked(whet_ctx *ctx, whet_adapt_fit *fit, const char *method) {
     int64_t at = 0;
-    WHET_TRY(find_method(ctx, fit, method, &at));
+    WHET_TRY(whet_i_method_find(ctx, method, &at));
     if (!fit->results[at].available)
         return whet_i_fail(ctx, WHET_ERR_DATA, "candidate \"%s\" cannot be fitted: it %s", method,
                            fit->results[at].note);
@@ -237,15 +217,15 @@ static void describe(const whet_i_trial *trial, whet_adapt_fit *fit) {
         const whet_i_result *r = &fit->results[i];
         const bool blend = i == fit->n - 1;
         whet_candidate_info *info = &fit->infos[i];
-        *info = (whet_candidate_info){.name = blend ? BLEND : whet_i_candidates[i]->name,
+        *info = (whet_candidate_info){.name = blend ? WHET_I_BLEND : whet_i_candidates[i]->name,
                                       .title = blend ? "weighted mean of the candidates"
                                                      : whet_i_candidates[i]->title,
                                       .settings = r->words,
                                       .available = r->available,
                                       .note = r->note,
                                       .accuracy = NAN,
-                                      .accuracy_low = 0,
-                                      .accuracy_high = 1,
+                                      .accuracy_low = NAN,
+                                      .accuracy_high = NAN,
                                       .log_loss = r->log_loss};
         if (!r->probs) {
             if (!r->available) info->log_loss = NAN;
@@ -326,7 +306,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;
     if (o.method) /* a wrong name is told before the work */
-        WHET_TRY_DONE(find_method(ctx, fit, o.method, &fit->chosen));
+        WHET_TRY_DONE(whet_i_method_find(ctx, o.method, &fit->chosen));
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
     WHET_TRY_DONE(copy_names(ctx, input->classes, &fit->classes));
     WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o.repeats : 0,

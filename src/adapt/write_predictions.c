@@ -32,8 +32,8 @@ static whet_status write_row(whet_ctx *ctx, whet_out *out, const whet_i_predicti
     const int32_t n_top = whet_i_top(p, k, 3, top);
     whet_str name = whet_names_get(t->classes, top[0]);
     double probability = p[top[0]];
-    if (t->frechet) {
-        name = whet_names_get(whet_space_names(t->space), t->frechet[i]);
+    if (t->space) {
+        name = whet_names_get(whet_space_names(t->space), t->means->point[i]);
         const int64_t class = whet_names_find(t->classes, name);
         probability = class < 0 ? 0 : p[class];
     }
@@ -46,17 +46,18 @@ static whet_status write_row(whet_ctx *ctx, whet_out *out, const whet_i_predicti
         WHET_TRY(write_name(ctx, out, whet_names_get(t->classes, top[j])));
         WHET_TRY(whet_out_printf(ctx, out, ":%.4f", p[top[j]]));
     }
-    if (t->frechet) {
+    if (t->space) {
         WHET_TRY(whet_out_write(ctx, out, "\t", 1));
         WHET_TRY(write_name(ctx, out, whet_names_get(t->classes, top[0])));
-        WHET_TRY(whet_out_printf(ctx, out, "\t%.9g\t%" PRId32, t->cost[i], t->ties[i]));
+        WHET_TRY(
+            whet_out_printf(ctx, out, "\t%.9g\t%" PRId32, t->means->cost[i], t->means->ties[i]));
     }
     return whet_out_write(ctx, out, "\n", 1);
 }
 
 static whet_status write_rows(whet_ctx *ctx, whet_out *out, const whet_i_prediction_table *t) {
     WHET_TRY(whet_out_printf(ctx, out, "row\tclass\tprobability\tmargin\ttop3%s\n",
-                             t->frechet ? "\targmax\tcost\tties" : ""));
+                             t->space ? "\targmax\tcost\tties" : ""));
     for (int64_t i = 0; i < t->n; i++) {
         if (i % 4096 == 0) WHET_TRY(whet_i_progress(ctx, "write", i, t->n));
         if (t->skip_labelled && t->skip_labelled[i] >= 0) continue;
@@ -98,18 +99,14 @@ whet_status whet_i_write_predictions(whet_ctx *ctx, const whet_i_run *run, const
     const whet_i_prediction_table target = {.classes = run->classes,
                                             .probs = run->probs,
                                             .n = run->target->n,
-                                            .space = run->space,
-                                            .frechet = run->frechet,
-                                            .cost = run->frechet_cost,
-                                            .ties = run->frechet_ties};
+                                            .space = run->space.space,
+                                            .means = &run->means};
     const whet_i_prediction_table pool = {.classes = run->classes,
                                           .probs = run->pool_probs,
                                           .n = run->train.n,
                                           .skip_labelled = run->train.labels,
-                                          .space = run->space,
-                                          .frechet = run->pool_frechet,
-                                          .cost = run->pool_cost,
-                                          .ties = run->pool_ties};
+                                          .space = run->space.space,
+                                          .means = &run->pool_means};
     WHET_TRY(write_named(ctx, &target, dir, "predictions.tsv"));
     if (run->target == &run->train || run->n_used == run->train.n) return WHET_OK;
     return write_named(ctx, &pool, dir, "pool_predictions.tsv");

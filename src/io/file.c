@@ -97,7 +97,11 @@ whet_status whet_i_map_open(whet_ctx *ctx, const char *path, whet_i_map *out) {
         *out = (whet_i_map){"", 0};
     } else {
         void *mapped = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-        if (mapped == MAP_FAILED)
+        if (mapped == MAP_FAILED && errno == ENOMEM)
+            status = whet_i_fail(ctx, WHET_ERR_NOMEM,
+                                 "%s: no room to map its %lld bytes; expected more address space",
+                                 path, (long long)info.st_size);
+        else if (mapped == MAP_FAILED)
             status = cannot(ctx, path, "mapped");
         else
             *out = (whet_i_map){mapped, (int64_t)info.st_size};

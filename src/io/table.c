@@ -91,6 +91,15 @@ static whet_status fill(whet_ctx *ctx, whet_table *table, whet_i_table_format fo
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "%s: begins with a UTF-16 mark; expected UTF-8; try iconv -f UTF-16",
                            table->path);
+    if (table->len >= 2 && b[0] == 0x1f && b[1] == 0x8b)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: begins as a gzip file does; expected text; try gunzip",
+                           table->path);
+    if (table->len >= 4 && memcmp(b, "PK\x03\x04", 4) == 0)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: begins as a zip file or a spreadsheet does; expected text; try "
+                           "exporting it as CSV",
+                           table->path);
     switch (format) {
     case WHET_TABLE_TSV: return whet_i_table_tsv(ctx, table, at);
     case WHET_TABLE_CSV: return whet_i_table_csv(ctx, table, at);
@@ -190,6 +199,16 @@ static int64_t distance(whet_str a, whet_str b) {
     return row[m];
 }
 
+/* A header of one cell that holds what divides cells elsewhere. */
+static const char *advice_of(const whet_table *table) {
+    if (whet_names_count(table->columns) != 1) return "";
+    const whet_str only = whet_names_get(table->columns, 0);
+    if (memchr(only.ptr, '\t', (size_t)only.len)) return "; try naming the file .tsv: it has tabs";
+    if (memchr(only.ptr, ';', (size_t)only.len)) return "; try commas in place of its semicolons";
+    if (memchr(only.ptr, ',', (size_t)only.len)) return "; try naming the file .csv: it has commas";
+    return "";
+}
+
 whet_status whet_table_find(whet_ctx *ctx, const whet_table *table, const char *column,
                             int64_t *out) {
     enum { SHOWN = 8 };
@@ -219,9 +238,10 @@ whet_status whet_table_find(whet_ctx *ctx, const whet_table *table, const char *
         WHET_TRY_DONE(
             whet_i_buf_printf(ctx, &list, "%s%s", k ? ", " : "",
                               whet_i_quote(quoted, whet_names_get(table->columns, nearest[k]))));
-    status = whet_i_fail(ctx, WHET_ERR_ARG, "%s: no column %s; expected %s%s%s", table->path,
+    status = whet_i_fail(ctx, WHET_ERR_ARG, "%s: no column %s; expected %s%s%s%s", table->path,
                          whet_i_quote(quoted, wanted), shown > 1 ? "one of " : "",
-                         shown ? list.data : "a table with columns", n > shown ? ", ..." : "");
+                         shown ? list.data : "a table with columns", n > shown ? ", ..." : "",
+                         advice_of(table));
 done:
     whet_i_buf_free(ctx, &list);
     return status;

@@ -256,29 +256,44 @@ static whet_status apply_options(whet_ctx *ctx, const whet_encoder_opts *opts,
     return WHET_OK;
 }
 
-static whet_status parse_folder(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
-                                json_t **json, whet_i_encoder_config *c) {
-    WHET_TRY(read_json(ctx, dir, "config.json", false, &json[0]));
-    WHET_TRY(parse_model(ctx, json[0], c));
-    WHET_TRY(read_json(ctx, dir, "modules.json", true, &json[1]));
-    if (json[1]) WHET_TRY(parse_modules(ctx, json[1]));
-    c->pooling = opts->pooling;
-    if (!opts->pooling_given) {
-        c->pooling = WHET_POOL_MEAN;
-        WHET_TRY(read_json(ctx, dir, "1_Pooling/config.json", true, &json[2]));
-        if (json[2]) WHET_TRY(parse_pooling(ctx, json[2], &c->pooling));
-    }
-    WHET_TRY(read_json(ctx, dir, "sentence_bert_config.json", true, &json[3]));
-    if (json[3]) WHET_TRY(parse_limit(ctx, json[3], c));
-    return apply_options(ctx, opts, c);
+whet_status whet_i_encoder_config_parse(whet_ctx *ctx, const whet_i_encoder_docs *docs,
+                                        const whet_encoder_opts *opts, whet_i_encoder_config *out) {
+    whet_i_encoder_config c = {.pooling = WHET_POOL_MEAN};
+    WHET_TRY(parse_model(ctx, docs->model, &c));
+    if (docs->modules) WHET_TRY(parse_modules(ctx, docs->modules));
+    if (opts->pooling_given)
+        c.pooling = opts->pooling;
+    else if (docs->pooling)
+        WHET_TRY(parse_pooling(ctx, docs->pooling, &c.pooling));
+    if (docs->limit) WHET_TRY(parse_limit(ctx, docs->limit, &c));
+    WHET_TRY(apply_options(ctx, opts, &c));
+    *out = c;
+    return WHET_OK;
+}
+
+static whet_status read_folder(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
+                               whet_i_encoder_docs *docs) {
+    WHET_TRY(read_json(ctx, dir, "config.json", false, &docs->model));
+    WHET_TRY(read_json(ctx, dir, "modules.json", true, &docs->modules));
+    /* A mode that is named overrides this file, whatever it holds. */
+    if (!opts->pooling_given)
+        WHET_TRY(read_json(ctx, dir, "1_Pooling/config.json", true, &docs->pooling));
+    return read_json(ctx, dir, "sentence_bert_config.json", true, &docs->limit);
+}
+
+void whet_i_encoder_docs_free(whet_i_encoder_docs *docs) {
+    json_decref(docs->model);
+    json_decref(docs->modules);
+    json_decref(docs->pooling);
+    json_decref(docs->limit);
+    *docs = (whet_i_encoder_docs){0};
 }
 
 whet_status whet_i_encoder_config_read(whet_ctx *ctx, const char *dir,
                                        const whet_encoder_opts *opts, whet_i_encoder_config *out) {
-    json_t *json[4] = {NULL};
-    whet_i_encoder_config c = {0};
-    const whet_status status = parse_folder(ctx, dir, opts, json, &c);
-    for (int i = 0; i < 4; i++) json_decref(json[i]);
-    if (status == WHET_OK) *out = c;
+    whet_i_encoder_docs docs = {0};
+    whet_status status = read_folder(ctx, dir, opts, &docs);
+    if (status == WHET_OK) status = whet_i_encoder_config_parse(ctx, &docs, opts, out);
+    whet_i_encoder_docs_free(&docs);
     return status;
 }

@@ -4,6 +4,8 @@
 #ifndef WHET_NN_I_H
 #define WHET_NN_I_H
 
+#include <jansson.h>
+
 #include "whet/io.h"
 #include "whet/nn.h"
 
@@ -50,6 +52,21 @@ typedef struct whet_i_encoder_config {
     bool normalize;
     int64_t max_length; /* tokens a text, special ones included */
 } whet_i_encoder_config;
+
+/* The documents of a folder; all but the model may be NULL: the file is not there. */
+typedef struct whet_i_encoder_docs {
+    json_t *model;   /* config.json */
+    json_t *modules; /* modules.json */
+    json_t *pooling; /* 1_Pooling/config.json; not looked at when the options name a pooling */
+    json_t *limit;   /* sentence_bert_config.json */
+} whet_i_encoder_docs;
+
+void whet_i_encoder_docs_free(whet_i_encoder_docs *docs);
+
+/* The settings in these documents; options override. Errors: FORMAT, UNSUPPORTED, ARG. */
+WHET_CHECKED whet_status whet_i_encoder_config_parse(whet_ctx *ctx, const whet_i_encoder_docs *docs,
+                                                     const whet_encoder_opts *opts,
+                                                     whet_i_encoder_config *out);
 
 /* Reads config.json and, where they are, the sentence-transformers files of the folder; options
  * override. Errors: IO, FORMAT, UNSUPPORTED, ARG. */

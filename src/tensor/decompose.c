@@ -3,7 +3,7 @@
  * how many there are) with memory from the context.
  * Legend: n rows, d columns, dim components kept. */
 #include <cblas.h>
-#include <lapacke.h>
+#include <lapack.h>
 #include <math.h>
 
 #include "tensor/tensor_i.h"
@@ -45,12 +45,12 @@ whet_status whet_i_eigh(whet_ctx *ctx, int64_t n, double *a, double *values) {
         if (!isfinite(a[i]))
             return whet_i_fail(ctx, WHET_ERR_DATA, "matrix [%lld, %lld] is not a number",
                                (long long)(i / n), (long long)(i % n));
-    const lapack_int size = (lapack_int)n;
+    WHET_TRY(whet_i_blas_need_room(ctx, 1));
+    const lapack_int size = (lapack_int)n, question = -1;
     double ask;
-    lapack_int ask_int;
+    lapack_int ask_int, info;
     /* Column-major: its columns, the eigenvectors, are our rows; the matrix is symmetric. */
-    lapack_int info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', size, a, size, values, &ask,
-                                          -1, &ask_int, -1);
+    LAPACK_dsyevd("V", "L", &size, a, &size, values, &ask, &question, &ask_int, &question, &info);
     if (info != 0)
         return whet_i_fail(ctx, WHET_ERR_INTERNAL, "LAPACK dsyevd refused argument %d", (int)-info);
     double *work = NULL;
@@ -58,9 +58,9 @@ whet_status whet_i_eigh(whet_ctx *ctx, int64_t n, double *a, double *values) {
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, (int64_t)ask, &work));
     WHET_TRY_DONE(whet_i_alloc(ctx, (int64_t)ask_int, &int_work));
+    const lapack_int n_work = (lapack_int)ask;
     const int32_t saved = whet_i_single_thread_begin();
-    info = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', size, a, size, values, work,
-                               (lapack_int)ask, int_work, ask_int);
+    LAPACK_dsyevd("V", "L", &size, a, &size, values, work, &n_work, int_work, &ask_int, &info);
     whet_i_single_thread_end(saved);
     if (info != 0) {
         status = whet_i_fail(ctx, WHET_ERR_NUMERIC,
@@ -81,7 +81,8 @@ bool whet_i_cholesky_solve_serial(int64_t n, double *a, int64_t m, double *b) {
     if (n == 0 || m == 0) return true;
     const int32_t saved = whet_i_single_thread_begin();
     const lapack_int size = (lapack_int)n;
-    const lapack_int info = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'U', size, a, size);
+    lapack_int info;
+    LAPACK_dpotrf("U", &size, a, &size, &info);
     /* Read row-major, the factor is lower: A = L L^T. */
     if (info == 0) {
         cblas_dtrsm(CblasRowMajor, CblasLeft, CblasLower, CblasNoTrans, CblasNonUnit, (blasint)n,
@@ -97,6 +98,7 @@ whet_status whet_i_cholesky_solve(whet_ctx *ctx, int64_t n, double *a, int64_t m
     if (n < 0 || m < 0 || n > INT32_MAX || m > INT32_MAX)
         return whet_i_fail(ctx, WHET_ERR_LIMIT, "system of size %lld with %lld right sides",
                            (long long)n, (long long)m);
+    WHET_TRY(whet_i_blas_need_room(ctx, 1));
     if (whet_i_cholesky_solve_serial(n, a, m, b)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_NUMERIC, "a [%lld, %lld] matrix is not positive definite",
                        (long long)n, (long long)n);

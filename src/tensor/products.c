@@ -51,11 +51,12 @@ static void tile_f32(const product *p, int64_t m, int64_t n, const float *a, con
 }
 
 /* Our own kernel where there is a fast one: OpenBLAS takes processors newer than itself for the
- * oldest it knows (0.3.21 on a Xeon with AVX-512: 15 GFLOP/s a core, a quarter of what it can). */
+ * oldest it knows (0.3.21 on a Xeon with AVX-512: 15 GFLOP/s a core, a quarter of what it can); and
+ * where OpenBLAS has no room: slow, but done. */
 static void tile_f64(const product *p, int64_t m, int64_t n, const double *a, const double *b,
                      double *c) {
     const whet_kernels *kernels = whet_i_kernels_best();
-    if (kernels != &whet_i_kernels_ref) {
+    if (kernels != &whet_i_kernels_ref || !whet_i_blas_room(1)) {
         const whet_i_product_f64 args = {.m = m,
                                          .n = n,
                                          .k = p->k,

@@ -32,6 +32,13 @@ void whet_i_matmul_f64_serial(bool transpose_a, bool transpose_b, int64_t m, int
                               const double *a, int64_t lda, const double *b, int64_t ldb,
                               double beta, double *c, int64_t ldc);
 
+/* ---- room for OpenBLAS (blas_room.c) ---------------------------------------------------------- */
+
+/* Whether so many threads may be inside OpenBLAS at once; NOMEM when not. To be asked before a loop
+ * whose body calls it. */
+bool whet_i_blas_room(int64_t threads);
+WHET_CHECKED whet_status whet_i_blas_need_room(whet_ctx *ctx, int64_t threads);
+
 /* ---- decompositions (decompose.c, krylov.c), in f64; the bits do not depend on the threads ---- */
 
 /* Symmetric a [n, n] = sum_j values[j] v_j v_j^T: a is replaced by the v_j as its rows, values are
@@ -41,9 +48,9 @@ WHET_CHECKED whet_status whet_i_eigh(whet_ctx *ctx, int64_t n, double *a, double
 
 /* Solves A X = B for symmetric positive definite a [n, n], destroyed; b [n, m] becomes X.
  * false, and b of no use, when A is not positive definite. On the calling thread, for use inside
- * parallel loops. Cost n^3 / 3 + 2 n^2 m. */
+ * parallel loops, for which whet_i_blas_need_room has been asked. Cost n^3 / 3 + 2 n^2 m. */
 bool whet_i_cholesky_solve_serial(int64_t n, double *a, int64_t m, double *b);
-/* The same for use outside. Errors: NUMERIC. */
+/* The same for use outside. Errors: NUMERIC, NOMEM. */
 WHET_CHECKED whet_status whet_i_cholesky_solve(whet_ctx *ctx, int64_t n, double *a, int64_t m,
                                                double *b);
 

@@ -87,6 +87,32 @@ for f in broken/*.json; do cp broken.json "$f"; done
 run 3 whet adapt apply --classifier broken --input test.tsv --output c.tsv
 absent c.tsv
 
+# With a label space the saved classifier gives the Frechet means that the job gave: a tree whose
+# third leaf nobody labelled, and whose inner nodes may be predicted when all points may be.
+printf 'root public\nroot private\npublic politics\npublic sport\nprivate diary\n' >tree.txt
+for candidates in '' all observed; do
+    options="--space tree:tree.txt ${candidates:+--candidates $candidates}"
+    rm -rf space
+    # shellcheck disable=SC2086
+    run 0 whet adapt --train train.tsv --test test.tsv $options --output space --quiet
+    # shellcheck disable=SC2086
+    run 0 whet adapt apply --classifier space/classifier --input test.tsv $options --output space.tsv \
+        --force
+    cmp -s space/predictions.tsv space.tsv || fail "apply $options predicts otherwise than adapt"
+done
+[ "$(head -1 space.tsv)" = "$(printf 'row\tclass\tprobability\tmargin\ttop3\targmax\tcost\tties')" ] ||
+    fail 'predictions with a space have other columns'
+run 0 whet adapt apply --classifier space/classifier --input test.tsv --space discrete --output d.tsv
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --candidates all --output e.tsv
+tells 'expected --space'
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --space tree:tree.txt \
+    --candidates some --output e.tsv
+run 3 whet adapt apply --classifier out/classifier --input test.tsv --space path:5 --output e.tsv
+tells 'politics'
+run 4 whet adapt apply --classifier out/classifier --input nothere.tsv --space tree:no.txt --output e.tsv
+tells 'no.txt'
+absent e.tsv
+
 # --json: one document, the same as metrics.json.
 run 0 whet adapt --train train.tsv --test test.tsv --label topic --budget 10 --output j --json
 json out
@@ -137,7 +163,19 @@ tells 'out'
 run 4 whet adapt --train train.tsv --model nomodel --output o
 run 3 whet adapt --train train.tsv --adapter more --output o
 tells 'not in this version'
-run 2 whet adapt --train train.tsv --label-method nonsense --output o
+# A candidate that there is not, or cannot be: told before any file is read or text embedded.
+run 2 whet adapt --train nothere.tsv --label-method logistik --output o
+tells 'logistic, logistic-smoothed'
+tells 'spread, zero-shot, blend; nearest is "logistic"'
+run 2 whet adapt --train train.tsv --label-method qqqqqq --output o
+tells 'zero-shot, blend'
+quiet_about 'nearest'
+run 2 whet adapt --train train.tsv --label-method '' --output o
+printf 'text\tlabel\na b\t1\nc d\t2\n' >numbers.tsv
+run 3 whet adapt --train numbers.tsv --label-method zero-shot --output o
+tells 'not only numbers'
+quiet_about 'TF-IDF'
+rm numbers.tsv
 run 2 whet adapt --train train.tsv --budget 0 --output o
 run 2 whet adapt --train train.tsv --draw coverage --output o
 run 2 whet adapt --train train.tsv --draw best --budget 4 --output o
@@ -189,6 +227,52 @@ silent
 printf 'text\tlabel\n\tx\nred blue\tx\nred green\tx\nblue black\tx\none two\ty\n\t\nred\t\n' >odd.tsv
 run 0 whet adapt --train odd.tsv --output odd
 tells 'texts are empty'
+
+# Slips of a table's writer: a BOM, CRLF, spaces around labels, bytes that are not UTF-8, the wrong
+# separator, a compressed file.
+printf '\357\273\277text\tlabel\r\ngood song\tin the mood\r\nbad\t out\r\nnice\tin the mood \r\nbad\tout\r\n' \
+    >slips.tsv
+run 0 whet adapt --train slips.tsv --output slips
+says '4 rows, 2 classes'
+printf 'row\tlabel\n0\t in the mood\n1\tout \n2\t \n' >slips-sparse.tsv
+run 0 whet adapt --train slips.tsv --labels slips-sparse.tsv --output slips --force
+says '2 classes, 2 labels used'
+printf 'text\tlabel\ncaf\351\tx\ncaf\303\251\ty\n' >latin.tsv
+run 0 whet adapt --train latin.tsv --output latin
+tells '1 of 2 texts hold bytes that are not UTF-8'
+printf 'text;label\na;x\nb;y\n' >semicolons.csv
+run 2 whet adapt --train semicolons.csv --output o
+tells 'try commas'
+printf 'text,label\na,x\nb,y\n' >commas.tsv
+run 2 whet adapt --train commas.tsv --output o
+tells 'try naming the file .csv'
+cp train.tsv tabs.csv
+run 2 whet adapt --train tabs.csv --output o
+tells 'try naming the file .tsv'
+gzip -c train.tsv >packed.tsv
+run 3 whet adapt --train packed.tsv --output o
+tells 'try gunzip'
+
+# A label for each of two classes: nothing can be held out, and no figure is made up. Of three
+# classes, one with a single label, the others can be compared.
+printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\t\nugly video\t\n' >two.tsv
+printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\ta\nugly video\tb\nstar\tc\n' >three.tsv
+run 0 whet adapt --train two.tsv --output two
+[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+grep -q '(0 to 100)' .out && fail 'a figure is made up'
+grep -q 'nan' two/report.html && fail 'the report holds nan'
+run 0 whet adapt --train two.tsv --test three.tsv --output two-tested
+[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+run 0 whet adapt --train three.tsv --output three
+python3 - <<'PY' || fail 'cross_fitted is not null where nothing was compared'
+import json
+two = json.load(open("two/metrics.json"))["candidates"]
+assert all(c["cross_fitted"] is None for c in two), two
+for c in json.load(open("three/metrics.json"))["candidates"]:
+    f = c["cross_fitted"]
+    assert (f is None) == (not c["available"])
+    assert f is None or 0 <= f["accuracy_low"] <= f["accuracy"] <= f["accuracy_high"] <= 1
+PY
 
 # Ctrl-C in mid-run: it stops at once, says so, leaves nothing.
 awk 'BEGIN { print "text\tlabel"

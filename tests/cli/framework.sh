@@ -82,4 +82,43 @@ fi
 run 4 sh -c '"$0" version >&-' "$whet"
 # Nobody reads: the pipe's reader is gone before whet starts.
 run 4 sh -c '{ sleep 0.2; "$0" help; echo $? >code; } | true; exit "$(cat code)"' "$whet"
+
+# Little address space: the work is done, or refused with exit code 5 and a sentence; nothing hangs
+# (OpenBLAS tries for ever where it finds no room) and nothing is killed.
+if grep -q __asan_init "$whet"; then
+    echo 'note: sanitizers map terabytes; the cases of a limited address space are not run'
+else
+    awk 'BEGIN { print "text\tlabel"
+        for (i = 0; i < 40; i++) print "w" i % 7 " w" i % 5 " w" i % 3 "\t" (i % 2 ? "a" : "b") }' >small.tsv
+    for kb in 100000 200000 300000 400000 600000 1000000 4000000; do
+        for threads in 1 2 16; do
+            last="whet adapt --threads $threads under ulimit -v $kb"
+            # shellcheck disable=SC3045
+            (ulimit -v $kb && exec timeout 60 "$whet" adapt --train small.tsv --output "o$kb$threads" \
+                --threads $threads --quiet) >.out 2>.err
+            code=$?
+            case $code in
+            0) [ $kb -ge 400000 ] || fail "done in less than OpenBLAS needs" ;;
+            5) [ "$(wc -l <.err)" = 1 ] || fail "not one sentence" ;;
+            *) fail "exit code $code; expected 0 or 5" ;;
+            esac
+        done
+        last="whet version --json under ulimit -v $kb"
+        # shellcheck disable=SC3045
+        (ulimit -v $kb && exec timeout 60 "$whet" version --json) >.out 2>.err
+        code=$?
+        case $code in
+        0) json out ;;
+        5) json err ;;
+        *) fail "exit code $code; expected 0 or 5" ;;
+        esac
+    done
+    present o40000001/predictions.tsv
+    run 5 sh -c 'ulimit -v 100000; exec "$0" version' "$whet"
+    tells 'limited to 100000 kB'
+    run 0 sh -c 'ulimit -v 400000; OMP_NUM_THREADS=1 exec "$0" version' "$whet"
+    run 5 sh -c 'ulimit -v 1000000; OMP_NUM_THREADS=1 exec "$0" adapt --train small.tsv --output o --threads 16' "$whet"
+    tells 'limited to 1000000 kB'
+    tells 'try --threads'
+fi
 finish

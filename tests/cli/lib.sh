@@ -7,6 +7,7 @@
 #   run CODE whet version --json      runs it; the exit code must be CODE
 #   says TEXT / tells TEXT            TEXT is in its stdout / stderr
 #   silent / quiet                    its stdout / stderr is empty
+#   quiet_about TEXT                  TEXT is not in its stderr
 #   json out|err                      that stream is exactly one JSON document
 #   absent PATH / present PATH        the file is not / is there
 #   unchanged                         nothing new was left in the folder since the last `mark`
@@ -49,6 +50,7 @@ run() {
 }
 says() { grep -qF -e "$1" "$work/.out" || fail "stdout lacks: $1"; }
 tells() { grep -qF -e "$1" "$work/.err" || fail "stderr lacks: $1"; }
+quiet_about() { ! grep -qF -e "$1" "$work/.err" || fail "stderr says: $1"; }
 silent() { [ ! -s "$work/.out" ] || fail "stdout is not empty"; }
 quiet() { [ ! -s "$work/.err" ] || fail "stderr is not empty"; }
 json() {

@@ -4,12 +4,15 @@
 #ifndef WHET_TEST_REPORT_SAMPLE_H
 #define WHET_TEST_REPORT_SAMPLE_H
 
+#include <math.h>
 #include <stdio.h>
 
 #include "adapt/report.h"
 #include "support.h"
 
+/* accuracy NaN: nothing was compared. */
 typedef struct report_sample {
+    bool not_compared;
     whet_i_run run;
     whet_adapt_job job;
     whet_candidate_info infos[5];
@@ -93,6 +96,9 @@ static inline whet_status sample_fill(whet_ctx *ctx, report_sample *s, int64_t k
                                             accuracy - 0.09,
                                             accuracy + 0.07,
                                             0.6};
+        if (s->not_compared)
+            s->infos[i].accuracy = s->infos[i].accuracy_low = s->infos[i].accuracy_high =
+                s->infos[i].log_loss = (double)NAN;
         run->candidates[i].info = &s->infos[i];
         if (n == 0 || i == 3) continue;
         run->candidates[i].tested = true;

@@ -31,6 +31,35 @@ static int count_of(const char *text, const char *part) {
     return n;
 }
 
+/* Two classes with a label each: no figure is made up, in the report or in metrics.json. */
+static void what_was_not_compared_has_no_figures(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t n = 0; n <= 10; n += 10) { /* without and with test rows */
+        report_sample s = {.not_compared = true};
+        whet_i_buf html = {0};
+        char *text = NULL;
+        test_ok(ctx, sample_fill(ctx, &s, 2, n));
+        test_ok(ctx, whet_i_report(ctx, &s.run, &html));
+        test_ok(ctx, whet_i_metrics_json(ctx, &s.run, &text));
+        assert_null(strstr(html.data, "nan"));
+        assert_null(strstr(html.data, "(0 to 100)"));
+        assert_int_equal(count_of(html.data, "not compared"), 2 * 4); /* table and figure */
+        assert_int_equal(count_of(html.data, "not measured"), n ? 0 : 1);
+        json_t *root = json_loads(text, 0, NULL), *candidate;
+        size_t i;
+        assert_non_null(root);
+        json_array_foreach(json_object_get(root, "candidates"), i, candidate)
+            assert_true(json_is_null(json_object_get(candidate, "cross_fitted")));
+        assert_int_equal(i, 5);
+        json_decref(root);
+        whet_i_free(ctx, text);
+        whet_i_buf_free(ctx, &html);
+        whet_i_run_free(ctx, &s.run);
+    }
+    test_ctx_done(ctx);
+}
+
 static void untrusted_text_is_escaped_and_nothing_is_fetched(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -158,6 +187,7 @@ static void every_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_was_not_compared_has_no_figures),
         cmocka_unit_test(untrusted_text_is_escaped_and_nothing_is_fetched),
         cmocka_unit_test(many_classes_give_pairs_in_place_of_a_matrix),
         cmocka_unit_test(without_test_rows_the_cross_fitted_figure_leads),

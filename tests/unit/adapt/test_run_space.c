@@ -57,12 +57,12 @@ static void the_frechet_mean_stands_beside_argmax(void **state) {
     test_ok(ctx, begin(ctx, &t, abc, 3, probs, truth, 3));
     whet_i_run *run = &t.run;
     test_ok(ctx, whet_i_run_open_space(ctx, run));
-    assert_string_equal(run->space_candidates, "leaves");
+    assert_string_equal(run->space.candidates, "leaves");
     test_ok(ctx, whet_i_run_use_space(ctx, run));
-    assert_int_equal(run->frechet[0], run->observed[0]);
-    assert_int_equal(run->frechet[1], run->observed[1]);
-    assert_int_equal(run->frechet_ties[0], 2);
-    assert_true(run->frechet_cost[0] > 7.59999 && run->frechet_cost[0] < 7.60001);
+    assert_int_equal(run->means.point[0], run->space.observed[0]);
+    assert_int_equal(run->means.point[1], run->space.observed[1]);
+    assert_int_equal(run->means.ties[0], 2);
+    assert_true(run->means.cost[0] > 7.59999 && run->means.cost[0] < 7.60001);
     assert_true(run->space_scored);
     assert_true(run->by_argmax.metrics.accuracy == 0.5); /* c for a; b for b */
     assert_true(run->by_argmax.distance == 2.0);         /* (4 + 0) / 2 */
@@ -81,7 +81,7 @@ static void a_class_that_is_an_inner_node_opens_all_points(void **state) {
     (void)test_write_text("tree.txt", TREE);
     test_ok(ctx, begin(ctx, &t, inner, 3, probs, truth, 3));
     test_ok(ctx, whet_i_run_open_space(ctx, &t.run));
-    assert_string_equal(t.run.space_candidates, "all");
+    assert_string_equal(t.run.space.candidates, "all");
     whet_i_run_free(ctx, &t.run);
     test_ctx_done(ctx);
 }
@@ -128,10 +128,8 @@ static void tables_are_written_as_documented(void **state) {
     test_ok(ctx, whet_i_run_use_space(ctx, &t.run));
     table.skip_labelled = NULL;
     table.n = 1;
-    table.space = t.run.space;
-    table.frechet = t.run.frechet;
-    table.cost = t.run.frechet_cost;
-    table.ties = t.run.frechet_ties;
+    table.space = t.run.space.space;
+    table.means = &t.run.means;
     test_ok(ctx, whet_i_write_prediction_table(ctx, &table, path, true));
     check_file(path, "row\tclass\tprobability\tmargin\ttop3\targmax\tcost\tties\n"
                      "0\ta\t0.300000\t0.100000\tc:0.4000,a:0.3000,b:0.3000\tc\t7.6\t2\n");

@@ -267,6 +267,11 @@ static void too_few_labels_are_not_compared(void **state) {
     const whet_candidate_info *info = whet_adapt_fit_info(fit, chosen);
     assert_string_equal(info->name, "prototypes");
     assert_true(isnan(info->accuracy) && isnan(info->log_loss));
+    for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
+        info = whet_adapt_fit_info(fit, i);
+        assert_true(isnan(info->accuracy) && isnan(info->accuracy_low));
+        assert_true(isnan(info->accuracy_high) && isnan(info->log_loss));
+    }
     assert_non_null(strstr(whet_adapt_fit_reason(fit), "too few"));
     assert_true(accuracy_of(ctx, fit, chosen, &s) > .9);
     whet_adapt_fit_destroy(ctx, fit);

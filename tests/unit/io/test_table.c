@@ -79,6 +79,8 @@ static void tsv_refusals_name_the_line(void **state) {
     refuses("r.tsv", "", "r.tsv:1: empty; expected a header line");
     refuses("r.tsv", "\n\n", "empty");
     refuses("r.tsv", "\xff\xfe\x61", "UTF-16");
+    refuses("r.tsv", "\x1f\x8b\x08", "try gunzip");
+    refuses("r.csv", "PK\x03\x04\x14", "spreadsheet");
 }
 
 static void csv_quotes_commas_and_line_feeds(void **state) {
