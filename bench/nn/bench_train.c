@@ -119,9 +119,9 @@ static void make_batch(bench *b) {
         order[i] = i;
         labels[i] = (int32_t)(i % 2);
     }
-    b->rows = (whet_token_rows){b->n_rows, start, ids};
+    b->rows = (whet_token_rows){b->n_rows, start, ids, NULL};
     ok(b, whet_i_text_batch_init(b->ctx, &b->batch, n, b->n_rows));
-    whet_i_text_batch_fill(&b->batch, &b->rows, NULL, order, b->n_rows,
+    whet_i_text_batch_fill(&b->batch, &b->rows, order, b->n_rows,
                            b->config.family->position_offset);
     b->batch.batch.feeds[b->graph->values[b->labels].output] = labels;
     whet_i_free(b->ctx, order);

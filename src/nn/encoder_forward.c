@@ -97,7 +97,7 @@ static void run_slab(void *arg, int64_t slab, int32_t worker) {
     struct worker *w = &f->workers[worker];
     const int64_t first = f->slab[slab], n = f->slab[slab + 1] - first;
     const int64_t h = f->e->config.hidden;
-    whet_i_text_batch_fill(&w->batch, f->rows, NULL, f->order + first, n,
+    whet_i_text_batch_fill(&w->batch, f->rows, f->order + first, n,
                            f->e->config.family->position_offset);
     whet_i_executor_run(w->executor, &w->batch.batch);
     const float *rows = whet_i_executor_value(w->executor, f->e->embedding);

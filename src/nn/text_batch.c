@@ -19,8 +19,8 @@ void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b) {
     *b = (whet_i_text_batch){0};
 }
 
-void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const uint8_t *types,
-                            const int64_t *which, int64_t n, int64_t first_position) {
+void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const int64_t *which,
+                            int64_t n, int64_t first_position) {
     int64_t at = 0;
     b->start[0] = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -28,7 +28,7 @@ void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, c
         for (int64_t t = 0; t < length; t++, at++) {
             b->ids[at] = rows->ids[first + t];
             b->positions[at] = (int32_t)(first_position + t);
-            b->types[at] = types ? types[first + t] : 0;
+            b->types[at] = rows->types ? rows->types[first + t] : 0;
         }
         b->start[i + 1] = at;
     }

@@ -18,8 +18,8 @@ typedef struct whet_i_text_batch {
 WHET_CHECKED whet_status whet_i_text_batch_init(whet_ctx *ctx, whet_i_text_batch *b, int64_t tokens,
                                                 int64_t rows);
 void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b);
-/* Rows which[0..n) within the room; types has one number a token of `rows`, NULL = zeros. */
-void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const uint8_t *types,
-                            const int64_t *which, int64_t n, int64_t first_position);
+/* Rows which[0..n) within the room. */
+void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const int64_t *which,
+                            int64_t n, int64_t first_position);
 
 #endif

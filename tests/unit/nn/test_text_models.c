@@ -72,11 +72,11 @@ static void fill(network *n, whet_tensor *ids, whet_tensor *start, whet_tensor *
     *start = copy_of(n, "start");
     *types = copy_of(n, "types");
     *labels = copy_of(n, "labels");
-    n->rows = (whet_token_rows){start->shape[0] - 1, start->data, ids->data};
+    const bool pairs = strcmp(n->config.family->model_type, "bert") == 0;
+    n->rows =
+        (whet_token_rows){start->shape[0] - 1, start->data, ids->data, pairs ? types->data : NULL};
     test_ok(n->ctx, whet_i_text_batch_init(n->ctx, &n->batch, ids->shape[0], 4));
-    whet_i_text_batch_fill(&n->batch, &n->rows,
-                           strcmp(n->config.family->model_type, "bert") == 0 ? types->data : NULL,
-                           order, 4, n->config.family->position_offset);
+    whet_i_text_batch_fill(&n->batch, &n->rows, order, 4, n->config.family->position_offset);
     n->batch.batch.feeds[n->graph->values[n->labels].output] = labels->data;
 }
 
