@@ -6,6 +6,7 @@
 #define WHET_ADAPT_PIPELINE_I_H
 
 #include "core/core_i.h"
+#include "io/io_i.h"
 
 #include "whet/adapt.h"
 #include "whet/io.h"
@@ -139,8 +140,6 @@ bool whet_i_texts_mean(const whet_str *texts, int64_t k);
 int32_t whet_i_top(const double *p, int64_t k, int32_t m, int32_t out[3]);
 /* Appends text with invalid UTF-8 replaced by U+FFFD and control characters by spaces. */
 whet_status whet_i_append_clean(whet_ctx *ctx, whet_i_buf *buf, whet_str text);
-/* Length of the valid UTF-8 sequence at text[0 .. len), or 0. */
-int64_t whet_i_utf8_length(const char *text, int64_t len);
 double whet_i_seconds_now(void);
 
 #endif

@@ -69,137 +69,7 @@ static whet_status read_rows(whet_ctx *ctx, const whet_i_run *run, const char *t
     return view_texts(ctx, rows);
 }
 
-/* ---- labels as given: cells with a place to complain about --------------------------------------
- */
-
-typedef struct given_label {
-    int64_t row;  /* of the data */
-    int64_t line; /* of the file that gives the label */
-    whet_str name;
-} given_label;
-
-typedef struct given_labels {
-    const char *path;
-    given_label *items;
-    int64_t n;
-} given_labels;
-
-static whet_status check_name(whet_ctx *ctx, const char *path, int64_t line, whet_str name) {
-    char quoted[WHET_QUOTE_SIZE];
-    for (int64_t i = 0; i < name.len;) {
-        const int64_t length = whet_i_utf8_length(name.ptr + i, name.len - i);
-        if (length == 0 || (unsigned char)name.ptr[i] < 0x20)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "%s:%" PRId64 ": label %s holds %s; expected printable UTF-8", path,
-                               line, whet_i_quote(quoted, name),
-                               length ? "a control character" : "bytes that are not UTF-8");
-        i += length;
-    }
-    return WHET_OK;
-}
-
-/* Spaces around a name are a slip of the table's writer, not a class of their own. */
-static whet_str trim(whet_str name) {
-    while (name.len && whet_i_is_space(name.ptr[name.len - 1])) name.len--;
-    while (name.len && whet_i_is_space(*name.ptr)) {
-        name.ptr++;
-        name.len--;
-    }
-    return name;
-}
-
-static whet_status labels_of_column(whet_ctx *ctx, const whet_table *table, int64_t column,
-                                    given_labels *given) {
-    const int64_t n = whet_table_rows(table);
-    WHET_TRY(whet_i_alloc(ctx, n, &given->items));
-    given->path = whet_table_path(table);
-    for (int64_t i = 0; i < n; i++) {
-        const whet_str name = trim(whet_table_cell(table, i, column));
-        if (name.len == 0) continue;
-        WHET_TRY(check_name(ctx, given->path, whet_table_line(table, i), name));
-        given->items[given->n++] = (given_label){i, whet_table_line(table, i), name};
-    }
-    return WHET_OK;
-}
-
-static whet_status labels_of_sparse(whet_ctx *ctx, const whet_table *table, int64_t n_rows,
-                                    given_labels *given) {
-    int64_t row_column, label_column;
-    char quoted[WHET_QUOTE_SIZE];
-    WHET_TRY(whet_table_find(ctx, table, "row", &row_column));
-    WHET_TRY(whet_table_find(ctx, table, "label", &label_column));
-    WHET_TRY(whet_i_alloc(ctx, whet_table_rows(table), &given->items));
-    given->path = whet_table_path(table);
-    for (int64_t i = 0; i < whet_table_rows(table); i++) {
-        const whet_str cell = whet_table_cell(table, i, row_column);
-        const whet_str name = trim(whet_table_cell(table, i, label_column));
-        const int64_t line = whet_table_line(table, i);
-        int64_t row;
-        if (!whet_i_parse_int(cell, &row) || row < 0 || row >= n_rows)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "%s:%" PRId64 ": row is %s; expected a number from 0 to %" PRId64
-                               " (rows count from 0, without the header)",
-                               given->path, line, whet_i_quote(quoted, cell), n_rows - 1);
-        if (name.len == 0) continue;
-        WHET_TRY(check_name(ctx, given->path, line, name));
-        given->items[given->n++] = (given_label){row, line, name};
-    }
-    return WHET_OK;
-}
-
-/* ---- classes --------------------------------------------------------------------------------- */
-
-static bool is_integer(whet_str name) {
-    const int64_t sign = name.len > 1 && name.ptr[0] == '-';
-    if (name.len <= sign || name.len > 18) return false;
-    for (int64_t i = sign; i < name.len; i++)
-        if (!whet_i_is_digit(name.ptr[i])) return false;
-    return true;
-}
-
-static int64_t integer_of(whet_str name) {
-    const int64_t sign = name.ptr[0] == '-';
-    int64_t value = 0;
-    for (int64_t i = sign; i < name.len; i++) value = 10 * value + (name.ptr[i] - '0');
-    return sign ? -value : value;
-}
-
-static int by_bytes(const void *left, const void *right) {
-    const whet_str *a = left, *b = right;
-    const int64_t common = a->len < b->len ? a->len : b->len;
-    const int order = memcmp(a->ptr, b->ptr, (size_t)common);
-    return order ? order : (a->len > b->len) - (a->len < b->len);
-}
-
-static int by_number(const void *left, const void *right) {
-    const int64_t a = integer_of(*(const whet_str *)left), b = integer_of(*(const whet_str *)right);
-    return a != b ? (a > b) - (a < b) : by_bytes(left, right); /* "1" and "01" */
-}
-
-/* The distinct names, sorted (as numbers when all are), so that their order is not the file's. */
-static whet_status discover_classes(whet_ctx *ctx, whet_i_run *run, const given_labels *given) {
-    whet_names *found = NULL;
-    whet_str *sorted = NULL;
-    whet_status status = WHET_OK;
-    bool numbers = true;
-    WHET_TRY_DONE(whet_names_create(ctx, &found));
-    for (int64_t i = 0; i < given->n; i++)
-        WHET_TRY_DONE(whet_names_add(ctx, found, given->items[i].name, NULL));
-    const int64_t k = whet_names_count(found);
-    WHET_TRY_DONE(whet_i_alloc(ctx, k, &sorted));
-    for (int64_t i = 0; i < k; i++) {
-        sorted[i] = whet_names_get(found, i);
-        numbers = numbers && is_integer(sorted[i]);
-    }
-    qsort(sorted, (size_t)k, sizeof *sorted, numbers ? by_number : by_bytes);
-    WHET_TRY_DONE(whet_names_create(ctx, &run->classes));
-    for (int64_t i = 0; i < k; i++)
-        WHET_TRY_DONE(whet_names_add(ctx, run->classes, sorted[i], NULL));
-done:
-    whet_i_free(ctx, sorted);
-    whet_names_destroy(ctx, found);
-    return status;
-}
+/* ---- labels ---------------------------------------------------------------------------------- */
 
 static whet_status unknown_label(whet_ctx *ctx, const whet_i_run *run, const char *path,
                                  int64_t line, whet_str name) {
@@ -216,13 +86,14 @@ static whet_status unknown_label(whet_ctx *ctx, const whet_i_run *run, const cha
 
 /* Labels to class indices in rows->labels. Names outside the list are an error when the user gave
  * the list; in the test data without a list they are WHET_LABEL_OTHER. */
-static whet_status assign_labels(whet_ctx *ctx, const whet_i_run *run, const given_labels *given,
-                                 bool is_test, whet_i_run_rows *rows) {
+static whet_status assign_labels(whet_ctx *ctx, const whet_i_run *run,
+                                 const whet_i_given_labels *given, bool is_test,
+                                 whet_i_run_rows *rows) {
     int64_t others = 0;
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->labels));
     for (int64_t i = 0; i < rows->n; i++) rows->labels[i] = WHET_LABEL_NONE;
     for (int64_t i = 0; i < given->n; i++) {
-        const given_label *g = &given->items[i];
+        const whet_i_given_label *g = &given->items[i];
         const int64_t class = whet_names_find(run->classes, g->name);
         if (class < 0 && (!is_test || run->job->classes))
             return unknown_label(ctx, run, given->path, g->line, g->name);
@@ -245,7 +116,8 @@ static whet_status assign_labels(whet_ctx *ctx, const whet_i_run *run, const giv
 
 /* ---- training labels, test labels ------------------------------------------------------------ */
 
-static whet_status check_classes(whet_ctx *ctx, const whet_i_run *run, const given_labels *given) {
+static whet_status check_classes(whet_ctx *ctx, const whet_i_run *run,
+                                 const whet_i_given_labels *given) {
     char quoted[WHET_QUOTE_SIZE];
     const int64_t k = run->classes ? whet_names_count(run->classes) : 0;
     if (given->n == 0)
@@ -259,17 +131,17 @@ static whet_status check_classes(whet_ctx *ctx, const whet_i_run *run, const giv
 
 static whet_status read_train_labels(whet_ctx *ctx, whet_i_run *run) {
     const whet_adapt_job *job = run->job;
-    given_labels given = {0};
+    whet_i_given_labels given = {0};
     whet_table *sparse = NULL;
     whet_status status = WHET_OK;
     if (job->labels) {
         WHET_TRY_DONE(whet_table_read(ctx, job->labels, &sparse));
-        WHET_TRY_DONE(labels_of_sparse(ctx, sparse, run->train.n, &given));
+        WHET_TRY_DONE(whet_i_labels_of_sparse(ctx, sparse, run->train.n, &given));
     } else if (run->train.table) {
         int64_t column;
         WHET_TRY_DONE(
             whet_table_find(ctx, run->train.table, job->label ? job->label : "label", &column));
-        WHET_TRY_DONE(labels_of_column(ctx, run->train.table, column, &given));
+        WHET_TRY_DONE(whet_i_labels_of_column(ctx, run->train.table, column, &given));
     } else {
         status = whet_i_fail(ctx, WHET_ERR_ARG,
                              "no labels: features alone; expected a table of labels (--labels)");
@@ -278,7 +150,7 @@ static whet_status read_train_labels(whet_ctx *ctx, whet_i_run *run) {
     if (job->classes)
         WHET_TRY_DONE(whet_names_read(ctx, job->classes, &run->classes));
     else
-        WHET_TRY_DONE(discover_classes(ctx, run, &given));
+        WHET_TRY_DONE(whet_i_labels_classes(ctx, &given, &run->classes));
     WHET_TRY_DONE(check_classes(ctx, run, &given));
     WHET_TRY_DONE(assign_labels(ctx, run, &given, false, &run->train));
 done:
@@ -288,13 +160,13 @@ done:
 }
 
 static whet_status read_test_labels(whet_ctx *ctx, whet_i_run *run) {
-    given_labels given = {0};
+    whet_i_given_labels given = {0};
     if (!run->test.table) return WHET_OK;
     const whet_str name = whet_str_from(run->job->label ? run->job->label : "label");
     const int64_t column = whet_names_find(whet_table_columns(run->test.table), name);
     if (column < 0) return WHET_OK; /* rows to predict, nothing to measure */
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(labels_of_column(ctx, run->test.table, column, &given));
+    WHET_TRY_DONE(whet_i_labels_of_column(ctx, run->test.table, column, &given));
     WHET_TRY_DONE(assign_labels(ctx, run, &given, true, &run->test));
     WHET_TRY_DONE(whet_i_alloc(ctx, run->test.n, &run->test.truth));
     for (int64_t i = 0; i < run->test.n; i++)
@@ -321,8 +193,8 @@ static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_t
     WHET_TRY(whet_table_find(ctx, table, "class", &class_column));
     WHET_TRY(whet_table_find(ctx, table, "text", &text_column));
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
-        const whet_str name = trim(whet_table_cell(table, i, class_column));
-        const whet_str text = trim(whet_table_cell(table, i, text_column));
+        const whet_str name = whet_i_trim(whet_table_cell(table, i, class_column));
+        const whet_str text = whet_i_trim(whet_table_cell(table, i, text_column));
         const int64_t line = whet_table_line(table, i);
         const int64_t class = whet_names_find(run->classes, name);
         if (class < 0) return unknown_label(ctx, run, whet_table_path(table), line, name);

@@ -38,6 +38,36 @@ bool whet_i_has_extension(const char *path, const char *extension);
 WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                             int64_t len, whet_names **out);
 
+/* ---- labels ---------------------------------------------------------------------------------- */
+
+typedef struct whet_i_given_label {
+    int64_t row;  /* of the data */
+    int64_t line; /* of the file that gives the label */
+    whet_str name;
+} whet_i_given_label;
+
+/* Labels of some rows, views into a table. items is released by whet_i_free. */
+typedef struct whet_i_given_labels {
+    const char *path;
+    whet_i_given_label *items;
+    int64_t n;
+} whet_i_given_labels;
+
+/* The cells of a column that are not empty, spaces around them away; or a table with the columns
+ * row (0-based, of n_rows) and label. Names must be printable UTF-8 (DATA with the line).
+ * What they leave in `given` on failure is released by whet_i_free(ctx, given->items). */
+WHET_CHECKED whet_status whet_i_labels_of_column(whet_ctx *ctx, const whet_table *table,
+                                                 int64_t column, whet_i_given_labels *given);
+WHET_CHECKED whet_status whet_i_labels_of_sparse(whet_ctx *ctx, const whet_table *table,
+                                                 int64_t n_rows, whet_i_given_labels *given);
+/* The distinct names, sorted (as numbers when all are), so that their order is not the file's. */
+WHET_CHECKED whet_status whet_i_labels_classes(whet_ctx *ctx, const whet_i_given_labels *given,
+                                               whet_names **out);
+/* Without the spaces around it: in a name they are a slip of the table's writer. Pure. */
+whet_str whet_i_trim(whet_str name);
+/* Length of the valid UTF-8 sequence at text[0 .. len), or 0. Pure. */
+int64_t whet_i_utf8_length(const char *text, int64_t len);
+
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
 /* A parsed document, owned: json_decref. Duplicate keys and nesting deeper than 2048 are refused.

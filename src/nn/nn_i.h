@@ -11,7 +11,9 @@
 
 #include "core/core_i.h"
 #include "kernels/kernels_i.h"
-#include "nn/graph_i.h"
+#include "nn/ops_i.h"
+#include "nn/optimizer_i.h"
+#include "nn/text_batch.h"
 
 /* ---- families: one row a model type ---------------------------------------------------------- */
 

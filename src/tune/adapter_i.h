@@ -9,7 +9,7 @@
 #ifndef WHET_TUNE_ADAPTER_I_H
 #define WHET_TUNE_ADAPTER_I_H
 
-#include "nn/ops_i.h"
+#include "nn/nn_i.h"
 
 typedef struct whet_i_adapter_shape {
     int64_t in, out;
