@@ -98,4 +98,9 @@ WHET_CHECKED whet_status whet_i_cross_entropy(whet_ctx *ctx, whet_i_graph *graph
                                               whet_i_value logits, whet_i_value labels,
                                               double smoothing, whet_i_value *out);
 
+/* The mean over rows and columns of (predictions - targets)^2; targets are a feed of reals, and
+ * numbers. */
+WHET_CHECKED whet_status whet_i_mse(whet_ctx *ctx, whet_i_graph *graph, whet_i_value predictions,
+                                    whet_i_value targets, whet_i_value *out);
+
 #endif

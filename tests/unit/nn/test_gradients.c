@@ -232,6 +232,19 @@ static void cross_entropy(void **state) {
                                          .integers = {labels}});
 }
 
+static whet_i_value record_mse(whet_ctx *ctx, whet_i_graph *g) {
+    whet_i_value x = source(ctx, g, "x", WHET_I_EXAMPLES, 4, 2), targets;
+    test_ok(ctx, whet_i_graph_feed(ctx, g, false, WHET_I_EXAMPLES, 2, &targets));
+    test_ok(ctx, whet_i_mse(ctx, g, x, targets, &x));
+    return x;
+}
+
+static void mean_squared_error(void **state) {
+    (void)state;
+    static const double targets[] = {0, 1, 2, 3, -1, 0.5, 0, 9};
+    check_gradients(&(gradient_case){"mse", record_mse, .examples = 4, .reals = {targets}});
+}
+
 /* ---- a network: everything together, over three segments --------------------------------------- */
 
 static whet_i_value layer(whet_ctx *ctx, whet_i_graph *g, whet_i_value x,
@@ -304,6 +317,7 @@ int main(void) {
         cmocka_unit_test(a_sequence_without_tokens_pools_to_nothing),
         cmocka_unit_test(dropout),
         cmocka_unit_test(cross_entropy),
+        cmocka_unit_test(mean_squared_error),
         cmocka_unit_test(a_network),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
