@@ -166,4 +166,6 @@ whet_status cmd_label_baseline(cli_run *run);
 extern const cli_option cmd_label_baseline_options[];
 whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
+whet_status cmd_tune(cli_run *run);
+extern const cli_option cmd_tune_options[];
 #endif

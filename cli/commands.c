@@ -75,6 +75,19 @@ const cli_command cli_commands[] = {
          "whet predict --probs P.npy --classes observed.txt --space "
          "embedding:names.npy,names=all.txt \\\n"
          "             --calibrate dev.tsv --truth test.tsv --output pred.tsv"},
+    {.name = "tune",
+     .run = cmd_tune,
+     .options = cmd_tune_options,
+     .summary = "train an encoder, or adapters of it, on labelled texts",
+     .help = "Trains a pretrained encoder with a classification or regression head: every weight, or\n"
+             "adapters alone. DIR then holds the tuned model as a Hugging Face folder (or the\n"
+             "adapters as PEFT reads them), metrics.jsonl, learning-curve.svg and training.json.\n"
+             "Memory is planned, and refused, before the first step. Ctrl-C keeps a checkpoint;\n"
+             "--resume goes on from it to the same bits. See docs/guide/tune.md.",
+     .examples = "whet tune --model DIR --train train.tsv --valid dev.tsv --output tuned\n"
+                 "whet tune --model DIR --train t.tsv --valid d.tsv --text sentence1 \\\n"
+                 "    --second sentence2 --adapter lora --lr 1e-3 --output tuned\n"
+                 "whet tune --model DIR --train t.tsv --output tuned --resume"},
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,

@@ -112,6 +112,9 @@ WHET_API int32_t whet_ctx_threads(const whet_ctx *ctx);
 /* Bytes held now and at most so far through this context's allocator. */
 WHET_API void whet_ctx_memory(const whet_ctx *ctx, size_t *now, size_t *peak);
 
+/* Releases a text that a function of this library returned. NULL is fine. */
+WHET_API void whet_free_text(whet_ctx *ctx, char *text);
+
 /* ---- strings and names ----------------------------------------------------------------------- */
 
 /* A view of bytes, UTF-8 by convention but never assumed valid. Owns nothing; not terminated. */

@@ -11,5 +11,6 @@
 #include "whet/nn.h"
 #include "whet/space.h"
 #include "whet/tensor.h"
+#include "whet/tune.h"
 
 #endif

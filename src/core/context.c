@@ -61,9 +61,14 @@ void whet_i_slot_set(whet_ctx *ctx, whet_i_slot slot, void *state,
     ctx->slots[slot].destroy = destroy;
 }
 
+void whet_i_hold_cancel(whet_ctx *ctx, bool hold) { ctx->hold_cancel = hold; }
+
+bool whet_i_cancelled(const whet_ctx *ctx) {
+    return ctx->cancel && !ctx->hold_cancel && ctx->cancel(ctx->user);
+}
+
 whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done, int64_t total) {
-    if (ctx->cancel && ctx->cancel(ctx->user))
-        return whet_i_fail(ctx, WHET_ERR_CANCELLED, "interrupted");
+    if (whet_i_cancelled(ctx)) return whet_i_fail(ctx, WHET_ERR_CANCELLED, "interrupted");
     if (ctx->progress && stage) ctx->progress(ctx->user, stage, done, total);
     return WHET_OK;
 }

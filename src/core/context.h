@@ -11,6 +11,7 @@ struct whet_ctx {
     whet_log_fn log;
     whet_cancel_fn cancel;
     void *user;
+    bool hold_cancel;
     int32_t threads;
     size_t memory_limit, memory_now, memory_peak;
     int error_errno;
@@ -20,5 +21,8 @@ struct whet_ctx {
         void (*destroy)(whet_ctx *ctx, void *state);
     } slots[WHET_SLOT_COUNT];
 };
+
+/* Whether the hook asks to stop, and may be asked. */
+bool whet_i_cancelled(const whet_ctx *ctx);
 
 #endif

@@ -141,6 +141,9 @@ void whet_i_single_thread_end(int32_t saved);
 WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done,
                                          int64_t total);
 
+/* While held, nothing asks the cancel hook: for work that must not be done by half. */
+void whet_i_hold_cancel(whet_ctx *ctx, bool hold);
+
 /* ---- numbers in text ------------------------------------------------------------------------- */
 
 /* The whole text is a decimal integer that fits, or a decimal real (correctly rounded; overflow

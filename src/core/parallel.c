@@ -21,7 +21,7 @@ whet_status whet_i_parallel_for(whet_ctx *ctx, const char *stage, int64_t n,
             fn(arg, i, worker);
             const int64_t done = atomic_fetch_add(&finished, 1) + 1;
             if (worker != 0) continue;
-            if (ctx->cancel && ctx->cancel(ctx->user)) atomic_store(&cancelled, true);
+            if (whet_i_cancelled(ctx)) atomic_store(&cancelled, true);
             if (stage && ctx->progress) ctx->progress(ctx->user, stage, done, n);
         }
     }

@@ -34,6 +34,7 @@ typedef struct whet_i_family {
      * dropout, head_out. The pooler is the encoder's, the rest has no prefix. */
     const char *hidden_dropout, *attention_dropout, *head_dropout; /* keys of config.json */
     const char *pooler, *head_dense, *head_out;
+    const char *classifier; /* what transformers calls the model with it */
     whet_i_act head_act;
     bool head_drops_input;
 } whet_i_family;

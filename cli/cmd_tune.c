@@ -1,0 +1,280 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet tune: training an encoder, all of it or adapters, for classification or regression. */
+#include <math.h>
+#include <string.h>
+
+#include "cli.h"
+
+const cli_option cmd_tune_options[] = {
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "pretrained encoder, a Hugging Face folder (BERT, RoBERTa, DistilBERT)"},
+    {.name = "train", .type = CLI_PATH, .required = true, .help = "table of texts and labels"},
+    {.name = "valid",
+     .type = CLI_PATH,
+     .help = "the same, to validate: the best step is kept, and early stopping looks at it"},
+    {.name = "text",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .preset = "text",
+     .help = "column of texts"},
+    {.name = "second",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "column of second texts: the model reads pairs"},
+    {.name = "label",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .preset = "label",
+     .help = "column of labels; rows with an empty cell are left out"},
+    {.name = "classes", .type = CLI_PATH, .help = "class list, one name a line"},
+    {.name = "task",
+     .type = CLI_ENUM,
+     .choices = "auto|classification|regression",
+     .preset = "auto",
+     .help = "auto: regression when all labels are numbers and some have a point"},
+    {.name = "adapter",
+     .type = CLI_ENUM,
+     .choices = "full|lora|more",
+     .preset = "full",
+     .help = "what is trained: every weight, or low-rank or Monarch adapters and the head"},
+    {.name = "targets",
+     .type = CLI_STRING,
+     .value = "LIST",
+     .help = "layers to train or adapt: ends of their names, with commas between; without it, all, "
+             "or query, key and value for adapters"},
+    {.name = "rank", .type = CLI_INT, .min = 1, .max = 1024, .preset = "8", .help = "of adapters"},
+    {.name = "blocks",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 64,
+     .preset = "4",
+     .help = "of Monarch adapters"},
+    {.name = "alpha",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = 1e6,
+     .help = "LoRA is scaled by alpha / rank; without it, 2 rank"},
+    {.name = "head",
+     .type = CLI_ENUM,
+     .choices = "family|pooled",
+     .preset = "family",
+     .help = "transformers' head of the model's family, or one layer on the pooled embedding"},
+    {.name = "epochs",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000000,
+     .preset = "3",
+     .help = "times through the training rows"},
+    {.name = "lr",
+     .type = CLI_FLOAT,
+     .low = 1e-12,
+     .high = 1000,
+     .help = "learning rate; without it, 5e-5, or 1e-3 for adapters"},
+    {.name = "head-rate",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = 1e6,
+     .preset = "1",
+     .help = "the head's learning rate is so many times the others'"},
+    {.name = "weight-decay",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 1000,
+     .preset = "0.01",
+     .help = "of matrices"},
+    {.name = "schedule",
+     .type = CLI_ENUM,
+     .choices = "constant|linear|cosine",
+     .preset = "linear",
+     .help = "of the learning rate, after the warm-up"},
+    {.name = "warmup",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 1e9,
+     .preset = "0.1",
+     .help = "steps, or below 1 a share of all steps"},
+    {.name = "clip",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 1e9,
+     .preset = "1",
+     .help = "largest norm of the gradients; 0 = any"},
+    {.name = "smoothing",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 0.999,
+     .preset = "0",
+     .help = "of labels"},
+    {.name = "dropout",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 0.999,
+     .help = "everywhere; without it, as config.json says"},
+    {.name = "batch",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 20,
+     .preset = "16",
+     .help = "examples a step"},
+    {.name = "batch-tokens",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 24,
+     .preset = "8192",
+     .help = "tokens worked on at once; a larger batch is accumulated"},
+    {.name = "max-length",
+     .type = CLI_INT,
+     .min = 3,
+     .max = 1 << 20,
+     .help = "tokens a text; without it, the model's limit"},
+    {.name = "no-bucket", .type = CLI_FLAG, .help = "batches in random order, not of like length"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "f32|bf16",
+     .preset = "f32",
+     .help = "of products; what is trained stays f32"},
+    {.name = "checkpoint-activations",
+     .type = CLI_FLAG,
+     .help = "compute activations twice instead of keeping them: a third of the memory"},
+    {.name = "metric",
+     .type = CLI_ENUM,
+     .choices = "auto|accuracy|f1|mcc|loss|pearson|spearman",
+     .preset = "auto",
+     .help = "by which the best step is chosen"},
+    {.name = "patience",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 30,
+     .help = "stop after so many validations that are no better"},
+    {.name = "evaluate-steps",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT64_MAX,
+     .help = "validate every so many steps; without it, each epoch"},
+    {.name = "save-steps",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT64_MAX,
+     .help = "checkpoint every so many steps; without it, each epoch"},
+    {.name = "resume", .type = CLI_FLAG, .help = "go on from the checkpoint in --output"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+static double real_or(const cli_run *run, const char *name, double fallback) {
+    return cli_given(run, name) ? cli_number(run, name) : fallback;
+}
+
+static whet_tune_job job_of(const cli_run *run) {
+    whet_tune_job job = WHET_TUNE_JOB_INIT;
+    job.model = cli_text(run, "model");
+    job.train = cli_text(run, "train");
+    job.valid = cli_text(run, "valid");
+    job.text = cli_text(run, "text");
+    job.second = cli_text(run, "second");
+    job.label = cli_text(run, "label");
+    job.classes = cli_text(run, "classes");
+    job.task = (whet_tune_task)cli_choice(run, "task");
+    job.adapter = (whet_tune_adapter)cli_choice(run, "adapter");
+    job.head = (whet_tune_head)cli_choice(run, "head");
+    job.targets = cli_text(run, "targets");
+    job.rank = cli_integer(run, "rank");
+    job.blocks = cli_integer(run, "blocks");
+    job.alpha = real_or(run, "alpha", 0);
+    job.epochs = cli_integer(run, "epochs");
+    job.learning_rate = real_or(run, "lr", 0);
+    job.head_rate = cli_number(run, "head-rate");
+    job.weight_decay = cli_number(run, "weight-decay");
+    job.schedule = (whet_tune_schedule)cli_choice(run, "schedule");
+    job.warmup = cli_number(run, "warmup");
+    job.clip = cli_number(run, "clip");
+    job.smoothing = cli_number(run, "smoothing");
+    job.dropout = real_or(run, "dropout", -1);
+    job.batch_size = cli_integer(run, "batch");
+    job.batch_tokens = cli_integer(run, "batch-tokens");
+    job.max_length = cli_integer(run, "max-length");
+    job.no_bucket = cli_flag(run, "no-bucket");
+    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.recompute = cli_flag(run, "checkpoint-activations");
+    job.metric = (whet_tune_metric)cli_choice(run, "metric");
+    job.patience = cli_integer(run, "patience");
+    job.evaluate_steps = cli_integer(run, "evaluate-steps");
+    job.save_steps = cli_integer(run, "save-steps");
+    job.resume = cli_flag(run, "resume");
+    job.seed = run->seed;
+    job.output = cli_text(run, "output");
+    job.force = run->force;
+    return job;
+}
+
+static whet_status check_usage(cli_run *run) {
+    if (cli_given(run, "blocks") && cli_choice(run, "adapter") != 2)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--blocks is of Monarch adapters; expected --adapter more");
+    if (cli_given(run, "alpha") && cli_choice(run, "adapter") != 1)
+        return cli_fail(run, WHET_ERR_ARG, "--alpha is LoRA's; expected --adapter lora");
+    if (cli_given(run, "rank") && cli_choice(run, "adapter") == 0)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--rank is of adapters; expected --adapter lora or more");
+    if (cli_flag(run, "resume") && run->force)
+        return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
+    return WHET_OK;
+}
+
+/* ---- the summary ----------------------------------------------------------------------------- */
+
+static double real_at(const json_t *object, const char *key) {
+    return json_number_value(json_object_get(object, key));
+}
+
+static long long count_at(const json_t *object, const char *key) {
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void print_score(cli_run *run, json_t *root) {
+    json_t *best = json_object_get(root, "best");
+    const char *key;
+    json_t *value;
+    if (json_is_null(best)) return;
+    cli_print(run, "best validation, step %lld:", count_at(root, "best_step"));
+    json_object_foreach(best, key, value) {
+        if (json_is_real(value)) cli_print(run, " %s %.4f", key, json_real_value(value));
+    }
+    cli_print(run, " on %lld rows\n", count_at(best, "n"));
+}
+
+static void print_summary(cli_run *run, json_t *root) {
+    const json_t *train = json_object_get(root, "train");
+    const double seconds = real_at(root, "seconds");
+    cli_print(run, "%lld rows, %lld of %lld numbers trained, %.0f MB planned\n",
+              count_at(train, "rows"), count_at(root, "trained_parameters"),
+              count_at(root, "parameters"), (double)count_at(root, "planned_bytes") / 1e6);
+    cli_print(run, "%lld steps in %.1f s (%.0f tokens/s)%s\n", count_at(root, "steps"), seconds,
+              real_at(root, "tokens_per_second"),
+              json_is_true(json_object_get(root, "stopped_early")) ? ", stopped early" : "");
+    print_score(run, root);
+    cli_print(run, "wrote %s\n", cli_text(run, "output"));
+}
+
+whet_status cmd_tune(cli_run *run) {
+    char *report = NULL;
+    json_error_t error;
+    whet_status status = check_usage(run);
+    if (status != WHET_OK) return status;
+    const whet_tune_job job = job_of(run);
+    status = whet_tune_run(run->ctx, &job, &report);
+    if (status != WHET_OK) return status;
+    json_t *root = json_loads(report, 0, &error);
+    whet_free_text(run->ctx, report);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "training.json: %s", error.text);
+    print_summary(run, root);
+    cli_json(run, root);
+    return WHET_OK;
+}

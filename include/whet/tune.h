@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * tune: training a pretrained encoder for classification or regression. */
+#ifndef WHET_TUNE_H
+#define WHET_TUNE_H
+
+#include "whet/core.h"
+#include "whet/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum whet_tune_task {
+    WHET_TUNE_AUTO = 0, /* regression when every label is a number and one has a point */
+    WHET_TUNE_CLASSIFY = 1,
+    WHET_TUNE_REGRESS = 2
+} whet_tune_task;
+
+typedef enum whet_tune_adapter {
+    WHET_TUNE_FULL = 0, /* every weight, or those of `targets` */
+    WHET_TUNE_LORA =
+        1, /* low-rank adapters of linear layers; the rest is frozen, but for the head */
+    WHET_TUNE_MORE = 2 /* Monarch adapters (arXiv 2408.17383), of `blocks` blocks */
+} whet_tune_adapter;
+
+typedef enum whet_tune_head {
+    WHET_TUNE_HEAD_FAMILY = 0, /* the family's own: transformers' ...ForSequenceClassification */
+    WHET_TUNE_HEAD_POOLED = 1  /* one linear layer on the pooled embedding */
+} whet_tune_head;
+
+typedef enum whet_tune_schedule {
+    WHET_TUNE_CONSTANT = 0,
+    WHET_TUNE_LINEAR = 1,
+    WHET_TUNE_COSINE = 2
+} whet_tune_schedule;
+
+typedef enum whet_tune_metric {
+    WHET_TUNE_METRIC_AUTO = 0, /* accuracy; in regression Pearson's correlation */
+    WHET_TUNE_METRIC_ACCURACY = 1,
+    WHET_TUNE_METRIC_F1 = 2,   /* macro */
+    WHET_TUNE_METRIC_MCC = 3,  /* Matthews' correlation, of any number of classes */
+    WHET_TUNE_METRIC_LOSS = 4, /* lower is better */
+    WHET_TUNE_METRIC_PEARSON = 5,
+    WHET_TUNE_METRIC_SPEARMAN = 6
+} whet_tune_metric;
+
+/* What `whet tune` is told. Strings are read during the call only; NULL = not given. */
+typedef struct whet_tune_job {
+    size_t struct_size;
+    const char *model;         /* a Hugging Face folder of the BERT family */
+    const char *train, *valid; /* tables; without a validation table nothing is chosen by it */
+    const char *text, *second, *label; /* columns; NULL = "text", none (single texts), "label" */
+    const char *classes;               /* class list; NULL = the names in the training labels */
+    whet_tune_task task;
+    whet_tune_head head;
+    whet_tune_adapter adapter;
+    const char *targets;  /* layers to train or adapt: names, or ends of names, with commas between;
+                            NULL = all, or query, key and value for adapters */
+    int64_t rank;         /* of adapters, 1..1024; 0 = 8 */
+    int64_t blocks;       /* of MoRe, 1..64; 0 = 4 */
+    double alpha;         /* LoRA's scale is alpha / rank; 0 = 2 rank */
+    int64_t epochs;       /* 1..; 0 = 3 */
+    double learning_rate; /* 0 = 5e-5 for everything, 1e-3 for adapters */
+    double head_rate;     /* times the learning rate, for a head that is new; 0 = 1 */
+    double weight_decay;  /* of matrices; negative = 0.01 */
+    whet_tune_schedule schedule;
+    double warmup;        /* steps, or below 1 a share of all; negative = 0.1 */
+    double clip;          /* of the gradients' norm; 0 = none */
+    double smoothing;     /* of labels, 0..1 exclusive */
+    double dropout;       /* of hidden units, attention and head; negative = as config.json says */
+    int64_t batch_size;   /* examples a step; 0 = 16 */
+    int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 8192 */
+    int64_t max_length;   /* tokens a text; 0 = the model's limit */
+    bool no_bucket;       /* batches in random order, not by length */
+    whet_dtype dtype;     /* of products: WHET_F32 or WHET_BF16; what is trained stays f32 */
+    bool recompute;       /* activations are made again rather than kept: a third of the memory */
+    whet_tune_metric metric;
+    int64_t patience;       /* stop after so many validations without a better one; 0 = never */
+    int64_t evaluate_steps; /* validate every so many steps; 0 = each epoch */
+    int64_t save_steps;     /* keep a checkpoint every so many steps; 0 = each epoch */
+    bool resume;            /* go on from the checkpoint in `output` */
+    uint64_t seed;
+    const char *output; /* folder to write */
+    bool force;         /* replace it when it exists */
+} whet_tune_job;
+#define WHET_TUNE_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_tune_job), .schedule = WHET_TUNE_LINEAR, .weight_decay = -1, \
+        .warmup = -1, .clip = 1, .dropout = -1, .dtype = WHET_F32 \
+    }
+
+/* Trains and writes into the folder `output`:
+ *   config.json, model.safetensors, tokenizer files   the tuned model (without adapters), of the best
+ *                                                      validation, as transformers reads it
+ *   adapter_config.json, adapter_model.safetensors    adapters, as PEFT reads LoRA's
+ *   metrics.jsonl          one line a step and a validation
+ *   learning-curve.svg     loss and validation metric over the steps
+ *   training.json          what was asked and what came out
+ * While it runs, output/checkpoint/ holds the last checkpoint, whole at any moment; an interrupted run
+ * (CANCELLED) saves one first, and goes on with `resume` to the same bits as without interruption. It
+ * is removed when the run is done. *report is the text of training.json, released by whet_free_text;
+ * may be NULL. The memory is planned and checked against the limit of the context before the first
+ * step. Progress stage "train", in steps. Deterministic for a seed, at any thread count.
+ * Errors: as reading tables and models; ARG (settings), DATA (labels), NUMERIC (the loss is no number:
+ * step, texts and a likely cause), LIMIT, NOMEM, EXISTS, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_tune_run(whet_ctx *ctx, const whet_tune_job *job,
+                                                char **report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet_tune_run: settings checked and filled in, then stage by stage. Complaints come as early as they
+ * can: the output folder and the settings before anything is read, memory before the first step. */
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "tune/tune_i.h"
+
+/* ---- settings --------------------------------------------------------------------------------- */
+
+static void fill_defaults(whet_tune_job *j) {
+    if (!j->text) j->text = "text";
+    if (!j->label) j->label = "label";
+    if (!j->rank) j->rank = 8;
+    if (!j->blocks) j->blocks = 4;
+    if (j->alpha == 0) j->alpha = 2 * (double)j->rank;
+    if (!j->epochs) j->epochs = 3;
+    if (j->learning_rate == 0) j->learning_rate = j->adapter == WHET_TUNE_FULL ? 5e-5 : 1e-3;
+    if (j->head_rate == 0) j->head_rate = 1;
+    if (j->weight_decay < 0) j->weight_decay = 0.01;
+    if (j->warmup < 0) j->warmup = 0.1;
+    if (!j->batch_size) j->batch_size = 16;
+    if (!j->batch_tokens) j->batch_tokens = 8192;
+}
+
+static whet_status out_of_range(whet_ctx *ctx, const char *name, double found,
+                                const char *expected) {
+    return whet_i_fail(ctx, WHET_ERR_ARG, "%s is %g; expected %s", name, found, expected);
+}
+
+static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
+    if (j->rank < 1 || j->rank > 1024)
+        return out_of_range(ctx, "rank", (double)j->rank, "1 to 1024");
+    if (j->blocks < 1 || j->blocks > 64)
+        return out_of_range(ctx, "blocks", (double)j->blocks, "1 to 64");
+    if (j->epochs < 1 || j->epochs > 1000000)
+        return out_of_range(ctx, "epochs", (double)j->epochs, "1 to 1000000");
+    if (!(j->learning_rate > 0 && j->learning_rate < 1e3))
+        return out_of_range(ctx, "the learning rate", j->learning_rate, "a number above 0");
+    if (!(j->head_rate > 0 && j->head_rate < 1e6))
+        return out_of_range(ctx, "the head's rate", j->head_rate, "a number above 0");
+    if (!(j->smoothing >= 0 && j->smoothing < 1))
+        return out_of_range(ctx, "label smoothing", j->smoothing, "0 to below 1");
+    if (!(j->dropout < 1)) return out_of_range(ctx, "dropout", j->dropout, "0 to below 1");
+    if (!(j->clip >= 0)) return out_of_range(ctx, "clipping", j->clip, "0 or more");
+    if (j->batch_size < 1 || j->batch_size > 1 << 20)
+        return out_of_range(ctx, "the batch size", (double)j->batch_size, "1 to 1048576");
+    if (j->batch_tokens < 1 || j->batch_tokens > 1 << 24)
+        return out_of_range(ctx, "tokens a batch", (double)j->batch_tokens, "1 to 16777216");
+    if (j->patience < 0 || j->evaluate_steps < 0 || j->save_steps < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "a negative number of steps; expected 0 or more");
+    if (j->dtype != WHET_F32 && j->dtype != WHET_BF16)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32 or bf16",
+                           whet_dtype_name(j->dtype));
+    return WHET_OK;
+}
+
+static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j) {
+    if (!j->model || !j->train || !j->output)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "a model, a training table and an output are needed; expected all three");
+    if (!j->valid && (j->patience || j->evaluate_steps || j->metric != WHET_TUNE_METRIC_AUTO))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a metric, patience and validation steps need a validation table; "
+                           "expected one");
+    return check_numbers(ctx, j);
+}
+
+static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
+    struct stat info;
+    if (j->resume || j->force || lstat(j->output, &info) != 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_EXISTS,
+                       "%s exists; it is kept; try another output, --force, or --resume to go on",
+                       j->output);
+}
+
+static whet_status choose_metric(whet_ctx *ctx, whet_i_tune *run) {
+    run->metric = run->job.metric;
+    if (run->metric == WHET_TUNE_METRIC_AUTO)
+        run->metric = run->regression ? WHET_TUNE_METRIC_PEARSON : WHET_TUNE_METRIC_ACCURACY;
+    const bool of_numbers =
+        run->metric == WHET_TUNE_METRIC_PEARSON || run->metric == WHET_TUNE_METRIC_SPEARMAN;
+    if (run->metric == WHET_TUNE_METRIC_LOSS || of_numbers == run->regression) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG, "metric %s; expected %s of %s",
+                       whet_i_tune_metric_name(run->metric),
+                       run->regression ? "pearson, spearman or loss" : "accuracy, f1, mcc or loss",
+                       run->regression ? "regression" : "classification");
+}
+
+/* ---- what a checkpoint belongs to ------------------------------------------------------------- */
+
+static uint64_t mix(uint64_t hash, const void *bytes, int64_t len) {
+    return whet_i_hash_u64(hash ^ whet_i_hash_bytes(bytes, len));
+}
+
+static uint64_t mix_number(uint64_t hash, double x) { return mix(hash, &x, (int64_t)sizeof x); }
+
+/* Settings, texts, labels and the weights that training starts from; not the threads, which change
+ * no bit, nor how often it is saved. */
+static void make_fingerprint(whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
+    const double numbers[] = {(double)j->head,
+                              (double)j->adapter,
+                              (double)j->rank,
+                              (double)j->blocks,
+                              j->alpha,
+                              (double)j->epochs,
+                              j->learning_rate,
+                              j->head_rate,
+                              j->weight_decay,
+                              (double)j->schedule,
+                              j->warmup,
+                              j->clip,
+                              j->smoothing,
+                              run->config.hidden_dropout,
+                              run->config.attention_dropout,
+                              run->config.head_dropout,
+                              (double)j->batch_size,
+                              (double)run->sizes.rows[WHET_I_TOKENS],
+                              (double)j->no_bucket,
+                              (double)j->dtype,
+                              (double)run->metric,
+                              (double)j->patience,
+                              (double)j->evaluate_steps,
+                              (double)run->k,
+                              (double)run->regression,
+                              (double)run->valid.n};
+    uint64_t hash = whet_i_hash_u64(j->seed);
+    for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
+    const whet_token_rows *t = &run->train.tokens;
+    hash = mix(hash, t->ids, t->start[t->n_rows] * (int64_t)sizeof *t->ids);
+    if (run->train.labels)
+        hash = mix(hash, run->train.labels, run->train.n * (int64_t)sizeof *run->train.labels);
+    if (run->train.targets)
+        hash = mix(hash, run->train.targets, run->train.n * (int64_t)sizeof *run->train.targets);
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        hash = mix(hash, p->name, (int64_t)strlen(p->name));
+        if (p->source.data)
+            hash = mix(hash, p->source.data,
+                       whet_tensor_count(&p->source) * (int64_t)whet_dtype_size(p->source.dtype));
+    }
+    (void)snprintf(run->fingerprint, sizeof run->fingerprint, "%016" PRIx64, hash);
+}
+
+/* ---- the run ---------------------------------------------------------------------------------- */
+
+static void free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
+    whet_i_free(ctx, rows->targets);
+    whet_i_free(ctx, rows->labels);
+    whet_i_free(ctx, rows->lengths);
+    whet_token_rows_destroy(ctx, &rows->tokens);
+    whet_i_free(ctx, rows->seconds);
+    whet_i_free(ctx, rows->texts);
+    whet_table_destroy(ctx, rows->table);
+}
+
+static void free_run(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_free(ctx, run->points);
+    whet_i_buf_free(ctx, &run->log);
+    whet_i_batches_free(ctx, &run->batches);
+    whet_i_optimizer_destroy(ctx, run->optimizer);
+    whet_i_free(ctx, run->batch_targets);
+    whet_i_text_batch_free(ctx, &run->batch);
+    whet_i_executor_destroy(ctx, run->valid_executor);
+    whet_i_executor_destroy(ctx, run->executor);
+    whet_i_plan_destroy(ctx, run->valid_plan);
+    whet_i_plan_destroy(ctx, run->plan);
+    whet_i_graph_destroy(ctx, run->graph);
+    whet_i_params_destroy(ctx, run->params);
+    whet_safetensors_close(ctx, run->file);
+    whet_tokenizer_destroy(ctx, run->tokenizer);
+    json_decref(run->config_json);
+    free_rows(ctx, &run->valid);
+    free_rows(ctx, &run->train);
+    whet_names_destroy(ctx, run->classes);
+    whet_i_arena_free(ctx, &run->arena);
+}
+
+static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
+    fill_defaults(&run->job);
+    WHET_TRY(check_job(ctx, &run->job));
+    WHET_TRY(check_folder(ctx, &run->job));
+    WHET_TRY(whet_i_tune_open_model(ctx, run));
+    WHET_TRY(whet_i_tune_read(ctx, run));
+    WHET_TRY(choose_metric(ctx, run));
+    WHET_TRY(whet_i_tune_build(ctx, run));
+    make_fingerprint(run);
+    WHET_TRY(whet_i_tune_begin_folder(ctx, run));
+    WHET_TRY(whet_i_tune_train(ctx, run));
+    WHET_TRY(whet_i_tune_save_model(ctx, run));
+    WHET_TRY(whet_i_tune_report(ctx, run, report));
+    WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
+    whet_i_tune_end_folder(ctx, run);
+    return WHET_OK;
+}
+
+whet_status whet_tune_run(whet_ctx *ctx, const whet_tune_job *job, char **report) {
+    whet_i_tune run = {.job = WHET_TUNE_JOB_INIT};
+    char *text = NULL;
+    WHET_TRY(whet_i_opts(ctx, job, &run.job, sizeof run.job, "whet_tune_job"));
+    const whet_status status = stages(ctx, &run, &text);
+    if (status == WHET_OK && report) {
+        *report = text;
+        text = NULL;
+    }
+    whet_i_free(ctx, text);
+    free_run(ctx, &run);
+    return status;
+}

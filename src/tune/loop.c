@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The training loop. Everything that a step does follows from the settings, the data and the step's
+ * number, so that a run that goes on from a checkpoint has the bits of one that was not interrupted. */
+#include <inttypes.h>
+#include <math.h>
+#include <time.h>
+
+#include "tune/tune_i.h"
+
+static double now(void) {
+    struct timespec t;
+    return clock_gettime(CLOCK_MONOTONIC, &t) == 0 ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec
+                                                   : 0;
+}
+
+/* ---- epochs ----------------------------------------------------------------------------------- */
+
+static whet_status begin_epoch(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_i_batches_opts opts = {.batch_size = run->job.batch_size,
+                                      .token_budget = run->sizes.rows[WHET_I_TOKENS],
+                                      .bucket = !run->job.no_bucket,
+                                      .shuffle = true,
+                                      .seed = run->job.seed,
+                                      .epoch = run->state.epoch};
+    whet_i_batches_free(ctx, &run->batches);
+    return whet_i_batches_make(ctx, run->train.lengths, run->train.n, &opts, &run->batches);
+}
+
+static void count_steps(whet_i_tune *run) {
+    run->steps_per_epoch = (run->train.n + run->job.batch_size - 1) / run->job.batch_size;
+    run->total_steps = run->steps_per_epoch * run->job.epochs;
+    const double warmup = run->job.warmup;
+    run->warmup_steps = warmup < 1 ? (int64_t)(warmup * (double)run->total_steps) : (int64_t)warmup;
+}
+
+/* ---- one step --------------------------------------------------------------------------------- */
+
+/* The texts of a step, for the sentence that something is wrong with it. */
+static whet_status bad_loss(whet_ctx *ctx, const whet_i_tune *run, int64_t first, double loss) {
+    const int64_t example = run->batches.order[first];
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail(
+        ctx, WHET_ERR_NUMERIC,
+        "step %" PRId64 ": the loss is %g, in the batch with the text %s; expected a "
+        "number; likely the learning rate %g is too high%s",
+        run->state.step + 1, loss, whet_i_quote(quoted, run->train.texts[example]),
+        run->job.learning_rate, run->job.dtype == WHET_BF16 ? ", or bf16 too coarse" : "");
+}
+
+/* Forward and backward over the micro-batches of step `s` of this epoch: the mean loss of its
+ * examples, the gradient of that mean. */
+static whet_status gradients(whet_ctx *ctx, whet_i_tune *run, int64_t s, double *loss,
+                             int64_t *tokens) {
+    const whet_i_batches *b = &run->batches;
+    const int64_t from = b->step_start[s], to = b->step_start[s + 1];
+    const int64_t examples = b->micro_start[to] - b->micro_start[from];
+    *loss = 0;
+    *tokens = 0;
+    for (int64_t m = from; m < to; m++) {
+        const int64_t first = b->micro_start[m], n = b->micro_start[m + 1] - first;
+        const double share = (double)n / (double)examples;
+        whet_i_tune_fill(run, &run->train, b->order + first, n);
+        whet_i_batch *batch = &run->batch.batch;
+        batch->train = true;
+        batch->accumulate = m > from;
+        batch->loss_scale = (whet_i_real)share;
+        batch->seed = whet_i_hash_u64(run->job.seed ^ whet_i_hash_u64((uint64_t)run->state.step)) +
+                      (uint64_t)(m - from) * 0x9e3779b97f4a7c15U;
+        whet_i_executor_run(run->executor, batch);
+        const double part = (double)whet_i_executor_value(run->executor, run->loss)[0];
+        if (!isfinite(part)) return bad_loss(ctx, run, first, part);
+        *loss += share * part;
+        *tokens += batch->rows[WHET_I_TOKENS];
+    }
+    return WHET_OK;
+}
+
+static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
+    double loss, norm;
+    int64_t tokens;
+    WHET_TRY(gradients(ctx, run, run->state.batch, &loss, &tokens));
+    const whet_i_schedule kind = (whet_i_schedule)run->job.schedule;
+    const double rate =
+        run->job.learning_rate *
+        whet_i_schedule_at(kind, run->state.step, run->total_steps, run->warmup_steps, 0);
+    /* Not interrupted between the values of one step. */
+    whet_i_hold_cancel(ctx, true);
+    whet_status status = whet_i_optimizer_step(ctx, run->optimizer, rate, &norm);
+    if (status == WHET_OK) status = whet_i_params_pack(ctx, run->params);
+    whet_i_hold_cancel(ctx, false);
+    if (status == WHET_ERR_NUMERIC)
+        return whet_i_fail_at(ctx, status, "step %" PRId64, run->state.step + 1);
+    WHET_TRY(status);
+    run->state.step++;
+    run->state.batch++;
+    run->state.loss_sum += loss;
+    run->state.loss_steps++;
+    run->tokens_done += tokens;
+    return whet_i_tune_note_step(ctx, run, loss, rate, norm, tokens);
+}
+
+/* ---- validation ------------------------------------------------------------------------------- */
+
+static whet_status validate(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_tune_score score;
+    WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
+    const double metric = whet_i_tune_metric_of(run, &score), best = run->state.best;
+    const bool lower = whet_i_tune_lower_is_better(run->metric);
+    const bool better = isnan(best) ? !isnan(metric) : lower ? metric < best : metric > best;
+    if (better) {
+        run->state.best = metric;
+        run->state.best_step = run->state.step;
+        run->state.bad = 0;
+        run->best_score = score;
+        WHET_TRY(whet_i_tune_save_best(ctx, run));
+    } else {
+        run->state.bad++;
+    }
+    WHET_TRY(whet_i_tune_note_score(ctx, run, &score, better));
+    whet_i_log(ctx, WHET_LOG_INFO,
+               "step %" PRId64 " of %" PRId64 ": loss %.4f, validation %s %.4f%s", run->state.step,
+               run->total_steps,
+               run->state.loss_steps ? run->state.loss_sum / (double)run->state.loss_steps : 0,
+               whet_i_tune_metric_name(run->metric), metric, better ? " (best so far)" : "");
+    run->stopped_early = run->job.patience > 0 && run->state.bad >= run->job.patience;
+    return WHET_OK;
+}
+
+static whet_status between_steps(whet_ctx *ctx, whet_i_tune *run) {
+    const bool epoch_done = run->state.batch == run->steps_per_epoch;
+    const bool due = run->job.evaluate_steps ? run->state.step % run->job.evaluate_steps == 0 ||
+                                                   run->state.step == run->total_steps
+                                             : epoch_done;
+    if (due && run->valid.n) WHET_TRY(validate(ctx, run));
+    if (epoch_done) {
+        run->state.epoch++;
+        run->state.batch = 0;
+        run->state.loss_sum = 0;
+        run->state.loss_steps = 0;
+    }
+    const bool save = run->job.save_steps ? run->state.step % run->job.save_steps == 0 : epoch_done;
+    if (save && run->state.step < run->total_steps) WHET_TRY(whet_i_tune_save_checkpoint(ctx, run));
+    if (epoch_done && run->state.epoch < run->job.epochs) return begin_epoch(ctx, run);
+    return WHET_OK;
+}
+
+/* An interruption keeps what was done. */
+static whet_status interrupted(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_hold_cancel(ctx, true);
+    whet_status status = whet_i_tune_save_checkpoint(ctx, run);
+    if (status == WHET_OK) status = whet_i_tune_write_log(ctx, run);
+    whet_i_hold_cancel(ctx, false);
+    WHET_TRY(status);
+    return whet_i_fail(ctx, WHET_ERR_CANCELLED,
+                       "interrupted after step %" PRId64 " of %" PRId64
+                       "; %s/checkpoint holds it, and --resume goes on from there",
+                       run->state.step, run->total_steps, run->job.output);
+}
+
+static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run) {
+    while (run->state.step < run->total_steps && !run->stopped_early) {
+        WHET_TRY(whet_i_progress(ctx, "train", run->state.step, run->total_steps));
+        WHET_TRY(take_step(ctx, run));
+        WHET_TRY(between_steps(ctx, run));
+    }
+    return whet_i_progress(ctx, "train", run->state.step, run->state.step);
+}
+
+whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
+    const double begin = now();
+    count_steps(run);
+    run->state.best = NAN;
+    if (run->job.resume) WHET_TRY(whet_i_tune_load_checkpoint(ctx, run));
+    if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
+    whet_status status = all_steps(ctx, run);
+    run->seconds = now() - begin;
+    if (status == WHET_ERR_CANCELLED) return interrupted(ctx, run);
+    WHET_TRY(status);
+    return run->valid.n && !isnan(run->state.best) ? whet_i_tune_load_best(ctx, run) : WHET_OK;
+}

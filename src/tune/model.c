@@ -1,0 +1,272 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The model of a run: the folder's settings and weights, the recording with its adapters, what is
+ * trained, and the plans, whose memory is checked before the first step. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "tune/tune_i.h"
+
+enum { JSON_BYTES_MAX = 1 << 24, NAME_SIZE = 512 };
+
+/* ---- the folder ------------------------------------------------------------------------------- */
+
+static whet_status read_config(whet_ctx *ctx, whet_i_tune *run) {
+    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    char *path;
+    opts.max_length = run->job.max_length;
+    WHET_TRY(whet_i_encoder_config_read(ctx, run->job.model, &opts, &run->config));
+    WHET_TRY(whet_i_path_join(ctx, run->job.model, "config.json", &path));
+    const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &run->config_json);
+    whet_i_free(ctx, path);
+    if (run->job.dropout >= 0)
+        run->config.hidden_dropout = run->config.attention_dropout = run->config.head_dropout =
+            run->job.dropout;
+    return status;
+}
+
+whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run) {
+    char *path, quoted[WHET_QUOTE_SIZE];
+    whet_status status = read_config(ctx, run);
+    if (status == WHET_OK) status = whet_tokenizer_load(ctx, run->job.model, &run->tokenizer);
+    if (status == WHET_OK && whet_tokenizer_vocab_size(run->tokenizer) > run->config.vocab)
+        status = whet_i_fail(
+            ctx, WHET_ERR_SHAPE,
+            "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" "
+            "of config.json",
+            (long long)whet_tokenizer_vocab_size(run->tokenizer), (long long)run->config.vocab);
+    if (status == WHET_OK)
+        status = whet_i_path_join(ctx, run->job.model, "model.safetensors", &path);
+    if (status == WHET_OK) {
+        status = whet_safetensors_open(ctx, path, &run->file);
+        whet_i_free(ctx, path);
+    }
+    if (status == WHET_OK) return WHET_OK;
+    return whet_i_fail_at(ctx, status, "model %s",
+                          whet_i_quote(quoted, whet_str_from(run->job.model)));
+}
+
+/* ---- which layers ----------------------------------------------------------------------------- */
+
+/* "q", "a.b.q" and the like: the name itself, or its end behind a point. */
+static bool ends_as(const char *module, const char *end) {
+    const size_t n = strlen(module), m = strlen(end);
+    if (n < m || strcmp(module + n - m, end) != 0) return false;
+    return n == m || module[n - m - 1] == '.';
+}
+
+static bool is_target(const whet_i_tune *run, const char *module) {
+    bool any = false;
+    for (int64_t i = 0; i < run->n_targets; i++) any |= ends_as(module, run->targets[i]);
+    return any;
+}
+
+static whet_status add_target(whet_ctx *ctx, whet_i_tune *run, whet_str text) {
+    char *copy;
+    text = whet_i_trim(text);
+    if (text.len == 0) return WHET_OK;
+    WHET_TRY(whet_i_arena_alloc(ctx, &run->arena, text.len + 1, 1, &copy));
+    memcpy(copy, text.ptr, (size_t)text.len);
+    copy[text.len] = '\0';
+    run->targets[run->n_targets++] = copy;
+    return WHET_OK;
+}
+
+static whet_status split_targets(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_i_family *f = run->config.family;
+    const char *const usual[] = {f->query, f->key, f->value}, *text = run->job.targets;
+    WHET_TRY(whet_i_arena_alloc(ctx, &run->arena, text ? (int64_t)strlen(text) + 1 : 3,
+                                sizeof *run->targets, &run->targets));
+    if (!text && run->job.adapter == WHET_TUNE_FULL) return WHET_OK;
+    for (int i = 0; !text && i < 3; i++) WHET_TRY(add_target(ctx, run, whet_str_from(usual[i])));
+    while (text && *text) {
+        const size_t length = strcspn(text, ",");
+        WHET_TRY(add_target(ctx, run, (whet_str){text, (int64_t)length}));
+        text += length + (text[length] == ',');
+    }
+    return WHET_OK;
+}
+
+static bool applies(void *arg, const char *module) {
+    const whet_i_tune *run = arg;
+    return is_target(run, module) && !whet_i_tune_is_head(run, module);
+}
+
+static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
+                                  whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
+    whet_i_tune *run = arg;
+    run->n_matched++;
+    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &run->adapter);
+}
+
+static bool is_adapter(const char *name) {
+    return strstr(name, ".lora_") != NULL || strstr(name, ".more_w") != NULL;
+}
+
+/* ---- the recording ---------------------------------------------------------------------------- */
+
+static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
+    const char *prefix = run->config.family->prefix;
+    const whet_i_head_kind head =
+        run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
+    whet_i_value hidden;
+    WHET_TRY(whet_i_params_create(ctx, run->job.dtype, &run->params));
+    WHET_TRY(whet_i_graph_create(ctx, run->params, &run->graph));
+    if (run->job.adapter != WHET_TUNE_FULL) {
+        run->adapter = (whet_i_adapter_settings){
+            .kind = run->job.adapter == WHET_TUNE_LORA ? WHET_I_ADAPTER_LORA : WHET_I_ADAPTER_MORE,
+            .blocks = run->job.adapter == WHET_TUNE_LORA ? 1 : run->job.blocks,
+            .rank = run->job.rank,
+            .scale =
+                run->job.adapter == WHET_TUNE_LORA ? run->job.alpha / (double)run->job.rank : 1};
+        run->adapters = (whet_i_adapters){applies, record_adapter, run};
+        run->graph->adapters = &run->adapters;
+    }
+    WHET_TRY(whet_i_encoder_record(ctx, run->graph, &run->config, prefix, true, &hidden));
+    run->graph->adapters = NULL;
+    /* What stands before the head must be in the file, but for the adapters. */
+    for (int64_t i = 0; i < run->params->n; i++)
+        if (!is_adapter(run->params->items[i].name))
+            run->params->items[i].init = WHET_I_INIT_REQUIRED;
+    WHET_TRY(whet_i_encoder_head(ctx, run->graph, &run->config, prefix, true, head, run->k, hidden,
+                                 &run->logits));
+    WHET_TRY(whet_i_graph_feed(ctx, run->graph, !run->regression, WHET_I_EXAMPLES, 1,
+                               &run->target_feed));
+    if (run->regression)
+        return whet_i_mse(ctx, run->graph, run->logits, run->target_feed, &run->loss);
+    return whet_i_cross_entropy(ctx, run->graph, run->logits, run->target_feed, run->job.smoothing,
+                                &run->loss);
+}
+
+/* ---- what is trained -------------------------------------------------------------------------- */
+
+bool whet_i_tune_is_head(const whet_i_tune *run, const char *name) {
+    const whet_i_family *f = run->config.family;
+    const char *const parts[] = {f->head_out, f->head_dense};
+    for (int i = 0; i < 2; i++) {
+        const size_t n = parts[i] ? strlen(parts[i]) : 0;
+        if (n && strncmp(name, parts[i], n) == 0 && (name[n] == '.' || name[n] == '\0'))
+            return true;
+    }
+    return false;
+}
+
+static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
+    char module[NAME_SIZE];
+    if (!p->source.data || whet_i_tune_is_head(run, p->name)) return true; /* new, or the head */
+    if (run->job.adapter != WHET_TUNE_FULL) return false;
+    if (run->n_targets == 0) return true;
+    (void)snprintf(module, sizeof module, "%s", p->name);
+    char *end = strrchr(module, '.');
+    if (end) *end = '\0';
+    return is_target(run, module);
+}
+
+static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_family *f = run->config.family;
+    return whet_i_fail(
+        ctx, WHET_ERR_ARG,
+        "targets \"%s\" match no layer; expected names such as %s, %s, %s, %s, %s or %s",
+        run->job.targets, f->query, f->key, f->value, f->mixed, f->up, f->down);
+}
+
+static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
+    int64_t matched = run->n_matched;
+    for (int64_t i = 0; i < run->params->n; i++) {
+        whet_i_param *p = &run->params->items[i];
+        p->trainable = is_trained(run, p);
+        if (!p->source.data) run->new_tensors++;
+        if (!p->source.data || whet_i_tune_is_head(run, p->name)) p->rate = run->job.head_rate;
+        /* Adapters are new as well, but they are the point: the rate is theirs. */
+        if (is_adapter(p->name)) p->rate = 1;
+        if (p->trainable && p->source.data && !whet_i_tune_is_head(run, p->name)) matched++;
+    }
+    return matched == 0 && run->job.targets ? no_match(ctx, run) : WHET_OK;
+}
+
+/* ---- plans ------------------------------------------------------------------------------------ */
+
+static int64_t longest_of(const whet_i_tune_rows *rows) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < rows->n; i++) most = rows->lengths[i] > most ? rows->lengths[i] : most;
+    return most;
+}
+
+static void choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
+    const int64_t train = longest_of(&run->train), valid = longest_of(&run->valid);
+    const int64_t longest = train > valid ? train : valid;
+    int64_t tokens = run->job.batch_tokens;
+    if (longest > 0 && run->job.batch_size < tokens / longest)
+        tokens = run->job.batch_size * longest;
+    if (tokens < longest) tokens = longest;
+    run->sizes = (whet_i_sizes){.rows = {1, run->job.batch_size, tokens},
+                                .longest = longest,
+                                .workers = whet_ctx_threads(ctx)};
+}
+
+static int64_t weight_bytes(const whet_i_params *params) {
+    const int64_t half = params->dtype == WHET_BF16 ? 2 : 4;
+    int64_t sum = 0;
+    for (int64_t i = 0; i < params->n; i++) {
+        const whet_i_param *p = &params->items[i];
+        if (p->trainable) sum += 16 * p->count; /* values, gradient, two moments */
+    }
+    for (int64_t i = 0; i < params->n_weights; i++) {
+        const whet_i_weight *w = &params->weights[i];
+        if (w->need_forward) sum += half * whet_i_packed_count(w->n, w->k);
+        if (w->need_backward) sum += half * whet_i_packed_count(w->k, w->n);
+    }
+    return sum;
+}
+
+/* Refused before the run, not in the middle of it. */
+static whet_status check_memory(whet_ctx *ctx, whet_i_tune *run) {
+    run->planned_bytes = weight_bytes(run->params) + whet_i_plan_bytes(run->plan);
+    if (run->valid_plan) run->planned_bytes += whet_i_plan_bytes(run->valid_plan);
+    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
+    const double have = pages > 0 && page > 0 ? (double)pages * (double)page : 1e300;
+    if ((double)run->planned_bytes <= have) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_LIMIT,
+                       "training needs %.1f GB; expected at most the %.1f GB of this machine; try "
+                       "recomputed activations, fewer tokens a batch, or adapters",
+                       (double)run->planned_bytes / 1e9, have / 1e9);
+}
+
+static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_plan_opts opts = {
+        .sizes = run->sizes, .loss = run->loss, .recompute = run->job.recompute};
+    WHET_TRY(whet_i_plan_create(ctx, run->graph, &opts, &run->plan));
+    if (run->valid.n) {
+        opts.loss = WHET_I_NONE;
+        opts.keep = &run->logits;
+        opts.n_keep = 1;
+        WHET_TRY(whet_i_plan_create(ctx, run->graph, &opts, &run->valid_plan));
+    }
+    WHET_TRY(check_memory(ctx, run));
+    WHET_TRY(whet_i_executor_create(ctx, run->plan, &run->executor));
+    if (run->valid_plan)
+        WHET_TRY(whet_i_executor_create(ctx, run->valid_plan, &run->valid_executor));
+    WHET_TRY(whet_i_text_batch_init(ctx, &run->batch, run->sizes.rows[WHET_I_TOKENS],
+                                    run->sizes.rows[WHET_I_EXAMPLES]));
+    return whet_i_alloc_(ctx, run->sizes.rows[WHET_I_EXAMPLES], sizeof(float), false,
+                         &run->batch_targets);
+}
+
+whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_i_optimizer_settings settings = {.kind = WHET_I_ADAMW,
+                                                .beta1 = 0.9,
+                                                .beta2 = 0.999,
+                                                .eps = 1e-8,
+                                                .weight_decay = run->job.weight_decay,
+                                                .clip = run->job.clip};
+    WHET_TRY(split_targets(ctx, run));
+    WHET_TRY(record(ctx, run));
+    WHET_TRY(whet_i_params_bind(ctx, run->params, run->file, "model.safetensors",
+                                run->config.family->prefix, NULL));
+    WHET_TRY(choose_trained(ctx, run));
+    choose_sizes(ctx, run);
+    WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
+    WHET_TRY(make_plans(ctx, run));
+    WHET_TRY(whet_i_params_pack(ctx, run->params));
+    return whet_i_optimizer_create(ctx, run->params, &settings, &run->optimizer);
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The output folder: checkpoints while the run goes on, the model at its end. Every file is written
+ * beside its place and renamed, so that it is whole at any moment. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tune/tune_i.h"
+
+static const char state_file[] = "checkpoint/state.safetensors";
+static const char best_file[] = "checkpoint/best.safetensors";
+
+whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name, char **out) {
+    return whet_i_path_join(ctx, run->job.output, name, out);
+}
+
+whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,
+                              const char *bytes, int64_t len) {
+    char *path = NULL;
+    whet_out *out = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
+    WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
+    WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
+    status = whet_out_commit(ctx, out);
+    out = NULL;
+done:
+    whet_out_abort(ctx, out);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+/* ---- folders ---------------------------------------------------------------------------------- */
+
+static whet_status make_folder(whet_ctx *ctx, const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
+                       strerror(errno));
+}
+
+static void remove_file(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
+    char *path;
+    if (whet_i_tune_path(ctx, run, name, &path) != WHET_OK) return;
+    (void)remove(path);
+    whet_i_free(ctx, path);
+}
+
+whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
+    char *path;
+    WHET_TRY(make_folder(ctx, run->job.output));
+    WHET_TRY(whet_i_tune_path(ctx, run, "checkpoint", &path));
+    const whet_status status = make_folder(ctx, path);
+    whet_i_free(ctx, path);
+    if (status == WHET_OK && !run->job.resume) {
+        remove_file(ctx, run, state_file);
+        remove_file(ctx, run, best_file);
+    }
+    return status;
+}
+
+void whet_i_tune_end_folder(whet_ctx *ctx, const whet_i_tune *run) {
+    remove_file(ctx, run, state_file);
+    remove_file(ctx, run, best_file);
+    remove_file(ctx, run, "checkpoint");
+}
+
+/* ---- checkpoints ------------------------------------------------------------------------------ */
+
+whet_status whet_i_tune_save_checkpoint(whet_ctx *ctx, whet_i_tune *run) {
+    char *path;
+    WHET_TRY(whet_i_tune_write_log(ctx, run));
+    WHET_TRY(whet_i_tune_path(ctx, run, state_file, &path));
+    const whet_status status =
+        whet_i_training_save(ctx, path, run->optimizer, &run->state, run->fingerprint);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune *run) {
+    char *path;
+    WHET_TRY(whet_i_tune_path(ctx, run, state_file, &path));
+    const whet_status status =
+        whet_i_training_load(ctx, path, run->optimizer, &run->state, run->fingerprint);
+    whet_i_free(ctx, path);
+    WHET_TRY(status);
+    WHET_TRY(whet_i_params_pack(ctx, run->params));
+    return whet_i_tune_read_log(ctx, run);
+}
+
+static whet_tensor view_of(const whet_i_param *p, void *data) {
+    whet_tensor t = {.data = data, .dtype = WHET_F32, .rank = p->rank};
+    memcpy(t.shape, p->shape, sizeof p->shape);
+    return t;
+}
+
+/* The trained parameters, each name behind `prefix`. */
+static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const char *name,
+                                const char *prefix) {
+    static const char *const metadata[] = {"format", "pt", NULL};
+    whet_named_tensor *items = NULL;
+    whet_i_arena arena = {0};
+    char *path = NULL;
+    int64_t n = 0;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n, &items));
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        const size_t length = strlen(prefix) + strlen(p->name) + 1;
+        char *full;
+        if (!p->trainable) continue;
+        WHET_TRY_DONE(whet_i_arena_alloc(ctx, &arena, (int64_t)length, 1, &full));
+        (void)snprintf(full, length, "%s%s", prefix, p->name);
+        items[n++] = (whet_named_tensor){full, view_of(p, p->values)};
+    }
+    WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
+    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
+done:
+    whet_i_free(ctx, path);
+    whet_i_arena_free(ctx, &arena);
+    whet_i_free(ctx, items);
+    return status;
+}
+
+whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run) {
+    return save_trained(ctx, run, best_file, "");
+}
+
+static whet_status copy_values(whet_ctx *ctx, const whet_i_tune *run,
+                               const whet_safetensors *file) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        whet_tensor t;
+        if (!p->trainable) continue;
+        if (!whet_safetensors_find(file, p->name, &t) || t.dtype != WHET_F32 ||
+            whet_tensor_count(&t) != p->count)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: tensor \"%s\" is not what was saved",
+                               best_file, p->name);
+        memcpy(p->values, t.data, (size_t)p->count * sizeof *p->values);
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run) {
+    whet_safetensors *file = NULL;
+    char *path;
+    WHET_TRY(whet_i_tune_path(ctx, run, best_file, &path));
+    whet_status status = whet_safetensors_open(ctx, path, &file);
+    whet_i_free(ctx, path);
+    WHET_TRY(status);
+    status = copy_values(ctx, run, file);
+    whet_safetensors_close(ctx, file);
+    return status;
+}
+
+/* ---- the model -------------------------------------------------------------------------------- */
+
+static whet_status write_json(whet_ctx *ctx, const whet_i_tune *run, const char *name,
+                              const json_t *object) {
+    char *text = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
+    if (!text) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: %s", name);
+    const whet_status status = whet_i_tune_write(ctx, run, name, text, (int64_t)strlen(text));
+    free(text);
+    return status;
+}
+
+static void put_classes(const whet_i_tune *run, json_t *config) {
+    json_t *names = json_object(), *numbers = json_object();
+    for (int64_t c = 0; c < run->k; c++) {
+        char number[24];
+        const whet_str name =
+            run->classes ? whet_names_get(run->classes, c) : whet_str_from("LABEL_0");
+        (void)snprintf(number, sizeof number, "%lld", (long long)c);
+        (void)json_object_set_new(names, number, json_stringn(name.ptr, (size_t)name.len));
+        (void)json_object_setn_new(numbers, name.ptr, (size_t)name.len, json_integer(c));
+    }
+    (void)json_object_set_new(config, "id2label", names);
+    (void)json_object_set_new(config, "label2id", numbers);
+    (void)json_object_set_new(
+        config, "problem_type",
+        json_string(run->regression ? "regression" : "single_label_classification"));
+}
+
+static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
+    json_t *config = json_deep_copy(run->config_json);
+    if (!config) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: config.json");
+    put_classes(run, config);
+    /* With a head on the pooled row it is no model that transformers has a name for. */
+    if (run->job.head == WHET_TUNE_HEAD_FAMILY)
+        (void)json_object_set_new(config, "architectures",
+                                  json_pack("[s]", run->config.family->classifier));
+    const whet_status status = write_json(ctx, run, "config.json", config);
+    json_decref(config);
+    return status;
+}
+
+static whet_status save_weights(whet_ctx *ctx, const whet_i_tune *run) {
+    static const char *const metadata[] = {"format", "pt", NULL};
+    whet_named_tensor *items = NULL;
+    char *path = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n, &items));
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        items[i] = (whet_named_tensor){p->name, p->trainable ? view_of(p, p->values) : p->source};
+    }
+    WHET_TRY_DONE(whet_i_tune_path(ctx, run, "model.safetensors", &path));
+    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, run->params->n, metadata));
+done:
+    whet_i_free(ctx, path);
+    whet_i_free(ctx, items);
+    return status;
+}
+
+/* Files that say how texts become tokens and tokens become one row; those that there are. */
+static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
+    enum { BYTES_MAX = 1 << 28 };
+    static const char *const names[] = {"tokenizer.json",
+                                        "tokenizer_config.json",
+                                        "special_tokens_map.json",
+                                        "vocab.txt",
+                                        "vocab.json",
+                                        "merges.txt",
+                                        "sentence_bert_config.json"};
+    for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
+        char *path, *bytes = NULL;
+        int64_t len;
+        WHET_TRY(whet_i_path_join(ctx, run->job.model, names[i], &path));
+        whet_status status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
+        const bool absent = status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT;
+        whet_i_free(ctx, path);
+        if (absent) continue;
+        if (status == WHET_OK) status = whet_i_tune_write(ctx, run, names[i], bytes, len);
+        whet_i_free(ctx, bytes);
+        WHET_TRY(status);
+    }
+    return WHET_OK;
+}
+
+/* As PEFT writes it for LoRA; MoRe's has a type of its own. */
+static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run) {
+    const bool lora = run->adapter.kind == WHET_I_ADAPTER_LORA;
+    json_t *targets = json_array();
+    for (int64_t i = 0; i < run->n_targets; i++)
+        (void)json_array_append_new(targets, json_string(run->targets[i]));
+    json_t *o =
+        json_pack("{s:s, s:I, s:o, s:[s], s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE",
+                  "r", (json_int_t)run->adapter.rank, "target_modules", targets, "modules_to_save",
+                  run->config.family->head_out, "bias", "none", "base_model_name_or_path",
+                  run->job.model, "inference_mode", 1, "task_type", "SEQ_CLS");
+    if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
+    if (lora)
+        (void)json_object_set_new(o, "lora_alpha", json_real(run->job.alpha));
+    else
+        (void)json_object_set_new(o, "nblocks", json_integer(run->adapter.blocks));
+    if (lora) (void)json_object_set_new(o, "lora_dropout", json_real(0));
+    put_classes(run, o);
+    const whet_status status = write_json(ctx, run, "adapter_config.json", o);
+    json_decref(o);
+    return status;
+}
+
+whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_buf svg = {0};
+    whet_status status = WHET_OK;
+    if (run->job.adapter == WHET_TUNE_FULL) {
+        WHET_TRY(save_weights(ctx, run));
+        WHET_TRY(save_config(ctx, run));
+        WHET_TRY(copy_files(ctx, run));
+    } else {
+        WHET_TRY(save_trained(ctx, run, "adapter_model.safetensors", "base_model.model."));
+        WHET_TRY(save_adapter_config(ctx, run));
+    }
+    WHET_TRY(whet_i_tune_write_log(ctx, run));
+    WHET_TRY_DONE(whet_i_tune_curve(ctx, run, &svg));
+    WHET_TRY_DONE(whet_i_tune_write(ctx, run, "learning-curve.svg", svg.data, svg.len));
+done:
+    whet_i_buf_free(ctx, &svg);
+    return status;
+}

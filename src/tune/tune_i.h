@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One run of training, filled stage by stage; every stage is a file. What a stage makes hangs on the
+ * run and is released by whet_i_tune_free, so a stage may return at any point.
+ * Legend: n examples, k outputs (classes, or 1 in regression). */
+#ifndef WHET_TUNE_TUNE_I_H
+#define WHET_TUNE_TUNE_I_H
+
+#include <jansson.h>
+
+#include "whet/tune.h"
+
+#include "io/io_i.h"
+#include "nn/nn_i.h"
+#include "tune/adapter_i.h"
+
+typedef struct whet_i_tune_rows {
+    const char *path;
+    whet_table *table;
+    int64_t n; /* rows with a label; the others are left out */
+    int64_t unlabelled, truncated;
+    whet_str *texts, *seconds; /* [n] views; seconds NULL = single texts */
+    whet_token_rows tokens;    /* [n] */
+    int64_t *lengths;          /* [n] tokens */
+    int32_t *labels;           /* [n] classes, or NULL */
+    float *targets;            /* [n] in regression, or NULL */
+} whet_i_tune_rows;
+
+/* Correlations are NaN where one side is constant. */
+typedef struct whet_i_tune_score {
+    int64_t n;
+    double loss, accuracy, f1, mcc; /* classification */
+    double pearson, spearman;       /* regression */
+} whet_i_tune_score;
+
+/* A point of the learning curve. */
+typedef struct whet_i_tune_point {
+    int64_t step;
+    double loss, metric; /* NaN = not at this step */
+} whet_i_tune_point;
+
+typedef struct whet_i_tune {
+    whet_tune_job job; /* with defaults filled in */
+    bool regression;
+    whet_tune_metric metric;
+    whet_names *classes; /* NULL in regression */
+    int64_t k;
+    whet_i_tune_rows train, valid;
+    whet_i_arena arena;
+    /* the model */
+    json_t *config_json;
+    whet_i_encoder_config config;
+    whet_tokenizer *tokenizer;
+    whet_safetensors *file;
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_adapters adapters;
+    whet_i_adapter_settings adapter;
+    char **targets; /* [n_targets] ends of names */
+    int64_t n_targets, n_matched;
+    whet_i_value target_feed, logits, loss;
+    int64_t new_tensors; /* parameters that the file does not have */
+    /* machinery */
+    whet_i_sizes sizes;
+    whet_i_plan *plan, *valid_plan;
+    whet_i_executor *executor, *valid_executor;
+    whet_i_text_batch batch;
+    void *batch_targets; /* int32_t or float, one an example */
+    whet_i_optimizer *optimizer;
+    int64_t planned_bytes;
+    /* where it stands */
+    whet_i_training_state state;
+    whet_i_batches batches; /* of the current epoch */
+    int64_t steps_per_epoch, total_steps, warmup_steps;
+    char fingerprint[17];
+    whet_i_buf log; /* metrics.jsonl */
+    whet_i_tune_point *points;
+    int64_t n_points, cap_points;
+    whet_i_tune_score best_score; /* of the best validation */
+    bool stopped_early;
+    int64_t tokens_done;
+    double seconds;
+} whet_i_tune;
+
+/* job.c: fills defaults, refuses what does not fit together. */
+/* data.c: tables to tokens, labels, classes. */
+WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
+/* model.c: the folder, the recording, which parameters are trained, the plans. */
+WHET_CHECKED whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
+/* loop.c */
+WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
+/* evaluate.c: the validation rows, with what is trained as it is now. */
+WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
+                                              whet_i_tune_score *out);
+/* Puts examples which[0..n) into run->batch. */
+void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int64_t *which,
+                      int64_t n);
+/* score.c: outputs [n, k]. */
+WHET_CHECKED whet_status whet_i_tune_score_of(whet_ctx *ctx, const whet_i_tune *run,
+                                              const float *outputs, const whet_i_tune_rows *rows,
+                                              whet_i_tune_score *out);
+double whet_i_tune_metric_of(const whet_i_tune *run, const whet_i_tune_score *score);
+const char *whet_i_tune_metric_name(whet_tune_metric metric);
+bool whet_i_tune_lower_is_better(whet_tune_metric metric);
+/* record.c: metrics.jsonl, the learning curve, training.json. */
+WHET_CHECKED whet_status whet_i_tune_note_step(whet_ctx *ctx, whet_i_tune *run, double loss,
+                                               double rate, double norm, int64_t tokens);
+WHET_CHECKED whet_status whet_i_tune_note_score(whet_ctx *ctx, whet_i_tune *run,
+                                                const whet_i_tune_score *score, bool best);
+WHET_CHECKED whet_status whet_i_tune_read_log(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_write_log(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *run, char **out);
+/* curve.c */
+WHET_CHECKED whet_status whet_i_tune_curve(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg);
+/* save.c: files in the output folder. */
+WHET_CHECKED whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name,
+                                          char **out);
+WHET_CHECKED whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,
+                                           const char *bytes, int64_t len);
+WHET_CHECKED whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_save_checkpoint(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run);
+void whet_i_tune_end_folder(whet_ctx *ctx, const whet_i_tune *run);
+/* Whether the parameter belongs to the head. */
+bool whet_i_tune_is_head(const whet_i_tune *run, const char *name);
+
+#endif
