@@ -38,7 +38,7 @@ static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
         return out_of_range(ctx, "blocks", (double)j->blocks, "1 to 64");
     if (j->epochs < 1 || j->epochs > 1000000)
         return out_of_range(ctx, "epochs", (double)j->epochs, "1 to 1000000");
-    if (!(j->learning_rate > 0 && j->learning_rate < 1e3))
+    if (!(j->learning_rate > 0 && j->learning_rate <= 1e3))
         return out_of_range(ctx, "the learning rate", j->learning_rate, "a number above 0");
     if (!(j->head_rate > 0 && j->head_rate < 1e6))
         return out_of_range(ctx, "the head's rate", j->head_rate, "a number above 0");
@@ -70,9 +70,21 @@ static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j) {
     return check_numbers(ctx, j);
 }
 
+static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
+    struct stat info;
+    char *path;
+    WHET_TRY(whet_i_path_join(ctx, j->output, WHET_I_TUNE_STATE_FILE, &path));
+    const bool there = stat(path, &info) == 0;
+    whet_i_free(ctx, path);
+    if (there) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: no checkpoint (%s); expected one to go on from",
+                       j->output, WHET_I_TUNE_STATE_FILE);
+}
+
 static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
     struct stat info;
-    if (j->resume || j->force || lstat(j->output, &info) != 0) return WHET_OK;
+    if (j->resume) return check_checkpoint(ctx, j);
+    if (j->force || lstat(j->output, &info) != 0) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_EXISTS,
                        "%s exists; it is kept; try another output, --force, or --resume to go on",
                        j->output);

@@ -192,6 +192,15 @@ static int64_t longest_of(const whet_i_tune_rows *rows) {
     return most;
 }
 
+/* A step of less than about a millisecond is not worth a team: threads would wait for each other
+ * longer than they work. */
+static int32_t workers_for(whet_ctx *ctx, const whet_i_params *params, int64_t tokens) {
+    double work = 0;
+    for (int64_t i = 0; i < params->n_weights; i++)
+        work += 6.0 * (double)params->weights[i].n * (double)params->weights[i].k;
+    return work * (double)tokens < 1e8 ? 1 : whet_ctx_threads(ctx);
+}
+
 static void choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t train = longest_of(&run->train), valid = longest_of(&run->valid);
     const int64_t longest = train > valid ? train : valid;
@@ -201,7 +210,7 @@ static void choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     if (tokens < longest) tokens = longest;
     run->sizes = (whet_i_sizes){.rows = {1, run->job.batch_size, tokens},
                                 .longest = longest,
-                                .workers = whet_ctx_threads(ctx)};
+                                .workers = workers_for(ctx, run->params, tokens)};
 }
 
 static int64_t weight_bytes(const whet_i_params *params) {

@@ -9,7 +9,7 @@
 
 #include "tune/tune_i.h"
 
-static const char state_file[] = "checkpoint/state.safetensors";
+static const char state_file[] = WHET_I_TUNE_STATE_FILE;
 static const char best_file[] = "checkpoint/best.safetensors";
 
 whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name, char **out) {

@@ -1,0 +1,148 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet tune on the tiny model of tests/golden: training, going on, adapters, and what is refused.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+# 60 texts whose class is a word in them; a second column for pairs; numbers for regression.
+awk 'BEGIN { print "text\tother\tlabel\tscore"
+    for (i = 0; i < 60; i++)
+        printf "%s video number %d\tthe song\t%s\t%.1f\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no", i % 2 + 0.5 }' >train.tsv
+head -21 train.tsv >valid.tsv
+common="--model $model --train train.tsv --valid valid.tsv --lr 0.01 --batch 8 --quiet"
+
+# shellcheck disable=SC2086
+run 0 whet tune $common --epochs 4 --output a --json
+json out
+for file in model.safetensors config.json tokenizer.json metrics.jsonl learning-curve.svg training.json; do
+    present a/$file
+done
+absent a/checkpoint
+grep -q '"accuracy": 1.0' a/training.json || fail 'the tiny task was not learned'
+[ "$(wc -l <a/metrics.jsonl)" = 36 ] || fail 'metrics.jsonl has another number of lines'
+python3 -c 'import json
+for line in open("a/metrics.jsonl"): json.loads(line)
+import xml.dom.minidom; xml.dom.minidom.parse("a/learning-curve.svg")
+c = json.load(open("a/config.json"))
+assert c["id2label"] == {"0": "no", "1": "yes"} and c["architectures"] == ["BertForSequenceClassification"]' ||
+    fail 'files are not as they should be'
+
+# What was tuned is a model: it embeds, and it can be tuned on.
+run 0 whet embed --model a --input valid.tsv --output e.npy
+run 0 whet tune --model a --train train.tsv --epochs 1 --output again --quiet
+
+# The same bits at any number of threads, and with activations computed twice.
+# shellcheck disable=SC2086
+run 0 whet tune $common --epochs 4 --output b --threads 3 --checkpoint-activations
+cmp -s a/model.safetensors b/model.safetensors || fail 'bits depend on threads or recomputation'
+# shellcheck disable=SC2086
+run 0 whet tune $common --epochs 4 --output b --force --seed 1
+cmp -s a/model.safetensors b/model.safetensors && fail 'the seed changes nothing'
+
+# Accumulating micro-batches is the same up to rounding: it runs, and learns.
+# shellcheck disable=SC2086
+run 0 whet tune $common --epochs 4 --output small --batch-tokens 1
+grep -q '"accuracy": 1.0' small/training.json || fail 'accumulated batches do not learn'
+
+# Interrupted and gone on: the bits of the run that was not interrupted.
+long="--model $model --train train.tsv --valid valid.tsv --lr 0.001 --batch 8 --epochs 60 --quiet"
+# shellcheck disable=SC2086
+run 0 whet tune $long --output whole
+i=0
+# shellcheck disable=SC2086
+"$whet" tune $long --output part >.out 2>.err </dev/null &
+pid=$!
+while [ ! -e part/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
+    sleep 0.02
+    i=$((i + 1))
+done
+kill -INT $pid
+wait $pid
+code=$?
+if [ $code = 130 ]; then
+    grep -q 'interrupted after step' .err || fail 'an interruption is not told'
+    present part/checkpoint/state.safetensors
+    # shellcheck disable=SC2086
+    run 3 whet tune $long --output part --resume --seed 5
+    tells 'other settings'
+    # shellcheck disable=SC2086
+    run 0 whet tune $long --output part --resume --threads 1
+elif [ $code != 0 ]; then
+    fail "exit code $code after SIGINT; expected 130"
+fi
+cmp -s whole/model.safetensors part/model.safetensors || fail 'going on gives other bits'
+cmp -s whole/metrics.jsonl part/metrics.jsonl || fail 'going on gives another log'
+absent part/checkpoint
+
+# Killed without a word: the last checkpoint is whole.
+# shellcheck disable=SC2086
+"$whet" tune $long --output dead --save-steps 3 >.out 2>.err </dev/null &
+pid=$!
+i=0
+while [ ! -e dead/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
+    sleep 0.02
+    i=$((i + 1))
+done
+sleep 0.1
+kill -KILL $pid
+wait $pid 2>/dev/null
+if [ -e dead/checkpoint/state.safetensors ]; then
+    # shellcheck disable=SC2086
+    run 0 whet tune $long --output dead --save-steps 3 --resume
+fi
+cmp -s whole/model.safetensors dead/model.safetensors || fail 'a killed run goes on to other bits'
+
+# Pairs, regression, adapters, chosen layers, the other head.
+# shellcheck disable=SC2086
+run 0 whet tune $common --second other --epochs 1 --output pairs
+# shellcheck disable=SC2086
+run 0 whet tune $common --label score --epochs 4 --output numbers --json
+says '"pearson"'
+grep -q '"problem_type": "regression"' numbers/config.json || fail 'config.json lacks the task'
+for adapter in lora more; do
+    # shellcheck disable=SC2086
+    run 0 whet tune $common --adapter $adapter --rank 4 --epochs 4 --output $adapter
+    present $adapter/adapter_model.safetensors
+    present $adapter/adapter_config.json
+    absent $adapter/model.safetensors
+    grep -q '"accuracy": 1.0' $adapter/training.json || fail "$adapter adapters do not learn"
+done
+# shellcheck disable=SC2086
+run 0 whet tune $common --targets query,output.dense --head pooled --dtype bf16 --epochs 1 --output some
+
+mark
+# shellcheck disable=SC2086
+run 4 whet tune $common --output a
+tells '--force'
+# shellcheck disable=SC2086
+run 2 whet tune $common --targets quary --output z
+tells 'match no layer'
+# shellcheck disable=SC2086
+run 2 whet tune $common --metric pearson --output z
+tells 'accuracy, f1, mcc or loss'
+run 2 whet tune --model "$model" --train train.tsv --patience 2 --output z
+tells 'validation'
+# shellcheck disable=SC2086
+run 2 whet tune $common --rank 4 --output z
+# shellcheck disable=SC2086
+run 2 whet tune $common --text nothing --output z
+run 4 whet tune --model nowhere --train train.tsv --output z
+tells 'nowhere'
+# shellcheck disable=SC2086
+run 4 whet tune $common --output z --resume
+unchanged
+printf 'text\tlabel\nbad\tno\ngood\tyes\nfine\tmaybe\n' >odd.tsv
+mark
+run 3 whet tune --model "$model" --train train.tsv --valid odd.tsv --output z
+tells 'odd.tsv:4'
+run 3 whet tune --model "$model" --train train.tsv --task regression --output z
+tells 'expected a number'
+printf 'text\tlabel\nbad\tno\ngood\tno\n' >one.tsv
+mark
+run 3 whet tune --model "$model" --train one.tsv --output z
+tells 'expected at least 2'
+run 6 whet tune --model "$model" --train train.tsv --lr 1000 --weight-decay 1000 --clip 0 --epochs 9 --output boom
+tells 'learning rate'
+rm -rf boom
+unchanged
+finish
