@@ -16,7 +16,8 @@ FUNCTION, FUNCTION_ASK, FILE, FILE_ASK, HEADER, COLUMNS = 100, 60, 1000, 500, 50
 
 def sources():
     for top in ("include", "src", "cli", "server", "tests", "bench"):
-        for folder, _, names in os.walk(os.path.join(ROOT, top)):
+        for folder, below, names in os.walk(os.path.join(ROOT, top)):
+            below[:] = [b for b in below if not b.startswith(".")]  # the peers' environment
             for name in sorted(names):
                 if name.endswith((".c", ".h")):
                     yield os.path.relpath(os.path.join(folder, name), ROOT).replace(os.sep, "/")

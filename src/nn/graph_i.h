@@ -4,7 +4,7 @@
  * into steps for one purpose (embedding, training these parameters): what runs forward, which
  * gradients are computed and which not, what is saved or made again for the backward pass, and where
  * in one block of memory each array lies while it lives. An executor owns that block and runs
- * batches; running allocates nothing and cannot fail. See docs/notes/0006.
+ * batches; running allocates nothing and cannot fail. See docs/notes/0004.
  *
  * An operation is one file, op_<name>.c, behind whet_i_op: it says what its backward pass reads, and
  * computes by items that do not depend on the number of threads, so that the bits do not either.

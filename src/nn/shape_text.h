@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Shapes in sentences. */
+ * How sentences about files write the shape of an array. */
 #ifndef WHET_NN_SHAPE_TEXT_H
 #define WHET_NN_SHAPE_TEXT_H
 
