@@ -86,6 +86,8 @@ typedef struct whet_i_training_state {
     int64_t best_step, bad; /* evaluations since without a better one */
     double loss_sum;        /* of the epoch, and over how many steps */
     int64_t loss_steps;
+    int64_t
+        pending; /* 1: the step is taken, and what follows it (validation) is still to be done */
 } whet_i_training_state;
 
 /* One safetensors file, whole or not at all: values under their names, moments, the state; and

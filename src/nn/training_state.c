@@ -10,7 +10,7 @@
 
 static const char *const prefixes[] = {"", "moment1.", "moment2."};
 
-enum { NAME_SIZE = 512, FORMAT_VERSION = 1, FIELDS = 10, FIELD_SIZE = 40 };
+enum { NAME_SIZE = 512, FORMAT_VERSION = 1, FIELDS = 11, FIELD_SIZE = 40 };
 
 static whet_i_real *array_of(const whet_i_optimizer *o, int64_t i, int which) {
     if (!o->params->items[i].trainable) return NULL;
@@ -44,27 +44,27 @@ static whet_status list_arrays(whet_ctx *ctx, const whet_i_optimizer *o, whet_i_
 
 whet_status whet_i_training_save(whet_ctx *ctx, const char *path, const whet_i_optimizer *o,
                                  const whet_i_training_state *s, const char *fingerprint) {
+    static const char *const keys[FIELDS] = {
+        "whet_training", "optimizer_steps", "step",    "epoch", "batch",   "best_step",
+        "bad",           "loss_steps",      "pending", "best",  "loss_sum"};
+    int64_t fields[FIELDS] = {FORMAT_VERSION, o->steps, s->step,       s->epoch,  s->batch,
+                              s->best_step,   s->bad,   s->loss_steps, s->pending};
+    const char *metadata[2 * FIELDS + 3];
     char text[FIELDS][FIELD_SIZE];
     whet_named_tensor *items = NULL;
     whet_i_arena arena = {0};
-    int64_t n = 0, at = 0;
+    int64_t n = 0;
     whet_status status = WHET_OK;
-    (void)snprintf(text[at++], FIELD_SIZE, "%d", FORMAT_VERSION);
-    const int64_t counts[] = {o->steps,     s->step, s->epoch,     s->batch,
-                              s->best_step, s->bad,  s->loss_steps};
-    for (int64_t i = 0; i < WHET_COUNT_OF(counts); i++)
-        (void)snprintf(text[at++], FIELD_SIZE, "%" PRId64, counts[i]);
-    const double reals[] = {s->best, s->loss_sum};
-    for (int64_t i = 0; i < WHET_COUNT_OF(reals); i++) {
-        int64_t bits;
-        memcpy(&bits, &reals[i], sizeof bits);
-        (void)snprintf(text[at++], FIELD_SIZE, "%" PRId64, bits);
+    memcpy(&fields[FIELDS - 2], &s->best, sizeof s->best);
+    memcpy(&fields[FIELDS - 1], &s->loss_sum, sizeof s->loss_sum);
+    for (int i = 0; i < FIELDS; i++) {
+        (void)snprintf(text[i], FIELD_SIZE, "%" PRId64, fields[i]);
+        metadata[2 * i] = keys[i];
+        metadata[2 * i + 1] = text[i];
     }
-    const char *const metadata[] = {
-        "whet_training", text[0], "optimizer_steps", text[1],     "step",      text[2],
-        "epoch",         text[3], "batch",           text[4],     "best_step", text[5],
-        "bad",           text[6], "loss_steps",      text[7],     "best",      text[8],
-        "loss_sum",      text[9], "fingerprint",     fingerprint, NULL};
+    metadata[2 * FIELDS] = "fingerprint";
+    metadata[2 * FIELDS + 1] = fingerprint;
+    metadata[2 * FIELDS + 2] = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, 3 * o->params->n, &items));
     WHET_TRY_DONE(list_arrays(ctx, o, &arena, items, &n));
     WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
@@ -117,6 +117,7 @@ static whet_status read_state(whet_ctx *ctx, const char *path, const whet_safete
     WHET_TRY(read_count(ctx, path, file, "best_step", &s->best_step));
     WHET_TRY(read_count(ctx, path, file, "bad", &s->bad));
     WHET_TRY(read_count(ctx, path, file, "loss_steps", &s->loss_steps));
+    WHET_TRY(read_count(ctx, path, file, "pending", &s->pending));
     WHET_TRY(read_real(ctx, path, file, "best", &s->best));
     return read_real(ctx, path, file, "loss_sum", &s->loss_sum);
 }

@@ -207,7 +207,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(whet_i_tune_save_model(ctx, run));
     WHET_TRY(whet_i_tune_report(ctx, run, report));
     WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
-    whet_i_tune_end_folder(ctx, run);
+    whet_i_tune_end_folder(run);
     return WHET_OK;
 }
 

@@ -95,53 +95,61 @@ static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
     run->state.batch++;
     run->state.loss_sum += loss;
     run->state.loss_steps++;
+    run->state.pending = 1;
     run->tokens_done += tokens;
     return whet_i_tune_note_step(ctx, run, loss, rate, norm, tokens);
 }
 
 /* ---- validation ------------------------------------------------------------------------------- */
 
-static whet_status validate(whet_ctx *ctx, whet_i_tune *run) {
-    whet_i_tune_score score;
-    WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
-    const double metric = whet_i_tune_metric_of(run, &score), best = run->state.best;
+/* Takes note of a validation's score; the values of the best one are kept in a file. */
+static whet_status judge(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_score *score) {
+    const double metric = whet_i_tune_metric_of(run, score), best = run->state.best;
     const bool lower = whet_i_tune_lower_is_better(run->metric);
     const bool better = isnan(best) ? !isnan(metric) : lower ? metric < best : metric > best;
     if (better) {
+        WHET_TRY(whet_i_tune_save_best(ctx, run));
         run->state.best = metric;
         run->state.best_step = run->state.step;
-        run->state.bad = 0;
-        run->best_score = score;
-        WHET_TRY(whet_i_tune_save_best(ctx, run));
-    } else {
-        run->state.bad++;
+        run->best_score = *score;
     }
-    WHET_TRY(whet_i_tune_note_score(ctx, run, &score, better));
+    run->state.bad = better ? 0 : run->state.bad + 1;
+    run->stopped_early = run->job.patience > 0 && run->state.bad >= run->job.patience;
     whet_i_log(ctx, WHET_LOG_INFO,
                "step %" PRId64 " of %" PRId64 ": loss %.4f, validation %s %.4f%s", run->state.step,
                run->total_steps,
                run->state.loss_steps ? run->state.loss_sum / (double)run->state.loss_steps : 0,
                whet_i_tune_metric_name(run->metric), metric, better ? " (best so far)" : "");
-    run->stopped_early = run->job.patience > 0 && run->state.bad >= run->job.patience;
-    return WHET_OK;
+    return whet_i_tune_note_score(ctx, run, score, better);
 }
 
-static whet_status between_steps(whet_ctx *ctx, whet_i_tune *run) {
+/* What follows a step, once its validation is there: all of it, or nothing of it. */
+static whet_status settle_step(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_score *score) {
     const bool epoch_done = run->state.batch == run->steps_per_epoch;
-    const bool due = run->job.evaluate_steps ? run->state.step % run->job.evaluate_steps == 0 ||
-                                                   run->state.step == run->total_steps
-                                             : epoch_done;
-    if (due && run->valid.n) WHET_TRY(validate(ctx, run));
+    if (score) WHET_TRY(judge(ctx, run, score));
     if (epoch_done) {
         run->state.epoch++;
         run->state.batch = 0;
         run->state.loss_sum = 0;
         run->state.loss_steps = 0;
     }
+    run->state.pending = 0;
     const bool save = run->job.save_steps ? run->state.step % run->job.save_steps == 0 : epoch_done;
     if (save && run->state.step < run->total_steps) WHET_TRY(whet_i_tune_save_checkpoint(ctx, run));
-    if (epoch_done && run->state.epoch < run->job.epochs) return begin_epoch(ctx, run);
-    return WHET_OK;
+    return epoch_done && run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;
+}
+
+static whet_status after_step(whet_ctx *ctx, whet_i_tune *run) {
+    const int64_t every = run->job.evaluate_steps, step = run->state.step;
+    const bool due = every ? step % every == 0 || step == run->total_steps
+                           : run->state.batch == run->steps_per_epoch;
+    const bool validates = due && run->valid.n;
+    whet_i_tune_score score = {0};
+    if (validates) WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
+    whet_i_hold_cancel(ctx, true);
+    const whet_status status = settle_step(ctx, run, validates ? &score : NULL);
+    whet_i_hold_cancel(ctx, false);
+    return status;
 }
 
 /* An interruption keeps what was done. */
@@ -158,10 +166,11 @@ static whet_status interrupted(whet_ctx *ctx, whet_i_tune *run) {
 }
 
 static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run) {
+    if (run->state.pending) WHET_TRY(after_step(ctx, run));
     while (run->state.step < run->total_steps && !run->stopped_early) {
         WHET_TRY(whet_i_progress(ctx, "train", run->state.step, run->total_steps));
         WHET_TRY(take_step(ctx, run));
-        WHET_TRY(between_steps(ctx, run));
+        WHET_TRY(after_step(ctx, run));
     }
     return whet_i_progress(ctx, "train", run->state.step, run->state.step);
 }

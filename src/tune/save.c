@@ -40,11 +40,11 @@ static whet_status make_folder(whet_ctx *ctx, const char *path) {
                        strerror(errno));
 }
 
-static void remove_file(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
-    char *path;
-    if (whet_i_tune_path(ctx, run, name, &path) != WHET_OK) return;
-    (void)remove(path);
-    whet_i_free(ctx, path);
+/* Without the context's memory: what is swept up must not fail. */
+static void remove_file(const whet_i_tune *run, const char *name) {
+    char path[4096];
+    const int n = snprintf(path, sizeof path, "%s/%s", run->job.output, name);
+    if (n > 0 && (size_t)n < sizeof path) (void)remove(path);
 }
 
 whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
@@ -54,16 +54,16 @@ whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
     const whet_status status = make_folder(ctx, path);
     whet_i_free(ctx, path);
     if (status == WHET_OK && !run->job.resume) {
-        remove_file(ctx, run, state_file);
-        remove_file(ctx, run, best_file);
+        remove_file(run, state_file);
+        remove_file(run, best_file);
     }
     return status;
 }
 
-void whet_i_tune_end_folder(whet_ctx *ctx, const whet_i_tune *run) {
-    remove_file(ctx, run, state_file);
-    remove_file(ctx, run, best_file);
-    remove_file(ctx, run, "checkpoint");
+void whet_i_tune_end_folder(const whet_i_tune *run) {
+    remove_file(run, state_file);
+    remove_file(run, best_file);
+    remove_file(run, "checkpoint");
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------ */

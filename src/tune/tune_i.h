@@ -89,7 +89,7 @@ WHET_CHECKED whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run)
 WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
 /* loop.c */
 WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
-/* evaluate.c: the validation rows, with what is trained as it is now. */
+/* validate.c: the validation rows, with what is trained as it is now. */
 WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
                                               whet_i_tune_score *out);
 /* Puts examples which[0..n) into run->batch. */
@@ -124,7 +124,7 @@ WHET_CHECKED whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune 
 WHET_CHECKED whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run);
-void whet_i_tune_end_folder(whet_ctx *ctx, const whet_i_tune *run);
+void whet_i_tune_end_folder(const whet_i_tune *run);
 /* Whether the parameter belongs to the head. */
 bool whet_i_tune_is_head(const whet_i_tune *run, const char *name);
 

@@ -240,7 +240,7 @@ static void an_interrupted_run_goes_on_to_the_same_bits(void **state) {
     whet_i_optimizer *o[2];
     const whet_i_optimizer_settings s = WHET_I_OPTIMIZER_SETTINGS_INIT;
     const char *path = test_tmp("state.safetensors");
-    whet_i_training_state in = {7, 2, 3, 0.1 + 0.2, 5, 1, -0.0, 9}, out = {0};
+    whet_i_training_state in = {7, 2, 3, 0.1 + 0.2, 5, 1, -0.0, 9, 1}, out = {0};
     double norm;
     for (int i = 0; i < 2; i++) test_ok(ctx, whet_i_optimizer_create(ctx, params[i], &s, &o[i]));
     for (int64_t t = 0; t < STEPS; t++) {
@@ -285,10 +285,31 @@ static void states_of_something_else_are_refused(void **state) {
     /* The right metadata, a tensor of the wrong shape. */
     float number = 1;
     const whet_named_tensor items[] = {{"matrix", {&number, WHET_F32, 1, {1}}}};
-    const char *const meta[] = {"whet_training", "1", "optimizer_steps", "0", "step",      "0",
-                                "epoch",         "0", "batch",           "0", "best_step", "0",
-                                "bad",           "0", "loss_steps",      "0", "best",      "0",
-                                "loss_sum",      "0", "fingerprint",     "x", NULL};
+    const char *const meta[] = {"whet_training",
+                                "1",
+                                "optimizer_steps",
+                                "0",
+                                "step",
+                                "0",
+                                "epoch",
+                                "0",
+                                "batch",
+                                "0",
+                                "best_step",
+                                "0",
+                                "bad",
+                                "0",
+                                "loss_steps",
+                                "0",
+                                "pending",
+                                "0",
+                                "best",
+                                "0",
+                                "loss_sum",
+                                "0",
+                                "fingerprint",
+                                "x",
+                                NULL};
     test_ok(ctx, whet_safetensors_write(ctx, test_tmp("wrong.safetensors"), true, items, 1, meta));
     test_fails(ctx, whet_i_training_load(ctx, test_tmp("wrong.safetensors"), o, &st, "x"),
                WHET_ERR_SHAPE);
