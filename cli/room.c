@@ -5,7 +5,7 @@
  * it and, when it is loaded, for every processor (0.3.21, driver/others/memory.c,
  * blas_memory_alloc; blas_server_omp.c). Loading is over before main begins: only what stands in the
  * program's .preinit_array comes first. */
-#define _GNU_SOURCE /* sched_getaffinity */
+#define _GNU_SOURCE /* sched_getaffinity; NOLINT(bugprone-reserved-identifier): as libc calls it */
 #include <inttypes.h>
 #include <sched.h>
 #include <stdlib.h>
