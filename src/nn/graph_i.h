@@ -143,6 +143,7 @@ typedef struct whet_i_sizes {
     int32_t workers;
     bool train;      /* a backward pass follows */
     uint32_t wanted; /* prepare: input gradients that it computes */
+    void *state;     /* of prepare, for what asks how much memory a pass needs */
 } whet_i_sizes;
 
 typedef struct whet_i_pass {
@@ -175,7 +176,7 @@ typedef struct whet_i_op {
     /* The input whose gradient may lie in grad_out[0]'s memory, -1 = none; the operation sees equal
      * pointers. An input that is added unchanged (a residual) then costs nothing. */
     int32_t grad_shares;
-    /* Makes what needs memory or can fail, before the first run. NULL = nothing. */
+    /* Makes what needs memory or can fail, before sizes are asked for. NULL = nothing. */
     whet_status (*prepare)(whet_ctx *ctx, const whet_i_graph *graph, const whet_i_node *node,
                            const whet_i_sizes *sizes, void **state);
     void (*release)(whet_ctx *ctx, void *state);

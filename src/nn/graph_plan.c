@@ -56,6 +56,7 @@ typedef struct planner {
     value_state *values;
     node_state *nodes;
     bool *param_seen;
+    void **states; /* of the nodes: the plan's */
     draft *steps;
     int64_t n_steps, cap_steps;
     buffer *buffers;
@@ -228,10 +229,18 @@ static void read_value(planner *p, whet_i_value v, int32_t *slot) {
     touch(p, *slot, now(p));
 }
 
+/* What an operation needs to say how much memory it uses. */
+static whet_i_sizes sizes_of(const planner *p, const whet_i_node *node) {
+    whet_i_sizes sizes = p->sizes;
+    sizes.state = p->states[node->index];
+    return sizes;
+}
+
 static whet_status add_temporary(planner *p, const whet_i_node *node, const whet_i_pass *pass,
                                  draft *d) {
     if (!pass->temporary) return WHET_OK;
-    const int64_t size = pass->temporary(p->g, node, &p->sizes);
+    const whet_i_sizes sizes = sizes_of(p, node);
+    const int64_t size = pass->temporary(p->g, node, &sizes);
     return size > 0 ? new_buffer(p, size, now(p), &d->temporary) : WHET_OK;
 }
 
@@ -265,7 +274,8 @@ static whet_status forward_step(planner *p, int32_t index, whet_i_step_kind kind
         touch(p, v->data, v->kept ? INT_MAX : now(p));
     }
     if (s->backward && node->op->saved) {
-        const int64_t size = node->op->saved(p->g, node, &p->sizes);
+        const whet_i_sizes sizes = sizes_of(p, node);
+        const int64_t size = node->op->saved(p->g, node, &sizes);
         if (size > 0) WHET_TRY(new_buffer(p, size, now(p), &s->saved));
         d->saved = s->saved;
     }
@@ -434,15 +444,14 @@ static void finish_step(const planner *p, const draft *d, whet_i_step *out) {
 
 /* ---- the whole -------------------------------------------------------------------------------- */
 
-static whet_status prepare(whet_ctx *ctx, const planner *p, whet_i_plan *plan) {
-    WHET_TRY(whet_i_calloc(ctx, p->g->n_nodes, &plan->states));
+static whet_status prepare(whet_ctx *ctx, const planner *p) {
     for (int64_t i = 0; i < p->g->n_nodes; i++) {
         const whet_i_node *node = &p->g->nodes[i];
         if (!p->nodes[i].needed || !node->op->prepare) continue;
         whet_i_sizes sizes = p->sizes;
         sizes.train = p->nodes[i].backward;
         sizes.wanted = p->nodes[i].wanted;
-        WHET_TRY(node->op->prepare(ctx, p->g, node, &sizes, &plan->states[i]));
+        WHET_TRY(node->op->prepare(ctx, p->g, node, &sizes, &p->states[i]));
     }
     return WHET_OK;
 }
@@ -457,15 +466,16 @@ static whet_status finish(whet_ctx *ctx, const planner *p, whet_i_plan *plan) {
         finish_step(p, &p->steps[i], &plan->steps[i]);
         if (!pass) continue;
         plan->n_phases += pass->phases;
-        const int64_t bytes =
-            pass->scratch ? pass->scratch(p->g, &p->g->nodes[p->steps[i].step.node], &p->sizes) : 0;
+        const whet_i_node *node = &p->g->nodes[p->steps[i].step.node];
+        const whet_i_sizes sizes = sizes_of(p, node);
+        const int64_t bytes = pass->scratch ? pass->scratch(p->g, node, &sizes) : 0;
         if (bytes > plan->scratch) plan->scratch = bytes;
     }
     plan->scratch = (plan->scratch + 127) / 128 * 128;
     WHET_TRY(whet_i_alloc(ctx, p->g->n_values, &plan->kept));
     for (int64_t v = 0; v < p->g->n_values; v++)
         plan->kept[v] = p->values[v].kept ? place_of(p, p->values[v].data) : WHET_I_NOWHERE;
-    return prepare(ctx, p, plan);
+    return WHET_OK;
 }
 
 static whet_status make(planner *p, whet_i_plan *plan) {
@@ -482,6 +492,9 @@ static whet_status make(planner *p, whet_i_plan *plan) {
         mark_backward(p);
         choose_policies(p);
     }
+    WHET_TRY(whet_i_calloc(p->ctx, p->g->n_nodes, &plan->states));
+    p->states = plan->states;
+    WHET_TRY(prepare(p->ctx, p));
     WHET_TRY(schedule(p));
     WHET_TRY(place_buffers(p, &plan->reals));
     return finish(p->ctx, p, plan);

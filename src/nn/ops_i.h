@@ -89,6 +89,85 @@ WHET_CHECKED whet_status whet_i_dropout(whet_ctx *ctx, whet_i_graph *graph, whet
 WHET_CHECKED whet_status whet_i_sum(whet_ctx *ctx, whet_i_graph *graph, whet_i_value a,
                                     whet_i_value b, whet_i_value *out);
 
+/* ---- images (op_convolution.c, op_batchnorm.c, op_groupnorm.c, op_image.c, op_image_pool.c) ------ */
+
+/* A value of images has height * width * channels columns, channels last. */
+typedef struct whet_i_image {
+    int64_t height, width, channels;
+} whet_i_image;
+
+typedef struct whet_i_convolution_spec {
+    const char
+        *module; /* <module>.weight [filters, channels, size, size], <module>.bias [filters] */
+    int64_t filters, size, stride, padding;
+    bool bias;
+} whet_i_convolution_spec;
+/* y = x * w + bias; *image, the shape of x, becomes that of y. Weights that no file gives begin
+ * uniform within 1 / sqrt(channels size^2), as torch's do (He et al. 2015 with a = sqrt 5).
+ * Errors: SHAPE (the kernel is larger than the padded image). */
+WHET_CHECKED whet_status whet_i_convolution(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                            whet_i_image *image,
+                                            const whet_i_convolution_spec *spec, whet_i_value *out);
+
+/* What follows a norm: y = z where z > 0, else slope z. slope 0 is ReLU, 1 nothing. */
+#define WHET_I_LINEAR_SLOPE 1.0
+
+/* Normalises each channel over examples and places, by the statistics of the batch when
+ * batch->train, else by running ones, then scales, shifts, adds `residual` (WHET_I_NONE = none) and
+ * applies the slope (Ioffe & Szegedy 2015). x has columns = places * channels. <module>.weight,
+ * .bias, .running_mean, .running_var [channels]; the running ones move by `momentum` in each forward
+ * pass that trains, the variance by its unbiased estimate (not at all with a single row). */
+typedef struct whet_i_batchnorm_spec {
+    const char *module;
+    int64_t channels;
+    double eps, momentum, slope;
+    whet_i_value residual;
+} whet_i_batchnorm_spec;
+WHET_CHECKED whet_status whet_i_batchnorm(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                          const whet_i_batchnorm_spec *spec, whet_i_value *out);
+
+/* Normalises each example's `groups` groups of neighbouring channels over their places, then scales
+ * and shifts by channel and applies the slope (Wu & He 2018). <module>.weight, .bias [channels].
+ * channels must be a multiple of groups. */
+typedef struct whet_i_groupnorm_spec {
+    const char *module;
+    int64_t channels, groups;
+    double eps, slope;
+} whet_i_groupnorm_spec;
+WHET_CHECKED whet_status whet_i_groupnorm(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                          const whet_i_groupnorm_spec *spec, whet_i_value *out);
+
+/* The largest or the mean of each window of a channel, size x size, `stride` apart. What lies in the
+ * padding (at most size / 2) is never the largest, and counts as zero for means, as torch has it. The
+ * gradient of equal largest goes to the first. NaN wins. *image becomes the shape of out.
+ * Errors: SHAPE (the window is larger than the padded image). */
+typedef struct whet_i_image_pool_spec {
+    bool largest;
+    int64_t size, stride, padding;
+} whet_i_image_pool_spec;
+WHET_CHECKED whet_status whet_i_image_pool(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                           whet_i_image *image, const whet_i_image_pool_spec *spec,
+                                           whet_i_value *out);
+/* out [rows, channels] = the mean over places. */
+WHET_CHECKED whet_status whet_i_global_pool(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                            const whet_i_image *image, whet_i_value *out);
+
+/* A shortcut without parameters (option A of He et al. 2016): every stride-th row and column, and
+ * as many zero channels before as behind, up to `channels`. *image becomes the shape of out. */
+WHET_CHECKED whet_status whet_i_image_shortcut(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                               whet_i_image *image, int64_t stride,
+                                               int64_t channels, whet_i_value *out);
+/* Columns in the order channels, height, width, which torch's linear layers expect. */
+WHET_CHECKED whet_status whet_i_flatten(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                        const whet_i_image *image, whet_i_value *out);
+
+/* ---- variational autoencoders (op_sample.c, loss_vae.c) ---------------------------------------- */
+
+/* out = mean + exp(log_variance / 2) e, e standard normal by a hash of batch->seed, node and place;
+ * out = mean when not batch->train. Kingma & Welling 2014, eq. 4. */
+WHET_CHECKED whet_status whet_i_sample_normal(whet_ctx *ctx, whet_i_graph *graph, whet_i_value mean,
+                                              whet_i_value log_variance, whet_i_value *out);
+
 /* ---- losses (loss_<name>.c): out [1, 1] ------------------------------------------------------- */
 
 /* The mean over rows with a label (0..columns-1; ignored: any negative one) of
@@ -102,5 +181,19 @@ WHET_CHECKED whet_status whet_i_cross_entropy(whet_ctx *ctx, whet_i_graph *graph
  * numbers. */
 WHET_CHECKED whet_status whet_i_mse(whet_ctx *ctx, whet_i_graph *graph, whet_i_value predictions,
                                     whet_i_value targets, whet_i_value *out);
+
+/* The loss of a variational autoencoder: weight * reconstruction + divergence. Reconstruction is the
+ * mean over all numbers of (sigmoid(logits) - targets)^2, or of the binary cross-entropy of targets
+ * in [0, 1] under sigmoid(logits); the divergence from N(0, 1), -1/2 sum (1 + v - m^2 - exp v) over
+ * columns, is averaged over rows (m the mean, v the log-variance; Kingma & Welling 2014, app. B).
+ * 0 when there are no rows. targets are a feed of reals. */
+typedef struct whet_i_vae_loss_spec {
+    bool cross_entropy; /* else squares */
+    double weight;
+} whet_i_vae_loss_spec;
+WHET_CHECKED whet_status whet_i_vae_loss(whet_ctx *ctx, whet_i_graph *graph, whet_i_value logits,
+                                         whet_i_value targets, whet_i_value mean,
+                                         whet_i_value log_variance,
+                                         const whet_i_vae_loss_spec *spec, whet_i_value *out);
 
 #endif
