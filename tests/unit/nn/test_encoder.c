@@ -57,7 +57,7 @@ static void check_golden(const char *folder, whet_dtype dtype, const char *kerne
     whet_tensor ids = read_golden(ctx, folder, "ids");
     whet_tensor start = read_golden(ctx, folder, "start");
     whet_tensor expected = read_golden(ctx, folder, "expected");
-    const whet_token_rows rows = {start.shape[0] - 1, start.data, ids.data};
+    const whet_token_rows rows = {start.shape[0] - 1, start.data, ids.data, NULL};
     assert_int_equal(expected.shape[0], rows.n_rows);
     assert_int_equal(expected.shape[1], whet_encoder_dim(e));
     float *out = malloc(sizeof *out * (size_t)whet_tensor_count(&expected));
@@ -422,7 +422,7 @@ static void check_plain(model *m, const char *name) {
     int64_t start[5] = {0};
     for (int i = 0; i < 50; i++) ids[i] = (i * 7 + 3) % m->vocab;
     for (int i = 0; i < 4; i++) start[i + 1] = start[i] + lengths[i];
-    const whet_token_rows rows = {4, start, ids};
+    const whet_token_rows rows = {4, start, ids, NULL};
     float *out = malloc(sizeof *out * 4 * (size_t)m->hidden);
     double *expected = malloc(sizeof *expected * (size_t)m->hidden);
     test_ok(ctx, whet_i_encoder_forward(ctx, e, &rows, out));
@@ -466,7 +466,7 @@ static void an_embedding_depends_on_its_text_alone(void **state) {
     int64_t start[ROWS + 1] = {0};
     for (int i = 0; i < ROWS * 48; i++) ids[i] = (i * 31 + i / 7) % 73;
     for (int i = 0; i < ROWS; i++) start[i + 1] = start[i] + (i * 13) % 49;
-    const whet_token_rows rows = {ROWS, start, ids};
+    const whet_token_rows rows = {ROWS, start, ids, NULL};
     for (int dtype = 0; dtype < 2; dtype++) {
         float first[ROWS * H], out[ROWS * H], one[H];
         bool have = false;
@@ -483,7 +483,7 @@ static void an_embedding_depends_on_its_text_alone(void **state) {
                 have = true;
                 for (int i = 0; i < ROWS; i++) {
                     int64_t alone[2] = {0, start[i + 1] - start[i]};
-                    const whet_token_rows row = {1, alone, ids + start[i]};
+                    const whet_token_rows row = {1, alone, ids + start[i], NULL};
                     test_ok(ctx, whet_i_encoder_forward(ctx, e, &row, one));
                     assert_memory_equal(one, first + i * H, sizeof one);
                 }
@@ -500,7 +500,7 @@ static void rows_are_unit_or_zero(void **state) {
     test_ok(ctx, whet_encoder_load(ctx, golden("even"), NULL, &e));
     int32_t ids[] = {5, 6, 7};
     int64_t start[] = {0, 0, 3};
-    const whet_token_rows rows = {2, start, ids};
+    const whet_token_rows rows = {2, start, ids, NULL};
     float out[64];
     test_ok(ctx, whet_i_encoder_forward(ctx, e, &rows, out));
     double norm = 0;
@@ -514,7 +514,7 @@ static void rows_are_unit_or_zero(void **state) {
     test_says(ctx, "row 1: token id 73; expected 0 to 72");
     int32_t many[50] = {0};
     int64_t span[] = {0, 41};
-    const whet_token_rows over = {1, span, many};
+    const whet_token_rows over = {1, span, many, NULL};
     test_fails(ctx, whet_i_encoder_forward(ctx, e, &over, out), WHET_ERR_DATA);
     whet_encoder_destroy(ctx, e);
     test_ctx_done(ctx);
