@@ -184,7 +184,6 @@ typedef struct whet_apply_job {
  * Errors: as reading and embedding; DATA when the encoder is not the one it was made with. */
 WHET_API WHET_CHECKED whet_status whet_adapt_apply(whet_ctx *ctx, const whet_apply_job *job,
                                                    int64_t *rows);
-WHET_API void whet_free_text(whet_ctx *ctx, char *text);
 
 /* A class name as words to embed: '_', '-', '.', '/' and ':' between letters, and a step from small
  * to capital letters, become spaces ("Sci/Tech", "freeze_account", "CreditCard"); NUL-terminated,

@@ -47,7 +47,6 @@ whet_status whet_class_text(whet_ctx *ctx, whet_str name, char **out) {
     return WHET_OK;
 }
 
-void whet_free_text(whet_ctx *ctx, char *text) { whet_i_free(ctx, text); }
 
 /* Names that are only numbers ("0", "1") say nothing to an encoder. */
 static bool has_letter(whet_str text) {

@@ -97,6 +97,8 @@ whet_status whet_i_strdup(whet_ctx *ctx, whet_str text, char **out) {
     return WHET_OK;
 }
 
+void whet_free_text(whet_ctx *ctx, char *text) { whet_i_free(ctx, text); }
+
 /* ---- arena ----------------------------------------------------------------------------------- */
 
 struct whet_i_arena_block {
