@@ -12,10 +12,12 @@ import textwrap
 import unicodedata
 
 import tokenizers
-from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 POINTS = [c for c in range(0x110000) if not 0xD800 <= c < 0xE000]
-BITS = ("OTHER", "SPACE", "PUNCT", "NONSPACING", "MARK", "WORD")
+BITS = ("OTHER", "SPACE", "PUNCT", "NONSPACING", "MARK", "WORD", "NUMERIC", "RE_LETTER",
+        "RE_NUMBER", "RE_MARK", "RE_PUNCT", "RE_SYMBOL", "RE_DIGIT", "RE_WORD")
+CLASSES = (r"\p{L}", r"\p{N}", r"\p{M}", r"\p{P}", r"\p{S}", r"\d", r"\w")
 
 
 def bert(**on):
@@ -24,13 +26,18 @@ def bert(**on):
 
 
 def observe():
-    """Bits, lower case, decompositions: dictionaries over code points."""
+    """Bits, lower case, decompositions, code points with a compatibility decomposition of their
+    own: dictionaries over code points."""
     clean, strip = bert(clean_text=True), bert(strip_accents=True)
     lower, nfd = normalizers.Lowercase(), normalizers.NFD()
     accents, split = normalizers.StripAccents(), pre_tokenizers.BertPreTokenizer()
     word = Tokenizer(models.WordLevel({"u": 0}, unk_token="u"))
     word.add_tokens([AddedToken("Q", single_word=True, normalized=False)])
-    bits, lowers, decomposed = {}, {}, {}
+    digits, punctuation = pre_tokenizers.Digits(True), pre_tokenizers.Punctuation()
+    classes = [pre_tokenizers.Split(Regex(x), "removed") for x in CLASSES]
+    space, strip_space = pre_tokenizers.Split(Regex(r"\s"), "removed"), normalizers.Strip()
+    compatible = normalizers.NFKD()
+    bits, lowers, decomposed, compat = {}, {}, {}, {}
     for c in POINTS:
         ch = chr(c)
         text = "a" + ch + "b"
@@ -38,15 +45,22 @@ def observe():
         pieces = len(split.pre_tokenize_str(text))
         flags = (clean.normalize_str(text) == "ab" and c != 0xFFFD, pieces == 2, pieces == 3,
                  full == ch and strip.normalize_str(text) == "ab",
-                 accents.normalize_str(text) == "ab", 1 not in word.encode(ch + "Q").ids)
+                 accents.normalize_str(text) == "ab", 1 not in word.encode(ch + "Q").ids,
+                 len(digits.pre_tokenize_str(text)) == 3,
+                 *(not x.pre_tokenize_str(ch) for x in classes))
+        # One bit serves three: white space of BERT, of the regular expressions, and of Strip.
+        assert flags[1] == (not space.pre_tokenize_str(ch)) == (not strip_space.normalize_str(ch))
+        assert flags[2] == (len(punctuation.pre_tokenize_str(text)) == 3)
         bits[c] = sum(1 << i for i, flag in enumerate(flags) if flag)
         if full != ch and not 0xAC00 <= c < 0xD7A4:
             decomposed[c] = [ord(x) for x in full]
         if lower.normalize_str(ch) != ch:
             lowers[c] = [ord(x) for x in lower.normalize_str(ch)]
+        if compatible.normalize_str(ch) != full:
+            compat[c] = 1
     for c in range(0xD800, 0xE000):  # never reached by valid UTF-8
         bits[c] = 0
-    return bits, lowers, decomposed
+    return bits, lowers, decomposed, compat
 
 
 def combining_classes(decomposed):
@@ -113,7 +127,7 @@ def lower_runs(lowers):
 
 
 def main():
-    bits, lowers, decomposed = observe()
+    bits, lowers, decomposed, compat = observe()
     assert lowers[0x130] == [0x69, 0x307]
     del lowers[0x130]
     assert all(len(v) == 1 for v in lowers.values())
@@ -148,6 +162,11 @@ const whet_i_unicode_decomposition whet_i_unicode_decompositions[] = {{
 {rows(entries)}
 }};
 const int64_t whet_i_unicode_n_decompositions = WHET_COUNT_OF(whet_i_unicode_decompositions);
+
+const whet_i_unicode_range whet_i_unicode_compats[] = {{
+{rows(f"{{{a:#x}, {b:#x}}}," for a, b, v in runs(compat))}
+}};
+const int64_t whet_i_unicode_n_compats = WHET_COUNT_OF(whet_i_unicode_compats);
 
 const uint32_t whet_i_unicode_pool[] = {{
 {rows(f"{c:#x}," for c in pool)}

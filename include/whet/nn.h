@@ -13,9 +13,10 @@ extern "C" {
 /* ---- tokenizer
  * ------------------------------------------------------------------------------------ */
 
-/* A Hugging Face tokenizer.json (WordPiece now): normaliser, pre-tokeniser, model, post-processor
- * and added tokens as the file says; anything it cannot honour exactly is WHET_ERR_UNSUPPORTED by
- * name. Read-only: may be shared by threads. */
+/* A Hugging Face tokenizer.json of WordPiece or BPE (byte-level as of GPT-2, RoBERTa, Llama 3 and
+ * Qwen 2, or SentencePiece's as of Llama 2): normaliser, pre-tokeniser, model, post-processor,
+ * decoder and added tokens as the file says; anything it cannot honour exactly is
+ * WHET_ERR_UNSUPPORTED by name. Read-only: may be shared by threads. */
 typedef struct whet_tokenizer whet_tokenizer;
 
 /* dir holds tokenizer.json (or is the path of such a file). */
@@ -55,6 +56,24 @@ WHET_API WHET_CHECKED whet_status whet_tokenizer_encode(whet_ctx *ctx,
 WHET_API WHET_CHECKED whet_status whet_tokenizer_encode_pairs(
     whet_ctx *ctx, const whet_tokenizer *tokenizer, const whet_str *first, const whet_str *second,
     int64_t n, int64_t max_length, whet_token_rows *out, int64_t *truncated);
+/* The text of n ids by the file's decoder, as Hugging Face tokenizers decodes (WordPiece's cleanup
+ * included; ids out of range are passed over). skip_special leaves special tokens out. Without a
+ * decoder tokens are joined by spaces.
+ * text  NUL-terminated behind its *len bytes of valid UTF-8 (bytes that are none become U+FFFD);
+ *       whet_free_text
+ * Errors: WHET_ERR_ARG, WHET_ERR_NOMEM; outputs then unchanged. O(bytes). */
+WHET_API WHET_CHECKED whet_status whet_tokenizer_decode(whet_ctx *ctx,
+                                                        const whet_tokenizer *tokenizer,
+                                                        const int32_t *ids, int64_t n,
+                                                        bool skip_special, char **text,
+                                                        int64_t *len);
+/* The bytes that one token adds to a text behind other tokens, for printing while a model writes:
+ * they may be part of a character only. Joined over the ids of a text they are what decoding gives,
+ * but for ill-formed UTF-8 and what the decoder takes from the text's begin (Llama's first space).
+ * Empty out of range. Released by whet_free_text. Errors: WHET_ERR_NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_tokenizer_token_bytes(whet_ctx *ctx,
+                                                             const whet_tokenizer *tokenizer,
+                                                             int32_t id, char **text, int64_t *len);
 WHET_API void whet_token_rows_destroy(whet_ctx *ctx, whet_token_rows *rows);
 
 /* ---- encoder

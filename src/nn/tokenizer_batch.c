@@ -3,7 +3,7 @@
  *
  * Texts are taken in batches of about BATCH_BYTES, so that scratch stays small; a batch is cut into
  * items of consecutive rows of about ITEM_BYTES (independent of the thread count), each row into
- * its own slot of a shared id buffer that cannot overflow (whet_i_tokenizer_bounds). Slots are then
+ * its own slot of a shared id buffer that cannot overflow (whet_i_tokenizer_most_ids). Slots are then
  * packed in order, with their segments.
  *
  * A single text is left as soon as it has one id more than fit, which tells that it was cut. Pairs
@@ -12,11 +12,12 @@
 
 #define BATCH_BYTES ((int64_t)4 << 20)
 #define BATCH_TEXTS 65536
+#define BATCH_IDS ((int64_t)16 << 20)
 #define ITEM_BYTES 16384
 
 typedef struct row_count {
     int64_t n[2]; /* ids of the first text, of the second */
-    bool cut;
+    bool cut, failed;
 } row_count;
 
 typedef struct batch {
@@ -29,8 +30,7 @@ typedef struct batch {
     row_count *count; /* [n] */
     int32_t *ids;     /* slots */
     int64_t ids_cap;
-    uint8_t *scratch; /* [workers * scratch_len] */
-    int64_t scratch_len;
+    whet_i_work *work; /* [workers] */
 } batch;
 
 /* ---- one row ---------------------------------------------------------------------------------- */
@@ -55,7 +55,7 @@ static int32_t *put_specials(const whet_i_template *t, int run, int32_t *ids) {
     return ids;
 }
 
-static void encode_row(const batch *b, int64_t k, uint8_t *scratch) {
+static void encode_row(const batch *b, int64_t k, whet_i_work *work) {
     const whet_i_template *t = b->shape;
     const bool pair = b->second != NULL;
     const int order[2] = {t->second_text_first ? 1 : 0, t->second_text_first ? 0 : 1};
@@ -67,7 +67,8 @@ static void encode_row(const batch *b, int64_t k, uint8_t *scratch) {
     for (int i = 0; i < t->n_sequences; i++) {
         const int64_t cap = pair || b->room == INT64_MAX ? end - ids : b->room + 1;
         whet_i_ids content = {part[i] = ids, 0, cap < end - ids ? cap : end - ids};
-        whet_i_tokenizer_text(b->tok, order[i] ? b->second[k] : b->first[k], scratch, &content);
+        whet_i_tokenizer_text(b->tok, order[i] ? b->second[k] : b->first[k], work, &content);
+        count->failed |= work->regex.exhausted;
         count->n[order[i]] = content.n;
         ids += content.n;
     }
@@ -93,8 +94,7 @@ static void encode_row(const batch *b, int64_t k, uint8_t *scratch) {
 
 static void encode_item(void *arg, int64_t i, int32_t worker) {
     const batch *b = arg;
-    for (int64_t k = b->item[i]; k < b->item[i + 1]; k++)
-        encode_row(b, k, b->scratch + worker * b->scratch_len);
+    for (int64_t k = b->item[i]; k < b->item[i + 1]; k++) encode_row(b, k, &b->work[worker]);
 }
 
 /* ---- a batch ---------------------------------------------------------------------------------- */
@@ -102,12 +102,12 @@ static void encode_item(void *arg, int64_t i, int32_t worker) {
 /* Bytes of row k, and the ids it may need. */
 static whet_status measure(whet_ctx *ctx, const batch *b, int64_t k, int64_t *bytes,
                            int64_t *most) {
-    int64_t ignored, more;
+    int64_t more;
     *bytes = b->first[k].len;
-    WHET_TRY(whet_i_tokenizer_bounds(ctx, b->tok, *bytes, &ignored, most));
+    WHET_TRY(whet_i_tokenizer_most_ids(ctx, b->tok, *bytes, most));
     if (!b->second && b->room < *most) *most = b->room + 1;
     if (b->second) {
-        WHET_TRY(whet_i_tokenizer_bounds(ctx, b->tok, b->second[k].len, &ignored, &more));
+        WHET_TRY(whet_i_tokenizer_most_ids(ctx, b->tok, b->second[k].len, &more));
         WHET_TRY(whet_i_add(ctx, *most, more, most));
         WHET_TRY(whet_i_add(ctx, *bytes, b->second[k].len, bytes));
     }
@@ -124,6 +124,7 @@ static whet_status plan(whet_ctx *ctx, batch *b, int64_t n_left) {
         WHET_TRY(measure(ctx, b, b->n, &len, &most));
         if (b->n > 0 && bytes + len > BATCH_BYTES) break;
         WHET_TRY(whet_i_add(ctx, b->slot[b->n], most, &b->slot[b->n + 1]));
+        if (b->n > 0 && b->slot[b->n + 1] > BATCH_IDS) break;
         bytes += len;
         in_item += len + 16;
         b->n++;
@@ -170,6 +171,11 @@ static whet_status append(whet_ctx *ctx, const batch *b, whet_token_rows *rows, 
     for (int64_t k = 0; k < b->n; k++) {
         const int64_t at = rows->start[rows->n_rows];
         const int64_t len = b->count[k].n[0] + b->count[k].n[1] + specials;
+        if (b->count[k].failed)
+            return whet_i_fail(ctx, WHET_ERR_LIMIT,
+                               "tokenizer: text %lld: a regular expression of the file takes too "
+                               "many steps; expected one that fails or matches soon",
+                               (long long)rows->n_rows);
         if (len > 0) memcpy(rows->ids + at, b->ids + b->slot[k], (size_t)len * sizeof(int32_t));
         if (typed) put_types(b->shape, &b->count[k], rows->types + at);
         *truncated += b->count[k].cut;
@@ -190,9 +196,10 @@ static whet_status check_texts(whet_ctx *ctx, const whet_str *texts, int64_t n, 
     return WHET_OK;
 }
 
-static whet_status check_arguments(whet_ctx *ctx, batch *b, int64_t n, int64_t max_length) {
+static whet_status check_arguments(whet_ctx *ctx, batch *b, int64_t n, int64_t max_length,
+                                   int64_t *longest) {
     const int64_t specials = whet_i_template_specials(b->shape);
-    int64_t longest = 0, ids;
+    *longest = 0;
     if (b->shape->n_sequences == 0)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "tokenizer: its post_processor says nothing about pairs of texts; "
@@ -202,13 +209,9 @@ static whet_status check_arguments(whet_ctx *ctx, batch *b, int64_t n, int64_t m
                            "tokenizer: %lld texts of at most %lld tokens; expected counts from 0, "
                            "and 0 or at least the %lld special tokens",
                            (long long)n, (long long)max_length, (long long)specials);
-    WHET_TRY(check_texts(ctx, b->first, n, &longest));
-    if (b->second) WHET_TRY(check_texts(ctx, b->second, n, &longest));
+    WHET_TRY(check_texts(ctx, b->first, n, longest));
+    if (b->second) WHET_TRY(check_texts(ctx, b->second, n, longest));
     b->room = max_length ? max_length - specials : INT64_MAX;
-    WHET_TRY(whet_i_tokenizer_bounds(ctx, b->tok, longest, &b->scratch_len, &ids));
-    /* Workers do not share cache lines, and start aligned. */
-    WHET_TRY(whet_i_add(ctx, b->scratch_len, 191, &b->scratch_len));
-    b->scratch_len -= b->scratch_len % 64;
     return WHET_OK;
 }
 
@@ -218,10 +221,12 @@ static whet_status encode(whet_ctx *ctx, batch *b, int64_t n, int64_t max_length
     whet_status status = WHET_OK;
     const int64_t most_texts = n < BATCH_TEXTS ? n : BATCH_TEXTS;
     const whet_str *first = b->first, *second = b->second;
-    int64_t cap = 0, scratch, cut = 0;
-    WHET_TRY(check_arguments(ctx, b, n, max_length));
-    WHET_TRY_DONE(whet_i_mul(ctx, b->scratch_len, whet_ctx_threads(ctx), &scratch));
-    WHET_TRY_DONE(whet_i_alloc(ctx, scratch, &b->scratch));
+    const int32_t workers = whet_ctx_threads(ctx);
+    int64_t longest, cap = 0, cut = 0;
+    WHET_TRY(check_arguments(ctx, b, n, max_length, &longest));
+    WHET_TRY_DONE(whet_i_calloc(ctx, workers, &b->work));
+    for (int32_t i = 0; i < workers; i++)
+        WHET_TRY_DONE(whet_i_work_init(ctx, b->tok, longest, &b->work[i]));
     WHET_TRY_DONE(whet_i_alloc(ctx, most_texts + 1, &b->slot));
     WHET_TRY_DONE(whet_i_alloc(ctx, most_texts + 1, &b->item));
     WHET_TRY_DONE(whet_i_alloc(ctx, most_texts, &b->count));
@@ -240,7 +245,8 @@ static whet_status encode(whet_ctx *ctx, batch *b, int64_t n, int64_t max_length
     rows = (whet_token_rows){0};
     if (truncated) *truncated = cut;
 done:
-    whet_i_free(ctx, b->scratch);
+    for (int32_t i = 0; i < workers && b->work; i++) whet_i_work_free(ctx, &b->work[i]);
+    whet_i_free(ctx, b->work);
     whet_i_free(ctx, b->slot);
     whet_i_free(ctx, b->item);
     whet_i_free(ctx, b->count);

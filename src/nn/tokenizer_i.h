@@ -1,153 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The parts of a tokenizer, each compiled into direct tables when the file is loaded:
  *
- *   bytes -> whet_i_added (raw) -> whet_i_normalizer -> whet_i_added (normalised)
- *         -> classes (pre-tokeniser) -> whet_i_wordpiece -> ids -> prefix, suffix
+ *   bytes -> whet_i_added (raw) -> whet_i_normalizer, whet_i_text_step -> whet_i_added (normalised)
+ *         -> classes or whet_i_pre_step -> whet_i_wordpiece or whet_i_bpe -> ids -> whet_i_template
  *
- * Nothing here allocates or can fail after loading: encoding runs inside parallel loops. */
+ * Nothing here allocates or fails after loading: encoding runs inside parallel loops, in memory
+ * that whet_i_work laid out before. (A regular expression can give up; the work then says so.) */
 #ifndef WHET_NN_TOKENIZER_I_H
 #define WHET_NN_TOKENIZER_I_H
 
 #include <jansson.h>
 
-#include "core/core_i.h"
-#include "nn/unicode_i.h"
+#include "nn/bpe_i.h"
+#include "nn/regex_i.h"
+#include "nn/tokenizer_parts_i.h"
 #include "whet/nn.h"
-
-/* ---- a value for every code point: two-stage table of distinct blocks of 256 ------------------ */
-
-#define WHET_I_CHARMAP_BLOCKS (0x110000 / 256)
-
-typedef struct whet_i_charmap {
-    uint16_t *block;  /* [WHET_I_CHARMAP_BLOCKS] */
-    uint32_t *values; /* [n_blocks * 256] */
-    int64_t n_blocks, cap;
-} whet_i_charmap;
-
-/* value_of is asked once for each run of code points that whet_i_unicode_plain_until says are all
- * alike, so it must not depend on anything else about them. */
-WHET_CHECKED whet_status whet_i_charmap_build(
-    whet_ctx *ctx, whet_i_charmap *map,
-    whet_status (*value_of)(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value), void *arg);
-void whet_i_charmap_free(whet_ctx *ctx, whet_i_charmap *map);
-
-static inline uint32_t whet_i_charmap_get(const whet_i_charmap *map, uint32_t code) {
-    return map->values[(size_t)map->block[code >> 8] << 8 | (code & 0xFF)];
-}
-
-/* ---- normaliser ------------------------------------------------------------------------------ */
-
-typedef enum whet_i_norm_op {
-    WHET_I_NORM_CLEAN,      /* control characters away, white space to ' ' */
-    WHET_I_NORM_IDEOGRAPHS, /* ' ' on both sides of a Chinese character; at most once */
-    WHET_I_NORM_DECOMPOSE,  /* NFD; at most once */
-    WHET_I_NORM_NONSPACING, /* non-spacing marks away (old categories: BertNormalizer) */
-    WHET_I_NORM_MARKS,      /* all marks away (StripAccents) */
-    WHET_I_NORM_LOWER
-} whet_i_norm_op;
-
-#define WHET_I_NORM_MAX_OPS 8
-
-typedef struct whet_i_normalizer {
-    whet_i_norm_op ops[WHET_I_NORM_MAX_OPS];
-    int32_t n_ops;
-    whet_i_charmap actions; /* see normalizer.c */
-    uint8_t *pool;          /* replacement strings */
-    int64_t pool_len, pool_cap;
-    uint8_t ascii[128], ascii_keep[128];
-    int64_t max_bytes; /* output bytes an input byte, at most */
-    int64_t max_codes; /* output code points an input byte, at most */
-} whet_i_normalizer;
-
-/* Compiles ops (already set). */
-WHET_CHECKED whet_status whet_i_normalizer_build(whet_ctx *ctx, whet_i_normalizer *norm);
-void whet_i_normalizer_free(whet_ctx *ctx, whet_i_normalizer *norm);
-/* Writes the normalised, valid UTF-8 of p..end to out, which holds max_bytes * (end - p) bytes.
- * Returns the end of what was written. */
-uint8_t *whet_i_normalize(const whet_i_normalizer *norm, const uint8_t *p, const uint8_t *end,
-                          uint8_t *out);
-
-/* ---- a trie of byte strings: edges in one open-addressing table ------------------------------- */
-
-typedef struct whet_i_trie {
-    uint64_t *edges; /* (node << 8 | byte) << 32 | child, 0 = empty; node 1 is the root */
-    int32_t *values; /* [n_nodes + 1] of the string that ends there, -1 = none */
-    int64_t n_nodes, cap_nodes;
-    int64_t n_edges;
-    int32_t shift; /* 32 - log2(table size) */
-} whet_i_trie;
-
-#define WHET_I_TRIE_ROOT 1u
-#define WHET_I_TRIE_MAX_NODES ((int64_t)1 << 24)
-
-WHET_CHECKED whet_status whet_i_trie_init(whet_ctx *ctx, whet_i_trie *trie);
-/* *existing is the value the same bytes had before (then kept), or -1. */
-WHET_CHECKED whet_status whet_i_trie_add(whet_ctx *ctx, whet_i_trie *trie, whet_str bytes,
-                                         int32_t value, int32_t *existing);
-void whet_i_trie_free(whet_ctx *ctx, whet_i_trie *trie);
-
-/* The child along a byte, 0 when there is none. */
-static inline uint32_t whet_i_trie_step(const whet_i_trie *trie, uint32_t node, uint8_t byte) {
-    const uint32_t key = node << 8 | byte;
-    const uint32_t mask = (uint32_t)(((uint64_t)1 << (32 - trie->shift)) - 1);
-    uint32_t place = (key * 0x9E3779B1u) >> trie->shift;
-    for (;;) {
-        const uint64_t edge = trie->edges[place];
-        if ((uint32_t)(edge >> 32) == key) return (uint32_t)edge;
-        if (!edge) return 0;
-        place = (place + 1) & mask;
-    }
-}
-
-/* ---- added tokens ---------------------------------------------------------------------------- */
-
-typedef struct whet_i_added_token {
-    int32_t id;
-    bool single_word, lstrip, rstrip;
-} whet_i_added_token;
-
-typedef struct whet_i_added {
-    whet_i_trie trie; /* value = index in tokens */
-    whet_i_added_token *tokens;
-    int64_t n, cap;
-    bool first[256]; /* bytes a token starts with */
-    int32_t only;    /* the one such byte, or -1 */
-} whet_i_added;
-
-WHET_CHECKED whet_status whet_i_added_add(whet_ctx *ctx, whet_i_added *added, whet_str content,
-                                          whet_i_added_token token, bool *is_new);
-void whet_i_added_free(whet_ctx *ctx, whet_i_added *added);
-
-/* The walk over a text: each call gives a piece of plain text (id -1) or a token. */
-typedef struct whet_i_added_walk {
-    const uint8_t *begin, *end;
-    const uint8_t *search; /* where matching goes on */
-    const uint8_t *done;   /* up to here everything has been given out */
-    int32_t pending;       /* token to give after the text before it, or -1 */
-    const uint8_t *pending_end;
-} whet_i_added_walk;
-void whet_i_added_walk_start(whet_i_added_walk *walk, const uint8_t *begin, const uint8_t *end);
-bool whet_i_added_next(const whet_i_added *added, whet_i_added_walk *walk, int32_t *id,
-                       const uint8_t **begin, const uint8_t **end);
-
-/* ---- WordPiece ------------------------------------------------------------------------------- */
-
-typedef struct whet_i_wordpiece {
-    whet_i_trie trie;
-    uint32_t inside; /* node after the continuing-subword prefix, 0 = no such piece */
-    int32_t unk;
-    int64_t max_chars;
-} whet_i_wordpiece;
-
-/* Where ids go: at most cap are written, n counts no further. */
-typedef struct whet_i_ids {
-    int32_t *ids;
-    int64_t n, cap;
-} whet_i_ids;
-
-/* Greedy longest match of one word of n_chars code points, or unk. */
-void whet_i_wordpiece_word(const whet_i_wordpiece *model, const uint8_t *word, int64_t len,
-                           int64_t n_chars, whet_i_ids *out);
 
 /* ---- post-processor -------------------------------------------------------------------------- */
 
@@ -167,7 +34,38 @@ static inline int64_t whet_i_template_specials(const whet_i_template *t) {
     return t->n_sequences ? t->end[t->n_sequences] : 0;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- normaliser steps that look at more than a code point ------------------------------------- */
+
+typedef enum whet_i_form { WHET_I_NFC, WHET_I_NFKC, WHET_I_NFKD } whet_i_form;
+
+#define WHET_I_FORM_CODES 6  /* code points that a byte decomposes to, at most */
+#define WHET_I_FORM_BYTES 12 /* bytes that a byte becomes, at most */
+#define WHET_I_FORM_SCRATCH (WHET_I_FORM_CODES * 9) /* bytes of scratch a byte */
+
+/* Writes the form of valid UTF-8 p..end to out; returns the end of what was written. */
+uint8_t *whet_i_normal_form(whet_i_form form, const uint8_t *p, const uint8_t *end, uint8_t *out,
+                            uint8_t *scratch);
+
+typedef enum whet_i_text_op {
+    WHET_I_TEXT_CHARS,
+    WHET_I_TEXT_FORM,
+    WHET_I_TEXT_PREPEND,
+    WHET_I_TEXT_REPLACE,
+    WHET_I_TEXT_STRIP
+} whet_i_text_op;
+
+typedef struct whet_i_text_step {
+    whet_i_text_op op;
+    whet_i_normalizer chars;
+    whet_i_form form;
+    whet_str from, to;   /* REPLACE; PREPEND has `to` */
+    whet_i_regex *regex; /* REPLACE: instead of from */
+    bool left, right;    /* STRIP */
+} whet_i_text_step;
+
+#define WHET_I_MAX_STEPS 16
+
+/* ---- pre-tokeniser ---------------------------------------------------------------------------- */
 
 /* Classes of the pre-tokeniser: words are maximal runs of one class of 0 and 3. */
 enum { WHET_I_CLASS_A = 0, WHET_I_CLASS_SPACE = 1, WHET_I_CLASS_ALONE = 2, WHET_I_CLASS_B = 3 };
@@ -179,18 +77,120 @@ typedef enum whet_i_pre {
     WHET_I_PRE_WHITESPACE_SPLIT /* white space removed */
 } whet_i_pre;
 
+typedef enum whet_i_pre_op {
+    WHET_I_PRE_CLASSES,
+    WHET_I_PRE_SPLIT,
+    WHET_I_PRE_DIGITS,
+    WHET_I_PRE_PUNCTUATION,
+    WHET_I_PRE_METASPACE,
+    WHET_I_PRE_BYTE_LEVEL
+} whet_i_pre_op;
+
+typedef enum whet_i_behavior {
+    WHET_I_ISOLATED,
+    WHET_I_REMOVED,
+    WHET_I_MERGED_WITH_PREVIOUS,
+    WHET_I_MERGED_WITH_NEXT,
+    WHET_I_CONTIGUOUS
+} whet_i_behavior;
+
+typedef enum whet_i_prepend { WHET_I_NEVER, WHET_I_FIRST, WHET_I_ALWAYS } whet_i_prepend;
+
+typedef struct whet_i_pre_step {
+    whet_i_pre_op op;
+    whet_i_behavior behavior;
+    bool invert;
+    whet_i_regex *regex;    /* SPLIT, BYTE_LEVEL: NULL = by text, not at all */
+    whet_str text;          /* SPLIT: the string; METASPACE: what a space becomes */
+    whet_i_prepend prepend; /* METASPACE, BYTE_LEVEL */
+    bool split;             /* METASPACE */
+} whet_i_pre_step;
+
+/* ---- decoder ---------------------------------------------------------------------------------- */
+
+typedef enum whet_i_decode_op {
+    WHET_I_DECODE_BYTE_LEVEL,
+    WHET_I_DECODE_BYTE_FALLBACK,
+    WHET_I_DECODE_FUSE,
+    WHET_I_DECODE_REPLACE,
+    WHET_I_DECODE_STRIP,
+    WHET_I_DECODE_METASPACE,
+    WHET_I_DECODE_WORDPIECE,
+    WHET_I_DECODE_BPE
+} whet_i_decode_op;
+
+typedef struct whet_i_decode_step {
+    whet_i_decode_op op;
+    whet_str from, to;   /* REPLACE; STRIP, METASPACE, WORDPIECE, BPE have `from` */
+    int64_t start, stop; /* STRIP: how many at most */
+    bool flag;           /* WORDPIECE: cleanup; METASPACE: the first token has none */
+} whet_i_decode_step;
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
 struct whet_tokenizer {
-    whet_i_normalizer norm;
+    whet_i_normalizer norm; /* first of all; also makes ill-formed bytes U+FFFD */
+    whet_i_text_step text_steps[WHET_I_MAX_STEPS];
+    int32_t n_text_steps;
     whet_i_pre pre;
     whet_i_charmap classes;
     uint8_t class_of[256]; /* of ASCII; 4 for bytes from 0x80 */
-    whet_i_wordpiece model;
+    whet_i_pre_step pre_steps[WHET_I_MAX_STEPS];
+    int32_t n_pre_steps;
+    bool is_classic;        /* WordPiece on the runs of a class: the fast way of tokenizer.c */
+    whet_i_wordpiece model; /* its trie is the vocabulary, whatever the model */
+    bool is_bpe;
+    whet_i_bpe bpe;
     whet_i_added raw, normalized;
     whet_i_template single, pair; /* of the post-processor */
-    whet_str *tokens;             /* [n_tokens], {NULL,0} where the vocabulary has a hole */
+    whet_i_decode_step decode_steps[WHET_I_MAX_STEPS];
+    int32_t n_decode_steps;
+    bool has_decoder;
+    whet_str *tokens; /* [n_tokens], {NULL,0} where the vocabulary has a hole */
+    uint8_t *kinds;   /* [n_tokens] WHET_I_TOKEN_ bits */
     int64_t n_tokens;
     whet_i_arena bytes;
 };
+
+enum { WHET_I_TOKEN_SPECIAL = 1 };
+
+/* Memory of one worker. */
+typedef struct whet_i_work {
+    uint8_t *text[2];               /* a piece before and after a step of the normaliser */
+    uint8_t *forms;                 /* for normal forms */
+    uint8_t *pre[WHET_I_MAX_STEPS]; /* what a step of the pre-tokeniser makes of a piece */
+    uint8_t *model;                 /* for merging */
+    whet_i_regex_state regex;
+    uint8_t *memory; /* all of the above but regex */
+} whet_i_work;
+
+/* For texts of at most `longest` bytes. Release also after a failure. */
+WHET_CHECKED whet_status whet_i_work_init(whet_ctx *ctx, const whet_tokenizer *tok, int64_t longest,
+                                          whet_i_work *work);
+void whet_i_work_free(whet_ctx *ctx, whet_i_work *work);
+/* Ids that a text of len bytes has at most. */
+WHET_CHECKED whet_status whet_i_tokenizer_most_ids(whet_ctx *ctx, const whet_tokenizer *tok,
+                                                   int64_t len, int64_t *ids);
+
+/* A piece without raw added tokens, normalised: *begin..result, in the work's memory. */
+const uint8_t *whet_i_normalize_piece(const whet_tokenizer *tok, whet_i_work *work,
+                                      const uint8_t *p, const uint8_t *end, const uint8_t **begin);
+/* The ids of a normalised piece without added tokens, unless it is_classic. at_start: it is
+ * the begin of the whole text. */
+void whet_i_pre_tokenize(const whet_tokenizer *tok, whet_i_work *work, const uint8_t *p,
+                         const uint8_t *end, bool at_start, whet_i_ids *out);
+/* Bytes a piece of n bytes may become: n * times + plus. */
+typedef struct whet_i_growth {
+    int64_t times, plus;
+} whet_i_growth;
+whet_i_growth whet_i_text_step_growth(const whet_i_text_step *step);
+whet_i_growth whet_i_pre_step_growth(const whet_i_pre_step *step);
+
+/* One text without special tokens. work->regex.exhausted tells of one that has no result. */
+void whet_i_tokenizer_text(const whet_tokenizer *tok, whet_str text, whet_i_work *work,
+                           whet_i_ids *out);
+
+/* ---- reading a file's parts ------------------------------------------------------------------ */
 
 /* From a parsed tokenizer.json; the sentence of a failure does not name the file. */
 WHET_CHECKED whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root,
@@ -198,14 +198,25 @@ WHET_CHECKED whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t 
 /* The file's post_processor into single and pair; tokens and n_tokens are known already. */
 WHET_CHECKED whet_status whet_i_post_processor_read(whet_ctx *ctx, whet_tokenizer *tok,
                                                     const json_t *json);
-/* One text without special tokens; scratch as whet_i_tokenizer_scratch says. */
-void whet_i_tokenizer_text(const whet_tokenizer *tok, whet_str text, uint8_t *scratch,
-                           whet_i_ids *out);
-/* Bytes of scratch and ids that a text of `len` bytes needs at most. */
-WHET_CHECKED whet_status whet_i_tokenizer_bounds(whet_ctx *ctx, const whet_tokenizer *tok,
-                                                 int64_t len, int64_t *scratch, int64_t *ids);
-
-/* ---- reading a file's parts ------------------------------------------------------------------ */
+WHET_CHECKED whet_status whet_i_normalizer_read(whet_ctx *ctx, whet_tokenizer *tok,
+                                                const json_t *json);
+WHET_CHECKED whet_status whet_i_pre_tokenizer_read(whet_ctx *ctx, whet_tokenizer *tok,
+                                                   const json_t *json);
+/* model BPE, without its vocab, which is there already. */
+WHET_CHECKED whet_status whet_i_bpe_read(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json);
+WHET_CHECKED whet_status whet_i_decoder_read(whet_ctx *ctx, whet_tokenizer *tok,
+                                             const json_t *json);
+/* The id of a token of the vocabulary, or -1. */
+int32_t whet_i_tokenizer_find(const whet_tokenizer *tok, whet_str text);
+/* The visible characters of byte-level vocabularies. */
+void whet_i_byte_chars(whet_i_byte_char out[256]);
+/* A copy that lives as long as the tokenizer. */
+WHET_CHECKED whet_status whet_i_tokenizer_keep(whet_ctx *ctx, whet_tokenizer *tok, whet_str text,
+                                               whet_str *out);
+/* A text under a key, kept; optional ones may be missing or null. */
+WHET_CHECKED whet_status whet_i_tokenizer_string(whet_ctx *ctx, whet_tokenizer *tok,
+                                                 const char *part, const json_t *object,
+                                                 const char *key, bool optional, whet_str *out);
 
 static inline whet_str whet_i_json_text(const json_t *value) {
     return (whet_str){json_string_value(value), (int64_t)json_string_length(value)};

@@ -26,110 +26,29 @@ whet_status whet_i_tokenizer_bool(whet_ctx *ctx, const char *part, const json_t 
     return WHET_OK;
 }
 
-/* ---- normaliser, pre-tokeniser ---------------------------------------------------------------- */
-
-static whet_status add_op(whet_ctx *ctx, whet_i_normalizer *norm, whet_i_norm_op op) {
-    if (norm->n_ops == WHET_I_NORM_MAX_OPS)
-        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "normalizer: over %d steps; expected fewer",
-                           WHET_I_NORM_MAX_OPS);
-    const bool once = op == WHET_I_NORM_DECOMPOSE || op == WHET_I_NORM_IDEOGRAPHS;
-    for (int32_t i = 0; i < norm->n_ops; i++)
-        if (once && norm->ops[i] == op)
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "normalizer: two steps that %s; expected one",
-                               op == WHET_I_NORM_DECOMPOSE ? "decompose (NFD, strip_accents)"
-                                                           : "handle_chinese_chars");
-    norm->ops[norm->n_ops++] = op;
-    return WHET_OK;
-}
-
-static whet_status read_bert_normalizer(whet_ctx *ctx, whet_i_normalizer *norm,
-                                        const json_t *json) {
-    const char *part = "normalizer BertNormalizer";
-    bool clean, ideographs, lower, accents;
-    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "clean_text", &clean));
-    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "handle_chinese_chars", &ideographs));
-    WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "lowercase", &lower));
-    const json_t *given = json_object_get(json, "strip_accents");
-    accents = lower;
-    if (given && !json_is_null(given))
-        WHET_TRY(whet_i_tokenizer_bool(ctx, part, json, "strip_accents", &accents));
-    if (clean) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_CLEAN));
-    if (ideographs) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_IDEOGRAPHS));
-    if (accents) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_DECOMPOSE));
-    if (accents) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_NONSPACING));
-    if (lower) WHET_TRY(add_op(ctx, norm, WHET_I_NORM_LOWER));
-    return WHET_OK;
-}
-
-static whet_status read_normalizer(whet_ctx *ctx, whet_i_normalizer *norm, const json_t *json,
-                                   int32_t depth) {
-    if (!json || json_is_null(json)) return WHET_OK;
-    const json_t *type = json_object_get(json, "type");
-    if (whet_i_json_is(type, "BertNormalizer")) return read_bert_normalizer(ctx, norm, json);
-    if (whet_i_json_is(type, "NFD")) return add_op(ctx, norm, WHET_I_NORM_DECOMPOSE);
-    if (whet_i_json_is(type, "StripAccents")) return add_op(ctx, norm, WHET_I_NORM_MARKS);
-    if (whet_i_json_is(type, "Lowercase")) return add_op(ctx, norm, WHET_I_NORM_LOWER);
-    if (whet_i_json_is(type, "Sequence") && depth == 0) {
-        const json_t *steps = json_object_get(json, "normalizers");
-        if (!json_is_array(steps))
-            return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                               "normalizer Sequence: \"normalizers\" is no list; expected one");
-        for (size_t i = 0; i < json_array_size(steps); i++)
-            WHET_TRY(read_normalizer(ctx, norm, json_array_get(steps, i), depth + 1));
-        return WHET_OK;
-    }
-    return whet_i_tokenizer_unsupported(
-        ctx, "normalizer", type,
-        "BertNormalizer, NFD, StripAccents, Lowercase, or one Sequence of them");
-}
-
-static whet_status class_of(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *value) {
-    (void)ctx;
-    const whet_i_pre pre = *(const whet_i_pre *)arg;
-    const uint32_t bits = whet_i_unicode_bits(code);
-    if (pre == WHET_I_PRE_NONE)
-        *value = WHET_I_CLASS_A;
-    else if (bits & WHET_I_CHAR_SPACE)
-        *value = WHET_I_CLASS_SPACE;
-    else if (pre == WHET_I_PRE_BERT && bits & WHET_I_CHAR_PUNCT)
-        *value = WHET_I_CLASS_ALONE;
-    else
-        *value = pre == WHET_I_PRE_WHITESPACE && !(bits & WHET_I_CHAR_WORD) ? WHET_I_CLASS_B
-                                                                            : WHET_I_CLASS_A;
-    return WHET_OK;
-}
-
-static whet_status read_pre_tokenizer(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
-    const json_t *type = json_object_get(json, "type");
-    if (!json || json_is_null(json))
-        tok->pre = WHET_I_PRE_NONE;
-    else if (whet_i_json_is(type, "BertPreTokenizer"))
-        tok->pre = WHET_I_PRE_BERT;
-    else if (whet_i_json_is(type, "Whitespace"))
-        tok->pre = WHET_I_PRE_WHITESPACE;
-    else if (whet_i_json_is(type, "WhitespaceSplit"))
-        tok->pre = WHET_I_PRE_WHITESPACE_SPLIT;
-    else
-        return whet_i_tokenizer_unsupported(ctx, "pre_tokenizer", type,
-                                            "BertPreTokenizer, Whitespace or WhitespaceSplit");
-    WHET_TRY(whet_i_charmap_build(ctx, &tok->classes, class_of, &tok->pre));
-    for (uint32_t b = 0; b < 256; b++)
-        tok->class_of[b] = b < 128 ? (uint8_t)whet_i_charmap_get(&tok->classes, b) : 4;
-    return WHET_OK;
-}
-
-/* ---- vocabulary and model --------------------------------------------------------------------- */
-
-/* Stores a token's text under its id. */
-static whet_status name_token(whet_ctx *ctx, whet_tokenizer *tok, whet_str text, int64_t id) {
+whet_status whet_i_tokenizer_keep(whet_ctx *ctx, whet_tokenizer *tok, whet_str text,
+                                  whet_str *out) {
     char *copy;
     WHET_TRY(whet_i_arena_alloc(ctx, &tok->bytes, text.len + 1, 1, &copy));
     if (text.len) memcpy(copy, text.ptr, (size_t)text.len);
     copy[text.len] = '\0';
-    tok->tokens[id] = (whet_str){copy, text.len};
+    *out = (whet_str){copy, text.len};
     return WHET_OK;
 }
+
+whet_status whet_i_tokenizer_string(whet_ctx *ctx, whet_tokenizer *tok, const char *part,
+                                    const json_t *object, const char *key, bool optional,
+                                    whet_str *out) {
+    const json_t *value = json_object_get(object, key);
+    *out = (whet_str){"", 0};
+    if (optional && (!value || json_is_null(value))) return WHET_OK;
+    if (!json_is_string(value))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %s; expected a text", part, key,
+                           value ? "no text" : "missing");
+    return whet_i_tokenizer_keep(ctx, tok, whet_i_json_text(value), out);
+}
+
+/* ---- vocabulary and model --------------------------------------------------------------------- */
 
 /* The largest id, after checking that every id is in range: holes are allowed, but no more of them
  * than tokens, so that a small file cannot ask for a large table. */
@@ -161,6 +80,7 @@ static whet_status read_vocab(whet_ctx *ctx, whet_tokenizer *tok, json_t *vocab)
                            json_is_object(vocab) ? "empty" : "no object");
     WHET_TRY(largest_id(ctx, vocab, &last));
     WHET_TRY(whet_i_calloc(ctx, last + 1 + MAX_ADDED, &tok->tokens));
+    WHET_TRY(whet_i_calloc(ctx, last + 1 + MAX_ADDED, &tok->kinds));
     tok->n_tokens = last + 1;
     WHET_TRY(whet_i_trie_init(ctx, &tok->model.trie));
     const char *key;
@@ -174,7 +94,7 @@ static whet_status read_vocab(whet_ctx *ctx, whet_tokenizer *tok, json_t *vocab)
                                "vocab: %s and %s both have id %lld; expected one token an id",
                                whet_i_quote(other, tok->tokens[id]), whet_i_quote(quoted, text),
                                (long long)id);
-        WHET_TRY(name_token(ctx, tok, text, id));
+        WHET_TRY(whet_i_tokenizer_keep(ctx, tok, text, &tok->tokens[id]));
         /* The empty token can never be matched, and would match everything here. */
         if (text.len)
             WHET_TRY(whet_i_trie_add(ctx, &tok->model.trie, text, (int32_t)id, &existing));
@@ -182,22 +102,18 @@ static whet_status read_vocab(whet_ctx *ctx, whet_tokenizer *tok, json_t *vocab)
     return WHET_OK;
 }
 
-/* The id of a token of the vocabulary, or -1. */
-static int32_t find_token(const whet_tokenizer *tok, whet_str text) {
+int32_t whet_i_tokenizer_find(const whet_tokenizer *tok, whet_str text) {
     uint32_t node = WHET_I_TRIE_ROOT;
     for (int64_t i = 0; i < text.len && node; i++)
         node = whet_i_trie_step(&tok->model.trie, node, (uint8_t)text.ptr[i]);
     return node && text.len ? tok->model.trie.values[node] : -1;
 }
 
-static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
+static whet_status read_wordpiece(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
     char quoted[WHET_QUOTE_SIZE];
-    const json_t *type = json_object_get(json, "type");
     const json_t *unk = json_object_get(json, "unk_token");
     const json_t *prefix = json_object_get(json, "continuing_subword_prefix");
     const json_t *most = json_object_get(json, "max_input_chars_per_word");
-    if (!whet_i_json_is(type, "WordPiece"))
-        return whet_i_tokenizer_unsupported(ctx, "model", type, "WordPiece");
     if (!json_is_string(unk) || !json_is_string(prefix))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "model WordPiece: \"%s\" is no text; expected one",
                            json_is_string(unk) ? "continuing_subword_prefix" : "unk_token");
@@ -208,7 +124,7 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
     WHET_TRY(read_vocab(ctx, tok, json_object_get(json, "vocab")));
     whet_i_wordpiece *model = &tok->model;
     model->max_chars = (int64_t)json_integer_value(most);
-    model->unk = find_token(tok, whet_i_json_text(unk));
+    model->unk = whet_i_tokenizer_find(tok, whet_i_json_text(unk));
     if (model->unk < 0)
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "model WordPiece: the unk_token %s is not in the vocabulary",
@@ -220,6 +136,23 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
     return WHET_OK;
 }
 
+static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
+    const json_t *type = json_object_get(json, "type");
+    /* Files of before 2020 leave the type out; only BPE has merges. */
+    tok->is_bpe = whet_i_json_is(type, "BPE") || (!type && json_object_get(json, "merges"));
+    if (tok->is_bpe) {
+        WHET_TRY(read_vocab(ctx, tok, json_object_get(json, "vocab")));
+        return whet_i_bpe_read(ctx, tok, json);
+    }
+    if (!whet_i_json_is(type, "WordPiece"))
+        return whet_i_tokenizer_unsupported(ctx, "model", type, "WordPiece or BPE");
+    for (int32_t i = 0; i < tok->n_pre_steps; i++)
+        if (tok->pre_steps[i].op == WHET_I_PRE_BYTE_LEVEL)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "model WordPiece behind the pre_tokenizer ByteLevel; expected BPE");
+    return read_wordpiece(ctx, tok, json);
+}
+
 /* ---- added tokens ----------------------------------------------------------------------------- */
 
 /* The id Hugging Face gives: the vocabulary's, else the next free one behind it. A file that says
@@ -227,7 +160,7 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
 static whet_status added_id(whet_ctx *ctx, whet_tokenizer *tok, whet_str content, int64_t given,
                             int64_t *next_id) {
     char quoted[WHET_QUOTE_SIZE];
-    const int64_t known = find_token(tok, content), id = known >= 0 ? known : *next_id;
+    const int64_t known = whet_i_tokenizer_find(tok, content), id = known >= 0 ? known : *next_id;
     if (given != id)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "added_tokens: %s has id %lld; expected %lld, %s",
@@ -241,7 +174,7 @@ static whet_status added_id(whet_ctx *ctx, whet_tokenizer *tok, whet_str content
                            "added_tokens: %s has id %lld, which a token of the vocabulary has; "
                            "expected an id of its own",
                            whet_i_quote(quoted, content), (long long)id);
-    return name_token(ctx, tok, content, id);
+    return whet_i_tokenizer_keep(ctx, tok, content, &tok->tokens[id]);
 }
 
 /* Normalised tokens are looked for in the normalised text, in their own normalised form. */
@@ -250,13 +183,14 @@ static whet_status add_pattern(whet_ctx *ctx, whet_tokenizer *tok, whet_str cont
     char quoted[WHET_QUOTE_SIZE];
     bool is_new = true;
     whet_str pattern = content;
-    uint8_t *bytes = NULL;
+    whet_i_work work = {0};
     whet_status status = WHET_OK;
     if (normalized) {
-        WHET_TRY(whet_i_alloc(ctx, content.len * tok->norm.max_bytes + 1, &bytes));
-        const uint8_t *from = (const uint8_t *)content.ptr;
-        pattern.ptr = (const char *)bytes;
-        pattern.len = whet_i_normalize(&tok->norm, from, from + content.len, bytes) - bytes;
+        const uint8_t *from = (const uint8_t *)content.ptr, *begin;
+        WHET_TRY_DONE(whet_i_work_init(ctx, tok, content.len, &work));
+        whet_i_regex_state_start(&work.regex, content.len);
+        const uint8_t *end = whet_i_normalize_piece(tok, &work, from, from + content.len, &begin);
+        pattern = (whet_str){(const char *)begin, end - begin};
     }
     if (pattern.len > 0)
         WHET_TRY_DONE(whet_i_added_add(ctx, normalized ? &tok->normalized : &tok->raw, pattern,
@@ -266,8 +200,14 @@ static whet_status add_pattern(whet_ctx *ctx, whet_tokenizer *tok, whet_str cont
                              whet_i_quote(quoted, content),
                              is_new ? "is nothing once normalised; expected text that remains"
                                     : "occurs twice; expected distinct tokens");
+    /* From here on the token reads as it is looked for: Hugging Face decodes it so. A special one
+     * that reads otherwise is then no longer known as special when decoding. */
+    if (status == WHET_OK && !whet_str_equal(pattern, content)) {
+        status = whet_i_tokenizer_keep(ctx, tok, pattern, &tok->tokens[token.id]);
+        tok->kinds[token.id] &= (uint8_t)~WHET_I_TOKEN_SPECIAL;
+    }
 done:
-    whet_i_free(ctx, bytes);
+    whet_i_work_free(ctx, &work);
     return status;
 }
 
@@ -291,6 +231,7 @@ static whet_status read_added_token(whet_ctx *ctx, whet_tokenizer *tok, const js
                                "added_tokens: one contains U+FFFD; expected none");
     WHET_TRY(added_id(ctx, tok, text, (int64_t)json_integer_value(id), next_id));
     token.id = (int32_t)json_integer_value(id);
+    if (special) tok->kinds[token.id] |= WHET_I_TOKEN_SPECIAL;
     return add_pattern(ctx, tok, text, token, normalized);
 }
 
@@ -326,13 +267,16 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "truncation: direction is not \"Right\"; expected that");
     WHET_TRY(whet_i_calloc(ctx, 1, &tok));
-    WHET_TRY_DONE(read_normalizer(ctx, &tok->norm, json_object_get(root, "normalizer"), 0));
-    WHET_TRY_DONE(whet_i_normalizer_build(ctx, &tok->norm));
-    WHET_TRY_DONE(read_pre_tokenizer(ctx, tok, json_object_get(root, "pre_tokenizer")));
+    WHET_TRY_DONE(whet_i_normalizer_read(ctx, tok, json_object_get(root, "normalizer")));
+    WHET_TRY_DONE(whet_i_pre_tokenizer_read(ctx, tok, json_object_get(root, "pre_tokenizer")));
     WHET_TRY_DONE(read_model(ctx, tok, model));
+    tok->is_classic = !tok->is_bpe && tok->n_text_steps == 0 &&
+                      (tok->n_pre_steps == 0 ||
+                       (tok->n_pre_steps == 1 && tok->pre_steps[0].op == WHET_I_PRE_CLASSES));
     WHET_TRY_DONE(read_added_tokens(ctx, tok, json_object_get(root, "added_tokens"),
                                     (int64_t)json_object_size(json_object_get(model, "vocab"))));
     WHET_TRY_DONE(whet_i_post_processor_read(ctx, tok, json_object_get(root, "post_processor")));
+    WHET_TRY_DONE(whet_i_decoder_read(ctx, tok, json_object_get(root, "decoder")));
     *out = tok;
     tok = NULL;
 done:

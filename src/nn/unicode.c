@@ -95,6 +95,12 @@ int32_t whet_i_unicode_decompose(uint32_t code, uint32_t out[4]) {
     return (int32_t)found->count;
 }
 
+bool whet_i_unicode_has_compat(uint32_t code) {
+    int64_t i;
+    FIND_LAST(whet_i_unicode_compats, whet_i_unicode_n_compats, first, code, i);
+    return i >= 0 && code <= whet_i_unicode_compats[i].last;
+}
+
 static void at_most(uint32_t *limit, uint32_t code, uint32_t change) {
     if (change > code && change < *limit) *limit = change;
 }

@@ -18,7 +18,16 @@ enum {
     WHET_I_CHAR_PUNCT = 4,      /* a token of its own for BERT */
     WHET_I_CHAR_NONSPACING = 8, /* dropped by BERT's strip_accents, after decomposition */
     WHET_I_CHAR_MARK = 16,      /* dropped by StripAccents */
-    WHET_I_CHAR_WORD = 32       /* part of a word for single_word and Whitespace */
+    WHET_I_CHAR_WORD = 32,      /* part of a word for single_word and Whitespace */
+    WHET_I_CHAR_NUMERIC = 64,   /* cut off by Digits */
+    /* The classes of regular expressions: \p{L}, \p{N}, \p{M}, \p{P}, \p{S}, \d, \w; \s is SPACE. */
+    WHET_I_RE_LETTER = 128,
+    WHET_I_RE_NUMBER = 256,
+    WHET_I_RE_MARK = 512,
+    WHET_I_RE_PUNCT = 1024,
+    WHET_I_RE_SYMBOL = 2048,
+    WHET_I_RE_DIGIT = 4096,
+    WHET_I_RE_WORD = 8192
 };
 
 typedef struct whet_i_unicode_start { /* `bits` hold from `first` up to the next start */
@@ -35,6 +44,9 @@ typedef struct whet_i_unicode_class_run { /* canonical combining class, not 0 */
 typedef struct whet_i_unicode_decomposition { /* full canonical decomposition in the pool */
     uint32_t code, start, count;
 } whet_i_unicode_decomposition;
+typedef struct whet_i_unicode_range {
+    uint32_t first, last;
+} whet_i_unicode_range;
 
 extern const whet_i_unicode_start whet_i_unicode_starts[];
 extern const int64_t whet_i_unicode_n_starts;
@@ -44,6 +56,9 @@ extern const whet_i_unicode_class_run whet_i_unicode_classes[];
 extern const int64_t whet_i_unicode_n_classes;
 extern const whet_i_unicode_decomposition whet_i_unicode_decompositions[];
 extern const int64_t whet_i_unicode_n_decompositions;
+/* Code points whose compatibility decomposition is not the canonical one. */
+extern const whet_i_unicode_range whet_i_unicode_compats[];
+extern const int64_t whet_i_unicode_n_compats;
 extern const uint32_t whet_i_unicode_pool[];
 
 /* WHET_I_CHAR_ bits. Pure. O(log). */
@@ -55,6 +70,8 @@ bool whet_i_unicode_is_ideograph(uint32_t code);
 /* Lower case, full decomposition: write at most 2 and 4 code points, return how many. Pure. */
 int32_t whet_i_unicode_lower(uint32_t code, uint32_t out[2]);
 int32_t whet_i_unicode_decompose(uint32_t code, uint32_t out[4]);
+/* Whether NFKD makes something else of it than NFD. Pure. O(log). */
+bool whet_i_unicode_has_compat(uint32_t code);
 /* No code point in code..result-1 differs from `code` in bits, class, ideograph, or maps to
  * anything but itself; result == code when `code` itself maps. Pure. O(log). */
 uint32_t whet_i_unicode_plain_until(uint32_t code);

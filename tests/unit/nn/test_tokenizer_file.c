@@ -80,18 +80,20 @@ static void unknown_parts_are_named(void **state) {
     REFUSED(head, "\"version\":\"2.0\"", status, "version");
     REFUSED(head, "\"truncation\":{\"direction\":\"Left\"}", status, "truncation");
     REFUSED(normalizer, "{\"type\":\"Precompiled\"}", status, "normalizer: type \"Precompiled\"");
-    REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"NFKC\"}]}", status,
-            "NFKC");
+    REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}", status,
+            "Nmt");
     REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[" BERT ",{\"type\":\"NFD\"}]}",
             status, "two steps that decompose");
     REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[" KEPT "," KEPT "]}", status,
             "two steps that handle_chinese_chars");
-    REFUSED(pre, "{\"type\":\"ByteLevel\"}", status, "pre_tokenizer: type \"ByteLevel\"");
+    REFUSED(pre, "{\"type\":\"UnicodeScripts\"}", status, "pre_tokenizer: type \"UnicodeScripts\"");
+    REFUSED(pre, "{\"type\":\"ByteLevel\",\"add_prefix_space\":true}", status,
+            "model WordPiece behind the pre_tokenizer ByteLevel");
     REFUSED(post, "{\"type\":\"Other\"}", status, "post_processor: type \"Other\"");
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[]}", status, "no sequence A");
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
             status, "piece 0");
-    REFUSED(model, "\"type\":\"BPE\"", status, "model: type \"BPE\"");
+    REFUSED(model, "\"type\":\"Unigram\"", status, "model: type \"Unigram\"");
     REFUSED(added, "[{\"id\":9,\"content\":\"x\",\"normalized\":false," FLAGS "}]", status,
             "\"x\" has id 9; expected 4");
     REFUSED(added, "[{\"id\":2,\"content\":\"a\",\"normalized\":false," FLAGS "}]", status,

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The golden files of tests/golden/tokenizer: hard texts, and the ids that Hugging Face gives them. */
+#ifndef WHET_TEST_TOKENIZER_GOLDEN_H
+#define WHET_TEST_TOKENIZER_GOLDEN_H
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/core_i.h"
+#include "support.h"
+#include "whet/nn.h"
+
+#define GOLDEN "tests/golden/tokenizer/"
+
+/* ---- golden files ---------------------------------------------------------------------------- */
+
+typedef struct texts {
+    char *bytes;
+    whet_str items[1024];
+    int64_t n;
+} texts;
+
+static inline char *read_file(const char *path) {
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    const long size = ftell(file);
+    rewind(file);
+    char *bytes = malloc((size_t)size + 1);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, (size_t)size, file), size);
+    bytes[size] = '\0';
+    (void)fclose(file);
+    return bytes;
+}
+
+static inline int nibble(char c) { return c <= '9' ? c - '0' : c - 'a' + 10; }
+
+/* The hard texts, decoded in place. */
+static inline void read_texts(texts *out) {
+    out->bytes = read_file(test_source(GOLDEN "texts.hex"));
+    out->n = 0;
+    char *write = out->bytes;
+    for (const char *read = out->bytes; *read; read++) {
+        out->items[out->n].ptr = write;
+        for (; *read != '\n'; read += 2) *write++ = (char)(nibble(read[0]) << 4 | nibble(read[1]));
+        out->items[out->n].len = write - out->items[out->n].ptr;
+        out->n++;
+        assert_true(out->n < 1024);
+    }
+    assert_true(out->n > 200);
+}
+
+static inline whet_tokenizer *load(whet_ctx *ctx, const char *path) {
+    whet_tokenizer *tokenizer = NULL;
+    test_ok(ctx, whet_tokenizer_load(ctx, path, &tokenizer));
+    return tokenizer;
+}
+
+static inline void compare(whet_ctx *ctx, const whet_tokenizer *tokenizer, const texts *in,
+                           int64_t max_length, const char *ids_path) {
+    whet_token_rows rows;
+    test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, in->items, in->n, max_length, &rows));
+    char *golden = read_file(ids_path), *p = golden;
+    for (int64_t i = 0; i < in->n; i++) {
+        for (int64_t k = rows.start[i]; k < rows.start[i + 1]; k++) {
+            const long expected = strtol(p, &p, 10);
+            if (rows.ids[k] != expected)
+                fail_msg("%s line %d: id %d is %d; expected %ld", ids_path, (int)i + 1,
+                         (int)(k - rows.start[i]), rows.ids[k], expected);
+        }
+        if (*p != '\n') fail_msg("%s line %d: ids are missing", ids_path, (int)i + 1);
+        p++;
+    }
+    assert_int_equal(*p, '\0');
+    free(golden);
+    whet_token_rows_destroy(ctx, &rows);
+}
+
+static inline void check_golden(whet_ctx *ctx, const char *tokenizer_path, const char *name) {
+    texts in;
+    char path[128];
+    read_texts(&in);
+    whet_tokenizer *tokenizer = load(ctx, tokenizer_path);
+    (void)snprintf(path, sizeof path, GOLDEN "%s.ids", name);
+    compare(ctx, tokenizer, &in, 0, test_source(path));
+    (void)snprintf(path, sizeof path, GOLDEN "%s.max7.ids", name);
+    compare(ctx, tokenizer, &in, 7, test_source(path));
+    whet_tokenizer_destroy(ctx, tokenizer);
+    free(in.bytes);
+}
+
+#endif
