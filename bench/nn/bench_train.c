@@ -7,15 +7,18 @@
  * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
- * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss". */
+ * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes". `product` is the linear layers alone, forward
+ * and both gradients of what is trained, by oneDNN's single-threaded sgemm on pieces of 512 tokens:
+ * "wall-seconds cpu-seconds". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
+#include "io/io_i.h"
 #include "nn/nn_i.h"
-#include "nn/ops_i.h"
-#include "nn/text_batch.h"
+#include "tensor/tensor_i.h"
 #include "tune/adapter_i.h"
 #include "whet/kernels.h"
 
@@ -28,6 +31,7 @@ typedef struct bench {
     whet_i_value labels, loss;
     whet_i_plan *plan;
     whet_i_executor *executor;
+    whet_i_optimizer *optimizer;
     whet_token_rows rows;
     whet_i_text_batch batch;
     int64_t n_rows, n_tokens;
@@ -103,6 +107,8 @@ static void plan(bench *b, int32_t threads, bool recompute) {
     ok(b, whet_i_plan_create(b->ctx, b->graph, &opts, &b->plan));
     ok(b, whet_i_params_pack(b->ctx, b->params));
     ok(b, whet_i_executor_create(b->ctx, b->plan, &b->executor));
+    const whet_i_optimizer_settings settings = WHET_I_OPTIMIZER_SETTINGS_INIT;
+    ok(b, whet_i_optimizer_create(b->ctx, b->params, &settings, &b->optimizer));
 }
 
 static void make_batch(bench *b) {
@@ -127,14 +133,69 @@ static void make_batch(bench *b) {
     whet_i_free(b->ctx, order);
 }
 
+static double peak_bytes(void) {
+    struct rusage usage;
+    (void)getrusage(RUSAGE_SELF, &usage);
+    return 1024.0 * (double)usage.ru_maxrss;
+}
+
 static void step(bench *b) {
+    double norm;
     const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    ok(b, whet_i_params_pack(b->ctx, b->params));
     whet_i_executor_run(b->executor, &b->batch.batch);
-    (void)printf("%.9f %.9f %.9g\n", seconds(CLOCK_MONOTONIC) - wall,
+    ok(b, whet_i_optimizer_step(b->ctx, b->optimizer, 1e-5, &norm));
+    ok(b, whet_i_params_pack(b->ctx, b->params));
+    (void)printf("%.9f %.9f %.9g %.0f\n", seconds(CLOCK_MONOTONIC) - wall,
                  seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu,
-                 (double)whet_i_executor_value(b->executor, b->loss)[0]);
+                 (double)whet_i_executor_value(b->executor, b->loss)[0], peak_bytes());
     (void)fflush(stdout);
+}
+
+/* ---- the products alone ----------------------------------------------------------------------- */
+
+enum { PIECE = 512 };
+
+typedef struct products {
+    const bench *b;
+    float *x, *w, *c; /* as large as any, one a worker */
+    int64_t size;
+} products;
+
+static void product_piece(void *arg, int64_t item, int32_t worker) {
+    (void)item;
+    const products *p = arg;
+    const float *x = p->x, *w = p->w;
+    float *c = p->c + worker * p->size;
+    for (int64_t i = 0; i < p->b->params->n_weights; i++) {
+        const whet_i_weight *weight = &p->b->params->weights[i];
+        const int64_t n = weight->n, k = weight->k;
+        if (!weight->need_forward || n < 16) continue;
+        whet_i_matmul_f32_serial(false, true, PIECE, n, k, x, k, w, k, 0, c, n);
+        if (weight->need_backward)
+            whet_i_matmul_f32_serial(false, false, PIECE, k, n, x, n, w, k, 0, c, k);
+        if (p->b->params->items[weight->first].trainable)
+            whet_i_matmul_f32_serial(true, false, n, k, PIECE, x, n, x, k, 0, c, k);
+    }
+}
+
+static void product(bench *b) {
+    products p = {.b = b};
+    for (int64_t i = 0; i < b->params->n_weights; i++) {
+        const int64_t n = b->params->weights[i].n, k = b->params->weights[i].k;
+        const int64_t most = (n > k ? n : k) * (PIECE > n ? PIECE : n > k ? n : k);
+        if (most > p.size) p.size = most;
+    }
+    ok(b, whet_i_calloc(b->ctx, p.size, &p.x));
+    ok(b, whet_i_calloc(b->ctx, p.size, &p.w));
+    ok(b, whet_i_calloc(b->ctx, whet_ctx_threads(b->ctx) * p.size, &p.c));
+    const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+    ok(b, whet_i_parallel_for(b->ctx, NULL, b->n_rows * b->n_tokens / PIECE, product_piece, &p));
+    (void)printf("%.9f %.9f\n", seconds(CLOCK_MONOTONIC) - wall,
+                 seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu);
+    (void)fflush(stdout);
+    whet_i_free(b->ctx, p.x);
+    whet_i_free(b->ctx, p.w);
+    whet_i_free(b->ctx, p.c);
 }
 
 int main(int argc, char **argv) {
@@ -148,9 +209,10 @@ int main(int argc, char **argv) {
     b.n_tokens = atoi(argv[5]);
     load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32, argv[6]);
     plan(&b, opts.threads, argc > 7);
+    whet_i_safetensors_forget(b.file);
     make_batch(&b);
     (void)printf("%s %.0f\n", whet_kernels_name(b.ctx), (double)whet_i_plan_bytes(b.plan) / 1e6);
     (void)fflush(stdout);
-    while (fgets(line, sizeof line, stdin)) step(&b);
+    while (fgets(line, sizeof line, stdin)) (strncmp(line, "product", 7) == 0 ? product : step)(&b);
     return 0;
 }

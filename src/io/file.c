@@ -110,6 +110,14 @@ whet_status whet_i_map_open(whet_ctx *ctx, const char *path, whet_i_map *out) {
     return status;
 }
 
+void whet_i_map_forget(const whet_i_map *map) {
+    union { /* madvise takes the pages as its own to change; it does not write to them */
+        const char *read;
+        void *pages;
+    } at = {map->ptr};
+    if (map->len > 0) (void)madvise(at.pages, (size_t)map->len, MADV_DONTNEED);
+}
+
 void whet_i_map_close(whet_i_map *map) {
     if (map->len > 0) {
         void *mapped;

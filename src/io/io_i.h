@@ -26,8 +26,13 @@ typedef struct whet_i_map {
     int64_t len;
 } whet_i_map;
 WHET_CHECKED whet_status whet_i_map_open(whet_ctx *ctx, const char *path, whet_i_map *out);
+/* Gives back the memory that holds its pages; they are read again when they are touched. */
+void whet_i_map_forget(const whet_i_map *map);
 /* {0} is fine; clears the struct. */
 void whet_i_map_close(whet_i_map *map);
+
+/* whet_i_map_forget of its file, for one whose tensors have been copied. */
+void whet_i_safetensors_forget(const whet_safetensors *file);
 
 /* 1-based line and column (in bytes) of an offset. */
 void whet_i_line_column(const char *bytes, int64_t offset, int64_t *line, int64_t *column);

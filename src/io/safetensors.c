@@ -249,6 +249,8 @@ whet_status whet_safetensors_open(whet_ctx *ctx, const char *path, whet_safetens
     return WHET_OK;
 }
 
+void whet_i_safetensors_forget(const whet_safetensors *file) { whet_i_map_forget(&file->map); }
+
 void whet_safetensors_close(whet_ctx *ctx, whet_safetensors *file) {
     if (!file) return;
     whet_i_map_close(&file->map);

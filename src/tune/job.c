@@ -202,6 +202,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(choose_metric(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
     make_fingerprint(run);
+    whet_i_safetensors_forget(run->file);
     WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
     WHET_TRY(whet_i_tune_save_model(ctx, run));
