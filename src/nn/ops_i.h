@@ -77,10 +77,26 @@ WHET_CHECKED whet_status whet_i_pool_tokens(whet_ctx *ctx, whet_i_graph *graph, 
 WHET_CHECKED whet_status whet_i_unit_rows(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                           whet_i_value *out);
 
+/* Turns the first `heads` heads of d numbers of each row of x [T, ..] (queries, then keys) by position
+ * times frequency [d / 2]; positions [T, 1] integers. Pairs are (2 i, 2 i + 1) when interleaved, else
+ * (i, i + d / 2), as transformers has them. */
+enum { WHET_I_ROPE_MAX = 256 };
+typedef struct whet_i_rope_spec {
+    int64_t heads, d; /* d even, at most 2 WHET_I_ROPE_MAX */
+    bool interleaved;
+    double frequency[WHET_I_ROPE_MAX];
+} whet_i_rope_spec;
+WHET_CHECKED whet_status whet_i_rope(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                     whet_i_value positions, const whet_i_rope_spec *spec,
+                                     whet_i_value *out);
+
 /* ---- by numbers (op_elementwise.c) ------------------------------------------------------------ */
 
 WHET_CHECKED whet_status whet_i_activation(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                            whet_i_act act, whet_i_value *out);
+/* out [rows, n] = act(a) b of x [rows, 2 n] = [a, b]. */
+WHET_CHECKED whet_status whet_i_gated(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                      whet_i_act act, whet_i_value *out);
 /* Zeroes each number with probability p and scales the rest by 1 / (1 - p), when batch->train: by a
  * hash of batch->seed, node and place, so that it can be made again. p = 0 records nothing. */
 WHET_CHECKED whet_status whet_i_dropout(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,

@@ -169,6 +169,39 @@ static void embeddings(void **state) {
                                      .start = two_sequences, .integers = {ids, ids}});
 }
 
+static whet_i_rope_spec tried_rope;
+
+static whet_i_value record_rope(whet_ctx *ctx, whet_i_graph *g) {
+    whet_i_value positions, y = source(ctx, g, "qkv", WHET_I_TOKENS, 8, 14);
+    test_ok(ctx, whet_i_graph_feed(ctx, g, true, WHET_I_TOKENS, 1, &positions));
+    test_ok(ctx, whet_i_rope(ctx, g, y, positions, &tried_rope, &y));
+    return weigh(ctx, g, y);
+}
+
+static void rotary_embeddings(void **state) {
+    (void)state;
+    static const int32_t places[] = {0, 1, 2, 0, 1, 2, 3, 40};
+    for (int i = 0; i < 2; i++) {
+        tried_rope = (whet_i_rope_spec){3, 4, i == 1, {1, 0.3}};
+        check_gradients(&(gradient_case){"rope", record_rope, .examples = 2, .start = two_sequences,
+                                         .integers = {places}});
+    }
+}
+
+static whet_i_value record_gated(whet_ctx *ctx, whet_i_graph *g) {
+    whet_i_value y = source(ctx, g, "x", WHET_I_EXAMPLES, 20, 6);
+    test_ok(ctx, whet_i_gated(ctx, g, y, tried_act, &y));
+    test_ok(ctx, whet_i_layernorm(ctx, g, y, "n", 1e-5, &y));
+    return weigh(ctx, g, y);
+}
+
+static void gated_activations(void **state) {
+    (void)state;
+    for (tried_act = WHET_I_ACT_GELU; tried_act <= WHET_I_ACT_TANH; tried_act++)
+        if (tried_act != WHET_I_ACT_RELU)
+            check_gradients(&(gradient_case){"gated", record_gated, .examples = 20});
+}
+
 static whet_i_pooling_kind tried_pooling;
 
 static whet_i_value record_pooling(whet_ctx *ctx, whet_i_graph *g) {
@@ -314,6 +347,8 @@ int main(void) {
         cmocka_unit_test(attention),
         cmocka_unit_test(embeddings),
         cmocka_unit_test(poolings),
+        cmocka_unit_test(rotary_embeddings),
+        cmocka_unit_test(gated_activations),
         cmocka_unit_test(a_sequence_without_tokens_pools_to_nothing),
         cmocka_unit_test(dropout),
         cmocka_unit_test(cross_entropy),
