@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * config.json of Llama-like models, as transformers 4 and 5 write it. */
+#include <math.h>
+
+#include "io/io_i.h"
+#include "nn/llama_i.h"
+
+static const char where[] = "config.json";
+
+static const whet_i_llama_family families[] = {
+    {"llama", false}, {"mistral", false}, {"qwen2", true}};
+
+static whet_status refuse(whet_ctx *ctx, const char *key, whet_str found, const char *expected) {
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: \"%s\" is %s; expected %s", where, key,
+                       whet_i_quote(quoted, found), expected);
+}
+
+static whet_status read_family(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
+    whet_str text;
+    WHET_TRY(whet_i_json_str(ctx, where, json, "model_type", &text));
+    for (int64_t i = 0; i < WHET_COUNT_OF(families); i++)
+        if (whet_str_equal(text, whet_str_from(families[i].model_type))) c->family = &families[i];
+    if (c->family) return WHET_OK;
+    return refuse(ctx, "model_type", text, "\"llama\", \"mistral\" or \"qwen2\"");
+}
+
+static whet_status read_sizes(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
+    enum { MOST = 1 << 24, LAYERS = 4096 };
+    WHET_TRY(whet_i_json_int(ctx, where, json, "hidden_size", 1, MOST, &c->hidden));
+    WHET_TRY(whet_i_json_int(ctx, where, json, "num_hidden_layers", 1, LAYERS, &c->layers));
+    WHET_TRY(whet_i_json_int(ctx, where, json, "num_attention_heads", 1, MOST, &c->heads));
+    WHET_TRY(
+        whet_i_json_int_or(ctx, where, json, "num_key_value_heads", 1, MOST, c->heads, &c->groups));
+    WHET_TRY(whet_i_json_int_or(ctx, where, json, "head_dim", 1, 2 * WHET_I_ROPE_MAX,
+                                c->hidden / c->heads, &c->d));
+    WHET_TRY(whet_i_json_int(ctx, where, json, "intermediate_size", 1, MOST, &c->inner));
+    WHET_TRY(whet_i_json_int(ctx, where, json, "vocab_size", 1, INT32_MAX, &c->vocab));
+    WHET_TRY(whet_i_json_int_or(ctx, where, json, "max_position_embeddings", 1, INT32_MAX, 2048,
+                                &c->positions));
+    if (c->d % 2 != 0 || c->d > 2 * WHET_I_ROPE_MAX || c->d < 2)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: heads of %lld numbers; expected an even number, at most %d", where,
+                           (long long)c->d, 2 * WHET_I_ROPE_MAX);
+    if (c->heads % c->groups != 0)
+        return whet_i_fail(
+            ctx, WHET_ERR_FORMAT,
+            "%s: \"num_attention_heads\" is %lld and \"num_key_value_heads\" is %lld; "
+            "expected a multiple",
+            where, (long long)c->heads, (long long)c->groups);
+    return WHET_OK;
+}
+
+static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
+    whet_str act;
+    int64_t window;
+    WHET_TRY(whet_i_json_str_or_none(ctx, where, json, "hidden_act", &act));
+    c->act = WHET_I_ACT_SILU;
+    if (act.ptr && whet_str_equal(act, whet_str_from("gelu_pytorch_tanh")))
+        c->act = WHET_I_ACT_GELU_TANH;
+    else if (act.ptr && !whet_str_equal(act, whet_str_from("silu")))
+        return refuse(ctx, "hidden_act", act, "\"silu\" or \"gelu_pytorch_tanh\"");
+    WHET_TRY(whet_i_json_real_or(ctx, where, json, "rms_norm_eps", 1e-6, &c->epsilon));
+    if (!(c->epsilon >= 0 && c->epsilon <= 1))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"rms_norm_eps\" is %g; expected 0 to 1",
+                           where, c->epsilon);
+    WHET_TRY(whet_i_json_bool_or(ctx, where, json, "attention_bias", false, &c->attention_bias));
+    WHET_TRY(whet_i_json_bool_or(ctx, where, json, "mlp_bias", false, &c->mlp_bias));
+    WHET_TRY(whet_i_json_bool_or(ctx, where, json, "tie_word_embeddings", false, &c->tied));
+    /* A window that no text can leave is none. */
+    const json_t *use = json_object_get(json, "use_sliding_window");
+    WHET_TRY(
+        whet_i_json_int_or(ctx, where, json, "sliding_window", 1, INT32_MAX, INT32_MAX, &window));
+    if (window < c->positions && !json_is_false(use))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: \"sliding_window\" is %lld; expected none, or at least %lld", where,
+                           (long long)window, (long long)c->positions);
+    return WHET_OK;
+}
+
+/* An id, the first of several, or none. */
+static whet_status read_token(whet_ctx *ctx, const json_t *json, const char *key, int64_t vocab,
+                              int32_t *out) {
+    const json_t *value = json_object_get(json, key);
+    if (json_is_array(value)) value = json_array_get(value, 0);
+    *out = -1;
+    if (!value || json_is_null(value)) return WHET_OK;
+    const int64_t id = json_is_integer(value) ? (int64_t)json_integer_value(value) : -1;
+    if (id < 0 || id >= vocab)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is no token; expected 0 to %lld",
+                           where, key, (long long)vocab - 1);
+    *out = (int32_t)id;
+    return WHET_OK;
+}
+
+/* ---- rotary embeddings ------------------------------------------------------------------------ */
+
+static whet_status positive(whet_ctx *ctx, const json_t *json, const char *key, double *out) {
+    WHET_TRY(whet_i_json_real(ctx, where, json, key, out));
+    if (*out > 0 && *out < 1e18) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %g; expected a number above 0", where,
+                       key, *out);
+}
+
+/* Llama 3.1: long waves are stretched by `factor`, short ones are left, between is blended. */
+static whet_status scale_llama3(whet_ctx *ctx, const json_t *rope, whet_i_llama_config *c) {
+    double factor, low, high, old;
+    WHET_TRY(positive(ctx, rope, "factor", &factor));
+    WHET_TRY(positive(ctx, rope, "low_freq_factor", &low));
+    WHET_TRY(positive(ctx, rope, "high_freq_factor", &high));
+    WHET_TRY(positive(ctx, rope, "original_max_position_embeddings", &old));
+    for (int64_t i = 0; i < c->d / 2; i++) {
+        const double wave = 2 * 3.14159265358979323846 / c->frequency[i];
+        const double smooth = high > low ? (old / wave - low) / (high - low) : 0;
+        if (wave > old / low)
+            c->frequency[i] /= factor;
+        else if (wave >= old / high)
+            c->frequency[i] *= (1 - smooth) / factor + smooth;
+    }
+    return WHET_OK;
+}
+
+static whet_status read_rope(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
+    const json_t *rope = json_object_get(json, "rope_parameters"); /* transformers 5 */
+    double theta = 10000, factor;
+    whet_str type = {0};
+    if (!json_is_object(rope)) rope = json_object_get(json, "rope_scaling");
+    const json_t *from = json_object_get(json, "rope_theta") ? json : rope;
+    if (json_is_object(from) && json_object_get(from, "rope_theta"))
+        WHET_TRY(positive(ctx, from, "rope_theta", &theta));
+    for (int64_t i = 0; i < c->d / 2; i++)
+        c->frequency[i] = pow(theta, -2 * (double)i / (double)c->d);
+    if (!json_is_object(rope)) return WHET_OK;
+    WHET_TRY(whet_i_json_str_or_none(ctx, where, rope, "rope_type", &type));
+    if (!type.ptr) WHET_TRY(whet_i_json_str_or_none(ctx, where, rope, "type", &type));
+    if (!type.ptr || whet_str_equal(type, whet_str_from("default"))) return WHET_OK;
+    if (whet_str_equal(type, whet_str_from("llama3"))) return scale_llama3(ctx, rope, c);
+    if (!whet_str_equal(type, whet_str_from("linear")))
+        return refuse(ctx, "rope_type", type, "\"default\", \"linear\" or \"llama3\"");
+    WHET_TRY(positive(ctx, rope, "factor", &factor));
+    for (int64_t i = 0; i < c->d / 2; i++) c->frequency[i] /= factor;
+    return WHET_OK;
+}
+
+whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json, whet_i_llama_config *out) {
+    whet_i_llama_config c = {0};
+    if (!json_is_object(json))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: the document is %s; expected an object",
+                           where, whet_i_json_kind(json));
+    WHET_TRY(read_family(ctx, json, &c));
+    WHET_TRY(read_sizes(ctx, json, &c));
+    WHET_TRY(read_switches(ctx, json, &c));
+    WHET_TRY(read_token(ctx, json, "bos_token_id", c.vocab, &c.begin));
+    WHET_TRY(read_token(ctx, json, "eos_token_id", c.vocab, &c.end));
+    WHET_TRY(read_rope(ctx, json, &c));
+    *out = c;
+    return WHET_OK;
+}

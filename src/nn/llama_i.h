@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Llama-like language models (Touvron et al. 2023; Mistral and Qwen2 are rows of the table): settings
+ * of a folder, and the recording. */
+#ifndef WHET_NN_LLAMA_I_H
+#define WHET_NN_LLAMA_I_H
+
+#include <jansson.h>
+
+#include "nn/ops_i.h"
+
+typedef struct whet_i_llama_family {
+    const char *model_type;
+    bool qkv_bias; /* whatever config.json says */
+} whet_i_llama_family;
+
+typedef struct whet_i_llama_config {
+    const whet_i_llama_family *family;
+    int64_t hidden, layers, heads, groups, d, inner, vocab, positions;
+    whet_i_act act;
+    double epsilon;
+    bool attention_bias, mlp_bias, tied;
+    int32_t begin, end;                /* special tokens, -1 = none */
+    double frequency[WHET_I_ROPE_MAX]; /* [d / 2] of rotary embeddings, scaling included */
+} whet_i_llama_config;
+
+/* From a parsed config.json; what it asks for and the model does not do is refused by name.
+ * Errors: FORMAT, UNSUPPORTED. */
+WHET_CHECKED whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json,
+                                                   whet_i_llama_config *out);
+
+/* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm,
+ * logits [T, vocab]. Each layer is a segment. Parameters have their names of transformers'
+ * ...ForCausalLM ("model.layers.0.self_attn.q_proj.weight"). */
+WHET_CHECKED whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
+                                             const whet_i_llama_config *config,
+                                             whet_i_value *hidden, whet_i_value *logits);
+
+#endif

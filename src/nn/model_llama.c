@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Llama, recorded: token embeddings, then layers of norm, grouped causal attention with rotary
+ * embeddings and residual, norm, gated linear layers and residual; a last norm, and logits. */
+#include <stdio.h>
+
+#include "nn/llama_i.h"
+
+typedef struct recorder {
+    whet_ctx *ctx;
+    whet_i_graph *g;
+    const whet_i_llama_config *c;
+    whet_i_value positions;
+    whet_i_rope_spec rope;
+} recorder;
+
+enum { NAME_SIZE = 128 };
+
+static void name_in(char out[NAME_SIZE], int64_t layer, const char *part) {
+    (void)snprintf(out, NAME_SIZE, "model.layers.%lld.%s", (long long)layer, part);
+}
+
+static whet_status norm(const recorder *r, int64_t layer, const char *part, whet_i_value x,
+                        whet_i_value *out) {
+    char name[NAME_SIZE];
+    if (layer < 0)
+        (void)snprintf(name, sizeof name, "%s", part);
+    else
+        name_in(name, layer, part);
+    return whet_i_rmsnorm(r->ctx, r->g, x, name, r->c->epsilon, out);
+}
+
+static whet_status linear(const recorder *r, int64_t layer, int32_t parts, const char *const *names,
+                          const int64_t *n, bool bias, whet_i_value x, whet_i_value residual,
+                          whet_i_value *out) {
+    char full[3][NAME_SIZE];
+    whet_i_linear_spec spec = {.parts = parts, .bias = bias, .residual = residual};
+    for (int32_t i = 0; i < parts; i++) {
+        name_in(full[i], layer, names[i]);
+        spec.modules[i] = full[i];
+        spec.n[i] = n[i];
+    }
+    return whet_i_linear_layer(r->ctx, r->g, x, &spec, out);
+}
+
+static whet_status attention(const recorder *r, int64_t layer, whet_i_value x, whet_i_value *out) {
+    static const char *const qkv[] = {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"};
+    static const char *const mixed[] = {"self_attn.o_proj"};
+    const whet_i_llama_config *c = r->c;
+    const int64_t n[] = {c->heads * c->d, c->groups * c->d, c->groups * c->d};
+    const whet_i_attention_spec spec = {c->heads, c->groups, c->d, true, 0};
+    whet_i_value y;
+    WHET_TRY(norm(r, layer, "input_layernorm", x, &y));
+    WHET_TRY(
+        linear(r, layer, 3, qkv, n, c->attention_bias || c->family->qkv_bias, y, WHET_I_NONE, &y));
+    WHET_TRY(whet_i_rope(r->ctx, r->g, y, r->positions, &r->rope, &y));
+    WHET_TRY(whet_i_attention_layer(r->ctx, r->g, y, &spec, &y));
+    return linear(r, layer, 1, mixed, &c->hidden, c->attention_bias, y, x, out);
+}
+
+static whet_status feed_forward(const recorder *r, int64_t layer, whet_i_value x,
+                                whet_i_value *out) {
+    static const char *const up[] = {"mlp.gate_proj", "mlp.up_proj"};
+    static const char *const down[] = {"mlp.down_proj"};
+    const whet_i_llama_config *c = r->c;
+    const int64_t n[] = {c->inner, c->inner};
+    whet_i_value y;
+    WHET_TRY(norm(r, layer, "post_attention_layernorm", x, &y));
+    WHET_TRY(linear(r, layer, 2, up, n, c->mlp_bias, y, WHET_I_NONE, &y));
+    WHET_TRY(whet_i_gated(r->ctx, r->g, y, c->act, &y));
+    return linear(r, layer, 1, down, &c->hidden, c->mlp_bias, y, x, out);
+}
+
+static whet_status begin(recorder *r, whet_i_value *out) {
+    whet_i_embedding_spec spec = {.tables = 1,
+                                  .modules = {"model.embed_tokens"},
+                                  .rows = {r->c->vocab},
+                                  .columns = r->c->hidden};
+    WHET_TRY(whet_i_graph_feed(r->ctx, r->g, true, WHET_I_TOKENS, 1, &spec.ids[0]));
+    WHET_TRY(whet_i_graph_feed(r->ctx, r->g, true, WHET_I_TOKENS, 1, &r->positions));
+    r->rope.heads = r->c->heads + r->c->groups;
+    r->rope.d = r->c->d;
+    memcpy(r->rope.frequency, r->c->frequency, sizeof r->rope.frequency);
+    return whet_i_embedding(r->ctx, r->g, &spec, out);
+}
+
+whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
+                                const whet_i_llama_config *config, whet_i_value *hidden,
+                                whet_i_value *logits) {
+    recorder r = {.ctx = ctx, .g = graph, .c = config};
+    const whet_i_linear_spec head = {
+        .parts = 1, .modules = {"lm_head"}, .n = {config->vocab}, .residual = WHET_I_NONE};
+    whet_i_value x;
+    WHET_TRY(begin(&r, &x));
+    for (int64_t i = 0; i < config->layers; i++) {
+        whet_i_graph_segment(graph);
+        WHET_TRY(attention(&r, i, x, &x));
+        WHET_TRY(feed_forward(&r, i, x, &x));
+    }
+    whet_i_graph_segment(graph);
+    WHET_TRY(norm(&r, -1, "model.norm", x, hidden));
+    if (config->tied)
+        return whet_i_tied_linear(ctx, graph, *hidden, "model.embed_tokens.weight", config->vocab,
+                                  logits);
+    return whet_i_linear_layer(ctx, graph, *hidden, &head, logits);
+}
