@@ -166,6 +166,8 @@ whet_status cmd_label_baseline(cli_run *run);
 extern const cli_option cmd_label_baseline_options[];
 whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
+whet_status cmd_generate(cli_run *run);
+extern const cli_option cmd_generate_options[];
 whet_status cmd_tune(cli_run *run);
 extern const cli_option cmd_tune_options[];
 #endif

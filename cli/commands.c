@@ -50,6 +50,16 @@ const cli_command cli_commands[] = {
              "on its text alone, bit for bit, whatever the other texts and --threads.",
      .examples = "whet embed --model all-MiniLM-L6-v2 --input train.tsv --output train.npy\n"
                  "whet embed --model DIR --input t.csv --column title --dtype bf16 --output t.npy"},
+    {.name = "generate",
+     .run = cmd_generate,
+     .options = cmd_generate_options,
+     .summary = "a language model goes on with a text",
+     .help = "Reads a prompt, or a column of them, and writes each with what the model makes of it.\n"
+             "Without --temperature it always takes the most likely token; with it, draws that depend\n"
+             "on --seed. The same tokens at any number of threads. See docs/guide/generate.md.",
+     .examples = "whet generate --model DIR --prompt 'Once upon a time' --tokens 50\n"
+                 "whet generate --model DIR --input prompts.tsv --temperature 0.8 --top-p 0.9 \\\n"
+                 "    --output texts.tsv"},
     {.name = "label baseline",
      .run = cmd_label_baseline,
      .options = cmd_label_baseline_options,

@@ -115,6 +115,47 @@ WHET_API const char *whet_encoder_fingerprint(const whet_encoder *encoder);
 WHET_API WHET_CHECKED whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder,
                                                      const whet_str *texts, int64_t n, float *out);
 
+/* ---- language models: texts from texts --------------------------------------------------------- */
+
+/* A Llama-like model (Llama, Mistral, Qwen2) from a Hugging Face folder: config.json, tokenizer.json,
+ * and model.safetensors or the files that model.safetensors.index.json names. */
+typedef struct whet_language_model whet_language_model;
+
+/* dtype of weights and products: WHET_F32 or WHET_BF16. Errors: as whet_encoder_load. */
+WHET_API WHET_CHECKED whet_status whet_language_model_load(whet_ctx *ctx, const char *dir,
+                                                           whet_dtype dtype,
+                                                           whet_language_model **out);
+WHET_API void whet_language_model_destroy(whet_ctx *ctx, whet_language_model *model);
+WHET_API const whet_tokenizer *whet_language_model_tokenizer(const whet_language_model *model);
+/* Tokens of a text at most, prompt and what is made of it together. */
+WHET_API int64_t whet_language_model_positions(const whet_language_model *model);
+
+typedef struct whet_generate_opts {
+    size_t struct_size;
+    int64_t max_tokens; /* new tokens a prompt at most, 1..2^24 */
+    double temperature; /* 0 = always the most likely token (the lowest id of equals) */
+    int64_t top_k;      /* only the so many most likely; 0 = all */
+    double top_p;       /* only the fewest whose share reaches this, above 0 to 1 */
+    uint64_t seed;      /* of draws: prompt i has its own stream */
+    bool no_stop;       /* go on behind the token that ends a text */
+    /* Called with each token as it is made, prompt after prompt of a group; NULL = not. */
+    void (*token)(void *user, int64_t prompt, int32_t id);
+    void *user;
+} whet_generate_opts;
+#define WHET_GENERATE_OPTS_INIT \
+    { sizeof(whet_generate_opts), 128, 0, 0, 1, 0, false, NULL, NULL }
+
+/* Continues each prompt (rows of token ids; an empty one begins with the model's first token): out
+ * gets the new tokens, without the one that ends a text; whet_token_rows_destroy. A prompt's tokens do
+ * not depend on the other prompts but for rounding, nor on the threads at all. A token costs the
+ * model's products and one pass over its keys and values. Progress "generate", can be cancelled.
+ * Not for one model from two threads at once. Errors: ARG, DATA (a prompt that fills the model's
+ * positions, an id outside the vocabulary), LIMIT, NOMEM, CANCELLED; out then unchanged. */
+WHET_API WHET_CHECKED whet_status whet_generate(whet_ctx *ctx, const whet_language_model *model,
+                                                const whet_token_rows *prompts,
+                                                const whet_generate_opts *opts,
+                                                whet_token_rows *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -18,9 +18,9 @@ typedef struct whet_i_byte_char {
 typedef struct whet_i_bpe {
     const whet_i_trie *vocab;
     whet_i_bpe_pair *table; /* open addressing, at most half full */
-    int32_t shift;           /* 64 - log2(table size) */
-    int32_t *merged;         /* [ranks] id that the pair of this rank becomes */
-    int32_t unk;             /* -1 = what is unknown is dropped */
+    int32_t shift;          /* 64 - log2(table size) */
+    int32_t *merged;        /* [ranks] id that the pair of this rank becomes */
+    int32_t unk;            /* -1 = what is unknown is dropped */
     bool fuse_unk, byte_fallback, ignore_merges, byte_level;
     int32_t byte_token[256]; /* <0xNN>, -1 = none */
     whet_i_byte_char char_of[256];

@@ -57,7 +57,7 @@ typedef struct whet_i_graph {
     whet_i_node *nodes;
     whet_i_value_info *values;
     int64_t n_nodes, n_values, cap_nodes, cap_values;
-    int32_t n_feeds, segment;
+    int32_t n_feeds, segment, n_attention;
     whet_i_arena arena;
     const struct whet_i_adapters *adapters; /* NULL = none */
 } whet_i_graph;
@@ -103,6 +103,16 @@ static inline int64_t whet_i_columns(const whet_i_graph *graph, whet_i_value val
     return graph->values[value].columns;
 }
 
+/* Keys and values of the tokens before a batch's, for causal attention: what generation adds a token to.
+ * Arrays are [attention nodes][sequences][room, groups d]. */
+typedef struct whet_i_cache {
+    int64_t nodes, sequences, room;
+    int64_t columns; /* groups d, the same in every node */
+    whet_i_real *keys, *values;
+    int64_t *past;       /* [sequences] tokens before this batch's; who runs batches adds to them */
+    const int64_t *slot; /* [B] which of `sequences` each sequence of the batch is */
+} whet_i_cache;
+
 /* ---- a batch --------------------------------------------------------------------------------- */
 
 typedef struct whet_i_batch {
@@ -113,6 +123,7 @@ typedef struct whet_i_batch {
     bool train;                          /* dropout, statistics of the batch */
     bool accumulate;                     /* gradients of parameters are added to what is there */
     uint64_t seed;                       /* of dropout: another one each step */
+    const whet_i_cache *cache;           /* NULL = each sequence is whole */
 } whet_i_batch;
 
 /* ---- operations ------------------------------------------------------------------------------ */

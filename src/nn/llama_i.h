@@ -28,11 +28,15 @@ typedef struct whet_i_llama_config {
 WHET_CHECKED whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json,
                                                    whet_i_llama_config *out);
 
-/* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm,
- * logits [T, vocab]. Each layer is a segment. Parameters have their names of transformers'
- * ...ForCausalLM ("model.layers.0.self_attn.q_proj.weight"). */
+/* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm.
+ * Each layer is a segment. Parameters have their names of transformers' ...ForCausalLM
+ * ("model.layers.0.self_attn.q_proj.weight"). */
 WHET_CHECKED whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
                                              const whet_i_llama_config *config,
-                                             whet_i_value *hidden, whet_i_value *logits);
+                                             whet_i_value *hidden);
+/* logits [rows, vocab] of rows [.., hidden]. */
+WHET_CHECKED whet_status whet_i_llama_head(whet_ctx *ctx, whet_i_graph *graph,
+                                           const whet_i_llama_config *config, whet_i_value rows,
+                                           whet_i_value *logits);
 
 #endif

@@ -84,11 +84,8 @@ static whet_status begin(recorder *r, whet_i_value *out) {
 }
 
 whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
-                                const whet_i_llama_config *config, whet_i_value *hidden,
-                                whet_i_value *logits) {
+                                const whet_i_llama_config *config, whet_i_value *hidden) {
     recorder r = {.ctx = ctx, .g = graph, .c = config};
-    const whet_i_linear_spec head = {
-        .parts = 1, .modules = {"lm_head"}, .n = {config->vocab}, .residual = WHET_I_NONE};
     whet_i_value x;
     WHET_TRY(begin(&r, &x));
     for (int64_t i = 0; i < config->layers; i++) {
@@ -97,9 +94,13 @@ whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
         WHET_TRY(feed_forward(&r, i, x, &x));
     }
     whet_i_graph_segment(graph);
-    WHET_TRY(norm(&r, -1, "model.norm", x, hidden));
-    if (config->tied)
-        return whet_i_tied_linear(ctx, graph, *hidden, "model.embed_tokens.weight", config->vocab,
-                                  logits);
-    return whet_i_linear_layer(ctx, graph, *hidden, &head, logits);
+    return norm(&r, -1, "model.norm", x, hidden);
+}
+
+whet_status whet_i_llama_head(whet_ctx *ctx, whet_i_graph *graph, const whet_i_llama_config *config,
+                              whet_i_value rows, whet_i_value *logits) {
+    const whet_i_linear_spec head = {
+        .parts = 1, .modules = {"lm_head"}, .n = {config->vocab}, .residual = WHET_I_NONE};
+    if (!config->tied) return whet_i_linear_layer(ctx, graph, rows, &head, logits);
+    return whet_i_tied_linear(ctx, graph, rows, "model.embed_tokens.weight", config->vocab, logits);
 }

@@ -12,6 +12,7 @@
 
 typedef struct settings {
     int64_t heads, groups, d;
+    int32_t number; /* among the graph's attention nodes: its place in a cache */
     bool causal;
     uint32_t threshold; /* dropout: weights whose 16 random bits are below it */
     whet_i_real keep;   /* 1 / (1 - p) */
@@ -131,6 +132,43 @@ static void forward_dropped(head *h, whet_i_real *out, int64_t ldo, whet_i_real 
     }
 }
 
+/* Adds the item's keys and values to the cache; *h then sees all of them. Items write columns of their
+ * own key head. */
+static void extend_cache(const whet_i_task *t, int64_t item, head *h) {
+    const settings *s = h->s;
+    const whet_i_cache *c = t->batch->cache;
+    const int64_t sequence = c->slot[item / s->groups], at = item % s->groups * s->d;
+    const int64_t place = (s->number * c->sequences + sequence) * c->room * c->columns + at;
+    const int64_t past = c->past[sequence];
+    whet_i_real *keys = c->keys + place, *values = c->values + place;
+    for (int64_t i = 0; i < h->t; i++) {
+        memcpy(keys + (past + i) * c->columns, h->k + i * h->ld, (size_t)s->d * sizeof *keys);
+        memcpy(values + (past + i) * c->columns, h->v + i * h->ld, (size_t)s->d * sizeof *values);
+    }
+}
+
+static void attend_cached(const whet_i_task *t, int64_t item, const head *h, whet_i_real *out,
+                          int64_t ldo, void *scratch) {
+    const settings *s = h->s;
+    const whet_i_cache *c = t->batch->cache;
+    const int64_t sequence = c->slot[item / s->groups], at = item % s->groups * s->d;
+    const int64_t place = (s->number * c->sequences + sequence) * c->room * c->columns + at;
+    const whet_i_attention args = {.t = c->past[sequence] + h->t,
+                                   .d = s->d,
+                                   .queries = h->t,
+                                   .causal = s->causal,
+                                   .q = h->q,
+                                   .k = c->keys + place,
+                                   .v = c->values + place,
+                                   .ld = c->columns,
+                                   .ldq = h->ld,
+                                   .ldo = ldo,
+                                   .scale = scale_of(s),
+                                   .out = out,
+                                   .scratch = scratch};
+    t->kernels->attention(&args);
+}
+
 static void forward_item(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     (void)phase;
     const settings *s = settings_of(t->node);
@@ -139,6 +177,11 @@ static void forward_item(const whet_i_task *t, int32_t phase, int64_t item, void
         head h = head_of(t, item, i);
         whet_i_real *out = t->out[0] + h.first * ldo + i * s->d;
         if (h.t == 0) continue;
+        if (t->batch->cache) {
+            if (i == group * share) extend_cache(t, item, &h);
+            attend_cached(t, item, &h, out, ldo, scratch);
+            continue;
+        }
         if (drops(t)) {
             forward_dropped(&h, out, ldo, scratch);
             continue;
@@ -257,6 +300,7 @@ whet_status whet_i_attention_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_va
     const settings s = {.heads = spec->heads,
                         .groups = spec->groups,
                         .d = spec->d,
+                        .number = graph->n_attention,
                         .causal = spec->causal,
                         .threshold = (uint32_t)(spec->dropout * 65536 + 0.5),
                         .keep = (whet_i_real)(1 / (1 - spec->dropout))};
@@ -270,6 +314,7 @@ whet_status whet_i_attention_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_va
                                 .extents = {graph->values[qkv].extent},
                                 .columns = {spec->heads * spec->d}};
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
+    graph->n_attention++;
     *out = outputs[0];
     return WHET_OK;
 }

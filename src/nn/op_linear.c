@@ -56,27 +56,46 @@ static int64_t row_items(const whet_i_task *t, int32_t phase) {
     return whet_i_blocks(whet_i_rows(t, t->node->outputs[0]), row_block(t));
 }
 
-static void forward_rows(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
+/* A few rows (a token that is generated) are shared out by columns instead: so many panels an item. */
+static int64_t column_panels(const whet_i_task *t) {
+    const int64_t panels = whet_i_blocks(settings_of(t->node)->n, WHET_I_PANEL);
+    if (t->workers == 1 || row_items(t, 0) >= t->workers) return panels;
+    return whet_i_blocks(panels, 4 * t->workers);
+}
+
+static int64_t forward_items(const whet_i_task *t, int32_t phase) {
+    const int64_t panels = whet_i_blocks(settings_of(t->node)->n, WHET_I_PANEL);
+    return row_items(t, phase) * whet_i_blocks(panels, column_panels(t));
+}
+
+static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     (void)phase;
     const settings *s = settings_of(t->node);
     const whet_i_weight *w = weight_of(t->graph, t->node);
-    const int64_t block = row_block(t), first = item * block;
+    const int64_t panels = column_panels(t),
+                  parts = whet_i_blocks(whet_i_blocks(s->n, WHET_I_PANEL), panels);
+    const int64_t block = row_block(t), rows_item = item / parts, first = rows_item * block;
+    const int64_t panel = item % parts * panels, column = panel * WHET_I_PANEL;
+    const int64_t left = s->n - column, wide = panels * WHET_I_PANEL;
+    const int64_t at = first * s->n + column;
     const whet_i_real *x = t->in[0], *residual = s->residual ? t->in[1] : NULL;
-    whet_i_linear args = {.rows =
-                              whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, item),
-                          .n = s->n,
-                          .k = s->k,
-                          .a = x + first * s->k,
-                          .packed = w->forward,
-                          .residual = residual ? residual + first * s->n : NULL,
-                          .before = t->out[1] ? t->out[1] + first * s->n : NULL,
-                          .c = t->out[0] ? t->out[0] + first * s->n : NULL,
-                          .lda = s->k,
-                          .ldr = s->n,
-                          .ldc = s->n,
-                          .act = s->act,
-                          .scratch = scratch};
-    if (s->bias) args.bias = t->graph->params->items[t->node->params[s->parts]].values;
+    const int64_t skip = panel * whet_i_panel_step(s->k);
+    whet_i_linear args = {
+        .rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, rows_item),
+        .n = left < wide ? left : wide,
+        .k = s->k,
+        .a = x + first * s->k,
+        .packed = is_half(t->graph) ? (const void *)((const uint16_t *)w->forward + skip)
+                                    : (const void *)((const whet_i_real *)w->forward + skip),
+        .residual = residual ? residual + at : NULL,
+        .before = t->out[1] ? t->out[1] + at : NULL,
+        .c = t->out[0] ? t->out[0] + at : NULL,
+        .lda = s->k,
+        .ldr = s->n,
+        .ldc = s->n,
+        .act = s->act,
+        .scratch = scratch};
+    if (s->bias) args.bias = t->graph->params->items[t->node->params[s->parts]].values + column;
     multiply(t, &args);
 }
 
@@ -245,7 +264,7 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_graph *g, const whet_i_no
 
 static const whet_i_op op_linear = {
     .name = "linear",
-    .forward = {1, row_items, forward_rows, forward_scratch, NULL},
+    .forward = {1, forward_items, forward_part, forward_scratch, NULL},
     .backward = {2, backward_items, backward_run, backward_scratch, NULL},
     .backward_reads = backward_reads,
     .grad_shares = 1,
@@ -255,7 +274,7 @@ static const whet_i_op op_linear = {
 /* With an activation, output 1 is what stands before it. */
 static const whet_i_op op_linear_act = {
     .name = "linear, activation",
-    .forward = {1, row_items, forward_rows, forward_scratch, NULL},
+    .forward = {1, forward_items, forward_part, forward_scratch, NULL},
     .backward = {2, backward_items, backward_run, backward_scratch, NULL},
     .backward_reads = backward_reads,
     .rebuild = {1, row_items, activate_rows, NULL, NULL},

@@ -50,7 +50,8 @@ static void check_llama(const char *folder, const char *kernels, whet_dtype dtyp
     whet_i_value hidden;
     golden_open(&m, folder, kernels, dtype);
     test_ok(m.ctx, whet_i_llama_config_parse(m.ctx, m.config, &c));
-    test_ok(m.ctx, whet_i_llama_record(m.ctx, m.graph, &c, &hidden, &m.logits));
+    test_ok(m.ctx, whet_i_llama_record(m.ctx, m.graph, &c, &hidden));
+    test_ok(m.ctx, whet_i_llama_head(m.ctx, m.graph, &c, hidden, &m.logits));
     test_ok(m.ctx, whet_i_graph_feed(m.ctx, m.graph, true, WHET_I_TOKENS, 1, &m.labels));
     test_ok(m.ctx, whet_i_cross_entropy(m.ctx, m.graph, m.logits, m.labels, 0, &m.loss));
     golden_check(&m, "", 0, recompute, bound);
