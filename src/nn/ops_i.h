@@ -212,4 +212,33 @@ WHET_CHECKED whet_status whet_i_vae_loss(whet_ctx *ctx, whet_i_graph *graph, whe
                                          whet_i_value log_variance,
                                          const whet_i_vae_loss_spec *spec, whet_i_value *out);
 
+/* As above against distributions `targets`, a feed of reals [rows, columns]: the mean over rows that are
+ * not zero everywhere of -sum_c q_c log softmax(logits)_c. */
+WHET_CHECKED whet_status whet_i_soft_cross_entropy(whet_ctx *ctx, whet_i_graph *graph,
+                                                   whet_i_value logits, whet_i_value targets,
+                                                   whet_i_value *out);
+/* The mean over labelled rows of sum_y softmax(logits)_y costs[y, label]: with squared distances, the
+ * expected cost of Loki. costs [columns, columns] must outlive the graph. */
+WHET_CHECKED whet_status whet_i_expected_cost(whet_ctx *ctx, whet_i_graph *graph,
+                                              whet_i_value logits, whet_i_value labels,
+                                              const whet_i_real *costs, whet_i_value *out);
+
+/* Losses on all pairs of a batch's embeddings [B, d], which the caller makes unit rows; see
+ * loss_pairs.c for the formulas. */
+typedef enum whet_i_pair_loss {
+    WHET_I_PAIR_COSINE,      /* squares of S_ij - [same class] */
+    WHET_I_PAIR_CONTRASTIVE, /* pulls a class together, pushes others beyond `margin` */
+    WHET_I_PAIR_SUPERVISED,  /* supervised contrastive, at `temperature` */
+    WHET_I_PAIR_RANKING /* in-batch softmax of pairs (embeddings_i, other_i) at `temperature` */
+} whet_i_pair_loss;
+typedef struct whet_i_pairs_spec {
+    whet_i_pair_loss kind;
+    double temperature, margin;
+    bool symmetric; /* ranking: both ways */
+} whet_i_pairs_spec;
+/* other: labels [B, 1] integers, or with RANKING the partners [B, d]. */
+WHET_CHECKED whet_status whet_i_pairs(whet_ctx *ctx, whet_i_graph *graph,
+                                      const whet_i_pairs_spec *spec, whet_i_value embeddings,
+                                      whet_i_value other, whet_i_value *out);
+
 #endif
