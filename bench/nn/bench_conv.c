@@ -9,6 +9,7 @@
  *   infer N      N forward passes without training
  *   data X Y     raw f32 images and i32 labels, a whole number of batches
  *   init FILE    parameters from a safetensors file
+ *   product N    N products of SIDE^3 a thread, by oneDNN's sgemm: the rate to compare with
  *   score        right answers over all data, by running statistics
  * Each answers "wall-seconds cpu-seconds loss-or-right-answers". */
 #include <stdio.h>
@@ -17,6 +18,9 @@
 #include <time.h>
 
 #include "nn/models_i.h"
+#include "tensor/tensor_i.h"
+
+enum { SIDE = 512 };
 
 typedef struct bench {
     whet_ctx *ctx;
@@ -122,6 +126,22 @@ static double score(bench *b) {
     return right;
 }
 
+/* Every thread its own matrices. */
+static void product(void *arg, int64_t i, int32_t worker) {
+    (void)worker;
+    float *own = (float *)arg + i * 3 * SIDE * SIDE;
+    whet_i_matmul_f32_serial(false, false, SIDE, SIDE, SIDE, own, SIDE, own + SIDE * SIDE, SIDE, 0,
+                             own + 2 * SIDE * SIDE, SIDE);
+}
+
+static void products(const bench *b, int64_t n) {
+    const int64_t threads = whet_ctx_threads(b->ctx);
+    float *all = calloc((size_t)(threads * 3 * SIDE * SIDE), sizeof *all);
+    if (!all) fail("out of memory");
+    for (int64_t i = 0; i < n; i++) ok(b, whet_i_parallel_for(b->ctx, NULL, threads, product, all));
+    free(all);
+}
+
 static void plan(bench *b, int32_t threads) {
     for (int train = 0; train < 2; train++) {
         const whet_i_value keep[] = {b->values.logits};
@@ -183,6 +203,8 @@ int main(int argc, char **argv) {
         else if (strncmp(line, "infer ", 6) == 0)
             for (int64_t i = 0, n = atoll(line + 6); i < n; i++)
                 (void)run(&b, false, i % b.batches, b.values.logits);
+        else if (strncmp(line, "product ", 8) == 0)
+            products(&b, atoll(line + 8));
         else if (strcmp(line, "score") == 0)
             answer = score(&b);
         else
