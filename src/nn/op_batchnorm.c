@@ -60,7 +60,7 @@ static int64_t most_blocks(const whet_i_graph *g, const whet_i_node *node,
  * mean, scale, beta; backward, what is taken from g, and from x. */
 static int64_t temporary(const whet_i_graph *g, const whet_i_node *node,
                          const whet_i_sizes *sizes) {
-    const int64_t wide = (int64_t)(sizeof(double) / sizeof(whet_i_real));
+    const int64_t wide = sizeof(double) == sizeof(whet_i_real) ? 1 : 2;
     return (most_blocks(g, node, sizes) * 2 * wide + 3) * settings_of(node)->n;
 }
 
