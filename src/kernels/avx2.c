@@ -93,6 +93,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
 }
 
 #include "kernels/simd_kernels.h"
+#include "kernels/simd_norms.h"
 #include "kernels/simd_product.h"
 #include "kernels/simd_widening.h"
 
@@ -101,5 +102,9 @@ static bool supported(void) {
 }
 
 extern const whet_kernels whet_i_kernels_avx2;
-const whet_kernels whet_i_kernels_avx2 = {
-    .name = "avx2", .supported = supported, SIMD_SLOTS, WIDENING_SLOTS, PRODUCT_SLOTS};
+const whet_kernels whet_i_kernels_avx2 = {.name = "avx2",
+                                          .supported = supported,
+                                          SIMD_SLOTS,
+                                          CHANNEL_SLOTS,
+                                          WIDENING_SLOTS,
+                                          PRODUCT_SLOTS};

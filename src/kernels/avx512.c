@@ -3,9 +3,14 @@
  * processor is asked first. */
 #include "kernels/avx512_vec.h"
 #include "kernels/simd_kernels.h"
+#include "kernels/simd_norms.h"
 #include "kernels/simd_product.h"
 #include "kernels/simd_widening.h"
 
 extern const whet_kernels whet_i_kernels_avx512;
-const whet_kernels whet_i_kernels_avx512 = {
-    .name = "avx512", .supported = supported_avx512, SIMD_SLOTS, WIDENING_SLOTS, PRODUCT_SLOTS};
+const whet_kernels whet_i_kernels_avx512 = {.name = "avx512",
+                                            .supported = supported_avx512,
+                                            SIMD_SLOTS,
+                                            CHANNEL_SLOTS,
+                                            WIDENING_SLOTS,
+                                            PRODUCT_SLOTS};

@@ -7,6 +7,7 @@
  * around it can be tested on processors without it. */
 #include "kernels/avx512_vec.h"
 #include "kernels/simd_kernels.h"
+#include "kernels/simd_norms.h"
 #include "kernels/simd_product.h"
 
 #ifdef WHET_EMULATE_BF16
@@ -205,6 +206,7 @@ extern const whet_kernels WHET_BF16_TABLE;
 const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       .supported = supported,
                                       SIMD_SLOTS,
+                                      CHANNEL_SLOTS,
                                       PRODUCT_SLOTS,
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,

@@ -91,6 +91,23 @@ typedef struct whet_i_norm_backward {
     whet_i_real *dgamma, *dbeta; /* [n], added to; NULL = not wanted */
 } whet_i_norm_backward;
 
+/* A norm by columns (channels) and what follows it, y = act(z), z = (x - mean) scale + beta +
+ * residual, act(z) = z where z > 0, else slope z; and its gradients. All arrays [rows, n] or [n]. */
+typedef struct whet_i_channels {
+    int64_t rows, n;
+    const whet_i_real *x, *mean, *scale, *beta;
+    const whet_i_real *residual; /* NULL = none */
+    whet_i_real slope;
+    whet_i_real *y; /* may be x. Backward: read for the sign of z, and then g is written; NULL = the
+                     * sign is found from x again, and g left as it is */
+    /* backward */
+    whet_i_real *g;                    /* gradient of y; where it is written, of z */
+    double *sum, *products;            /* added to: sum g, sum g (x - mean) */
+    const whet_i_real *first, *second; /* dx = scale (g - first - (x - mean) second) */
+    whet_i_real *dx;                   /* may be g */
+    bool gated, adds;                  /* g is of z already; add to dx */
+} whet_i_channels;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -146,6 +163,13 @@ typedef struct whet_kernels {
     void (*f32_from_bf16)(int64_t n, const uint16_t *in, float *out);
     void (*bf16_from_f32)(int64_t n, const float *in, uint16_t *out); /* to nearest even */
     void (*f32_from_f16)(int64_t n, const uint16_t *in, float *out);
+
+    /* sum += x - center, squares += (x - center)^2 by columns; 16 rows at a time in whet_i_real */
+    void (*channel_moments)(int64_t rows, int64_t n, const whet_i_real *x,
+                            const whet_i_real *center, double *sum, double *squares);
+    void (*channel_norm)(const whet_i_channels *args);
+    void (*channel_norm_sums)(const whet_i_channels *args);     /* g, sum, products */
+    void (*channel_norm_backward)(const whet_i_channels *args); /* dx */
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */
@@ -164,6 +188,11 @@ int64_t whet_i_attention_scratch(int64_t t, int64_t d);
 
 /* The reference table, and those of its slots that other tables keep. */
 extern const whet_kernels whet_i_kernels_ref;
+void whet_i_ref_channel_moments(int64_t rows, int64_t n, const whet_i_real *x,
+                                const whet_i_real *center, double *sum, double *squares);
+void whet_i_ref_channel_norm(const whet_i_channels *args);
+void whet_i_ref_channel_norm_sums(const whet_i_channels *args);
+void whet_i_ref_channel_norm_backward(const whet_i_channels *args);
 void whet_i_ref_pack_bf16(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
                           uint16_t *packed);
 void whet_i_ref_bf16_from_f32(int64_t n, const float *in, uint16_t *out);

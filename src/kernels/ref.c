@@ -344,4 +344,8 @@ const whet_kernels whet_i_kernels_ref = {
     .f32_from_bf16 = f32_from_bf16,
     .bf16_from_f32 = whet_i_ref_bf16_from_f32,
     .f32_from_f16 = whet_i_ref_f32_from_f16,
+    .channel_moments = whet_i_ref_channel_moments,
+    .channel_norm = whet_i_ref_channel_norm,
+    .channel_norm_sums = whet_i_ref_channel_norm_sums,
+    .channel_norm_backward = whet_i_ref_channel_norm_backward,
 };

@@ -69,7 +69,7 @@ static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void 
 static int64_t one_a_row(const whet_i_graph *g, const whet_i_node *node,
                          const whet_i_sizes *sizes) {
     return sizes->rows[g->values[node->inputs[LOGITS]].extent] *
-           (int64_t)(sizeof(double) / sizeof(whet_i_real));
+           (sizeof(double) == sizeof(whet_i_real) ? 1 : 2);
 }
 
 static void give(const whet_i_task *t, int32_t input, int64_t at, double d) {

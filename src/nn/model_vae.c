@@ -18,12 +18,12 @@ typedef struct network {
 } network;
 
 /* Layer i of encoder or decoder. */
-static whet_status layer(const network *n, const char *part, int64_t i, int64_t width,
+static whet_status layer(const network *n, const char *part, int32_t i, int64_t width,
                          whet_i_value *x) {
     char module[32];
-    (void)snprintf(module, sizeof module, "%s.%lld", part, (long long)(3 * i));
+    (void)snprintf(module, sizeof module, "%s.%d", part, 3 * i);
     WHET_TRY(whet_i_dense(n->ctx, n->graph, *x, module, width, WHET_I_ACT_NONE, x));
-    (void)snprintf(module, sizeof module, "%s.%lld", part, (long long)(3 * i + 1));
+    (void)snprintf(module, sizeof module, "%s.%d", part, 3 * i + 1);
     const whet_i_batchnorm_spec spec = {module, width, 1e-5, n->momentum, SLOPE, WHET_I_NONE};
     return whet_i_batchnorm(n->ctx, n->graph, *x, &spec, x);
 }
@@ -34,17 +34,17 @@ whet_status whet_i_record_vae(whet_ctx *ctx, whet_i_graph *graph,
     static const int64_t usual[] = {392, 196, 128, 128, 128};
     const network n = {ctx, graph, settings->momentum};
     const int64_t *widths = settings->n_widths ? settings->widths : usual;
-    const int64_t layers = (settings->n_widths ? settings->n_widths : WHET_COUNT_OF(usual)) - 1;
+    const int32_t layers = settings->n_widths ? settings->n_widths - 1 : 4;
     const int64_t numbers = whet_i_columns(graph, x);
     whet_i_value z;
     char last[32];
-    for (int64_t i = 0; i < layers; i++) WHET_TRY(layer(&n, "encoder", i, widths[i], &x));
+    for (int32_t i = 0; i < layers; i++) WHET_TRY(layer(&n, "encoder", i, widths[i], &x));
     WHET_TRY(whet_i_dense(ctx, graph, x, "mean", widths[layers], WHET_I_ACT_NONE, &out->features));
     WHET_TRY(whet_i_dense(ctx, graph, x, "log_variance", widths[layers], WHET_I_ACT_NONE,
                           &out->log_variance));
     WHET_TRY(whet_i_sample_normal(ctx, graph, out->features, out->log_variance, &z));
-    for (int64_t i = 0; i < layers; i++)
+    for (int32_t i = 0; i < layers; i++)
         WHET_TRY(layer(&n, "decoder", i, widths[layers - 1 - i], &z));
-    (void)snprintf(last, sizeof last, "decoder.%lld", (long long)(3 * layers));
+    (void)snprintf(last, sizeof last, "decoder.%d", 3 * layers);
     return whet_i_dense(ctx, graph, z, last, numbers, WHET_I_ACT_NONE, &out->logits);
 }

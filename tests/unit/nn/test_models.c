@@ -122,7 +122,8 @@ static void step(network *n, float rate) {
 }
 
 /* ResNet-20 on 16 images, five steps of plain SGD: losses and running statistics as torch's in f64.
- * Rounding grows with the steps; what a wrong gradient or statistic does shows from step two. */
+ * Rounding grows with the steps: torch's own losses in f32 are off by up to 6e-5 of 2.8 by the fifth.
+ * What a wrong gradient or statistic does shows from the second. */
 static void the_first_steps_of_resnet20(void **state) {
     (void)state;
     enum { ROWS = 16, STEPS = 5 };
@@ -138,7 +139,7 @@ static void the_first_steps_of_resnet20(void **state) {
     for (int i = 0; i < STEPS; i++) {
         run(&n, ROWS, x, labels, true);
         losses[i] = whet_i_executor_value(n.executor, n.loss)[0];
-        step(&n, 0.1F);
+        step(&n, 0.01F);
     }
     compare_golden(n.ctx, "steps/losses", STEPS, losses, 1e-4);
     for (int64_t i = 0; i < n.params->n; i++) {

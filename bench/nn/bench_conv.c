@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The side of small networks in bench/nn/run_conv.py: a worker that does one measured round a line of
+ * standard input, so that another program's rounds can be put between them.
+ *
+ *   bench_conv THREADS MODEL BATCH CLASSES HEIGHT WIDTH CHANNELS [HIDDEN ...]
+ *
+ *   train N      N steps: forward, backward, plain SGD at 0.05, packing; on as many batches in turn
+ *                as `data` has
+ *   infer N      N forward passes without training
+ *   data X Y     raw f32 images and i32 labels, a whole number of batches
+ *   init FILE    parameters from a safetensors file
+ *   product N    N products of SIDE^3 a thread, by oneDNN's sgemm: the rate to compare with
+ *   score        right answers over all data, by running statistics
+ * Each answers "wall-seconds cpu-seconds loss-or-right-answers". */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "nn/models_i.h"
+#include "tensor/tensor_i.h"
+
+enum { SIDE = 512 };
+
+typedef struct bench {
+    whet_ctx *ctx;
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_model_values values;
+    whet_i_value loss;
+    whet_i_plan *plan[2]; /* inference, training */
+    whet_i_executor *executor[2];
+    int64_t batch, columns, classes, batches, at;
+    float *x;
+    int32_t *y;
+} bench;
+
+static double seconds(clockid_t clock) {
+    struct timespec t;
+    (void)clock_gettime(clock, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static void fail(const char *what) {
+    (void)fprintf(stderr, "bench_conv: %s\n", what);
+    exit(1);
+}
+
+static void ok(const bench *b, whet_status status) {
+    if (status != WHET_OK) fail(whet_error(b->ctx));
+}
+
+/* A whole file; *count numbers of `size` bytes. */
+static void *slurp(const char *path, size_t size, int64_t *count) {
+    FILE *f = fopen(path, "rb");
+    if (!f || fseek(f, 0, SEEK_END) != 0) fail(path);
+    const long bytes = ftell(f);
+    void *p = malloc((size_t)bytes + 1);
+    rewind(f);
+    if (bytes < 0 || !p || fread(p, 1, (size_t)bytes, f) != (size_t)bytes) fail(path);
+    (void)fclose(f);
+    *count = bytes / (long)size;
+    return p;
+}
+
+static void read_data(bench *b, char *line) {
+    char *x = strtok(line + 5, " "), *y = strtok(NULL, " ");
+    int64_t numbers, rows;
+    if (!x || !y) fail("usage: data X Y");
+    free(b->x);
+    free(b->y);
+    b->x = slurp(x, sizeof *b->x, &numbers);
+    b->y = slurp(y, sizeof *b->y, &rows);
+    b->batches = rows / b->batch;
+    if (b->batches < 1 || numbers != rows * b->columns) fail("data do not fit the model");
+}
+
+static void read_parameters(bench *b, const char *path) {
+    whet_safetensors *file;
+    int64_t missing;
+    ok(b, whet_safetensors_open(b->ctx, path, &file));
+    for (int64_t i = 0; i < b->params->n; i++) {
+        b->params->items[i].source.data = NULL;
+        b->params->items[i].filled = false;
+    }
+    ok(b, whet_i_params_bind(b->ctx, b->params, file, path, "", &missing));
+    if (missing) fail("parameters are missing in the file");
+    ok(b, whet_i_params_settle(b->ctx, b->params, 1));
+    whet_safetensors_close(b->ctx, file);
+}
+
+static const whet_i_real *run(bench *b, bool train, int64_t at, whet_i_value keep) {
+    const whet_i_batch batch = {.rows = {1, b->batch, 0},
+                                .feeds = {b->x + at * b->batch * b->columns, b->y + at * b->batch},
+                                .loss_scale = 1,
+                                .train = train};
+    ok(b, whet_i_params_pack(b->ctx, b->params));
+    whet_i_executor_run(b->executor[train], &batch);
+    return whet_i_executor_value(b->executor[train], keep);
+}
+
+static double train(bench *b, int64_t steps) {
+    double loss = 0;
+    for (int64_t i = 0; i < steps; i++, b->at = (b->at + 1) % b->batches) {
+        loss = (double)run(b, true, b->at, b->loss)[0];
+        for (int64_t j = 0; j < b->params->n; j++) {
+            const whet_i_param *p = &b->params->items[j];
+            if (p->trainable)
+                b->params->kernels->add_scaled(p->count, -0.05F, p->gradient, p->values);
+        }
+    }
+    return loss;
+}
+
+static double score(bench *b) {
+    double right = 0;
+    for (int64_t at = 0; at < b->batches; at++) {
+        const whet_i_real *logits = run(b, false, at, b->values.logits);
+        for (int64_t i = 0; i < b->batch; i++, logits += b->classes) {
+            int32_t best = 0;
+            for (int32_t c = 1; c < b->classes; c++)
+                if (logits[c] > logits[best]) best = c;
+            right += best == b->y[at * b->batch + i];
+        }
+    }
+    return right;
+}
+
+/* Every thread its own matrices. */
+static void product(void *arg, int64_t i, int32_t worker) {
+    (void)worker;
+    float *own = (float *)arg + i * 3 * SIDE * SIDE;
+    whet_i_matmul_f32_serial(false, false, SIDE, SIDE, SIDE, own, SIDE, own + SIDE * SIDE, SIDE, 0,
+                             own + 2 * SIDE * SIDE, SIDE);
+}
+
+static void products(const bench *b, int64_t n) {
+    const int64_t threads = whet_ctx_threads(b->ctx);
+    float *all = calloc((size_t)(threads * 3 * SIDE * SIDE), sizeof *all);
+    if (!all) fail("out of memory");
+    for (int64_t i = 0; i < n; i++) ok(b, whet_i_parallel_for(b->ctx, NULL, threads, product, all));
+    free(all);
+}
+
+static void plan(bench *b, int32_t threads) {
+    for (int train = 0; train < 2; train++) {
+        const whet_i_value keep[] = {b->values.logits};
+        const whet_i_plan_opts opts = {.sizes = {.rows = {1, b->batch, 0}, .workers = threads},
+                                       .loss = train ? b->loss : WHET_I_NONE,
+                                       .keep = keep,
+                                       .n_keep = 1};
+        ok(b, whet_i_plan_create(b->ctx, b->graph, &opts, &b->plan[train]));
+        ok(b, whet_i_executor_create(b->ctx, b->plan[train], &b->executor[train]));
+    }
+}
+
+static void setup(bench *b, int argc, char **argv) {
+    whet_ctx_opts o = WHET_CTX_OPTS_INIT;
+    whet_i_model_settings s = {.classes = atoll(argv[4]),
+                               .image = {atoll(argv[5]), atoll(argv[6]), atoll(argv[7])}};
+    whet_i_value x, y;
+    o.threads = atoi(argv[1]);
+    for (; s.n_widths < argc - 8 && s.n_widths < WHET_I_WIDTHS_MAX; s.n_widths++)
+        s.widths[s.n_widths] = atoll(argv[8 + s.n_widths]);
+    b->batch = atoll(argv[3]);
+    b->classes = s.classes;
+    b->columns = s.image.height * s.image.width * s.image.channels;
+    if (whet_ctx_create(&o, &b->ctx) != WHET_OK) fail("no context");
+    ok(b, whet_i_params_create(b->ctx, WHET_F32, &b->params));
+    ok(b, whet_i_graph_create(b->ctx, b->params, &b->graph));
+    ok(b, whet_i_graph_feed(b->ctx, b->graph, false, WHET_I_EXAMPLES, b->columns, &x));
+    ok(b, whet_i_graph_feed(b->ctx, b->graph, true, WHET_I_EXAMPLES, 1, &y));
+    const whet_i_model *model = whet_i_model_find(argv[2]);
+    if (!model) fail(whet_i_models_known());
+    ok(b, whet_i_model_record(b->ctx, b->graph, model, &s, x, &b->values));
+    ok(b, whet_i_cross_entropy(b->ctx, b->graph, b->values.logits, y, 0, &b->loss));
+    for (int64_t i = 0; i < b->params->n; i++)
+        b->params->items[i].trainable = !b->params->items[i].statistics;
+    ok(b, whet_i_params_settle(b->ctx, b->params, 1));
+    plan(b, o.threads);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 8)
+        fail("usage: bench_conv THREADS MODEL BATCH CLASSES HEIGHT WIDTH CHANNELS [HIDDEN ...]");
+    bench b = {0};
+    setup(&b, argc, argv);
+    char line[4096];
+    (void)printf("%s %lld\n", b.params->kernels->name, (long long)whet_i_plan_bytes(b.plan[1]));
+    (void)fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        line[strcspn(line, "\n")] = '\0';
+        const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+        double answer = 0;
+        if (strncmp(line, "data ", 5) == 0)
+            read_data(&b, line);
+        else if (strncmp(line, "init ", 5) == 0)
+            read_parameters(&b, line + 5);
+        else if (!b.x)
+            fail("no data yet");
+        else if (strncmp(line, "train ", 6) == 0)
+            answer = train(&b, atoll(line + 6));
+        else if (strncmp(line, "infer ", 6) == 0)
+            for (int64_t i = 0, n = atoll(line + 6); i < n; i++)
+                (void)run(&b, false, i % b.batches, b.values.logits);
+        else if (strncmp(line, "product ", 8) == 0)
+            products(&b, atoll(line + 8));
+        else if (strcmp(line, "score") == 0)
+            answer = score(&b);
+        else
+            fail("unknown line");
+        (void)printf("%.9f %.9f %.9g\n", seconds(CLOCK_MONOTONIC) - wall,
+                     seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, answer);
+        (void)fflush(stdout);
+    }
+    return 0;
+}
