@@ -18,9 +18,9 @@ typedef struct whet_i_byte_char {
 typedef struct whet_i_bpe {
     const whet_i_trie *vocab;
     whet_i_bpe_pair *table; /* open addressing, at most half full */
-    int32_t shift;           /* 64 - log2(table size) */
-    int32_t *merged;         /* [ranks] id that the pair of this rank becomes */
-    int32_t unk;             /* -1 = what is unknown is dropped */
+    int32_t shift;          /* 64 - log2(table size) */
+    int32_t *merged;        /* [ranks] id that the pair of this rank becomes */
+    int32_t unk;            /* -1 = what is unknown is dropped */
     bool fuse_unk, byte_fallback, ignore_merges, byte_level;
     int32_t byte_token[256]; /* <0xNN>, -1 = none */
     whet_i_byte_char char_of[256];
@@ -29,6 +29,8 @@ typedef struct whet_i_bpe {
     uint32_t inside;       /* node after the continuing-subword prefix, 0 = no such piece */
     const uint8_t *prefix, *suffix;
     int64_t prefix_len, suffix_len;
+    uint8_t mark[4];  /* no merge crosses the place before this character, unless behind another: */
+    int64_t mark_len; /* words may be cut there; 0 = nowhere */
     int64_t most_symbols, more_symbols; /* of a word of n bytes: n * most + more */
 } whet_i_bpe;
 
