@@ -280,6 +280,7 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "truncation: direction is not \"Right\"; expected that");
     WHET_TRY(whet_i_calloc(ctx, 1, &tok));
+    whet_i_token_roles_clear(tok);
     WHET_TRY_DONE(whet_i_normalizer_read(ctx, tok, json_object_get(root, "normalizer")));
     WHET_TRY_DONE(whet_i_pre_tokenizer_read(ctx, tok, json_object_get(root, "pre_tokenizer")));
     WHET_TRY_DONE(read_model(ctx, tok, model));
