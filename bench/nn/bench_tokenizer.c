@@ -9,7 +9,7 @@
 #include "io/io_i.h"
 #include "whet/nn.h"
 
-#define TIMES 15 /* their median counts, as the peer gets no best of many either */
+#define TIMES 7 /* their median counts, as the peer gets no best of many either */
 
 static double seconds(void) {
     struct timespec t;

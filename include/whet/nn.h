@@ -27,6 +27,21 @@ WHET_API int64_t whet_tokenizer_vocab_size(const whet_tokenizer *tokenizer);
 /* The token's text, or {NULL,0} out of range. */
 WHET_API whet_str whet_tokenizer_token(const whet_tokenizer *tokenizer, int32_t id);
 
+typedef enum whet_token_role {
+    WHET_TOKEN_BOS = 0,
+    WHET_TOKEN_EOS = 1,
+    WHET_TOKEN_PAD = 2,
+    WHET_TOKEN_UNK = 3,
+    WHET_TOKEN_CLS = 4,
+    WHET_TOKEN_SEP = 5,
+    WHET_TOKEN_MASK = 6
+} whet_token_role;
+
+/* The token of a role as tokenizer_config.json, special_tokens_map.json or config.json of the folder
+ * says, the first of them that does (of several eos ids the first); -1 when none says, or the
+ * tokenizer was loaded from a single file. Pure. */
+WHET_API int32_t whet_tokenizer_role(const whet_tokenizer *tokenizer, whet_token_role role);
+
 /* Ragged rows of token ids: row i is ids[start[i] .. start[i+1]). */
 typedef struct whet_token_rows {
     int64_t n_rows;

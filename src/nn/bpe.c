@@ -6,7 +6,10 @@
  * Short words keep the ranks of their pairs in an array and look for the least anew each time; for
  * long ones (a whole document without pre-tokenisation is one) symbols are a linked list and pairs
  * wait in a heap: O(n log n). An entry of the heap is stale when the pair at its place has another
- * rank now. */
+ * rank now.
+ *
+ * Vocabularies of SentencePiece hardly ever merge across the begin of a word (U+2581, the mark for a
+ * space). Where no merge at all does, a document falls into its words, with the same result. */
 #include "nn/bpe_i.h"
 
 #define SHORT 48 /* symbols; about where the heap begins to win */
@@ -239,15 +242,9 @@ static int32_t whole(const whet_i_bpe *bpe, const uint8_t *word, const uint8_t *
     return node ? bpe->vocab->values[node] : -1;
 }
 
-void whet_i_bpe_word(const whet_i_bpe *bpe, const uint8_t *word, int64_t len, uint8_t *memory,
-                     whet_i_ids *out) {
-    if (bpe->ignore_merges) {
-        const int32_t id = whole(bpe, word, word + len);
-        if (id >= 0) {
-            put(out, id);
-            return;
-        }
-    }
+/* Symbols, then merges, of a word or of a part of one. */
+static void encode_part(const whet_i_bpe *bpe, const uint8_t *word, int64_t len, uint8_t *memory,
+                        whet_i_ids *out) {
     /* Symbols lie in front of the memory that merging needs. */
     const int64_t most = len * bpe->most_symbols + bpe->more_symbols;
     whet_i_ids parts = {(int32_t *)(void *)memory, 0, most};
@@ -260,4 +257,36 @@ void whet_i_bpe_word(const whet_i_bpe *bpe, const uint8_t *word, int64_t len, ui
     const int64_t room = out->cap - out->n, taken = n < room ? n : room;
     if (taken > 0) memcpy(out->ids + out->n, parts.ids, (size_t)taken * sizeof(int32_t));
     out->n += taken;
+}
+
+static bool is_mark(const whet_i_bpe *bpe, const uint8_t *p, const uint8_t *end) {
+    return end - p >= bpe->mark_len && memcmp(p, bpe->mark, (size_t)bpe->mark_len) == 0;
+}
+
+/* The next place behind p where a mark follows what is none, or end. */
+static const uint8_t *next_cut(const whet_i_bpe *bpe, const uint8_t *p, const uint8_t *end) {
+    while (is_mark(bpe, p, end)) p += bpe->mark_len;
+    for (; p < end; p++) {
+        p = memchr(p, bpe->mark[0], (size_t)(end - p));
+        if (!p) return end;
+        if (is_mark(bpe, p, end)) return p;
+    }
+    return end;
+}
+
+void whet_i_bpe_word(const whet_i_bpe *bpe, const uint8_t *word, int64_t len, uint8_t *memory,
+                     whet_i_ids *out) {
+    if (bpe->ignore_merges) {
+        const int32_t id = whole(bpe, word, word + len);
+        if (id >= 0) {
+            put(out, id);
+            return;
+        }
+    }
+    const uint8_t *const end = word + len;
+    while (word < end && out->n < out->cap) {
+        const uint8_t *stop = bpe->mark_len ? next_cut(bpe, word, end) : end;
+        encode_part(bpe, word, stop - word, memory, out);
+        word = stop;
+    }
 }

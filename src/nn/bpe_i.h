@@ -29,6 +29,8 @@ typedef struct whet_i_bpe {
     uint32_t inside;       /* node after the continuing-subword prefix, 0 = no such piece */
     const uint8_t *prefix, *suffix;
     int64_t prefix_len, suffix_len;
+    uint8_t mark[4];  /* no merge crosses the place before this character, unless behind another: */
+    int64_t mark_len; /* words may be cut there; 0 = nowhere */
     int64_t most_symbols, more_symbols; /* of a word of n bytes: n * most + more */
 } whet_i_bpe;
 

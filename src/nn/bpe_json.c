@@ -88,6 +88,24 @@ static whet_status add_merge(whet_ctx *ctx, whet_tokenizer *tok, int64_t rank, w
     return WHET_OK;
 }
 
+static const whet_str MARK = {"\xE2\x96\x81", 3};
+
+static bool has_mark_at(whet_str text, int64_t at) {
+    return at >= 0 && at + MARK.len <= text.len &&
+           memcmp(text.ptr + at, MARK.ptr, (size_t)MARK.len) == 0;
+}
+
+/* Whether words may be cut before a mark: each symbol must be the same in a part and in the whole
+ * (nothing stands before or behind pieces, whole words have no way of their own, and the mark is
+ * known, so that unknown letters do not fuse over it). Merges may still forbid it. */
+static void allow_cuts(whet_tokenizer *tok) {
+    whet_i_bpe *bpe = &tok->bpe;
+    if (bpe->byte_level || bpe->ignore_merges || bpe->prefix_len || bpe->suffix_len) return;
+    if (whet_i_tokenizer_find(tok, MARK) < 0) return;
+    memcpy(bpe->mark, MARK.ptr, (size_t)MARK.len);
+    bpe->mark_len = MARK.len;
+}
+
 /* "a b" with one space, or ["a", "b"]. */
 static whet_status split_merge(whet_ctx *ctx, const json_t *json, int64_t rank, whet_str *a,
                                whet_str *b) {
@@ -122,6 +140,7 @@ static whet_status read_merges(whet_ctx *ctx, whet_tokenizer *tok, const json_t 
         whet_str a, b;
         WHET_TRY_DONE(split_merge(ctx, json_array_get(json, (size_t)i), i, &a, &b));
         WHET_TRY_DONE(add_merge(ctx, tok, i, a, b, &joined));
+        if (has_mark_at(b, 0) && !has_mark_at(a, a.len - MARK.len)) tok->bpe.mark_len = 0;
     }
 done:
     whet_i_buf_free(ctx, &joined);
@@ -166,5 +185,6 @@ whet_status whet_i_bpe_read(whet_ctx *ctx, whet_tokenizer *tok, const json_t *js
     bpe->most_symbols = bpe->byte_fallback ? (bpe->byte_level ? 2 : 1) + bpe->prefix_len : 1;
     bpe->more_symbols = bpe->byte_fallback ? bpe->suffix_len : 0;
     WHET_TRY(read_unk(ctx, tok, json));
+    allow_cuts(tok);
     return read_merges(ctx, tok, json_object_get(json, "merges"));
 }

@@ -19,13 +19,19 @@ whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir, whet_tokenizer *
     struct stat info;
     whet_i_buf path = {0};
     json_t *root = NULL;
+    whet_tokenizer *tok = NULL;
     whet_status status = WHET_OK;
     const bool is_dir = stat(dir, &info) == 0 && S_ISDIR(info.st_mode);
     WHET_TRY_DONE(whet_i_buf_printf(ctx, &path, "%s%s", dir, is_dir ? "/tokenizer.json" : ""));
     WHET_TRY_DONE(whet_i_json_read(ctx, path.data, MAX_FILE_BYTES, &root));
-    status = whet_i_tokenizer_from_json(ctx, root, out);
+    status = whet_i_tokenizer_from_json(ctx, root, &tok);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", path.data);
+    if (status == WHET_OK && is_dir) status = whet_i_token_roles_read(ctx, dir, tok);
+    if (status != WHET_OK) goto done;
+    *out = tok;
+    tok = NULL;
 done:
+    whet_tokenizer_destroy(ctx, tok);
     json_decref(root);
     whet_i_buf_free(ctx, &path);
     return status;

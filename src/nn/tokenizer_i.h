@@ -128,6 +128,8 @@ typedef struct whet_i_decode_step {
 
 /* ---- the whole ------------------------------------------------------------------------------- */
 
+#define WHET_I_N_ROLES 7
+
 struct whet_tokenizer {
     whet_i_normalizer norm; /* first of all; also makes ill-formed bytes U+FFFD */
     whet_i_text_step text_steps[WHET_I_MAX_STEPS];
@@ -149,6 +151,7 @@ struct whet_tokenizer {
     whet_str *tokens; /* [n_tokens], {NULL,0} where the vocabulary has a hole */
     uint8_t *kinds;   /* [n_tokens] WHET_I_TOKEN_ bits */
     int64_t n_tokens;
+    int32_t role[WHET_I_N_ROLES]; /* -1 = no token */
     whet_i_arena bytes;
 };
 
@@ -206,6 +209,10 @@ WHET_CHECKED whet_status whet_i_pre_tokenizer_read(whet_ctx *ctx, whet_tokenizer
 WHET_CHECKED whet_status whet_i_bpe_read(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json);
 WHET_CHECKED whet_status whet_i_decoder_read(whet_ctx *ctx, whet_tokenizer *tok,
                                              const json_t *json);
+/* Roles of tokens: none, then those that the files of a folder tell. */
+void whet_i_token_roles_clear(whet_tokenizer *tok);
+WHET_CHECKED whet_status whet_i_token_roles_read(whet_ctx *ctx, const char *dir,
+                                                 whet_tokenizer *tok);
 /* The id of a token of the vocabulary, or -1. */
 int32_t whet_i_tokenizer_find(const whet_tokenizer *tok, whet_str text);
 /* The visible characters of byte-level vocabularies. */

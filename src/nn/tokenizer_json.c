@@ -6,6 +6,7 @@
 #include "nn/tokenizer_i.h"
 
 #define MAX_ADDED 65536
+#define MAX_GROWTH 4096
 
 /* A part that this library does not have. */
 whet_status whet_i_tokenizer_unsupported(whet_ctx *ctx, const char *part, const json_t *type,
@@ -249,6 +250,18 @@ static whet_status read_added_tokens(whet_ctx *ctx, whet_tokenizer *tok, const j
     return WHET_OK;
 }
 
+/* A small file must not ask for much memory a byte of text. */
+static whet_status check_growth(whet_ctx *ctx, const whet_tokenizer *tok) {
+    int64_t most = 0;
+    const whet_status status = whet_i_tokenizer_most_ids(ctx, tok, 1, &most);
+    return status == WHET_OK && most <= MAX_GROWTH
+               ? WHET_OK
+               : whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                             "normalizer, pre_tokenizer: their steps may make over %d tokens of a "
+                             "byte; expected fewer",
+                             MAX_GROWTH);
+}
+
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_tokenizer **out) {
@@ -267,6 +280,7 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "truncation: direction is not \"Right\"; expected that");
     WHET_TRY(whet_i_calloc(ctx, 1, &tok));
+    whet_i_token_roles_clear(tok);
     WHET_TRY_DONE(whet_i_normalizer_read(ctx, tok, json_object_get(root, "normalizer")));
     WHET_TRY_DONE(whet_i_pre_tokenizer_read(ctx, tok, json_object_get(root, "pre_tokenizer")));
     WHET_TRY_DONE(read_model(ctx, tok, model));
@@ -277,6 +291,7 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
                                     (int64_t)json_object_size(json_object_get(model, "vocab"))));
     WHET_TRY_DONE(whet_i_post_processor_read(ctx, tok, json_object_get(root, "post_processor")));
     WHET_TRY_DONE(whet_i_decoder_read(ctx, tok, json_object_get(root, "decoder")));
+    WHET_TRY_DONE(check_growth(ctx, tok));
     *out = tok;
     tok = NULL;
 done:

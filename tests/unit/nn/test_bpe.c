@@ -306,6 +306,7 @@ static void a_long_document_is_one_word(void **state) {
     enum { LEN = 1 << 20 };
     whet_ctx *ctx = test_ctx(1);
     whet_tokenizer *tokenizer = load(ctx, golden("legacy", ".json"));
+    tokenizer->bpe.mark_len = 0; /* not cut at its words */
     const whet_str word = whet_str_from(" the quick brown");
     char *bytes = malloc(LEN);
     assert_non_null(bytes);
@@ -323,6 +324,57 @@ static void a_long_document_is_one_word(void **state) {
     whet_token_rows_destroy(ctx, &one);
     free(bytes);
     whet_tokenizer_destroy(ctx, tokenizer);
+    test_ctx_done(ctx);
+}
+
+/* The same ids when a document is cut at its words and when it is one. */
+static void cutting_at_words_changes_nothing(void **state) {
+    (void)state;
+    static const char *const PICK[] = {" ",
+                                       "  ",
+                                       "the",
+                                       "quick",
+                                       "\xE6\x9D\xB1",
+                                       "\xE2\x96\x81",
+                                       "naive",
+                                       "\xF0\x9F\x98\x80",
+                                       "\n",
+                                       "x",
+                                       "\xE2\x96",
+                                       "caf"};
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 31, 0);
+    for (int64_t v = 4; v < 7; v++) { /* legacy, first, never */
+        whet_tokenizer *tokenizer = load(ctx, golden(NAMES[v], ".json"));
+        assert_int_equal(tokenizer->bpe.mark_len, 3);
+        for (int round = 0; round < 500; round++) {
+            whet_i_buf text = {0};
+            whet_token_rows rows[2];
+            for (int64_t n = whet_i_rng_below(&rng, 60); n >= 0; n--)
+                test_ok(ctx, whet_i_buf_printf(ctx, &text, "%s",
+                                               PICK[whet_i_rng_below(&rng, WHET_COUNT_OF(PICK))]));
+            const whet_str one = {text.data, text.len};
+            for (int way = 0; way < 2; way++) {
+                tokenizer->bpe.mark_len = way ? 0 : 3;
+                test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, &one, 1, 0, &rows[way]));
+            }
+            assert_int_equal(rows[0].start[1], rows[1].start[1]);
+            assert_memory_equal(rows[0].ids, rows[1].ids,
+                                (size_t)rows[0].start[1] * sizeof(int32_t));
+            whet_token_rows_destroy(ctx, &rows[0]);
+            whet_token_rows_destroy(ctx, &rows[1]);
+            whet_i_buf_free(ctx, &text);
+        }
+        whet_tokenizer_destroy(ctx, tokenizer);
+    }
+    /* A merge across the begin of a word forbids it. */
+    whet_tokenizer *joined = load(
+        ctx, test_write_text("tokenizer.json",
+                             "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\xE2\x96\x81\":1,"
+                             "\"a\xE2\x96\x81\":2},\"merges\":[[\"a\",\"\xE2\x96\x81\"]]}}"));
+    assert_int_equal(joined->bpe.mark_len, 0);
+    whet_tokenizer_destroy(ctx, joined);
     test_ctx_done(ctx);
 }
 
@@ -389,6 +441,7 @@ int main(void) {
         cmocka_unit_test(wrong_models_are_refused),
         cmocka_unit_test(thread_count_and_neighbours_do_not_matter),
         cmocka_unit_test(a_long_document_is_one_word),
+        cmocka_unit_test(cutting_at_words_changes_nothing),
         cmocka_unit_test(every_allocation_may_fail),
         cmocka_unit_test(wrong_ids_are_passed_over),
     };

@@ -156,6 +156,38 @@ static void holes_in_the_vocabulary_are_kept(void **state) {
     test_ctx_done(ctx);
 }
 
+/* In the folder of the file that `try` writes. */
+static void tokens_have_roles(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_tokenizer *tokenizer = NULL;
+    parts p = GOOD;
+    p.added = "[{\"id\":4,\"content\":\"<e>\",\"normalized\":false," FLAGS "}]";
+    test_ok(ctx, try(ctx, p, &tokenizer));
+    assert_int_equal(whet_tokenizer_role(tokenizer, WHET_TOKEN_BOS), -1);
+    whet_tokenizer_destroy(ctx, tokenizer);
+    (void)test_write_text(
+        "tokenizer_config.json",
+        "{\"bos_token\":\"a\",\"eos_token\":{\"content\":\"<e>\"},\"pad_token\":null,"
+        "\"unk_token\":\"no such token\"}");
+    (void)test_write_text("config.json",
+                          "{\"bos_token_id\":2,\"pad_token_id\":3,\"unk_token_id\":0,"
+                          "\"sep_token_id\":5,\"cls_token_id\":[2,1],\"mask_token_id\":\"1\"}");
+    test_ok(ctx, whet_tokenizer_load(ctx, test_tmp(""), &tokenizer));
+    static const int32_t EXPECTED[] = {1, 4, 3, 0, 2, -1, -1};
+    for (int role = 0; role < 7; role++)
+        assert_int_equal(whet_tokenizer_role(tokenizer, (whet_token_role)role), EXPECTED[role]);
+    assert_int_equal(whet_tokenizer_role(tokenizer, (whet_token_role)7), -1);
+    whet_tokenizer_destroy(ctx, tokenizer);
+    tokenizer = NULL;
+    (void)test_write_text("config.json", "{");
+    test_fails(ctx, whet_tokenizer_load(ctx, test_tmp(""), &tokenizer), WHET_ERR_FORMAT);
+    test_says(ctx, "/config.json");
+    assert_null(tokenizer);
+    (void)test_write_text("config.json", "{}");
+    test_ctx_done(ctx);
+}
+
 /* Bytes of the golden files changed, dropped and doubled at random: refused, or a tokenizer that
  * encodes. */
 static void damage_does_no_harm(void **state) {
@@ -196,7 +228,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_small_file_is_read),  cmocka_unit_test(unknown_parts_are_named),
         cmocka_unit_test(wrong_values_are_told), cmocka_unit_test(holes_in_the_vocabulary_are_kept),
-        cmocka_unit_test(damage_does_no_harm),
+        cmocka_unit_test(tokens_have_roles),     cmocka_unit_test(damage_does_no_harm),
     };
     return cmocka_run_group_tests_name("nn/tokenizer_file", tests, NULL, NULL);
 }
