@@ -54,9 +54,10 @@ const cli_command cli_commands[] = {
      .run = cmd_generate,
      .options = cmd_generate_options,
      .summary = "a language model goes on with a text",
-     .help = "Reads a prompt, or a column of them, and writes each with what the model makes of it.\n"
-             "Without --temperature it always takes the most likely token; with it, draws that depend\n"
-             "on --seed. The same tokens at any number of threads. See docs/guide/generate.md.",
+     .help =
+         "Reads a prompt, or a column of them, and writes each with what the model makes of it.\n"
+         "Without --temperature it always takes the most likely token; with it, draws that depend\n"
+         "on --seed. The same tokens at any number of threads. See docs/guide/generate.md.",
      .examples = "whet generate --model DIR --prompt 'Once upon a time' --tokens 50\n"
                  "whet generate --model DIR --input prompts.tsv --temperature 0.8 --top-p 0.9 \\\n"
                  "    --output texts.tsv"},
@@ -89,11 +90,12 @@ const cli_command cli_commands[] = {
      .run = cmd_tune,
      .options = cmd_tune_options,
      .summary = "train an encoder, or adapters of it, on labelled texts",
-     .help = "Trains a pretrained encoder with a classification or regression head: every weight, or\n"
-             "adapters alone. DIR then holds the tuned model as a Hugging Face folder (or the\n"
-             "adapters as PEFT reads them), metrics.jsonl, learning-curve.svg and training.json.\n"
-             "Memory is planned, and refused, before the first step. Ctrl-C keeps a checkpoint;\n"
-             "--resume goes on from it to the same bits. See docs/guide/tune.md.",
+     .help =
+         "Trains a pretrained encoder with a classification or regression head: every weight, or\n"
+         "adapters alone. DIR then holds the tuned model as a Hugging Face folder (or the\n"
+         "adapters as PEFT reads them), metrics.jsonl, learning-curve.svg and training.json.\n"
+         "Memory is planned, and refused, before the first step. Ctrl-C keeps a checkpoint;\n"
+         "--resume goes on from it to the same bits. See docs/guide/tune.md.",
      .examples = "whet tune --model DIR --train train.tsv --valid dev.tsv --output tuned\n"
                  "whet tune --model DIR --train t.tsv --valid d.tsv --text sentence1 \\\n"
                  "    --second sentence2 --adapter lora --lr 1e-3 --output tuned\n"

@@ -7,9 +7,9 @@
  * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
- * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes". `product` is the linear layers alone, forward
- * and both gradients of what is trained, by oneDNN's single-threaded sgemm on pieces of 512 tokens:
- * "wall-seconds cpu-seconds". */
+ * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes".
+ * `product` is the linear layers alone, forward and both gradients of what is trained, by oneDNN's
+ * single-threaded sgemm on pieces of 512 tokens: "wall-seconds cpu-seconds". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -3,7 +3,6 @@
  * (docs/guide/adapt.md). */
 #include <jansson.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "adapt/pipeline_i.h"
 
@@ -144,18 +143,15 @@ static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {
     json_t *root = document(ctx, run);
-    if (!root) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
-    /* 15 digits print decimal fractions as they were meant (0.1, not 0.10000000000000001). */
-    char *dumped = json_dumps(root, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    json_decref(root);
-    if (!dumped) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: metrics.json");
     whet_i_buf buf = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &buf, "%s\n", dumped);
-    free(dumped);
-    if (status != WHET_OK) {
+    /* 15 digits print decimal fractions as they were meant (0.1, not 0.10000000000000001). */
+    whet_status status =
+        whet_i_json_dump(ctx, root, JSON_INDENT(2) | JSON_REAL_PRECISION(17), &buf);
+    json_decref(root);
+    if (status == WHET_OK) status = whet_i_buf_append(ctx, &buf, "\n", 1);
+    if (status == WHET_OK)
+        *out = buf.data;
+    else
         whet_i_buf_free(ctx, &buf);
-        return status;
-    }
-    *out = buf.data;
-    return WHET_OK;
+    return status;
 }

@@ -84,6 +84,11 @@ WHET_CHECKED whet_status whet_i_json_parse(whet_ctx *ctx, const char *where, con
 WHET_CHECKED whet_status whet_i_json_read(whet_ctx *ctx, const char *path, int64_t max_bytes,
                                           json_t **out);
 
+/* Appends the document as text, by jansson's flags. NULL, and a document that cannot be written (text
+ * that is not UTF-8), are WHET_ERR_NOMEM: what was packed from checked parts lacks memory alone. */
+WHET_CHECKED whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, size_t flags,
+                                          whet_i_buf *out);
+
 /* Members of an object, checked. Each sentence reads `where: "key" is <found>; expected <what>`;
  * `where` names the file, and the object in it when that helps ("tokenizer.json: model").
  * Wrong type, missing and out of range are WHET_ERR_FORMAT, the output untouched. Views live as

@@ -176,3 +176,21 @@ whet_status whet_i_json_array_or_none(whet_ctx *ctx, const char *where, const js
     *out = NULL;
     return WHET_OK;
 }
+
+/* ---- writing ---------------------------------------------------------------------------------- */
+
+typedef struct sink {
+    whet_ctx *ctx;
+    whet_i_buf *buf;
+} sink;
+
+static int append(const char *bytes, size_t len, void *data) {
+    const sink *to = data;
+    return whet_i_buf_append(to->ctx, to->buf, bytes, (int64_t)len) == WHET_OK ? 0 : -1;
+}
+
+whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, size_t flags, whet_i_buf *out) {
+    sink to = {ctx, out};
+    if (json && json_dump_callback(json, append, &to, flags) == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: a JSON document");
+}

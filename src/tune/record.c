@@ -3,7 +3,6 @@
  * (training.json). Keys are stable: docs/formats/training.md. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "tune/tune_i.h"
 
@@ -24,12 +23,10 @@ static whet_status add_point(whet_ctx *ctx, whet_i_tune *run, int64_t step, doub
 
 /* Takes the reference to `object`. */
 static whet_status add_line(whet_ctx *ctx, whet_i_tune *run, json_t *object) {
-    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
+    whet_status status =
+        whet_i_json_dump(ctx, object, JSON_COMPACT | JSON_REAL_PRECISION(9), &run->log);
     json_decref(object);
-    if (!text) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: a line of metrics");
-    const whet_status status = whet_i_buf_printf(ctx, &run->log, "%s\n", text);
-    free(text);
-    return status;
+    return status == WHET_OK ? whet_i_buf_append(ctx, &run->log, "\n", 1) : status;
 }
 
 whet_status whet_i_tune_note_step(whet_ctx *ctx, whet_i_tune *run, double loss, double rate,
@@ -178,10 +175,13 @@ whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *run, char **out
         "parameters", (json_int_t)all_numbers(run->params), "planned_bytes",
         (json_int_t)run->planned_bytes, "seconds", number(run->seconds), "tokens_per_second",
         number(run->seconds > 0 ? (double)run->tokens_done / run->seconds : (double)NAN));
-    char *text = o ? json_dumps(o, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    whet_i_buf buf = {0};
+    const whet_status status =
+        whet_i_json_dump(ctx, o, JSON_INDENT(1) | JSON_REAL_PRECISION(17), &buf);
     json_decref(o);
-    if (!text) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: the report");
-    const whet_status status = whet_i_strdup(ctx, whet_str_from(text), out);
-    free(text);
+    if (status == WHET_OK)
+        *out = buf.data;
+    else
+        whet_i_buf_free(ctx, &buf);
     return status;
 }

@@ -3,7 +3,6 @@
  * beside its place and renamed, so that it is whole at any moment. */
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -158,10 +157,10 @@ whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run) {
 
 static whet_status write_json(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                               const json_t *object) {
-    char *text = json_dumps(object, JSON_INDENT(2) | JSON_SORT_KEYS);
-    if (!text) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: %s", name);
-    const whet_status status = whet_i_tune_write(ctx, run, name, text, (int64_t)strlen(text));
-    free(text);
+    whet_i_buf buf = {0};
+    whet_status status = whet_i_json_dump(ctx, object, JSON_INDENT(2) | JSON_SORT_KEYS, &buf);
+    if (status == WHET_OK) status = whet_i_tune_write(ctx, run, name, buf.data, buf.len);
+    whet_i_buf_free(ctx, &buf);
     return status;
 }
 
