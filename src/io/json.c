@@ -182,15 +182,21 @@ whet_status whet_i_json_array_or_none(whet_ctx *ctx, const char *where, const js
 typedef struct sink {
     whet_ctx *ctx;
     whet_i_buf *buf;
+    whet_status status;
 } sink;
 
+/* jansson 2.14 does not look at the result for every piece: the first failure is kept here. */
 static int append(const char *bytes, size_t len, void *data) {
-    const sink *to = data;
-    return whet_i_buf_append(to->ctx, to->buf, bytes, (int64_t)len) == WHET_OK ? 0 : -1;
+    sink *to = data;
+    if (to->status == WHET_OK)
+        to->status = whet_i_buf_append(to->ctx, to->buf, bytes, (int64_t)len);
+    return to->status == WHET_OK ? 0 : -1;
 }
 
 whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, size_t flags, whet_i_buf *out) {
-    sink to = {ctx, out};
-    if (json && json_dump_callback(json, append, &to, flags) == 0) return WHET_OK;
+    sink to = {ctx, out, WHET_OK};
+    const bool written = json && json_dump_callback(json, append, &to, flags) == 0;
+    if (to.status != WHET_OK) return to.status;
+    if (written) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: a JSON document");
 }
