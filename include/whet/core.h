@@ -127,9 +127,6 @@ typedef struct whet_str {
 WHET_API whet_str whet_str_from(const char *text);
 WHET_API bool whet_str_equal(whet_str a, whet_str b);
 
-/* Releases a text that a call has handed out. NULL is fine. */
-WHET_API void whet_free_text(whet_ctx *ctx, char *text);
-
 /* An ordered set of distinct, non-empty names with O(1) lookup: class lists, node names, columns.
  * Read-only after it is filled: may be shared. */
 typedef struct whet_names whet_names;
