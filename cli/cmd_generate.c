@@ -71,7 +71,8 @@ static whet_status text_of(cli_run *run, const whet_language_model *model,
     const int64_t b = made->start[row + 1] - made->start[row];
     int32_t *ids = malloc((size_t)(a + b + 1) * sizeof *ids);
     if (!ids)
-        return cli_fail(run, WHET_ERR_NOMEM, "out of memory: %lld tokens", (long long)(a + b));
+        return cli_fail(run, WHET_ERR_NOMEM, "out of memory: the tokens of row %lld",
+                        (long long)row);
     memcpy(ids, prompts->ids + prompts->start[row], (size_t)a * sizeof *ids);
     memcpy(ids + a, made->ids + made->start[row], (size_t)b * sizeof *ids);
     const whet_status status = whet_tokenizer_decode(run->ctx, whet_language_model_tokenizer(model),

@@ -381,17 +381,23 @@ static whet_status schedule(planner *p) {
 
 /* ---- places ----------------------------------------------------------------------------------- */
 
+/* A buffer by its number; sorted by falling size. */
+typedef struct ranked {
+    int64_t size;
+    int32_t number;
+} ranked;
+
 static int by_size(const void *a, const void *b) {
-    const buffer *x = *(const buffer *const *)a, *y = *(const buffer *const *)b;
+    const ranked *x = a, *y = b;
     if (x->size != y->size) return x->size < y->size ? 1 : -1;
-    return x < y ? -1 : 1;
+    return x->number < y->number ? -1 : 1;
 }
 
 /* The lowest place where b fits among placed[n], which are sorted by place. */
-static int64_t lowest_place(const buffer *b, buffer *const *placed, int64_t n) {
+static int64_t lowest_place(const planner *p, const buffer *b, const int32_t *placed, int64_t n) {
     int64_t at = 0;
     for (int64_t i = 0; i < n; i++) {
-        const buffer *other = placed[i];
+        const buffer *other = &p->buffers[placed[i]];
         if (other->last < b->first || b->last < other->first) continue;
         if (at + b->size <= other->place) return at;
         if (other->place + other->size > at) at = other->place + other->size;
@@ -400,20 +406,22 @@ static int64_t lowest_place(const buffer *b, buffer *const *placed, int64_t n) {
 }
 
 static whet_status place_buffers(planner *p, int64_t *total) {
-    buffer **order = NULL, **placed = NULL;
+    ranked *order = NULL;
+    int32_t *placed = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(p->ctx, p->n_buffers, &order));
     WHET_TRY_DONE(whet_i_alloc(p->ctx, p->n_buffers, &placed));
-    for (int64_t i = 0; i < p->n_buffers; i++) order[i] = &p->buffers[i];
+    for (int64_t i = 0; i < p->n_buffers; i++) order[i] = (ranked){p->buffers[i].size, (int32_t)i};
     qsort(order, (size_t)p->n_buffers, sizeof *order, by_size);
     *total = 0;
     for (int64_t i = 0; i < p->n_buffers; i++) {
-        buffer *b = order[i];
+        buffer *b = &p->buffers[order[i].number];
         int64_t end, at = i;
-        b->place = lowest_place(b, placed, i);
+        b->place = lowest_place(p, b, placed, i);
         WHET_TRY_DONE(whet_i_add(p->ctx, b->place, b->size, &end));
-        for (; at > 0 && placed[at - 1]->place > b->place; at--) placed[at] = placed[at - 1];
-        placed[at] = b;
+        for (; at > 0 && p->buffers[placed[at - 1]].place > b->place; at--)
+            placed[at] = placed[at - 1];
+        placed[at] = order[i].number;
         if (end > *total) *total = end;
     }
 done:

@@ -13,7 +13,7 @@ static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
                             whet_language_model *m) {
     char *path;
     WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
-    const whet_status status = whet_safetensors_open(ctx, path, &m->files[m->n_files]);
+    const whet_status status = whet_safetensors_open(ctx, path, &m->files[m->n_files].tensors);
     whet_i_free(ctx, path);
     if (status == WHET_OK) m->n_files++;
     return status;
@@ -94,7 +94,7 @@ static whet_status record(whet_ctx *ctx, whet_language_model *m) {
 static bool has_tensor(const whet_language_model *m, const char *name) {
     whet_tensor t;
     for (int64_t i = 0; i < m->n_files; i++)
-        if (whet_safetensors_find(m->files[i], name, &t)) return true;
+        if (whet_safetensors_find(m->files[i].tensors, name, &t)) return true;
     return false;
 }
 
@@ -104,7 +104,7 @@ static whet_status bind(whet_ctx *ctx, whet_language_model *m) {
     for (int64_t i = 0; i < m->n_files; i++) {
         int64_t missing;
         const bool last = i + 1 == m->n_files;
-        WHET_TRY(whet_i_params_bind(ctx, m->params, m->files[i], "model.safetensors", "",
+        WHET_TRY(whet_i_params_bind(ctx, m->params, m->files[i].tensors, "model.safetensors", "",
                                     last ? NULL : &missing));
     }
     return WHET_OK;
@@ -153,7 +153,7 @@ void whet_language_model_destroy(whet_ctx *ctx, whet_language_model *m) {
     if (!m) return;
     whet_i_graph_destroy(ctx, m->graph);
     whet_i_params_destroy(ctx, m->params);
-    for (int64_t i = 0; i < m->n_files; i++) whet_safetensors_close(ctx, m->files[i]);
+    for (int64_t i = 0; i < m->n_files; i++) whet_safetensors_close(ctx, m->files[i].tensors);
     whet_i_free(ctx, m->files);
     whet_tokenizer_destroy(ctx, m->tokenizer);
     whet_i_free(ctx, m);

@@ -6,10 +6,14 @@
 #include "nn/llama_i.h"
 #include "nn/nn_i.h"
 
+typedef struct whet_i_weight_file {
+    whet_safetensors *tensors;
+} whet_i_weight_file;
+
 struct whet_language_model {
     whet_i_llama_config config;
     whet_tokenizer *tokenizer;
-    whet_safetensors **files; /* [n_files] */
+    whet_i_weight_file *files; /* [n_files] */
     int64_t n_files;
     whet_i_params *params;
     whet_i_graph *graph;
