@@ -4,6 +4,7 @@
 
 #include "io/io_i.h"
 #include "nn/language_model_i.h"
+#include "nn/shape_text.h"
 
 enum { JSON_BYTES_MAX = 1 << 26, FILES_MAX = 1024 };
 
@@ -11,29 +12,39 @@ enum { JSON_BYTES_MAX = 1 << 26, FILES_MAX = 1024 };
 
 static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
                             whet_language_model *m) {
+    whet_i_weight_file *file = &m->files[m->n_files];
     char *path;
     WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
-    const whet_status status = whet_safetensors_open(ctx, path, &m->files[m->n_files].tensors);
+    whet_status status = whet_i_strdup(ctx, whet_str_from(name), &file->name);
+    if (status == WHET_OK) {
+        m->n_files++; /* what it has so far is released with the model */
+        status = whet_safetensors_open(ctx, path, &file->tensors);
+    }
     whet_i_free(ctx, path);
-    if (status == WHET_OK) m->n_files++;
     return status;
 }
 
-/* Names in "weight_map" are files of the folder, nothing else. */
-static whet_status list_files(whet_ctx *ctx, const json_t *index, whet_names *names) {
+/* Of printable ASCII, so that sentences may hold it. */
+static bool is_file_name(const json_t *value) {
+    const char *name = json_string_value(value);
+    if (!name || !*name || strlen(name) != json_string_length(value)) return false;
+    for (const char *c = name; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == '/') return false;
+    return true;
+}
+
+whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *index, whet_names *names) {
     json_t *map, *value;
     const char *key;
     WHET_TRY(whet_i_json_object(ctx, "model.safetensors.index.json", index, "weight_map", &map));
     json_object_foreach(map, key, value) {
         char quoted[WHET_QUOTE_SIZE];
-        const char *name = json_string_value(value);
-        if (!name || !*name || strchr(name, '/') || strlen(name) != json_string_length(value))
-            return whet_i_fail(
-                ctx, WHET_ERR_FORMAT,
-                "model.safetensors.index.json: the file of %s is no name; expected one "
-                "without folders",
-                whet_i_quote(quoted, whet_str_from(key)));
-        WHET_TRY(whet_names_add(ctx, names, whet_str_from(name), NULL));
+        if (!is_file_name(value))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "model.safetensors.index.json: what holds %s is no file's name; "
+                               "expected one of printable characters, without folders",
+                               whet_i_quote(quoted, whet_str_from(key)));
+        WHET_TRY(whet_names_add(ctx, names, whet_str_from(json_string_value(value)), NULL));
     }
     const int64_t n = whet_names_count(names);
     if (n >= 1 && n <= FILES_MAX) return WHET_OK;
@@ -48,9 +59,11 @@ static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_language_mo
     whet_names *names = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_path_join(ctx, dir, "model.safetensors.index.json", &path));
-    WHET_TRY_DONE(whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index));
+    status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index);
+    if (status == WHET_ERR_IO) status = whet_i_fail_at(ctx, status, "no model.safetensors");
+    if (status != WHET_OK) goto done;
     WHET_TRY_DONE(whet_names_create(ctx, &names));
-    WHET_TRY_DONE(list_files(ctx, index, names));
+    WHET_TRY_DONE(whet_i_weight_files_parse(ctx, index, names));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_names_count(names), &m->files));
     for (int64_t i = 0; i < whet_names_count(names); i++)
         WHET_TRY_DONE(open_one(ctx, dir, whet_names_get(names, i).ptr, m));
@@ -61,12 +74,21 @@ done:
     return status;
 }
 
+static void close_files(whet_ctx *ctx, whet_language_model *m) {
+    for (int64_t i = 0; i < m->n_files; i++) {
+        whet_safetensors_close(ctx, m->files[i].tensors);
+        whet_i_free(ctx, m->files[i].name);
+    }
+    whet_i_free(ctx, m->files);
+    m->files = NULL;
+    m->n_files = 0;
+}
+
 static whet_status open_files(whet_ctx *ctx, const char *dir, whet_language_model *m) {
     WHET_TRY(whet_i_calloc(ctx, 1, &m->files));
     const whet_status status = open_one(ctx, dir, "model.safetensors", m);
     if (status != WHET_ERR_IO || whet_error_errno(ctx) != ENOENT) return status;
-    whet_i_free(ctx, m->files);
-    m->files = NULL;
+    close_files(ctx, m);
     return open_indexed(ctx, dir, m);
 }
 
@@ -98,14 +120,21 @@ static bool has_tensor(const whet_language_model *m, const char *name) {
     return false;
 }
 
-/* A head that is missing is the word vectors'. */
 static whet_status bind(whet_ctx *ctx, whet_language_model *m) {
+    char shape[WHET_I_SHAPE_TEXT];
+    int64_t missing = 0;
     for (int64_t i = 0; i < m->params->n; i++) m->params->items[i].init = WHET_I_INIT_REQUIRED;
-    for (int64_t i = 0; i < m->n_files; i++) {
-        int64_t missing;
-        const bool last = i + 1 == m->n_files;
-        WHET_TRY(whet_i_params_bind(ctx, m->params, m->files[i].tensors, "model.safetensors", "",
-                                    last ? NULL : &missing));
+    for (int64_t i = 0; i < m->n_files; i++)
+        WHET_TRY(whet_i_params_bind(ctx, m->params, m->files[i].tensors, m->files[i].name, "",
+                                    m->n_files > 1 ? &missing : NULL));
+    for (int64_t i = 0; missing && i < m->params->n; i++) {
+        const whet_i_param *p = &m->params->items[i];
+        if (p->source.data) continue;
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "model.safetensors.index.json: tensor \"%s\" is in none of its %lld "
+                           "files; expected %s",
+                           p->name, (long long)m->n_files,
+                           whet_i_shape_text(shape, p->rank, p->shape));
     }
     return WHET_OK;
 }
@@ -114,6 +143,7 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
                                           whet_language_model *m) {
     WHET_TRY(read_config(ctx, dir, m));
     WHET_TRY(open_files(ctx, dir, m));
+    /* A head that is missing is the word vectors'. */
     if (!has_tensor(m, "lm_head.weight")) m->config.tied = true;
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
@@ -153,8 +183,7 @@ void whet_language_model_destroy(whet_ctx *ctx, whet_language_model *m) {
     if (!m) return;
     whet_i_graph_destroy(ctx, m->graph);
     whet_i_params_destroy(ctx, m->params);
-    for (int64_t i = 0; i < m->n_files; i++) whet_safetensors_close(ctx, m->files[i].tensors);
-    whet_i_free(ctx, m->files);
+    close_files(ctx, m);
     whet_tokenizer_destroy(ctx, m->tokenizer);
     whet_i_free(ctx, m);
 }

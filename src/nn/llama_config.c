@@ -95,11 +95,21 @@ static whet_status read_token(whet_ctx *ctx, const json_t *json, const char *key
 
 /* ---- rotary embeddings ------------------------------------------------------------------------ */
 
+/* Within bounds between which frequencies stay finite and above 0, whatever they are made of. */
 static whet_status positive(whet_ctx *ctx, const json_t *json, const char *key, double *out) {
     WHET_TRY(whet_i_json_real(ctx, where, json, key, out));
-    if (*out > 0 && *out < 1e18) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %g; expected a number above 0", where,
-                       key, *out);
+    if (*out >= 1e-18 && *out <= 1e18) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is %g; expected 1e-18 to 1e18", where, key,
+                       *out);
+}
+
+/* Heads that turn in part only are other models'. */
+static whet_status whole_heads(whet_ctx *ctx, const json_t *json) {
+    double share;
+    WHET_TRY(whet_i_json_real_or(ctx, where, json, "partial_rotary_factor", 1, &share));
+    if (share == 1) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: \"partial_rotary_factor\" is %g; expected none, or 1", where, share);
 }
 
 /* Llama 3.1: long waves are stretched by `factor`, short ones are left, between is blended. */
@@ -130,7 +140,9 @@ static whet_status read_rope(whet_ctx *ctx, const json_t *json, whet_i_llama_con
         WHET_TRY(positive(ctx, from, "rope_theta", &theta));
     for (int64_t i = 0; i < c->d / 2; i++)
         c->frequency[i] = pow(theta, -2 * (double)i / (double)c->d);
+    WHET_TRY(whole_heads(ctx, json));
     if (!json_is_object(rope)) return WHET_OK;
+    WHET_TRY(whole_heads(ctx, rope));
     WHET_TRY(whet_i_json_str_or_none(ctx, where, rope, "rope_type", &type));
     if (!type.ptr) WHET_TRY(whet_i_json_str_or_none(ctx, where, rope, "type", &type));
     if (!type.ptr || whet_str_equal(type, whet_str_from("default"))) return WHET_OK;

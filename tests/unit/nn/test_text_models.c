@@ -119,6 +119,9 @@ static void settings_that_it_cannot_follow(void **state) {
     refused("{\"sliding_window\": 8}", WHET_ERR_UNSUPPORTED, "sliding_window");
     refused("{\"rope_parameters\": {\"rope_type\": \"yarn\"}}", WHET_ERR_UNSUPPORTED, "yarn");
     refused("{\"rope_parameters\": {\"rope_theta\": -1}}", WHET_ERR_FORMAT, "rope_theta");
+    refused("{\"rope_parameters\": {\"rope_theta\": 1e-310}}", WHET_ERR_FORMAT, "rope_theta");
+    refused("{\"rope_parameters\": {\"partial_rotary_factor\": 0.5}}", WHET_ERR_UNSUPPORTED,
+            "partial_rotary_factor");
     refused("{\"num_key_value_heads\": 3}", WHET_ERR_FORMAT, "multiple");
     refused("{\"head_dim\": 3}", WHET_ERR_UNSUPPORTED, "even");
     refused("{\"bos_token_id\": 30}", WHET_ERR_FORMAT, "bos_token_id");

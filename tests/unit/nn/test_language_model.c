@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Folders of language models: weights in several files, and what is wrong with a folder. */
+#include "support.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/io_i.h"
+#include "nn/language_model_i.h"
+
+enum { TENSORS_MAX = 40 };
+
+static whet_status load(whet_ctx *ctx, const char *dir, whet_language_model **out) {
+    whet_language_model *m = NULL;
+    WHET_TRY(whet_i_calloc(ctx, 1, &m));
+    const whet_status status = whet_i_language_model_weights(ctx, dir, WHET_F32, m);
+    if (status == WHET_OK)
+        *out = m;
+    else
+        whet_language_model_destroy(ctx, m);
+    return status;
+}
+
+/* ---- folders that are made here ---------------------------------------------------------------- */
+
+static void make_folder(const char *name) {
+    char command[1024];
+    const char *dir = test_tmp(name);
+    (void)snprintf(command, sizeof command, "rm -rf '%s' && mkdir '%s' && cp '%s' '%s/'", dir, dir,
+                   test_source("tests/golden/llama/llama/config.json"), dir);
+    assert_int_equal(system(command), 0);
+}
+
+static const char *in_folder(const char *dir, const char *name) {
+    static char relative[8][256];
+    static int next;
+    char *to = relative[next++ % 8];
+    (void)snprintf(to, sizeof relative[0], "%s/%s", dir, name);
+    return to;
+}
+
+/* Writes the golden model's tensors but `without` into two files by turns, and their index. */
+static void make_sharded(whet_ctx *ctx, const char *dir, const char *without) {
+    whet_safetensors *whole;
+    whet_named_tensor parts[2][TENSORS_MAX];
+    int64_t n[2] = {0, 0};
+    json_t *map = json_object();
+    make_folder(dir);
+    test_ok(ctx, whet_safetensors_open(
+                     ctx, test_source("tests/golden/llama/llama/model.safetensors"), &whole));
+    for (int64_t i = 0; i < whet_safetensors_count(whole); i++) {
+        const char *name = whet_safetensors_name(whole, i).ptr;
+        whet_named_tensor *to = &parts[i % 2][n[i % 2]];
+        if (without && strcmp(name, without) == 0) continue;
+        assert_true(n[i % 2]++ < TENSORS_MAX);
+        to->name = name;
+        assert_true(whet_safetensors_find(whole, name, &to->tensor));
+        assert_int_equal(json_object_set_new(map, name, json_string(i % 2 ? "b.st" : "a.st")), 0);
+    }
+    assert_true(n[0] > 5 && n[1] > 5);
+    for (int i = 0; i < 2; i++)
+        test_ok(ctx, whet_safetensors_write(ctx, test_tmp(in_folder(dir, i ? "b.st" : "a.st")),
+                                            true, parts[i], n[i], NULL));
+    json_t *index = json_pack("{s:{s:i}, s:o}", "metadata", "total_size", 1, "weight_map", map);
+    assert_int_equal(
+        json_dump_file(index, test_tmp(in_folder(dir, "model.safetensors.index.json")), 0), 0);
+    json_decref(index);
+    whet_safetensors_close(ctx, whole);
+}
+
+/* ---- several files ----------------------------------------------------------------------------- */
+
+static void several_files_are_one_model(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *whole = NULL, *sharded = NULL;
+    make_sharded(ctx, "sharded", NULL);
+    test_ok(ctx, load(ctx, test_source("tests/golden/llama/llama"), &whole));
+    test_ok(ctx, load(ctx, test_tmp("sharded"), &sharded));
+    assert_int_equal(sharded->n_files, 2);
+    assert_int_equal(sharded->params->n, whole->params->n);
+    assert_true(whole->params->n == 21); /* 9 a layer, words, last norm, head */
+    for (int64_t i = 0; i < whole->params->n; i++) {
+        const whet_i_param *a = &whole->params->items[i], *b = &sharded->params->items[i];
+        assert_string_equal(a->name, b->name);
+        assert_true(a->count == b->count && b->source.data);
+        assert_memory_equal(a->source.data, b->source.data, (size_t)a->count * sizeof(float));
+    }
+    whet_language_model_destroy(ctx, sharded);
+    whet_language_model_destroy(ctx, whole);
+    test_ctx_done(ctx);
+}
+
+/* One file wins over an index, as in transformers. */
+static void a_single_file_needs_no_index(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    char command[1024];
+    make_folder("both");
+    (void)test_write_text("both/model.safetensors.index.json", "not JSON");
+    (void)snprintf(command, sizeof command, "cp '%s' '%s/'",
+                   test_source("tests/golden/llama/llama/model.safetensors"), test_tmp("both"));
+    assert_int_equal(system(command), 0);
+    test_ok(ctx, load(ctx, test_tmp("both"), &m));
+    assert_int_equal(m->n_files, 1);
+    whet_language_model_destroy(ctx, m);
+    test_ctx_done(ctx);
+}
+
+static void a_head_that_is_missing_is_the_words_(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    make_sharded(ctx, "headless", "lm_head.weight");
+    test_ok(ctx, load(ctx, test_tmp("headless"), &m));
+    assert_true(m->config.tied);
+    assert_int_equal(m->params->n, 20);
+    whet_language_model_destroy(ctx, m);
+    test_ctx_done(ctx);
+}
+
+static void what_is_missing_is_named(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    make_sharded(ctx, "gap", "model.layers.1.mlp.up_proj.weight");
+    test_fails(ctx, load(ctx, test_tmp("gap"), &m), WHET_ERR_FORMAT);
+    test_says(ctx, "model.layers.1.mlp.up_proj.weight\" is in none of its 2 files");
+    make_sharded(ctx, "gap", NULL);
+    assert_int_equal(remove(test_tmp("gap/b.st")), 0);
+    test_fails(ctx, load(ctx, test_tmp("gap"), &m), WHET_ERR_IO);
+    test_says(ctx, "b.st");
+    make_folder("none");
+    test_fails(ctx, load(ctx, test_tmp("none"), &m), WHET_ERR_IO);
+    test_says(ctx, "no model.safetensors");
+    test_says(ctx, "model.safetensors.index.json");
+    test_ctx_done(ctx);
+}
+
+/* A tensor of another shape is told with the file that holds it. */
+static void a_wrong_shape_is_found_in_its_file(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    static float numbers[12];
+    whet_named_tensor t = {
+        .name = "model.norm.weight",
+        .tensor = {.data = numbers, .dtype = WHET_F32, .rank = 1, .shape = {12}}};
+    make_sharded(ctx, "shape", "model.norm.weight");
+    test_ok(ctx, whet_safetensors_write(ctx, test_tmp("shape/c.st"), true, &t, 1, NULL));
+    json_t *index =
+        json_load_file(test_tmp("shape/model.safetensors.index.json"), 0, &(json_error_t){0});
+    assert_int_equal(
+        json_object_set_new(json_object_get(index, "weight_map"), t.name, json_string("c.st")), 0);
+    assert_int_equal(json_dump_file(index, test_tmp("shape/model.safetensors.index.json"), 0), 0);
+    json_decref(index);
+    test_fails(ctx, load(ctx, test_tmp("shape"), &m), WHET_ERR_SHAPE);
+    test_says(ctx, "c.st: tensor \"model.norm.weight\" is [12]; expected [16]");
+    test_ctx_done(ctx);
+}
+
+static void refused(const char *index, whet_status expected, const char *says) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    make_folder("index");
+    (void)test_write_text("index/model.safetensors.index.json", index);
+    test_fails(ctx, load(ctx, test_tmp("index"), &m), expected);
+    test_says(ctx, says);
+    test_ctx_done(ctx);
+}
+
+static void an_index_that_is_none(void **state) {
+    (void)state;
+    refused("", WHET_ERR_FORMAT, "index.json");
+    refused("[]", WHET_ERR_FORMAT, "weight_map");
+    refused("{\"weight_map\": {}}", WHET_ERR_LIMIT, "0 files");
+    refused("{\"weight_map\": {\"a\": 1}}", WHET_ERR_FORMAT, "\"a\"");
+    refused("{\"weight_map\": {\"a\": \"\"}}", WHET_ERR_FORMAT, "\"a\"");
+    refused("{\"weight_map\": {\"a\": \"../llama/model.safetensors\"}}", WHET_ERR_FORMAT,
+            "without folders");
+    refused("{\"weight_map\": {\"a\": \"b\\u001b[2J\"}}", WHET_ERR_FORMAT, "printable");
+    refused("{\"weight_map\": {\"a\": \"..\"}}", WHET_ERR_IO, "..");
+    refused("{\"weight_map\": {\"a\": \"config.json\"}}", WHET_ERR_FORMAT, "config.json");
+}
+
+static whet_status load_sharded(whet_ctx *ctx, void *arg) {
+    whet_language_model *m = NULL;
+    const whet_status status = load(ctx, arg, &m);
+    whet_language_model_destroy(ctx, m);
+    return status;
+}
+
+static void allocations_may_fail(void **state) {
+    (void)state;
+    static char dir[512];
+    whet_ctx *ctx = test_ctx(1);
+    make_sharded(ctx, "failing", NULL);
+    test_ctx_done(ctx);
+    (void)snprintf(dir, sizeof dir, "%s", test_tmp("failing"));
+    assert_true(test_each_allocation(load_sharded, dir) > 50);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(several_files_are_one_model),
+        cmocka_unit_test(a_single_file_needs_no_index),
+        cmocka_unit_test(a_head_that_is_missing_is_the_words_),
+        cmocka_unit_test(what_is_missing_is_named),
+        cmocka_unit_test(a_wrong_shape_is_found_in_its_file),
+        cmocka_unit_test(an_index_that_is_none),
+        cmocka_unit_test(allocations_may_fail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
