@@ -38,6 +38,6 @@ run 0 whet generate --model m --input many.tsv --tokens 10 --output told.tsv
 [ "$(wc -l <told.tsv)" = 3 ] || fail 'told.tsv has another number of rows'
 run 4 whet generate --model m --input many.tsv --output told.tsv
 # A file cut short, sizes that lie.
-head -c 500000 m/model.safetensors >cut && mv cut m/model.safetensors
+head -c 500000 m/model.safetensors >cut.part && mv cut.part m/model.safetensors
 run 3 whet generate --model m --prompt Once
 finish
