@@ -29,61 +29,93 @@ INLINE __m512 dot_pairs(__m512 sum, __m512i x, __m512i y) {
 #endif
 }
 
-/* 16 numbers rounded to bfloat16, to nearest even; NaN stays NaN. */
+/* 16 numbers rounded to bfloat16, to nearest even; NaN stays NaN. The instruction takes numbers below
+ * the normal range for 0, as the multiplication would. */
 INLINE __m256i narrowed(__m512 x) {
+#ifdef WHET_EMULATE_BF16
     const __m512i bits = _mm512_castps_si512(x);
     const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
     const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
     rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x00400000));
     return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
+#else
+    return (__m256i)_mm512_cvtneps_pbh(x);
+#endif
 }
 
-static void narrow(int64_t n, const float *in, uint16_t *out) {
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        _mm256_storeu_si256((__m256i *)(void *)(out + i), narrowed(_mm512_loadu_ps(in + i)));
-    whet_i_ref_bf16_from_f32(n - i, in + i, out + i);
+/* Pairs of numbers, rounded: x's in the low halves, y's in the high ones. */
+INLINE __m512i paired(__m512 x, __m512 y) {
+#ifdef WHET_EMULATE_BF16
+    const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrowed(y)), 16);
+    return _mm512_or_si512(_mm512_cvtepu16_epi32(narrowed(x)), high);
+#else
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i from = _mm512_add_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32(0x00010001)),
+                                          _mm512_set1_epi32(0x00100000));
+    return _mm512_permutexvar_epi16(from, (__m512i)_mm512_cvtne2ps_pbh(y, x));
+#endif
 }
 
-/* Pairs (x, y) of n numbers each, rounded: out [n] with x in the low half; y NULL = zeros. */
-static void narrow_pairs(int64_t n, const float *x, const float *y, uint32_t *out) {
-    int64_t j = 0;
-    for (; j + LANES <= n; j += LANES) {
-        __m512i pair = _mm512_cvtepu16_epi32(narrowed(_mm512_loadu_ps(x + j)));
-        if (y) {
-            const __m512i high = _mm512_cvtepu16_epi32(narrowed(_mm512_loadu_ps(y + j)));
-            pair = _mm512_or_si512(pair, _mm512_slli_epi32(high, 16));
+/* out [(n + 1) / 2] pairs of neighbours; an odd last number is paired with 0. */
+static void narrow(int64_t n, const float *in, uint32_t *out) {
+    for (int64_t i = 0; i < n; i += LANES) {
+        const __m256i pairs = narrowed(load(in + i, n - i));
+        if (i + LANES <= n)
+            _mm256_storeu_si256((__m256i *)(void *)(out + i / 2), pairs);
+        else
+            _mm256_mask_storeu_epi32(out + i / 2, (__mmask8)first_of((n - i + 1) / 2), pairs);
+    }
+}
+
+/* out [pairs of k, wide], columns up to the whole vector: pairs along k of x [k, cols], whose
+ * neighbours in a column are `row` apart and lie along memory in a row. */
+static void pairs_of_rows(int64_t k, int64_t cols, const float *x, int64_t row, int64_t wide,
+                          uint32_t *out) {
+    for (int64_t t = 0; t < k; t += 2, x += 2 * row, out += wide)
+        for (int64_t j = 0; j < cols; j += LANES) {
+            const vec second = t + 1 < k ? load(x + row + j, cols - j) : v_set(0.0f);
+            _mm512_storeu_si512(out + j, paired(load(x + j, cols - j), second));
         }
-        _mm512_storeu_si512(out + j, pair);
-    }
-    for (; j < n; j++) {
-        const float both[2] = {x[j], y ? y[j] : 0};
-        uint16_t halves[2];
-        whet_i_ref_bf16_from_f32(2, both, halves);
-        out[j] = (uint32_t)halves[0] | (uint32_t)halves[1] << 16;
+}
+
+/* The same of x whose columns lie along memory, `column` apart: rounded there, then transposed. */
+static void pairs_of_columns(int64_t k, int64_t cols, const float *x, int64_t column, int64_t wide,
+                             uint32_t *out) {
+    enum { DEPTH = 128 };
+    uint32_t rounded[LANES][DEPTH / 2];
+    for (int64_t at = 0; at < k; at += DEPTH, out += wide * (DEPTH / 2)) {
+        const int64_t depth = k - at < DEPTH ? k - at : DEPTH, pairs = (depth + 1) / 2;
+        for (int64_t j = 0; j < cols; j += LANES) {
+            const int64_t rows = cols - j < LANES ? cols - j : LANES;
+            for (int64_t i = 0; i < rows; i++) narrow(depth, x + (j + i) * column + at, rounded[i]);
+            for (int64_t t = 0; t < pairs; t += LANES) /* moves bits: floats in name only */
+                v_transpose(rows, pairs - t, (const float *)(const void *)(rounded[0] + t),
+                            DEPTH / 2, (float *)(void *)(out + t * wide + j), wide);
+        }
     }
 }
 
-/* out [pairs of k, cols], cols <= wide apart: pairs along k of x [k, cols], whose neighbours in a
- * row are `column` apart, in a column `row`. */
+/* The same of x [k, cols] with neighbours in a row `column` apart, in a column `row`. */
 static void pairs_along(int64_t k, int64_t cols, const float *x, int64_t row, int64_t column,
                         int64_t wide, uint32_t *out) {
-    float first[WHET_I_PANEL], second[WHET_I_PANEL];
-    for (int64_t t = 0; t < k; t += 2, out += wide) {
-        if (column == 1) {
-            narrow_pairs(cols, x + t * row, t + 1 < k ? x + (t + 1) * row : NULL, out);
-            continue;
-        }
-        for (int64_t j = 0; j < cols; j += WHET_I_PANEL) {
-            const int64_t n = cols - j < WHET_I_PANEL ? cols - j : WHET_I_PANEL;
-            for (int64_t i = 0; i < n; i++) {
-                first[i] = x[t * row + (j + i) * column];
-                second[i] = t + 1 < k ? x[(t + 1) * row + (j + i) * column] : 0;
-            }
-            narrow_pairs(n, first, second, out + j);
-        }
+    if (column == 1) {
+        pairs_of_rows(k, cols, x, row, wide, out);
+        return;
     }
+    if (row == 1) {
+        pairs_of_columns(k, cols, x, column, wide, out);
+        return;
+    }
+    for (int64_t t = 0; t < k; t += 2, out += wide)
+        for (int64_t j = 0; j < cols; j += LANES) {
+            float both[2][LANES] = {{0}};
+            for (int64_t i = 0; i < LANES && j + i < cols; i++) {
+                both[0][i] = x[t * row + (j + i) * column];
+                both[1][i] = t + 1 < k ? x[(t + 1) * row + (j + i) * column] : 0;
+            }
+            _mm512_storeu_si512(out + j, paired(v_load(both[0]), v_load(both[1])));
+        }
 }
 
 static void pack_bf16(int64_t n, int64_t k, const float *w, int64_t row, int64_t column,
@@ -98,42 +130,53 @@ static void pack_bf16(int64_t n, int64_t k, const float *w, int64_t row, int64_t
     }
 }
 
-/* c [rows, WHET_I_PANEL] = a [rows, 2 pairs] by one panel; a's pairs are a_step apart in a row. */
-INLINE void pairs_tile_of(int rows, int64_t pairs, const uint32_t *a, int64_t lda, int64_t a_step,
-                          const uint16_t *panel, float *c) {
+/* c [rows, vecs * LANES] = a [rows, 2 pairs] by one panel; a's pairs are a_step apart in a row. */
+INLINE void pairs_tile_of(int rows, int vecs, int64_t pairs, const uint32_t *a, int64_t lda,
+                          int64_t a_step, const uint32_t *panel, float *c) {
     __m512 sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] = _mm512_setzero_ps();
+        UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = _mm512_setzero_ps();
     }
-    for (int64_t t = 0; t < pairs; t++, a += a_step, panel += 2 * WHET_I_PANEL) {
+    for (int64_t t = 0; t < pairs; t++, a += a_step, panel += WHET_I_PANEL) {
         __m512i right[TILE_VECS];
-        UNROLL for (int j = 0; j < TILE_VECS; j++) right[j] =
-            _mm512_loadu_si512(panel + 2 * LANES * j);
+        UNROLL for (int j = 0; j < vecs; j++) right[j] = _mm512_loadu_si512(panel + LANES * j);
         UNROLL for (int i = 0; i < rows; i++) {
             const __m512i left = _mm512_set1_epi32((int)a[i * lda]);
-            UNROLL for (int j = 0; j < TILE_VECS; j++) sum[i][j] =
-                dot_pairs(sum[i][j], left, right[j]);
+            UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = dot_pairs(sum[i][j], left, right[j]);
         }
     }
     UNROLL for (int i = 0; i < rows; i++) {
-        UNROLL for (int j = 0; j < TILE_VECS; j++)
+        UNROLL for (int j = 0; j < vecs; j++)
             _mm512_storeu_ps(c + i * WHET_I_PANEL + j * LANES, sum[i][j]);
     }
 }
 
 #define PAIRS_CASE(rows_) \
-    case rows_: pairs_tile_of(rows_, pairs, a, lda, a_step, panel, c); break
-static void pairs_tile(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda, int64_t a_step,
-                       const uint16_t *panel, float *c) {
+    case rows_: pairs_tile_of(rows_, vecs, pairs, a, lda, a_step, panel, c); break
+INLINE void pairs_tile(int64_t rows, int vecs, int64_t pairs, const uint32_t *a, int64_t lda,
+                       int64_t a_step, const uint32_t *panel, float *c) {
     switch (rows) {
         PAIRS_CASE(1);
         PAIRS_CASE(2);
         PAIRS_CASE(3);
         PAIRS_CASE(4);
         PAIRS_CASE(5);
-    default: pairs_tile_of(TILE_ROWS, pairs, a, lda, a_step, panel, c);
+    default: pairs_tile_of(TILE_ROWS, vecs, pairs, a, lda, a_step, panel, c);
     }
 }
+
+#define PAIRS_TILE(vecs) \
+    static void pairs_tile_##vecs(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda, \
+                                  int64_t a_step, const uint32_t *panel, float *c) { \
+        pairs_tile(rows, vecs, pairs, a, lda, a_step, panel, c); \
+    }
+PAIRS_TILE(1)
+PAIRS_TILE(2)
+PAIRS_TILE(3)
+PAIRS_TILE(4)
+static void (*const pairs_by_vecs[])(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda,
+                                     int64_t a_step, const uint32_t *panel, float *c) = {
+    NULL, pairs_tile_1, pairs_tile_2, pairs_tile_3, pairs_tile_4};
 
 static int64_t linear_scratch(int64_t rows, int64_t k) {
     return (int64_t)sizeof(uint32_t) * rows * ((k + 1) / 2);
@@ -143,53 +186,66 @@ static void linear_bf16(const whet_i_linear *p) {
     _Alignas(64) float sums[TILE_ROWS * WHET_I_PANEL];
     const int64_t pairs = (p->k + 1) / 2;
     uint32_t *a = p->scratch;
-    for (int64_t i = 0; i < p->rows; i++) {
-        uint16_t *row = (uint16_t *)(void *)(a + i * pairs);
-        if (p->k % 2) row[p->k] = 0;
-        narrow(p->k, p->a + i * p->lda, row);
-    }
+    for (int64_t i = 0; i < p->rows; i++) narrow(p->k, p->a + i * p->lda, a + i * pairs);
     const uint16_t *panel = p->packed;
     for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k)) {
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
-            pairs_tile(rows, pairs, a + row * pairs, pairs, 1, panel, sums);
+            pairs_tile_4(rows, pairs, a + row * pairs, pairs, 1,
+                         (const uint32_t *)(const void *)panel, sums);
             finish(p, row, rows, first, sums);
         }
     }
 }
 
-/* Blocks of `product`: PRODUCT_DEPTH numbers of the sums, PAIR_ROWS rows of a in pairs. */
-enum { PAIRS = PRODUCT_DEPTH / 2, PAIR_ROWS = 192 };
+/* Blocks are those of `product`, in pairs: as many bytes. */
+enum { PAIRS = BLOCK_DEPTH, PAIRS_DEPTH = 2 * PAIRS };
 
 static int64_t product_bf16_scratch(int64_t m, int64_t n) {
-    const int64_t rows = m < PAIR_ROWS ? m : PAIR_ROWS;
-    const int64_t cols = (n + WHET_I_PANEL - 1) / WHET_I_PANEL * WHET_I_PANEL;
-    return (int64_t)sizeof(uint32_t) * PAIRS * (rows + cols);
+    (void)m;
+    (void)n;
+    return 0;
+}
+
+/* Rows `first`.. of c, `rows` of them, by the columns in `right`. */
+static void product_bf16_rows(const whet_i_product *p, int64_t at, int64_t depth, int64_t first,
+                              int64_t rows, int64_t col, int64_t cols, const uint32_t *right,
+                              uint32_t *left) {
+    _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
+    const int64_t pairs = (depth + 1) / 2;
+    const float *a = p->a + first * p->a_row + at * p->a_col;
+    const bool along = p->a_col == 1; /* left [rows, pairs], else [pairs, rows] */
+    const int64_t row_step = along ? pairs : 1, pair_step = along ? 1 : BLOCK_ROWS;
+    if (along)
+        for (int64_t i = 0; i < rows; i++) narrow(depth, a + i * p->a_row, left + i * pairs);
+    else
+        pairs_along(depth, rows, a, p->a_col, p->a_row, BLOCK_ROWS, left);
+    for (int64_t row = 0; row < rows; row += TILE_ROWS) {
+        const int64_t tall = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
+        for (int64_t j = 0; j < cols; j += TILE_COLS) {
+            const int64_t vecs = (cols - j + LANES - 1) / LANES;
+            pairs_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
+                tall, pairs, left + row * row_step, row_step, pair_step, right + j * PAIRS, sums);
+            add_sums(p, first + row, tall, col + j, at == 0 ? p->beta : 1, sums);
+        }
+    }
 }
 
 static void product_bf16(const whet_i_product *p, void *scratch) {
-    _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
-    uint32_t *right = scratch,
-             *left = right + PAIRS * ((p->n + TILE_COLS - 1) / TILE_COLS * TILE_COLS);
-    for (int64_t at = 0; at < p->k; at += PRODUCT_DEPTH) {
-        const int64_t depth = p->k - at < PRODUCT_DEPTH ? p->k - at : PRODUCT_DEPTH;
-        const int64_t pairs = (depth + 1) / 2;
-        for (int64_t col = 0; col < p->n; col += TILE_COLS)
-            pairs_along(depth, p->n - col < TILE_COLS ? p->n - col : TILE_COLS,
-                        p->b + at * p->b_row + col * p->b_col, p->b_row, p->b_col, TILE_COLS,
-                        right + col * PAIRS);
-        for (int64_t first = 0; first < p->m; first += PAIR_ROWS) {
-            const int64_t most = p->m - first < PAIR_ROWS ? p->m - first : PAIR_ROWS;
-            pairs_along(depth, most, p->a + first * p->a_row + at * p->a_col, p->a_col, p->a_row,
-                        most, left);
-            for (int64_t col = 0; col < p->n; col += TILE_COLS) {
-                for (int64_t row = 0; row < most; row += TILE_ROWS) {
-                    const int64_t rows = most - row < TILE_ROWS ? most - row : TILE_ROWS;
-                    pairs_tile(rows, pairs, left + row, 1, most,
-                               (const uint16_t *)(const void *)(right + col * PAIRS), sums);
-                    add_sums(p, first + row, rows, col, at == 0 ? p->beta : 1, sums);
-                }
-            }
+    (void)scratch;
+    _Alignas(64) uint32_t right[PAIRS * BLOCK_COLS], left[PAIRS * BLOCK_ROWS];
+    for (int64_t at = 0; at < p->k; at += PAIRS_DEPTH) {
+        const int64_t depth = p->k - at < PAIRS_DEPTH ? p->k - at : PAIRS_DEPTH;
+        for (int64_t col = 0; col < p->n; col += BLOCK_COLS) {
+            const int64_t cols = p->n - col < BLOCK_COLS ? p->n - col : BLOCK_COLS;
+            for (int64_t j = 0; j < cols; j += TILE_COLS)
+                pairs_along(depth, cols - j < TILE_COLS ? cols - j : TILE_COLS,
+                            p->b + at * p->b_row + (col + j) * p->b_col, p->b_row, p->b_col,
+                            TILE_COLS, right + j * PAIRS);
+            for (int64_t row = 0; row < p->m; row += BLOCK_ROWS)
+                product_bf16_rows(p, at, depth, row,
+                                  p->m - row < BLOCK_ROWS ? p->m - row : BLOCK_ROWS, col, cols,
+                                  right, left);
         }
     }
 }

@@ -253,10 +253,21 @@ static void linear_panel(const whet_i_linear *p, int64_t first, const float *pan
     }
 }
 
+/* Rows in slabs of half a megabyte of a, which stay in the second-level cache for all panels. */
 static void linear_f32(const whet_i_linear *p) {
-    const float *panel = p->packed;
-    for (int64_t first = 0; first < p->n; first += WHET_I_PANEL, panel += whet_i_panel_step(p->k))
-        linear_panel(p, first, panel);
+    const int64_t most = (1 << 17) / p->k, slab = most > 16 * TILE_ROWS ? most : 16 * TILE_ROWS;
+    whet_i_linear s = *p;
+    for (int64_t row = 0; row < p->rows; row += s.rows) {
+        s.rows = p->rows - row < slab ? p->rows - row : slab / TILE_ROWS * TILE_ROWS;
+        s.a = p->a + row * p->lda;
+        s.residual = p->residual ? p->residual + row * p->ldr : NULL;
+        s.before = p->before ? p->before + row * p->ldc : NULL;
+        s.c = p->c ? p->c + row * p->ldc : NULL;
+        const float *panel = p->packed;
+        for (int64_t first = 0; first < p->n;
+             first += WHET_I_PANEL, panel += whet_i_panel_step(p->k))
+            linear_panel(&s, first, panel);
+    }
 }
 
 static void f32_from_bf16(int64_t n, const uint16_t *in, float *out) {
