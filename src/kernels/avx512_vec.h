@@ -41,6 +41,10 @@ V vec v_positive(vec x) {
     const vec y = _mm512_mask_mov_ps(zero, _mm512_cmp_ps_mask(x, zero, _CMP_GT_OQ), v_set(1.0f));
     return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
 }
+/* Where a < b, x, else y (also at NaN). */
+V vec v_where_less(vec a, vec b, vec x, vec y) {
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ), x);
+}
 V float v_sum_of(vec x) { return _mm512_reduce_add_ps(x); }
 V float v_max_of(vec x) { return _mm512_reduce_max_ps(x); }
 V vec v_load_bf16(const uint16_t *p) {

@@ -59,25 +59,29 @@ static whet_i_real activated(whet_i_act act, whet_i_real x) {
     return x;
 }
 
+/* act'(x). 1 - s of s = 1 / (1 + e) is taken as e s, which does not cancel; far out, where powers of
+ * x would overflow, slopes are 0 or 1. */
 static whet_i_real slope(whet_i_act act, whet_i_real x) {
     const whet_i_real root_half = R(0.70710678118654752), root_2_over_pi = R(0.79788456080286536);
     switch (act) {
     case WHET_I_ACT_NONE: return 1;
     case WHET_I_ACT_GELU: /* Phi(x) + x phi(x); 1/sqrt(2 pi) = root_2_over_pi / 2 */
         return R(0.5) * (1 + erf(x * root_half) + root_2_over_pi * x * exp(R(-0.5) * x * x));
-    case WHET_I_ACT_GELU_TANH: {
-        const whet_i_real u = tanh(root_2_over_pi * (x + R(0.044715) * x * x * x));
-        return R(0.5) * (1 + u) +
-               R(0.5) * x * (1 - u * u) * root_2_over_pi * (1 + R(0.134145) * x * x);
+    case WHET_I_ACT_GELU_TANH: { /* x s(2u): s + 2 x s (1 - s) u' */
+        if (fabs(x) > 10) return x > 0;
+        const whet_i_real e = exp(-2 * root_2_over_pi * (x + R(0.044715) * x * x * x));
+        const whet_i_real s = 1 / (1 + e), inner = 1 + R(0.134145) * x * x;
+        return s + 2 * x * s * (e * s) * root_2_over_pi * inner;
     }
     case WHET_I_ACT_RELU: return x > 0 ? 1 : x <= 0 ? 0 : x;
     case WHET_I_ACT_SILU: {
-        const whet_i_real s = 1 / (1 + exp(-x));
-        return s * (1 + x * (1 - s));
+        if (fabs(x) > 80) return x > 0;
+        const whet_i_real e = exp(-x), s = 1 / (1 + e);
+        return s * (1 + x * (e * s));
     }
-    case WHET_I_ACT_TANH: {
-        const whet_i_real u = tanh(x);
-        return 1 - u * u;
+    case WHET_I_ACT_TANH: { /* 1 - tanh^2 */
+        const whet_i_real e = exp(-2 * fabs(x)), s = 1 / (1 + e);
+        return 4 * e * s * s;
     }
     }
     return 1;

@@ -39,7 +39,8 @@ INLINE vec v_exp(vec x) {
 }
 
 /* erf(x / sqrt 2), absolute error below 2.5e-7: x p(x^2) with p of degree 16 in 2 x^2 / 5.5^2 - 1,
- * fitted on Chebyshev nodes of |x| <= 5.5; beyond, 1 - |erf| < 4e-8. */
+ * fitted on Chebyshev nodes of |x| <= 5.5; beyond, 1 - |erf| < 4e-8. At 5.57 the polynomial has passed
+ * 1 and is cut: far out the result is exactly 1 or -1, and GELU of -1e30 is 0. */
 INLINE vec v_erf_root_half(vec x) {
     static const float p[] = {2.571038604e-01f,  -1.283446401e-01f, 9.547477216e-02f,
                               -7.758713514e-02f, 6.415147334e-02f,  -5.207773298e-02f,
@@ -47,7 +48,7 @@ INLINE vec v_erf_root_half(vec x) {
                               -1.337667368e-02f, 8.350363001e-03f,  -5.210970063e-03f,
                               2.558616456e-03f,  -7.896582247e-04f, 5.361461081e-04f,
                               -5.496700760e-04f, 1.914417226e-04f};
-    x = v_max(v_set(-5.5f), v_min(v_set(5.5f), x));
+    x = v_max(v_set(-5.57f), v_min(v_set(5.57f), x));
     const vec t = v_fma(v_mul(x, x), v_set(2.0f / 30.25f), v_set(-1.0f));
     vec sum = v_set(p[16]);
     for (int i = 15; i >= 0; i--) sum = v_fma(sum, t, v_set(p[i]));
@@ -59,8 +60,23 @@ INLINE vec v_logistic(vec x) {
     return v_div(v_set(1.0f), v_add(v_set(1.0f), v_exp(v_sub(v_set(0.0f), x))));
 }
 
-/* 2 / (1 + exp(-2 x)) - 1: absolute error some 1.2e-7, which near 0 is not relative. */
-INLINE vec v_tanh(vec x) { return v_sub(v_mul(v_set(2.0f), v_logistic(v_add(x, x))), v_set(1.0f)); }
+/* |x| */
+INLINE vec v_size(vec x) { return v_max(v_sub(v_set(0.0f), x), x); }
+
+/* Relative error below 3e-7: x (1 + x^2 q(x^2)) where |x| < 0.55, q of degree 4 fitted on Chebyshev
+ * nodes; else 1 - 2 / (1 + exp(2 |x|)) with x's sign, where the quotient is at most 1/2. */
+INLINE vec v_tanh(vec x) {
+    const vec one = v_set(1.0f), size = v_size(x), square = v_mul(x, x);
+    vec q = v_set(-6.610228214e-03f);
+    q = v_fma(q, square, v_set(2.130938880e-02f));
+    q = v_fma(q, square, v_set(-5.390942842e-02f));
+    q = v_fma(q, square, v_set(1.333311349e-01f));
+    q = v_fma(q, square, v_set(-3.333333135e-01f));
+    const vec near = v_mul(x, v_fma(square, q, one));
+    const vec far = v_sub(one, v_div(v_set(2.0f), v_add(one, v_exp(v_add(size, size)))));
+    const vec with_sign = v_where_less(x, v_set(0.0f), v_sub(v_set(0.0f), far), far);
+    return v_where_less(size, v_set(0.55f), near, with_sign);
+}
 
 INLINE vec v_activate(whet_i_act act, vec x) {
     switch (act) {
@@ -78,7 +94,11 @@ INLINE vec v_activate(whet_i_act act, vec x) {
     return x;
 }
 
-/* act'(x) */
+/* The nearest within -limit..limit: beyond these, slopes are 0 or 1 to f32, and powers of x would
+ * overflow into infinity times 0. */
+INLINE vec v_within(float limit, vec x) { return v_max(v_set(-limit), v_min(v_set(limit), x)); }
+
+/* act'(x). 1 - s of s = 1 / (1 + e) is taken as e s, which does not cancel. */
 INLINE vec v_slope(whet_i_act act, vec x) {
     const vec one = v_set(1.0f), half = v_set(0.5f);
     switch (act) {
@@ -88,20 +108,23 @@ INLINE vec v_slope(whet_i_act act, vec x) {
         return v_fma(x, density, v_mul(half, v_add(one, v_erf_root_half(x))));
     }
     case WHET_I_ACT_GELU_TANH: { /* x s(2u): s + 2 x s (1 - s) u' */
+        x = v_within(10.0f, x);
         const vec square = v_mul(x, x);
         const vec cubic = v_mul(square, v_mul(x, v_set(0.044715f)));
-        const vec s = v_logistic(v_mul(v_set(1.59576912f), v_add(x, cubic)));
+        const vec e = v_exp(v_mul(v_set(-1.59576912f), v_add(x, cubic)));
+        const vec s = v_div(one, v_add(one, e));
         const vec inner = v_mul(v_set(1.59576912f), v_fma(square, v_set(0.134145f), one));
-        return v_fma(v_mul(x, inner), v_mul(s, v_sub(one, s)), s);
+        return v_fma(v_mul(x, inner), v_mul(s, v_mul(e, s)), s);
     }
     case WHET_I_ACT_RELU: return v_positive(x);
     case WHET_I_ACT_SILU: {
-        const vec s = v_logistic(x);
-        return v_mul(s, v_fma(x, v_sub(one, s), one));
+        x = v_within(40.0f, x);
+        const vec e = v_exp(v_sub(v_set(0.0f), x)), s = v_div(one, v_add(one, e));
+        return v_mul(s, v_fma(x, v_mul(e, s), one));
     }
-    case WHET_I_ACT_TANH: {
-        const vec u = v_tanh(x);
-        return v_fma(v_sub(v_set(0.0f), u), u, one);
+    case WHET_I_ACT_TANH: { /* 1 - tanh^2 = 4 e / (1 + e)^2, e = exp(-2 |x|), does not cancel */
+        const vec e = v_exp(v_mul(v_set(-2.0f), v_size(x))), s = v_div(one, v_add(one, e));
+        return v_mul(v_mul(v_set(4.0f), e), v_mul(s, s));
     }
     }
     return one;
@@ -283,6 +306,23 @@ INLINE float exponentials(int64_t n, float scale_by, float *x) {
     return v_sum_of(sum);
 }
 
+/* out [rows, wide] = scores [rows, t] values */
+static void weigh_values(int64_t rows, int64_t t, const float *scores, int64_t padded,
+                         const float *values, int64_t ldv, int64_t wide, float *out) {
+    for (int64_t c = 0; c < wide; c += TILE_COLS) {
+        const int64_t vecs = (wide - c) / LANES;
+        tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, t, scores, padded, 1, values + c,
+                                                          ldv, out + c, wide);
+    }
+}
+
+/* n a multiple of LANES */
+INLINE bool all_finite(int64_t n, const float *x) {
+    vec sum = v_set(0.0f);
+    for (int64_t j = 0; j < n; j += LANES) sum = v_fma(v_load(x + j), v_set(0.0f), sum);
+    return v_sum_of(sum) == 0;
+}
+
 static void attention(const whet_i_attention *p) {
     const int64_t padded = (p->t + TILE_COLS - 1) / TILE_COLS * TILE_COLS;
     const int64_t wide = (p->d + LANES - 1) / LANES * LANES;
@@ -307,11 +347,12 @@ static void attention(const whet_i_attention *p) {
             for (int64_t j = (seen + LANES - 1) / LANES * LANES; j < t; j += LANES)
                 v_store(scores + r * padded + j, v_set(0.0f));
         }
-        for (int64_t c = 0; c < wide; c += TILE_COLS) {
-            const int64_t vecs = (wide - c) / LANES;
-            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, t, scores, padded, 1,
-                                                              values + c, ldv, out + c, wide);
-        }
+        weigh_values(rows, t, scores, padded, values, ldv, wide, out);
+        /* A weight of 0 does not hide NaN or infinity among the values of later tokens. */
+        for (int64_t r = 0; r < rows - 1 && p->causal; r++)
+            if (!all_finite(wide, out + r * wide))
+                weigh_values(1, before + r + 1, scores + r * padded, padded, values, ldv, wide,
+                             out + r * wide);
         for (int64_t r = 0; r < rows; r++)
             for (int64_t c = 0; c < p->d; c += LANES)
                 store(p->out + (i + r) * p->ldo + c, p->d - c,

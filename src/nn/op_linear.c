@@ -208,7 +208,7 @@ static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
     }
 }
 
-/* Its last item: the biases. */
+/* Its first item: the biases. */
 static void backward_bias(const whet_i_task *t) {
     const settings *s = settings_of(t->node);
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
@@ -224,19 +224,20 @@ static void backward_bias(const whet_i_task *t) {
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
     const settings *s = settings_of(t->node);
     if (phase == 0) return row_items(t, phase);
-    int64_t items = weights_train(t->graph, t->node) ? whet_i_blocks(s->k, COLUMN_BLOCK) : 0;
-    if (biases_train(t->graph, t->node)) items++;
-    return items;
+    return (weights_train(t->graph, t->node) ? whet_i_blocks(s->k, COLUMN_BLOCK) : 0) +
+           (biases_train(t->graph, t->node) ? 1 : 0);
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
-    const settings *s = settings_of(t->node);
-    if (phase == 0)
+    if (phase == 0) {
         backward_rows(t, item, scratch);
-    else if (weights_train(t->graph, t->node) && item < whet_i_blocks(s->k, COLUMN_BLOCK))
-        backward_weight(t, item, scratch);
-    else
+        return;
+    }
+    /* The biases first: they take one member long, and the others find weights to do. */
+    if (biases_train(t->graph, t->node) && item-- == 0)
         backward_bias(t);
+    else
+        backward_weight(t, item, scratch);
 }
 
 static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,

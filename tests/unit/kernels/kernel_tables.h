@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the tests of kernels share: all tables, numbers at odd addresses, the activations in f64. */
+#ifndef WHET_TEST_KERNEL_TABLES_H
+#define WHET_TEST_KERNEL_TABLES_H
+
+#include "support.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "kernels/kernels_i.h"
+
+/* Unit roundoff of what kernels compute in. */
+#ifdef WHET_I_DOUBLE
+#define UNIT 0x1p-53
+#else
+#define UNIT 0x1p-24
+#endif
+
+/* Calls check(table) for every table that can run here; in f64, for ref. */
+void each_table(void (*check)(const whet_kernels *table));
+#define TABLE_TEST(name, check) \
+    static void name(void **state) { \
+        (void)state; \
+        each_table(check); \
+    }
+
+/* Normal numbers at an odd place, so that no kernel may count on alignment; drop_numbers checks a
+ * guard behind them. */
+typedef struct numbers {
+    whet_i_real *block, *x;
+    int64_t n;
+} numbers;
+numbers make_numbers(int64_t n, uint64_t seed);
+void drop_numbers(numbers *v);
+
+/* Rounded to bfloat16 and back, by ref. */
+double through_bf16(whet_i_real x);
+
+double exact_act(whet_i_act act, double x);
+
+#endif
