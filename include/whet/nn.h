@@ -133,7 +133,8 @@ WHET_API WHET_CHECKED whet_status whet_encoder_embed(whet_ctx *ctx, const whet_e
 /* ---- language models: texts from texts --------------------------------------------------------- */
 
 /* A Llama-like model (Llama, Mistral, Qwen2) from a Hugging Face folder: config.json, tokenizer.json,
- * and model.safetensors or the files that model.safetensors.index.json names. */
+ * and model.safetensors or the files that model.safetensors.index.json names. What ends a text is
+ * eos_token_id of generation_config.json where it says, else of config.json. */
 typedef struct whet_language_model whet_language_model;
 
 /* dtype of weights and products: WHET_F32 or WHET_BF16. Errors: as whet_encoder_load. */
@@ -152,7 +153,7 @@ typedef struct whet_generate_opts {
     int64_t top_k;      /* only the so many most likely; 0 = all */
     double top_p;       /* only the fewest whose share reaches this, above 0 to 1 */
     uint64_t seed;      /* of draws: prompt i has its own stream */
-    bool no_stop;       /* go on behind the token that ends a text */
+    bool no_stop;       /* go on behind the tokens that end a text */
     /* Called with each token as it is made, prompt after prompt of a group; NULL = not. */
     void (*token)(void *user, int64_t prompt, int32_t id);
     void *user;
@@ -161,11 +162,12 @@ typedef struct whet_generate_opts {
     { sizeof(whet_generate_opts), 128, 0, 0, 1, 0, false, NULL, NULL }
 
 /* Continues each prompt (rows of token ids; an empty one begins with the model's first token): out
- * gets the new tokens, without the one that ends a text; whet_token_rows_destroy. A prompt's tokens do
+ * gets the new tokens, without what ends a text; whet_token_rows_destroy. A prompt's tokens do
  * not depend on the other prompts but for rounding, nor on the threads at all. A token costs the
  * model's products and one pass over its keys and values. Progress "generate", can be cancelled.
  * Not for one model from two threads at once. Errors: ARG, DATA (a prompt that fills the model's
- * positions, an id outside the vocabulary), LIMIT, NOMEM, CANCELLED; out then unchanged. */
+ * positions, an id outside the vocabulary), NUMERIC (logits that are NaN or infinite: damaged weights, or
+ * too large ones), LIMIT, NOMEM, CANCELLED; out then unchanged. */
 WHET_API WHET_CHECKED whet_status whet_generate(whet_ctx *ctx, const whet_language_model *model,
                                                 const whet_token_rows *prompts,
                                                 const whet_generate_opts *opts,

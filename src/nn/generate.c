@@ -27,7 +27,8 @@ typedef struct generation {
     int64_t *order, *start; /* the batch: sequences that go on */
     int32_t *ids, *positions;
     int64_t active;
-    int32_t *made; /* [n, max_tokens] */
+    int64_t most;  /* tokens that a sequence can get: asked for, and with room */
+    int32_t *made; /* [n, most] */
     int64_t *n_made;
     whet_i_rng *rng; /* [n] */
     choice *choices; /* [vocab] */
@@ -41,11 +42,14 @@ static int by_weight(const void *a, const void *b) {
     return x->id > y->id ? 1 : -1;
 }
 
+/* -1 when a logit is NaN or the largest one infinite: there is nothing to choose by. */
 static int32_t most_likely(const float *logits, int64_t n) {
     int64_t best = 0;
-    for (int64_t i = 1; i < n; i++)
+    for (int64_t i = 0; i < n; i++) {
+        if (isnan(logits[i])) return -1;
         if (logits[i] > logits[best]) best = i;
-    return (int32_t)best;
+    }
+    return isfinite(logits[best]) ? (int32_t)best : -1;
 }
 
 /* Keeps the top_k largest and, of those, the fewest whose share reaches top_p. */
@@ -60,10 +64,11 @@ static int64_t keep(const whet_generate_opts *o, choice *choices, int64_t n) {
     return kept;
 }
 
+/* The next token, or -1 as above. */
 static int32_t choose(const generation *g, const float *logits, whet_i_rng *rng) {
     const int64_t vocab = g->m->config.vocab;
     const int32_t best = most_likely(logits, vocab);
-    if (g->o->temperature == 0) return best;
+    if (best < 0 || g->o->temperature == 0) return best;
     for (int64_t i = 0; i < vocab; i++)
         g->choices[i] = (choice){
             exp(((double)logits[i] - (double)logits[best]) / g->o->temperature), (int32_t)i};
@@ -71,11 +76,13 @@ static int32_t choose(const generation *g, const float *logits, whet_i_rng *rng)
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += g->choices[i].weight;
     double left = sum * whet_i_rng_uniform(rng);
-    for (int64_t i = 0; i < n; i++) {
+    int32_t id = best; /* should rounding leave a little: the last that can be drawn */
+    for (int64_t i = 0; i < n && left >= 0; i++) {
+        if (g->choices[i].weight == 0) continue;
         left -= g->choices[i].weight;
-        if (left < 0) return g->choices[i].id;
+        id = g->choices[i].id;
     }
-    return g->choices[n - 1].id;
+    return id;
 }
 
 /* ---- batches ---------------------------------------------------------------------------------- */
@@ -117,18 +124,28 @@ static void read_prompts(generation *g) {
     run_batch(g, at);
 }
 
+static bool ends_text(const generation *g, int32_t id) {
+    bool ends = false;
+    for (int32_t i = 0; i < g->m->config.n_ends; i++) ends |= g->m->config.ends[i] == id;
+    return ends && !g->o->no_stop;
+}
+
 /* Takes a token for each sequence that goes on; those that end leave the batch. */
-static void take_tokens(generation *g) {
+static whet_status take_tokens(whet_ctx *ctx, generation *g) {
     const float *logits = whet_i_executor_value(g->executor, g->m->logits);
     int64_t left = 0;
     for (int64_t i = 0; i < g->active; i++) {
         const int64_t s = g->order[i];
         const int32_t id = choose(g, logits + i * g->m->config.vocab, &g->rng[s]);
-        const bool ends = id == g->m->config.end && !g->o->no_stop;
-        if (ends) continue;
-        g->made[s * g->o->max_tokens + g->n_made[s]++] = id;
+        if (id < 0)
+            return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                               "prompt %lld: the model's logits behind %lld new tokens are not "
+                               "numbers; expected weights that are finite and not too large",
+                               (long long)(g->first + s), (long long)g->n_made[s]);
+        if (ends_text(g, id)) continue;
+        g->made[s * g->most + g->n_made[s]++] = id;
         if (g->o->token) g->o->token(g->o->user, g->first + s, id);
-        if (g->n_made[s] == g->o->max_tokens || g->cache.past[s] + 1 > g->room) continue;
+        if (g->n_made[s] == g->most || g->cache.past[s] + 1 > g->room) continue;
         g->order[left] = s;
         g->ids[left] = id;
         g->positions[left] = (int32_t)g->cache.past[s];
@@ -136,13 +153,14 @@ static void take_tokens(generation *g) {
         left++;
     }
     g->active = left;
+    return WHET_OK;
 }
 
 static whet_status run_group(whet_ctx *ctx, generation *g) {
     const int64_t total = g->prompts->n_rows;
     read_prompts(g);
     for (int64_t step = 0;; step++) {
-        take_tokens(g);
+        WHET_TRY(take_tokens(ctx, g));
         if (g->active == 0) return WHET_OK;
         WHET_TRY(whet_i_progress(ctx, "generate", g->first * g->o->max_tokens + step * g->n,
                                  total * g->o->max_tokens));
@@ -174,20 +192,20 @@ static whet_status make_room(whet_ctx *ctx, generation *g) {
     }
     g->room = longest + g->o->max_tokens < g->m->config.positions ? longest + g->o->max_tokens
                                                                   : g->m->config.positions;
+    g->most = g->o->max_tokens < g->room ? g->o->max_tokens : g->room;
     const whet_i_plan_opts opts = {
         .sizes = {.rows = {1, g->n, tokens}, .longest = g->room, .workers = whet_ctx_threads(ctx)},
         .loss = WHET_I_NONE,
         .keep = &g->m->logits,
         .n_keep = 1};
     WHET_TRY(whet_i_plan_create(ctx, g->m->graph, &opts, &g->plan));
-    WHET_TRY(whet_i_params_pack(ctx, g->m->params));
     WHET_TRY(whet_i_executor_create(ctx, g->plan, &g->executor));
     WHET_TRY(make_cache(ctx, g));
     WHET_TRY(whet_i_alloc(ctx, g->n, &g->order));
     WHET_TRY(whet_i_alloc(ctx, g->n + 1, &g->start));
     WHET_TRY(whet_i_alloc(ctx, tokens, &g->ids));
     WHET_TRY(whet_i_alloc(ctx, tokens, &g->positions));
-    WHET_TRY(whet_i_mul(ctx, g->n, g->o->max_tokens, &count));
+    WHET_TRY(whet_i_mul(ctx, g->n, g->most, &count));
     WHET_TRY(whet_i_alloc(ctx, count, &g->made));
     WHET_TRY(whet_i_calloc(ctx, g->n, &g->n_made));
     WHET_TRY(whet_i_alloc(ctx, g->n, &g->rng));
@@ -214,6 +232,29 @@ static void free_group(whet_ctx *ctx, generation *g) {
 
 /* ---- all prompts ------------------------------------------------------------------------------ */
 
+static whet_status check_prompt(whet_ctx *ctx, const whet_language_model *m,
+                                const whet_token_rows *prompts, int64_t i) {
+    const int64_t length = prompts->start[i + 1] - prompts->start[i];
+    if (length < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "prompt %lld ends before it begins; expected rows",
+                           (long long)i);
+    if (length >= m->config.positions)
+        return whet_i_fail(
+            ctx, WHET_ERR_DATA,
+            "prompt %lld has %lld tokens; expected below %lld, the model's positions", (long long)i,
+            (long long)length, (long long)m->config.positions);
+    if (length == 0 && m->config.begin < 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "prompt %lld is empty, and config.json names no token to begin with; "
+                           "expected a text",
+                           (long long)i);
+    for (int64_t t = prompts->start[i]; t < prompts->start[i + 1]; t++)
+        if (prompts->ids[t] < 0 || prompts->ids[t] >= m->config.vocab)
+            return whet_i_fail(ctx, WHET_ERR_DATA, "prompt %lld: token %d; expected 0 to %lld",
+                               (long long)i, (int)prompts->ids[t], (long long)m->config.vocab - 1);
+    return WHET_OK;
+}
+
 static whet_status check(whet_ctx *ctx, const whet_language_model *m,
                          const whet_token_rows *prompts, const whet_generate_opts *o) {
     if (o->max_tokens < 1 || o->max_tokens > 1 << 24)
@@ -226,25 +267,10 @@ static whet_status check(whet_ctx *ctx, const whet_language_model *m,
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "top_k is %lld and top_p is %g; expected 0 or more, and above 0 to 1",
                            (long long)o->top_k, o->top_p);
-    for (int64_t i = 0; i < prompts->n_rows; i++) {
-        const int64_t length = prompts->start[i + 1] - prompts->start[i];
-        if (length >= m->config.positions)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "prompt %lld has %lld tokens; expected below %lld, the model's "
-                               "positions",
-                               (long long)i, (long long)length, (long long)m->config.positions);
-        if (length == 0 && m->config.begin < 0)
-            return whet_i_fail(
-                ctx, WHET_ERR_DATA,
-                "prompt %lld is empty, and config.json names no token to begin with; "
-                "expected a text",
-                (long long)i);
-        for (int64_t t = prompts->start[i]; t < prompts->start[i + 1]; t++)
-            if (prompts->ids[t] < 0 || prompts->ids[t] >= m->config.vocab)
-                return whet_i_fail(ctx, WHET_ERR_DATA, "prompt %lld: token %d; expected 0 to %lld",
-                                   (long long)i, (int)prompts->ids[t],
-                                   (long long)m->config.vocab - 1);
-    }
+    if (prompts->n_rows < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%lld prompts; expected 0 or more",
+                           (long long)prompts->n_rows);
+    for (int64_t i = 0; i < prompts->n_rows; i++) WHET_TRY(check_prompt(ctx, m, prompts, i));
     return WHET_OK;
 }
 
@@ -255,8 +281,7 @@ static whet_status append_rows(whet_ctx *ctx, const generation *g, whet_token_ro
     WHET_TRY(whet_i_realloc(ctx, &rows->ids, at));
     at = rows->start[g->first];
     for (int64_t i = 0; i < g->n; i++) {
-        memcpy(rows->ids + at, g->made + i * g->o->max_tokens,
-               (size_t)g->n_made[i] * sizeof *rows->ids);
+        memcpy(rows->ids + at, g->made + i * g->most, (size_t)g->n_made[i] * sizeof *rows->ids);
         at += g->n_made[i];
         rows->start[g->first + i + 1] = at;
     }

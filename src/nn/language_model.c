@@ -94,14 +94,24 @@ static whet_status open_files(whet_ctx *ctx, const char *dir, whet_language_mode
 
 /* ---- the model -------------------------------------------------------------------------------- */
 
-static whet_status read_config(whet_ctx *ctx, const char *dir, whet_language_model *m) {
+static whet_status read_json(whet_ctx *ctx, const char *dir, const char *name, json_t **out) {
     char *path;
-    json_t *json = NULL;
-    WHET_TRY(whet_i_path_join(ctx, dir, "config.json", &path));
-    whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &json);
+    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, out);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+static whet_status read_config(whet_ctx *ctx, const char *dir, whet_language_model *m) {
+    json_t *json = NULL, *generation = NULL;
+    whet_status status = read_json(ctx, dir, "config.json", &json);
     if (status == WHET_OK) status = whet_i_llama_config_parse(ctx, json, &m->config);
     json_decref(json);
-    whet_i_free(ctx, path);
+    if (status != WHET_OK) return status;
+    status = read_json(ctx, dir, "generation_config.json", &generation);
+    if (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT) return WHET_OK;
+    if (status == WHET_OK) status = whet_i_llama_ends_parse(ctx, generation, &m->config);
+    json_decref(generation);
     return status;
 }
 
@@ -139,6 +149,19 @@ static whet_status bind(whet_ctx *ctx, whet_language_model *m) {
     return WHET_OK;
 }
 
+/* What generating multiplies by is packed once, so that a model changes no more: any plan of its graph
+ * asks for the same. */
+static whet_status pack(whet_ctx *ctx, whet_language_model *m) {
+    const whet_i_plan_opts opts = {.sizes = {.rows = {1, 1, 1}, .longest = 1, .workers = 1},
+                                   .loss = WHET_I_NONE,
+                                   .keep = &m->logits,
+                                   .n_keep = 1};
+    whet_i_plan *plan;
+    WHET_TRY(whet_i_plan_create(ctx, m->graph, &opts, &plan));
+    whet_i_plan_destroy(ctx, plan);
+    return whet_i_params_pack(ctx, m->params);
+}
+
 whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_dtype dtype,
                                           whet_language_model *m) {
     WHET_TRY(read_config(ctx, dir, m));
@@ -148,7 +171,8 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
     WHET_TRY(bind(ctx, m));
-    return whet_i_params_settle(ctx, m->params, 0);
+    WHET_TRY(whet_i_params_settle(ctx, m->params, 0));
+    return pack(ctx, m);
 }
 
 static whet_status fill(whet_ctx *ctx, const char *dir, whet_dtype dtype, whet_language_model *m) {

@@ -78,18 +78,48 @@ static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama
     return WHET_OK;
 }
 
-/* An id, the first of several, or none. */
-static whet_status read_token(whet_ctx *ctx, const json_t *json, const char *key, int64_t vocab,
-                              int32_t *out) {
+/* ---- special tokens --------------------------------------------------------------------------- */
+
+/* None, an id, or several (Llama 3's dialogues end in another token than its texts). */
+static whet_status read_tokens(whet_ctx *ctx, const char *file, const json_t *json, const char *key,
+                               int64_t vocab, int32_t ids[WHET_I_ENDS_MAX], int32_t *n) {
     const json_t *value = json_object_get(json, key);
-    if (json_is_array(value)) value = json_array_get(value, 0);
-    *out = -1;
-    if (!value || json_is_null(value)) return WHET_OK;
-    const int64_t id = json_is_integer(value) ? (int64_t)json_integer_value(value) : -1;
-    if (id < 0 || id >= vocab)
-        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is no token; expected 0 to %lld",
-                           where, key, (long long)vocab - 1);
-    *out = (int32_t)id;
+    const bool several = json_is_array(value);
+    const size_t count = several ? json_array_size(value) : value && !json_is_null(value);
+    if (count > WHET_I_ENDS_MAX)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: \"%s\" is %zu tokens; expected at most %d", file, key, count,
+                           WHET_I_ENDS_MAX);
+    for (size_t i = 0; i < count; i++) {
+        const json_t *item = several ? json_array_get(value, i) : value;
+        const int64_t id = json_is_integer(item) ? (int64_t)json_integer_value(item) : -1;
+        if (id < 0 || id >= vocab)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is no token; expected 0 to %lld",
+                               file, key, (long long)vocab - 1);
+        ids[i] = (int32_t)id;
+    }
+    *n = (int32_t)count;
+    return WHET_OK;
+}
+
+static whet_status read_special(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
+    int32_t ids[WHET_I_ENDS_MAX], n;
+    WHET_TRY(read_tokens(ctx, where, json, "bos_token_id", c->vocab, ids, &n));
+    c->begin = n > 0 ? ids[0] : -1;
+    return read_tokens(ctx, where, json, "eos_token_id", c->vocab, c->ends, &c->n_ends);
+}
+
+whet_status whet_i_llama_ends_parse(whet_ctx *ctx, const json_t *json,
+                                    whet_i_llama_config *config) {
+    static const char file[] = "generation_config.json";
+    int32_t ids[WHET_I_ENDS_MAX], n;
+    if (!json_is_object(json))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: the document is %s; expected an object", file,
+                           whet_i_json_kind(json));
+    WHET_TRY(read_tokens(ctx, file, json, "eos_token_id", config->vocab, ids, &n));
+    if (n == 0) return WHET_OK;
+    memcpy(config->ends, ids, (size_t)n * sizeof *ids);
+    config->n_ends = n;
     return WHET_OK;
 }
 
@@ -162,8 +192,7 @@ whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json, whet_i_
     WHET_TRY(read_family(ctx, json, &c));
     WHET_TRY(read_sizes(ctx, json, &c));
     WHET_TRY(read_switches(ctx, json, &c));
-    WHET_TRY(read_token(ctx, json, "bos_token_id", c.vocab, &c.begin));
-    WHET_TRY(read_token(ctx, json, "eos_token_id", c.vocab, &c.end));
+    WHET_TRY(read_special(ctx, json, &c));
     WHET_TRY(read_rope(ctx, json, &c));
     *out = c;
     return WHET_OK;

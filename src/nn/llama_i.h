@@ -13,20 +13,27 @@ typedef struct whet_i_llama_family {
     bool qkv_bias; /* whatever config.json says */
 } whet_i_llama_family;
 
+enum { WHET_I_ENDS_MAX = 16 };
+
 typedef struct whet_i_llama_config {
     const whet_i_llama_family *family;
     int64_t hidden, layers, heads, groups, d, inner, vocab, positions;
     whet_i_act act;
     double epsilon;
     bool attention_bias, mlp_bias, tied;
-    int32_t begin, end;                /* special tokens, -1 = none */
-    double frequency[WHET_I_ROPE_MAX]; /* [d / 2] of rotary embeddings, scaling included */
+    int32_t begin;                         /* the token that texts begin with, -1 = none */
+    int32_t n_ends, ends[WHET_I_ENDS_MAX]; /* those that end a text */
+    double frequency[WHET_I_ROPE_MAX];     /* [d / 2] of rotary embeddings, scaling included */
 } whet_i_llama_config;
 
 /* From a parsed config.json; what it asks for and the model does not do is refused by name.
  * Errors: FORMAT, UNSUPPORTED. */
 WHET_CHECKED whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json,
                                                    whet_i_llama_config *out);
+
+/* What ends a text, by a parsed generation_config.json: replaces config.json's, where it says. */
+WHET_CHECKED whet_status whet_i_llama_ends_parse(whet_ctx *ctx, const json_t *json,
+                                                 whet_i_llama_config *config);
 
 /* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm.
  * Each layer is a segment. Parameters have their names of transformers' ...ForCausalLM

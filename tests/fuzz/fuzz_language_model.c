@@ -16,7 +16,9 @@ static void check(const whet_i_llama_config *c) {
     FUZZ_REQUIRE(c->groups > 0 && c->heads >= c->groups && c->heads % c->groups == 0);
     FUZZ_REQUIRE(c->d >= 2 && c->d % 2 == 0 && c->d <= 2 * WHET_I_ROPE_MAX);
     FUZZ_REQUIRE(c->epsilon >= 0 && c->epsilon <= 1);
-    FUZZ_REQUIRE(c->begin >= -1 && c->begin < c->vocab && c->end >= -1 && c->end < c->vocab);
+    FUZZ_REQUIRE(c->begin >= -1 && c->begin < c->vocab);
+    FUZZ_REQUIRE(c->n_ends >= 0 && c->n_ends <= WHET_I_ENDS_MAX);
+    for (int32_t i = 0; i < c->n_ends; i++) FUZZ_REQUIRE(c->ends[i] >= 0 && c->ends[i] < c->vocab);
     for (int64_t i = 0; i < c->d / 2; i++)
         FUZZ_REQUIRE(isfinite(c->frequency[i]) && c->frequency[i] > 0);
 }
@@ -51,9 +53,14 @@ static whet_status settings(whet_ctx *ctx, const char *bytes, int64_t len) {
     json_t *json = NULL;
     whet_status status = whet_i_json_parse(ctx, "config.json", bytes, len, &json);
     if (status == WHET_OK) status = whet_i_llama_config_parse(ctx, json, &config);
+    if (status == WHET_OK) {
+        check(&config);
+        status = whet_i_llama_ends_parse(ctx, json, &config); /* the same, as this document says */
+        FUZZ_REQUIRE(status == WHET_OK);
+        check(&config);
+    }
     json_decref(json);
     if (status != WHET_OK) return status;
-    check(&config);
     return record(ctx, &config);
 }
 

@@ -185,6 +185,37 @@ static void an_index_that_is_none(void **state) {
     refused("{\"weight_map\": {\"a\": \"config.json\"}}", WHET_ERR_FORMAT, "config.json");
 }
 
+/* ---- what ends a text --------------------------------------------------------------------------- */
+
+static void generation_config_says_what_ends_a_text(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    make_sharded(ctx, "ends", NULL);
+    test_ok(ctx, load(ctx, test_tmp("ends"), &m));
+    assert_true(m->config.begin == 1 && m->config.n_ends == 1 && m->config.ends[0] == 2);
+    whet_language_model_destroy(ctx, m);
+    (void)test_write_text("ends/generation_config.json",
+                          "{\"temperature\": 0.6, \"eos_token_id\": [29, 0, 2]}");
+    test_ok(ctx, load(ctx, test_tmp("ends"), &m));
+    assert_true(m->config.n_ends == 3 && m->config.ends[0] == 29 && m->config.ends[1] == 0);
+    whet_language_model_destroy(ctx, m);
+    (void)test_write_text("ends/generation_config.json", "{\"temperature\": 0.6}");
+    test_ok(ctx, load(ctx, test_tmp("ends"), &m));
+    assert_true(m->config.n_ends == 1 && m->config.ends[0] == 2);
+    whet_language_model_destroy(ctx, m);
+    (void)test_write_text("ends/generation_config.json", "{\"eos_token_id\": [2, 30]}");
+    test_fails(ctx, load(ctx, test_tmp("ends"), &m), WHET_ERR_FORMAT);
+    test_says(ctx, "generation_config.json: \"eos_token_id\" is no token; expected 0 to 29");
+    (void)test_write_text(
+        "ends/generation_config.json",
+        "{\"eos_token_id\": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]}");
+    test_fails(ctx, load(ctx, test_tmp("ends"), &m), WHET_ERR_UNSUPPORTED);
+    (void)test_write_text("ends/generation_config.json", "[]");
+    test_fails(ctx, load(ctx, test_tmp("ends"), &m), WHET_ERR_FORMAT);
+    test_ctx_done(ctx);
+}
+
 static whet_status load_sharded(whet_ctx *ctx, void *arg) {
     whet_language_model *m = NULL;
     const whet_status status = load(ctx, arg, &m);
@@ -210,6 +241,7 @@ int main(void) {
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(a_wrong_shape_is_found_in_its_file),
         cmocka_unit_test(an_index_that_is_none),
+        cmocka_unit_test(generation_config_says_what_ends_a_text),
         cmocka_unit_test(allocations_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
