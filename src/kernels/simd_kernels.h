@@ -146,14 +146,17 @@ INLINE void store(float *p, int64_t count, vec x) {
  */
 
 /* c [rows, vecs * LANES] = a [rows, k] b [k, vecs * LANES]; neighbours in a row of a are a_step
- * apart. rows and vecs are constant once inlined. */
+ * apart. rows and vecs are constant once inlined. With each step the line at `ask`, ask_step further
+ * each time, is asked for: what the next tiles need from where no processor guesses it. */
 INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
-                    const float *b, int64_t ldb, float *c, int64_t ldc) {
+                    const float *b, int64_t ldb, float *c, int64_t ldc, const float *ask,
+                    int64_t ask_step) {
     vec sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_set(0.0f);
     }
-    for (int64_t t = 0; t < k; t++, a += a_step, b += ldb) {
+    for (int64_t t = 0; t < k; t++, a += a_step, b += ldb, ask += ask_step) {
+        if (vecs == TILE_VECS) __builtin_prefetch(ask, 0, 2);
         vec right[TILE_VECS];
         UNROLL for (int j = 0; j < vecs; j++) right[j] = v_load(b + j * LANES);
         UNROLL for (int i = 0; i < rows; i++) {
@@ -167,27 +170,36 @@ INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, 
 }
 
 #define TILE_CASE(rows_) \
-    case rows_: tile_of(rows_, vecs, k, a, lda, a_step, b, ldb, c, ldc); break
+    case rows_: tile_of(rows_, vecs, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step); break
 INLINE void tile(int64_t rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
-                 const float *b, int64_t ldb, float *c, int64_t ldc) {
+                 const float *b, int64_t ldb, float *c, int64_t ldc, const float *ask,
+                 int64_t ask_step) {
     switch (rows) {
         TILE_CASE(1);
         TILE_CASE(2);
         TILE_CASE(3);
         TILE_CASE(4);
         TILE_CASE(5);
-    default: tile_of(TILE_ROWS, vecs, k, a, lda, a_step, b, ldb, c, ldc);
+    default: tile_of(TILE_ROWS, vecs, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
     }
 }
 
 #define TILE_PARAMETERS \
     int64_t rows, int64_t k, const float *a, int64_t lda, int64_t a_step, const float *b, \
-        int64_t ldb, float *c, int64_t ldc
-static void tile_1(TILE_PARAMETERS) { tile(rows, 1, k, a, lda, a_step, b, ldb, c, ldc); }
-static void tile_2(TILE_PARAMETERS) { tile(rows, 2, k, a, lda, a_step, b, ldb, c, ldc); }
+        int64_t ldb, float *c, int64_t ldc, const float *ask, int64_t ask_step
+static void tile_1(TILE_PARAMETERS) {
+    tile(rows, 1, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
+static void tile_2(TILE_PARAMETERS) {
+    tile(rows, 2, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
 #if TILE_VECS == 4
-static void tile_3(TILE_PARAMETERS) { tile(rows, 3, k, a, lda, a_step, b, ldb, c, ldc); }
-static void tile_4(TILE_PARAMETERS) { tile(rows, 4, k, a, lda, a_step, b, ldb, c, ldc); }
+static void tile_3(TILE_PARAMETERS) {
+    tile(rows, 3, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
+static void tile_4(TILE_PARAMETERS) {
+    tile(rows, 4, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2, tile_3, tile_4};
 #else
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
@@ -247,7 +259,7 @@ static void linear_panel(const whet_i_linear *p, int64_t first, const float *pan
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
             tile_by_vecs[TILE_VECS](rows, p->k, p->a + row * p->lda, p->lda, 1, panel + at,
-                                    WHET_I_PANEL, sums, TILE_COLS);
+                                    WHET_I_PANEL, sums, TILE_COLS, panel, 0);
             finish(p, row, rows, first + at, sums);
         }
     }
@@ -323,7 +335,7 @@ static void weigh_values(int64_t rows, int64_t t, const float *scores, int64_t p
     for (int64_t c = 0; c < wide; c += TILE_COLS) {
         const int64_t vecs = (wide - c) / LANES;
         tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, t, scores, padded, 1, values + c,
-                                                          ldv, out + c, wide);
+                                                          ldv, out + c, wide, values, 0);
     }
 }
 
@@ -348,8 +360,9 @@ static void attention(const whet_i_attention *p) {
         const int64_t t = p->causal ? before + rows : p->t;
         for (int64_t j = 0; j < t; j += TILE_COLS) {
             const int64_t vecs = (t - j + LANES - 1) / LANES;
-            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
-                rows, p->d, p->q + i * ldq, ldq, 1, keys + j * p->d, TILE_COLS, scores + j, padded);
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->d, p->q + i * ldq, ldq, 1,
+                                                              keys + j * p->d, TILE_COLS,
+                                                              scores + j, padded, keys, 0);
         }
         float inverse[TILE_ROWS];
         for (int64_t r = 0; r < rows; r++) {
