@@ -130,14 +130,17 @@ static void pack_bf16(int64_t n, int64_t k, const float *w, int64_t row, int64_t
     }
 }
 
-/* c [rows, vecs * LANES] = a [rows, 2 pairs] by one panel; a's pairs are a_step apart in a row. */
+/* c [rows, vecs * LANES] = a [rows, 2 pairs] by one panel; a's pairs are a_step apart in a row;
+ * asks as tile_of does. */
 INLINE void pairs_tile_of(int rows, int vecs, int64_t pairs, const uint32_t *a, int64_t lda,
-                          int64_t a_step, const uint32_t *panel, float *c) {
+                          int64_t a_step, const uint32_t *panel, float *c, const float *ask,
+                          int64_t ask_step) {
     __m512 sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = _mm512_setzero_ps();
     }
-    for (int64_t t = 0; t < pairs; t++, a += a_step, panel += WHET_I_PANEL) {
+    for (int64_t t = 0; t < pairs; t++, a += a_step, panel += WHET_I_PANEL, ask += ask_step) {
+        if (vecs == TILE_VECS) __builtin_prefetch(ask, 0, 2);
         __m512i right[TILE_VECS];
         UNROLL for (int j = 0; j < vecs; j++) right[j] = _mm512_loadu_si512(panel + LANES * j);
         UNROLL for (int i = 0; i < rows; i++) {
@@ -152,30 +155,33 @@ INLINE void pairs_tile_of(int rows, int vecs, int64_t pairs, const uint32_t *a, 
 }
 
 #define PAIRS_CASE(rows_) \
-    case rows_: pairs_tile_of(rows_, vecs, pairs, a, lda, a_step, panel, c); break
+    case rows_: pairs_tile_of(rows_, vecs, pairs, a, lda, a_step, panel, c, ask, ask_step); break
 INLINE void pairs_tile(int64_t rows, int vecs, int64_t pairs, const uint32_t *a, int64_t lda,
-                       int64_t a_step, const uint32_t *panel, float *c) {
+                       int64_t a_step, const uint32_t *panel, float *c, const float *ask,
+                       int64_t ask_step) {
     switch (rows) {
         PAIRS_CASE(1);
         PAIRS_CASE(2);
         PAIRS_CASE(3);
         PAIRS_CASE(4);
         PAIRS_CASE(5);
-    default: pairs_tile_of(TILE_ROWS, vecs, pairs, a, lda, a_step, panel, c);
+    default: pairs_tile_of(TILE_ROWS, vecs, pairs, a, lda, a_step, panel, c, ask, ask_step);
     }
 }
 
 #define PAIRS_TILE(vecs) \
     static void pairs_tile_##vecs(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda, \
-                                  int64_t a_step, const uint32_t *panel, float *c) { \
-        pairs_tile(rows, vecs, pairs, a, lda, a_step, panel, c); \
+                                  int64_t a_step, const uint32_t *panel, float *c, \
+                                  const float *ask, int64_t ask_step) { \
+        pairs_tile(rows, vecs, pairs, a, lda, a_step, panel, c, ask, ask_step); \
     }
 PAIRS_TILE(1)
 PAIRS_TILE(2)
 PAIRS_TILE(3)
 PAIRS_TILE(4)
 static void (*const pairs_by_vecs[])(int64_t rows, int64_t pairs, const uint32_t *a, int64_t lda,
-                                     int64_t a_step, const uint32_t *panel, float *c) = {
+                                     int64_t a_step, const uint32_t *panel, float *c,
+                                     const float *ask, int64_t ask_step) = {
     NULL, pairs_tile_1, pairs_tile_2, pairs_tile_3, pairs_tile_4};
 
 static int64_t linear_scratch(int64_t rows, int64_t k) {
@@ -192,7 +198,7 @@ static void linear_bf16(const whet_i_linear *p) {
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
             pairs_tile_4(rows, pairs, a + row * pairs, pairs, 1,
-                         (const uint32_t *)(const void *)panel, sums);
+                         (const uint32_t *)(const void *)panel, sums, sums, 0);
             finish(p, row, rows, first, sums);
         }
     }
@@ -220,12 +226,17 @@ static void product_bf16_rows(const whet_i_product *p, int64_t at, int64_t depth
         for (int64_t i = 0; i < rows; i++) narrow(depth, a + i * p->a_row, left + i * pairs);
     else
         pairs_along(depth, rows, a, p->a_col, p->a_row, BLOCK_ROWS, left);
+    const float *next = p->a_row == 1 && !along ? next_left(p, at, depth, first) : NULL;
     for (int64_t row = 0; row < rows; row += TILE_ROWS) {
+        /* Four lines of a row in the block at most: four tiles ask for those of even rows, four for
+         * odd ones. */
+        const int64_t tile = row / TILE_ROWS, line = tile % 4 * 16 + tile / 4 * p->a_col;
         const int64_t tall = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
         for (int64_t j = 0; j < cols; j += TILE_COLS) {
             const int64_t vecs = (cols - j + LANES - 1) / LANES;
             pairs_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
-                tall, pairs, left + row * row_step, row_step, pair_step, right + j * PAIRS, sums);
+                tall, pairs, left + row * row_step, row_step, pair_step, right + j * PAIRS, sums,
+                next && j == 0 ? next + line : sums, next && j == 0 ? 2 * p->a_col : 0);
             add_sums(p, first + row, tall, col + j, at == 0 ? p->beta : 1, sums);
         }
     }

@@ -128,9 +128,14 @@ typedef struct whet_kernels {
                       uint16_t *packed);
     void (*linear_bf16)(const whet_i_linear *args);
     int64_t (*linear_scratch)(int64_t rows, int64_t k); /* bytes, for linear_bf16 */
-    bool bf16_products; /* linear_bf16 rounds a to bfloat16 and multiplies at a higher rate */
+    /* linear_bf16 rounds a to bfloat16, too, and multiplies at a higher rate; numbers below the
+     * normal range count as 0 */
+    bool bf16_products;
 
     void (*product_f64)(const whet_i_product_f64 *args);
+    /* Any part of c computed alone has the bits it has in the whole, whatever the strides. a is read
+     * once for every 192 columns of c, b once a call: a c of few columns costs bandwidth. Takes some
+     * 130 KB of stack. */
     void (*product)(const whet_i_product *args);
     /* The same; tables with bf16_products round a and b to bfloat16 and multiply at that rate.
      * scratch: product_bf16_scratch(m, n) bytes. */

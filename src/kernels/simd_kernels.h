@@ -146,14 +146,17 @@ INLINE void store(float *p, int64_t count, vec x) {
  */
 
 /* c [rows, vecs * LANES] = a [rows, k] b [k, vecs * LANES]; neighbours in a row of a are a_step
- * apart. rows and vecs are constant once inlined. */
+ * apart. rows and vecs are constant once inlined. With each step the line at `ask`, ask_step further
+ * each time, is asked for: what the next tiles need from where no processor guesses it. */
 INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
-                    const float *b, int64_t ldb, float *c, int64_t ldc) {
+                    const float *b, int64_t ldb, float *c, int64_t ldc, const float *ask,
+                    int64_t ask_step) {
     vec sum[TILE_ROWS][TILE_VECS];
     UNROLL for (int i = 0; i < rows; i++) {
         UNROLL for (int j = 0; j < vecs; j++) sum[i][j] = v_set(0.0f);
     }
-    for (int64_t t = 0; t < k; t++, a += a_step, b += ldb) {
+    for (int64_t t = 0; t < k; t++, a += a_step, b += ldb, ask += ask_step) {
+        if (vecs == TILE_VECS) __builtin_prefetch(ask, 0, 2);
         vec right[TILE_VECS];
         UNROLL for (int j = 0; j < vecs; j++) right[j] = v_load(b + j * LANES);
         UNROLL for (int i = 0; i < rows; i++) {
@@ -167,27 +170,36 @@ INLINE void tile_of(int rows, int vecs, int64_t k, const float *a, int64_t lda, 
 }
 
 #define TILE_CASE(rows_) \
-    case rows_: tile_of(rows_, vecs, k, a, lda, a_step, b, ldb, c, ldc); break
+    case rows_: tile_of(rows_, vecs, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step); break
 INLINE void tile(int64_t rows, int vecs, int64_t k, const float *a, int64_t lda, int64_t a_step,
-                 const float *b, int64_t ldb, float *c, int64_t ldc) {
+                 const float *b, int64_t ldb, float *c, int64_t ldc, const float *ask,
+                 int64_t ask_step) {
     switch (rows) {
         TILE_CASE(1);
         TILE_CASE(2);
         TILE_CASE(3);
         TILE_CASE(4);
         TILE_CASE(5);
-    default: tile_of(TILE_ROWS, vecs, k, a, lda, a_step, b, ldb, c, ldc);
+    default: tile_of(TILE_ROWS, vecs, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
     }
 }
 
 #define TILE_PARAMETERS \
     int64_t rows, int64_t k, const float *a, int64_t lda, int64_t a_step, const float *b, \
-        int64_t ldb, float *c, int64_t ldc
-static void tile_1(TILE_PARAMETERS) { tile(rows, 1, k, a, lda, a_step, b, ldb, c, ldc); }
-static void tile_2(TILE_PARAMETERS) { tile(rows, 2, k, a, lda, a_step, b, ldb, c, ldc); }
+        int64_t ldb, float *c, int64_t ldc, const float *ask, int64_t ask_step
+static void tile_1(TILE_PARAMETERS) {
+    tile(rows, 1, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
+static void tile_2(TILE_PARAMETERS) {
+    tile(rows, 2, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
 #if TILE_VECS == 4
-static void tile_3(TILE_PARAMETERS) { tile(rows, 3, k, a, lda, a_step, b, ldb, c, ldc); }
-static void tile_4(TILE_PARAMETERS) { tile(rows, 4, k, a, lda, a_step, b, ldb, c, ldc); }
+static void tile_3(TILE_PARAMETERS) {
+    tile(rows, 3, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
+static void tile_4(TILE_PARAMETERS) {
+    tile(rows, 4, k, a, lda, a_step, b, ldb, c, ldc, ask, ask_step);
+}
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2, tile_3, tile_4};
 #else
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
@@ -247,7 +259,7 @@ static void linear_panel(const whet_i_linear *p, int64_t first, const float *pan
         for (int64_t row = 0; row < p->rows; row += TILE_ROWS) {
             const int64_t rows = p->rows - row < TILE_ROWS ? p->rows - row : TILE_ROWS;
             tile_by_vecs[TILE_VECS](rows, p->k, p->a + row * p->lda, p->lda, 1, panel + at,
-                                    WHET_I_PANEL, sums, TILE_COLS);
+                                    WHET_I_PANEL, sums, TILE_COLS, panel, 0);
             finish(p, row, rows, first + at, sums);
         }
     }
@@ -323,7 +335,7 @@ static void weigh_values(int64_t rows, int64_t t, const float *scores, int64_t p
     for (int64_t c = 0; c < wide; c += TILE_COLS) {
         const int64_t vecs = (wide - c) / LANES;
         tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, t, scores, padded, 1, values + c,
-                                                          ldv, out + c, wide);
+                                                          ldv, out + c, wide, values, 0);
     }
 }
 
@@ -348,8 +360,9 @@ static void attention(const whet_i_attention *p) {
         const int64_t t = p->causal ? before + rows : p->t;
         for (int64_t j = 0; j < t; j += TILE_COLS) {
             const int64_t vecs = (t - j + LANES - 1) / LANES;
-            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
-                rows, p->d, p->q + i * ldq, ldq, 1, keys + j * p->d, TILE_COLS, scores + j, padded);
+            tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](rows, p->d, p->q + i * ldq, ldq, 1,
+                                                              keys + j * p->d, TILE_COLS,
+                                                              scores + j, padded, keys, 0);
         }
         float inverse[TILE_ROWS];
         for (int64_t r = 0; r < rows; r++) {
@@ -371,171 +384,7 @@ static void attention(const whet_i_attention *p) {
     }
 }
 
-/* ---- rows --------------------------------------------------------------------------------------
- */
-
-static void layernorm(int64_t rows, int64_t n, const float *x, const float *gamma,
-                      const float *beta, float eps, float *out) {
-    for (int64_t i = 0; i < rows; i++, x += n, out += n) {
-        vec sum = v_set(0.0f), squares = v_set(0.0f);
-        for (int64_t j = 0; j < n; j += LANES) sum = v_add(sum, load(x + j, n - j));
-        const vec mean = v_set(v_sum_of(sum) / (float)n);
-        for (int64_t j = 0; j < n; j += LANES) {
-            const vec off = v_keep(v_sub(load(x + j, n - j), mean), n - j, 0.0f);
-            squares = v_fma(off, off, squares);
-        }
-        const vec inverse = v_set(1 / sqrtf(v_sum_of(squares) / (float)n + eps));
-        for (int64_t j = 0; j < n; j += LANES) {
-            const vec unit = v_mul(v_sub(load(x + j, n - j), mean), inverse);
-            store(out + j, n - j, v_fma(unit, load(gamma + j, n - j), load(beta + j, n - j)));
-        }
-    }
-}
-
-/* What the backward passes of both norms share: u = (x - mean) / deviation, v = g gamma,
- * dx = (v - along - u across) / deviation with the means of v and of v u. */
-INLINE void norm_backward_row(const whet_i_norm_backward *p, int64_t row, vec mean, vec inverse,
-                              bool centred) {
-    const int64_t n = p->n;
-    const float *x = p->x + row * n, *g = p->g + row * n;
-    vec along = v_set(0.0f), across = v_set(0.0f);
-    for (int64_t j = 0; j < n; j += LANES) {
-        const vec u = v_mul(v_sub(load(x + j, n - j), mean), inverse), slope = load(g + j, n - j);
-        const vec v = v_mul(slope, load(p->gamma + j, n - j));
-        along = v_add(along, v);
-        across = v_fma(v, u, across);
-        if (p->dgamma) store(p->dgamma + j, n - j, v_fma(slope, u, load(p->dgamma + j, n - j)));
-        if (p->dbeta) store(p->dbeta + j, n - j, v_add(slope, load(p->dbeta + j, n - j)));
-    }
-    if (!p->dx) return;
-    along = v_set(centred ? v_sum_of(along) / (float)n : 0.0f);
-    across = v_set(v_sum_of(across) / (float)n);
-    for (int64_t j = 0; j < n; j += LANES) {
-        const vec u = v_mul(v_sub(load(x + j, n - j), mean), inverse);
-        const vec v = v_mul(load(g + j, n - j), load(p->gamma + j, n - j));
-        vec d = v_mul(inverse, v_sub(v_sub(v, along), v_mul(u, across)));
-        float *to = p->dx + row * n + j;
-        if (p->adds) d = v_add(d, load(to, n - j));
-        store(to, n - j, d);
-    }
-}
-
-static void layernorm_backward(const whet_i_norm_backward *p) {
-    const int64_t n = p->n;
-    for (int64_t i = 0; i < p->rows; i++) {
-        const float *x = p->x + i * n;
-        vec sum = v_set(0.0f), squares = v_set(0.0f);
-        for (int64_t j = 0; j < n; j += LANES) sum = v_add(sum, load(x + j, n - j));
-        const vec mean = v_set(v_sum_of(sum) / (float)n);
-        for (int64_t j = 0; j < n; j += LANES) {
-            const vec off = v_keep(v_sub(load(x + j, n - j), mean), n - j, 0.0f);
-            squares = v_fma(off, off, squares);
-        }
-        const float inverse = 1 / sqrtf(v_sum_of(squares) / (float)n + p->eps);
-        norm_backward_row(p, i, mean, v_set(inverse), true);
-    }
-}
-
-/* 1 / sqrt(mean of squares + eps) */
-INLINE vec inverse_rms(int64_t n, const float *x, float eps) {
-    vec squares = v_set(0.0f);
-    for (int64_t j = 0; j < n; j += LANES) {
-        const vec a = load(x + j, n - j);
-        squares = v_fma(a, a, squares);
-    }
-    return v_set(1 / sqrtf(v_sum_of(squares) / (float)n + eps));
-}
-
-static void rmsnorm(int64_t rows, int64_t n, const float *x, const float *gamma, float eps,
-                    float *out) {
-    for (int64_t i = 0; i < rows; i++, x += n, out += n) {
-        const vec inverse = inverse_rms(n, x, eps);
-        for (int64_t j = 0; j < n; j += LANES)
-            store(out + j, n - j,
-                  v_mul(v_mul(load(x + j, n - j), inverse), load(gamma + j, n - j)));
-    }
-}
-
-static void rmsnorm_backward(const whet_i_norm_backward *p) {
-    for (int64_t i = 0; i < p->rows; i++)
-        norm_backward_row(p, i, v_set(0.0f), inverse_rms(p->n, p->x + i * p->n, p->eps), false);
-}
-
-static void activate(whet_i_act act, int64_t n, float *x) {
-    for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_activate(act, load(x + j, n - j)));
-}
-
-static void softmax(int64_t n, float *x) {
-    vec most = v_set(-HUGE_VALF), sum = v_set(0.0f);
-    for (int64_t j = 0; j < n; j += LANES)
-        most = v_max(most, v_keep(load(x + j, n - j), n - j, -HUGE_VALF));
-    const vec shift = v_set(v_max_of(most));
-    for (int64_t j = 0; j < n; j += LANES) {
-        const vec e = v_keep(v_exp(v_sub(load(x + j, n - j), shift)), n - j, 0.0f);
-        store(x + j, n - j, e);
-        sum = v_add(sum, e);
-    }
-    const vec inverse = v_set(1 / v_sum_of(sum));
-    for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_mul(load(x + j, n - j), inverse));
-}
-
-static void activate_backward(whet_i_act act, int64_t n, const float *x, float *g) {
-    for (int64_t j = 0; j < n; j += LANES)
-        store(g + j, n - j, v_mul(load(g + j, n - j), v_slope(act, load(x + j, n - j))));
-}
-
-static void softmax_backward(int64_t n, float scale_by, const float *p, float *g) {
-    vec sum = v_set(0.0f);
-    for (int64_t j = 0; j < n; j += LANES) sum = v_fma(load(p + j, n - j), load(g + j, n - j), sum);
-    const vec mean = v_set(v_sum_of(sum)), factor = v_set(scale_by);
-    for (int64_t j = 0; j < n; j += LANES)
-        store(g + j, n - j,
-              v_mul(v_mul(factor, load(p + j, n - j)), v_sub(load(g + j, n - j), mean)));
-}
-
-/* Four sums at once hide the latency of the multiply-add. */
-static float dot(int64_t n, const float *a, const float *b) {
-    vec sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
-    int64_t j = 0;
-    for (; j + 4 * LANES <= n; j += 4 * LANES) {
-        UNROLL for (int u = 0; u < 4; u++) sum[u] =
-            v_fma(v_load(a + j + u * LANES), v_load(b + j + u * LANES), sum[u]);
-    }
-    for (; j < n; j += LANES) sum[0] = v_fma(load(a + j, n - j), load(b + j, n - j), sum[0]);
-    return v_sum_of(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
-}
-
-static float squared_distance(int64_t n, const float *a, const float *b) {
-    vec sum[4] = {v_set(0.0f), v_set(0.0f), v_set(0.0f), v_set(0.0f)};
-    int64_t j = 0;
-    for (; j + 4 * LANES <= n; j += 4 * LANES) {
-        UNROLL for (int u = 0; u < 4; u++) {
-            const vec off = v_sub(v_load(a + j + u * LANES), v_load(b + j + u * LANES));
-            sum[u] = v_fma(off, off, sum[u]);
-        }
-    }
-    for (; j < n; j += LANES) {
-        const vec off = v_sub(load(a + j, n - j), load(b + j, n - j));
-        sum[0] = v_fma(off, off, sum[0]);
-    }
-    return v_sum_of(v_add(v_add(sum[0], sum[1]), v_add(sum[2], sum[3])));
-}
-
-static void add(int64_t n, const float *x, float *sum) {
-    for (int64_t j = 0; j < n; j += LANES)
-        store(sum + j, n - j, v_add(load(sum + j, n - j), load(x + j, n - j)));
-}
-
-static void add_scaled(int64_t n, float factor, const float *x, float *sum) {
-    const vec by = v_set(factor);
-    for (int64_t j = 0; j < n; j += LANES)
-        store(sum + j, n - j, v_fma(by, load(x + j, n - j), load(sum + j, n - j)));
-}
-
-static void scale(int64_t n, float factor, float *x) {
-    for (int64_t j = 0; j < n; j += LANES)
-        store(x + j, n - j, v_mul(load(x + j, n - j), v_set(factor)));
-}
+#include "kernels/simd_rows.h"
 
 /* Narrowing happens once a model, and half precision is only read from files: ref's. */
 #define SIMD_SLOTS \

@@ -85,10 +85,11 @@ static void product_f64(const whet_i_product_f64 *p) {
 /* ---- f32: the same with the tiles of linear ----------------------------------------------------
  */
 
-/* Blocks: BLOCK_DEPTH x BLOCK_COLS of b stay in the second-level cache, BLOCK_ROWS rows of a pass by,
- * packed where their numbers lie FAR apart along k: such steps through memory would meet in few sets
- * of the cache. */
-enum { BLOCK_DEPTH = 128, BLOCK_COLS = 192, BLOCK_ROWS = 8 * TILE_ROWS, FAR = 128 };
+/* Blocks: BLOCK_DEPTH x BLOCK_COLS of b are packed and stay in the second-level cache, BLOCK_ROWS rows
+ * of a pass by, read from where they lie. Along k a transposed a lies in one page after another,
+ * where no processor guesses what comes next: tiles ask for it, a line with each step, so that the
+ * queue of misses is never full. (gcc removes a function that only prefetches: it stands in tile_of.) */
+enum { BLOCK_DEPTH = 128, BLOCK_COLS = 192, BLOCK_ROWS = 48 };
 
 /* packed [depth, TILE_COLS] from column `col` on; zeros past n up to the whole vector. */
 static void pack_right(const whet_i_product *p, int64_t at, int64_t depth, int64_t col,
@@ -124,57 +125,38 @@ static void add_sums(const whet_i_product *p, int64_t row, int64_t rows, int64_t
     }
 }
 
-/* left [depth, BLOCK_ROWS], from rows that lie along memory. */
-static void pack_left(const whet_i_product *p, int64_t at, int64_t depth, int64_t first,
-                      int64_t rows, float *left) {
-    const float *a = p->a + first + at * p->a_col;
-    for (int64_t t = 0; t < depth; t++, a += p->a_col, left += BLOCK_ROWS)
-        for (int64_t i = 0; i < rows; i += LANES) v_store(left + i, load(a + i, rows - i));
-}
-
-/* Asks for one eighth of the numbers of a that the next block of rows needs: they lie in as many
- * pages as the block is deep, where no processor guesses them. */
-static void ask_for_next(const whet_i_product *p, int64_t at, int64_t first, int64_t part) {
+/* The numbers of a that come after those of the block of BLOCK_ROWS rows at `first`, or NULL. */
+static const float *next_left(const whet_i_product *p, int64_t at, int64_t depth, int64_t first) {
     first += BLOCK_ROWS;
     if (first >= p->m) {
         first = 0;
-        at += BLOCK_DEPTH;
+        at += depth;
     }
-    const int64_t end = p->m - first < BLOCK_ROWS ? p->m : first + BLOCK_ROWS;
-    const int64_t from = at + part * (BLOCK_DEPTH / 8), to = from + BLOCK_DEPTH / 8;
-    for (int64_t t = from; t < to && t < p->k; t++)
-        for (int64_t row = first; row < end; row += 16)
-            __builtin_prefetch(p->a + row + t * p->a_col, 0, 2);
+    return at + depth <= p->k && first + BLOCK_ROWS <= p->m ? p->a + first + at * p->a_col : NULL;
 }
 
-/* Rows `first`.. of c, `rows` of them, by the columns in `right`. */
+/* Rows `first`.. of c, `rows` of them, by the columns in `right`. While the first four tiles run,
+ * each asks for a line of every row of a transposed a that the next block needs. */
 static void product_rows(const whet_i_product *p, int64_t at, int64_t depth, int64_t first,
-                         int64_t rows, int64_t col, int64_t cols, const float *right, float *left) {
+                         int64_t rows, int64_t col, int64_t cols, const float *right) {
     _Alignas(64) float sums[TILE_ROWS * TILE_COLS];
-    const float *a = p->a + first * p->a_row + at * p->a_col;
-    int64_t a_row = p->a_row, a_col = p->a_col, a_tile = TILE_ROWS * p->a_row;
-    const bool packs = p->a_row == 1 && p->a_col >= FAR && cols >= TILE_COLS;
-    if (packs) {
-        pack_left(p, at, depth, first, rows, left);
-        a = left;
-        a_row = 1;
-        a_col = BLOCK_ROWS;
-        a_tile = TILE_ROWS;
-    }
-    for (int64_t row = 0; row < rows; row += TILE_ROWS, a += a_tile) {
+    const float *next = p->a_row == 1 ? next_left(p, at, depth, first) : NULL;
+    for (int64_t row = 0; row < rows; row += TILE_ROWS) {
         const int64_t tall = rows - row < TILE_ROWS ? rows - row : TILE_ROWS;
-        if (packs) ask_for_next(p, at, first, row / TILE_ROWS);
         for (int64_t j = 0; j < cols; j += TILE_COLS) {
-            const int64_t vecs = (cols - j + LANES - 1) / LANES;
+            const int64_t vecs = (cols - j + LANES - 1) / LANES, line = row / TILE_ROWS * 16;
+            const bool asks = next && j == 0 && line < BLOCK_ROWS;
             tile_by_vecs[vecs < TILE_VECS ? vecs : TILE_VECS](
-                tall, depth, a, a_row, a_col, right + j * depth, TILE_COLS, sums, TILE_COLS);
+                tall, depth, p->a + (first + row) * p->a_row + at * p->a_col, p->a_row, p->a_col,
+                right + j * depth, TILE_COLS, sums, TILE_COLS, asks ? next + line : right,
+                asks ? p->a_col : 0);
             add_sums(p, first + row, tall, col + j, at == 0 ? p->beta : 1, sums);
         }
     }
 }
 
 static void product(const whet_i_product *p) {
-    _Alignas(64) float right[BLOCK_DEPTH * BLOCK_COLS], left[BLOCK_DEPTH * BLOCK_ROWS];
+    _Alignas(64) float right[BLOCK_DEPTH * BLOCK_COLS];
     for (int64_t at = 0; at < p->k; at += BLOCK_DEPTH) {
         const int64_t depth = p->k - at < BLOCK_DEPTH ? p->k - at : BLOCK_DEPTH;
         for (int64_t col = 0; col < p->n; col += BLOCK_COLS) {
@@ -183,7 +165,7 @@ static void product(const whet_i_product *p) {
                 pack_right(p, at, depth, col + j, right + j * depth);
             for (int64_t row = 0; row < p->m; row += BLOCK_ROWS)
                 product_rows(p, at, depth, row, p->m - row < BLOCK_ROWS ? p->m - row : BLOCK_ROWS,
-                             col, cols, right, left);
+                             col, cols, right);
         }
     }
 }
