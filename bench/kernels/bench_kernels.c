@@ -4,8 +4,9 @@
  * alternate; a round's time is the thread's processor time, so that a busy machine disturbs less;
  * medians over rounds, and the median of each round's ratio, as JSON.
  *
- *   bench_kernels [ROUNDS [KERNELS [WORD]]] > bench/results/kernels.json
+ *   bench_kernels [ROUNDS [KERNELS [WORD]]]
  *
+ * bench/results/kernels.json holds such an output with date, commit and processor.
  * KERNELS: a table's name or auto. WORD: only cases whose name contains it. */
 #include <stdio.h>
 #include <stdlib.h>

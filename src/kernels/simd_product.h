@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Products of any operands for any vector width, f64 and f32. Included after simd_kernels.h by files that
- * also define `vec64`, LANES64 and the v64_ operations.
+ * Products of any operands for any vector width, f64 and f32. Included after simd_kernels.h by files
+ * that also define `vec64`, LANES64 and the v64_ operations.
  *
  * A block of PRODUCT_DEPTH x PRODUCT_COLS of B is packed on the stack, and all rows of A pass by
  * it, six at a time, broadcast from where they lie; sums of one block stay in registers. Blocks
