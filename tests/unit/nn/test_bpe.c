@@ -271,6 +271,61 @@ static void wrong_models_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- pieces ---------------------------------------------------------------------------------- */
+
+/* Pieces of "-a--b-c--" as Hugging Face tokenizers 0.23 cut them. WordPiece without pieces inside
+ * words has one id a piece: 0 unknown; 1 -, 2 a, 3 b, 4 c, 5 --, 6 a-, 7 b-, 8 c-, 9 -a, 10 -b, 11 -c,
+ * 12 --b-. */
+static void pieces(whet_ctx *ctx, const char *step, const int32_t *expected, int64_t n) {
+    char file[1024];
+    (void)snprintf(file, sizeof file,
+                   "{\"pre_tokenizer\":%s,\"model\":{\"type\":\"WordPiece\",\"unk_token\":\"?\","
+                   "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":100,"
+                   "\"vocab\":{\"?\":0,\"-\":1,\"a\":2,\"b\":3,\"c\":4,\"--\":5,\"a-\":6,\"b-\":7,"
+                   "\"c-\":8,\"-a\":9,\"-b\":10,\"-c\":11,\"--b-\":12}}}",
+                   step);
+    whet_tokenizer *tokenizer = load(ctx, test_write_text("tokenizer.json", file));
+    const whet_str text = whet_str_from("-a--b-c--");
+    whet_token_rows rows;
+    test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, &text, 1, 0, &rows));
+    if (rows.start[1] != n) fail_msg("%s: %d pieces", step, (int)rows.start[1]);
+    assert_memory_equal(rows.ids, expected, (size_t)n * sizeof *expected);
+    whet_token_rows_destroy(ctx, &rows);
+    whet_tokenizer_destroy(ctx, tokenizer);
+}
+
+#define SPLIT(pattern, behavior, invert) \
+    "{\"type\":\"Split\",\"pattern\":{" pattern "},\"behavior\":\"" behavior \
+    "\",\"invert\":" invert "}"
+#define DASH "\"String\":\"-\""
+#define DASH_OR_B "\"Regex\":\"-|b\""
+#define PIECES(step, ...) \
+    do { \
+        static const int32_t ids_[] = {__VA_ARGS__}; \
+        pieces(ctx, step, ids_, WHET_COUNT_OF(ids_)); \
+    } while (0)
+
+static void every_behavior_cuts_as_hugging_face_does(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    PIECES(SPLIT(DASH, "Isolated", "false"), 1, 2, 1, 1, 3, 1, 4, 1, 1);
+    PIECES(SPLIT(DASH, "Removed", "false"), 2, 3, 4);
+    PIECES(SPLIT(DASH, "Removed", "true"), 1, 1, 1, 1, 1, 1);
+    PIECES(SPLIT(DASH, "MergedWithPrevious", "false"), 1, 6, 1, 7, 8, 1);
+    PIECES(SPLIT(DASH, "MergedWithPrevious", "true"), 9, 1, 10, 11, 1, 1);
+    PIECES(SPLIT(DASH, "MergedWithNext", "false"), 9, 1, 10, 11, 1, 1);
+    PIECES(SPLIT(DASH, "MergedWithNext", "true"), 1, 6, 1, 7, 8, 1);
+    PIECES(SPLIT(DASH, "Contiguous", "false"), 1, 2, 5, 3, 1, 4, 5);
+    PIECES(SPLIT(DASH_OR_B, "Removed", "true"), 1, 1, 1, 3, 1, 1, 1);
+    PIECES(SPLIT(DASH_OR_B, "MergedWithPrevious", "false"), 1, 6, 1, 3, 1, 8, 1);
+    PIECES(SPLIT(DASH_OR_B, "MergedWithPrevious", "true"), 9, 1, 1, 3, 11, 1, 1);
+    PIECES(SPLIT(DASH_OR_B, "MergedWithNext", "true"), 1, 6, 1, 3, 1, 8, 1);
+    PIECES(SPLIT(DASH_OR_B, "Contiguous", "true"), 1, 2, 12, 4, 5);
+    PIECES("{\"type\":\"Punctuation\",\"behavior\":\"MergedWithNext\"}", 9, 1, 10, 11, 1, 1);
+    PIECES("{\"type\":\"Punctuation\"}", 1, 2, 1, 1, 3, 1, 4, 1, 1);
+    test_ctx_done(ctx);
+}
+
 /* ---- robustness ------------------------------------------------------------------------------ */
 
 static void thread_count_and_neighbours_do_not_matter(void **state) {
@@ -368,6 +423,14 @@ static void cutting_at_words_changes_nothing(void **state) {
         }
         whet_tokenizer_destroy(ctx, tokenizer);
     }
+    /* Marks in a row stay together. */
+    expect(ctx,
+           "{\"model\":{\"type\":\"BPE\",\"vocab\":{\"a\":0,\"\xE2\x96\x81\":1,"
+           "\"\xE2\x96\x81\xE2\x96\x81\":2},\"merges\":[[\"\xE2\x96\x81\",\"\xE2\x96\x81\"]]}}",
+           "a\xE2\x96\x81\xE2\x96\x81\xE2\x96\x81"
+           "a\xE2\x96\x81"
+           "a",
+           "021010");
     /* A merge across the begin of a word forbids it. */
     whet_tokenizer *joined = load(
         ctx, test_write_text("tokenizer.json",
@@ -439,6 +502,7 @@ int main(void) {
         cmocka_unit_test(merging_is_as_slow_merging),
         cmocka_unit_test(unknown_letters_are_fused_dropped_or_bytes),
         cmocka_unit_test(wrong_models_are_refused),
+        cmocka_unit_test(every_behavior_cuts_as_hugging_face_does),
         cmocka_unit_test(thread_count_and_neighbours_do_not_matter),
         cmocka_unit_test(a_long_document_is_one_word),
         cmocka_unit_test(cutting_at_words_changes_nothing),

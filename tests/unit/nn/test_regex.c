@@ -266,6 +266,28 @@ static void forms_agree_with_each_other(void **state) {
     }
 }
 
+/* By hand: a mark of the same class between blocks composing (Unicode D115), a lower one does not;
+ * Hangul by parts; a composition that Unicode excludes stays apart (U+0958). */
+static void blocked_marks_do_not_compose(void **state) {
+    (void)state;
+    static const char *const NFC[][2] = {{"a\xCC\x85\xCC\x81", "a\xCC\x85\xCC\x81"},
+                                         {"a\xCC\x81\xCC\xA3", "\xE1\xBA\xA1\xCC\x81"},
+                                         {"\xE1\x84\x80\xE1\x85\xA1\xE1\x86\xA8", "\xEA\xB0\x81"},
+                                         {"\xEA\xB0\x80\xE1\x86\xA8", "\xEA\xB0\x81"},
+                                         {"\xE0\xA4\x95\xE0\xA4\xBC", "\xE0\xA4\x95\xE0\xA4\xBC"},
+                                         {"ab\xCC\x81", "ab\xCC\x81"},
+                                         {"", ""}};
+    static uint32_t memory[64 * WHET_I_FORM_SCRATCH];
+    for (int64_t i = 0; i < WHET_COUNT_OF(NFC); i++) {
+        uint8_t out[256];
+        const uint8_t *in = (const uint8_t *)NFC[i][0];
+        const uint8_t *end =
+            whet_i_normal_form(WHET_I_NFC, in, in + strlen(NFC[i][0]), out, (uint8_t *)memory);
+        assert_int_equal(end - out, strlen(NFC[i][1]));
+        assert_memory_equal(out, NFC[i][1], strlen(NFC[i][1]));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(scanners_match_what_the_regular_expressions_match),
@@ -274,6 +296,7 @@ int main(void) {
         cmocka_unit_test(patterns_that_would_not_end_are_given_up),
         cmocka_unit_test(normal_forms_of_every_code_point),
         cmocka_unit_test(forms_agree_with_each_other),
+        cmocka_unit_test(blocked_marks_do_not_compose),
     };
     return cmocka_run_group_tests_name("nn/regex", tests, NULL, NULL);
 }
