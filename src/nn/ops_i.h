@@ -193,6 +193,12 @@ WHET_CHECKED whet_status whet_i_cross_entropy(whet_ctx *ctx, whet_i_graph *graph
                                               whet_i_value logits, whet_i_value labels,
                                               double smoothing, whet_i_value *out);
 
+/* whet_i_cross_entropy(x w^T, labels), without smoothing, w [n, k] the matrix of that name (an
+ * embedding's, when tied). The logits are never held whole: a worker needs 48 n reals. */
+WHET_CHECKED whet_status whet_i_head_loss(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                          const char *matrix, int64_t n, whet_i_value labels,
+                                          whet_i_value *out);
+
 /* The mean over rows and columns of (predictions - targets)^2; targets are a feed of reals, and
  * numbers. */
 WHET_CHECKED whet_status whet_i_mse(whet_ctx *ctx, whet_i_graph *graph, whet_i_value predictions,

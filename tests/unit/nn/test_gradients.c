@@ -265,6 +265,43 @@ static void cross_entropy(void **state) {
                                          .integers = {labels}});
 }
 
+/* A tied head: its matrix is the embedding's too, so that one of them adds. 300 entries are more than
+ * a strip of the vocabulary, 71 tokens more than a block. */
+enum { HEAD_ENTRIES = 300 };
+
+static bool head_is_fused;
+
+static whet_i_value record_head(whet_ctx *ctx, whet_i_graph *g) {
+    whet_i_embedding_spec spec = {
+        .tables = 1, .modules = {"word"}, .rows = {HEAD_ENTRIES}, .columns = 3, .init_scale = 1};
+    whet_i_value x, labels;
+    test_ok(ctx, whet_i_graph_feed(ctx, g, true, WHET_I_TOKENS, 1, &spec.ids[0]));
+    test_ok(ctx, whet_i_graph_feed(ctx, g, true, WHET_I_TOKENS, 1, &labels));
+    test_ok(ctx, whet_i_embedding(ctx, g, &spec, &x));
+    test_ok(ctx, whet_i_layernorm(ctx, g, x, "norm", 1e-5, &x));
+    if (head_is_fused) {
+        test_ok(ctx, whet_i_head_loss(ctx, g, x, "word.weight", HEAD_ENTRIES, labels, &x));
+        return x;
+    }
+    test_ok(ctx, whet_i_tied_linear(ctx, g, x, "word.weight", HEAD_ENTRIES, &x));
+    test_ok(ctx, whet_i_cross_entropy(ctx, g, x, labels, 0, &x));
+    return x;
+}
+
+static void a_head_and_its_loss(void **state) {
+    (void)state;
+    int32_t ids[71], labels[71];
+    for (int32_t i = 0; i < 71; i++) {
+        ids[i] = i * 37 % HEAD_ENTRIES;
+        labels[i] = i % 5 == 0 ? -100 : (i * 53 + 1) % HEAD_ENTRIES;
+    }
+    for (int fused = 0; fused < 2; fused++) {
+        head_is_fused = fused;
+        check_gradients(&(gradient_case){fused ? "fused head" : "head", record_head, .examples = 2,
+                                         .start = long_one, .integers = {ids, labels}});
+    }
+}
+
 static whet_i_value record_mse(whet_ctx *ctx, whet_i_graph *g) {
     whet_i_value x = source(ctx, g, "x", WHET_I_EXAMPLES, 4, 2), targets;
     test_ok(ctx, whet_i_graph_feed(ctx, g, false, WHET_I_EXAMPLES, 2, &targets));
@@ -352,6 +389,7 @@ int main(void) {
         cmocka_unit_test(a_sequence_without_tokens_pools_to_nothing),
         cmocka_unit_test(dropout),
         cmocka_unit_test(cross_entropy),
+        cmocka_unit_test(a_head_and_its_loss),
         cmocka_unit_test(mean_squared_error),
         cmocka_unit_test(a_network),
     };
