@@ -61,19 +61,20 @@ const cli_option cmd_predict_options[] = {
 };
 
 static json_t *scores_json(const whet_space_scores *s) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "mean_squared_distance",
-                     cli_json_number(s->mean_squared), "mean_distance",
-                     cli_json_number(s->mean_distance), "accuracy", cli_json_number(s->accuracy),
-                     "accuracy_seen", cli_json_number(s->accuracy_seen), "accuracy_unseen",
-                     cli_json_number(s->accuracy_unseen));
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o}", "mean_squared_distance", cli_json_number(s->all.mean_squared),
+        "mean_distance", cli_json_number(s->all.mean_distance), "accuracy",
+        cli_json_number(s->all.accuracy), "accuracy_seen", cli_json_number(s->seen.accuracy),
+        "accuracy_unseen", cli_json_number(s->unseen.accuracy));
 }
 
 static json_t *document(const cli_run *run, const whet_predict_report *r) {
     json_t *truth = json_null(), *calibration = json_null();
     if (r->measured)
-        truth = json_pack("{s:I, s:I, s:I, s:o, s:o}", "rows", (json_int_t)r->frechet.rows, "seen",
-                          (json_int_t)r->frechet.seen, "unseen", (json_int_t)r->frechet.unseen,
-                          "frechet", scores_json(&r->frechet), "argmax", scores_json(&r->argmax));
+        truth = json_pack("{s:I, s:I, s:I, s:o, s:o}", "rows", (json_int_t)r->frechet.all.rows,
+                          "seen", (json_int_t)r->frechet.seen.rows, "unseen",
+                          (json_int_t)r->frechet.unseen.rows, "frechet", scores_json(&r->frechet),
+                          "argmax", scores_json(&r->argmax));
     if (r->calibration_rows)
         calibration =
             json_pack("{s:I, s:s, s:o}", "rows", (json_int_t)r->calibration_rows, "by",
@@ -108,11 +109,11 @@ static void print_report(cli_run *run, const whet_predict_report *r) {
                   (long long)r->calibration_rows);
     if (!r->measured) return;
     cli_print(run, "\n%-34s %12s %12s\n", "", "frechet", "argmax");
-    print_line(run, "mean squared distance", f->rows, f->mean_squared, a->mean_squared);
-    print_line(run, "mean distance", f->rows, f->mean_distance, a->mean_distance);
-    print_line(run, "accuracy, all", f->rows, f->accuracy, a->accuracy);
-    print_line(run, "accuracy, seen", f->seen, f->accuracy_seen, a->accuracy_seen);
-    print_line(run, "accuracy, unseen", f->unseen, f->accuracy_unseen, a->accuracy_unseen);
+    print_line(run, "mean squared distance", f->all.rows, f->all.mean_squared, a->all.mean_squared);
+    print_line(run, "mean distance", f->all.rows, f->all.mean_distance, a->all.mean_distance);
+    print_line(run, "accuracy, all", f->all.rows, f->all.accuracy, a->all.accuracy);
+    print_line(run, "accuracy, seen", f->seen.rows, f->seen.accuracy, a->seen.accuracy);
+    print_line(run, "accuracy, unseen", f->unseen.rows, f->unseen.accuracy, a->unseen.accuracy);
 }
 
 whet_status cmd_predict(cli_run *run) {

@@ -157,16 +157,59 @@ WHET_API WHET_CHECKED whet_status whet_temperature_fit(whet_ctx *ctx, const whet
 WHET_API void whet_frechet_argmax(const whet_frechet *frechet, const double *probs, int64_t rows,
                                   int64_t *best);
 
-/* How good predictions are. Means over no rows are NaN. */
-typedef struct whet_space_scores {
-    int64_t rows, seen, unseen; /* rows with a label; those whose label is observed; the others */
+/* How good the predictions of a group of rows are; means over no rows are NaN. */
+typedef struct whet_space_means {
+    int64_t rows;
     double mean_squared, mean_distance; /* d^2 and d from prediction to label */
-    double accuracy, accuracy_seen, accuracy_unseen;
+    double accuracy;                    /* share of rows whose prediction is the label */
+    double top_accuracy; /* share of rows whose label is among the best; NaN when not asked for */
+} whet_space_means;
+
+typedef struct whet_space_scores {
+    whet_space_means all;    /* rows with a label */
+    whet_space_means seen;   /* of them, those whose label is observed */
+    whet_space_means unseen; /* and the others */
 } whet_space_scores;
-/* predicted, truth [rows] points; truth -1 = no label, left out. Errors: ARG, NOMEM. */
+/* best, truth [rows] points; truth -1 = no label, left out. in_top [rows]: the label is among the
+ * best predictions of the row; NULL = not asked for. Errors: ARG, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
-                                                   const int64_t *predicted, const int64_t *truth,
-                                                   int64_t rows, whet_space_scores *out);
+                                                   const int64_t *best, const bool *in_top,
+                                                   const int64_t *truth, int64_t rows,
+                                                   whet_space_scores *out);
+
+/* A mean difference and its 95 % interval. */
+typedef struct whet_space_interval {
+    double difference, low, high;
+} whet_space_interval;
+typedef struct whet_space_gain {
+    whet_space_interval mean_squared, mean_distance, accuracy; /* NaN when the group has no row */
+} whet_space_gain;
+typedef struct whet_space_gains {
+    whet_space_gain all, seen, unseen;
+} whet_space_gains;
+#define WHET_SPACE_RESAMPLES 1000
+/* Measures of predictions a minus those of predictions b on the same rows, with percentile intervals
+ * of the paired bootstrap (Efron & Tibshirani 1993): WHET_SPACE_RESAMPLES draws of rows with
+ * replacement, within each group. a, b, truth [rows] points; truth -1 = left out. Deterministic for
+ * a seed. Cost O(resamples x rows). Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_space_compare(whet_ctx *ctx, const whet_frechet *frechet,
+                                                     const int64_t *a, const int64_t *b,
+                                                     const int64_t *truth, int64_t rows,
+                                                     uint64_t seed, whet_space_gains *out);
+
+/* A picture of the same, as SVG: mean squared distance to the label by how many rows have that
+ * label, for both predictions, seen and unseen labels apart; and, over a tree, where the mass went:
+ * shares of labels, of probability and of both predictions over the parts of the tree.
+ * mass [k]: sum of the probabilities of each observed class over the rows with a label.
+ * Errors: DATA (no row has a label), IO (output exists without force), NOMEM. */
+typedef struct whet_space_picture {
+    const int64_t *frechet, *argmax, *truth; /* [rows] points; truth -1 = left out */
+    int64_t rows;
+    const double *mass;
+} whet_space_picture;
+WHET_API WHET_CHECKED whet_status whet_space_draw(whet_ctx *ctx, const whet_frechet *frechet,
+                                                  const whet_space_picture *picture,
+                                                  const char *path, bool force);
 
 /* ---- the whole job: whet predict ------------------------------------------------------------- */
 

@@ -226,8 +226,8 @@ static whet_status count_unobserved(whet_ctx *ctx, const prediction *p, int64_t 
 static whet_status measure(whet_ctx *ctx, const prediction *p, const int64_t *truth,
                            whet_predict_report *r) {
     const int64_t rows = whet_posteriors_rows(p->posteriors);
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->best, truth, rows, &r->frechet));
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->argmax, truth, rows, &r->argmax));
+    WHET_TRY(whet_space_score(ctx, p->frechet, p->best, NULL, truth, rows, &r->frechet));
+    WHET_TRY(whet_space_score(ctx, p->frechet, p->argmax, NULL, truth, rows, &r->argmax));
     r->measured = true;
     return WHET_OK;
 }
