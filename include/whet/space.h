@@ -157,6 +157,13 @@ WHET_API WHET_CHECKED whet_status whet_temperature_fit(whet_ctx *ctx, const whet
 WHET_API void whet_frechet_argmax(const whet_frechet *frechet, const double *probs, int64_t rows,
                                   int64_t *best);
 
+/* A space and which of its points were observed: [k] distinct points. A view. */
+typedef struct whet_label_set {
+    const whet_space *space;
+    const int64_t *observed;
+    int64_t k;
+} whet_label_set;
+
 /* How good the predictions of a group of rows are; means over no rows are NaN. */
 typedef struct whet_space_means {
     int64_t rows;
@@ -172,7 +179,7 @@ typedef struct whet_space_scores {
 } whet_space_scores;
 /* best, truth [rows] points; truth -1 = no label, left out. in_top [rows]: the label is among the
  * best predictions of the row; NULL = not asked for. Errors: ARG, NOMEM, CANCELLED. */
-WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
+WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_label_set *set,
                                                    const int64_t *best, const bool *in_top,
                                                    const int64_t *truth, int64_t rows,
                                                    whet_space_scores *out);
@@ -192,7 +199,7 @@ typedef struct whet_space_gains {
  * of the paired bootstrap (Efron & Tibshirani 1993): WHET_SPACE_RESAMPLES draws of rows with
  * replacement, within each group. a, b, truth [rows] points; truth -1 = left out. Deterministic for
  * a seed. Cost O(resamples x rows). Errors: ARG, NOMEM, CANCELLED. */
-WHET_API WHET_CHECKED whet_status whet_space_compare(whet_ctx *ctx, const whet_frechet *frechet,
+WHET_API WHET_CHECKED whet_status whet_space_compare(whet_ctx *ctx, const whet_label_set *set,
                                                      const int64_t *a, const int64_t *b,
                                                      const int64_t *truth, int64_t rows,
                                                      uint64_t seed, whet_space_gains *out);
@@ -207,7 +214,7 @@ typedef struct whet_space_picture {
     int64_t rows;
     const double *mass;
 } whet_space_picture;
-WHET_API WHET_CHECKED whet_status whet_space_draw(whet_ctx *ctx, const whet_frechet *frechet,
+WHET_API WHET_CHECKED whet_status whet_space_draw(whet_ctx *ctx, const whet_label_set *set,
                                                   const whet_space_picture *picture,
                                                   const char *path, bool force);
 

@@ -35,11 +35,11 @@ static void labelled_free(whet_ctx *ctx, labelled *l) {
     whet_i_free(ctx, l->truth);
 }
 
-static whet_status take_labelled(whet_ctx *ctx, const whet_frechet *f, const int64_t *truth,
+static whet_status take_labelled(whet_ctx *ctx, const whet_label_set *set, const int64_t *truth,
                                  int64_t rows, labelled *l) {
     bool *observed;
-    WHET_TRY(whet_i_calloc(ctx, f->space->n, &observed));
-    for (int64_t j = 0; j < f->k; j++) observed[f->observed[j]] = true;
+    WHET_TRY(whet_i_calloc(ctx, set->space->n, &observed));
+    for (int64_t j = 0; j < set->k; j++) observed[set->observed[j]] = true;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, rows, &l->row));
     WHET_TRY_DONE(whet_i_alloc(ctx, rows, &l->truth));
@@ -63,7 +63,7 @@ static void group_range(const labelled *l, int group, int64_t *from, int64_t *n)
 }
 
 /* value [n, MEASURES]: d^2, d, and whether the prediction is the label. */
-static whet_status measure_rows(whet_ctx *ctx, const whet_frechet *f, const labelled *l,
+static whet_status measure_rows(whet_ctx *ctx, const whet_space *space, const labelled *l,
                                 const int64_t *best, double *value) {
     whet_status status = WHET_OK;
     int64_t *from = NULL;
@@ -71,7 +71,7 @@ static whet_status measure_rows(whet_ctx *ctx, const whet_frechet *f, const labe
     WHET_TRY_DONE(whet_i_alloc(ctx, l->n, &from));
     WHET_TRY_DONE(whet_i_alloc(ctx, l->n, &distance));
     for (int64_t i = 0; i < l->n; i++) from[i] = best[l->row[i]];
-    WHET_TRY_DONE(whet_space_distances(ctx, f->space, from, l->truth, l->n, distance));
+    WHET_TRY_DONE(whet_space_distances(ctx, space, from, l->truth, l->n, distance));
     for (int64_t i = 0; i < l->n; i++) {
         value[i * MEASURES + SQUARED] = distance[i] * distance[i];
         value[i * MEASURES + DISTANCE] = distance[i];
@@ -101,17 +101,17 @@ static whet_space_means means_of(const labelled *l, const double *value, const b
                               in_top ? top / rows : none};
 }
 
-whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *f, const int64_t *best,
+whet_status whet_space_score(whet_ctx *ctx, const whet_label_set *set, const int64_t *best,
                              const bool *in_top, const int64_t *truth, int64_t rows,
                              whet_space_scores *out) {
     whet_status status = WHET_OK;
     labelled l = {0};
     double *value = NULL;
     int64_t values;
-    WHET_TRY_DONE(take_labelled(ctx, f, truth, rows, &l));
+    WHET_TRY_DONE(take_labelled(ctx, set, truth, rows, &l));
     WHET_TRY_DONE(whet_i_mul(ctx, l.n, MEASURES, &values));
     WHET_TRY_DONE(whet_i_alloc(ctx, values, &value));
-    WHET_TRY_DONE(measure_rows(ctx, f, &l, best, value));
+    WHET_TRY_DONE(measure_rows(ctx, set->space, &l, best, value));
     out->all = means_of(&l, value, in_top, ALL);
     out->seen = means_of(&l, value, in_top, SEEN);
     out->unseen = means_of(&l, value, in_top, UNSEEN);
@@ -175,7 +175,7 @@ static whet_status group_gain(whet_ctx *ctx, bootstrap *b, whet_space_gain *out)
     return WHET_OK;
 }
 
-whet_status whet_space_compare(whet_ctx *ctx, const whet_frechet *f, const int64_t *a,
+whet_status whet_space_compare(whet_ctx *ctx, const whet_label_set *set, const int64_t *a,
                                const int64_t *b, const int64_t *truth, int64_t rows, uint64_t seed,
                                whet_space_gains *out) {
     whet_status status = WHET_OK;
@@ -184,13 +184,13 @@ whet_status whet_space_compare(whet_ctx *ctx, const whet_frechet *f, const int64
     int64_t values;
     whet_space_gains gains;
     whet_space_gain *gain[GROUPS] = {&gains.all, &gains.seen, &gains.unseen};
-    WHET_TRY_DONE(take_labelled(ctx, f, truth, rows, &l));
+    WHET_TRY_DONE(take_labelled(ctx, set, truth, rows, &l));
     WHET_TRY_DONE(whet_i_mul(ctx, l.n, MEASURES, &values));
     WHET_TRY_DONE(whet_i_alloc(ctx, values, &difference));
     WHET_TRY_DONE(whet_i_alloc(ctx, values, &other));
     WHET_TRY_DONE(whet_i_alloc(ctx, MEASURES * WHET_SPACE_RESAMPLES, &mean));
-    WHET_TRY_DONE(measure_rows(ctx, f, &l, a, difference));
-    WHET_TRY_DONE(measure_rows(ctx, f, &l, b, other));
+    WHET_TRY_DONE(measure_rows(ctx, set->space, &l, a, difference));
+    WHET_TRY_DONE(measure_rows(ctx, set->space, &l, b, other));
     for (int64_t i = 0; i < values; i++) difference[i] -= other[i];
     for (int group = 0; group < GROUPS; group++) {
         bootstrap work = {.seed = seed, .group = group, .mean = mean};

@@ -53,7 +53,7 @@ static int bin_of(int64_t rows) {
     return bin;
 }
 
-static whet_status add_method(whet_ctx *ctx, const whet_frechet *f, const whet_space_picture *p,
+static whet_status add_method(whet_ctx *ctx, const whet_label_set *set, const whet_space_picture *p,
                               const int64_t *count, const bool *observed, int method,
                               frequency *out) {
     const int64_t *best = method == 0 ? p->frechet : p->argmax;
@@ -68,7 +68,7 @@ static whet_status add_method(whet_ctx *ctx, const whet_frechet *f, const whet_s
         from[n] = best[r];
         to[n++] = p->truth[r];
     }
-    WHET_TRY_DONE(whet_space_distances(ctx, f->space, from, to, n, distance));
+    WHET_TRY_DONE(whet_space_distances(ctx, set->space, from, to, n, distance));
     for (int64_t i = 0; i < n; i++) {
         line *l = &out->lines[method][observed[to[i]] ? 0 : 1];
         const int bin = bin_of(count[to[i]]);
@@ -83,17 +83,17 @@ done:
     return status;
 }
 
-static whet_status count_all(whet_ctx *ctx, const whet_frechet *f, const whet_space_picture *p,
+static whet_status count_all(whet_ctx *ctx, const whet_label_set *set, const whet_space_picture *p,
                              frequency *out) {
     whet_status status = WHET_OK;
     int64_t *count = NULL;
     bool *observed = NULL;
-    WHET_TRY_DONE(whet_i_calloc(ctx, f->space->n, &count));
-    WHET_TRY_DONE(whet_i_calloc(ctx, f->space->n, &observed));
-    for (int64_t j = 0; j < f->k; j++) observed[f->observed[j]] = true;
+    WHET_TRY_DONE(whet_i_calloc(ctx, set->space->n, &count));
+    WHET_TRY_DONE(whet_i_calloc(ctx, set->space->n, &observed));
+    for (int64_t j = 0; j < set->k; j++) observed[set->observed[j]] = true;
     for (int64_t r = 0; r < p->rows; r++)
         if (p->truth[r] >= 0) count[p->truth[r]]++;
-    for (int m = 0; m < 2; m++) WHET_TRY_DONE(add_method(ctx, f, p, count, observed, m, out));
+    for (int m = 0; m < 2; m++) WHET_TRY_DONE(add_method(ctx, set, p, count, observed, m, out));
     for (int i = 0; i < 4; i++) {
         const line *l = &out->lines[i / 2][i % 2];
         for (int b = 0; b <= out->last; b++)
@@ -197,7 +197,7 @@ static whet_status legend(whet_ctx *ctx, const frequency *q, whet_i_buf *svg) {
     return WHET_OK;
 }
 
-static whet_status draw(whet_ctx *ctx, const whet_frechet *f, const whet_space_picture *p,
+static whet_status draw(whet_ctx *ctx, const whet_label_set *set, const whet_space_picture *p,
                         const frequency *q, whet_i_buf *svg) {
     const double end = axis_end(q->most);
     double height = HEAD + 10;
@@ -208,7 +208,8 @@ static whet_status draw(whet_ctx *ctx, const whet_frechet *f, const whet_space_p
     for (int method = 1; method >= 0; method--)
         for (int unseen = 0; unseen < 2; unseen++)
             if (has_rows(q, unseen)) WHET_TRY_DONE(draw_line(ctx, q, end, method, unseen, &body));
-    if (f->space->kind == SPACE_TREE) WHET_TRY_DONE(whet_i_picture_tree(ctx, f, p, &body, &height));
+    if (set->space->kind == SPACE_TREE)
+        WHET_TRY_DONE(whet_i_picture_tree(ctx, set, p, &body, &height));
     WHET_TRY_DONE(
         whet_i_buf_printf(ctx, svg,
                           "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d "
@@ -223,7 +224,7 @@ done:
     return status;
 }
 
-whet_status whet_space_draw(whet_ctx *ctx, const whet_frechet *f, const whet_space_picture *p,
+whet_status whet_space_draw(whet_ctx *ctx, const whet_label_set *set, const whet_space_picture *p,
                             const char *path, bool force) {
     whet_status status = WHET_OK;
     frequency *q = NULL;
@@ -235,8 +236,8 @@ whet_status whet_space_draw(whet_ctx *ctx, const whet_frechet *f, const whet_spa
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no row has a label; expected one or more",
                            path);
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &q));
-    WHET_TRY_DONE(count_all(ctx, f, p, q));
-    WHET_TRY_DONE(draw(ctx, f, p, q, &svg));
+    WHET_TRY_DONE(count_all(ctx, set, p, q));
+    WHET_TRY_DONE(draw(ctx, set, p, q, &svg));
     WHET_TRY_DONE(whet_out_open(ctx, path, force, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, svg.data, svg.len));
     status = whet_out_commit(ctx, out);

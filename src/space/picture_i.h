@@ -3,7 +3,7 @@
 #ifndef WHET_PICTURE_I_H
 #define WHET_PICTURE_I_H
 
-#include "space/frechet_i.h"
+#include "space/space_i.h"
 
 enum { PICTURE_WIDTH = 760 };
 #define PICTURE_FRECHET "#3366cc"
@@ -13,7 +13,7 @@ enum { PICTURE_WIDTH = 760 };
 WHET_CHECKED whet_status whet_i_svg_text(whet_ctx *ctx, whet_i_buf *svg, whet_str text,
                                          int64_t most);
 /* Where the mass went over a tree: appended at height *top, which moves below it. */
-WHET_CHECKED whet_status whet_i_picture_tree(whet_ctx *ctx, const whet_frechet *f,
+WHET_CHECKED whet_status whet_i_picture_tree(whet_ctx *ctx, const whet_label_set *set,
                                              const whet_space_picture *p, whet_i_buf *svg,
                                              double *top);
 

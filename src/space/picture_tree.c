@@ -28,12 +28,12 @@ static double most_of(const shares *s) {
     return most;
 }
 
-static void add_own(const whet_frechet *f, const whet_space_picture *p, shares *own) {
+static void add_own(const whet_label_set *set, const whet_space_picture *p, shares *own) {
     double total = 0, rows = 0;
-    for (int64_t j = 0; j < f->k; j++) total += p->mass[j];
+    for (int64_t j = 0; j < set->k; j++) total += p->mass[j];
     for (int64_t r = 0; r < p->rows; r++) rows += p->truth[r] >= 0;
-    for (int64_t j = 0; j < f->k; j++)
-        own[f->observed[j]].of[1] += total > 0 ? p->mass[j] / total : 0;
+    for (int64_t j = 0; j < set->k; j++)
+        own[set->observed[j]].of[1] += total > 0 ? p->mass[j] / total : 0;
     for (int64_t r = 0; r < p->rows; r++) {
         if (p->truth[r] < 0) continue;
         own[p->truth[r]].of[0] += 1 / rows;
@@ -98,11 +98,11 @@ static int64_t cut_tree(int64_t root, const family *tree, const shares *below, c
     }
 }
 
-static whet_status draw_part(whet_ctx *ctx, const whet_frechet *f, const part *drawn, double most,
-                             double top, whet_i_buf *svg) {
+static whet_status draw_part(whet_ctx *ctx, const whet_label_set *set, const part *drawn,
+                             double most, double top, whet_i_buf *svg) {
     WHET_TRY(whet_i_buf_printf(ctx, svg, "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", NAMES,
                                top + KINDS * BAR / 2.0 + 4));
-    WHET_TRY(whet_i_svg_text(ctx, svg, whet_names_get(f->space->names, drawn->point),
+    WHET_TRY(whet_i_svg_text(ctx, svg, whet_names_get(set->space->names, drawn->point),
                              drawn->alone ? 24 : 30));
     WHET_TRY(whet_i_buf_printf(ctx, svg, "%s</text>\n", drawn->alone ? " itself" : ""));
     for (int k = 0; k < KINDS; k++)
@@ -120,7 +120,7 @@ static whet_status draw_part(whet_ctx *ctx, const whet_frechet *f, const part *d
                              100 * drawn->s.of[3]);
 }
 
-static whet_status draw_parts(whet_ctx *ctx, const whet_frechet *f, const part *parts,
+static whet_status draw_parts(whet_ctx *ctx, const whet_label_set *set, const part *parts,
                               int64_t count, whet_i_buf *svg, double *top) {
     double most = 0;
     for (int64_t i = 0; i < count; i++) most = fmax(most, most_of(&parts[i].s));
@@ -137,16 +137,16 @@ static whet_status draw_parts(whet_ctx *ctx, const whet_frechet *f, const part *
                                    *top + 41, KIND[k]));
     *top += 54;
     for (int64_t i = 0; i < count; i++) {
-        WHET_TRY(draw_part(ctx, f, &parts[i], most, *top, svg));
+        WHET_TRY(draw_part(ctx, set, &parts[i], most, *top, svg));
         *top += KINDS * BAR + GAP;
     }
     return WHET_OK;
 }
 
-whet_status whet_i_picture_tree(whet_ctx *ctx, const whet_frechet *f, const whet_space_picture *p,
-                                whet_i_buf *svg, double *top) {
-    const space_tree *t = &f->space->tree;
-    const int64_t n = f->space->n;
+whet_status whet_i_picture_tree(whet_ctx *ctx, const whet_label_set *set,
+                                const whet_space_picture *p, whet_i_buf *svg, double *top) {
+    const space_tree *t = &set->space->tree;
+    const int64_t n = set->space->n;
     whet_status status = WHET_OK;
     shares *own = NULL, *below = NULL;
     family tree = {0};
@@ -154,14 +154,14 @@ whet_status whet_i_picture_tree(whet_ctx *ctx, const whet_frechet *f, const whet
     WHET_TRY_DONE(family_make(ctx, t, n, &tree));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &own));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &below));
-    add_own(f, p, own);
+    add_own(set, p, own);
     memcpy(below, own, (size_t)n * sizeof *own);
     for (int64_t i = n - 1; i > 0; i--) {
         const int64_t v = t->order[i];
         for (int k = 0; k < KINDS; k++) below[t->parent[v]].of[k] += below[v].of[k];
     }
     const int64_t count = cut_tree(t->order[0], &tree, below, own, parts);
-    status = draw_parts(ctx, f, parts, count, svg, top);
+    status = draw_parts(ctx, set, parts, count, svg, top);
 done:
     whet_i_free(ctx, tree.first);
     whet_i_free(ctx, tree.next);

@@ -226,8 +226,10 @@ static whet_status count_unobserved(whet_ctx *ctx, const prediction *p, int64_t 
 static whet_status measure(whet_ctx *ctx, const prediction *p, const int64_t *truth,
                            whet_predict_report *r) {
     const int64_t rows = whet_posteriors_rows(p->posteriors);
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->best, NULL, truth, rows, &r->frechet));
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->argmax, NULL, truth, rows, &r->argmax));
+    const whet_label_set set = {p->space, p->observed,
+                                whet_names_count(whet_posteriors_classes(p->posteriors))};
+    WHET_TRY(whet_space_score(ctx, &set, p->best, NULL, truth, rows, &r->frechet));
+    WHET_TRY(whet_space_score(ctx, &set, p->argmax, NULL, truth, rows, &r->argmax));
     r->measured = true;
     return WHET_OK;
 }

@@ -10,14 +10,13 @@ static void scores_are_apart_for_seen_and_unseen_labels(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     whet_space *path = NULL;
-    whet_frechet *f = NULL;
     test_ok(ctx, whet_i_space_path(ctx, 10, &path));
     const int64_t observed[] = {0, 9};
-    test_ok(ctx, whet_frechet_create(ctx, path, observed, 2, NULL, &f));
+    const whet_label_set set = {path, observed, 2};
     const int64_t predicted[] = {0, 5, 5, 9, 3}, truth[] = {0, 5, 7, 6, -1};
     const bool in_top[] = {true, true, false, true, true};
     whet_space_scores s;
-    test_ok(ctx, whet_space_score(ctx, f, predicted, in_top, truth, 5, &s));
+    test_ok(ctx, whet_space_score(ctx, &set, predicted, in_top, truth, 5, &s));
     assert_int_equal(s.all.rows, 4);
     assert_int_equal(s.seen.rows, 1);
     assert_int_equal(s.unseen.rows, 3);
@@ -31,11 +30,10 @@ static void scores_are_apart_for_seen_and_unseen_labels(void **state) {
     assert_near(s.unseen.accuracy, 1. / 3, 1e-15);
     assert_near(s.all.top_accuracy, .75, 1e-15);
     assert_near(s.unseen.top_accuracy, 2. / 3, 1e-15);
-    test_ok(ctx, whet_space_score(ctx, f, predicted, NULL, truth, 0, &s));
+    test_ok(ctx, whet_space_score(ctx, &set, predicted, NULL, truth, 0, &s));
     assert_true(s.all.rows == 0 && isnan(s.all.accuracy) && isnan(s.all.mean_squared));
-    test_ok(ctx, whet_space_score(ctx, f, predicted, NULL, truth, 1, &s));
+    test_ok(ctx, whet_space_score(ctx, &set, predicted, NULL, truth, 1, &s));
     assert_true(isnan(s.all.top_accuracy) && isnan(s.unseen.mean_squared));
-    whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, path);
     test_ctx_done(ctx);
 }
@@ -57,14 +55,13 @@ static void intervals_are_those_of_the_normal_limit(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2), *one = test_ctx(1);
     whet_space *path = NULL;
-    whet_frechet *f = NULL;
     int64_t a[ROWS], b[ROWS], truth[ROWS];
     const int64_t observed[] = {0, 2};
     made_predictions(a, b, truth);
     test_ok(ctx, whet_i_space_path(ctx, 3, &path));
-    test_ok(ctx, whet_frechet_create(ctx, path, observed, 2, NULL, &f));
+    const whet_label_set set = {path, observed, 2};
     whet_space_gains g, same;
-    test_ok(ctx, whet_space_compare(ctx, f, a, b, truth, ROWS, 1, &g));
+    test_ok(ctx, whet_space_compare(ctx, &set, a, b, truth, ROWS, 1, &g));
     double sum = 0, squares = 0;
     for (int64_t i = 0; i < ROWS; i++) {
         sum += (double)(a[i] - b[i]);
@@ -83,19 +80,18 @@ static void intervals_are_those_of_the_normal_limit(void **state) {
     assert_near(g.seen.mean_squared.difference, mean, 1e-12);
     assert_true(isnan(g.unseen.mean_squared.low) && isnan(g.unseen.accuracy.difference));
     /* The same at another number of threads; another seed draws others. */
-    test_ok(one, whet_space_compare(one, f, a, b, truth, ROWS, 1, &same));
+    test_ok(one, whet_space_compare(one, &set, a, b, truth, ROWS, 1, &same));
     assert_true(same.all.mean_squared.low == g.all.mean_squared.low &&
                 same.seen.accuracy.high == g.seen.accuracy.high);
-    test_ok(ctx, whet_space_compare(ctx, f, a, b, truth, ROWS, 2, &same));
+    test_ok(ctx, whet_space_compare(ctx, &set, a, b, truth, ROWS, 2, &same));
     assert_true(same.all.mean_squared.low != g.all.mean_squared.low);
     /* No difference, no width: rows are drawn together. */
-    test_ok(ctx, whet_space_compare(ctx, f, a, a, truth, ROWS, 1, &same));
+    test_ok(ctx, whet_space_compare(ctx, &set, a, a, truth, ROWS, 1, &same));
     assert_true(same.all.mean_squared.low == 0 && same.all.mean_squared.high == 0);
     /* No rows with a label. */
     for (int64_t i = 0; i < ROWS; i++) truth[i] = -1;
-    test_ok(ctx, whet_space_compare(ctx, f, a, b, truth, ROWS, 1, &same));
+    test_ok(ctx, whet_space_compare(ctx, &set, a, b, truth, ROWS, 1, &same));
     assert_true(isnan(same.all.mean_squared.low));
-    whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, path);
     test_ctx_done(one);
     test_ctx_done(ctx);
@@ -109,7 +105,6 @@ static void intervals_are_those_of_the_normal_limit(void **state) {
  *    a b    c  d             c: 1       c: 1      c: 1            */
 static void draw_small(whet_ctx *ctx, const char *name, int64_t labels) {
     whet_space *tree = NULL;
-    whet_frechet *f = NULL;
     const char *nodes[] = {"root", "X", "Y<&>", "a", "b", "c", "d"};
     const int64_t parent[] = {-1, 0, 0, 1, 1, 2, 2}, observed[] = {3, 5};
     const int64_t frechet[] = {3, 1, 1, 5}, argmax[] = {3, 3, 3, 5};
@@ -126,16 +121,15 @@ static void draw_small(whet_ctx *ctx, const char *name, int64_t labels) {
     whet_status status = whet_i_space_from_tree(ctx, names, 7, parent, NULL, true, &tree);
     whet_names_destroy(ctx, names);
     test_ok(ctx, status);
-    test_ok(ctx, whet_frechet_create(ctx, tree, observed, 2, NULL, &f));
+    const whet_label_set set = {tree, observed, 2};
     const whet_space_picture picture = {frechet, argmax, truth, 4, mass};
-    status = whet_space_draw(ctx, f, &picture, test_tmp(name), true);
+    status = whet_space_draw(ctx, &set, &picture, test_tmp(name), true);
     if (labels == 0) {
         assert_int_equal(status, WHET_ERR_DATA);
         test_says(ctx, "no row has a label");
     } else {
         test_ok(ctx, status);
     }
-    whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, tree);
 }
 
@@ -188,13 +182,11 @@ static void long_chains_are_opened_fast(void **state) {
     enum { N = 1000000 };
     whet_ctx *ctx = test_ctx(1);
     whet_space *tree = test_tree(ctx, N, 1, false, 1);
-    whet_frechet *f = NULL;
     const int64_t observed[] = {N - 1, N / 2}, row[] = {N - 1};
     const double mass[] = {1, 0};
-    test_ok(ctx, whet_frechet_create(ctx, tree, observed, 2, NULL, &f));
+    const whet_label_set set = {tree, observed, 2};
     const whet_space_picture picture = {row, row, row, 1, mass};
-    test_ok(ctx, whet_space_draw(ctx, f, &picture, test_tmp("long.svg"), true));
-    whet_frechet_destroy(ctx, f);
+    test_ok(ctx, whet_space_draw(ctx, &set, &picture, test_tmp("long.svg"), true));
     whet_space_destroy(ctx, tree);
     test_ctx_done(ctx);
 }
@@ -202,7 +194,7 @@ static void long_chains_are_opened_fast(void **state) {
 /* ---- failing memory -------------------------------------------------------------------------- */
 
 typedef struct evaluation {
-    const whet_frechet *f;
+    const whet_label_set *set;
     const int64_t *a, *b, *truth;
     const double *mass;
 } evaluation;
@@ -212,23 +204,21 @@ static whet_status evaluate_all(whet_ctx *ctx, void *arg) {
     whet_space_scores scores;
     whet_space_gains gains;
     const whet_space_picture picture = {e->a, e->b, e->truth, 4, e->mass};
-    WHET_TRY(whet_space_score(ctx, e->f, e->a, NULL, e->truth, 4, &scores));
-    WHET_TRY(whet_space_compare(ctx, e->f, e->a, e->b, e->truth, 4, 1, &gains));
-    return whet_space_draw(ctx, e->f, &picture, test_tmp("f.svg"), true);
+    WHET_TRY(whet_space_score(ctx, e->set, e->a, NULL, e->truth, 4, &scores));
+    WHET_TRY(whet_space_compare(ctx, e->set, e->a, e->b, e->truth, 4, 1, &gains));
+    return whet_space_draw(ctx, e->set, &picture, test_tmp("f.svg"), true);
 }
 
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     whet_space *tree = test_tree(ctx, 9, 0, true, 1);
-    whet_frechet *f = NULL;
     const int64_t observed[] = {3, 8}, a[] = {3, 1, 1, 5}, b[] = {3, 3, 3, 5},
                   truth[] = {3, 3, 4, -1};
     const double mass[] = {2, 1};
-    test_ok(ctx, whet_frechet_create(ctx, tree, observed, 2, NULL, &f));
-    evaluation e = {f, a, b, truth, mass};
+    const whet_label_set set = {tree, observed, 2};
+    evaluation e = {&set, a, b, truth, mass};
     assert_true(test_each_allocation(evaluate_all, &e) > 15);
-    whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, tree);
     test_ctx_done(ctx);
 }

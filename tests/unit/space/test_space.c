@@ -348,13 +348,14 @@ static void calibration_finds_the_temperature_of_the_labels(void **state) {
     assert_true(t > 2 && t < 8);
     int64_t best[600];
     whet_space_scores scores, plain;
+    const whet_label_set set = {path, every, K};
     memcpy(q, p, 600 * K * sizeof *q);
     test_ok(ctx, whet_temperature_apply(ctx, q, 600, K, t));
     test_ok(ctx, whet_frechet_run(ctx, f, q, 600, best, NULL, NULL, NULL));
-    test_ok(ctx, whet_space_score(ctx, f, best, NULL, truth, 600, &scores));
+    test_ok(ctx, whet_space_score(ctx, &set, best, NULL, truth, 600, &scores));
     assert_near(scores.all.mean_squared, loss, 1e-14);
     test_ok(ctx, whet_frechet_run(ctx, f, p, 600, best, NULL, NULL, NULL));
-    test_ok(ctx, whet_space_score(ctx, f, best, NULL, truth, 600, &plain));
+    test_ok(ctx, whet_space_score(ctx, &set, best, NULL, truth, 600, &plain));
     assert_true(scores.all.mean_squared < plain.all.mean_squared);
     /* One-hot rows are the same at any temperature: of equals, 1. */
     const double sure[] = {0, 0, 1, 0, 0};
