@@ -37,12 +37,12 @@ done:
     return status;
 }
 
-whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
-                                    const whet_names *classes, whet_i_label_space *out) {
+whet_status whet_i_label_space_place(whet_ctx *ctx, const char *spec, whet_space *space,
+                                     const char *candidates, const whet_names *classes,
+                                     whet_i_label_space *out) {
     const int64_t k = whet_names_count(classes);
     whet_status status = WHET_OK;
-    whet_i_label_space s = {.candidates = candidates};
-    WHET_TRY_DONE(whet_space_open(ctx, spec, classes, &s.space));
+    whet_i_label_space s = {.space = space, .candidates = candidates};
     WHET_TRY_DONE(whet_i_alloc(ctx, k, &s.observed));
     WHET_TRY_DONE(find_points(ctx, spec, s.space, classes, s.observed));
     if (!candidates) {
@@ -57,6 +57,13 @@ done:
     return status;
 }
 
+whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
+                                    const whet_names *classes, whet_i_label_space *out) {
+    whet_space *space;
+    WHET_TRY(whet_space_open(ctx, spec, classes, &space));
+    return whet_i_label_space_place(ctx, spec, space, candidates, classes, out);
+}
+
 void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space) {
     whet_i_free(ctx, space->observed);
     whet_space_destroy(ctx, space->space);
@@ -65,8 +72,24 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space) {
 
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run) {
     if (!run->job->space) return WHET_OK;
-    return whet_i_label_space_open(ctx, run->job->space, run->job->space_candidates, run->classes,
-                                   &run->space);
+    if (!whet_i_self_space_is(run->job->space))
+        return whet_i_label_space_open(ctx, run->job->space, run->job->space_candidates,
+                                       run->classes, &run->space);
+    if (run->train.array.data)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: embedding:auto embeds names as the texts are; expected texts, "
+                           "not features");
+    return whet_i_self_space_read(ctx, run->job->space, run->classes, &run->self_space);
+}
+
+whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run) {
+    const whet_i_embedder embedder = {run->encoder, run->tfidf, run->d};
+    whet_space *space;
+    if (!run->self_space.names) return WHET_OK;
+    WHET_TRY(whet_i_self_space_make(ctx, &run->self_space, run->classes, run->class_texts,
+                                    &embedder, &space));
+    return whet_i_label_space_place(ctx, run->job->space, space, run->job->space_candidates,
+                                    run->classes, &run->space);
 }
 
 static whet_candidates candidates_of(const char *name) {
