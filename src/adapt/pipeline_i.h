@@ -27,6 +27,7 @@ typedef struct whet_i_run_rows {
     whet_table *table;
     int64_t n;
     int64_t text_column;   /* -1 = none */
+    int64_t label_column;  /* of test rows with labels */
     whet_str *texts;       /* [n] views into the table; NULL without a text column */
     int32_t *labels;       /* [n] class or WHET_LABEL_*; NULL = no labels at all */
     int32_t *truth;        /* [n] test rows: as labels, -1 for everything that is no class */
@@ -69,13 +70,6 @@ typedef struct whet_i_means {
     int32_t *ties;  /* [n] */
 } whet_i_means;
 
-/* Predictions by the label space, beside argmax. */
-typedef struct whet_i_space_score {
-    whet_metrics metrics;
-    double distance, squared; /* mean over rows with a true label in the space */
-    int64_t n;
-} whet_i_space_score;
-
 typedef struct whet_i_seconds {
     double read, embed, fit, predict, total;
 } whet_i_seconds;
@@ -106,7 +100,8 @@ typedef struct whet_i_run {
     whet_i_means means;       /* of the target rows */
     whet_i_means pool_means;  /* of the training rows, when they are not the target */
     bool space_scored;
-    whet_i_space_score by_argmax, by_frechet;
+    whet_space_scores by_argmax, by_frechet; /* of the target rows, also of unseen labels */
+    whet_space_gains gains;                  /* Frechet mean less argmax */
     whet_i_seconds seconds;
     double clock; /* when the stage began */
 } whet_i_run;
