@@ -132,11 +132,25 @@ done:
     return status;
 }
 
-/* The mean of all squared distances becomes 1. */
+/* How likely the label itself is by -scale cost when the head is sure of it: the mean over classes of
+ * softmax(-scale cost[c, .])_c. Rises with the scale. */
+static double sureness(const double *cost, int64_t k, double scale) {
+    double mean = 0;
+    for (int64_t c = 0; c < k; c++) {
+        double sum = 0;
+        for (int64_t j = 0; j < k; j++) sum += exp(-scale * cost[c * k + j]);
+        mean += 1 / (sum * (double)k);
+    }
+    return mean;
+}
+
+/* Scale is a choice for both losses. The mean squared distance becomes 1, so that a penalty means the
+ * same in any unit; for the Frechet loss, whose scores are these distances, a sure and right head
+ * shall give its label .9, else it could never fit: by bisection. */
 static whet_status scale_cost(whet_ctx *ctx, const baseline *s, double **out) {
     const double *given = s->in->cost;
     const int64_t cells = s->k * s->k;
-    double mean = 0, *cost;
+    double mean = 0, low = 1, high = 1, *cost;
     for (int64_t i = 0; i < cells; i++) mean += given[i] / (double)cells;
     if (!(mean > 0 && isfinite(mean)))
         return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -144,6 +158,17 @@ static whet_status scale_cost(whet_ctx *ctx, const baseline *s, double **out) {
                            mean);
     WHET_TRY(whet_i_alloc(ctx, cells, &cost));
     for (int64_t i = 0; i < cells; i++) cost[i] = given[i] / mean;
+    if (s->in->loss == WHET_LOSS_FRECHET) {
+        while (sureness(cost, s->k, high) < .9 && high < 1e4) high *= 2;
+        for (int i = 0; i < 50; i++) {
+            const double middle = .5 * (low + high);
+            if (sureness(cost, s->k, middle) < .9)
+                low = middle;
+            else
+                high = middle;
+        }
+        for (int64_t i = 0; i < cells; i++) cost[i] *= high;
+    }
     *out = cost;
     return WHET_OK;
 }
