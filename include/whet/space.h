@@ -228,16 +228,15 @@ typedef struct whet_predict_job {
     const char *candidates;      /* "all" (default), "observed", "leaves", or a class list */
     const char *calibrate;       /* NULL, or labels on which the temperature is chosen */
     const char *truth;           /* NULL, or labels that measure the predictions */
+    const char *plot;            /* NULL, or an SVG to draw of the measures; with truth */
     double temperature;          /* default 1; other than 1 only without `calibrate` */
     whet_calibration calibration;
     int32_t power, top;
-    bool force; /* replace an existing output */
+    bool force;    /* replace an existing output */
+    uint64_t seed; /* of the bootstrap */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
-    { \
-        sizeof(whet_predict_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1.0, \
-            WHET_CALIBRATE_DISTANCE, 2, 1, false \
-    }
+    { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }
 
 typedef struct whet_predict_report {
     int64_t rows, classes, points, candidates;
@@ -246,8 +245,9 @@ typedef struct whet_predict_report {
     double temperature;
     int64_t calibration_rows; /* 0 = not calibrated */
     double calibration_loss;
-    bool measured; /* the two below are of `truth` */
+    bool measured; /* what follows is of `truth` */
     whet_space_scores frechet, argmax;
+    whet_space_gains gains; /* Frechet mean less argmax */
 } whet_predict_report;
 
 /* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,
