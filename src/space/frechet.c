@@ -52,8 +52,8 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     f->power = o.power;
     f->top = o.top;
     WHET_TRY_DONE(whet_i_points_copy(ctx, space, "observed class", observed, k, &f->observed));
-    WHET_TRY_DONE(whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates,
-                                         &f->n_candidates));
+    WHET_TRY_DONE(
+        whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
     WHET_TRY_DONE(pick_method(ctx, f));
     WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
