@@ -149,7 +149,7 @@ typedef struct whet_locus {
 WHET_API WHET_CHECKED whet_status whet_locus_find(whet_ctx *ctx, const whet_space *space,
                                                   const int64_t *observed, int64_t k,
                                                   const whet_frechet_opts *opts, whet_locus *out);
-void WHET_API whet_locus_free(whet_ctx *ctx, whet_locus *locus);
+WHET_API void whet_locus_free(whet_ctx *ctx, whet_locus *locus);
 
 /* Which points to label next. */
 typedef enum whet_next_rule {
@@ -193,6 +193,48 @@ typedef enum whet_cover_proof {
 WHET_API WHET_CHECKED whet_status whet_locus_cover(whet_ctx *ctx, const whet_space *space,
                                                    int64_t *points, int64_t *n, int64_t *least,
                                                    whet_cover_proof *proof);
+
+/* The whole job of `whet locus`. */
+typedef struct whet_locus_job {
+    size_t struct_size;
+    const char *space;    /* SPACE */
+    const char *observed; /* class list; NULL = none yet: no locus, only next classes and a cover */
+    const char *candidates; /* "all" (default), "observed", "leaves", or a class list */
+    const char *output;     /* table to write, or NULL: class, observed, reach, reason, other */
+    int64_t next;           /* classes to label next; 0 = not asked */
+    bool by_nodes;          /* next: count nodes of a tree, not lengths */
+    bool cover;
+    bool force;
+} whet_locus_job;
+#define WHET_LOCUS_JOB_INIT \
+    { .struct_size = sizeof(whet_locus_job) }
+
+typedef struct whet_locus_report {
+    whet_space *space;
+    int64_t observed;
+    whet_locus locus; /* n = 0 without observed classes */
+    whet_next_class *next;
+    int64_t n_next;
+    whet_next_rule next_rule;
+    int64_t *cover, n_cover, cover_least;
+    whet_cover_proof cover_proof;
+} whet_locus_report;
+/* Errors: those of the parts; nothing is left at `output` on failure. Released by
+ * whet_locus_report_free. */
+WHET_API WHET_CHECKED whet_status whet_locus_run(whet_ctx *ctx, const whet_locus_job *job,
+                                                 whet_locus_report *report);
+WHET_API void whet_locus_report_free(whet_ctx *ctx, whet_locus_report *report);
+/* "alone", "predicted", "tied", "never", "undecided"; "between", "branch", .. Static. */
+WHET_API const char *whet_reach_name(whet_reach reach);
+WHET_API const char *whet_reach_reason_name(whet_reach_reason reason);
+
+/* Candidates as a user gives them: "all", "observed", "leaves", or a file of names; text NULL = all.
+ * Sets the candidates of *opts; *points is their list (NULL unless a file is read), which the caller
+ * frees with whet_free_points after the options' last use. Errors: as whet_space_find_all. */
+WHET_API WHET_CHECKED whet_status whet_candidates_read(whet_ctx *ctx, const whet_space *space,
+                                                       const char *text, whet_frechet_opts *opts,
+                                                       int64_t **points);
+WHET_API void whet_free_points(whet_ctx *ctx, int64_t *points);
 
 /* ---- probabilities and labels from files ----------------------------------------------------- */
 

@@ -2,6 +2,45 @@
  * Which points of a space are observed and which may be predicted: lists checked and in order. */
 #include "space/space_i.h"
 
+void whet_free_points(whet_ctx *ctx, int64_t *points) { whet_i_free(ctx, points); }
+
+/* The points of a class list; the list is named in what fails. */
+static whet_status read_points(whet_ctx *ctx, const whet_space *space, const char *path,
+                               int64_t **out, int64_t *n) {
+    whet_names *names;
+    int64_t *points = NULL;
+    whet_status status;
+    WHET_TRY(whet_names_read(ctx, path, &names));
+    WHET_TRY_DONE(whet_i_alloc(ctx, whet_names_count(names), &points));
+    status = whet_space_find_all(ctx, space, names, points);
+    if (status != WHET_OK) {
+        status = whet_i_fail_at(ctx, status, "%s", path);
+        goto done;
+    }
+    *out = points;
+    *n = whet_names_count(names);
+    points = NULL;
+done:
+    whet_i_free(ctx, points);
+    whet_names_destroy(ctx, names);
+    return status;
+}
+
+whet_status whet_candidates_read(whet_ctx *ctx, const whet_space *space, const char *text,
+                                 whet_frechet_opts *opts, int64_t **points) {
+    static const char *const words[] = {"all", "observed", "leaves"};
+    *points = NULL;
+    for (int i = 0; i < 3; i++) {
+        if (strcmp(text ? text : "all", words[i]) != 0) continue;
+        opts->candidates = (whet_candidates)i;
+        return WHET_OK;
+    }
+    WHET_TRY(read_points(ctx, space, text, points, &opts->n_candidates));
+    opts->candidates = WHET_CANDIDATES_LIST;
+    opts->candidate_list = *points;
+    return WHET_OK;
+}
+
 /* Marks points in `seen`; each at most once. */
 static whet_status mark(whet_ctx *ctx, const whet_space *space, const char *what,
                         const int64_t *points, int64_t n, bool *seen) {
