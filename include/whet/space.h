@@ -62,9 +62,11 @@ typedef struct whet_frechet_opts {
     int32_t power; /* 2 (default) or 1 */
     int32_t top;   /* how many best candidates to give per row, 1.. (default 1); where there are
                       fewer candidates, `top` below means their number: whet_frechet_top */
+    bool sparse;   /* rows will come by whet_frechet_run_sparse alone: ways that look at the entries
+                      only, where there is one, in place of those that look at every candidate */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
-    { sizeof(whet_frechet_opts), WHET_CANDIDATES_ALL, NULL, 0, 2, 1 }
+    { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }
 
 /* For each row of probs, the candidates of least cost.
  * observed  [k]       point index of each column, distinct
@@ -97,6 +99,26 @@ WHET_API int32_t whet_frechet_top(const whet_frechet *frechet);
 WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *frechet,
                                                    const double *probs, int64_t rows, int64_t *best,
                                                    double *cost, int32_t *ties, double *margin);
+
+/* Rows of which only some classes have a probability: those of row i are entries first[i] to
+ * first[i + 1] - 1 of column (an index into the observed classes) and p. A view. */
+typedef struct whet_sparse_rows {
+    const int64_t *first;  /* [rows + 1] ascending */
+    const int32_t *column; /* each once a row */
+    const double *p;       /* >= 0, finite; each row has some mass */
+    int64_t rows;
+} whet_sparse_rows;
+
+/* As whet_frechet_run. Trees of which all nodes are candidates, prepared with `sparse`: O(m log m + m
+ * log N) a row of m entries, whatever N; else rows are filled up with zeros, some at a time. */
+WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
+                                                          const whet_frechet *frechet,
+                                                          const whet_sparse_rows *rows,
+                                                          int64_t *best, double *cost,
+                                                          int32_t *ties, double *margin);
+/* What computes the costs: "tree pass", "tree by entries", "distance table", "nearest to the mean",
+ * "argmax". Static. */
+WHET_API const char *whet_frechet_method(const whet_frechet *frechet);
 
 /* ---- which points can be predicted: the locus ------------------------------------------------- */
 

@@ -19,9 +19,12 @@ void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
     whet_i_free(ctx, f);
 }
 
-static whet_status pick_method(whet_ctx *ctx, whet_frechet *f) {
+static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
     switch (f->space->kind) {
-    case SPACE_TREE: return whet_i_frechet_tree(ctx, f);
+    case SPACE_TREE:
+        if (sparse && f->n_candidates == f->space->n && f->space->n < INT32_MAX)
+            return whet_i_frechet_tree_sparse(ctx, f);
+        return whet_i_frechet_tree(ctx, f);
     case SPACE_DISCRETE: return whet_i_frechet_discrete(ctx, f);
     case SPACE_EMBEDDING:
         return f->power == 2 ? whet_i_frechet_nearest_mean(ctx, f) : whet_i_frechet_table(ctx, f);
@@ -55,8 +58,8 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     WHET_TRY_DONE(
         whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
-    WHET_TRY_DONE(pick_method(ctx, f));
-    WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
+    WHET_TRY_DONE(pick_method(ctx, o.sparse, f));
+    if (f->n_costs) WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)
         if (f->cost_point[c] >= 0) f->cost_row[f->cost_point[c]] = c;
     *out = f;
@@ -65,6 +68,8 @@ done:
     whet_frechet_destroy(ctx, f);
     return status;
 }
+
+const char *whet_frechet_method(const whet_frechet *f) { return f->method->name; }
 
 int64_t whet_frechet_candidates(const whet_frechet *f) { return f->n_candidates; }
 
@@ -207,6 +212,10 @@ whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *f, const double 
                              double *margin) {
     if (rows < 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows; expected 0 or more", (long long)rows);
+    if (!f->method->costs)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "whole rows for a plan of sparse ones; expected whet_frechet_run_sparse");
     if (rows == 0) return WHET_OK;
     whet_status status = WHET_OK;
     run_work w = {.f = f, .probs = probs, .rows = rows};

@@ -39,6 +39,7 @@ typedef struct frechet_block {
 } frechet_block;
 
 typedef struct frechet_method {
+    const char *name; /* for those who ask what was chosen */
     void (*costs)(const whet_frechet *f, frechet_block *b);
     /* The cost [row] of a lane as a sum of terms >= 0; NULL where costs are that already. */
     double (*exact)(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row);
@@ -72,6 +73,9 @@ WHET_CHECKED whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f)
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
 
+/* Trees of which all nodes are candidates, for rows that come entry by entry: no costs. */
+WHET_CHECKED whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f);
+
 /* Results of rows, in the layout of the caller's outputs. */
 typedef struct frechet_result {
     int64_t *best;
@@ -82,5 +86,40 @@ typedef struct frechet_result {
 /* Writes the results of a block's rows, the first of which is row `at` of the result. */
 void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out);
+
+/* ---- rows entry by entry (tree_sparse.c) ----------------------------------------------------- */
+
+typedef struct frechet_sparse frechet_sparse;
+struct frechet_sparse {
+    const struct tree_index *t;
+    int32_t power;
+    struct sparse_entry *entries;      /* [most entries] by position */
+    int32_t *branch;                   /* [most entries] at the node in hand */
+    double *distance;                  /* [most entries] to it */
+    struct sparse_virtual_node *nodes; /* [2 most entries] */
+    int64_t n, n_nodes;
+    double mass;
+    struct sparse_frontier *heap;
+    int64_t n_heap, room;
+    frechet_choice *group; /* [top] the lowest points of the ties in hand */
+};
+
+typedef enum frechet_sparse_answer {
+    SPARSE_DONE,
+    SPARSE_IMPOSSIBLE, /* a negative or infinite value, or NaN */
+    SPARSE_NO_MASS,
+    SPARSE_OVERFLOW, /* costs are not finite */
+    SPARSE_AGAIN,    /* within a row only */
+    SPARSE_NO_ROOM   /* more ties than the heap holds: whet_i_sparse_widen, and again */
+} frechet_sparse_answer;
+
+/* Scratch of a worker for rows of at most `most` entries. */
+WHET_CHECKED whet_status whet_i_sparse_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
+                                              frechet_sparse *out);
+void whet_i_sparse_free(whet_ctx *ctx, frechet_sparse *s);
+WHET_CHECKED whet_status whet_i_sparse_widen(whet_ctx *ctx, frechet_sparse *s);
+frechet_sparse_answer whet_i_sparse_row(const whet_frechet *f, frechet_sparse *s,
+                                        const int32_t *column, const double *p, int64_t n,
+                                        int64_t at, const frechet_result *out);
 
 #endif

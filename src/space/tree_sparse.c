@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Frechet means of sparse rows on a tree whose nodes are all candidates, in O(m log m + m log N) for m
+ * entries, exactly; the tree's N nodes are not looked at.
+ *
+ * Along a path the cost is convex (strictly for power 2: d(., k) is |t - t0| + h). So
+ *   1. the least cost lies on the subtree that the entries span. Its branching points and the entries
+ *      themselves, at most 2 m - 1, with the paths between them as edges, are the virtual tree: costs
+ *      of its nodes by the two passes of tree_pass.c;
+ *   2. inside at most one of its edges the cost has its least, x = (A_far - A_near) / S from an end (A:
+ *      moments of the two sides, S: mass); the two nodes around x are found by lifting;
+ *   3. what costs no more than c is connected, for every c: on the path between two such nodes nothing
+ *      costs more than both. So growing from the best node, always by the cheapest node next to what
+ *      has been taken, gives nodes in order of cost: ties, the next distinct cost, the best `top`.
+ * A neighbour u over an edge of length l costs F + l (l S + 2 (T - 2 A_u)) (power 1: T + l (S - 2 M_u)),
+ * A_u, M_u moment and mass on its side. Children without an entry below all have A = 0: they cost more
+ * the longer their edge, and wait in a list sorted by length, one at a time in the heap.
+ * Costs that are told are sums of the row's terms, from differences of depths that keep what rounding
+ * lost (tree_index.h). */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "space/frechet_i.h"
+#include "space/tree_index.h"
+
+/* A node next to what has been taken. */
+typedef struct sparse_frontier {
+    double cost;
+    int32_t node, from;   /* from which taken node it was reached; -1 = the first */
+    int32_t next;         /* child list: place of the sibling that waits behind it; -1 = none */
+    double owner, moment; /* cost and T of `from`, for that sibling */
+} frontier;
+
+/* The virtual tree, by position: parents first. */
+typedef struct sparse_virtual_node {
+    int32_t node, parent; /* of the tree; place in the virtual tree, -1 = the top */
+    double length;        /* to the parent */
+    double mass, moment;  /* at and below, p and p d */
+    double all, cost;     /* T and F (power 2) of the node */
+} virtual_node;
+
+typedef struct sparse_entry {
+    int32_t node, position;
+    double p;
+} entry;
+
+enum { UP = -1, HERE = -2, FIRST_ROOM = 256 };
+
+typedef struct sparse_plan {
+    tree_index *index;
+} sparse_plan;
+
+/* ---- the virtual tree ------------------------------------------------------------------------ */
+
+static int entry_order(const void *left, const void *right) {
+    const entry *a = left, *b = right;
+    return (a->position > b->position) - (a->position < b->position);
+}
+
+/* Takes the entries with mass; false when a value is impossible. Masses far from 1 are scaled by a
+ * power of two: the scale of a row is irrelevant. */
+static bool take_entries(frechet_sparse *s, const int64_t *observed, const int32_t *column,
+                         const double *p, int64_t n) {
+    double sum = 0, scale = 1;
+    s->n = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(p[i] >= 0 && p[i] <= DBL_MAX)) return false;
+        sum += p[i];
+    }
+    if (sum > 0 && sum < 0x1p-300) scale = 0x1p800;
+    if (sum > 0x1p300) scale = 0x1p-800;
+    s->mass = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(p[i] > 0)) continue;
+        const int32_t v = (int32_t)observed[column[i]];
+        s->entries[s->n++] = (entry){v, s->t->position[v], p[i] * scale};
+        s->mass += p[i] * scale;
+    }
+    qsort(s->entries, (size_t)s->n, sizeof *s->entries, entry_order);
+    return true;
+}
+
+static int node_order(const void *left, const void *right) {
+    const virtual_node *a = left, *b = right;
+    return (a->parent > b->parent) - (a->parent < b->parent); /* holds the position, see below */
+}
+
+/* Entries and the common ancestors of neighbours, each once, parents first. */
+static void make_virtual_tree(frechet_sparse *s) {
+    const tree_index *t = s->t;
+    int64_t n = 0, kept = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        const int32_t v = s->entries[i].node;
+        s->nodes[n++] = (virtual_node){.node = v, .parent = t->position[v]};
+        if (i == 0) continue;
+        const int32_t a = whet_i_tree_ancestor(t, s->entries[i - 1].node, v);
+        s->nodes[n++] = (virtual_node){.node = a, .parent = t->position[a]};
+    }
+    qsort(s->nodes, (size_t)n, sizeof *s->nodes, node_order);
+    for (int64_t i = 0; i < n; i++)
+        if (i == 0 || s->nodes[i].node != s->nodes[kept - 1].node) s->nodes[kept++] = s->nodes[i];
+    /* The way up from the node before: its ancestors among the nodes, in the parents set so far. */
+    for (int64_t i = 0; i < kept; i++) {
+        virtual_node *v = &s->nodes[i];
+        int32_t up = (int32_t)i - 1;
+        while (up >= 0 &&
+               t->position[v->node] >= t->position[s->nodes[up].node] + t->size[s->nodes[up].node])
+            up = s->nodes[up].parent;
+        v->parent = up;
+        v->length = up < 0 ? 0 : whet_i_tree_descent(t, s->nodes[up].node, v->node);
+    }
+    s->n_nodes = kept;
+}
+
+/* Moments upwards, costs downwards. */
+static void pass_virtual_tree(frechet_sparse *s) {
+    virtual_node *nodes = s->nodes;
+    int64_t at = 0;
+    double root = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        while (nodes[at].node != s->entries[i].node) at++;
+        nodes[at].mass += s->entries[i].p;
+        const double d = whet_i_tree_descent(s->t, nodes[0].node, nodes[at].node);
+        root += s->entries[i].p * d * d;
+    }
+    for (int64_t i = s->n_nodes - 1; i > 0; i--) {
+        virtual_node *up = &nodes[nodes[i].parent];
+        up->moment += nodes[i].moment + nodes[i].length * nodes[i].mass;
+        up->mass += nodes[i].mass;
+    }
+    nodes[0].all = nodes[0].moment;
+    nodes[0].cost = root;
+    for (int64_t i = 1; i < s->n_nodes; i++) {
+        virtual_node *v = &nodes[i];
+        const virtual_node *up = &nodes[v->parent];
+        const double l = v->length, side = v->moment + l * v->mass;
+        v->cost = up->cost + 2 * l * (up->all - 2 * side) + l * l * s->mass;
+        v->all = up->all + l * (s->mass - 2 * v->mass);
+    }
+}
+
+/* The place in the virtual tree of least cost. */
+static int64_t best_virtual(const frechet_sparse *s) {
+    int64_t best = 0;
+    for (int64_t i = 1; i < s->n_nodes; i++) {
+        const bool less = s->power == 2 ? s->nodes[i].cost < s->nodes[best].cost
+                                        : s->nodes[i].all < s->nodes[best].all;
+        if (less) best = i;
+    }
+    return best;
+}
+
+/* The edge inside which the cost is least, if there is one, and the nodes around that place. */
+static void bracket(const frechet_sparse *s, int64_t best, int32_t around[2]) {
+    const tree_index *t = s->t;
+    around[0] = around[1] = s->nodes[best].node;
+    for (int64_t i = 1; i < s->n_nodes; i++) {
+        const virtual_node *c = &s->nodes[i], *up = &s->nodes[c->parent];
+        const double far = c->moment + c->length * c->mass;
+        const double x = (2 * far - up->all) / s->mass; /* from the upper end */
+        if (!(x > 0 && x < c->length)) continue;
+        around[0] = whet_i_tree_lift(t, up->node, c->node, x);
+        around[1] = t->parent[around[0]];
+        return;
+    }
+}
+
+/* ---- one node -------------------------------------------------------------------------------- */
+
+/* Distances and branches of all entries at v; the cost, and T. */
+static double look_at(frechet_sparse *s, int32_t v, double *moment) {
+    const tree_index *t = s->t;
+    double cost = 0;
+    *moment = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        const int32_t u = s->entries[i].node, a = whet_i_tree_ancestor(t, v, u);
+        const double d = whet_i_tree_descent(t, a, v) + whet_i_tree_descent(t, a, u);
+        s->distance[i] = d;
+        s->branch[i] = a != v ? UP : u == v ? HERE : whet_i_tree_branch(t, v, u);
+        *moment += s->entries[i].p * d;
+        cost += s->entries[i].p * d * d;
+    }
+    return s->power == 2 ? cost : *moment;
+}
+
+static double neighbour_cost(const frechet_sparse *s, double cost, double moment, double length,
+                             double side_moment, double side_mass) {
+    if (s->power == 2) return cost + length * (length * s->mass + 2 * (moment - 2 * side_moment));
+    return cost + length * (s->mass - 2 * side_mass);
+}
+
+/* ---- the heap -------------------------------------------------------------------------------- */
+
+static bool push(frechet_sparse *s, const frontier *item) {
+    if (s->n_heap == s->room) return false;
+    int64_t at = s->n_heap++;
+    for (; at > 0 && s->heap[(at - 1) / 2].cost > item->cost; at = (at - 1) / 2)
+        s->heap[at] = s->heap[(at - 1) / 2];
+    s->heap[at] = *item;
+    return true;
+}
+
+static frontier pop(frechet_sparse *s) {
+    const frontier top = s->heap[0], last = s->heap[--s->n_heap];
+    int64_t at = 0;
+    for (int64_t down; (down = 2 * at + 1) < s->n_heap; at = down) {
+        if (down + 1 < s->n_heap && s->heap[down + 1].cost < s->heap[down].cost) down++;
+        if (s->heap[down].cost >= last.cost) break;
+        s->heap[at] = s->heap[down];
+    }
+    s->heap[at] = last;
+    return top;
+}
+
+/* Whether an entry lies in the subtree of v. */
+static bool has_entry(const frechet_sparse *s, int32_t v) {
+    const int32_t from = s->t->position[v], to = from + s->t->size[v];
+    int64_t low = 0, high = s->n;
+    while (low < high) {
+        const int64_t middle = low + (high - low) / 2;
+        if (s->entries[middle].position < from)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < s->n && s->entries[low].position < to;
+}
+
+/* The next child of `owner` from a place in its list that has no entry below; false: heap full. */
+static bool push_empty_child(frechet_sparse *s, int32_t owner, int32_t place, double cost,
+                             double moment) {
+    const tree_index *t = s->t;
+    for (; place < t->first_child[owner + 1]; place++) {
+        const int32_t c = t->child[place];
+        if (has_entry(s, c)) continue; /* so is the child from which the owner was reached */
+        const double length = whet_i_tree_descent(t, owner, c);
+        const frontier item = {
+            neighbour_cost(s, cost, moment, length, 0, 0), c, owner, place + 1, cost, moment};
+        return push(s, &item);
+    }
+    return true;
+}
+
+/* All neighbours of v but the one that it was reached from. */
+static bool push_neighbours(frechet_sparse *s, int32_t v, int32_t from, double cost,
+                            double moment) {
+    const tree_index *t = s->t;
+    const int32_t up = t->parent[v];
+    for (int64_t i = 0; i < s->n; i++) {
+        const int32_t b = s->branch[i];
+        bool seen = b == HERE;
+        for (int64_t j = 0; j < i && !seen; j++) seen = s->branch[j] == b;
+        if (seen || (b == UP ? up : b) == from) continue;
+        double side_moment = 0, side_mass = 0;
+        for (int64_t j = i; j < s->n; j++) {
+            if (s->branch[j] != b) continue;
+            side_moment += s->entries[j].p * s->distance[j];
+            side_mass += s->entries[j].p;
+        }
+        const int32_t u = b == UP ? up : b;
+        const double length =
+            b == UP ? whet_i_tree_descent(t, up, v) : whet_i_tree_descent(t, v, u);
+        const frontier item = {
+            neighbour_cost(s, cost, moment, length, side_moment, side_mass), u, v, -1, 0, 0};
+        if (!push(s, &item)) return false;
+    }
+    bool up_seen = up < 0 || up == from;
+    for (int64_t i = 0; i < s->n && !up_seen; i++) up_seen = s->branch[i] == UP;
+    if (!up_seen) {
+        const frontier item = {
+            neighbour_cost(s, cost, moment, whet_i_tree_descent(t, up, v), 0, 0), up, v, -1, 0, 0};
+        if (!push(s, &item)) return false;
+    }
+    return push_empty_child(s, v, t->first_child[v], cost, moment);
+}
+
+/* ---- growing --------------------------------------------------------------------------------- */
+
+/* Keeps the `most` lowest points of a group of ties, in order. */
+static int64_t keep_lowest(frechet_choice *group, int64_t n, int64_t most, frechet_choice c) {
+    if (most == 0 || (n == most && group[n - 1].point < c.point)) return n;
+    int64_t at = n < most ? n : n - 1;
+    for (; at > 0 && group[at - 1].point > c.point; at--) group[at] = group[at - 1];
+    group[at] = c;
+    return n < most ? n + 1 : n;
+}
+
+/* Takes nodes in order of cost until `top` are told and the next distinct cost is known. */
+static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
+                                  const frechet_result *out, int32_t *better) {
+    int64_t told = 0, in_group = 0, kept = 0, ties = 0;
+    double least = INFINITY, next = INFINITY, group_least = INFINITY;
+    while (s->n_heap > 0) {
+        const frontier item = pop(s);
+        double moment;
+        const double cost = look_at(s, item.node, &moment);
+        if (in_group > 0 && cost > group_least + FRECHET_TIE * fabs(group_least)) {
+            /* The group is whole. */
+            for (int64_t i = 0; i < kept; i++) {
+                out->best[at * top + told + i] = s->group[i].point;
+                out->cost[at * top + told + i] = s->group[i].cost / s->mass;
+            }
+            told += kept;
+            if (ties == 0) {
+                ties = in_group;
+                least = group_least;
+                next = cost;
+            }
+            in_group = kept = 0;
+            group_least = INFINITY;
+            if (told >= top) break;
+        }
+        if (ties == 0 && in_group > 0 && cost + FRECHET_TIE * fabs(cost) < group_least) {
+            *better = item.node;
+            return SPARSE_AGAIN;
+        }
+        if (cost < group_least) group_least = cost;
+        in_group++;
+        kept = keep_lowest(s->group, kept, top - told, (frechet_choice){cost, item.node, 0});
+        if (item.next >= 0 && !push_empty_child(s, item.from, item.next, item.owner, item.moment))
+            return SPARSE_NO_ROOM;
+        if (!push_neighbours(s, item.node, item.from, cost, moment)) return SPARSE_NO_ROOM;
+    }
+    for (int64_t i = 0; i < kept; i++) { /* the tree ended within a group */
+        out->best[at * top + told + i] = s->group[i].point;
+        out->cost[at * top + told + i] = s->group[i].cost / s->mass;
+    }
+    if (ties == 0) {
+        ties = in_group;
+        least = group_least;
+    }
+    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
+    out->margin[at] = (next - least) / s->mass;
+    return SPARSE_DONE;
+}
+
+frechet_sparse_answer whet_i_sparse_row(const whet_frechet *f, frechet_sparse *s,
+                                        const int32_t *column, const double *p, int64_t n,
+                                        int64_t at, const frechet_result *out) {
+    if (!take_entries(s, f->observed, column, p, n)) return SPARSE_IMPOSSIBLE;
+    if (s->n == 0) return SPARSE_NO_MASS;
+    int32_t around[3];
+    double moment, least = INFINITY;
+    make_virtual_tree(s);
+    pass_virtual_tree(s);
+    const int64_t best = best_virtual(s);
+    around[2] = s->nodes[best].node;
+    if (s->power == 2)
+        bracket(s, best, around);
+    else
+        around[0] = around[1] = around[2];
+    int32_t start = around[2];
+    for (int i = 2; i >= 0; i--) {
+        if (i < 2 && around[i] == start) continue;
+        const double cost = look_at(s, around[i], &moment);
+        if (!(cost < least)) continue;
+        least = cost;
+        start = around[i];
+    }
+    if (!isfinite(least)) return SPARSE_OVERFLOW;
+    /* Rounding may have hidden a better node nearby: then from there. */
+    frechet_sparse_answer answer = SPARSE_AGAIN;
+    while (answer == SPARSE_AGAIN) {
+        const frontier first = {0, start, -1, -1, 0, 0};
+        s->n_heap = 0;
+        (void)push(s, &first);
+        answer = grow(s, f->top, at, out, &start);
+    }
+    return answer;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+whet_status whet_i_sparse_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
+                                 frechet_sparse *s) {
+    const sparse_plan *plan = f->state;
+    *s = (frechet_sparse){.t = plan->index, .power = f->power, .room = FIRST_ROOM + 4 * most};
+    WHET_TRY(whet_i_alloc(ctx, most, &s->entries));
+    WHET_TRY(whet_i_alloc(ctx, most, &s->branch));
+    WHET_TRY(whet_i_alloc(ctx, most, &s->distance));
+    WHET_TRY(whet_i_alloc(ctx, 2 * most, &s->nodes));
+    WHET_TRY(whet_i_alloc(ctx, s->room, &s->heap));
+    return whet_i_alloc(ctx, f->top, &s->group);
+}
+
+whet_status whet_i_sparse_widen(whet_ctx *ctx, frechet_sparse *s) {
+    WHET_TRY(whet_i_realloc(ctx, &s->heap, 2 * s->room));
+    s->room *= 2;
+    return WHET_OK;
+}
+
+void whet_i_sparse_free(whet_ctx *ctx, frechet_sparse *s) {
+    whet_i_free(ctx, s->entries);
+    whet_i_free(ctx, s->branch);
+    whet_i_free(ctx, s->distance);
+    whet_i_free(ctx, s->nodes);
+    whet_i_free(ctx, s->heap);
+    whet_i_free(ctx, s->group);
+}
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    sparse_plan *plan = state;
+    if (!plan) return;
+    whet_i_tree_index_destroy(ctx, plan->index);
+    whet_i_free(ctx, plan);
+}
+
+whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
+    static const frechet_method method = {.name = "tree by entries", .destroy = plan_destroy};
+    sparse_plan *plan;
+    WHET_TRY(whet_i_calloc(ctx, 1, &plan));
+    const whet_status status =
+        whet_i_tree_index_create(ctx, &f->space->tree, f->space->n, &plan->index);
+    if (status != WHET_OK) {
+        plan_destroy(ctx, plan);
+        return status;
+    }
+    f->method = &method;
+    f->state = plan;
+    return WHET_OK;
+}
