@@ -266,7 +266,8 @@ typedef struct whet_posteriors whet_posteriors;
 /* Dense: an array [rows, k] as whet_array_read takes it, any dtype, with `classes`, a class list of
  * k names in the order of the columns. Sparse (.tsv .csv .jsonl .txt): a table with columns row
  * (0-based), class and p, and classes NULL; its classes are those that it names, in the order in
- * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0.
+ * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0. Or compressed rows:
+ * an .npz as scipy.sparse.save_npz writes CSR, with `classes`. A dense .npy is not read but mapped.
  * Errors: IO, FORMAT, SHAPE, ARG (classes missing, or given for a table), DATA (p impossible, a
  * class twice in a row), NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_posteriors_read(whet_ctx *ctx, const char *probs,
@@ -281,6 +282,13 @@ WHET_API int64_t whet_posteriors_row(const whet_posteriors *posteriors, int64_t 
 WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx,
                                                         const whet_posteriors *posteriors,
                                                         int64_t first, int64_t n, double *out);
+/* Whether rows come entry by entry, and the entries of rows first..first+n-1, a view that lives as long
+ * as *posteriors. Errors: ARG, DATA (a row without mass). */
+WHET_API bool whet_posteriors_are_sparse(const whet_posteriors *posteriors);
+WHET_API WHET_CHECKED whet_status whet_posteriors_entries(whet_ctx *ctx,
+                                                          const whet_posteriors *posteriors,
+                                                          int64_t first, int64_t n,
+                                                          whet_sparse_rows *out);
 /* Labels of those rows as points of the space: out [rows], -1 where there is none. The file is a
  * table with columns row and label (or class), or with a column label (or class) for every row
  * (empty = none), or a plain list of one label a line, without header.

@@ -1,31 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The whole job of `whet predict`: probabilities and a label space in, predictions out. Rows go
- * through in blocks whose size depends on the number of classes alone. */
+ * The whole job of `whet predict`: probabilities and a label space in, predictions out. */
 #include <math.h>
 
-#include "space/posteriors_i.h"
-
-/* Values of a block of probabilities: 8 MiB. */
-enum { BLOCK_VALUES = 1 << 20, LEAST_ROWS = 64, MOST_ROWS = 4096 };
-
-typedef struct prediction {
-    const whet_predict_job *job;
-    whet_posteriors *posteriors;
-    whet_space *space;
-    whet_frechet *frechet;
-    int64_t *observed, *candidates; /* points */
-    double temperature;
-    int64_t *best, *argmax; /* [rows] points */
-    int64_t *truth;         /* [rows] points, -1 = no label; NULL = nothing is measured */
-    bool *in_top[2];        /* [rows] with labels and top > 1: Frechet mean, argmax */
-    double *mass;           /* [k] with labels: probability over the rows that have one */
-    /* One block. */
-    int64_t block_rows;
-    double *probs, *cost, *margin;
-    int64_t *top;
-    int32_t *ties;
-    whet_i_buf text;
-} prediction;
+#include "space/predict_i.h"
 
 static void prediction_free(whet_ctx *ctx, prediction *p) {
     whet_i_buf_free(ctx, &p->text);
@@ -34,6 +11,9 @@ static void prediction_free(whet_ctx *ctx, prediction *p) {
     whet_i_free(ctx, p->margin);
     whet_i_free(ctx, p->cost);
     whet_i_free(ctx, p->probs);
+    whet_i_free(ctx, p->first);
+    whet_i_free(ctx, p->sharpened);
+    whet_i_free(ctx, p->is_observed);
     for (int i = 0; i < 2; i++) whet_i_free(ctx, p->in_top[i]);
     whet_i_free(ctx, p->mass);
     whet_i_free(ctx, p->truth);
@@ -68,12 +48,15 @@ static whet_status prepare(whet_ctx *ctx, prediction *p) {
     opts.top = job->top;
     WHET_TRY(whet_posteriors_read(ctx, job->probs, job->classes, &p->posteriors));
     const whet_names *classes = whet_posteriors_classes(p->posteriors);
+    p->k = whet_names_count(classes);
+    opts.sparse = whet_posteriors_are_sparse(p->posteriors);
     WHET_TRY(whet_space_open(ctx, job->space, classes, &p->space));
     WHET_TRY(find_points(ctx, p->space, classes, job->classes ? job->classes : job->probs,
                          &p->observed));
+    WHET_TRY(whet_i_calloc(ctx, whet_space_size(p->space), &p->is_observed));
+    for (int64_t j = 0; j < p->k; j++) p->is_observed[p->observed[j]] = true;
     WHET_TRY(whet_candidates_read(ctx, p->space, job->candidates, &opts, &p->candidates));
-    return whet_frechet_create(ctx, p->space, p->observed, whet_names_count(classes), &opts,
-                               &p->frechet);
+    return whet_frechet_create(ctx, p->space, p->observed, p->k, &opts, &p->frechet);
 }
 
 /* ---- the temperature ------------------------------------------------------------------------- */
@@ -81,7 +64,7 @@ static whet_status prepare(whet_ctx *ctx, prediction *p) {
 /* The rows that have labels, one after another. */
 static whet_status gather(whet_ctx *ctx, const prediction *p, int64_t *labels, double *probs,
                           int64_t *n) {
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
+    const int64_t k = p->k;
     int64_t found = 0;
     for (int64_t row = 0; row < whet_posteriors_rows(p->posteriors); row++) {
         if (labels[row] < 0) continue;
@@ -95,7 +78,7 @@ static whet_status gather(whet_ctx *ctx, const prediction *p, int64_t *labels, d
 
 static whet_status calibrate(whet_ctx *ctx, prediction *p, whet_predict_report *report) {
     whet_status status = WHET_OK;
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
+    const int64_t k = p->k;
     int64_t *labels = NULL, n, values;
     double *probs = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, whet_posteriors_rows(p->posteriors), &labels));
@@ -116,139 +99,15 @@ done:
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
-static whet_status alloc_block(whet_ctx *ctx, prediction *p) {
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
-    const int64_t rows = whet_posteriors_rows(p->posteriors), top = whet_frechet_top(p->frechet);
-    int64_t block = BLOCK_VALUES / (k > top ? k : top), values, places;
-    block = block < LEAST_ROWS ? LEAST_ROWS : block > MOST_ROWS ? MOST_ROWS : block;
-    if (block > rows) block = rows;
-    p->block_rows = block;
-    WHET_TRY(whet_i_mul(ctx, block, k, &values));
-    WHET_TRY(whet_i_mul(ctx, block, top, &places));
-    WHET_TRY(whet_i_alloc(ctx, rows, &p->best));
-    WHET_TRY(whet_i_alloc(ctx, rows, &p->argmax));
-    WHET_TRY(whet_i_alloc(ctx, values, &p->probs));
-    WHET_TRY(whet_i_alloc(ctx, places, &p->cost));
-    WHET_TRY(whet_i_alloc(ctx, block, &p->margin));
-    WHET_TRY(whet_i_alloc(ctx, places, &p->top));
-    return whet_i_alloc(ctx, block, &p->ties);
-}
-
-/* A name that would break the table cannot be written. */
-static whet_status append_name(whet_ctx *ctx, prediction *p, int64_t point) {
-    char quoted[WHET_QUOTE_SIZE];
-    const whet_str name = whet_names_get(whet_space_names(p->space), point);
-    for (int64_t i = 0; i < name.len; i++)
-        if (name.ptr[i] == '\t' || name.ptr[i] == '\n' || name.ptr[i] == '\r')
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "class %s holds a tab or line end; expected none, for %s",
-                               whet_i_quote(quoted, name), p->job->output);
-    return whet_i_buf_append(ctx, &p->text, name.ptr, name.len);
-}
-
-static whet_status append_row(whet_ctx *ctx, prediction *p, int64_t first, int64_t i) {
-    const int64_t top = whet_frechet_top(p->frechet);
-    const long long row = (long long)whet_posteriors_row(p->posteriors, first + i);
-    WHET_TRY(whet_i_buf_printf(ctx, &p->text, "%lld\t", row));
-    WHET_TRY(append_name(ctx, p, p->top[i * top]));
-    WHET_TRY(whet_i_buf_printf(ctx, &p->text, "\t%.17g\t%d\t%.17g", p->cost[i * top], p->ties[i],
-                               p->margin[i]));
-    for (int64_t t = 1; t < top; t++) {
-        WHET_TRY(whet_i_buf_append(ctx, &p->text, "\t", 1));
-        WHET_TRY(append_name(ctx, p, p->top[i * top + t]));
-        WHET_TRY(whet_i_buf_printf(ctx, &p->text, "\t%.17g", p->cost[i * top + t]));
-    }
-    return whet_i_buf_append(ctx, &p->text, "\n", 1);
-}
-
-static whet_status append_header(whet_ctx *ctx, prediction *p) {
-    WHET_TRY(whet_i_buf_printf(ctx, &p->text, "row\tclass\tcost\tties\tmargin"));
-    for (int32_t t = 2; t <= whet_frechet_top(p->frechet); t++)
-        WHET_TRY(whet_i_buf_printf(ctx, &p->text, "\tclass_%d\tcost_%d", t, t));
-    return whet_i_buf_append(ctx, &p->text, "\n", 1);
-}
-
-/* Whether the label is among the `top` most probable classes; the first columns win ties. */
-static bool among_most_probable(const prediction *p, const double *probs, int64_t k, int64_t label,
-                                int64_t top) {
-    int64_t own = 0, before = 0;
-    while (own < k && p->observed[own] != label) own++;
-    if (own == k) return false;
-    for (int64_t j = 0; j < k; j++)
-        before += probs[j] > probs[own] || (probs[j] == probs[own] && j < own);
-    return before < top;
-}
-
-/* What measuring needs of a block before its probabilities are sharpened. */
-static void note_argmax(prediction *p, int64_t first, int64_t n) {
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
-    whet_frechet_argmax(p->frechet, p->probs, n, p->argmax + first);
-    for (int64_t i = 0; i < n && p->truth; i++) {
-        const double *probs = p->probs + i * k;
-        const int64_t label = p->truth[first + i];
-        double sum = 0;
-        if (label < 0) continue;
-        for (int64_t j = 0; j < k; j++) sum += probs[j];
-        for (int64_t j = 0; j < k; j++) p->mass[j] += probs[j] / sum;
-        if (p->in_top[1])
-            p->in_top[1][first + i] = among_most_probable(p, probs, k, label, p->job->top);
-    }
-}
-
-static void note_means(prediction *p, int64_t first, int64_t n) {
-    const int64_t top = whet_frechet_top(p->frechet);
-    for (int64_t i = 0; i < n; i++) {
-        p->best[first + i] = p->top[i * top];
-        for (int64_t t = 0; p->in_top[0] && t < top; t++)
-            p->in_top[0][first + i] |= p->top[i * top + t] == p->truth[first + i];
-    }
-}
-
-static whet_status predict_block(whet_ctx *ctx, prediction *p, int64_t first, int64_t n) {
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
-    WHET_TRY(whet_posteriors_block(ctx, p->posteriors, first, n, p->probs));
-    note_argmax(p, first, n);
-    WHET_TRY(whet_temperature_apply(ctx, p->probs, n, k, p->temperature));
-    WHET_TRY(whet_frechet_run(ctx, p->frechet, p->probs, n, p->top, p->cost, p->ties, p->margin));
-    note_means(p, first, n);
-    for (int64_t i = 0; i < n; i++) WHET_TRY(append_row(ctx, p, first, i));
-    return WHET_OK;
-}
-
-static whet_status predict_rows(whet_ctx *ctx, prediction *p, whet_out *out) {
-    const int64_t rows = whet_posteriors_rows(p->posteriors);
-    WHET_TRY(append_header(ctx, p));
-    WHET_TRY(whet_out_write(ctx, out, p->text.data, p->text.len));
-    for (int64_t first = 0; first < rows; first += p->block_rows) {
-        const int64_t left = rows - first, n = left < p->block_rows ? left : p->block_rows;
-        p->text.len = 0;
-        WHET_TRY(predict_block(ctx, p, first, n));
-        WHET_TRY(whet_out_write(ctx, out, p->text.data, p->text.len));
-        WHET_TRY(whet_i_progress(ctx, "predicting", first + n, rows));
-    }
-    return WHET_OK;
-}
-
 /* ---- measuring ------------------------------------------------------------------------------- */
-
-static whet_status count_unobserved(whet_ctx *ctx, const prediction *p, int64_t *out) {
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
-    bool *observed;
-    WHET_TRY(whet_i_calloc(ctx, whet_space_size(p->space), &observed));
-    for (int64_t j = 0; j < k; j++) observed[p->observed[j]] = true;
-    int64_t n = 0;
-    for (int64_t row = 0; row < whet_posteriors_rows(p->posteriors); row++)
-        n += !observed[p->best[row]];
-    whet_i_free(ctx, observed);
-    *out = n;
-    return WHET_OK;
-}
 
 static whet_status read_truth(whet_ctx *ctx, prediction *p) {
     const int64_t rows = whet_posteriors_rows(p->posteriors);
-    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
+    const int64_t k = p->k;
     if (!p->job->truth) return WHET_OK;
     WHET_TRY(whet_i_alloc(ctx, rows, &p->truth));
+    WHET_TRY(whet_i_alloc(ctx, rows, &p->best));
+    WHET_TRY(whet_i_alloc(ctx, rows, &p->argmax));
     WHET_TRY(whet_i_calloc(ctx, k, &p->mass));
     for (int i = 0; i < 2 && p->job->top > 1; i++)
         WHET_TRY(whet_i_calloc(ctx, rows, &p->in_top[i]));
@@ -257,8 +116,7 @@ static whet_status read_truth(whet_ctx *ctx, prediction *p) {
 
 static whet_status measure(whet_ctx *ctx, const prediction *p, whet_predict_report *r) {
     const int64_t rows = whet_posteriors_rows(p->posteriors);
-    const whet_label_set set = {p->space, p->observed,
-                                whet_names_count(whet_posteriors_classes(p->posteriors))};
+    const whet_label_set set = {p->space, p->observed, p->k};
     WHET_TRY(whet_space_score(ctx, &set, p->best, p->in_top[0], p->truth, rows, &r->frechet));
     WHET_TRY(whet_space_score(ctx, &set, p->argmax, p->in_top[1], p->truth, rows, &r->argmax));
     WHET_TRY(
@@ -315,12 +173,11 @@ whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *given,
     const int64_t rows = whet_posteriors_rows(p.posteriors);
     WHET_TRY_DONE(read_truth(ctx, &p));
     if (job.calibrate) WHET_TRY_DONE(calibrate(ctx, &p, &r));
-    WHET_TRY_DONE(alloc_block(ctx, &p));
-    WHET_TRY_DONE(predict_rows(ctx, &p, out));
+    WHET_TRY_DONE(whet_i_predict_rows(ctx, &p, out));
     if (job.truth) WHET_TRY_DONE(measure(ctx, &p, &r));
-    WHET_TRY_DONE(count_unobserved(ctx, &p, &r.unobserved));
+    r.unobserved = p.unobserved;
     r.rows = rows;
-    r.classes = whet_names_count(whet_posteriors_classes(p.posteriors));
+    r.classes = p.k;
     r.points = whet_space_size(p.space);
     r.candidates = whet_frechet_candidates(p.frechet);
     r.top = whet_frechet_top(p.frechet);
