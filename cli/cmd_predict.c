@@ -19,8 +19,7 @@ const cli_option cmd_predict_options[] = {
              "discrete"},
     {.name = "output",
      .type = CLI_OUTPUT,
-     .required = true,
-     .help = "table of predictions to write; - is standard output"},
+     .help = "table of predictions to write; - is standard output (required, but with --explain)"},
     {.name = "candidates",
      .type = CLI_STRING,
      .value = "WHICH",
@@ -61,6 +60,9 @@ const cli_option cmd_predict_options[] = {
      .type = CLI_OUTPUT,
      .value = "FILE.svg",
      .help = "with --truth: draw distance by how frequent the label is, and where the mass went"},
+    {.name = "explain",
+     .type = CLI_FLAG,
+     .help = "say how it would be computed and what memory that takes; predict nothing"},
     {0},
 };
 
@@ -91,6 +93,13 @@ static json_t *gain_json(const whet_space_gain *g) {
                      interval_json(&g->accuracy));
 }
 
+static json_t *plan_json(const whet_predict_report *r) {
+    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "method", r->plan.method, "why", r->plan.why,
+                     "cost_of_a_row", r->plan.cost, "plan_bytes", (json_int_t)r->plan.plan_bytes,
+                     "thread_bytes", (json_int_t)r->plan.thread_bytes, "held_bytes",
+                     (json_int_t)r->bytes);
+}
+
 static json_t *document(const cli_run *run, const whet_predict_report *r) {
     json_t *truth = json_null(), *calibration = json_null();
     if (r->measured)
@@ -104,12 +113,13 @@ static json_t *document(const cli_run *run, const whet_predict_report *r) {
         calibration =
             json_pack("{s:I, s:s, s:o}", "rows", (json_int_t)r->calibration_rows, "by",
                       cli_text(run, "calibrate-by"), "loss", cli_json_number(r->calibration_loss));
-    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:s}", "rows",
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "rows",
                      (json_int_t)r->rows, "observed_classes", (json_int_t)r->classes, "points",
                      (json_int_t)r->points, "candidates", (json_int_t)r->candidates, "top",
                      (json_int_t)r->top, "predicted_unobserved", (json_int_t)r->unobserved,
                      "temperature", cli_json_number(r->temperature), "calibration", calibration,
-                     "truth", truth, "output", cli_text(run, "output"));
+                     "truth", truth, "plan", plan_json(r), "output",
+                     cli_text(run, "output") ? json_string(cli_text(run, "output")) : json_null());
 }
 
 static void print_line(cli_run *run, const char *what, int64_t rows, double frechet, double argmax,
@@ -175,6 +185,17 @@ static void print_report(cli_run *run, const whet_predict_report *r) {
     if (r->measured) print_measures(run, r);
 }
 
+static void print_plan(cli_run *run, const whet_predict_report *r) {
+    const double mb = 1 << 20;
+    cli_print(run, "%lld rows, %lld observed classes, %lld candidates of %lld points\n",
+              (long long)r->rows, (long long)r->classes, (long long)r->candidates,
+              (long long)r->points);
+    cli_print(run, "method: %s, %s a row\nbecause %s\n", r->plan.method, r->plan.cost, r->plan.why);
+    cli_print(
+        run, "memory: %.1f MiB held now, of it %.1f MiB by the plan; %.1f MiB more a thread\n",
+        (double)r->bytes / mb, (double)r->plan.plan_bytes / mb, (double)r->plan.thread_bytes / mb);
+}
+
 whet_status cmd_predict(cli_run *run) {
     whet_predict_report report;
     whet_predict_job job = WHET_PREDICT_JOB_INIT;
@@ -190,6 +211,9 @@ whet_status cmd_predict(cli_run *run) {
     job.power = (int32_t)cli_integer(run, "power");
     job.top = (int32_t)cli_integer(run, "top");
     job.plot = cli_text(run, "plot");
+    job.explain = cli_given(run, "explain");
+    if (!job.output && !job.explain)
+        return cli_fail(run, WHET_ERR_ARG, "no --output; expected a table to write");
     job.seed = run->seed;
     job.force = run->force;
     if (cli_given(run, "temperature")) job.temperature = cli_number(run, "temperature");
@@ -202,7 +226,10 @@ whet_status cmd_predict(cli_run *run) {
         return cli_fail(run, WHET_ERR_ARG, "--plot without --truth; expected both");
     const whet_status status = whet_predict(run->ctx, &job, &report);
     if (status != WHET_OK) return status;
-    print_report(run, &report);
+    if (job.explain)
+        print_plan(run, &report);
+    else
+        print_report(run, &report);
     cli_json(run, document(run, &report));
     return WHET_OK;
 }

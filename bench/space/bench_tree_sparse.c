@@ -135,7 +135,7 @@ int main(int argc, char **argv) {
                      "\"method\": \"%s\", \"open_seconds\": %.3f, \"plan_seconds\": %.3f, "
                      "\"microseconds_a_row_and_thread\": %.2f, \"bytes_a_node\": %.1f}\n",
                      (long long)p.n, (long long)p.entries, (long long)p.rows, (int)opts.threads,
-                     whet_frechet_method(p.f), p.open, p.plan,
+                     whet_frechet_explain(p.f).method, p.open, p.plan,
                      1e6 * p.run * (double)opts.threads / (double)p.rows,
                      (double)p.bytes / (double)p.n);
     whet_frechet_destroy(ctx, p.f);

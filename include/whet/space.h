@@ -116,9 +116,17 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           const whet_sparse_rows *rows,
                                                           int64_t *best, double *cost,
                                                           int32_t *ties, double *margin);
-/* What computes the costs: "tree pass", "tree by entries", "distance table", "nearest to the mean",
- * "argmax". Static. */
-WHET_API const char *whet_frechet_method(const whet_frechet *frechet);
+/* What was chosen for a plan, and what it takes. Texts are static. */
+typedef struct whet_frechet_plan {
+    const char *method; /* "tree pass", "tree by entries", "distance table", "nearest to the mean",
+                           "argmax" */
+    const char *why;    /* a clause: "the space is a tree" */
+    const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
+    size_t plan_bytes;  /* held by the plan */
+    size_t
+        thread_bytes; /* for each thread while rows run; sparse rows by entries: 0, it is little */
+} whet_frechet_plan;
+WHET_API whet_frechet_plan whet_frechet_explain(const whet_frechet *frechet);
 
 /* ---- which points can be predicted: the locus ------------------------------------------------- */
 
@@ -402,6 +410,7 @@ typedef struct whet_predict_job {
     int32_t power, top;
     bool force;    /* replace an existing output */
     uint64_t seed; /* of the bootstrap */
+    bool explain;  /* read, prepare and report the plan; predict and write nothing */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
     { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }
@@ -416,6 +425,8 @@ typedef struct whet_predict_report {
     bool measured; /* what follows is of `truth` */
     whet_space_scores frechet, argmax;
     whet_space_gains gains; /* Frechet mean less argmax */
+    whet_frechet_plan plan;
+    size_t bytes; /* with explain: all memory held when rows could begin */
 } whet_predict_report;
 
 /* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,

@@ -19,20 +19,45 @@ void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
     whet_i_free(ctx, f);
 }
 
+/* The planner: one place that says which way is taken, and why. */
 static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
+    const bool all = f->n_candidates == f->space->n;
     switch (f->space->kind) {
     case SPACE_TREE:
-        if (sparse && f->n_candidates == f->space->n && f->space->n < INT32_MAX)
+        if (sparse && all && f->space->n < INT32_MAX) {
+            f->why = "the space is a tree, all nodes are candidates, rows come entry by entry";
             return whet_i_frechet_tree_sparse(ctx, f);
+        }
+        f->why = !sparse
+                     ? "the space is a tree"
+                     : "the space is a tree; not all nodes are candidates, so that looking at the "
+                       "entries alone is not exact";
         return whet_i_frechet_tree(ctx, f);
-    case SPACE_DISCRETE: return whet_i_frechet_discrete(ctx, f);
+    case SPACE_DISCRETE:
+        f->why = "all points are 1 apart: the mean is the argmax";
+        return whet_i_frechet_discrete(ctx, f);
     case SPACE_EMBEDDING:
-        return f->power == 2 ? whet_i_frechet_nearest_mean(ctx, f) : whet_i_frechet_table(ctx, f);
-    case SPACE_MATRIX:
-    case SPACE_GRAPH:
-    case SPACE_GRID: return whet_i_frechet_table(ctx, f);
+        if (f->power == 2) {
+            f->why =
+                "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
+            return whet_i_frechet_nearest_mean(ctx, f);
+        }
+        f->why = "power 1 has no shortcut in an embedding";
+        return whet_i_frechet_table(ctx, f);
+    case SPACE_MATRIX: f->why = "a matrix has no structure to use"; break;
+    case SPACE_GRAPH: f->why = "a graph needs the distances from every observed class"; break;
+    case SPACE_GRID: f->why = "a grid of this size is quickest as a table"; break;
     }
-    return whet_i_fail(ctx, WHET_ERR_INTERNAL, "space kind %d is unknown", (int)f->space->kind);
+    return whet_i_frechet_table(ctx, f);
+}
+
+whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
+    const int64_t values = (f->n_weights + f->n_costs + 4) * f->lanes + f->n_scratch;
+    const bool blocks = f->method->costs != NULL;
+    return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
+                               blocks ? (size_t)values * sizeof(double) +
+                                            (size_t)f->n_candidates * sizeof(frechet_choice)
+                                      : 0};
 }
 
 whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
@@ -48,6 +73,8 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
         return whet_i_fail(ctx, WHET_ERR_ARG, "top is %d; expected 1 or more", (int)o.top);
     whet_status status = WHET_OK;
     whet_frechet *f;
+    size_t before, after;
+    whet_ctx_memory(ctx, &before, NULL);
     WHET_TRY(whet_i_calloc(ctx, 1, &f));
     f->space = space;
     f->lane = whet_i_lane_loops(ctx);
@@ -62,14 +89,14 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     if (f->n_costs) WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)
         if (f->cost_point[c] >= 0) f->cost_row[f->cost_point[c]] = c;
+    whet_ctx_memory(ctx, &after, NULL);
+    f->bytes = after > before ? after - before : 0;
     *out = f;
     return WHET_OK;
 done:
     whet_frechet_destroy(ctx, f);
     return status;
 }
-
-const char *whet_frechet_method(const whet_frechet *f) { return f->method->name; }
 
 int64_t whet_frechet_candidates(const whet_frechet *f) { return f->n_candidates; }
 

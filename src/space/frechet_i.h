@@ -39,7 +39,7 @@ typedef struct frechet_block {
 } frechet_block;
 
 typedef struct frechet_method {
-    const char *name; /* for those who ask what was chosen */
+    const char *name, *cost; /* for those who ask what was chosen */
     void (*costs)(const whet_frechet *f, frechet_block *b);
     /* The cost [row] of a lane as a sum of terms >= 0; NULL where costs are that already. */
     double (*exact)(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row);
@@ -56,7 +56,9 @@ struct whet_frechet {
     int64_t *candidates; /* [n_candidates] points, ascending */
     int32_t power, top;
     const frechet_method *method;
+    const char *why; /* this method was chosen */
     void *state;
+    size_t bytes; /* of the plan */
     int64_t n_weights, n_costs, n_scratch;
     int64_t n_zero;            /* rows of weights to clear for each block; the others only once */
     const int64_t *weight_row; /* [k] where a column's weight goes; NULL = row i for column i */

@@ -128,7 +128,7 @@ static whet_status measure(whet_ctx *ctx, const prediction *p, whet_predict_repo
 }
 
 static whet_status check_job(whet_ctx *ctx, const whet_predict_job *job) {
-    if (!job->probs || !job->space || !job->output)
+    if (!job->probs || !job->space || (!job->output && !job->explain))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "no %s is given; expected probabilities, a space and an output",
                            !job->probs   ? "probs"
@@ -156,6 +156,17 @@ static whet_status check_plot(whet_ctx *ctx, const whet_predict_job *job) {
     return WHET_OK;
 }
 
+static void fill_report(const whet_ctx *ctx, const prediction *p, whet_predict_report *r) {
+    r->rows = whet_posteriors_rows(p->posteriors);
+    r->classes = p->k;
+    r->points = whet_space_size(p->space);
+    r->candidates = whet_frechet_candidates(p->frechet);
+    r->top = whet_frechet_top(p->frechet);
+    r->temperature = p->temperature;
+    r->plan = whet_frechet_explain(p->frechet);
+    whet_ctx_memory(ctx, &r->bytes, NULL);
+}
+
 whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *given,
                          whet_predict_report *report) {
     whet_status status = WHET_OK;
@@ -167,20 +178,19 @@ whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *given,
     WHET_TRY(check_job(ctx, &job));
     p.temperature = job.temperature;
     /* An existing output is refused before any work; labels are read before anything is written. */
-    WHET_TRY(whet_out_open(ctx, job.output, job.force, &out));
+    if (!job.explain) WHET_TRY(whet_out_open(ctx, job.output, job.force, &out));
     WHET_TRY_DONE(check_plot(ctx, &job));
     WHET_TRY_DONE(prepare(ctx, &p));
-    const int64_t rows = whet_posteriors_rows(p.posteriors);
     WHET_TRY_DONE(read_truth(ctx, &p));
+    fill_report(ctx, &p, &r);
+    if (job.explain) {
+        *report = r;
+        goto done;
+    }
     if (job.calibrate) WHET_TRY_DONE(calibrate(ctx, &p, &r));
     WHET_TRY_DONE(whet_i_predict_rows(ctx, &p, out));
     if (job.truth) WHET_TRY_DONE(measure(ctx, &p, &r));
     r.unobserved = p.unobserved;
-    r.rows = rows;
-    r.classes = p.k;
-    r.points = whet_space_size(p.space);
-    r.candidates = whet_frechet_candidates(p.frechet);
-    r.top = whet_frechet_top(p.frechet);
     r.temperature = p.temperature;
     status = whet_out_commit(ctx, out);
     out = NULL;

@@ -406,7 +406,8 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
 }
 
 whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {.name = "tree by entries", .destroy = plan_destroy};
+    static const frechet_method method = {
+        .name = "tree by entries", .cost = "O(m log m + m log N)", .destroy = plan_destroy};
     sparse_plan *plan;
     WHET_TRY(whet_i_calloc(ctx, 1, &plan));
     const whet_status status =

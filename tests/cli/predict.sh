@@ -213,6 +213,20 @@ run 2 whet predict --probs rows.npz --space path:9 --output x.tsv
 tells 'class list'
 unchanged
 
+# What would be done.
+mark
+run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --explain
+says 'method: tree by entries'
+run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --candidates leaves --explain
+says 'method: tree pass'
+says 'not all nodes are candidates'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3 --explain --json
+json out
+says '"distance table"'
+run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3
+tells '--output'
+unchanged
+
 # Bad input: a sentence, the code, nothing left behind.
 mark
 set -- --probs one.npy --classes cats.txt --output x.tsv

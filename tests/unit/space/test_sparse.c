@@ -56,8 +56,8 @@ static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *obser
         test_ok(ctx,
                 whet_frechet_run_sparse(ctx, f[w], &sparse, best[w], cost[w], ties[w], margin[w]));
     }
-    assert_string_equal(whet_frechet_method(f[0]), "tree by entries");
-    assert_string_equal(whet_frechet_method(f[1]), "tree pass");
+    assert_string_equal(whet_frechet_explain(f[0]).method, "tree by entries");
+    assert_string_equal(whet_frechet_explain(f[1]).method, "tree pass");
     const int64_t got = whet_frechet_top(f[0]);
     for (int64_t i = 0; i < r->n; i++) {
         if (ties[0][i] != ties[1][i])
@@ -70,11 +70,10 @@ static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *obser
         }
         if (isinf(margin[1][i]))
             assert_true(isinf(margin[0][i]));
-        else
-            if (fabs(margin[0][i] - margin[1][i]) >
-                4 * TEST_PRECISE * (margin[1][i] + cost[1][i * got]))
-                fail_msg("row %d: margin %.17g; expected %.17g, at cost %.17g", (int)i, margin[0][i],
-                         margin[1][i], cost[1][i * got]);
+        else if (fabs(margin[0][i] - margin[1][i]) >
+                 4 * TEST_PRECISE * (margin[1][i] + cost[1][i * got]))
+            fail_msg("row %d: margin %.17g; expected %.17g, at cost %.17g", (int)i, margin[0][i],
+                     margin[1][i], cost[1][i * got]);
     }
     for (int w = 0; w < 2; w++) {
         free(best[w]);
