@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "space/lanes_i.h"
+#include "space/screen_i.h"
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
@@ -22,6 +23,9 @@ void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
 /* The planner: one place that says which way is taken, and why. */
 static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
     const bool all = f->n_candidates == f->space->n;
+    /* Screening keeps the best of a row and what comes next, of at least SCREEN_WORTH numbers. */
+    const int64_t width = f->space->kind == SPACE_EMBEDDING ? f->space->embedding.dim : f->k;
+    const bool large = f->top == 1 && f->n_candidates >= SCREEN_WORTH / width;
     switch (f->space->kind) {
     case SPACE_TREE:
         if (sparse && all && f->space->n < INT32_MAX) {
@@ -40,11 +44,15 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
         if (f->power == 2) {
             f->why =
                 "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
-            return whet_i_frechet_nearest_mean(ctx, f);
+            return large ? whet_i_frechet_mean_screened(ctx, f)
+                         : whet_i_frechet_nearest_mean(ctx, f);
         }
         f->why = "power 1 has no shortcut in an embedding";
         return whet_i_frechet_table(ctx, f);
-    case SPACE_MATRIX: f->why = "a matrix has no structure to use"; break;
+    case SPACE_MATRIX:
+        f->why = "a matrix has no structure to use";
+        if (large) return whet_i_frechet_table_screened(ctx, f);
+        break;
     case SPACE_GRAPH: f->why = "a graph needs the distances from every observed class"; break;
     case SPACE_GRID: f->why = "a grid of this size is quickest as a table"; break;
     }
@@ -53,7 +61,7 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
 
 whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
     const int64_t values = (f->n_weights + f->n_costs + 4) * f->lanes + f->n_scratch;
-    const bool blocks = f->method->costs != NULL;
+    const bool selects = f->method->costs != NULL, blocks = selects || f->method->rows;
     return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
                                blocks ? (size_t)values * sizeof(double) +
                                             (size_t)f->n_candidates * sizeof(frechet_choice)
@@ -167,8 +175,12 @@ static void run_block(void *arg, int64_t i, int32_t worker) {
     const int64_t bad = load_scaled(f, b);
     w->bad_row[i] = bad < 0 ? -1 : first + bad;
     if (bad >= 0) return;
-    f->method->costs(f, b);
-    whet_i_frechet_select(f, b, first, &w->result);
+    if (f->method->rows) {
+        f->method->rows(f, b, first, &w->result);
+    } else {
+        f->method->costs(f, b);
+        whet_i_frechet_select(f, b, first, &w->result);
+    }
     for (int64_t lane = 0; lane < b->count; lane++) {
         if (isfinite(b->least[lane])) continue;
         w->bad_row[i] = first + lane;
@@ -196,6 +208,7 @@ static whet_status block_alloc(whet_ctx *ctx, const whet_frechet *f, frechet_blo
     b->least = b->scale + f->lanes;
     b->noise = b->least + f->lanes;
     WHET_TRY(whet_i_alloc(ctx, f->n_scratch, &b->scratch));
+    if (!f->method->costs) return WHET_OK;
     return whet_i_alloc(ctx, f->n_candidates, &b->choices);
 }
 
@@ -239,7 +252,7 @@ whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *f, const double 
                              double *margin) {
     if (rows < 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows; expected 0 or more", (long long)rows);
-    if (!f->method->costs)
+    if (!f->method->costs && !f->method->rows)
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
             "whole rows for a plan of sparse ones; expected whet_frechet_run_sparse");

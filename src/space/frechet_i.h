@@ -38,11 +38,16 @@ typedef struct frechet_block {
     frechet_choice *choices; /* [n_candidates] */
 } frechet_block;
 
+struct frechet_result;
 typedef struct frechet_method {
     const char *name, *cost; /* for those who ask what was chosen */
     void (*costs)(const whet_frechet *f, frechet_block *b);
     /* The cost [row] of a lane as a sum of terms >= 0; NULL where costs are that already. */
     double (*exact)(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row);
+    /* In place of costs and selection: the results of a block's rows, the first of which is row `at`;
+     * b->least [count] is left for the caller to see what is not finite. */
+    void (*rows)(const whet_frechet *f, frechet_block *b, int64_t at,
+                 const struct frechet_result *out);
     void (*destroy)(whet_ctx *ctx, void *state);
 } frechet_method;
 

@@ -145,8 +145,8 @@ whet_status whet_frechet_run_sparse(whet_ctx *ctx, const whet_frechet *f,
     WHET_TRY(check_rows(ctx, f, rows));
     if (rows->rows == 0) return WHET_OK;
     WHET_TRY_DONE(result_alloc(ctx, rows->rows, f->top, &r));
-    WHET_TRY_DONE(f->method->costs ? run_filled(ctx, f, rows, &r)
-                                   : run_by_entries(ctx, f, rows, &r));
+    WHET_TRY_DONE(f->method->costs || f->method->rows ? run_filled(ctx, f, rows, &r)
+                                                      : run_by_entries(ctx, f, rows, &r));
     const size_t n = (size_t)rows->rows, places = n * (size_t)f->top;
     memcpy(best, r.best, places * sizeof *best);
     if (cost) memcpy(cost, r.cost, places * sizeof *cost);

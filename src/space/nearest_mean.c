@@ -120,7 +120,7 @@ static whet_status centre_candidates(whet_ctx *ctx, const whet_frechet *f, mean_
 }
 
 whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {"nearest to the mean", "O((K + N) D)", costs, exact,
+    static const frechet_method method = {"nearest to the mean", "O((K + N) D)", costs, exact, NULL,
                                           plan_destroy};
     whet_status status = WHET_OK;
     mean_plan *p = NULL;

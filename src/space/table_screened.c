@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Frechet costs over a large matrix: the table of distances to the power q and the probabilities are
+ * rounded to f32 and multiplied, the few least of each row are summed again in f64 (screen.c). All terms
+ * are >= 0, so that the f32 cost is relatively right whatever they are. */
+#include <math.h>
+
+#include "space/screen_i.h"
+
+#include "tensor/tensor_i.h"
+
+typedef struct screened_plan {
+    float *table; /* [n_candidates, k] */
+} screened_plan;
+
+static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs) {
+    const screened_plan *p = f->state;
+    const float *weights = (const float *)whet_i_screen_rest(b);
+    whet_i_matmul_f32_serial(false, false, n, SCREEN_LANES, f->k, p->table + from * f->k, f->k,
+                             weights, SCREEN_LANES, 0, costs, SCREEN_LANES);
+}
+
+static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
+    const double d = whet_space_distance(f->space, f->candidates[candidate], f->observed[j]);
+    return f->power == 2 ? d * d : d;
+}
+
+static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row) {
+    double sum = 0;
+    for (int64_t j = 0; j < f->k; j++)
+        sum += b->weights[j * SCREEN_LANES + lane] * power_of(f, row, j);
+    return sum;
+}
+
+static const screen_table TABLE = {panel, exact};
+
+static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frechet_result *out) {
+    float *weights = (float *)whet_i_screen_rest(b);
+    /* Masses may be far from 1; f32 costs are those of mass 1, and so are their errors. */
+    for (int64_t j = 0; j < f->k; j++)
+        for (int64_t l = 0; l < SCREEN_LANES; l++)
+            weights[j * SCREEN_LANES + l] =
+                l < b->count ? (float)(b->weights[j * SCREEN_LANES + l] / b->mass[l]) : 0;
+    for (int64_t l = 0; l < b->count; l++)
+        for (int64_t j = 0; j < f->k; j++) b->weights[j * SCREEN_LANES + l] /= b->mass[l];
+    for (int64_t l = 0; l < SCREEN_LANES; l++) {
+        b->least[l] = 0;
+        b->noise[l] = 1e-44 * (double)f->k; /* products below the range of f32 */
+        b->mass[l] = 1;
+    }
+    whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k), out);
+}
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    screened_plan *p = state;
+    if (!p) return;
+    whet_i_free(ctx, p->table);
+    whet_i_free(ctx, p);
+}
+
+typedef struct filling {
+    const whet_frechet *f;
+    float *table;
+} filling;
+
+static void fill_rows(void *arg, int64_t item, int32_t worker) {
+    (void)worker;
+    const filling *w = arg;
+    const int64_t from = item * SCREEN_PANEL;
+    for (int64_t c = from; c < w->f->n_candidates && c < from + SCREEN_PANEL; c++)
+        for (int64_t j = 0; j < w->f->k; j++)
+            w->table[c * w->f->k + j] = (float)power_of(w->f, c, j);
+}
+
+whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f) {
+    static const frechet_method method = {.name = "distance table in f32, the least in f64",
+                                          .cost = "O(K N)",
+                                          .rows = rows,
+                                          .destroy = plan_destroy};
+    whet_status status = WHET_OK;
+    screened_plan *p = NULL;
+    int64_t values;
+    WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
+    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
+    WHET_TRY_DONE(whet_i_alloc(ctx, values, &p->table));
+    filling work = {f, p->table};
+    WHET_TRY_DONE(whet_i_parallel_for(
+        ctx, NULL, (f->n_candidates + SCREEN_PANEL - 1) / SCREEN_PANEL, fill_rows, &work));
+    f->method = &method;
+    f->state = p;
+    f->lanes = SCREEN_LANES;
+    f->n_weights = f->k;
+    f->n_scratch = whet_i_screen_scratch() + f->k * SCREEN_LANES / 2;
+    p = NULL;
+done:
+    plan_destroy(ctx, p);
+    return status;
+}
