@@ -4,9 +4,9 @@
     tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora
         a worker: each line of standard input is one measured training step (forward, backward; AdamW
         when the line is `step`) of ROWS x TOKENS tokens, answered by "wall cpu loss peak-bytes"
-    tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [shuffle]
+    tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [SEED]
         trains as whet tune does without dropout (AdamW, decay .01 of matrices, linear with 10 %
-        warm-up, clipping at 1), in file order unless `shuffle`; prints one line of JSON: the losses, and
+        warm-up, clipping at 1), in file order, or shuffled by SEED; prints one line of JSON: the losses, and
         accuracy, MCC or Pearson's correlation on VALID
 """
 import json
@@ -88,7 +88,7 @@ def score(model, tokenizer, rows, classes):
     return {"accuracy": (right / n).item(), "mcc": mcc}
 
 
-def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None, order="file"):
+def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None, seed=None):
     torch.manual_seed(0)
     epochs, batch = int(epochs), int(batch)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir)
@@ -100,9 +100,9 @@ def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None,
     optimizer = torch.optim.AdamW(groups(model), lr=float(rate))
     total = epochs * ((len(rows) + batch - 1) // batch)
     schedule = get_linear_schedule_with_warmup(optimizer, int(0.1 * total), total)
-    losses, shuffler = [], random.Random(0)
+    losses, shuffler = [], random.Random(seed)
     for _ in range(epochs):
-        if order == "shuffle":
+        if seed is not None:
             shuffler.shuffle(rows)
         for i in range(0, len(rows), batch):
             part = rows[i:i + batch]

@@ -157,16 +157,66 @@ WHET_API WHET_CHECKED whet_status whet_temperature_fit(whet_ctx *ctx, const whet
 WHET_API void whet_frechet_argmax(const whet_frechet *frechet, const double *probs, int64_t rows,
                                   int64_t *best);
 
-/* How good predictions are. Means over no rows are NaN. */
-typedef struct whet_space_scores {
-    int64_t rows, seen, unseen; /* rows with a label; those whose label is observed; the others */
+/* A space and which of its points were observed: [k] distinct points. A view. */
+typedef struct whet_label_set {
+    const whet_space *space;
+    const int64_t *observed;
+    int64_t k;
+} whet_label_set;
+
+/* How good the predictions of a group of rows are; means over no rows are NaN. */
+typedef struct whet_space_means {
+    int64_t rows;
     double mean_squared, mean_distance; /* d^2 and d from prediction to label */
-    double accuracy, accuracy_seen, accuracy_unseen;
+    double accuracy;                    /* share of rows whose prediction is the label */
+    double top_accuracy; /* share of rows whose label is among the best; NaN when not asked for */
+} whet_space_means;
+
+typedef struct whet_space_scores {
+    whet_space_means all;    /* rows with a label */
+    whet_space_means seen;   /* of them, those whose label is observed */
+    whet_space_means unseen; /* and the others */
 } whet_space_scores;
-/* predicted, truth [rows] points; truth -1 = no label, left out. Errors: ARG, NOMEM. */
-WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
-                                                   const int64_t *predicted, const int64_t *truth,
-                                                   int64_t rows, whet_space_scores *out);
+/* best, truth [rows] points; truth -1 = no label, left out. in_top [rows]: the label is among the
+ * best predictions of the row; NULL = not asked for. Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_label_set *set,
+                                                   const int64_t *best, const bool *in_top,
+                                                   const int64_t *truth, int64_t rows,
+                                                   whet_space_scores *out);
+
+/* A mean difference and its 95 % interval. */
+typedef struct whet_space_interval {
+    double difference, low, high;
+} whet_space_interval;
+typedef struct whet_space_gain {
+    whet_space_interval mean_squared, mean_distance, accuracy; /* NaN when the group has no row */
+} whet_space_gain;
+typedef struct whet_space_gains {
+    whet_space_gain all, seen, unseen;
+} whet_space_gains;
+#define WHET_SPACE_RESAMPLES 1000
+/* Measures of predictions a minus those of predictions b on the same rows, with percentile intervals
+ * of the paired bootstrap (Efron & Tibshirani 1993): WHET_SPACE_RESAMPLES draws of rows with
+ * replacement, within each group. a, b, truth [rows] points; truth -1 = left out. Deterministic for
+ * a seed. Cost O(resamples x rows). Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_space_compare(whet_ctx *ctx, const whet_label_set *set,
+                                                     const int64_t *a, const int64_t *b,
+                                                     const int64_t *truth, int64_t rows,
+                                                     uint64_t seed, whet_space_gains *out);
+
+/* A picture of the same, as SVG: mean squared distance to the label by how many rows have that
+ * label, for both predictions, seen and unseen labels apart; and, over a tree, where the mass went:
+ * shares of labels, of probability and of both predictions over the parts of the tree.
+ * mass [k]: sum of the probabilities of each observed class over the rows with a label.
+ * Errors: DATA (no row has a label), IO (output exists without force), NOMEM. */
+typedef struct whet_space_picture {
+    const int64_t *frechet, *argmax, *truth; /* [rows] points; truth -1 = left out */
+    int64_t rows;
+    const double *mass;
+} whet_space_picture;
+WHET_API WHET_CHECKED whet_status whet_space_draw(whet_ctx *ctx, const whet_label_set *set,
+                                                  const whet_space_picture *picture,
+                                                  const char *path, bool force);
 
 /* ---- the whole job: whet predict ------------------------------------------------------------- */
 
@@ -178,16 +228,15 @@ typedef struct whet_predict_job {
     const char *candidates;      /* "all" (default), "observed", "leaves", or a class list */
     const char *calibrate;       /* NULL, or labels on which the temperature is chosen */
     const char *truth;           /* NULL, or labels that measure the predictions */
+    const char *plot;            /* NULL, or an SVG to draw of the measures; with truth */
     double temperature;          /* default 1; other than 1 only without `calibrate` */
     whet_calibration calibration;
     int32_t power, top;
-    bool force; /* replace an existing output */
+    bool force;    /* replace an existing output */
+    uint64_t seed; /* of the bootstrap */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
-    { \
-        sizeof(whet_predict_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1.0, \
-            WHET_CALIBRATE_DISTANCE, 2, 1, false \
-    }
+    { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }
 
 typedef struct whet_predict_report {
     int64_t rows, classes, points, candidates;
@@ -196,8 +245,9 @@ typedef struct whet_predict_report {
     double temperature;
     int64_t calibration_rows; /* 0 = not calibrated */
     double calibration_loss;
-    bool measured; /* the two below are of `truth` */
+    bool measured; /* what follows is of `truth` */
     whet_space_scores frechet, argmax;
+    whet_space_gains gains; /* Frechet mean less argmax */
 } whet_predict_report;
 
 /* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,

@@ -17,6 +17,9 @@ typedef struct prediction {
     int64_t *observed, *candidates; /* points */
     double temperature;
     int64_t *best, *argmax; /* [rows] points */
+    int64_t *truth;         /* [rows] points, -1 = no label; NULL = nothing is measured */
+    bool *in_top[2];        /* [rows] with labels and top > 1: Frechet mean, argmax */
+    double *mass;           /* [k] with labels: probability over the rows that have one */
     /* One block. */
     int64_t block_rows;
     double *probs, *cost, *margin;
@@ -32,6 +35,9 @@ static void prediction_free(whet_ctx *ctx, prediction *p) {
     whet_i_free(ctx, p->margin);
     whet_i_free(ctx, p->cost);
     whet_i_free(ctx, p->probs);
+    for (int i = 0; i < 2; i++) whet_i_free(ctx, p->in_top[i]);
+    whet_i_free(ctx, p->mass);
+    whet_i_free(ctx, p->truth);
     whet_i_free(ctx, p->argmax);
     whet_i_free(ctx, p->best);
     whet_frechet_destroy(ctx, p->frechet);
@@ -180,17 +186,50 @@ static whet_status append_header(whet_ctx *ctx, prediction *p) {
     return whet_i_buf_append(ctx, &p->text, "\n", 1);
 }
 
-static whet_status predict_block(whet_ctx *ctx, prediction *p, int64_t first, int64_t n) {
+/* Whether the label is among the `top` most probable classes; the first columns win ties. */
+static bool among_most_probable(const prediction *p, const double *probs, int64_t k, int64_t label,
+                                int64_t top) {
+    int64_t own = 0, before = 0;
+    while (own < k && p->observed[own] != label) own++;
+    if (own == k) return false;
+    for (int64_t j = 0; j < k; j++)
+        before += probs[j] > probs[own] || (probs[j] == probs[own] && j < own);
+    return before < top;
+}
+
+/* What measuring needs of a block before its probabilities are sharpened. */
+static void note_argmax(prediction *p, int64_t first, int64_t n) {
     const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
-    const int64_t top = whet_frechet_top(p->frechet);
-    WHET_TRY(whet_posteriors_block(ctx, p->posteriors, first, n, p->probs));
     whet_frechet_argmax(p->frechet, p->probs, n, p->argmax + first);
-    WHET_TRY(whet_temperature_apply(ctx, p->probs, n, k, p->temperature));
-    WHET_TRY(whet_frechet_run(ctx, p->frechet, p->probs, n, p->top, p->cost, p->ties, p->margin));
+    for (int64_t i = 0; i < n && p->truth; i++) {
+        const double *probs = p->probs + i * k;
+        const int64_t label = p->truth[first + i];
+        double sum = 0;
+        if (label < 0) continue;
+        for (int64_t j = 0; j < k; j++) sum += probs[j];
+        for (int64_t j = 0; j < k; j++) p->mass[j] += probs[j] / sum;
+        if (p->in_top[1])
+            p->in_top[1][first + i] = among_most_probable(p, probs, k, label, p->job->top);
+    }
+}
+
+static void note_means(prediction *p, int64_t first, int64_t n) {
+    const int64_t top = whet_frechet_top(p->frechet);
     for (int64_t i = 0; i < n; i++) {
         p->best[first + i] = p->top[i * top];
-        WHET_TRY(append_row(ctx, p, first, i));
+        for (int64_t t = 0; p->in_top[0] && t < top; t++)
+            p->in_top[0][first + i] |= p->top[i * top + t] == p->truth[first + i];
     }
+}
+
+static whet_status predict_block(whet_ctx *ctx, prediction *p, int64_t first, int64_t n) {
+    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
+    WHET_TRY(whet_posteriors_block(ctx, p->posteriors, first, n, p->probs));
+    note_argmax(p, first, n);
+    WHET_TRY(whet_temperature_apply(ctx, p->probs, n, k, p->temperature));
+    WHET_TRY(whet_frechet_run(ctx, p->frechet, p->probs, n, p->top, p->cost, p->ties, p->margin));
+    note_means(p, first, n);
+    for (int64_t i = 0; i < n; i++) WHET_TRY(append_row(ctx, p, first, i));
     return WHET_OK;
 }
 
@@ -223,13 +262,29 @@ static whet_status count_unobserved(whet_ctx *ctx, const prediction *p, int64_t 
     return WHET_OK;
 }
 
-static whet_status measure(whet_ctx *ctx, const prediction *p, const int64_t *truth,
-                           whet_predict_report *r) {
+static whet_status read_truth(whet_ctx *ctx, prediction *p) {
     const int64_t rows = whet_posteriors_rows(p->posteriors);
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->best, truth, rows, &r->frechet));
-    WHET_TRY(whet_space_score(ctx, p->frechet, p->argmax, truth, rows, &r->argmax));
+    const int64_t k = whet_names_count(whet_posteriors_classes(p->posteriors));
+    if (!p->job->truth) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, rows, &p->truth));
+    WHET_TRY(whet_i_calloc(ctx, k, &p->mass));
+    for (int i = 0; i < 2 && p->job->top > 1; i++)
+        WHET_TRY(whet_i_calloc(ctx, rows, &p->in_top[i]));
+    return whet_posteriors_labels(ctx, p->posteriors, p->space, p->job->truth, p->truth);
+}
+
+static whet_status measure(whet_ctx *ctx, const prediction *p, whet_predict_report *r) {
+    const int64_t rows = whet_posteriors_rows(p->posteriors);
+    const whet_label_set set = {p->space, p->observed,
+                                whet_names_count(whet_posteriors_classes(p->posteriors))};
+    WHET_TRY(whet_space_score(ctx, &set, p->best, p->in_top[0], p->truth, rows, &r->frechet));
+    WHET_TRY(whet_space_score(ctx, &set, p->argmax, p->in_top[1], p->truth, rows, &r->argmax));
+    WHET_TRY(
+        whet_space_compare(ctx, &set, p->best, p->argmax, p->truth, rows, p->job->seed, &r->gains));
     r->measured = true;
-    return WHET_OK;
+    if (!p->job->plot) return WHET_OK;
+    const whet_space_picture picture = {p->best, p->argmax, p->truth, rows, p->mass};
+    return whet_space_draw(ctx, &set, &picture, p->job->plot, p->job->force);
 }
 
 static whet_status check_job(whet_ctx *ctx, const whet_predict_job *job) {
@@ -242,10 +297,22 @@ static whet_status check_job(whet_ctx *ctx, const whet_predict_job *job) {
     if (!(job->temperature > 0 && isfinite(job->temperature)))
         return whet_i_fail(ctx, WHET_ERR_ARG, "temperature is %g; expected more than 0",
                            job->temperature);
+    if (job->plot && !job->truth)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a plot without labels to measure by; expected truth beside it");
     if (job->calibrate && job->temperature != 1)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a temperature and labels to calibrate it on are both given; expected "
                            "one of them");
+    return WHET_OK;
+}
+
+/* That it can be written is known before the work, too. */
+static whet_status check_plot(whet_ctx *ctx, const whet_predict_job *job) {
+    whet_out *out;
+    if (!job->plot) return WHET_OK;
+    WHET_TRY(whet_out_open(ctx, job->plot, job->force, &out));
+    whet_out_abort(ctx, out);
     return WHET_OK;
 }
 
@@ -255,22 +322,20 @@ whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *given,
     whet_predict_job job = WHET_PREDICT_JOB_INIT;
     whet_predict_report r = {0};
     prediction p = {.job = &job};
-    int64_t *truth = NULL;
     whet_out *out = NULL;
     WHET_TRY(whet_i_opts(ctx, given, &job, sizeof job, "whet_predict_job"));
     WHET_TRY(check_job(ctx, &job));
     p.temperature = job.temperature;
     /* An existing output is refused before any work; labels are read before anything is written. */
     WHET_TRY(whet_out_open(ctx, job.output, job.force, &out));
+    WHET_TRY_DONE(check_plot(ctx, &job));
     WHET_TRY_DONE(prepare(ctx, &p));
     const int64_t rows = whet_posteriors_rows(p.posteriors);
-    WHET_TRY_DONE(whet_i_alloc(ctx, rows, &truth));
-    if (job.truth)
-        WHET_TRY_DONE(whet_posteriors_labels(ctx, p.posteriors, p.space, job.truth, truth));
+    WHET_TRY_DONE(read_truth(ctx, &p));
     if (job.calibrate) WHET_TRY_DONE(calibrate(ctx, &p, &r));
     WHET_TRY_DONE(alloc_block(ctx, &p));
     WHET_TRY_DONE(predict_rows(ctx, &p, out));
-    if (job.truth) WHET_TRY_DONE(measure(ctx, &p, truth, &r));
+    if (job.truth) WHET_TRY_DONE(measure(ctx, &p, &r));
     WHET_TRY_DONE(count_unobserved(ctx, &p, &r.unobserved));
     r.rows = rows;
     r.classes = whet_names_count(whet_posteriors_classes(p.posteriors));
@@ -283,7 +348,6 @@ whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *given,
     if (status == WHET_OK) *report = r;
 done:
     whet_out_abort(ctx, out);
-    whet_i_free(ctx, truth);
     prediction_free(ctx, &p);
     return status;
 }

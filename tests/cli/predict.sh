@@ -126,10 +126,29 @@ assert t['frechet']['accuracy'] == 1 and t['frechet']['mean_squared_distance'] =
 assert abs(t['argmax']['mean_squared_distance'] - 1 / 3) < 1e-15
 assert t['argmax']['accuracy_unseen'] == 0 and t['frechet']['accuracy_unseen'] == 1
 assert d['temperature'] == 1 and d['calibration'] is None
+assert t['frechet']['unseen']['rows'] == 1 and t['argmax']['seen']['accuracy'] == 1
+assert t['frechet']['top_accuracy'] is None
+gain = t['difference']['all']['mean_squared_distance']
+assert abs(gain['mean'] + 1 / 3) < 1e-15 and gain['low'] <= gain['mean'] <= gain['high']
+assert t['difference']['unseen']['accuracy'] == {'mean': 1, 'low': 1, 'high': 1}
 PY
+# Among the best two: tabby, cat; manx, cat; manx, cat for argmax only the observed.
+run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
+    --truth list.txt --top 2 --plot plot.svg
+says 'label in the best 2, all (3 rows)                     1     0.666667'
+grep -q 'Where the mass went' plot.svg || fail 'a plot without the tree'
+mark
+run 4 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv --truth list.txt \
+    --plot plot.svg
+tells 'plot.svg'
+run 2 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv --plot u.svg
+tells '--truth'
+run 3 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv \
+    --truth /dev/null --plot u.svg
+unchanged
 run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
     --truth rows.tsv
-says 'accuracy, unseen (1 rows)                     1            0'
+says 'accuracy, unseen (1 rows)                             1            0  +1 (+1 to +1)'
 printf 'row\tlabel\n1\tcat\n2\tcat\n' >dev.tsv
 run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
     --calibrate dev.tsv --json
