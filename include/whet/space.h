@@ -98,6 +98,144 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_fre
                                                    const double *probs, int64_t rows, int64_t *best,
                                                    double *cost, int32_t *ties, double *margin);
 
+/* ---- which points can be predicted: the locus ------------------------------------------------- */
+
+/* How a candidate can be reached by the Frechet mean (power 2) over all probabilities p on the
+ * observed points; each holds where the next one does. */
+typedef enum whet_reach {
+    WHET_REACH_NEVER = 0, /* of least cost for no p */
+    WHET_REACH_TIED, /* weak: of least cost for some p, but never predicted, for a lower point is
+                             always of least cost too */
+    WHET_REACH_PREDICTED, /* operational: predicted for some p by the rule that of tied candidates the
+                             lowest point wins, but never alone */
+    WHET_REACH_ALONE,     /* strong: the only candidate of least cost for some p */
+    WHET_REACH_UNDECIDED, /* too near to a border for the arithmetic, 1e-8 of its largest d^2 */
+    WHET_REACHES
+} whet_reach;
+
+typedef enum whet_reach_reason {
+    WHET_REASON_OBSERVED = 0,
+    WHET_REASON_BETWEEN,     /* trees: on a path between observed points */
+    WHET_REASON_BRANCH,      /* trees: `other`, where it hangs off those paths, is always nearer */
+    WHET_REASON_FARTHER,     /* trees: hangs off where `other` does, and farther */
+    WHET_REASON_TWIN,        /* as far from every observed point as `other`, which comes first */
+    WHET_REASON_ULTRAMETRIC, /* the observed and the candidates are equally deep leaves: none but the
+                                observed can be reached */
+    WHET_REASON_MIXTURE,     /* found, or excluded, by a linear programme over p */
+    WHET_REASON_ENVELOPE /* two observed points: on, or above, the lower envelope of the costs */
+} whet_reach_reason;
+
+typedef struct whet_locus_class {
+    int64_t point;
+    whet_reach reach;
+    whet_reach_reason reason;
+    int64_t other; /* the point that the reason names, or -1 */
+} whet_locus_class;
+
+typedef struct whet_locus {
+    int64_t n;                   /* candidates */
+    whet_locus_class *classes;   /* [n] by ascending point */
+    int64_t count[WHET_REACHES]; /* candidates of each reach */
+    int64_t programmes;          /* linear programmes that were solved */
+} whet_locus;
+
+/* The reach of every candidate. observed [k] distinct points, k >= 1; of opts only the candidates
+ * count. Trees with all nodes as candidates: the subtree that the observed span, exactly, O(N). Other
+ * sets on trees: that, ultrametric sets, the nearest candidates of each branch, and linear programmes
+ * for what is left. Two observed points: the lower envelope, O(N log N). Everything else: one linear
+ * programme for each candidate that sampling does not find, its rows made as they are needed, its
+ * answer checked from both sides in f64. Errors: ARG, NOMEM, CANCELLED, NUMERIC.
+ * Source: Loki (arXiv 2307.12226), locus; docs/guide/label-spaces.md has the proofs. */
+WHET_API WHET_CHECKED whet_status whet_locus_find(whet_ctx *ctx, const whet_space *space,
+                                                  const int64_t *observed, int64_t k,
+                                                  const whet_frechet_opts *opts, whet_locus *out);
+WHET_API void whet_locus_free(whet_ctx *ctx, whet_locus *locus);
+
+/* Which points to label next. */
+typedef enum whet_next_rule {
+    WHET_NEXT_TREE =
+        0, /* trees, all nodes candidates: the farthest from the locus. The greedy sequence
+                           is optimal for every budget in the length (or nodes) that the locus spans */
+    WHET_NEXT_FARTHEST /* elsewhere: the candidate farthest from the observed ones, a heuristic; it
+                           covers with at most twice the least possible radius (Gonzalez 1985) */
+} whet_next_rule;
+
+typedef struct whet_next_class {
+    int64_t point;
+    double gain; /* trees: length (or nodes) added to the locus; elsewhere: distance to the nearest
+                      point observed or chosen before */
+    int64_t locus; /* trees: nodes in the locus with it; elsewhere -1 */
+} whet_next_class;
+
+/* At most `count` points, best first: *n written, next [count]. by_nodes: trees count the nodes that
+ * are added instead of the length of edges. k = 0: the first two are the ends of a longest path of a
+ * tree; elsewhere the first candidate and what is farthest from it. Ties: lowest point. Trees with all
+ * nodes candidates O(N log N); else count searches of the space, and of opts the candidates count.
+ * Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_next_classes(whet_ctx *ctx, const whet_space *space,
+                                                    const int64_t *observed, int64_t k,
+                                                    const whet_frechet_opts *opts, bool by_nodes,
+                                                    int64_t count, whet_next_class *next,
+                                                    int64_t *n, whet_next_rule *rule);
+
+/* A set of points whose locus is everything. */
+typedef enum whet_cover_proof {
+    WHET_COVER_LEAVES = 0, /* trees: the leaves, least possible */
+    WHET_COVER_CORNERS, /* L1 grids: two opposite corners; every cell is in some tie, least possible */
+    WHET_COVER_ALL,     /* no two points are nearer than others: all of them, least possible */
+    WHET_COVER_GREEDY /* pairs of points reach everything; not proved least */
+} whet_cover_proof;
+
+/* points [N] room for all; *n written: how many. *least: a number that no cover goes below.
+ * Trees O(N), grids and discrete spaces at once; elsewhere greedy over the loci of pairs, at most
+ * WHET_COVER_MOST points (LIMIT). In the weak sense, over all points as candidates. */
+#define WHET_COVER_MOST 300
+WHET_API WHET_CHECKED whet_status whet_locus_cover(whet_ctx *ctx, const whet_space *space,
+                                                   int64_t *points, int64_t *n, int64_t *least,
+                                                   whet_cover_proof *proof);
+
+/* The whole job of `whet locus`. */
+typedef struct whet_locus_job {
+    size_t struct_size;
+    const char *space;    /* SPACE */
+    const char *observed; /* class list; NULL = none yet: no locus, only next classes and a cover */
+    const char *candidates; /* "all" (default), "observed", "leaves", or a class list */
+    const char *output;     /* table to write, or NULL: class, observed, reach, reason, other */
+    int64_t next;           /* classes to label next; 0 = not asked */
+    bool by_nodes;          /* next: count nodes of a tree, not lengths */
+    bool cover;
+    bool force;
+} whet_locus_job;
+#define WHET_LOCUS_JOB_INIT \
+    { .struct_size = sizeof(whet_locus_job) }
+
+typedef struct whet_locus_report {
+    whet_space *space;
+    int64_t observed;
+    whet_locus locus; /* n = 0 without observed classes */
+    whet_next_class *next;
+    int64_t n_next;
+    whet_next_rule next_rule;
+    int64_t *cover, n_cover, cover_least;
+    whet_cover_proof cover_proof;
+} whet_locus_report;
+/* Errors: those of the parts; nothing is left at `output` on failure. Released by
+ * whet_locus_report_free. */
+WHET_API WHET_CHECKED whet_status whet_locus_run(whet_ctx *ctx, const whet_locus_job *job,
+                                                 whet_locus_report *report);
+WHET_API void whet_locus_report_free(whet_ctx *ctx, whet_locus_report *report);
+/* "alone", "predicted", "tied", "never", "undecided"; "between", "branch", .. Static. */
+WHET_API const char *whet_reach_name(whet_reach reach);
+WHET_API const char *whet_reach_reason_name(whet_reach_reason reason);
+
+/* Candidates as a user gives them: "all", "observed", "leaves", or a file of names; text NULL = all.
+ * Sets the candidates of *opts; *points is their list (NULL unless a file is read), which the caller
+ * frees with whet_free_points after the options' last use. Errors: as whet_space_find_all. */
+WHET_API WHET_CHECKED whet_status whet_candidates_read(whet_ctx *ctx, const whet_space *space,
+                                                       const char *text, whet_frechet_opts *opts,
+                                                       int64_t **points);
+WHET_API void whet_free_points(whet_ctx *ctx, int64_t *points);
+
 /* ---- probabilities and labels from files ----------------------------------------------------- */
 
 /* Probabilities of rows over observed classes, as a file gives them. Read-only: may be shared. */

@@ -19,77 +19,6 @@ void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
     whet_i_free(ctx, f);
 }
 
-/* Marks points in `seen`; each at most once. */
-static whet_status mark(whet_ctx *ctx, const whet_space *space, const char *what,
-                        const int64_t *points, int64_t n, bool *seen) {
-    char quoted[WHET_QUOTE_SIZE];
-    for (int64_t i = 0; i < n; i++) {
-        if (points[i] < 0 || points[i] >= space->n)
-            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %lld is point %lld; expected 0..%lld", what,
-                               (long long)i, (long long)points[i], (long long)space->n - 1);
-        if (seen[points[i]])
-            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %s is given twice; expected distinct points",
-                               what, whet_i_quote(quoted, whet_names_get(space->names, points[i])));
-        seen[points[i]] = true;
-    }
-    return WHET_OK;
-}
-
-static whet_status mark_leaves(const whet_space *space, bool *seen) {
-    for (int64_t v = 0; v < space->n; v++) {
-        const bool tree = space->kind == SPACE_TREE;
-        const bool root = tree && space->tree.rooted && space->tree.parent[v] < 0;
-        seen[v] = !tree || space->n == 1 || (space->tree.degree[v] == 1 && !root);
-    }
-    return WHET_OK;
-}
-
-static whet_status take_candidates(whet_ctx *ctx, const whet_frechet_opts *o, whet_frechet *f) {
-    whet_status status = WHET_ERR_ARG;
-    bool *seen;
-    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
-    switch (o->candidates) {
-    case WHET_CANDIDATES_ALL:
-        memset(seen, true, (size_t)f->space->n);
-        status = WHET_OK;
-        break;
-    case WHET_CANDIDATES_OBSERVED:
-        status = mark(ctx, f->space, "observed class", f->observed, f->k, seen);
-        break;
-    case WHET_CANDIDATES_LEAVES: status = mark_leaves(f->space, seen); break;
-    case WHET_CANDIDATES_LIST:
-        status = mark(ctx, f->space, "candidate", o->candidate_list, o->n_candidates, seen);
-        break;
-    default:
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "candidates is %d; expected a whet_candidates",
-                             (int)o->candidates);
-    }
-    if (status != WHET_OK) goto done;
-    int64_t n = 0;
-    for (int64_t v = 0; v < f->space->n; v++) n += seen[v];
-    if (n < 1) {
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "there is no candidate; expected 1 or more");
-        goto done;
-    }
-    WHET_TRY_DONE(whet_i_alloc(ctx, n, &f->candidates));
-    for (int64_t v = 0; v < f->space->n; v++)
-        if (seen[v]) f->candidates[f->n_candidates++] = v;
-done:
-    whet_i_free(ctx, seen);
-    return status;
-}
-
-static whet_status take_observed(whet_ctx *ctx, const int64_t *observed, whet_frechet *f) {
-    bool *seen;
-    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
-    whet_status status = mark(ctx, f->space, "observed class", observed, f->k, seen);
-    whet_i_free(ctx, seen);
-    if (status != WHET_OK) return status;
-    WHET_TRY(whet_i_alloc(ctx, f->k, &f->observed));
-    memcpy(f->observed, observed, (size_t)f->k * sizeof *observed);
-    return WHET_OK;
-}
-
 static whet_status pick_method(whet_ctx *ctx, whet_frechet *f) {
     switch (f->space->kind) {
     case SPACE_TREE: return whet_i_frechet_tree(ctx, f);
@@ -122,8 +51,9 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     f->k = k;
     f->power = o.power;
     f->top = o.top;
-    WHET_TRY_DONE(take_observed(ctx, observed, f));
-    WHET_TRY_DONE(take_candidates(ctx, &o, f));
+    WHET_TRY_DONE(whet_i_points_copy(ctx, space, "observed class", observed, k, &f->observed));
+    WHET_TRY_DONE(
+        whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
     WHET_TRY_DONE(pick_method(ctx, f));
     WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));

@@ -12,7 +12,6 @@ typedef struct prediction {
     const whet_predict_job *job;
     whet_posteriors *posteriors;
     whet_space *space;
-    whet_names *list; /* of candidates, when a file gives them */
     whet_frechet *frechet;
     int64_t *observed, *candidates; /* points */
     double temperature;
@@ -43,7 +42,6 @@ static void prediction_free(whet_ctx *ctx, prediction *p) {
     whet_frechet_destroy(ctx, p->frechet);
     whet_i_free(ctx, p->candidates);
     whet_i_free(ctx, p->observed);
-    whet_names_destroy(ctx, p->list);
     whet_space_destroy(ctx, p->space);
     whet_posteriors_destroy(ctx, p->posteriors);
 }
@@ -63,22 +61,6 @@ static whet_status find_points(whet_ctx *ctx, const whet_space *space, const whe
     return whet_i_fail_at(ctx, status, "%s", path);
 }
 
-static whet_status choose_candidates(whet_ctx *ctx, prediction *p, whet_frechet_opts *opts) {
-    static const char *const words[] = {"all", "observed", "leaves"};
-    const char *text = p->job->candidates ? p->job->candidates : "all";
-    for (int i = 0; i < 3; i++) {
-        if (strcmp(text, words[i]) != 0) continue;
-        opts->candidates = (whet_candidates)i;
-        return WHET_OK;
-    }
-    WHET_TRY(whet_names_read(ctx, text, &p->list));
-    WHET_TRY(find_points(ctx, p->space, p->list, text, &p->candidates));
-    opts->candidates = WHET_CANDIDATES_LIST;
-    opts->candidate_list = p->candidates;
-    opts->n_candidates = whet_names_count(p->list);
-    return WHET_OK;
-}
-
 static whet_status prepare(whet_ctx *ctx, prediction *p) {
     const whet_predict_job *job = p->job;
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
@@ -89,7 +71,7 @@ static whet_status prepare(whet_ctx *ctx, prediction *p) {
     WHET_TRY(whet_space_open(ctx, job->space, classes, &p->space));
     WHET_TRY(find_points(ctx, p->space, classes, job->classes ? job->classes : job->probs,
                          &p->observed));
-    WHET_TRY(choose_candidates(ctx, p, &opts));
+    WHET_TRY(whet_candidates_read(ctx, p->space, job->candidates, &opts, &p->candidates));
     return whet_frechet_create(ctx, p->space, p->observed, whet_names_count(classes), &opts,
                                &p->frechet);
 }

@@ -119,6 +119,16 @@ WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
 WHET_CHECKED whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,
                                            float **f32);
 
+/* A copy of points that are distinct and of the space; `what` names them in the sentence. */
+WHET_CHECKED whet_status whet_i_points_copy(whet_ctx *ctx, const whet_space *space,
+                                            const char *what, const int64_t *points, int64_t n,
+                                            int64_t **out);
+/* The candidates of these options (whose other fields are not looked at), ascending. */
+WHET_CHECKED whet_status whet_i_candidates_take(whet_ctx *ctx, const whet_space *space,
+                                                const int64_t *observed, int64_t k,
+                                                const whet_frechet_opts *opts, int64_t **out,
+                                                int64_t *n_out);
+
 double whet_i_tree_distance(const space_tree *tree, int64_t a, int64_t b);
 double whet_i_embedding_distance2(const space_embedding *e, int64_t a, int64_t b);
 /* The vectors of `points` less `centre` [dim], as rows of out [n, dim]. */
