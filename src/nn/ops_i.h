@@ -208,7 +208,8 @@ WHET_CHECKED whet_status whet_i_soft_cross_entropy(whet_ctx *ctx, whet_i_graph *
 /* The mean over labelled rows of sum_c softmax(logits / temperature)_c costs[label, c]. costs [K,
  * columns] are finite and must outlive the graph; labels are 0..K-1, and need not be among what is
  * scored. With squared distances: the expected squared distance from label to guess. Unlike
- * cross-entropy it hardly moves a guess that is wrong and certain. */
+ * cross-entropy it is not convex in the logits: it hardly moves a guess that is certain, be it wrong, and
+ * new weights may come to rest on the class that is cheapest for all, the middle of a path. */
 WHET_CHECKED whet_status whet_i_expected_cost(whet_ctx *ctx, whet_i_graph *graph,
                                               whet_i_value logits, whet_i_value labels,
                                               const whet_i_real *costs, double temperature,
