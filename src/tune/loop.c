@@ -23,6 +23,10 @@ static whet_status begin_epoch(whet_ctx *ctx, whet_i_tune *run) {
                                       .seed = run->job.seed,
                                       .epoch = run->state.epoch};
     whet_i_batches_free(ctx, &run->batches);
+    if (run->kind->compares && run->kind->targets == WHET_I_TARGET_CLASSES)
+        return whet_i_balanced_batches_make(ctx, run->train.labels, run->train.n, run->k,
+                                            run->job.batch_size, run->job.seed, run->state.epoch,
+                                            &run->batches);
     return whet_i_batches_make(ctx, run->train.lengths, run->train.n, &opts, &run->batches);
 }
 

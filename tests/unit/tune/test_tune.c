@@ -22,7 +22,7 @@ static void near_to(double got, double expected) {
 static void classes_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.k = 3};
+    whet_i_tune run = {.kind = whet_i_tune_kind_of(WHET_TUNE_CROSS_ENTROPY), .k = 3};
     int32_t labels[] = {0, 0, 0, 1, 1, 2};
     const float outputs[] = {2, 0, 0, 5, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1.5f, 0, 0, 0, 1};
     const whet_i_tune_rows rows = {.n = 6, .labels = labels};
@@ -52,7 +52,7 @@ static void classes_by_hand(void **state) {
 static void numbers_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.k = 1, .regression = true};
+    whet_i_tune run = {.kind = whet_i_tune_kind_of(WHET_TUNE_MSE), .k = 1, .regression = true};
     float targets[] = {1, 3, 2, 4};
     const float outputs[] = {1, 2, 2, 4};
     const whet_i_tune_rows rows = {.n = 4, .targets = targets};
