@@ -118,7 +118,6 @@ static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frec
             rounded[l * dim + i] = (float)means[l * dim + i];
         }
         b->noise[l] = 2 * error * (p->largest * sqrt(norm) + p->largest * p->largest);
-        b->mass[l] = 1;
     }
     whet_i_screen_rows(f, b, at, &TABLE, 2 * FLT_EPSILON, out);
 }

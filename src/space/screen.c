@@ -159,8 +159,8 @@ void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
         b->least[lane] = r.least;
         if (!isfinite(r.least)) continue; /* reported by the caller */
         out->best[at + lane] = f->candidates[r.row];
-        out->cost[at + lane] = r.cost / b->mass[lane];
+        out->cost[at + lane] = r.cost;
         out->ties[at + lane] = (int32_t)(r.ties < INT32_MAX ? r.ties : INT32_MAX);
-        out->margin[at + lane] = (r.next - r.least) / b->mass[lane];
+        out->margin[at + lane] = r.next - r.least;
     }
 }

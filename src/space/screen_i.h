@@ -23,7 +23,7 @@ typedef struct screen_kept {
 typedef struct screen_table {
     /* costs [n, SCREEN_LANES] of candidates from .. from + n - 1, in f32; scratch as asked for. */
     void (*panel)(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs);
-    /* The cost in f64, as precise as is promised. */
+    /* The cost in f64 at mass 1, as precise as is promised. */
     double (*exact)(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row);
 } screen_table;
 
@@ -31,7 +31,7 @@ typedef struct screen_table {
 int64_t whet_i_screen_scratch(void);
 double *whet_i_screen_rest(frechet_block *b);
 
-/* The rows of a block. An f32 cost c of lane l stands for a cost within relative c + absolute[l] of c +
+/* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within relative c + absolute[l] of c +
  * offset[l]; offset and absolute [SCREEN_LANES] are in b->least and b->noise. */
 void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
                         const screen_table *table, double relative, const frechet_result *out);

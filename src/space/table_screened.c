@@ -20,34 +20,37 @@ static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t
 }
 
 static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
-    const double d = whet_space_distance(f->space, f->candidates[candidate], f->observed[j]);
+    const double d = whet_i_matrix_at(&f->space->matrix,
+                                      f->candidates[candidate] * f->space->n + f->observed[j]);
     return f->power == 2 ? d * d : d;
 }
 
+/* Eight sums side by side, added in order; the row's probabilities lie together in the caller's array. */
 static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row) {
-    double sum = 0;
-    for (int64_t j = 0; j < f->k; j++)
-        sum += b->weights[j * SCREEN_LANES + lane] * power_of(f, row, j);
-    return sum;
+    const double *w = b->probs + lane * f->k, scale = b->scale[lane] / b->mass[lane];
+    double sum[8] = {0};
+    int64_t j = 0;
+    for (; j + 8 <= f->k; j += 8)
+        for (int l = 0; l < 8; l++) sum[l] += w[j + l] * power_of(f, row, j + l);
+    for (; j < f->k; j++) sum[j % 8] += w[j] * power_of(f, row, j);
+    for (int l = 1; l < 8; l++) sum[0] += sum[l];
+    return sum[0] * scale;
 }
 
 static const screen_table TABLE = {panel, exact};
 
 static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frechet_result *out) {
     float *weights = (float *)whet_i_screen_rest(b);
-    /* Masses may be far from 1; f32 costs are those of mass 1, and so are their errors. */
-    for (int64_t j = 0; j < f->k; j++)
-        for (int64_t l = 0; l < SCREEN_LANES; l++)
-            weights[j * SCREEN_LANES + l] =
-                l < b->count ? (float)(b->weights[j * SCREEN_LANES + l] / b->mass[l]) : 0;
-    for (int64_t l = 0; l < b->count; l++)
-        for (int64_t j = 0; j < f->k; j++) b->weights[j * SCREEN_LANES + l] /= b->mass[l];
+    double share[SCREEN_LANES];
     for (int64_t l = 0; l < SCREEN_LANES; l++) {
+        share[l] = l < b->count ? 1 / b->mass[l] : 0; /* rows are taken at mass 1 */
         b->least[l] = 0;
         b->noise[l] = 1e-44 * (double)f->k; /* products below the range of f32 */
-        b->mass[l] = 1;
     }
-    whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k), out);
+    for (int64_t j = 0; j < f->k; j++)
+        for (int64_t l = 0; l < SCREEN_LANES; l++)
+            weights[j * SCREEN_LANES + l] = (float)(b->weights[j * SCREEN_LANES + l] * share[l]);
+    whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k + 1), out);
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {
