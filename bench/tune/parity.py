@@ -132,12 +132,13 @@ def main():
     p.add_argument("data")
     p.add_argument("peer")
     p.add_argument("--full", default="")
+    p.add_argument("--no-first", action="store_true", help="whole runs only")
     p.add_argument("--seeds", type=int, default=3)
     p.add_argument("--rows", type=int, default=2000)
     args = p.parse_args()
     record = {"bench": "tune beside torch", "model": "all-MiniLM-L6-v2", "first_20_steps": {}, "trained": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for name in SETS:
+        for name in [] if args.no_first else SETS:
             record["first_20_steps"][name] = first_steps(args, name, folder)
             print(name, record["first_20_steps"][name], file=sys.stderr, flush=True)
         for name in filter(None, args.full.split(",")):
