@@ -57,7 +57,7 @@ def compare(name, args, command, prepare, exact_costs):
     if product:
         result["bare_product_ms"] = round(statistics.median(product), 3)
         result["over_bare_product"] = round(statistics.median(ours) / statistics.median(product), 3)
-    result.update({k: report[k] for k in ("method", "plan_mb", "thread_mb") if k in report})
+    result.update({k: report[k] for k in ("method", "plan_mb", "thread_mb", "plan_seconds", "space_and_plan_mb") if k in report})
     return result
 
 
@@ -93,6 +93,28 @@ def embedding_costs(state, best):
     return (probs / probs.sum(1, keepdims=True) * d).sum(1)
 
 
+def graph(n, k):
+    """scipy's searches, not timed with the rows; D2 in f32 as torch needs it."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import shortest_path
+
+    def prepare(load):
+        ends = load("ends.i32", np.int32).reshape(-1, 2)
+        probs = load("probs.f64", np.float64).reshape(ROWS, k)
+        a = coo_matrix((np.ones(len(ends)), ends.T), shape=(n, n)).tocsr()
+        begin = time.perf_counter()
+        d = np.empty((k, n), np.float32)
+        for i, source in enumerate(load("observed.i64", np.int64)):
+            d[i] = shortest_path(a, directed=False, unweighted=True, indices=source)
+        SEARCHES.append(time.perf_counter() - begin)
+        square, p = torch.from_numpy(d) ** 2, torch.from_numpy(probs.astype(np.float32))
+        return (lambda: (p @ square).argmin(1)), (probs, square.numpy())
+    return prepare
+
+
+SEARCHES = []
+
+
 def tree(n, k):
     def prepare(load):
         d = tree_distances(load("parent.i64", np.int64), load("observed.i64", np.int64)[:k])
@@ -107,6 +129,7 @@ def main():
     parser.add_argument("build")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--graph", action="store_true", help="also a graph of 325,000 nodes (a minute)")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     dense, trees = (f"{args.build}/bench/space/{name}" for name in ("bench_frechet_dense", "bench_frechet"))
@@ -120,6 +143,11 @@ def main():
         compare("tree, N 1,785, K 1,785", args, [trees, "1785", "1785", rows], tree(1785, 1785), dense_costs),
         compare("tree, N 10,000, K 10,000", args, [trees, "10000", "10000", rows], tree(10000, 10000),
                 dense_costs)]
+    if args.graph:
+        args.rounds = 1
+        found = compare("graph, N 325,000, mean degree 5, K 1,000", args,
+                        [dense, "graph", "325000", "1000", "0", rows], graph(325000, 1000), dense_costs)
+        results.append({**found, "scipy_searches_seconds": round(SEARCHES[0], 1)})
     json.dump({"bench": "Frechet means beside torch", "torch": torch.__version__, "results": results}, sys.stdout,
               indent=1)
     print()

@@ -120,7 +120,7 @@ whet_status whet_locus_cover(whet_ctx *ctx, const whet_space *space, int64_t *po
         *proof = WHET_COVER_LEAVES;
         for (int64_t v = 0; v < space->n; v++)
             if (space->tree.degree[v] == 1) points[count++] = v;
-    } else if (space->kind == SPACE_GRID) {
+    } else if (space->kind == SPACE_GRID && !space->grid.euclidean) {
         *proof = WHET_COVER_CORNERS;
         points[count++] = 0;
         points[count++] = space->n - 1;

@@ -53,8 +53,17 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
         f->why = "a matrix has no structure to use";
         if (large) return whet_i_frechet_table_screened(ctx, f);
         break;
-    case SPACE_GRAPH: f->why = "a graph needs the distances from every observed class"; break;
-    case SPACE_GRID: f->why = "a grid of this size is quickest as a table"; break;
+    case SPACE_GRAPH:
+        f->why = "a graph needs the distances from every observed class";
+        if (large && !f->space->graph.matrix.f64) return whet_i_frechet_table_screened(ctx, f);
+        break;
+    case SPACE_GRID:
+        if (f->power == 1 && f->space->grid.euclidean) {
+            f->why = "Euclidean distances of power 1 do not come apart into axes";
+            break;
+        }
+        f->why = "distances in a grid come apart into its axes";
+        return whet_i_frechet_grid(ctx, f);
     }
     return whet_i_frechet_table(ctx, f);
 }

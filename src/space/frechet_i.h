@@ -76,6 +76,7 @@ WHET_CHECKED whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f);
+WHET_CHECKED whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f);
 
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);

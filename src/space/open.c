@@ -139,7 +139,14 @@ static whet_status open_discrete(whet_ctx *ctx, const space_spec *spec, whet_spa
 static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     int64_t size[WHET_RANK_MAX], n = 1;
     int32_t rank = 0;
-    WHET_TRY(refuse_all(ctx, spec, "grid takes no options; expected grid:AxB"));
+    char quoted[WHET_QUOTE_SIZE];
+    const char *expected = "grid takes metric= only; expected grid:AxB[,metric=l1|l2]";
+    WHET_TRY(refuse(ctx, spec->names, expected));
+    WHET_TRY(refuse(ctx, spec->lengths, expected));
+    const bool euclidean = spec->metric && strcmp(spec->metric, "l2") == 0;
+    if (spec->metric && !euclidean && strcmp(spec->metric, "l1") != 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "space: metric is %s; expected l1 or l2",
+                           whet_i_quote(quoted, whet_str_from(spec->metric)));
     for (const char *at = spec->what; at;) {
         const char *x = strchr(at, 'x');
         const whet_str side = {at, x ? x - at : (int64_t)strlen(at)};
@@ -153,7 +160,7 @@ static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space *
     if (n > MOST_NUMBERED)
         return whet_i_fail(ctx, WHET_ERR_LIMIT, "space: grid of %lld points; expected at most %d",
                            (long long)n, MOST_NUMBERED);
-    return whet_i_space_grid(ctx, size, rank, out);
+    return whet_i_space_grid(ctx, size, rank, euclidean, out);
 }
 
 /* ---- which ----------------------------------------------------------------------------------- */

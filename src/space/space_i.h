@@ -54,6 +54,7 @@ typedef struct space_graph {
 typedef struct space_grid {
     int64_t size[WHET_RANK_MAX]; /* points are numbered in row-major order */
     int32_t rank;
+    bool euclidean; /* L2; else L1 */
 } space_grid;
 
 struct whet_space {
@@ -93,7 +94,7 @@ WHET_CHECKED whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *
                                                whet_space **out);
 WHET_CHECKED whet_status whet_i_space_path(whet_ctx *ctx, int64_t n, whet_space **out);
 WHET_CHECKED whet_status whet_i_space_grid(whet_ctx *ctx, const int64_t *size, int32_t rank,
-                                           whet_space **out);
+                                           bool euclidean, whet_space **out);
 
 /* ---- inside the module ----------------------------------------------------------------------- */
 

@@ -222,7 +222,14 @@ says 'method: tree pass'
 says 'not all nodes are candidates'
 run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3 --explain --json
 json out
-says '"distance table"'
+says '"sums along the axes"'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --power 1 --explain
+says 'method: distance table'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --output l2.tsv
+line 2 l2.tsv '0|4|2|1|1'
+run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l3 --explain
+tells 'l1 or l2'
+rm l2.tsv
 run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3
 tells '--output'
 unchanged

@@ -104,7 +104,7 @@ static void grid_corners_reach_everything_in_ties(void **state) {
     whet_ctx *ctx = test_ctx(1);
     whet_space *grid = NULL;
     const int64_t size[] = {3, 3}, corners[] = {0, 8};
-    test_ok(ctx, whet_i_space_grid(ctx, size, 2, &grid));
+    test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &grid));
     expect_reach(ctx, grid, corners, 2, NULL, (whet_reach[]){A_, P_, P_, T_, T_, P_, T_, T_, A_});
     whet_space_destroy(ctx, grid);
     test_ctx_done(ctx);
@@ -207,7 +207,7 @@ static void a_lattice_finds_nothing_that_is_not_reached(void **state) {
                                  test_embedding(ctx, 12, 2, false, seed),
                                  test_embedding(ctx, 12, 3, true, seed), NULL,
                                  ring(ctx, 8 + (int64_t)(seed % 4))};
-        test_ok(ctx, whet_i_space_grid(ctx, size, 2, &spaces[3]));
+        test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &spaces[3]));
         for (int i = 0; i < 5; i++) {
             check_lattice(ctx, spaces[i], seed, false);
             check_lattice(ctx, spaces[i], seed, true);
@@ -459,7 +459,7 @@ static void covers_reach_everything(void **state) {
     check_cover(ctx, space, 2, WHET_COVER_LEAVES);
     test_ok(ctx, whet_i_space_path(ctx, 1, &space));
     check_cover(ctx, space, 1, WHET_COVER_ALL);
-    test_ok(ctx, whet_i_space_grid(ctx, size, 3, &space));
+    test_ok(ctx, whet_i_space_grid(ctx, size, 3, false, &space));
     check_cover(ctx, space, 2, WHET_COVER_CORNERS);
     test_ok(ctx, whet_i_space_discrete(ctx, NULL, 5, &space));
     check_cover(ctx, space, 5, WHET_COVER_ALL);

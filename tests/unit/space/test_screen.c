@@ -4,6 +4,8 @@
  * Both ways promise costs to 1e-12, ties at 1e-9, the same points. */
 #include "space_support.h"
 
+#include <stdio.h>
+
 #include "space/frechet_i.h"
 
 typedef struct answers {
@@ -161,6 +163,64 @@ static void lists_of_candidates_are_gathered(void **state) {
     test_ctx_done(ctx);
 }
 
+/* n nodes, each joined to an earlier one (path: to the last), and `more` edges anywhere. */
+static whet_space *graph(whet_ctx *ctx, int64_t n, int64_t more, bool path, bool weighted) {
+    whet_i_rng rng;
+    whet_space *space = NULL;
+    whet_edges e = {.n_edges = n - 1 + more};
+    char name[24];
+    whet_i_rng_init(&rng, 6, 0);
+    test_ok(ctx, whet_names_create(ctx, &e.names));
+    for (int64_t v = 0; v < n; v++) {
+        (void)snprintf(name, sizeof name, "%lld", (long long)v);
+        test_ok(ctx, whet_names_add(ctx, e.names, whet_str_from(name), NULL));
+    }
+    e.from = TEST_NEW(int64_t, e.n_edges);
+    e.to = TEST_NEW(int64_t, e.n_edges);
+    e.length = TEST_NEW(double, e.n_edges);
+    for (int64_t i = 0; i < e.n_edges; i++) {
+        const bool tree = i < n - 1;
+        e.to[i] = tree ? i + 1 : whet_i_rng_below(&rng, n);
+        e.from[i] = !tree  ? (e.to[i] + 1 + whet_i_rng_below(&rng, n - 1)) % n
+                    : path ? i
+                           : whet_i_rng_below(&rng, i + 1);
+        e.length[i] = weighted ? .5 + whet_i_rng_uniform(&rng) : 1;
+    }
+    test_ok(ctx, whet_i_space_from_graph(ctx, &e, &space));
+    whet_names_destroy(ctx, e.names);
+    free(e.from);
+    free(e.to);
+    free(e.length);
+    return space;
+}
+
+/* Hops of a byte, of two, too many for two, and lengths. */
+static void graphs_of_every_width(void **state) {
+    (void)state;
+    static const struct {
+        int64_t n, more, k;
+        bool path, weighted;
+    } KINDS[] = {{6000, 9000, 800, false, false},
+                 {20000, 0, 256, true, false},
+                 {70000, 0, 64, true, false},
+                 {6000, 3000, 800, false, true}};
+    enum { ROWS = 20 };
+    whet_ctx *ctx = test_ctx(2);
+    for (int i = 0; i < 4; i++) {
+        whet_space *space = graph(ctx, KINDS[i].n, KINDS[i].more, KINDS[i].path, KINDS[i].weighted);
+        int64_t *observed = test_points(KINDS[i].n, 2);
+        double *p = test_probs(ROWS, KINDS[i].k, 4);
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        compare(ctx, space, observed, KINDS[i].k, p, ROWS, opts);
+        opts.power = 1;
+        compare(ctx, space, observed, KINDS[i].k, p, ROWS, opts);
+        free(p);
+        free(observed);
+        whet_space_destroy(ctx, space);
+    }
+    test_ctx_done(ctx);
+}
+
 static void the_same_at_any_number_of_threads(void **state) {
     (void)state;
     enum { N = 70000, DIM = 64, K = 10, ROWS = 300 };
@@ -220,6 +280,7 @@ int main(void) {
         cmocka_unit_test(more_ties_than_are_kept),
         cmocka_unit_test(embeddings_near_and_far),
         cmocka_unit_test(lists_of_candidates_are_gathered),
+        cmocka_unit_test(graphs_of_every_width),
         cmocka_unit_test(the_same_at_any_number_of_threads),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
