@@ -44,7 +44,12 @@ static void embedding_panel(const whet_frechet *f, const table_plan *t, int64_t 
             *d = norms - 2 * *d;
             if (*d < 1e-3 * norms)
                 *d = whet_i_embedding_distance2(e, f->candidates[from + c], f->observed[j]);
-            if (f->power == 1) *d = sqrt(*d);
+            if (e->angular) {
+                const double angle = whet_i_angle(*d);
+                *d = f->power == 2 ? angle * angle : angle;
+            } else if (f->power == 1) {
+                *d = sqrt(*d);
+            }
         }
     }
 }

@@ -41,17 +41,18 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
         f->why = "all points are 1 apart: the mean is the argmax";
         return whet_i_frechet_discrete(ctx, f);
     case SPACE_EMBEDDING:
-        if (f->power == 2) {
+        if (f->power == 2 && !f->space->embedding.angular) {
             f->why =
                 "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
             return large ? whet_i_frechet_mean_screened(ctx, f)
                          : whet_i_frechet_nearest_mean(ctx, f);
         }
-        f->why = "power 1 has no shortcut in an embedding";
+        f->why = f->power == 1 ? "power 1 has no shortcut in an embedding"
+                               : "angles have no shortcut in an embedding";
         return whet_i_frechet_table(ctx, f);
     case SPACE_MATRIX:
         f->why = "a matrix has no structure to use";
-        if (large) return whet_i_frechet_table_screened(ctx, f);
+        if (large && !f->space->matrix.row) return whet_i_frechet_table_screened(ctx, f);
         break;
     case SPACE_GRAPH:
         f->why = "a graph needs the distances from every observed class";
@@ -77,6 +78,19 @@ whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
                                       : 0};
 }
 
+/* A slab knows distances from its rows alone. */
+static whet_status check_known(whet_ctx *ctx, const whet_frechet *f) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t *row = f->space->kind == SPACE_MATRIX ? f->space->matrix.row : NULL;
+    for (int64_t j = 0; row && j < f->k; j++)
+        if (row[f->observed[j]] < 0)
+            return whet_i_fail(
+                ctx, WHET_ERR_DATA,
+                "class %s has no row in the matrix; expected one for every observed class",
+                whet_i_quote(quoted, whet_names_get(f->space->names, f->observed[j])));
+    return WHET_OK;
+}
+
 whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
                                 int64_t k, const whet_frechet_opts *opts, whet_frechet **out) {
     whet_frechet_opts o = WHET_FRECHET_OPTS_INIT;
@@ -99,6 +113,7 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     f->power = o.power;
     f->top = o.top;
     WHET_TRY_DONE(whet_i_points_copy(ctx, space, "observed class", observed, k, &f->observed));
+    WHET_TRY_DONE(check_known(ctx, f));
     WHET_TRY_DONE(
         whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;

@@ -58,6 +58,7 @@ void whet_space_destroy(whet_ctx *ctx, whet_space *space) {
     whet_i_free(ctx, space->embedding.f64);
     whet_i_free(ctx, space->embedding.f32);
     whet_i_free(ctx, space->embedding.scale);
+    whet_i_free(ctx, space->matrix.row);
     whet_i_neighbours_free(ctx, &space->graph);
     whet_i_free(ctx, space->graph.matrix.f64);
     whet_i_free(ctx, space);
@@ -70,8 +71,18 @@ const whet_names *whet_space_names(const whet_space *space) { return space->name
 double whet_space_distance(const whet_space *space, int64_t a, int64_t b) {
     switch (space->kind) {
     case SPACE_DISCRETE: return a == b ? 0 : 1;
-    case SPACE_MATRIX: return whet_i_matrix_at(&space->matrix, a * space->n + b);
-    case SPACE_EMBEDDING: return sqrt(whet_i_embedding_distance2(&space->embedding, a, b));
+    case SPACE_MATRIX:
+        if (!space->matrix.row) return whet_i_matrix_at(&space->matrix, a * space->n + b);
+        if (a == b) return 0;
+        if (space->matrix.row[a] >= 0)
+            return whet_i_matrix_at(&space->matrix, space->matrix.row[a] * space->n + b);
+        if (space->matrix.row[b] >= 0)
+            return whet_i_matrix_at(&space->matrix, space->matrix.row[b] * space->n + a);
+        break;
+    case SPACE_EMBEDDING: {
+        const double squared = whet_i_embedding_distance2(&space->embedding, a, b);
+        return space->embedding.angular ? whet_i_angle(squared) : sqrt(squared);
+    }
     case SPACE_TREE: return whet_i_tree_distance(&space->tree, a, b);
     case SPACE_GRID: return whet_i_grid_distance(&space->grid, a, b);
     case SPACE_GRAPH:
@@ -106,6 +117,16 @@ done:
     return status;
 }
 
+static whet_status not_known(whet_ctx *ctx, const whet_space *space, int64_t a, int64_t b) {
+    char one[WHET_QUOTE_SIZE], two[WHET_QUOTE_SIZE];
+    return whet_i_fail(
+        ctx, WHET_ERR_DATA,
+        "the distance of %s and %s is not known; expected one of them among the rows of the "
+        "matrix",
+        whet_i_quote(one, whet_names_get(space->names, a)),
+        whet_i_quote(two, whet_names_get(space->names, b)));
+}
+
 whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space, const int64_t *from,
                                  const int64_t *to, int64_t n, double *out) {
     for (int64_t i = 0; i < n; i++) {
@@ -116,7 +137,10 @@ whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space, const i
     }
     if (space->kind == SPACE_GRAPH && !space->graph.matrix.f64)
         return graph_distances(ctx, space, from, to, n, out);
-    for (int64_t i = 0; i < n; i++) out[i] = whet_space_distance(space, from[i], to[i]);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = whet_space_distance(space, from[i], to[i]);
+        if (isnan(out[i])) return not_known(ctx, space, from[i], to[i]);
+    }
     return WHET_OK;
 }
 
