@@ -152,8 +152,8 @@ int64_t whet_i_frechet_lanes(int64_t n_candidates) {
 }
 
 whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {"distance table", "O(K N)", costs, NULL, NULL,
-                                          plan_destroy};
+    static const frechet_method method = {
+        .name = "distance table", .cost = "O(K N)", .costs = costs, .destroy = plan_destroy};
     whet_status status = WHET_OK;
     table_plan *t = NULL;
     int64_t values;

@@ -51,10 +51,18 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
                                : "angles have no shortcut in an embedding";
         return whet_i_frechet_table(ctx, f);
     case SPACE_MATRIX:
+        if (sparse && large && all && !f->space->matrix.row) {
+            f->why = "rows come entry by entry: the table's rows of their entries are added up";
+            return whet_i_frechet_table_sparse(ctx, f);
+        }
         f->why = "a matrix has no structure to use";
         if (large && !f->space->matrix.row) return whet_i_frechet_table_screened(ctx, f);
         break;
     case SPACE_GRAPH:
+        if (sparse && large && !f->space->graph.matrix.f64) {
+            f->why = "rows come entry by entry: the distances from their entries are added up";
+            return whet_i_frechet_table_sparse(ctx, f);
+        }
         f->why = "a graph needs the distances from every observed class";
         if (large && !f->space->graph.matrix.f64) return whet_i_frechet_table_screened(ctx, f);
         break;

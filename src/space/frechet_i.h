@@ -39,6 +39,7 @@ typedef struct frechet_block {
 } frechet_block;
 
 struct frechet_result;
+struct frechet_entries;
 typedef struct frechet_method {
     const char *name, *cost; /* for those who ask what was chosen */
     void (*costs)(const whet_frechet *f, frechet_block *b);
@@ -48,6 +49,7 @@ typedef struct frechet_method {
      * b->least [count] is left for the caller to see what is not finite. */
     void (*rows)(const whet_frechet *f, frechet_block *b, int64_t at,
                  const struct frechet_result *out);
+    const struct frechet_entries *entries; /* NULL: sparse rows are filled up with zeros */
     void (*destroy)(whet_ctx *ctx, void *state);
 } frechet_method;
 
@@ -95,22 +97,7 @@ typedef struct frechet_result {
 void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out);
 
-/* ---- rows entry by entry (tree_sparse.c) ----------------------------------------------------- */
-
-typedef struct frechet_sparse frechet_sparse;
-struct frechet_sparse {
-    const struct tree_index *t;
-    int32_t power;
-    struct sparse_entry *entries;      /* [most entries] by position */
-    int32_t *branch;                   /* [most entries] at the node in hand */
-    double *distance;                  /* [most entries] to it */
-    struct sparse_virtual_node *nodes; /* [2 most entries] */
-    int64_t n, n_nodes;
-    double mass;
-    struct sparse_frontier *heap;
-    int64_t n_heap, room;
-    frechet_choice *group; /* [top] the lowest points of the ties in hand */
-};
+/* ---- rows entry by entry --------------------------------------------------------------------- */
 
 typedef enum frechet_sparse_answer {
     SPARSE_DONE,
@@ -118,16 +105,20 @@ typedef enum frechet_sparse_answer {
     SPARSE_NO_MASS,
     SPARSE_OVERFLOW, /* costs are not finite */
     SPARSE_AGAIN,    /* within a row only */
-    SPARSE_NO_ROOM   /* more ties than the heap holds: whet_i_sparse_widen, and again */
+    SPARSE_NO_ROOM   /* more ties than the scratch holds: widen, and again */
 } frechet_sparse_answer;
 
-/* Scratch of a worker for rows of at most `most` entries. */
-WHET_CHECKED whet_status whet_i_sparse_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
-                                              frechet_sparse *out);
-void whet_i_sparse_free(whet_ctx *ctx, frechet_sparse *s);
-WHET_CHECKED whet_status whet_i_sparse_widen(whet_ctx *ctx, frechet_sparse *s);
-frechet_sparse_answer whet_i_sparse_row(const whet_frechet *f, frechet_sparse *s,
-                                        const int32_t *column, const double *p, int64_t n,
-                                        int64_t at, const frechet_result *out);
+/* How a method takes rows by their entries; scratch is a worker's. */
+struct frechet_entries {
+    /* For rows of at most `most` entries. */
+    whet_status (*create)(whet_ctx *ctx, const whet_frechet *f, int64_t most, void **scratch);
+    void (*free)(whet_ctx *ctx, void *scratch); /* NULL is fine */
+    whet_status (*widen)(whet_ctx *ctx, void *scratch);
+    frechet_sparse_answer (*row)(const whet_frechet *f, void *scratch, const int32_t *column,
+                                 const double *p, int64_t n, int64_t at, const frechet_result *out);
+};
+
+/* Large graphs and matrices, best candidate only. */
+WHET_CHECKED whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f);
 
 #endif

@@ -42,22 +42,22 @@ static whet_status check_rows(whet_ctx *ctx, const whet_frechet *f, const whet_s
 typedef struct sparse_work {
     const whet_frechet *f;
     const whet_sparse_rows *rows;
-    frechet_sparse *scratch; /* [workers] */
+    void **scratch; /* [workers] */
     frechet_result result;
     uint8_t *answer; /* [rows] frechet_sparse_answer */
 } sparse_work;
 
-static void run_row(const sparse_work *w, frechet_sparse *s, int64_t i) {
+static void run_row(const sparse_work *w, void *scratch, int64_t i) {
     const int64_t from = w->rows->first[i], n = w->rows->first[i + 1] - from;
-    w->answer[i] = (uint8_t)whet_i_sparse_row(w->f, s, w->rows->column + from, w->rows->p + from, n,
-                                              i, &w->result);
+    w->answer[i] = (uint8_t)w->f->method->entries->row(w->f, scratch, w->rows->column + from,
+                                                       w->rows->p + from, n, i, &w->result);
 }
 
 static void run_rows(void *arg, int64_t item, int32_t worker) {
     const sparse_work *w = arg;
     const int64_t from = item * ROWS_AT_A_TIME;
     for (int64_t i = from; i < w->rows->rows && i < from + ROWS_AT_A_TIME; i++)
-        run_row(w, &w->scratch[worker], i);
+        run_row(w, w->scratch[worker], i);
 }
 
 static whet_status row_fails(whet_ctx *ctx, frechet_sparse_answer answer, int64_t row) {
@@ -77,8 +77,8 @@ static whet_status row_fails(whet_ctx *ctx, frechet_sparse_answer answer, int64_
 static whet_status finish_rows(whet_ctx *ctx, const sparse_work *w) {
     for (int64_t i = 0; i < w->rows->rows; i++) {
         while (w->answer[i] == SPARSE_NO_ROOM) {
-            WHET_TRY(whet_i_sparse_widen(ctx, &w->scratch[0]));
-            run_row(w, &w->scratch[0], i);
+            WHET_TRY(w->f->method->entries->widen(ctx, w->scratch[0]));
+            run_row(w, w->scratch[0], i);
         }
         if (w->answer[i] != SPARSE_DONE)
             return row_fails(ctx, (frechet_sparse_answer)w->answer[i], i);
@@ -98,11 +98,11 @@ static whet_status run_by_entries(whet_ctx *ctx, const whet_frechet *f,
     WHET_TRY_DONE(whet_i_calloc(ctx, workers, &w.scratch));
     WHET_TRY_DONE(whet_i_alloc(ctx, rows->rows, &w.answer));
     for (int64_t i = 0; i < workers; i++)
-        WHET_TRY_DONE(whet_i_sparse_create(ctx, f, most, &w.scratch[i]));
+        WHET_TRY_DONE(f->method->entries->create(ctx, f, most, &w.scratch[i]));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, items, run_rows, &w));
     status = finish_rows(ctx, &w);
 done:
-    for (int64_t i = 0; w.scratch && i < workers; i++) whet_i_sparse_free(ctx, &w.scratch[i]);
+    for (int64_t i = 0; w.scratch && i < workers; i++) f->method->entries->free(ctx, w.scratch[i]);
     whet_i_free(ctx, w.scratch);
     whet_i_free(ctx, w.answer);
     return status;
@@ -145,8 +145,8 @@ whet_status whet_frechet_run_sparse(whet_ctx *ctx, const whet_frechet *f,
     WHET_TRY(check_rows(ctx, f, rows));
     if (rows->rows == 0) return WHET_OK;
     WHET_TRY_DONE(result_alloc(ctx, rows->rows, f->top, &r));
-    WHET_TRY_DONE(f->method->costs || f->method->rows ? run_filled(ctx, f, rows, &r)
-                                                      : run_by_entries(ctx, f, rows, &r));
+    WHET_TRY_DONE(f->method->entries ? run_by_entries(ctx, f, rows, &r)
+                                     : run_filled(ctx, f, rows, &r));
     const size_t n = (size_t)rows->rows, places = n * (size_t)f->top;
     memcpy(best, r.best, places * sizeof *best);
     if (cost) memcpy(cost, r.cost, places * sizeof *cost);

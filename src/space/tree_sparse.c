@@ -24,7 +24,7 @@
 #include "space/tree_index.h"
 
 /* A node next to what has been taken. */
-typedef struct sparse_frontier {
+typedef struct frontier {
     double cost;
     int32_t node, from;   /* from which taken node it was reached; -1 = the first */
     int32_t next;         /* child list: place of the sibling that waits behind it; -1 = none */
@@ -32,17 +32,32 @@ typedef struct sparse_frontier {
 } frontier;
 
 /* The virtual tree, by position: parents first. */
-typedef struct sparse_virtual_node {
+typedef struct virtual_node {
     int32_t node, parent; /* of the tree; place in the virtual tree, -1 = the top */
     double length;        /* to the parent */
     double mass, moment;  /* at and below, p and p d */
     double all, cost;     /* T and F (power 2) of the node */
 } virtual_node;
 
-typedef struct sparse_entry {
+typedef struct entry {
     int32_t node, position;
     double p;
 } entry;
+
+/* One worker's. */
+typedef struct frechet_sparse {
+    const tree_index *t;
+    int32_t power;
+    entry *entries;      /* [most entries] by position */
+    int32_t *branch;     /* [most entries] at the node in hand: child, UP or HERE */
+    double *distance;    /* [most entries] to it */
+    virtual_node *nodes; /* [2 most entries] */
+    int64_t n, n_nodes;
+    double mass;
+    frontier *heap;
+    int64_t n_heap, room;
+    frechet_choice *group; /* [top] the lowest points of the ties in hand */
+} frechet_sparse;
 
 enum { UP = -1, HERE = -2, FIRST_ROOM = 256 };
 
@@ -334,9 +349,10 @@ static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
     return SPARSE_DONE;
 }
 
-frechet_sparse_answer whet_i_sparse_row(const whet_frechet *f, frechet_sparse *s,
-                                        const int32_t *column, const double *p, int64_t n,
-                                        int64_t at, const frechet_result *out) {
+static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int32_t *column,
+                                 const double *p, int64_t n, int64_t at,
+                                 const frechet_result *out) {
+    frechet_sparse *s = scratch;
     if (!take_entries(s, f->observed, column, p, n)) return SPARSE_IMPOSSIBLE;
     if (s->n == 0) return SPARSE_NO_MASS;
     int32_t around[3];
@@ -371,31 +387,45 @@ frechet_sparse_answer whet_i_sparse_row(const whet_frechet *f, frechet_sparse *s
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
-whet_status whet_i_sparse_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
-                                 frechet_sparse *s) {
-    const sparse_plan *plan = f->state;
-    *s = (frechet_sparse){.t = plan->index, .power = f->power, .room = FIRST_ROOM + 4 * most};
-    WHET_TRY(whet_i_alloc(ctx, most, &s->entries));
-    WHET_TRY(whet_i_alloc(ctx, most, &s->branch));
-    WHET_TRY(whet_i_alloc(ctx, most, &s->distance));
-    WHET_TRY(whet_i_alloc(ctx, 2 * most, &s->nodes));
-    WHET_TRY(whet_i_alloc(ctx, s->room, &s->heap));
-    return whet_i_alloc(ctx, f->top, &s->group);
-}
-
-whet_status whet_i_sparse_widen(whet_ctx *ctx, frechet_sparse *s) {
-    WHET_TRY(whet_i_realloc(ctx, &s->heap, 2 * s->room));
-    s->room *= 2;
-    return WHET_OK;
-}
-
-void whet_i_sparse_free(whet_ctx *ctx, frechet_sparse *s) {
+static void scratch_free(whet_ctx *ctx, void *scratch) {
+    frechet_sparse *s = scratch;
+    if (!s) return;
     whet_i_free(ctx, s->entries);
     whet_i_free(ctx, s->branch);
     whet_i_free(ctx, s->distance);
     whet_i_free(ctx, s->nodes);
     whet_i_free(ctx, s->heap);
     whet_i_free(ctx, s->group);
+    whet_i_free(ctx, s);
+}
+
+static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
+                                  void **scratch) {
+    const sparse_plan *plan = f->state;
+    whet_status status = WHET_OK;
+    frechet_sparse *s;
+    WHET_TRY(whet_i_calloc(ctx, 1, &s));
+    s->t = plan->index;
+    s->power = f->power;
+    s->room = FIRST_ROOM + 4 * most;
+    WHET_TRY_DONE(whet_i_alloc(ctx, most, &s->entries));
+    WHET_TRY_DONE(whet_i_alloc(ctx, most, &s->branch));
+    WHET_TRY_DONE(whet_i_alloc(ctx, most, &s->distance));
+    WHET_TRY_DONE(whet_i_alloc(ctx, 2 * most, &s->nodes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->room, &s->heap));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->top, &s->group));
+    *scratch = s;
+    return WHET_OK;
+done:
+    scratch_free(ctx, s);
+    return status;
+}
+
+static whet_status scratch_widen(whet_ctx *ctx, void *scratch) {
+    frechet_sparse *s = scratch;
+    WHET_TRY(whet_i_realloc(ctx, &s->heap, 2 * s->room));
+    s->room *= 2;
+    return WHET_OK;
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {
@@ -406,8 +436,12 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
 }
 
 whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {
-        .name = "tree by entries", .cost = "O(m log m + m log N)", .destroy = plan_destroy};
+    static const struct frechet_entries entries = {scratch_create, scratch_free, scratch_widen,
+                                                   row};
+    static const frechet_method method = {.name = "tree by entries",
+                                          .cost = "O(m log m + m log N)",
+                                          .entries = &entries,
+                                          .destroy = plan_destroy};
     sparse_plan *plan;
     WHET_TRY(whet_i_calloc(ctx, 1, &plan));
     const whet_status status =

@@ -55,6 +55,55 @@ static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *obser
     release(&all);
 }
 
+/* The same rows entry by entry, against whole ones in f64: a few entries a row, some of them 0. */
+static void compare_entries(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                            int64_t k, int64_t rows, whet_frechet_opts opts) {
+    enum { ENTRIES = 6 };
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 8, 0);
+    int64_t *first = TEST_NEW(int64_t, rows + 1), *best = TEST_NEW(int64_t, rows);
+    int32_t *column = TEST_NEW(int32_t, rows * ENTRIES), *ties = TEST_NEW(int32_t, rows);
+    double *p = TEST_NEW(double, rows *ENTRIES), *dense = TEST_NEW(double, rows *k);
+    double *cost = TEST_NEW(double, rows), *margin = TEST_NEW(double, rows);
+    for (int64_t i = 0; i < rows; i++) {
+        const double scale = i % 7 == 6 ? 1e-305 : i % 9 == 8 ? 1e300 : 1;
+        const int64_t start = whet_i_rng_below(&rng, k - ENTRIES);
+        first[i + 1] = first[i] + 1 + i % ENTRIES;
+        for (int64_t e = first[i]; e < first[i + 1]; e++) {
+            column[e] = (int32_t)(start + e - first[i]);
+            p[e] = i % 5 == 4 && e > first[i] ? 0 : scale * (i % 3 ? whet_i_rng_uniform(&rng) : .5);
+            dense[i * k + column[e]] = p[e];
+        }
+    }
+    const whet_sparse_rows sparse = {first, column, p, rows};
+    whet_frechet *f = NULL;
+    opts.sparse = true;
+    test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f));
+    assert_string_equal(whet_frechet_explain(f).method, "table by entries");
+    test_ok(ctx, whet_frechet_run_sparse(ctx, f, &sparse, best, cost, ties, margin));
+    whet_frechet_destroy(ctx, f);
+    opts.sparse = false;
+    answers all = run(ctx, space, observed, k, dense, rows, opts, 2, "");
+    for (int64_t i = 0; i < rows; i++) {
+        if (best[i] != all.best[2 * i] || ties[i] != all.ties[i])
+            fail_msg("row %d by entries: point %d of %d ties; expected %d of %d", (int)i,
+                     (int)best[i], ties[i], (int)all.best[2 * i], all.ties[i]);
+        assert_near(cost[i], all.cost[2 * i], 2 * TEST_PRECISE);
+        if (fabs(margin[i] - all.margin[i]) > 4 * TEST_PRECISE * (all.margin[i] + all.cost[2 * i]))
+            fail_msg("row %d by entries: margin %.17g; expected %.17g", (int)i, margin[i],
+                     all.margin[i]);
+    }
+    release(&all);
+    free(first);
+    free(best);
+    free(column);
+    free(ties);
+    free(p);
+    free(dense);
+    free(cost);
+    free(margin);
+}
+
 /* Hops in a tree of leaves and inner nodes: whole branches tie. */
 static void tables_with_many_ties(void **state) {
     (void)state;
@@ -67,8 +116,10 @@ static void tables_with_many_ties(void **state) {
     for (int64_t j = 0; j < K; j++) p[K + j] *= 0x1p+900;
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     compare(ctx, table, observed, K, p, ROWS, opts);
+    compare_entries(ctx, table, observed, K, ROWS, opts);
     opts.power = 1;
     compare(ctx, table, observed, K, p, ROWS, opts);
+    compare_entries(ctx, table, observed, K, ROWS, opts);
     free(p);
     free(observed);
     whet_space_destroy(ctx, table);
@@ -200,10 +251,10 @@ static void graphs_of_every_width(void **state) {
     static const struct {
         int64_t n, more, k;
         bool path, weighted;
-    } KINDS[] = {{6000, 9000, 800, false, false},
-                 {20000, 0, 256, true, false},
-                 {70000, 0, 64, true, false},
-                 {6000, 3000, 800, false, true}};
+    } KINDS[] = {{8000, 9000, 800, false, false},
+                 {22000, 0, 256, true, false},
+                 {90000, 0, 64, true, false},
+                 {8000, 3000, 800, false, true}};
     enum { ROWS = 20 };
     whet_ctx *ctx = test_ctx(2);
     for (int i = 0; i < 4; i++) {
@@ -212,8 +263,19 @@ static void graphs_of_every_width(void **state) {
         double *p = test_probs(ROWS, KINDS[i].k, 4);
         whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
         compare(ctx, space, observed, KINDS[i].k, p, ROWS, opts);
+        compare_entries(ctx, space, observed, KINDS[i].k, ROWS, opts);
         opts.power = 1;
         compare(ctx, space, observed, KINDS[i].k, p, ROWS, opts);
+        compare_entries(ctx, space, observed, KINDS[i].k, ROWS, opts);
+        /* All but every fifth node. */
+        int64_t *list = TEST_NEW(int64_t, KINDS[i].n);
+        for (int64_t v = 0; v < KINDS[i].n; v++)
+            if (v % 5) list[opts.n_candidates++] = v;
+        opts.candidates = WHET_CANDIDATES_LIST;
+        opts.candidate_list = list;
+        if (opts.n_candidates * KINDS[i].k >= 1 << 22)
+            compare_entries(ctx, space, observed, KINDS[i].k, ROWS, opts);
+        free(list);
         free(p);
         free(observed);
         whet_space_destroy(ctx, space);
