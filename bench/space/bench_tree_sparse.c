@@ -2,7 +2,8 @@
  * Times sparse rows on a tree: `random:N` (each node hangs from an earlier one), or a SPACE of kind
  * tree; every node observed, rows of ENTRIES classes of which half are near each other (children and
  * grandchildren of one node's ancestors), as a classifier's best guesses are.
- * Usage: bench_tree_sparse TREE ENTRIES ROWS THREADS; prints one JSON object: seconds of opening, of the
+ * Usage: bench_tree_sparse TREE ENTRIES ROWS THREADS [leaves]; with `leaves` only they are candidates.
+ * Prints one JSON object: seconds of opening, of the
  * plan and of the rows (median of 5), bytes a node. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +20,7 @@ typedef struct problem {
     int32_t *column;
     double *p;
     double open, plan, run;
+    bool leaves;
     size_t bytes;
 } problem;
 
@@ -88,6 +90,7 @@ static whet_status measure(whet_ctx *ctx, problem *p) {
     size_t before, after;
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     opts.sparse = true;
+    opts.candidates = p->leaves ? WHET_CANDIDATES_LEAVES : WHET_CANDIDATES_ALL;
     whet_ctx_memory(ctx, &before, NULL);
     double begin = seconds();
     WHET_TRY(whet_frechet_create(ctx, p->space, p->observed, p->n, &opts, &p->f));
@@ -119,8 +122,9 @@ int main(int argc, char **argv) {
     whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
     whet_ctx *ctx;
     problem p = {0};
-    if (argc != 5) {
-        (void)fprintf(stderr, "usage: %s TREE ENTRIES ROWS THREADS\n", argv[0]);
+    p.leaves = argc == 6 && strcmp(argv[5], "leaves") == 0;
+    if (argc != 5 && !p.leaves) {
+        (void)fprintf(stderr, "usage: %s TREE ENTRIES ROWS THREADS [leaves]\n", argv[0]);
         return 2;
     }
     p.entries = strtoll(argv[2], NULL, 10);

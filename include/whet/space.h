@@ -112,7 +112,9 @@ typedef struct whet_sparse_rows {
 } whet_sparse_rows;
 
 /* As whet_frechet_run. Trees of which all nodes are candidates, prepared with `sparse`: O(m log m + m
- * log N) a row of m entries, whatever N; else rows are filled up with zeros, some at a time. */
+ * log N) a row of m entries, whatever N. Large trees of which some are: O(m log N) for each node, of
+ * the subtree that the entries span and of the paths to the candidates told, that costs no more than
+ * they do. Else rows are filled up with zeros, some at a time. */
 WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           const whet_frechet *frechet,
                                                           const whet_sparse_rows *rows,

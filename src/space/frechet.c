@@ -28,14 +28,15 @@ static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
     const bool large = f->top == 1 && f->n_candidates >= SCREEN_WORTH / width;
     switch (f->space->kind) {
     case SPACE_TREE:
-        if (sparse && all && f->space->n < INT32_MAX) {
-            f->why = "the space is a tree, all nodes are candidates, rows come entry by entry";
+        if (sparse && f->space->n < INT32_MAX && whet_i_tree_sparse_pays(f)) {
+            f->why = all ? "the space is a tree, all nodes are candidates, rows come entry by entry"
+                         : "the space is a large tree, rows come entry by entry";
             return whet_i_frechet_tree_sparse(ctx, f);
         }
-        f->why = !sparse
-                     ? "the space is a tree"
-                     : "the space is a tree; not all nodes are candidates, so that looking at the "
-                       "entries alone is not exact";
+        f->why =
+            !sparse ? "the space is a tree"
+                    : "the space is a tree; not all nodes are candidates, and it is so small or so "
+                      "deep that whole rows are quicker";
         return whet_i_frechet_tree(ctx, f);
     case SPACE_DISCRETE:
         f->why = "all points are 1 apart: the mean is the argmax";

@@ -83,7 +83,9 @@ WHET_CHECKED whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f);
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
 
-/* Trees of which all nodes are candidates, for rows that come entry by entry: no costs. */
+/* Trees, for rows that come entry by entry: no costs. Whether that is quicker than whole rows: it is
+ * not where few nodes are candidates in a small or a very deep tree. Needs fewer than 2^31 nodes. */
+bool whet_i_tree_sparse_pays(const whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f);
 
 /* Results of rows, in the layout of the caller's outputs. */

@@ -47,45 +47,47 @@ static void find_depths(const space_tree *tree, tree_index *t) {
 }
 
 typedef struct sibling {
-    double length;
+    double key;
     int32_t node;
 } sibling;
 
-static int by_length(const void *left, const void *right) {
+static int by_key(const void *left, const void *right) {
     const sibling *a = left, *b = right;
-    if (a->length < b->length || a->length > b->length) return a->length < b->length ? -1 : 1;
+    if (a->key < b->key || a->key > b->key) return a->key < b->key ? -1 : 1;
     return (a->node > b->node) - (a->node < b->node);
 }
 
-/* Lists of children; where lengths differ, sorted. */
-static whet_status list_children(whet_ctx *ctx, const space_tree *tree, tree_index *t) {
-    int64_t most = 0;
+whet_status whet_i_tree_sort_children(whet_ctx *ctx, tree_index *t, const double *key) {
+    int32_t most = 0;
     sibling *family;
-    int32_t *next = t->at; /* scratch until the nodes are numbered */
     for (int64_t v = 0; v < t->n; v++)
-        if (t->parent[v] >= 0) t->first_child[t->parent[v] + 1]++;
-    for (int64_t v = 0; v < t->n; v++) {
-        if (t->first_child[v + 1] > most) most = t->first_child[v + 1];
-        t->first_child[v + 1] += t->first_child[v];
-    }
-    memcpy(next, t->first_child, (size_t)t->n * sizeof *next);
-    for (int64_t v = 0; v < t->n; v++)
-        if (t->parent[v] >= 0) t->child[next[t->parent[v]]++] = (int32_t)v;
+        if (t->first_child[v + 1] - t->first_child[v] > most)
+            most = t->first_child[v + 1] - t->first_child[v];
     WHET_TRY(whet_i_alloc(ctx, most, &family));
     for (int64_t v = 0; v < t->n; v++) {
         const int32_t from = t->first_child[v], count = t->first_child[v + 1] - from;
         bool sorted = true;
         for (int32_t i = 0; i < count; i++) {
             const int32_t c = t->child[from + i];
-            family[i] = (sibling){tree->length[c], c};
-            sorted &= i == 0 || family[i - 1].length <= family[i].length;
+            family[i] = (sibling){key[c], c};
+            sorted &= i == 0 || by_key(&family[i - 1], &family[i]) <= 0;
         }
         if (sorted) continue;
-        qsort(family, (size_t)count, sizeof *family, by_length);
+        qsort(family, (size_t)count, sizeof *family, by_key);
         for (int32_t i = 0; i < count; i++) t->child[from + i] = family[i].node;
     }
     whet_i_free(ctx, family);
     return WHET_OK;
+}
+
+static void list_children(tree_index *t) {
+    int32_t *next = t->at; /* scratch until the nodes are numbered */
+    for (int64_t v = 0; v < t->n; v++)
+        if (t->parent[v] >= 0) t->first_child[t->parent[v] + 1]++;
+    for (int64_t v = 0; v < t->n; v++) t->first_child[v + 1] += t->first_child[v];
+    memcpy(next, t->first_child, (size_t)t->n * sizeof *next);
+    for (int64_t v = 0; v < t->n; v++)
+        if (t->parent[v] >= 0) t->child[next[t->parent[v]]++] = (int32_t)v;
 }
 
 /* Sizes of subtrees, the heavy child first, positions parents first. */
@@ -131,7 +133,8 @@ whet_status whet_i_tree_index_create(whet_ctx *ctx, const space_tree *tree, int6
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
     WHET_TRY_DONE(index_alloc(ctx, n, t));
     find_depths(tree, t);
-    WHET_TRY_DONE(list_children(ctx, tree, t));
+    list_children(t);
+    WHET_TRY_DONE(whet_i_tree_sort_children(ctx, t, tree->length));
     number_nodes(tree, t);
     *out = t;
     t = NULL;

@@ -14,7 +14,8 @@ typedef struct tree_index {
     int32_t *head;                /* [n] highest node of the heavy path */
     int32_t *position, *at;       /* [n] by node, and back */
     int32_t *size;                /* [n] nodes of the subtree */
-    int32_t *first_child, *child; /* [n + 1], [n - 1]: children by length, then by node */
+    int32_t *first_child, *child; /* [n + 1], [n - 1]: children by length, then by node; or */
+                                  /* as sorted since */
     double *depth;                /* [n] distance from the root, rounded, */
     double *rest;                 /* [n] and what the rounding left */
 } tree_index;
@@ -22,6 +23,9 @@ typedef struct tree_index {
 /* Errors: NOMEM, LIMIT (2^31 nodes). O(N log of the largest degree). */
 WHET_CHECKED whet_status whet_i_tree_index_create(whet_ctx *ctx, const space_tree *tree, int64_t n,
                                                   tree_index **out);
+/* Orders the children of every node by key [n], then by node. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_tree_sort_children(whet_ctx *ctx, tree_index *index,
+                                                   const double *key);
 void whet_i_tree_index_destroy(whet_ctx *ctx, tree_index *index);
 
 static inline int32_t whet_i_tree_ancestor(const tree_index *t, int32_t a, int32_t b) {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Frechet means of sparse rows on a tree whose nodes are all candidates, in O(m log m + m log N) for m
- * entries, exactly; the tree's N nodes are not looked at.
+ * Frechet means of sparse rows on a tree, exactly, from the entries alone: where all nodes are
+ * candidates in O(m log m + m log N) for m entries; the tree's N nodes are not looked at.
  *
  * Along a path the cost is convex (strictly for power 2: d(., k) is |t - t0| + h). So
  *   1. the least cost lies on the subtree that the entries span. Its branching points and the entries
@@ -14,6 +14,16 @@
  * A neighbour u over an edge of length l costs F + l (l S + 2 (T - 2 A_u)) (power 1: T + l (S - 2 M_u)),
  * A_u, M_u moment and mass on its side. Children without an entry below all have A = 0: they cost more
  * the longer their edge, and wait in a list sorted by length, one at a time in the heap.
+ *
+ * Where only some nodes are candidates, growing passes over the others, and a branch waits under a lower
+ * bound of what its candidates cost: away from the least, towards the side with moment A, the cost at
+ * distance x is at least F + x (x S + 2 (T - 2 A)) (on the path it is that up to the first entry or
+ * branching, where its slope can only rise), and rises with x, so x is the distance to the branch's
+ * nearest candidate (tree_gates.h). Branches without candidates are left out; in those without entries
+ * the bound is the cost of the nearest candidate itself, and is reached along the path to it. What
+ * this looks at is the part of the spanned subtree that costs no more than the answer, at most
+ * m times the height of the tree, and the paths to the candidates that are told.
+ *
  * Costs that are told are sums of the row's terms, from differences of depths that keep what rounding
  * lost (tree_index.h). */
 #include <float.h>
@@ -21,14 +31,15 @@
 #include <stdlib.h>
 
 #include "space/frechet_i.h"
-#include "space/tree_index.h"
+#include "space/tree_gates.h"
 
 /* A node next to what has been taken. */
 typedef struct frontier {
-    double cost;
-    int32_t node, from;   /* from which taken node it was reached; -1 = the first */
-    int32_t next;         /* child list: place of the sibling that waits behind it; -1 = none */
-    double owner, moment; /* cost and T of `from`, for that sibling */
+    double cost;        /* a lower bound for the candidates of its branch: its own when it is one */
+    int32_t node, from; /* from which taken node it was reached; -1 = the first */
+    int32_t next;       /* child list: place of the sibling that waits behind it; -1 = none */
+    bool empty;         /* no entries there */
+    double owner, moment; /* cost and T of `from` where it is empty */
 } frontier;
 
 /* The virtual tree, by position: parents first. */
@@ -47,6 +58,7 @@ typedef struct entry {
 /* One worker's. */
 typedef struct frechet_sparse {
     const tree_index *t;
+    const tree_gates *gates; /* NULL: all nodes are candidates */
     int32_t power;
     entry *entries;      /* [most entries] by position */
     int32_t *branch;     /* [most entries] at the node in hand: child, UP or HERE */
@@ -63,6 +75,7 @@ enum { UP = -1, HERE = -2, FIRST_ROOM = 256 };
 
 typedef struct sparse_plan {
     tree_index *index;
+    tree_gates gates; /* empty: all nodes are candidates */
 } sparse_plan;
 
 /* ---- the virtual tree ------------------------------------------------------------------------ */
@@ -86,7 +99,7 @@ static bool take_entries(frechet_sparse *s, const int64_t *observed, const int32
     if (sum > 0x1p300) scale = 0x1p-800;
     s->mass = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (!(p[i] > 0)) continue;
+        if (!(p[i] * scale > 0)) continue;
         const int32_t v = (int32_t)observed[column[i]];
         s->entries[s->n++] = (entry){v, s->t->position[v], p[i] * scale};
         s->mass += p[i] * scale;
@@ -241,6 +254,14 @@ static bool has_entry(const frechet_sparse *s, int32_t v) {
     return low < s->n && s->entries[low].position < to;
 }
 
+/* From v to the nearest candidate in the branch of its neighbour u. */
+static double reach(const frechet_sparse *s, int32_t v, int32_t u) {
+    const bool up = u == s->t->parent[v];
+    const double length = up ? whet_i_tree_descent(s->t, u, v) : whet_i_tree_descent(s->t, v, u);
+    if (!s->gates) return length;
+    return up ? s->gates->beyond[v] : length + s->gates->below[u];
+}
+
 /* The next child of `owner` from a place in its list that has no entry below; false: heap full. */
 static bool push_empty_child(frechet_sparse *s, int32_t owner, int32_t place, double cost,
                              double moment) {
@@ -248,45 +269,64 @@ static bool push_empty_child(frechet_sparse *s, int32_t owner, int32_t place, do
     for (; place < t->first_child[owner + 1]; place++) {
         const int32_t c = t->child[place];
         if (has_entry(s, c)) continue; /* so is the child from which the owner was reached */
-        const double length = whet_i_tree_descent(t, owner, c);
+        const double far = reach(s, owner, c);
+        if (isinf(far)) return true; /* no candidates, nor behind it */
         const frontier item = {
-            neighbour_cost(s, cost, moment, length, 0, 0), c, owner, place + 1, cost, moment};
+            neighbour_cost(s, cost, moment, far, 0, 0), c, owner, place + 1, true, cost, moment};
         return push(s, &item);
     }
     return true;
 }
 
-/* All neighbours of v but the one that it was reached from. */
+/* The branch of u, a neighbour of v, with the moment and mass of its entries. */
+static bool push_branch(frechet_sparse *s, int32_t v, int32_t u, double cost, double moment,
+                        double side_moment, double side_mass) {
+    const double far = reach(s, v, u);
+    if (isinf(far)) return true;
+    const frontier item = {neighbour_cost(s, cost, moment, far, side_moment, side_mass),
+                           u,
+                           v,
+                           -1,
+                           side_mass == 0,
+                           cost,
+                           moment};
+    return push(s, &item);
+}
+
+/* All neighbours of v but the one that it was reached from. Entries are in the order of positions, so
+ * that those below one child are neighbours. */
 static bool push_neighbours(frechet_sparse *s, int32_t v, int32_t from, double cost,
                             double moment) {
-    const tree_index *t = s->t;
-    const int32_t up = t->parent[v];
-    for (int64_t i = 0; i < s->n; i++) {
+    const int32_t up = s->t->parent[v];
+    double up_moment = 0, up_mass = 0;
+    for (int64_t i = 0; i < s->n;) {
         const int32_t b = s->branch[i];
-        bool seen = b == HERE;
-        for (int64_t j = 0; j < i && !seen; j++) seen = s->branch[j] == b;
-        if (seen || (b == UP ? up : b) == from) continue;
         double side_moment = 0, side_mass = 0;
-        for (int64_t j = i; j < s->n; j++) {
-            if (s->branch[j] != b) continue;
-            side_moment += s->entries[j].p * s->distance[j];
-            side_mass += s->entries[j].p;
+        for (; i < s->n && s->branch[i] == b; i++) {
+            side_moment += s->entries[i].p * s->distance[i];
+            side_mass += s->entries[i].p;
         }
-        const int32_t u = b == UP ? up : b;
-        const double length =
-            b == UP ? whet_i_tree_descent(t, up, v) : whet_i_tree_descent(t, v, u);
-        const frontier item = {
-            neighbour_cost(s, cost, moment, length, side_moment, side_mass), u, v, -1, 0, 0};
-        if (!push(s, &item)) return false;
+        if (b == UP) {
+            up_moment += side_moment;
+            up_mass += side_mass;
+        } else if (b != HERE && b != from) {
+            if (!push_branch(s, v, b, cost, moment, side_moment, side_mass)) return false;
+        }
     }
-    bool up_seen = up < 0 || up == from;
-    for (int64_t i = 0; i < s->n && !up_seen; i++) up_seen = s->branch[i] == UP;
-    if (!up_seen) {
-        const frontier item = {
-            neighbour_cost(s, cost, moment, whet_i_tree_descent(t, up, v), 0, 0), up, v, -1, 0, 0};
-        if (!push(s, &item)) return false;
-    }
-    return push_empty_child(s, v, t->first_child[v], cost, moment);
+    if (up >= 0 && up != from && !push_branch(s, v, up, cost, moment, up_moment, up_mass))
+        return false;
+    return push_empty_child(s, v, s->t->first_child[v], cost, moment);
+}
+
+/* Cost and T of what was taken from the heap. Where there are no entries all are on the way back. */
+static double visit(frechet_sparse *s, const frontier *item, bool candidate, double *moment) {
+    if (candidate || !item->empty) return look_at(s, item->node, moment);
+    const bool down = s->t->parent[item->node] == item->from;
+    const double length = down ? whet_i_tree_descent(s->t, item->from, item->node)
+                               : whet_i_tree_descent(s->t, item->node, item->from);
+    for (int64_t i = 0; i < s->n; i++) s->branch[i] = down ? UP : item->from;
+    *moment = item->moment + length * s->mass;
+    return neighbour_cost(s, item->owner, item->moment, length, 0, 0);
 }
 
 /* ---- growing --------------------------------------------------------------------------------- */
@@ -304,12 +344,13 @@ static int64_t keep_lowest(frechet_choice *group, int64_t n, int64_t most, frech
 static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
                                   const frechet_result *out, int32_t *better) {
     int64_t told = 0, in_group = 0, kept = 0, ties = 0;
-    double least = INFINITY, next = INFINITY, group_least = INFINITY;
+    double least = INFINITY, next = INFINITY, group_least = INFINITY, lowest = INFINITY;
     while (s->n_heap > 0) {
         const frontier item = pop(s);
+        const bool candidate = !s->gates || s->gates->candidate[item.node];
         double moment;
-        const double cost = look_at(s, item.node, &moment);
-        if (in_group > 0 && cost > group_least + FRECHET_TIE * fabs(group_least)) {
+        const double cost = visit(s, &item, candidate, &moment);
+        if (in_group > 0 && candidate && cost > group_least + FRECHET_TIE * fabs(group_least)) {
             /* The group is whole. */
             for (int64_t i = 0; i < kept; i++) {
                 out->best[at * top + told + i] = s->group[i].point;
@@ -325,13 +366,16 @@ static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
             group_least = INFINITY;
             if (told >= top) break;
         }
-        if (ties == 0 && in_group > 0 && cost + FRECHET_TIE * fabs(cost) < group_least) {
+        if (ties == 0 && cost + FRECHET_TIE * fabs(cost) < lowest && isfinite(lowest)) {
             *better = item.node;
             return SPARSE_AGAIN;
         }
-        if (cost < group_least) group_least = cost;
-        in_group++;
-        kept = keep_lowest(s->group, kept, top - told, (frechet_choice){cost, item.node, 0});
+        lowest = fmin(lowest, cost);
+        if (candidate) {
+            group_least = fmin(group_least, cost);
+            in_group++;
+            kept = keep_lowest(s->group, kept, top - told, (frechet_choice){cost, item.node, 0});
+        }
         if (item.next >= 0 && !push_empty_child(s, item.from, item.next, item.owner, item.moment))
             return SPARSE_NO_ROOM;
         if (!push_neighbours(s, item.node, item.from, cost, moment)) return SPARSE_NO_ROOM;
@@ -344,6 +388,7 @@ static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
         ties = in_group;
         least = group_least;
     }
+    if (!isfinite(least)) return SPARSE_OVERFLOW;
     out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
     out->margin[at] = (next - least) / s->mass;
     return SPARSE_DONE;
@@ -377,7 +422,7 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
     /* Rounding may have hidden a better node nearby: then from there. */
     frechet_sparse_answer answer = SPARSE_AGAIN;
     while (answer == SPARSE_AGAIN) {
-        const frontier first = {0, start, -1, -1, 0, 0};
+        const frontier first = {0, start, -1, -1, false, 0, 0};
         s->n_heap = 0;
         (void)push(s, &first);
         answer = grow(s, f->top, at, out, &start);
@@ -406,6 +451,7 @@ static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t 
     frechet_sparse *s;
     WHET_TRY(whet_i_calloc(ctx, 1, &s));
     s->t = plan->index;
+    s->gates = plan->gates.candidate ? &plan->gates : NULL;
     s->power = f->power;
     s->room = FIRST_ROOM + 4 * most;
     WHET_TRY_DONE(whet_i_alloc(ctx, most, &s->entries));
@@ -432,25 +478,44 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     sparse_plan *plan = state;
     if (!plan) return;
     whet_i_tree_index_destroy(ctx, plan->index);
+    whet_i_tree_gates_free(ctx, &plan->gates);
     whet_i_free(ctx, plan);
+}
+
+bool whet_i_tree_sparse_pays(const whet_frechet *f) {
+    /* A row of the two passes costs a few ns a node, one here some 100 ns a node of the paths. */
+    enum { SMALL = 16384, WORTH = 64 };
+    const int64_t n = f->space->n;
+    double hops = 0;
+    if (n == f->n_candidates) return true;
+    for (int64_t v = 0; v < n; v++) hops += (double)f->space->tree.hops[v];
+    return n >= SMALL && WORTH * (hops / (double)n) < (double)n;
 }
 
 whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
     static const struct frechet_entries entries = {scratch_create, scratch_free, scratch_widen,
                                                    row};
-    static const frechet_method method = {.name = "tree by entries",
-                                          .cost = "O(m log m + m log N)",
-                                          .entries = &entries,
-                                          .destroy = plan_destroy};
+    static const frechet_method all = {.name = "tree by entries",
+                                       .cost = "O(m log m + m log N)",
+                                       .entries = &entries,
+                                       .destroy = plan_destroy};
+    static const frechet_method some = {.name = "tree by entries and gates",
+                                        .cost = "O(m log N) a node of the paths looked at",
+                                        .entries = &entries,
+                                        .destroy = plan_destroy};
+    const bool gates = f->n_candidates < f->space->n;
+    const space_tree *tree = &f->space->tree;
+    whet_status status = WHET_OK;
     sparse_plan *plan;
     WHET_TRY(whet_i_calloc(ctx, 1, &plan));
-    const whet_status status =
-        whet_i_tree_index_create(ctx, &f->space->tree, f->space->n, &plan->index);
-    if (status != WHET_OK) {
-        plan_destroy(ctx, plan);
-        return status;
-    }
-    f->method = &method;
+    WHET_TRY_DONE(whet_i_tree_index_create(ctx, tree, f->space->n, &plan->index));
+    if (gates)
+        WHET_TRY_DONE(whet_i_tree_gates_create(ctx, tree, f->candidates, f->n_candidates,
+                                               plan->index, &plan->gates));
+    f->method = gates ? &some : &all;
     f->state = plan;
-    return WHET_OK;
+    plan = NULL;
+done:
+    plan_destroy(ctx, plan);
+    return status;
 }

@@ -34,9 +34,17 @@ static void make_rows(rows *r, int64_t n, int64_t k, int64_t most, uint64_t seed
     free(columns);
 }
 
+/* Small trees with few candidates go by whole rows; here by entries all the same. */
+static void force_entries(whet_ctx *ctx, whet_frechet *f) {
+    if (f->method->entries) return;
+    f->method->destroy(ctx, f->state);
+    f->method = NULL;
+    test_ok(ctx, whet_i_frechet_tree_sparse(ctx, f));
+}
+
 /* By entries and by whole rows: the same points, ties, costs to rounding. */
-static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
-                    const rows *r, int32_t power, int32_t top) {
+static void compare_among(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                          int64_t k, const rows *r, const whet_frechet_opts *asked) {
     enum { MOST = 16 };
     int64_t *best[2];
     double *cost[2], *margin[2];
@@ -44,19 +52,18 @@ static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *obser
     whet_frechet *f[2] = {NULL, NULL};
     const whet_sparse_rows sparse = {r->first, r->column, r->p, r->n};
     for (int w = 0; w < 2; w++) {
-        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
-        opts.power = power;
-        opts.top = top;
+        whet_frechet_opts opts = *asked;
         opts.sparse = w == 0;
         best[w] = TEST_NEW(int64_t, r->n * MOST);
         cost[w] = TEST_NEW(double, r->n *MOST);
         margin[w] = TEST_NEW(double, r->n);
         ties[w] = TEST_NEW(int32_t, r->n);
         test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f[w]));
+        if (w == 0) force_entries(ctx, f[w]);
         test_ok(ctx,
                 whet_frechet_run_sparse(ctx, f[w], &sparse, best[w], cost[w], ties[w], margin[w]));
     }
-    assert_string_equal(whet_frechet_explain(f[0]).method, "tree by entries");
+    assert_non_null(strstr(whet_frechet_explain(f[0]).method, "tree by entries"));
     assert_string_equal(whet_frechet_explain(f[1]).method, "tree pass");
     const int64_t got = whet_frechet_top(f[0]);
     for (int64_t i = 0; i < r->n; i++) {
@@ -82,6 +89,14 @@ static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *obser
         free(ties[w]);
         whet_frechet_destroy(ctx, f[w]);
     }
+}
+
+static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
+                    const rows *r, int32_t power, int32_t top) {
+    whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+    opts.power = power;
+    opts.top = top;
+    compare_among(ctx, space, observed, k, r, &opts);
 }
 
 static void entries_give_what_whole_rows_give(void **state) {
@@ -128,6 +143,49 @@ static void odd_lengths_tie_as_they_should(void **state) {
         compare(ctx, tree, observed, 20, &r, 1, 1);
         compare(ctx, tree, observed, 20, &r, 2, 9);
         free(observed);
+        whet_space_destroy(ctx, tree);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Leaves, the observed, some nodes, one node: also with edges of length 0 and of any size. */
+static void few_candidates_by_their_gates(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    static rows r;
+    for (uint64_t seed = 1; seed <= 400; seed++) {
+        enum { N = 60 };
+        int64_t parent[N];
+        double length[N];
+        whet_i_rng rng;
+        whet_space *tree = NULL;
+        whet_i_rng_init(&rng, seed, 5);
+        const int64_t n = 1 + whet_i_rng_below(&rng, N), k = 1 + whet_i_rng_below(&rng, n);
+        const int64_t nearby = 1 + whet_i_rng_below(&rng, N); /* 1: a path; N: any */
+        for (int64_t v = 0; v < n; v++) {
+            const int64_t back = nearby < v ? nearby : v;
+            parent[v] = v == 0 ? -1 : v - 1 - whet_i_rng_below(&rng, back);
+            length[v] = seed % 3 == 0   ? (double)whet_i_rng_below(&rng, 3)
+                        : seed % 3 == 1 ? 1
+                                        : pow(10, 6 * whet_i_rng_uniform(&rng) - 3);
+        }
+        test_ok(ctx, whet_i_space_from_tree(ctx, NULL, n, parent, length, seed % 2, &tree));
+        int64_t *observed = test_points(n, seed), *list = test_points(n, seed + 7);
+        make_rows(&r, 30, k, 6, seed);
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        opts.candidate_list = list;
+        for (int i = 0; i < 12; i++) {
+            const whet_candidates kind[] = {WHET_CANDIDATES_LEAVES, WHET_CANDIDATES_OBSERVED,
+                                            WHET_CANDIDATES_LIST};
+            opts.power = 1 + i / 6;
+            opts.top = i / 3 % 2 ? 9 : 1;
+            opts.candidates = kind[i % 3];
+            opts.n_candidates = i % 3 == 2 ? 1 + whet_i_rng_below(&rng, n) : 0;
+            if (opts.candidates == WHET_CANDIDATES_LEAVES && n == 1) continue;
+            compare_among(ctx, tree, observed, k, &r, &opts);
+        }
+        free(observed);
+        free(list);
         whet_space_destroy(ctx, tree);
     }
     test_ctx_done(ctx);
@@ -336,12 +394,22 @@ static whet_status run_once(whet_ctx *ctx, void *arg) {
     return status;
 }
 
+/* The same where only one node is a candidate. */
+static whet_status run_by_gates(whet_ctx *ctx, void *arg) {
+    int64_t candidates[] = {5};
+    whet_frechet f = {.space = arg, .n_candidates = 1, .candidates = candidates};
+    WHET_TRY(whet_i_frechet_tree_sparse(ctx, &f));
+    f.method->destroy(ctx, f.state);
+    return WHET_OK;
+}
+
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     whet_space *spaces[] = {test_tree(ctx, 12, 0, true, 4), test_embedding(ctx, 8, 2, false, 1)};
     assert_true(test_each_allocation(run_once, spaces[0]) > 20);
     assert_true(test_each_allocation(run_once, spaces[1]) > 10);
+    assert_true(test_each_allocation(run_by_gates, spaces[0]) > 12);
     whet_space_destroy(ctx, spaces[0]);
     whet_space_destroy(ctx, spaces[1]);
     test_ctx_done(ctx);
@@ -351,6 +419,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(entries_give_what_whole_rows_give),
         cmocka_unit_test(odd_lengths_tie_as_they_should),
+        cmocka_unit_test(few_candidates_by_their_gates),
         cmocka_unit_test(huge_trees_of_extreme_shape),
         cmocka_unit_test(deep_trees_keep_small_distances),
         cmocka_unit_test(ancestors_branches_and_lifts),
