@@ -29,6 +29,7 @@ static whet_status renamed(whet_ctx *ctx, const whet_names *nodes, const int64_t
     whet_names *names = NULL;
     int64_t *back = NULL;
     const int64_t n = whet_names_count(nodes);
+    if (whet_i_names_are_numbers(nodes)) return whet_i_names_numbered(ctx, n, out);
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &back));
     WHET_TRY_DONE(whet_names_create(ctx, &names));
     for (int64_t i = 0; i < n; i++) back[map[i]] = i;

@@ -2,23 +2,17 @@
  * Label spaces of any kind: making, releasing, names, distances. What differs between kinds is in
  * tree.c, matrix.c, embedding.c, graph.c, grid.c. */
 #include <math.h>
-#include <stdio.h>
 
 #include "space/space_i.h"
 
-static whet_status index_names(whet_ctx *ctx, int64_t n, whet_names *out) {
-    char text[24];
-    for (int64_t i = 0; i < n; i++) {
-        (void)snprintf(text, sizeof text, "%lld", (long long)i);
-        WHET_TRY(whet_names_add(ctx, out, whet_str_from(text), NULL));
-    }
-    return WHET_OK;
-}
-
-static whet_status copy_names(whet_ctx *ctx, const whet_names *names, whet_names *out) {
-    for (int64_t i = 0; i < whet_names_count(names); i++)
-        WHET_TRY(whet_names_add(ctx, out, whet_names_get(names, i), NULL));
-    return WHET_OK;
+static whet_status copy_names(whet_ctx *ctx, const whet_names *names, whet_names **out) {
+    whet_status status = WHET_OK;
+    const int64_t n = whet_names_count(names);
+    if (whet_i_names_are_numbers(names)) return whet_i_names_numbered(ctx, n, out);
+    WHET_TRY(whet_names_create(ctx, out));
+    for (int64_t i = 0; i < n && status == WHET_OK; i++)
+        status = whet_names_add(ctx, *out, whet_names_get(names, i), NULL);
+    return status;
 }
 
 whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n, const whet_names *names,
@@ -33,11 +27,10 @@ whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n, const 
     WHET_TRY(whet_i_calloc(ctx, 1, &space));
     space->kind = kind;
     space->n = n;
-    WHET_TRY_DONE(whet_names_create(ctx, &space->names));
     if (names)
-        WHET_TRY_DONE(copy_names(ctx, names, space->names));
+        WHET_TRY_DONE(copy_names(ctx, names, &space->names));
     else
-        WHET_TRY_DONE(index_names(ctx, n, space->names));
+        WHET_TRY_DONE(whet_i_names_numbered(ctx, n, &space->names));
     *out = space;
     return WHET_OK;
 done:
@@ -165,6 +158,8 @@ static int64_t plain_number(whet_str name, int64_t limit) {
 void whet_i_number_points(const whet_names *nodes, int64_t *map) {
     const int64_t n = whet_names_count(nodes);
     bool numbered = true;
+    for (int64_t i = 0; i < n && whet_i_names_are_numbers(nodes); i++) map[i] = i;
+    if (whet_i_names_are_numbers(nodes)) return;
     /* Names are distinct: n of them below n are all of 0..n-1. */
     for (int64_t i = 0; i < n && numbered; i++) {
         map[i] = plain_number(whet_names_get(nodes, i), n);
