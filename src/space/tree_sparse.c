@@ -344,7 +344,8 @@ static int64_t keep_lowest(frechet_choice *group, int64_t n, int64_t most, frech
 static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
                                   const frechet_result *out, int32_t *better) {
     int64_t told = 0, in_group = 0, kept = 0, ties = 0;
-    double least = INFINITY, next = INFINITY, group_least = INFINITY, lowest = INFINITY;
+    double least = (double)INFINITY, next = (double)INFINITY, group_least = (double)INFINITY,
+           lowest = (double)INFINITY;
     while (s->n_heap > 0) {
         const frontier item = pop(s);
         const bool candidate = !s->gates || s->gates->candidate[item.node];
@@ -363,7 +364,7 @@ static frechet_sparse_answer grow(frechet_sparse *s, int32_t top, int64_t at,
                 next = cost;
             }
             in_group = kept = 0;
-            group_least = INFINITY;
+            group_least = (double)INFINITY;
             if (told >= top) break;
         }
         if (ties == 0 && cost + FRECHET_TIE * fabs(cost) < lowest && isfinite(lowest)) {
@@ -401,7 +402,7 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
     if (!take_entries(s, f->observed, column, p, n)) return SPARSE_IMPOSSIBLE;
     if (s->n == 0) return SPARSE_NO_MASS;
     int32_t around[3];
-    double moment, least = INFINITY;
+    double moment, least = (double)INFINITY;
     make_virtual_tree(s);
     pass_virtual_tree(s);
     const int64_t best = best_virtual(s);
