@@ -2,7 +2,8 @@
  * Times Frechet means over a matrix (distances of random points in the plane), an embedding (random
  * vectors) or a graph (random, of mean degree 5), beside the bare f32 product of the same shape, in turn;
  * leaves arrays and answers in a folder for bench/space/dense.py to time its peer on the same ones.
- * Usage: bench_frechet_dense matrix|embedding|graph NODES CLASSES DIM ROWS THREADS FOLDER; one JSON object. */
+ * Usage: bench_frechet_dense matrix|embedding|graph NODES CLASSES DIM ROWS THREADS FOLDER
+ * Prints one JSON object. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

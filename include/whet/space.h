@@ -103,7 +103,7 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_fre
                                                    double *cost, int32_t *ties, double *margin);
 
 /* Rows of which only some classes have a probability: those of row i are entries first[i] to
- * first[i + 1] - 1 of column (an index into the observed classes) and p. A view. */
+ * first[i + 1] - 1 of column, an index into the observed classes, and p. A view. */
 typedef struct whet_sparse_rows {
     const int64_t *first;  /* [rows + 1] ascending */
     const int32_t *column; /* each once a row */
@@ -278,8 +278,9 @@ typedef struct whet_posteriors whet_posteriors;
 /* Dense: an array [rows, k] as whet_array_read takes it, any dtype, with `classes`, a class list of
  * k names in the order of the columns. Sparse (.tsv .csv .jsonl .txt): a table with columns row
  * (0-based), class and p, and classes NULL; its classes are those that it names, in the order in
- * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0. Or compressed rows:
- * an .npz as scipy.sparse.save_npz writes CSR, with `classes`. A dense .npy is not read but mapped.
+ * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0.
+ * Or compressed rows: an .npz as scipy.sparse.save_npz writes CSR, with `classes`. A dense .npy is
+ * not read but mapped.
  * Errors: IO, FORMAT, SHAPE, ARG (classes missing, or given for a table), DATA (p impossible, a
  * class twice in a row), NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_posteriors_read(whet_ctx *ctx, const char *probs,

@@ -31,8 +31,9 @@ typedef struct screen_table {
 int64_t whet_i_screen_scratch(void);
 double *whet_i_screen_rest(frechet_block *b);
 
-/* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within relative c + absolute[l] of c +
- * offset[l]; offset and absolute [SCREEN_LANES] are in b->least and b->noise. */
+/* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within
+ * relative c + absolute[l] of c + offset[l]; offset and absolute [SCREEN_LANES] are in b->least and
+ * b->noise. */
 void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
                         const screen_table *table, double relative, const frechet_result *out);
 
