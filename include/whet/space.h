@@ -122,8 +122,9 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           int32_t *ties, double *margin);
 /* What was chosen for a plan, and what it takes. Texts are static. */
 typedef struct whet_frechet_plan {
-    const char *method; /* "tree pass", "tree by entries", "distance table", "nearest to the mean",
-                           "argmax" */
+    const char *method; /* "tree pass", "tree by entries", "distance table", "table by entries",
+                           "nearest to the mean", "sums along the axes" (grids) or "argmax"; large
+                           tables and means: "... in f32, the least in f64", same results */
     const char *why;    /* a clause: "the space is a tree" */
     const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
     size_t plan_bytes;  /* held by the plan */
