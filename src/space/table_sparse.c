@@ -23,32 +23,56 @@ typedef struct sparse_table {
     double *to_centre; /* [k, balls] distances of the observed to the centres */
 } sparse_table;
 
+/* A candidate that may tie. */
+typedef struct near_tie {
+    double cost;
+    int64_t candidate;
+} near_tie;
+
 typedef struct sparse_scratch {
-    double *sum;  /* [BALL] costs */
-    double *norm; /* [balls] G at its centre */
+    double *sum;    /* [BALL] costs */
+    double *norm;   /* [balls] G at its centre */
+    near_tie *near; /* [n_candidates] within a tie of the least at their time */
 } sparse_scratch;
 
 /* What is known of a row so far. */
 typedef struct tally {
-    double least, next, cost; /* cost of the point told */
-    int64_t ties, candidate;
+    double least, next; /* next: the least of those that are known not to tie */
+    near_tie *near;
+    int64_t n_near;
 } tally;
 
+static bool beyond_tie(double cost, double least) {
+    return cost > least + FRECHET_TIE * fabs(least);
+}
+
+/* Which candidates tie is known when the least is: until then all that may are kept. */
 static void take(tally *t, double cost, int64_t candidate) {
-    if (cost > t->least + FRECHET_TIE * fabs(t->least)) {
+    if (beyond_tie(cost, t->least)) {
         t->next = fmin(t->next, cost);
         return;
     }
-    if (cost + FRECHET_TIE * fabs(cost) < t->least) {
-        t->next = t->least;
-        *t = (tally){cost, t->next, cost, 1, candidate};
-        return;
+    if (beyond_tie(t->least, cost)) {
+        t->next = fmin(t->next, t->least);
+        t->n_near = 0;
     }
+    t->near[t->n_near++] = (near_tie){cost, candidate};
     t->least = fmin(t->least, cost);
-    t->ties++;
-    if (candidate > t->candidate) return;
-    t->candidate = candidate;
-    t->cost = cost;
+}
+
+/* The lowest of those that tie, and how many they are. */
+static near_tie settle(tally *t, int64_t *ties) {
+    near_tie told = {(double)INFINITY, INT64_MAX};
+    *ties = 0;
+    for (int64_t i = 0; i < t->n_near; i++) {
+        if (beyond_tie(t->near[i].cost, t->least)) {
+            t->next = fmin(t->next, t->near[i].cost);
+            continue;
+        }
+        ++*ties;
+        if (t->near[i].candidate < told.candidate) told = t->near[i];
+    }
+    return told;
 }
 
 /* ---- sums ------------------------------------------------------------------------------------ */
@@ -138,7 +162,8 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
                                  const frechet_result *out) {
     const sparse_table *t = f->state;
     sparse_scratch *s = scratch;
-    tally best = {(double)INFINITY, (double)INFINITY, (double)INFINITY, 0, -1};
+    tally best = {(double)INFINITY, (double)INFINITY, s->near, 0};
+    int64_t ties;
     sparse_row r = {column, p, m, 1, 0};
     for (int64_t e = 0; e < m; e++) {
         if (!(p[e] >= 0 && p[e] <= DBL_MAX)) return SPARSE_IMPOSSIBLE;
@@ -160,9 +185,10 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
                 take_ball(f, s, &r, t->first[b], t->first[b + 1], &best);
     }
     if (!isfinite(best.least)) return SPARSE_OVERFLOW;
-    out->best[at] = f->candidates[best.candidate];
-    out->cost[at] = best.cost / r.mass;
-    out->ties[at] = (int32_t)(best.ties < INT32_MAX ? best.ties : INT32_MAX);
+    const near_tie told = settle(&best, &ties);
+    out->best[at] = f->candidates[told.candidate];
+    out->cost[at] = told.cost / r.mass;
+    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
     out->margin[at] = (best.next - best.least) / r.mass;
     return SPARSE_DONE;
 }
@@ -301,6 +327,7 @@ static void scratch_free(whet_ctx *ctx, void *scratch) {
     if (!s) return;
     whet_i_free(ctx, s->sum);
     whet_i_free(ctx, s->norm);
+    whet_i_free(ctx, s->near);
     whet_i_free(ctx, s);
 }
 
@@ -313,6 +340,7 @@ static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t 
     WHET_TRY(whet_i_calloc(ctx, 1, &s));
     WHET_TRY_DONE(whet_i_alloc(ctx, BALL, &s->sum));
     WHET_TRY_DONE(whet_i_alloc(ctx, t->balls, &s->norm));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &s->near));
     *scratch = s;
     return WHET_OK;
 done:

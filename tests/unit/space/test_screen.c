@@ -283,6 +283,53 @@ static void graphs_of_every_width(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Costs that tie with one another but not with the least, in every order: what ties is known at the end. */
+static void ties_are_those_of_the_least(void **state) {
+    (void)state;
+    enum { N = 2100 };
+    static const int64_t PLACES[3] = {100, 700, 1900};
+    static const int ORDERS[6][3] = {{0, 1, 2}, {0, 2, 1}, {1, 0, 2},
+                                     {1, 2, 0}, {2, 0, 1}, {2, 1, 0}};
+    static const double COSTS[3] = {1 - .9e-9, 1, 1 + .9e-9}; /* within 1e-9: the first two */
+    whet_ctx *ctx = test_ctx(1);
+    double *d = TEST_NEW(double, N *N);
+    int64_t *observed = TEST_NEW(int64_t, N);
+    for (int64_t i = 0; i < N; i++) observed[i] = i;
+    for (int order = 0; order < 6; order++) {
+        for (int64_t i = 0; i < N * N; i++) d[i] = i % (N + 1) == 0 ? 0 : 1.5;
+        d[1] = d[N] = 2;
+        for (int s = 0; s < 3; s++)
+            for (int64_t j = 0; j < 2; j++)
+                d[j * N + PLACES[s]] = d[PLACES[s] * N + j] = sqrt(COSTS[ORDERS[order][s]]);
+        whet_tensor table = {d, WHET_F64, 2, {N, N}};
+        const int64_t first[2] = {0, 2};
+        const int32_t column[2] = {0, 1};
+        const double p[2] = {.5, .5};
+        const whet_sparse_rows rows = {first, column, p, 1};
+        whet_space *space = NULL;
+        whet_frechet *f = NULL;
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        int64_t best, expected = N;
+        double cost, margin;
+        int32_t ties;
+        opts.sparse = true;
+        test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &table, false, &space));
+        test_ok(ctx, whet_frechet_create(ctx, space, observed, N, &opts, &f));
+        assert_string_equal(whet_frechet_explain(f).method, "table by entries");
+        test_ok(ctx, whet_frechet_run_sparse(ctx, f, &rows, &best, &cost, &ties, &margin));
+        for (int s = 2; s >= 0; s--)
+            if (ORDERS[order][s] < 2) expected = PLACES[s];
+        assert_int_equal(ties, 2);
+        assert_int_equal(best, expected);
+        assert_near(margin, 1.8e-9, 1e-6);
+        whet_frechet_destroy(ctx, f);
+        whet_space_destroy(ctx, space);
+    }
+    free(observed);
+    free(d);
+    test_ctx_done(ctx);
+}
+
 static void the_same_at_any_number_of_threads(void **state) {
     (void)state;
     enum { N = 70000, DIM = 64, K = 10, ROWS = 300 };
@@ -343,6 +390,7 @@ int main(void) {
         cmocka_unit_test(embeddings_near_and_far),
         cmocka_unit_test(lists_of_candidates_are_gathered),
         cmocka_unit_test(graphs_of_every_width),
+        cmocka_unit_test(ties_are_those_of_the_least),
         cmocka_unit_test(the_same_at_any_number_of_threads),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
