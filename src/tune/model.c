@@ -173,6 +173,29 @@ static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     return matched == 0 && run->job.targets ? no_match(ctx, run) : WHET_OK;
 }
 
+/* A head that the folder brings keeps its order of classes: told, where its names say another one.
+ * Names such as LABEL_0 say nothing. */
+static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
+    const json_t *names = json_object_get(run->config_json, "id2label");
+    bool brought = false;
+    for (int64_t i = 0; i < run->params->n; i++)
+        brought |= run->params->items[i].source.data &&
+                   whet_i_tune_is_head(run, run->params->items[i].name);
+    for (int64_t c = 0; brought && run->classes && c < run->k; c++) {
+        char number[24], theirs[WHET_QUOTE_SIZE], ours[WHET_QUOTE_SIZE];
+        (void)snprintf(number, sizeof number, "%" PRId64, c);
+        const char *name = json_string_value(json_object_get(names, number));
+        const whet_str own = whet_names_get(run->classes, c);
+        if (!name || strncmp(name, "LABEL_", 6) == 0) continue;
+        if ((size_t)own.len == strlen(name) && memcmp(own.ptr, name, strlen(name)) == 0) continue;
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "the head of the model has %s as class %" PRId64 ", the labels have %s; it is "
+                   "trained on as it is; --classes gives another order",
+                   whet_i_quote(theirs, whet_str_from(name)), c, whet_i_quote(ours, own));
+        return;
+    }
+}
+
 /* ---- plans ------------------------------------------------------------------------------------ */
 
 static int64_t longest_row(const whet_i_tune_rows *rows) {
@@ -293,6 +316,7 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_params_bind(ctx, run->params, run->file, "model.safetensors",
                                 run->config.family->prefix, NULL));
     WHET_TRY(choose_trained(ctx, run));
+    compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
     WHET_TRY(make_plans(ctx, run));
