@@ -268,7 +268,7 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
                                         "sentence_bert_config.json",
                                         "modules.json",
                                         "config_sentence_transformers.json",
-                                        POOLING "/config.json"};
+                                        "1_Pooling/config.json"};
     for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
         char *path, *bytes = NULL;
         int64_t len;
