@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "space/space_i.h"
 #include "tensor/tensor_i.h"
 
@@ -29,12 +29,6 @@ typedef struct problem {
     double whet, product;
     whet_frechet_plan plan;
 } problem;
-
-static double seconds(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static whet_status make(whet_ctx *ctx, problem *p) {
     const int64_t wide = p->graph ? 0 : p->matrix ? p->n : p->dim;
@@ -119,20 +113,20 @@ static whet_status measure(whet_ctx *ctx, problem *p) {
     WHET_TRY_DONE(p->graph    ? open_graph(ctx, p, &space)
                   : p->matrix ? whet_i_space_from_matrix(ctx, NULL, &t, false, &space)
                               : whet_i_space_from_embedding(ctx, NULL, &t, false, false, &space));
-    const double start = seconds();
+    const double start = seconds(CLOCK_MONOTONIC);
     WHET_TRY_DONE(whet_frechet_create(ctx, space, p->observed, p->k, NULL, &f));
-    p->plan_seconds = seconds() - start;
+    p->plan_seconds = seconds(CLOCK_MONOTONIC) - start;
     whet_ctx_memory(ctx, &after, NULL);
     p->held = after - before;
     p->plan = whet_frechet_explain(f);
     for (int i = 0; i < TIMES; i++) {
-        double begin = seconds();
+        double begin = seconds(CLOCK_MONOTONIC);
         WHET_TRY_DONE(whet_frechet_run(ctx, f, p->probs, p->rows, p->best, NULL, NULL, NULL));
-        ours[i] = seconds() - begin;
-        begin = seconds();
+        ours[i] = seconds(CLOCK_MONOTONIC) - begin;
+        begin = seconds(CLOCK_MONOTONIC);
         WHET_TRY_DONE(whet_i_matmul_f32(ctx, false, false, p->n, p->rows, inner, p->a, inner, p->b,
                                         p->rows, 0, p->c, p->rows));
-        bare[i] = seconds() - begin;
+        bare[i] = seconds(CLOCK_MONOTONIC) - begin;
     }
     qsort(ours, TIMES, sizeof *ours, ascending);
     qsort(bare, TIMES, sizeof *bare, ascending);

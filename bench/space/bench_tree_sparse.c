@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "space/frechet_i.h"
 
 typedef struct problem {
@@ -24,17 +24,11 @@ typedef struct problem {
     size_t bytes;
 } problem;
 
-static double seconds(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static whet_status open_tree(whet_ctx *ctx, const char *what, problem *p) {
     if (strncmp(what, "random:", 7) != 0) {
-        const double begin = seconds();
+        const double begin = seconds(CLOCK_MONOTONIC);
         WHET_TRY(whet_space_open(ctx, what, NULL, &p->space));
-        p->open = seconds() - begin;
+        p->open = seconds(CLOCK_MONOTONIC) - begin;
         p->n = whet_space_size(p->space);
         return WHET_OK;
     }
@@ -44,10 +38,10 @@ static whet_status open_tree(whet_ctx *ctx, const char *what, problem *p) {
     p->n = strtoll(what + 7, NULL, 10);
     WHET_TRY(whet_i_alloc(ctx, p->n, &parent));
     for (int64_t v = 0; v < p->n; v++) parent[v] = v ? whet_i_rng_below(&rng, v) : -1;
-    const double begin = seconds();
+    const double begin = seconds(CLOCK_MONOTONIC);
     const whet_status status =
         whet_i_space_from_tree(ctx, NULL, p->n, parent, NULL, true, &p->space);
-    p->open = seconds() - begin;
+    p->open = seconds(CLOCK_MONOTONIC) - begin;
     whet_i_free(ctx, parent);
     return status;
 }
@@ -92,16 +86,16 @@ static whet_status measure(whet_ctx *ctx, problem *p) {
     opts.sparse = true;
     opts.candidates = p->leaves ? WHET_CANDIDATES_LEAVES : WHET_CANDIDATES_ALL;
     whet_ctx_memory(ctx, &before, NULL);
-    double begin = seconds();
+    double begin = seconds(CLOCK_MONOTONIC);
     WHET_TRY(whet_frechet_create(ctx, p->space, p->observed, p->n, &opts, &p->f));
-    p->plan = seconds() - begin;
+    p->plan = seconds(CLOCK_MONOTONIC) - begin;
     whet_ctx_memory(ctx, &after, NULL);
     p->bytes += after - before;
     const whet_sparse_rows rows = {p->first, p->column, p->p, p->rows};
     for (int i = 0; i < TIMES; i++) {
-        begin = seconds();
+        begin = seconds(CLOCK_MONOTONIC);
         WHET_TRY(whet_frechet_run_sparse(ctx, p->f, &rows, p->best, NULL, NULL, NULL));
-        times[i] = seconds() - begin;
+        times[i] = seconds(CLOCK_MONOTONIC) - begin;
     }
     qsort(times, TIMES, sizeof *times, ascending);
     p->run = times[TIMES / 2];

@@ -2,6 +2,7 @@
  * The losses of whet tune: scores by hand, adapters merged into their layers, runs that are stopped
  * anywhere, memory that is not to be had, and what does not fit together. */
 #include "gradient_support.h"
+#include "tune_support.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -167,27 +168,6 @@ static const char table[] =
     "text\tother\tlabel\tscore\na good video\tthe song\t1\t2.5\n"
     "the song is bad\tbad video\t0\t1\ngood\tsong\t1\t5\n\tgood\t0\t0\n"
     "no label here\t\t\t\nbad bad bad\tbad\t0\t-1\nbad video\tvideo\t2\t3\n";
-
-static void remove_output(const char *output) {
-    static const char *const names[] = {"model.safetensors",
-                                        "config.json",
-                                        "tokenizer.json",
-                                        "metrics.jsonl",
-                                        "learning-curve.svg",
-                                        "training.json",
-                                        "checkpoint/state.safetensors",
-                                        "checkpoint/best.safetensors",
-                                        "checkpoint",
-                                        "adapter/adapter_model.safetensors",
-                                        "adapter/adapter_config.json",
-                                        "adapter"};
-    char path[1024];
-    for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", output, names[i]);
-        (void)remove(path);
-    }
-    (void)rmdir(output);
-}
 
 static whet_tune_job small_job(whet_tune_loss loss, const char *output) {
     const whet_i_tune_kind *kind = whet_i_tune_kind_of(loss);
