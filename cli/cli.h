@@ -154,6 +154,8 @@ void cli_print_error(cli_run *run, whet_status status, const char *sentence);
 whet_status cli_finish_output(cli_run *run);
 
 /* The commands. */
+whet_status cmd_locus(cli_run *run);
+extern const cli_option cmd_locus_options[];
 whet_status cmd_predict(cli_run *run);
 extern const cli_option cmd_predict_options[];
 whet_status cmd_adapt(cli_run *run);

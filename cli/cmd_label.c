@@ -24,6 +24,16 @@ const cli_option cmd_label_baseline_options[] = {
      .type = CLI_PATH,
      .value = "C.npy",
      .help = "features of the classes [classes, d], for zero-shot"},
+    {.name = "loss",
+     .type = CLI_ENUM,
+     .choices = "cross-entropy|expected-cost|frechet",
+     .preset = "cross-entropy",
+     .help = "few-shot: what the head is trained for; the last two by the squared distances of "
+             "--space"},
+    {.name = "space",
+     .type = CLI_STRING,
+     .value = "SPACE",
+     .help = "label space of the classes, as whet predict takes it"},
     {.name = "probs",
      .type = CLI_OUTPUT,
      .value = "P.npy",
@@ -44,6 +54,8 @@ static json_t *class_list(const whet_names *classes) {
 whet_status cmd_label_baseline(cli_run *run) {
     static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT, WHET_BASELINE_PROPAGATE,
                                             WHET_BASELINE_SPREAD, WHET_BASELINE_ZERO_SHOT};
+    static const whet_head_loss losses[] = {WHET_LOSS_CROSS_ENTROPY, WHET_LOSS_EXPECTED_COST,
+                                            WHET_LOSS_FRECHET};
     whet_baseline_job job = WHET_BASELINE_JOB_INIT;
     whet_names *classes;
     int64_t labelled;
@@ -53,6 +65,8 @@ whet_status cmd_label_baseline(cli_run *run) {
     job.class_features = cli_text(run, "class-features");
     job.method = methods[cli_choice(run, "method")];
     job.probs = cli_text(run, "probs");
+    job.loss = losses[cli_choice(run, "loss")];
+    job.space = cli_text(run, "space");
     job.seed = run->seed;
     job.force = run->force;
     if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
@@ -60,6 +74,12 @@ whet_status cmd_label_baseline(cli_run *run) {
     if ((job.method == WHET_BASELINE_ZERO_SHOT) != (job.class_features != NULL))
         return cli_fail(run, WHET_ERR_ARG,
                         "--class-features and --method zero-shot; expected both or neither");
+    if (job.loss != WHET_LOSS_CROSS_ENTROPY && job.method != WHET_BASELINE_FEW_SHOT)
+        return cli_fail(run, WHET_ERR_ARG, "--loss %s needs --method few-shot",
+                        cli_text(run, "loss"));
+    if ((job.loss != WHET_LOSS_CROSS_ENTROPY) != (job.space != NULL))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--space and --loss expected-cost or frechet; expected both or neither");
     const whet_status status = whet_baseline_files(run->ctx, &job, &classes, &labelled);
     if (status != WHET_OK) return status;
     cli_print(run, "%s from %lld labels; columns of %s:\n", cli_text(run, "method"),

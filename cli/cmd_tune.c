@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whet tune: training an encoder, all of it or adapters, for classification or regression. */
+ * whet tune: training an encoder, all of it or adapters, for classes, numbers or embeddings. */
 #include <math.h>
 #include <string.h>
 
@@ -23,7 +23,9 @@ const cli_option cmd_tune_options[] = {
     {.name = "second",
      .type = CLI_STRING,
      .value = "COLUMN",
-     .help = "column of second texts: the model reads pairs"},
+     .help =
+         "column of second texts: the model reads pairs, or, with --loss cosine-mse and in-batch, "
+         "embeds both"},
     {.name = "label",
      .type = CLI_STRING,
      .value = "COLUMN",
@@ -35,6 +37,26 @@ const cli_option cmd_tune_options[] = {
      .choices = "auto|classification|regression",
      .preset = "auto",
      .help = "auto: regression when all labels are numbers and some have a point"},
+    {.name = "loss",
+     .type = CLI_ENUM,
+     .choices =
+         "auto|cross-entropy|mse|expected-cost|contrastive|supervised-contrastive|cosine-mse|"
+         "in-batch",
+     .preset = "auto",
+     .help = "auto: by the task; expected-cost needs --space; the last four train embeddings, "
+             "without a head"},
+    {.name = "temperature",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = 1e6,
+     .help =
+         "of the loss; without it, 1 for expected-cost, 0.1 for supervised-contrastive, 0.05 for "
+         "in-batch"},
+    {.name = "space",
+     .type = CLI_STRING,
+     .value = "SPACE",
+     .help = "where classes are points (see whet predict): for --loss expected-cost or --metric "
+             "distance"},
     {.name = "adapter",
      .type = CLI_ENUM,
      .choices = "full|lora|more",
@@ -117,8 +139,7 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_INT,
      .min = 1,
      .max = 1 << 20,
-     .preset = "16",
-     .help = "examples a step"},
+     .help = "examples a step; without it, 16, or 32 where a loss compares the rows of a batch"},
     {.name = "batch-tokens",
      .type = CLI_INT,
      .min = 1,
@@ -141,7 +162,7 @@ const cli_option cmd_tune_options[] = {
      .help = "compute activations twice instead of keeping them: a third of the memory"},
     {.name = "metric",
      .type = CLI_ENUM,
-     .choices = "auto|accuracy|f1|mcc|loss|pearson|spearman",
+     .choices = "auto|accuracy|f1|mcc|loss|pearson|spearman|mrr|distance",
      .preset = "auto",
      .help = "by which the best step is chosen"},
     {.name = "patience",
@@ -182,6 +203,9 @@ static whet_tune_job job_of(const cli_run *run) {
     job.label = cli_text(run, "label");
     job.classes = cli_text(run, "classes");
     job.task = (whet_tune_task)cli_choice(run, "task");
+    job.loss = (whet_tune_loss)cli_choice(run, "loss");
+    job.temperature = real_or(run, "temperature", 0);
+    job.space = cli_text(run, "space");
     job.adapter = (whet_tune_adapter)cli_choice(run, "adapter");
     job.head = (whet_tune_head)cli_choice(run, "head");
     job.targets = cli_text(run, "targets");
@@ -223,6 +247,9 @@ static whet_status check_usage(cli_run *run) {
     if (cli_given(run, "rank") && cli_choice(run, "adapter") == 0)
         return cli_fail(run, WHET_ERR_ARG,
                         "--rank is of adapters; expected --adapter lora or more");
+    if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--head with a loss on embeddings, which have none; expected no --head");
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     return WHET_OK;

@@ -70,6 +70,20 @@ const cli_command cli_commands[] = {
              "labels. Prints which column is which class. See docs/guide/label.md.",
      .examples =
          "whet label baseline --features X.npy --labels L.tsv --method few-shot --probs P.npy"},
+    {.name = "locus",
+     .run = cmd_locus,
+     .options = cmd_locus_options,
+     .summary = "which classes of a label space can be predicted, and which to label next",
+     .help =
+         "What the Frechet mean can reach from the observed classes over all probabilities:\n"
+         "alone, by the rule that of tied classes the lowest wins, in ties, or never, and why.\n"
+         "Exact on trees; elsewhere by the lower envelope or linear programmes whose answers\n"
+         "are checked. --next: the classes to label next, on trees the optimal sequence.\n"
+         "See docs/guide/label-spaces.md.",
+     .examples =
+         "whet locus --space tree:taxonomy.tsv --observed labelled.txt --candidates leaves\n"
+         "whet locus --space tree:taxonomy.tsv --observed labelled.txt --next 20 --output l.tsv\n"
+         "whet locus --space grid:10x10 --cover"},
     {.name = "predict",
      .run = cmd_predict,
      .options = cmd_predict_options,

@@ -33,6 +33,7 @@ static void catch_signals(void) {
     action.sa_handler = SIG_IGN; /* a closed pipe is a failed write, reported with exit code 4 */
     action.sa_flags = 0;
     (void)sigaction(SIGPIPE, &action, NULL);
+    (void)sigaction(SIGXFSZ, &action, NULL); /* so is a file beyond ulimit -f */
 }
 
 /* Started with a standard stream closed, the first file opened would take its place: keep all

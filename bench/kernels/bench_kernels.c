@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "kernels/kernels_i.h"
 #include "tensor/tensor_i.h"
 
@@ -33,12 +33,6 @@ struct bench {
     const bench_case *now;
     float *a, *b, *c, *packed, *scratch;
 };
-
-static double seconds(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void fail(const char *what) {
     (void)fprintf(stderr, "bench_kernels: %s\n", what);
@@ -243,9 +237,9 @@ static double median(int n, double *x) {
 }
 
 static double measured(const bench *b, void (*call)(const bench *)) {
-    const double from = seconds();
+    const double from = seconds(CLOCK_THREAD_CPUTIME_ID);
     call(b);
-    return seconds() - from;
+    return seconds(CLOCK_THREAD_CPUTIME_ID) - from;
 }
 
 static void run(bench *b, const bench_case *s, int rounds, bool first) {

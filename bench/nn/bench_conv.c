@@ -15,8 +15,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "nn/models_i.h"
 #include "tensor/tensor_i.h"
 
@@ -34,12 +34,6 @@ typedef struct bench {
     float *x;
     int32_t *y;
 } bench;
-
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    (void)clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void fail(const char *what) {
     (void)fprintf(stderr, "bench_conv: %s\n", what);

@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "nn/nn_i.h"
 #include "tensor/tensor_i.h"
 
@@ -27,12 +27,6 @@ typedef struct bench {
     float *a, *w, *c; /* for `product`: every slab its own c */
     int64_t n, k;
 } bench;
-
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    (void)clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static void fail(const char *what) {
     (void)fprintf(stderr, "bench_embed: %s\n", what);

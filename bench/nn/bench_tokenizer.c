@@ -4,18 +4,12 @@
  * Usage: bench_tokenizer MODEL TEXTS IDS THREADS; prints one JSON object. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "io/io_i.h"
 #include "whet/nn.h"
 
 #define TIMES 7 /* their median counts, as the peer gets no best of many either */
-
-static double seconds(void) {
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int by_size(const void *a, const void *b) {
     const double x = *(const double *)a, y = *(const double *)b;
@@ -56,14 +50,14 @@ static whet_status run(whet_ctx *ctx, char **argv) {
     size_t now, peak;
     WHET_TRY_DONE(whet_i_file_read(ctx, argv[2], WHET_FILE_MAX, &bytes, &len));
     WHET_TRY_DONE(split(ctx, bytes, len, &texts, &n));
-    double begin = seconds();
+    double begin = seconds(CLOCK_MONOTONIC);
     WHET_TRY_DONE(whet_tokenizer_load(ctx, argv[1], &tokenizer));
-    const double load = seconds() - begin;
+    const double load = seconds(CLOCK_MONOTONIC) - begin;
     for (int i = 0; i < TIMES; i++) {
         whet_token_rows_destroy(ctx, &rows);
-        begin = seconds();
+        begin = seconds(CLOCK_MONOTONIC);
         WHET_TRY_DONE(whet_tokenizer_encode(ctx, tokenizer, texts, n, 0, &rows));
-        took[i] = seconds() - begin;
+        took[i] = seconds(CLOCK_MONOTONIC) - begin;
     }
     qsort(took, TIMES, sizeof *took, by_size);
     whet_ctx_memory(ctx, &now, &peak);

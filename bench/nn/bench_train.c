@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
+#include "../clock.h"
 #include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "tensor/tensor_i.h"
@@ -41,12 +41,6 @@ static void ok(const bench *b, whet_status status) {
     if (status == WHET_OK) return;
     (void)fprintf(stderr, "bench_train: %s\n", b->ctx ? whet_error(b->ctx) : "no context");
     exit(1);
-}
-
-static double seconds(clockid_t clock) {
-    struct timespec t;
-    (void)clock_gettime(clock, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
 static bool ends_with(const char *text, const char *end) {

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch as the peer of small networks (bench/nn/run_conv.py starts it); lines as bench_conv's.
 
-    convnet_torch.py THREADS resnetN|mlp BATCH CLASSES HEIGHT WIDTH CHANNELS nchw|channels_last [HIDDEN ...]
+    convnet_torch.py THREADS resnetN|mlp|lenet BATCH CLASSES HEIGHT WIDTH CHANNELS nchw|channels_last [HIDDEN ...]
 
 Plain SGD at 0.05 (torch.optim.SGD), gradients set to None, as users write it.
 """
+import os
 import sys
 import time
 
@@ -50,7 +51,22 @@ class ResNet(nn.Module):
         return self.linear(F.avg_pool2d(x, x.size(3)).flatten(1))
 
 
+class LeNet(nn.Module):
+    """LeCun et al. 1998 on 28 x 28, tanh and mean pooling."""
+    def __init__(self, channels, classes):
+        super().__init__()
+        self.conv1, self.conv2 = nn.Conv2d(channels, 6, 5), nn.Conv2d(6, 16, 5)
+        self.fc1, self.fc2, self.fc3 = nn.Linear(256, 120), nn.Linear(120, 84), nn.Linear(84, classes)
+
+    def forward(self, x):
+        for conv in (self.conv1, self.conv2):
+            x = F.avg_pool2d(torch.tanh(conv(x)), 2)
+        return self.fc3(torch.tanh(self.fc2(torch.tanh(self.fc1(x.flatten(1))))))
+
+
 def make(name, classes, numbers, channels, hidden):
+    if name == "lenet":
+        return LeNet(channels, classes)
     if name.startswith("resnet"):
         return ResNet(channels, (int(name[6:]) - 2) // 6, classes)
     layers, before = [], numbers
@@ -62,7 +78,7 @@ def make(name, classes, numbers, channels, hidden):
 
 def main():
     torch.set_num_threads(int(sys.argv[1]))
-    torch.manual_seed(1)
+    torch.manual_seed(int(os.environ.get("SEED", "1")))
     name, order = sys.argv[2], sys.argv[8]
     batch, classes, height, width, channels = (int(a) for a in sys.argv[3:8])
     model = make(name, classes, height * width * channels, channels, [int(a) for a in sys.argv[9:]])
@@ -78,7 +94,7 @@ def main():
             x = torch.from_numpy(np.fromfile(words[1], np.float32))
             y = torch.from_numpy(np.fromfile(words[2], np.int32).astype(np.int64))
             x = x.reshape(len(y), height, width, channels)
-            if name.startswith("resnet"):
+            if not name.startswith("mlp"):
                 x = x.permute(0, 3, 1, 2).contiguous()
                 if order == "channels_last":
                     x = x.contiguous(memory_format=torch.channels_last)

@@ -4,10 +4,13 @@
     tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora
         a worker: each line of standard input is one measured training step (forward, backward; AdamW
         when the line is `step`) of ROWS x TOKENS tokens, answered by "wall cpu loss peak-bytes"
-    tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [shuffle]
+    tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [SEED]
         trains as whet tune does without dropout (AdamW, decay .01 of matrices, linear with 10 %
-        warm-up, clipping at 1), in file order unless `shuffle`; prints one line of JSON: the losses, and
+        warm-up, clipping at 1), in file order, or shuffled by SEED; prints one line of JSON: the losses, and
         accuracy, MCC or Pearson's correlation on VALID
+    tune_torch.py mixed MODEL TRAIN.tsv TEXT LABEL padded|grouped THREADS
+        one epoch of LoRA (PEFT, r 8 on query, key, value) on batches of 32, each padded to its longest text,
+        in the file's order or sorted by length; prints wall, processor time, tokens, padded, peak
 """
 import json
 import random
@@ -88,7 +91,7 @@ def score(model, tokenizer, rows, classes):
     return {"accuracy": (right / n).item(), "mcc": mcc}
 
 
-def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None, order="file"):
+def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None, seed=None):
     torch.manual_seed(0)
     epochs, batch = int(epochs), int(batch)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir)
@@ -100,9 +103,9 @@ def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None,
     optimizer = torch.optim.AdamW(groups(model), lr=float(rate))
     total = epochs * ((len(rows) + batch - 1) // batch)
     schedule = get_linear_schedule_with_warmup(optimizer, int(0.1 * total), total)
-    losses, shuffler = [], random.Random(0)
+    losses, shuffler = [], random.Random(seed)
     for _ in range(epochs):
-        if order == "shuffle":
+        if seed is not None:
             shuffler.shuffle(rows)
         for i in range(0, len(rows), batch):
             part = rows[i:i + batch]
@@ -120,5 +123,38 @@ def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None,
     print(json.dumps(result))
 
 
+def mixed(model_dir, path, text, label, way, threads):
+    from peft import LoraConfig, get_peft_model
+    torch.set_num_threads(int(threads))
+    rows = read(path, text, "-", label)
+    classes = {name: i for i, name in enumerate(sorted({r[2] for r in rows}))}
+    tokenizer = AutoTokenizer.from_pretrained(model_dir)
+    model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=len(classes))
+    model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, task_type="SEQ_CLS",
+                                             target_modules=["query", "key", "value"]))
+    model.eval()  # no dropout, as on the other side
+    optimizer = torch.optim.AdamW(groups(model), lr=1e-3)
+    tokens = padded = 0
+
+    def step(part):
+        labels = torch.tensor([classes[r[2]] for r in part])
+        batch = encode(tokenizer, part)
+        optimizer.zero_grad(set_to_none=True)
+        model(**batch, labels=labels).loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        return int(batch["attention_mask"].sum()), batch["input_ids"].numel()
+
+    step(rows[:8])
+    wall, cpu = time.perf_counter(), time.process_time()
+    if way == "grouped":
+        rows.sort(key=lambda r: len(r[0]))
+    for i in range(0, len(rows), 32):
+        real, whole = step(rows[i:i + 32])
+        tokens, padded = tokens + real, padded + whole
+    print(json.dumps({"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu, "tokens": tokens,
+                      "padded": padded, "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
+
+
 if __name__ == "__main__":
-    {"steps": steps, "train": train}[sys.argv[1]](*sys.argv[2:])
+    {"steps": steps, "train": train, "mixed": mixed}[sys.argv[1]](*sys.argv[2:])

@@ -3,14 +3,19 @@
 """whet tune beside torch on real data: the losses of the first 20 steps from equal weights on equal
 batches, and the validation metric after training on whole sets.
 
-    bench/tune/parity.py WHET MODEL DATA PEER_PYTHON [--full SETS] > bench/results/tune_parity.json
+    bench/tune/parity.py WHET MODEL DATA PEER_PYTHON [--full SETS] [--seeds 3] [--rows 2000]
+        > bench/results/tune_parity.json
 
-The batch is the whole of a small table, so that its order does not matter; the head is the one that
-whet drew, read by torch from whet's own output folder.
+First steps: the batch is the whole of a small table, so that its order does not matter; the head is
+the one that whet drew, read by torch from whet's own output folder. --full: at most --rows training
+rows (the same for both), two epochs, batches of 16 at 5e-5, no dropout, each side with its own order
+of the rows; the validation metric at the end, a seed a run.
 """
 import argparse
 import json
 import os
+import random
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -73,20 +78,50 @@ def first_steps(args, name, folder):
             "largest_relative_difference": max(abs(a - b) / abs(b) for a, b in zip(ours, theirs))}
 
 
+def table(path):
+    with open(path, encoding="utf-8") as f:
+        head, *rows = f.read().splitlines()
+    return head, rows
+
+
+def write(path, head, rows):
+    with open(path, "w", encoding="utf-8") as f:
+        f.write("\n".join([head, *rows]) + "\n")
+
+
+def one_of_each(head, rows, label, metric):
+    """A row of each class; for numbers, some that have a point."""
+    at, seen = head.split("\t").index(label), {}
+    for row in rows:
+        value = row.split("\t")[at]
+        if metric != "pearson" or "." in value:
+            seen.setdefault(value, row)
+    return list(seen.values())
+
+
 def whole(args, name, folder):
-    train, valid, metric = (os.path.join(args.data, SETS[name][i]) for i in (0, 1, 5))
-    metric = SETS[name][5]
-    result = {"metric": metric, "whet": [], "torch": []}
+    train, valid, _, _, label, metric = SETS[name]
+    head, rows = table(os.path.join(args.data, train))
+    if len(rows) > args.rows:
+        rows = random.Random(0).sample(rows, args.rows)
+    valid = os.path.join(args.data, valid)
+    write(f"{folder}/train.tsv", head, rows)
+    write(f"{folder}/each.tsv", head, one_of_each(head, rows, label, metric))
+    result = {"metric": metric, "rows": len(rows), "whet": [], "torch": []}
     for seed in range(args.seeds):
-        whet(args, name, args.model, train, f"{folder}/full", "--epochs", "2", "--lr", "5e-5", "--batch", "16",
-             "--valid", valid, "--evaluate-steps", "1000000", "--seed", str(seed), "--metric",
+        whet(args, name, args.model, f"{folder}/train.tsv", f"{folder}/full", "--epochs", "2", "--lr", "5e-5",
+             "--batch", "16", "--valid", valid, "--evaluate-steps", "1000000", "--seed", str(seed), "--metric",
              metric if metric != "pearson" else "auto")
         with open(f"{folder}/full/training.json", encoding="utf-8") as f:
-            result["whet"].append(json.load(f)["best"][metric])
-        whet(args, name, args.model, train, f"{folder}/start", "--epochs", "1", "--lr", "1e-12", "--seed",
-             str(seed), "--batch", "100000", "--weight-decay", "0")
-        got = torch(args, name, f"{folder}/start", train, "2", "5e-5", "16", valid, "shuffle")
-        result["torch"].append(got["valid"][metric])
+            result["whet"].append(round(json.load(f)["best"][metric], 5))
+        whet(args, name, args.model, f"{folder}/each.tsv", f"{folder}/start", "--epochs", "1", "--lr", "1e-12",
+             "--seed", str(seed), "--batch", "64", "--weight-decay", "0")
+        got = torch(args, name, f"{folder}/start", f"{folder}/train.tsv", "2", "5e-5", "16", valid, str(seed))
+        result["torch"].append(round(got["valid"][metric], 5))
+    difference = [a - b for a, b in zip(result["whet"], result["torch"])]
+    result["difference"] = round(statistics.mean(difference), 5)
+    if len(difference) > 1:
+        result["its_standard_error"] = round(statistics.stdev(difference) / len(difference) ** .5, 5)
     return result
 
 
@@ -97,11 +132,13 @@ def main():
     p.add_argument("data")
     p.add_argument("peer")
     p.add_argument("--full", default="")
-    p.add_argument("--seeds", type=int, default=1)
+    p.add_argument("--no-first", action="store_true", help="whole runs only")
+    p.add_argument("--seeds", type=int, default=3)
+    p.add_argument("--rows", type=int, default=2000)
     args = p.parse_args()
     record = {"bench": "tune beside torch", "model": "all-MiniLM-L6-v2", "first_20_steps": {}, "trained": {}}
     with tempfile.TemporaryDirectory() as folder:
-        for name in SETS:
+        for name in [] if args.no_first else SETS:
             record["first_20_steps"][name] = first_steps(args, name, folder)
             print(name, record["first_20_steps"][name], file=sys.stderr, flush=True)
         for name in filter(None, args.full.split(",")):

@@ -94,6 +94,16 @@ typedef enum whet_baseline {
     WHET_BASELINE_ZERO_SHOT  /* cosine to the classes' own features; labels only calibrate it */
 } whet_baseline;
 
+/* What a few-shot head is trained for. */
+typedef enum whet_head_loss {
+    WHET_LOSS_CROSS_ENTROPY = 0,
+    WHET_LOSS_EXPECTED_COST, /* sum_c p_c cost[y, c]: all k classes are scored, also those without
+                                a label */
+    WHET_LOSS_FRECHET /* cross-entropy of -sum_j p_j cost[j, .] over all k classes, p over the
+                                classes that have labels: probabilities to predict from by the
+                                Frechet mean (Loki, arXiv 2307.12226, structured loss) */
+} whet_head_loss;
+
 typedef struct whet_baseline_input {
     const float *features; /* [n, d], finite */
     int64_t n, d;
@@ -101,6 +111,9 @@ typedef struct whet_baseline_input {
     const int32_t *labels;       /* [n], class index or -1; zero-shot: may be NULL */
     const float *class_features; /* [k, d] for zero-shot, else NULL */
     uint64_t seed;
+    whet_head_loss loss; /* few-shot alone may have another than cross-entropy */
+    const double *cost;  /* [k, k] squared distances between classes, >= 0, symmetric; scale is
+                            irrelevant; NULL with cross-entropy */
 } whet_baseline_input;
 
 /* probs [n, k]: of every row, labelled ones included (propagate keeps their labels, as it is
@@ -123,6 +136,8 @@ typedef struct whet_baseline_job {
     uint64_t seed;
     const char *probs; /* .npy to write: f64 [n, k] */
     bool force;
+    whet_head_loss loss;
+    const char *space; /* SPACE whose squared distances are the cost; NULL with cross-entropy */
 } whet_baseline_job;
 #define WHET_BASELINE_JOB_INIT \
     { .struct_size = sizeof(whet_baseline_job) }

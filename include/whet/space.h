@@ -15,14 +15,16 @@ extern "C" {
 /* N named points with a metric. Read-only once opened: may be shared. */
 typedef struct whet_space whet_space;
 
-/* SPACE: tree:FILE, tree:PARENT.npy[,names=FILE][,lengths=FILE.npy], graph:FILE,
- * matrix:FILE.npy[,names=FILE], embedding:FILE.npy[,metric=euclidean|cosine][,names=FILE],
- * grid:AxB[xC..], path:N, discrete, discrete:N. Points without names are called by their 0-based
- * index (grids: row-major). Nodes of trees and graphs are numbered as they appear in the file, or,
- * when their names are exactly the numbers 0..N-1, by those. cosine: d = sqrt(2 - 2 cos), the
- * distance between unit vectors, so that d^2 = 2 - 2 cos. grid: L1. discrete: every two points are
- * 1 apart; without a count it needs `classes` (its points are those classes), else classes may be
- * NULL.
+/* SPACE: tree:FILE, tree:PARENT.npy[,names=FILE][,lengths=FILE.npy], both with [,forest=join|LENGTH],
+ * graph:FILE, matrix:FILE.npy[,names=FILE][,rows=FILE], embedding:FILE.npy[,metric=euclidean|cosine|
+ * angular][,names=FILE], grid:AxB[xC..][,metric=l1|l2], path:N, discrete, discrete:N. Points without names
+ * are called by their 0-based index (grids: row-major). Nodes of trees and graphs are numbered as they
+ * appear in the file, or, when their names are exactly the numbers 0..N-1, by those. forest: trees are
+ * joined above their roots by a node "(joined)", over edges of this length (join: 1); without it a forest
+ * is an error. rows: the matrix is [rows, N], distances from these points alone; they must hold the
+ * observed classes. cosine: d = sqrt(2 - 2 cos), the distance between unit vectors, so that d^2 = 2 - 2
+ * cos; angular: d = arccos(cos). discrete: every two points are 1 apart; without a count it needs `classes`
+ * (its points are those classes), else classes may be NULL.
  * A matrix that breaks the triangle inequality is taken, with a warning in the log.
  * Errors: ARG (unknown kind), IO, FORMAT, SHAPE, DATA (not connected, a cycle in a tree, not
  * symmetric, negative distance, zero vector for cosine), LIMIT. */
@@ -62,9 +64,11 @@ typedef struct whet_frechet_opts {
     int32_t power; /* 2 (default) or 1 */
     int32_t top;   /* how many best candidates to give per row, 1.. (default 1); where there are
                       fewer candidates, `top` below means their number: whet_frechet_top */
+    bool sparse;   /* rows will come by whet_frechet_run_sparse alone: ways that look at the entries
+                      only, where there is one, in place of those that look at every candidate */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
-    { sizeof(whet_frechet_opts), WHET_CANDIDATES_ALL, NULL, 0, 2, 1 }
+    { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }
 
 /* For each row of probs, the candidates of least cost.
  * observed  [k]       point index of each column, distinct
@@ -98,6 +102,175 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run(whet_ctx *ctx, const whet_fre
                                                    const double *probs, int64_t rows, int64_t *best,
                                                    double *cost, int32_t *ties, double *margin);
 
+/* Rows of which only some classes have a probability: those of row i are entries first[i] to
+ * first[i + 1] - 1 of column, an index into the observed classes, and p. A view. */
+typedef struct whet_sparse_rows {
+    const int64_t *first;  /* [rows + 1] ascending */
+    const int32_t *column; /* each once a row */
+    const double *p;       /* >= 0, finite; each row has some mass */
+    int64_t rows;
+} whet_sparse_rows;
+
+/* As whet_frechet_run. Trees of which all nodes are candidates, prepared with `sparse`: O(m log m + m
+ * log N) a row of m entries, whatever N. Large trees of which some are: O(m log N) for each node, of
+ * the subtree that the entries span and of the paths to the candidates told, that costs no more than
+ * they do. Else rows are filled up with zeros, some at a time. */
+WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
+                                                          const whet_frechet *frechet,
+                                                          const whet_sparse_rows *rows,
+                                                          int64_t *best, double *cost,
+                                                          int32_t *ties, double *margin);
+/* What was chosen for a plan, and what it takes. Texts are static. */
+typedef struct whet_frechet_plan {
+    const char *method; /* "tree pass", "tree by entries", "distance table", "table by entries",
+                           "nearest to the mean", "sums along the axes" (grids) or "argmax"; large
+                           tables and means: "... in f32, the least in f64", same results */
+    const char *why;    /* a clause: "the space is a tree" */
+    const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
+    size_t plan_bytes;  /* held by the plan */
+    size_t
+        thread_bytes; /* for each thread while rows run; sparse rows by entries: 0, it is little */
+} whet_frechet_plan;
+WHET_API whet_frechet_plan whet_frechet_explain(const whet_frechet *frechet);
+
+/* ---- which points can be predicted: the locus ------------------------------------------------- */
+
+/* How a candidate can be reached by the Frechet mean (power 2) over all probabilities p on the
+ * observed points; each holds where the next one does. */
+typedef enum whet_reach {
+    WHET_REACH_NEVER = 0, /* of least cost for no p */
+    WHET_REACH_TIED, /* weak: of least cost for some p, but never predicted, for a lower point is
+                             always of least cost too */
+    WHET_REACH_PREDICTED, /* operational: predicted for some p by the rule that of tied candidates the
+                             lowest point wins, but never alone */
+    WHET_REACH_ALONE,     /* strong: the only candidate of least cost for some p */
+    WHET_REACH_UNDECIDED, /* too near to a border for the arithmetic, 1e-8 of its largest d^2 */
+    WHET_REACHES
+} whet_reach;
+
+typedef enum whet_reach_reason {
+    WHET_REASON_OBSERVED = 0,
+    WHET_REASON_BETWEEN,     /* trees: on a path between observed points */
+    WHET_REASON_BRANCH,      /* trees: `other`, where it hangs off those paths, is always nearer */
+    WHET_REASON_FARTHER,     /* trees: hangs off where `other` does, and farther */
+    WHET_REASON_TWIN,        /* as far from every observed point as `other`, which comes first */
+    WHET_REASON_ULTRAMETRIC, /* the observed and the candidates are equally deep leaves: none but the
+                                observed can be reached */
+    WHET_REASON_MIXTURE,     /* found, or excluded, by a linear programme over p */
+    WHET_REASON_ENVELOPE /* two observed points: on, or above, the lower envelope of the costs */
+} whet_reach_reason;
+
+typedef struct whet_locus_class {
+    int64_t point;
+    whet_reach reach;
+    whet_reach_reason reason;
+    int64_t other; /* the point that the reason names, or -1 */
+} whet_locus_class;
+
+typedef struct whet_locus {
+    int64_t n;                   /* candidates */
+    whet_locus_class *classes;   /* [n] by ascending point */
+    int64_t count[WHET_REACHES]; /* candidates of each reach */
+    int64_t programmes;          /* linear programmes that were solved */
+} whet_locus;
+
+/* The reach of every candidate. observed [k] distinct points, k >= 1; of opts only the candidates
+ * count. Trees with all nodes as candidates: the subtree that the observed span, exactly, O(N). Other
+ * sets on trees: that, ultrametric sets, the nearest candidates of each branch, and linear programmes
+ * for what is left. Two observed points: the lower envelope, O(N log N). Everything else: one linear
+ * programme for each candidate that sampling does not find, its rows made as they are needed, its
+ * answer checked from both sides in f64. Errors: ARG, NOMEM, CANCELLED, NUMERIC.
+ * Source: Loki (arXiv 2307.12226), locus; docs/guide/label-spaces.md has the proofs. */
+WHET_API WHET_CHECKED whet_status whet_locus_find(whet_ctx *ctx, const whet_space *space,
+                                                  const int64_t *observed, int64_t k,
+                                                  const whet_frechet_opts *opts, whet_locus *out);
+WHET_API void whet_locus_free(whet_ctx *ctx, whet_locus *locus);
+
+/* Which points to label next. */
+typedef enum whet_next_rule {
+    WHET_NEXT_TREE =
+        0, /* trees, all nodes candidates: the farthest from the locus. The greedy sequence
+                           is optimal for every budget in the length (or nodes) that the locus spans */
+    WHET_NEXT_FARTHEST /* elsewhere: the candidate farthest from the observed ones, a heuristic; it
+                           covers with at most twice the least possible radius (Gonzalez 1985) */
+} whet_next_rule;
+
+typedef struct whet_next_class {
+    int64_t point;
+    double gain; /* trees: length (or nodes) added to the locus; elsewhere: distance to the nearest
+                      point observed or chosen before */
+    int64_t locus; /* trees: nodes in the locus with it; elsewhere -1 */
+} whet_next_class;
+
+/* At most `count` points, best first: *n written, next [count]. by_nodes: trees count the nodes that
+ * are added instead of the length of edges. k = 0: the first two are the ends of a longest path of a
+ * tree; elsewhere the first candidate and what is farthest from it. Ties: lowest point. Trees with all
+ * nodes candidates O(N log N); else count searches of the space, and of opts the candidates count.
+ * Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_next_classes(whet_ctx *ctx, const whet_space *space,
+                                                    const int64_t *observed, int64_t k,
+                                                    const whet_frechet_opts *opts, bool by_nodes,
+                                                    int64_t count, whet_next_class *next,
+                                                    int64_t *n, whet_next_rule *rule);
+
+/* A set of points whose locus is everything. */
+typedef enum whet_cover_proof {
+    WHET_COVER_LEAVES = 0, /* trees: the leaves, least possible */
+    WHET_COVER_CORNERS, /* L1 grids: two opposite corners; every cell is in some tie, least possible */
+    WHET_COVER_ALL,     /* no two points are nearer than others: all of them, least possible */
+    WHET_COVER_GREEDY /* pairs of points reach everything; not proved least */
+} whet_cover_proof;
+
+/* points [N] room for all; *n written: how many. *least: a number that no cover goes below.
+ * Trees O(N), grids and discrete spaces at once; elsewhere greedy over the loci of pairs, at most
+ * WHET_COVER_MOST points (LIMIT). In the weak sense, over all points as candidates. */
+#define WHET_COVER_MOST 300
+WHET_API WHET_CHECKED whet_status whet_locus_cover(whet_ctx *ctx, const whet_space *space,
+                                                   int64_t *points, int64_t *n, int64_t *least,
+                                                   whet_cover_proof *proof);
+
+/* The whole job of `whet locus`. */
+typedef struct whet_locus_job {
+    size_t struct_size;
+    const char *space;    /* SPACE */
+    const char *observed; /* class list; NULL = none yet: no locus, only next classes and a cover */
+    const char *candidates; /* "all" (default), "observed", "leaves", or a class list */
+    const char *output;     /* table to write, or NULL: class, observed, reach, reason, other */
+    int64_t next;           /* classes to label next; 0 = not asked */
+    bool by_nodes;          /* next: count nodes of a tree, not lengths */
+    bool cover;
+    bool force;
+} whet_locus_job;
+#define WHET_LOCUS_JOB_INIT \
+    { .struct_size = sizeof(whet_locus_job) }
+
+typedef struct whet_locus_report {
+    whet_space *space;
+    int64_t observed;
+    whet_locus locus; /* n = 0 without observed classes */
+    whet_next_class *next;
+    int64_t n_next;
+    whet_next_rule next_rule;
+    int64_t *cover, n_cover, cover_least;
+    whet_cover_proof cover_proof;
+} whet_locus_report;
+/* Errors: those of the parts; nothing is left at `output` on failure. Released by
+ * whet_locus_report_free. */
+WHET_API WHET_CHECKED whet_status whet_locus_run(whet_ctx *ctx, const whet_locus_job *job,
+                                                 whet_locus_report *report);
+WHET_API void whet_locus_report_free(whet_ctx *ctx, whet_locus_report *report);
+/* "alone", "predicted", "tied", "never", "undecided"; "between", "branch", .. Static. */
+WHET_API const char *whet_reach_name(whet_reach reach);
+WHET_API const char *whet_reach_reason_name(whet_reach_reason reason);
+
+/* Candidates as a user gives them: "all", "observed", "leaves", or a file of names; text NULL = all.
+ * Sets the candidates of *opts; *points is their list (NULL unless a file is read), which the caller
+ * frees with whet_free_points after the options' last use. Errors: as whet_space_find_all. */
+WHET_API WHET_CHECKED whet_status whet_candidates_read(whet_ctx *ctx, const whet_space *space,
+                                                       const char *text, whet_frechet_opts *opts,
+                                                       int64_t **points);
+WHET_API void whet_free_points(whet_ctx *ctx, int64_t *points);
+
 /* ---- probabilities and labels from files ----------------------------------------------------- */
 
 /* Probabilities of rows over observed classes, as a file gives them. Read-only: may be shared. */
@@ -107,6 +280,8 @@ typedef struct whet_posteriors whet_posteriors;
  * k names in the order of the columns. Sparse (.tsv .csv .jsonl .txt): a table with columns row
  * (0-based), class and p, and classes NULL; its classes are those that it names, in the order in
  * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0.
+ * Or compressed rows: an .npz as scipy.sparse.save_npz writes CSR, with `classes`. A dense .npy is
+ * not read but mapped.
  * Errors: IO, FORMAT, SHAPE, ARG (classes missing, or given for a table), DATA (p impossible, a
  * class twice in a row), NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_posteriors_read(whet_ctx *ctx, const char *probs,
@@ -121,6 +296,13 @@ WHET_API int64_t whet_posteriors_row(const whet_posteriors *posteriors, int64_t 
 WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx,
                                                         const whet_posteriors *posteriors,
                                                         int64_t first, int64_t n, double *out);
+/* Whether rows come entry by entry, and the entries of rows first..first+n-1, a view that lives as long
+ * as *posteriors. Errors: ARG, DATA (a row without mass). */
+WHET_API bool whet_posteriors_are_sparse(const whet_posteriors *posteriors);
+WHET_API WHET_CHECKED whet_status whet_posteriors_entries(whet_ctx *ctx,
+                                                          const whet_posteriors *posteriors,
+                                                          int64_t first, int64_t n,
+                                                          whet_sparse_rows *out);
 /* Labels of those rows as points of the space: out [rows], -1 where there is none. The file is a
  * table with columns row and label (or class), or with a column label (or class) for every row
  * (empty = none), or a plain list of one label a line, without header.
@@ -157,16 +339,66 @@ WHET_API WHET_CHECKED whet_status whet_temperature_fit(whet_ctx *ctx, const whet
 WHET_API void whet_frechet_argmax(const whet_frechet *frechet, const double *probs, int64_t rows,
                                   int64_t *best);
 
-/* How good predictions are. Means over no rows are NaN. */
-typedef struct whet_space_scores {
-    int64_t rows, seen, unseen; /* rows with a label; those whose label is observed; the others */
+/* A space and which of its points were observed: [k] distinct points. A view. */
+typedef struct whet_label_set {
+    const whet_space *space;
+    const int64_t *observed;
+    int64_t k;
+} whet_label_set;
+
+/* How good the predictions of a group of rows are; means over no rows are NaN. */
+typedef struct whet_space_means {
+    int64_t rows;
     double mean_squared, mean_distance; /* d^2 and d from prediction to label */
-    double accuracy, accuracy_seen, accuracy_unseen;
+    double accuracy;                    /* share of rows whose prediction is the label */
+    double top_accuracy; /* share of rows whose label is among the best; NaN when not asked for */
+} whet_space_means;
+
+typedef struct whet_space_scores {
+    whet_space_means all;    /* rows with a label */
+    whet_space_means seen;   /* of them, those whose label is observed */
+    whet_space_means unseen; /* and the others */
 } whet_space_scores;
-/* predicted, truth [rows] points; truth -1 = no label, left out. Errors: ARG, NOMEM. */
-WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_frechet *frechet,
-                                                   const int64_t *predicted, const int64_t *truth,
-                                                   int64_t rows, whet_space_scores *out);
+/* best, truth [rows] points; truth -1 = no label, left out. in_top [rows]: the label is among the
+ * best predictions of the row; NULL = not asked for. Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_space_score(whet_ctx *ctx, const whet_label_set *set,
+                                                   const int64_t *best, const bool *in_top,
+                                                   const int64_t *truth, int64_t rows,
+                                                   whet_space_scores *out);
+
+/* A mean difference and its 95 % interval. */
+typedef struct whet_space_interval {
+    double difference, low, high;
+} whet_space_interval;
+typedef struct whet_space_gain {
+    whet_space_interval mean_squared, mean_distance, accuracy; /* NaN when the group has no row */
+} whet_space_gain;
+typedef struct whet_space_gains {
+    whet_space_gain all, seen, unseen;
+} whet_space_gains;
+#define WHET_SPACE_RESAMPLES 1000
+/* Measures of predictions a minus those of predictions b on the same rows, with percentile intervals
+ * of the paired bootstrap (Efron & Tibshirani 1993): WHET_SPACE_RESAMPLES draws of rows with
+ * replacement, within each group. a, b, truth [rows] points; truth -1 = left out. Deterministic for
+ * a seed. Cost O(resamples x rows). Errors: ARG, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_space_compare(whet_ctx *ctx, const whet_label_set *set,
+                                                     const int64_t *a, const int64_t *b,
+                                                     const int64_t *truth, int64_t rows,
+                                                     uint64_t seed, whet_space_gains *out);
+
+/* A picture of the same, as SVG: mean squared distance to the label by how many rows have that
+ * label, for both predictions, seen and unseen labels apart; and, over a tree, where the mass went:
+ * shares of labels, of probability and of both predictions over the parts of the tree.
+ * mass [k]: sum of the probabilities of each observed class over the rows with a label.
+ * Errors: DATA (no row has a label), IO (output exists without force), NOMEM. */
+typedef struct whet_space_picture {
+    const int64_t *frechet, *argmax, *truth; /* [rows] points; truth -1 = left out */
+    int64_t rows;
+    const double *mass;
+} whet_space_picture;
+WHET_API WHET_CHECKED whet_status whet_space_draw(whet_ctx *ctx, const whet_label_set *set,
+                                                  const whet_space_picture *picture,
+                                                  const char *path, bool force);
 
 /* ---- the whole job: whet predict ------------------------------------------------------------- */
 
@@ -178,16 +410,16 @@ typedef struct whet_predict_job {
     const char *candidates;      /* "all" (default), "observed", "leaves", or a class list */
     const char *calibrate;       /* NULL, or labels on which the temperature is chosen */
     const char *truth;           /* NULL, or labels that measure the predictions */
+    const char *plot;            /* NULL, or an SVG to draw of the measures; with truth */
     double temperature;          /* default 1; other than 1 only without `calibrate` */
     whet_calibration calibration;
     int32_t power, top;
-    bool force; /* replace an existing output */
+    bool force;    /* replace an existing output */
+    uint64_t seed; /* of the bootstrap */
+    bool explain;  /* read, prepare and report the plan; predict and write nothing */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
-    { \
-        sizeof(whet_predict_job), NULL, NULL, NULL, NULL, NULL, NULL, NULL, 1.0, \
-            WHET_CALIBRATE_DISTANCE, 2, 1, false \
-    }
+    { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }
 
 typedef struct whet_predict_report {
     int64_t rows, classes, points, candidates;
@@ -196,8 +428,11 @@ typedef struct whet_predict_report {
     double temperature;
     int64_t calibration_rows; /* 0 = not calibrated */
     double calibration_loss;
-    bool measured; /* the two below are of `truth` */
+    bool measured; /* what follows is of `truth` */
     whet_space_scores frechet, argmax;
+    whet_space_gains gains; /* Frechet mean less argmax */
+    whet_frechet_plan plan;
+    size_t bytes; /* with explain: all memory held when rows could begin */
 } whet_predict_report;
 
 /* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tune: training a pretrained encoder for classification or regression. */
+ * tune: training a pretrained encoder for classification or regression, or its embeddings. */
 #ifndef WHET_TUNE_H
 #define WHET_TUNE_H
 
@@ -34,14 +34,33 @@ typedef enum whet_tune_schedule {
     WHET_TUNE_COSINE = 2
 } whet_tune_schedule;
 
+/* What is made small. The first three train a head for classes or numbers; the others have no head and
+ * train the pooled embedding, as unit vectors, of single texts with classes, or of two texts a row. */
+typedef enum whet_tune_loss {
+    WHET_TUNE_LOSS_AUTO = 0,     /* by the task: cross-entropy of classes, squares of numbers */
+    WHET_TUNE_CROSS_ENTROPY = 1, /* with label smoothing */
+    WHET_TUNE_MSE = 2,           /* squared error of numbers */
+    WHET_TUNE_EXPECTED_COST = 3, /* expected squared distance from label to guess in `space`, under
+                                     softmax(logits / temperature); temperature 1 */
+    WHET_TUNE_CONTRASTIVE = 4,   /* over all pairs of a batch: squares of cosine - [same class] */
+    WHET_TUNE_SUPERVISED = 5,    /* supervised contrastive (arXiv 2004.11362); temperature 0.1 */
+    WHET_TUNE_COSINE_MSE = 6,    /* two texts a row: squares of their cosine - label; where labels
+                                     exceed 1, they are divided by the largest of training */
+    WHET_TUNE_IN_BATCH = 7       /* two texts a row that belong together: log softmax of the own
+                                     partner among the batch's; temperature 0.05. No label is read */
+} whet_tune_loss;
+
 typedef enum whet_tune_metric {
-    WHET_TUNE_METRIC_AUTO = 0, /* accuracy; in regression Pearson's correlation */
+    WHET_TUNE_METRIC_AUTO = 0, /* accuracy; of numbers Pearson's correlation */
     WHET_TUNE_METRIC_ACCURACY = 1,
     WHET_TUNE_METRIC_F1 = 2,   /* macro */
     WHET_TUNE_METRIC_MCC = 3,  /* Matthews' correlation, of any number of classes */
     WHET_TUNE_METRIC_LOSS = 4, /* lower is better */
     WHET_TUNE_METRIC_PEARSON = 5,
-    WHET_TUNE_METRIC_SPEARMAN = 6
+    WHET_TUNE_METRIC_SPEARMAN = 6,
+    WHET_TUNE_METRIC_MRR = 7,     /* mean reciprocal rank of the own partner (IN_BATCH) */
+    WHET_TUNE_METRIC_DISTANCE = 8 /* mean squared distance from label to argmax in `space`; lower is
+                                     better */
 } whet_tune_metric;
 
 /* What `whet tune` is told. Strings are read during the call only; NULL = not given. */
@@ -52,6 +71,10 @@ typedef struct whet_tune_job {
     const char *text, *second, *label; /* columns; NULL = "text", none (single texts), "label" */
     const char *classes;               /* class list; NULL = the names in the training labels */
     whet_tune_task task;
+    whet_tune_loss loss;
+    double temperature; /* of the loss; 0 = its default */
+    const char *space;  /* SPACE (whet/space.h) in which classes are points, for EXPECTED_COST and
+                           METRIC_DISTANCE; else NULL */
     whet_tune_head head;
     whet_tune_adapter adapter;
     const char *targets;  /* layers to train or adapt: names, or ends of names, with commas between;
@@ -68,8 +91,9 @@ typedef struct whet_tune_job {
     double clip;          /* of the gradients' norm; 0 = none */
     double smoothing;     /* of labels, 0..1 exclusive */
     double dropout;       /* of hidden units, attention and head; negative = as config.json says */
-    int64_t batch_size;   /* examples a step; 0 = 16 */
-    int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 8192 */
+    int64_t batch_size;   /* examples a step; 0 = 16, or 32 where a loss compares a batch's rows */
+    int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 8192.
+                             Batches whose rows are compared are never cut */
     int64_t max_length;   /* tokens a text; 0 = the model's limit */
     bool no_bucket;       /* batches in random order, not by length */
     whet_dtype dtype;     /* of products: WHET_F32 or WHET_BF16; what is trained stays f32 */
@@ -89,10 +113,16 @@ typedef struct whet_tune_job {
         .warmup = -1, .clip = 1, .dropout = -1, .dtype = WHET_F32 \
     }
 
-/* Trains and writes into the folder `output`:
+/* Validation of embeddings: rows with classes are given to the nearest prototype, the mean of a class's
+ * training rows; rows of two texts with numbers are judged by their cosine; IN_BATCH by how often no other
+ * row's partner is nearer than the own one. CONTRASTIVE and SUPERVISED take batches with several rows of
+ * each class (rows of rare classes come oftener).
+ *
+ * Trains and writes into the folder `output`:
  *   config.json, model.safetensors, tokenizer files   the tuned model (without adapters), of the best
  *                                                      validation, as transformers reads it
- *   adapter_config.json, adapter_model.safetensors    adapters, as PEFT reads LoRA's
+ *   adapter_config.json, adapter_model.safetensors    adapters, as PEFT reads LoRA's; with a loss on
+ *                          embeddings in adapter/, and the model with them merged in beside it
  *   metrics.jsonl          one line a step and a validation
  *   learning-curve.svg     loss and validation metric over the steps
  *   training.json          what was asked and what came out

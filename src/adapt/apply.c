@@ -14,6 +14,7 @@ typedef struct apply_state {
     float *made;
     const float *features; /* [n, d] */
     double *probs;
+    whet_i_self_space self_space;
     whet_i_label_space space;
     whet_i_means means;
     int64_t n;
@@ -22,6 +23,7 @@ typedef struct apply_state {
 static void state_free(whet_ctx *ctx, apply_state *s) {
     whet_i_means_free(ctx, &s->means);
     whet_i_label_space_free(ctx, &s->space);
+    whet_i_self_space_free(ctx, &s->self_space);
     whet_i_free(ctx, s->probs);
     whet_i_free(ctx, s->made);
     whet_i_free(ctx, s->texts);
@@ -91,15 +93,38 @@ static whet_status embed(whet_ctx *ctx, const whet_apply_job *job, apply_state *
     return whet_encoder_embed(ctx, s->encoder, s->texts, s->n, s->made);
 }
 
+/* Before the rows are embedded, so that complaints come first. */
+static whet_status open_space(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
+    const whet_names *classes = whet_classifier_classes(s->classifier);
+    if (!job->space) return WHET_OK;
+    if (!whet_i_self_space_is(job->space))
+        return whet_i_label_space_open(ctx, job->space, job->space_candidates, classes, &s->space);
+    if (job->features)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: embedding:auto embeds names as the texts are; expected texts, "
+                           "not features");
+    return whet_i_self_space_read(ctx, job->space, classes, &s->self_space);
+}
+
+static whet_status make_space(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
+    const whet_names *classes = whet_classifier_classes(s->classifier);
+    const whet_i_embedder embedder = {s->encoder, whet_classifier_source(s->classifier)->tfidf,
+                                      whet_classifier_dim(s->classifier)};
+    whet_space *space;
+    if (!s->self_space.names) return WHET_OK;
+    WHET_TRY(whet_i_self_space_make(ctx, &s->self_space, classes, NULL, &embedder, &space));
+    return whet_i_label_space_place(ctx, job->space, space, job->space_candidates, classes,
+                                    &s->space);
+}
+
 static whet_status apply(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     int64_t size;
     WHET_TRY(whet_classifier_load(ctx, job->classifier, &s->classifier));
     const whet_names *classes = whet_classifier_classes(s->classifier);
     const int64_t k = whet_names_count(classes);
-    if (job->space)
-        WHET_TRY(
-            whet_i_label_space_open(ctx, job->space, job->space_candidates, classes, &s->space));
+    WHET_TRY(open_space(ctx, job, s));
     WHET_TRY(embed(ctx, job, s));
+    WHET_TRY(make_space(ctx, job, s));
     WHET_TRY(whet_i_mul(ctx, s->n, k, &size));
     WHET_TRY(whet_i_alloc(ctx, size, &s->probs));
     WHET_TRY(whet_classifier_predict(ctx, s->classifier, s->features, s->n, s->probs));

@@ -109,17 +109,36 @@ static json_t *settings_object(whet_ctx *ctx, const whet_i_run *run) {
                      text(run->space.candidates));
 }
 
-static json_t *space_side(const whet_i_space_score *s) {
-    json_t *o = metrics_object(&s->metrics);
-    put(o, "mean_distance", number(s->distance));
-    put(o, "mean_squared_distance", number(s->squared));
+static json_t *space_group(const whet_space_means *m) {
+    double low, high;
+    whet_wilson((int64_t)llround(m->accuracy * (double)m->rows), m->rows, &low, &high);
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)m->rows, "accuracy",
+                     number(m->accuracy), "accuracy_low", number(low), "accuracy_high",
+                     number(high), "mean_distance", number(m->mean_distance),
+                     "mean_squared_distance", number(m->mean_squared));
+}
+
+static json_t *space_side(const whet_space_scores *s) {
+    json_t *o = space_group(&s->all);
+    put(o, "seen", s->seen.rows ? space_group(&s->seen) : json_null());
+    put(o, "unseen", s->unseen.rows ? space_group(&s->unseen) : json_null());
     return o;
+}
+
+static json_t *space_interval(const whet_space_interval *i) {
+    return json_pack("{s:o, s:o, s:o}", "mean", number(i->difference), "low", number(i->low),
+                     "high", number(i->high));
 }
 
 static json_t *space_object(const whet_i_run *run) {
     if (!run->space_scored) return json_null();
-    return json_pack("{s:o, s:o}", "argmax", space_side(&run->by_argmax), "frechet",
-                     space_side(&run->by_frechet));
+    const whet_space_gain *g = &run->gains.all;
+    json_t *difference =
+        json_pack("{s:o, s:o, s:o}", "mean_squared_distance", space_interval(&g->mean_squared),
+                  "mean_distance", space_interval(&g->mean_distance), "accuracy",
+                  space_interval(&g->accuracy));
+    return json_pack("{s:o, s:o, s:o}", "argmax", space_side(&run->by_argmax), "frechet",
+                     space_side(&run->by_frechet), "difference", difference);
 }
 
 static json_t *seconds_object(const whet_i_seconds *s) {

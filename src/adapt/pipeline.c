@@ -23,6 +23,7 @@ void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
     whet_i_means_free(ctx, &run->pool_means);
     whet_i_means_free(ctx, &run->means);
     whet_i_label_space_free(ctx, &run->space);
+    whet_i_self_space_free(ctx, &run->self_space);
     if (run->pool_probs != run->probs) whet_i_free(ctx, run->pool_probs);
     whet_i_free(ctx, run->probs);
     whet_i_free(ctx, run->candidates);
@@ -236,6 +237,7 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_run_open_space(ctx, run));
     run->seconds.read = lap(run);
     WHET_TRY(whet_i_run_embed(ctx, run));
+    WHET_TRY(whet_i_run_make_space(ctx, run));
     run->seconds.embed = lap(run);
     WHET_TRY(whet_i_run_draw(ctx, run));
     WHET_TRY(train(ctx, run));

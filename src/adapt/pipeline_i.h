@@ -27,6 +27,7 @@ typedef struct whet_i_run_rows {
     whet_table *table;
     int64_t n;
     int64_t text_column;   /* -1 = none */
+    int64_t label_column;  /* of test rows with labels */
     whet_str *texts;       /* [n] views into the table; NULL without a text column */
     int32_t *labels;       /* [n] class or WHET_LABEL_*; NULL = no labels at all */
     int32_t *truth;        /* [n] test rows: as labels, -1 for everything that is no class */
@@ -49,19 +50,25 @@ typedef struct whet_i_label_space {
     const char *candidates; /* what may be predicted: "all", "observed", "leaves" */
 } whet_i_label_space;
 
+/* What made the features and makes those of further texts: one of encoder and tfidf. */
+typedef struct whet_i_embedder {
+    whet_encoder *encoder;
+    const whet_tfidf *tfidf;
+    int64_t d;
+} whet_i_embedder;
+
+/* The points of a label space to be embedded: SPACE embedding:auto. */
+typedef struct whet_i_self_space {
+    whet_names *names; /* NULL = another space */
+    bool cosine;
+} whet_i_self_space;
+
 /* Frechet means of n rows of probabilities. */
 typedef struct whet_i_means {
     int64_t *point; /* [n] */
     double *cost;   /* [n] */
     int32_t *ties;  /* [n] */
 } whet_i_means;
-
-/* Predictions by the label space, beside argmax. */
-typedef struct whet_i_space_score {
-    whet_metrics metrics;
-    double distance, squared; /* mean over rows with a true label in the space */
-    int64_t n;
-} whet_i_space_score;
 
 typedef struct whet_i_seconds {
     double read, embed, fit, predict, total;
@@ -83,16 +90,18 @@ typedef struct whet_i_run {
     whet_adapt_fit *fit;
     whet_i_candidate *candidates;
     int64_t n_candidates, chosen;
-    const char *reason;       /* lives as long as the fit */
-    const char *fingerprint;  /* of the encoder, as long as it; NULL = no encoder */
-    whet_i_run_rows *target;  /* the rows of predictions.tsv: &test or &train */
-    double *probs;            /* [target n, k] of the chosen candidate */
-    double *pool_probs;       /* [train n, k]; == probs when the target is the training rows */
+    const char *reason;      /* lives as long as the fit */
+    const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
+    whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
+    double *probs;           /* [target n, k] of the chosen candidate */
+    double *pool_probs;      /* [train n, k]; == probs when the target is the training rows */
+    whet_i_self_space self_space;
     whet_i_label_space space; /* its space is NULL without --space */
     whet_i_means means;       /* of the target rows */
     whet_i_means pool_means;  /* of the training rows, when they are not the target */
     bool space_scored;
-    whet_i_space_score by_argmax, by_frechet;
+    whet_space_scores by_argmax, by_frechet; /* of the target rows, also of unseen labels */
+    whet_space_gains gains;                  /* Frechet mean less argmax */
     whet_i_seconds seconds;
     double clock; /* when the stage began */
 } whet_i_run;
@@ -106,10 +115,31 @@ whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run);
 /* The space: opened early (its errors come before the work), used late. */
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run);
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
+/* Between the two, once texts can be embedded: a space of the job's own making. */
+whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run);
+
+/* embedding:auto[,names=FILE][,metric=cosine|euclidean]: the names of the classes, or of a file that
+ * holds every class and more, embedded by the job's own encoder. Read early, made late. */
+bool whet_i_self_space_is(const char *spec);
+whet_status whet_i_self_space_read(whet_ctx *ctx, const char *spec, const whet_names *classes,
+                                   whet_i_self_space *out);
+void whet_i_self_space_free(whet_ctx *ctx, whet_i_self_space *space);
+/* class_texts [classes]: what to embed for a class, NULL = its name as words. */
+whet_status whet_i_self_space_make(whet_ctx *ctx, const whet_i_self_space *space,
+                                   const whet_names *classes, const whet_str *class_texts,
+                                   const whet_i_embedder *embedder, whet_space **out);
+/* out [n, d] */
+whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
+                               const whet_str *texts, int64_t n, float *out);
+
 /* The same for rows of any origin. candidates NULL: the leaves, or all points when a class is an
  * inner node; else it must live as long as *out. */
 whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
                                     const whet_names *classes, whet_i_label_space *out);
+/* The classes in a space that is open already, which is taken over. */
+whet_status whet_i_label_space_place(whet_ctx *ctx, const char *spec, whet_space *space,
+                                     const char *candidates, const whet_names *classes,
+                                     whet_i_label_space *out);
 void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
 whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
                               int64_t n, int64_t k, whet_i_means *out);

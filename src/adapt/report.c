@@ -259,11 +259,25 @@ static whet_status reliability_section(whet_ctx *ctx, whet_i_buf *out, const whe
 /* ---- label space ----------------------------------------------------------------------------- */
 
 static whet_status space_row(whet_ctx *ctx, whet_i_buf *out, const char *what,
-                             const whet_i_space_score *s) {
-    WHET_PUT("<tr><td>%s</td><td class=\"n\">%.1f</td><td class=\"n\">%.1f to %.1f</td>"
+                             const whet_space_means *argmax, const whet_space_means *frechet) {
+    if (argmax->rows == 0) return WHET_OK;
+    WHET_PUT("<tr><td>%s</td><td class=\"n\">%lld</td><td class=\"n\">%.1f</td><td "
+             "class=\"n\">%.1f</td><td class=\"n\">%.4g</td><td class=\"n\">%.4g</td>"
              "<td class=\"n\">%.4g</td><td class=\"n\">%.4g</td></tr>\n",
-             what, 100 * s->metrics.accuracy, 100 * s->metrics.accuracy_low,
-             100 * s->metrics.accuracy_high, s->distance, s->squared);
+             what, (long long)argmax->rows, 100 * argmax->accuracy, 100 * frechet->accuracy,
+             argmax->mean_distance, frechet->mean_distance, argmax->mean_squared,
+             frechet->mean_squared);
+    return WHET_OK;
+}
+
+/* Whether the difference can be believed. */
+static whet_status space_gain(whet_ctx *ctx, whet_i_buf *out, const whet_space_interval *i) {
+    const char *verdict = i->high < 0  ? "the Frechet mean comes nearer"
+                          : i->low > 0 ? "argmax comes nearer"
+                                       : "neither can be told to be nearer";
+    WHET_PUT("<p>Mean squared distance, Frechet mean less argmax: %.4g (95 %%: %.4g to %.4g, rows "
+             "drawn again with replacement): %s.</p>\n",
+             i->difference, i->low, i->high, verdict);
     return WHET_OK;
 }
 
@@ -276,13 +290,16 @@ static whet_status space_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
              "table of predictions.</p>\n",
              run->space.candidates);
     if (!run->space_scored) return WHET_OK;
-    WHET_PUT("<div class=\"wide\"><table><tr><th>prediction</th><th class=\"n\">accuracy, %%</th>"
-             "<th class=\"n\">interval</th><th class=\"n\">mean distance</th><th class=\"n\">mean "
-             "squared distance</th></tr>\n");
-    WHET_TRY(space_row(ctx, out, "argmax", &run->by_argmax));
-    WHET_TRY(space_row(ctx, out, "Frechet mean", &run->by_frechet));
+    WHET_PUT("<div class=\"wide\"><table><tr><th>rows whose label</th><th class=\"n\">rows</th>"
+             "<th class=\"n\">accuracy, %%: argmax</th><th class=\"n\">mean</th><th "
+             "class=\"n\">distance: argmax</th><th class=\"n\">mean</th><th "
+             "class=\"n\">squared: argmax</th><th class=\"n\">mean</th></tr>\n");
+    const whet_space_scores *a = &run->by_argmax, *f = &run->by_frechet;
+    WHET_TRY(space_row(ctx, out, "is a point of the space", &a->all, &f->all));
+    WHET_TRY(space_row(ctx, out, "is one of the classes", &a->seen, &f->seen));
+    WHET_TRY(space_row(ctx, out, "is none of them", &a->unseen, &f->unseen));
     WHET_PUT("</table></div>\n");
-    return WHET_OK;
+    return space_gain(ctx, out, &run->gains.all.mean_squared);
 }
 
 /* ---- what to label next ---------------------------------------------------------------------- */

@@ -3,14 +3,20 @@
  * and of the class names, when the names say something to the encoder. */
 #include "adapt/pipeline_i.h"
 
+whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
+                               const whet_str *texts, int64_t n, float *out) {
+    if (embedder->encoder) return whet_encoder_embed(ctx, embedder->encoder, texts, n, out);
+    return whet_tfidf_transform(ctx, embedder->tfidf, texts, n, out);
+}
+
 static whet_status embed(whet_ctx *ctx, const whet_i_run *run, const whet_str *texts, int64_t n,
                          float **out) {
+    const whet_i_embedder embedder = {run->encoder, run->tfidf, run->d};
     int64_t size;
     if (n == 0) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, n, run->d, &size));
     WHET_TRY(whet_i_alloc(ctx, size, out));
-    if (run->encoder) return whet_encoder_embed(ctx, run->encoder, texts, n, *out);
-    return whet_tfidf_transform(ctx, run->tfidf, texts, n, *out);
+    return whet_i_embed_texts(ctx, &embedder, texts, n, *out);
 }
 
 static bool is_zero(const float *row, int64_t d) {

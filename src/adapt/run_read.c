@@ -166,6 +166,7 @@ static whet_status read_test_labels(whet_ctx *ctx, whet_i_run *run) {
     const int64_t column = whet_names_find(whet_table_columns(run->test.table), name);
     if (column < 0) return WHET_OK; /* rows to predict, nothing to measure */
     whet_status status = WHET_OK;
+    run->test.label_column = column;
     WHET_TRY_DONE(whet_i_labels_of_column(ctx, run->test.table, column, &given));
     WHET_TRY_DONE(assign_labels(ctx, run, &given, true, &run->test));
     WHET_TRY_DONE(whet_i_alloc(ctx, run->test.n, &run->test.truth));

@@ -37,12 +37,12 @@ done:
     return status;
 }
 
-whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
-                                    const whet_names *classes, whet_i_label_space *out) {
+whet_status whet_i_label_space_place(whet_ctx *ctx, const char *spec, whet_space *space,
+                                     const char *candidates, const whet_names *classes,
+                                     whet_i_label_space *out) {
     const int64_t k = whet_names_count(classes);
     whet_status status = WHET_OK;
-    whet_i_label_space s = {.candidates = candidates};
-    WHET_TRY_DONE(whet_space_open(ctx, spec, classes, &s.space));
+    whet_i_label_space s = {.space = space, .candidates = candidates};
     WHET_TRY_DONE(whet_i_alloc(ctx, k, &s.observed));
     WHET_TRY_DONE(find_points(ctx, spec, s.space, classes, s.observed));
     if (!candidates) {
@@ -57,6 +57,13 @@ done:
     return status;
 }
 
+whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
+                                    const whet_names *classes, whet_i_label_space *out) {
+    whet_space *space;
+    WHET_TRY(whet_space_open(ctx, spec, classes, &space));
+    return whet_i_label_space_place(ctx, spec, space, candidates, classes, out);
+}
+
 void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space) {
     whet_i_free(ctx, space->observed);
     whet_space_destroy(ctx, space->space);
@@ -65,8 +72,24 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space) {
 
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run) {
     if (!run->job->space) return WHET_OK;
-    return whet_i_label_space_open(ctx, run->job->space, run->job->space_candidates, run->classes,
-                                   &run->space);
+    if (!whet_i_self_space_is(run->job->space))
+        return whet_i_label_space_open(ctx, run->job->space, run->job->space_candidates,
+                                       run->classes, &run->space);
+    if (run->train.array.data)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: embedding:auto embeds names as the texts are; expected texts, "
+                           "not features");
+    return whet_i_self_space_read(ctx, run->job->space, run->classes, &run->self_space);
+}
+
+whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run) {
+    const whet_i_embedder embedder = {run->encoder, run->tfidf, run->d};
+    whet_space *space;
+    if (!run->self_space.names) return WHET_OK;
+    WHET_TRY(whet_i_self_space_make(ctx, &run->self_space, run->classes, run->class_texts,
+                                    &embedder, &space));
+    return whet_i_label_space_place(ctx, run->job->space, space, run->job->space_candidates,
+                                    run->classes, &run->space);
 }
 
 static whet_candidates candidates_of(const char *name) {
@@ -100,50 +123,38 @@ void whet_i_means_free(whet_ctx *ctx, whet_i_means *means) {
     *means = (whet_i_means){0};
 }
 
-/* Scores one kind of prediction: points [n]. Class indices for the metrics; a point that is no
- * class is as wrong as any. */
-static whet_status score(whet_ctx *ctx, const whet_i_run *run, const int64_t *points,
-                         whet_i_space_score *out) {
-    const int64_t n = run->target->n, k = whet_names_count(run->classes);
-    const whet_names *names = whet_space_names(run->space.space);
-    whet_i_space_score s = {0};
-    int32_t *predicted;
-    WHET_TRY(whet_i_alloc(ctx, n, &predicted));
-    for (int64_t i = 0; i < n; i++) {
-        const int32_t truth = run->target->truth[i];
-        const int64_t class = whet_names_find(run->classes, whet_names_get(names, points[i]));
-        predicted[i] = class >= 0 ? (int32_t) class : truth == 0 ? 1 : 0;
-        if (truth < 0) continue;
-        const double d =
-            whet_space_distance(run->space.space, points[i], run->space.observed[truth]);
-        s.distance += d;
-        s.squared += d * d;
-        s.n++;
-    }
-    const whet_status status =
-        whet_metrics_compute(ctx, run->probs, n, k, run->target->truth, predicted, &s.metrics);
-    whet_i_free(ctx, predicted);
-    if (status != WHET_OK) return status;
-    s.distance /= (double)s.n;
-    s.squared /= (double)s.n;
-    *out = s;
-    return WHET_OK;
+/* The true label of a target row as a point of the space, also when no training row has it; -1 = none
+ * or no point. */
+static int64_t true_point(const whet_i_run *run, int64_t i) {
+    const whet_i_run_rows *rows = run->target;
+    if (rows->truth[i] >= 0) return run->space.observed[rows->truth[i]];
+    if (!rows->labels || rows->labels[i] != WHET_LABEL_OTHER) return -1;
+    const whet_str name = whet_i_trim(whet_table_cell(rows->table, i, rows->label_column));
+    return whet_names_find(whet_space_names(run->space.space), name);
 }
 
 static whet_status score_both(whet_ctx *ctx, whet_i_run *run) {
     const int64_t n = run->target->n, k = whet_names_count(run->classes);
-    int64_t known = 0, *argmax;
-    for (int64_t i = 0; i < n; i++) known += run->target->truth[i] >= 0;
-    if (known == 0) return WHET_OK;
-    WHET_TRY(whet_i_alloc(ctx, n, &argmax));
+    const whet_label_set set = {run->space.space, run->space.observed, k};
+    whet_status status = WHET_OK;
+    int64_t known = 0, *argmax = NULL, *truth = NULL;
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &argmax));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &truth));
     for (int64_t i = 0; i < n; i++) {
         int32_t top[3];
         (void)whet_i_top(run->probs + i * k, k, 1, top);
         argmax[i] = run->space.observed[top[0]];
+        truth[i] = true_point(run, i);
+        known += truth[i] >= 0;
     }
-    whet_status status = score(ctx, run, argmax, &run->by_argmax);
-    if (status == WHET_OK) status = score(ctx, run, run->means.point, &run->by_frechet);
-    run->space_scored = status == WHET_OK;
+    if (known == 0) goto done;
+    WHET_TRY_DONE(whet_space_score(ctx, &set, argmax, NULL, truth, n, &run->by_argmax));
+    WHET_TRY_DONE(whet_space_score(ctx, &set, run->means.point, NULL, truth, n, &run->by_frechet));
+    WHET_TRY_DONE(whet_space_compare(ctx, &set, run->means.point, argmax, truth, n, run->job->seed,
+                                     &run->gains));
+    run->space_scored = true;
+done:
+    whet_i_free(ctx, truth);
     whet_i_free(ctx, argmax);
     return status;
 }

@@ -44,6 +44,14 @@ void whet_i_log(whet_ctx *ctx, whet_log_level level, const char *format, ...) WH
 #define WHET_QUOTE_SIZE 360
 const char *whet_i_quote(char out[WHET_QUOTE_SIZE], whet_str text);
 
+/* ---- names ----------------------------------------------------------------------------------- */
+
+/* The names "0".."n-1", n >= 1, in as many bytes each as the longest takes (8 up to 10 million). Names
+ * can be added; one that is no such number makes them names like any others. Errors: NOMEM, LIMIT. */
+WHET_CHECKED whet_status whet_i_names_numbered(whet_ctx *ctx, int64_t n, whet_names **out);
+/* Whether they were made so, and are still so. */
+bool whet_i_names_are_numbers(const whet_names *names);
+
 /* ---- sizes and memory ------------------------------------------------------------------------ */
 
 /* *out = a * b, or WHET_ERR_LIMIT when negative or not representable. */

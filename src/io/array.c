@@ -108,6 +108,53 @@ done:
     return status;
 }
 
+/* ---- the file itself ------------------------------------------------------------------------- */
+
+/* A view of a mapped .npy; false when its data cannot be used as it lies there. */
+static whet_status view_npy(whet_ctx *ctx, const char *path, whet_i_array_view *out, bool *viewed) {
+    whet_i_map map = {0};
+    whet_i_npy npy;
+    *viewed = false;
+    WHET_TRY(whet_i_map_open(ctx, path, &map));
+    const int64_t len = map.len < WHET_NPY_HEADER_MAX + 12 ? map.len : WHET_NPY_HEADER_MAX + 12;
+    const whet_status status = whet_i_npy_header(ctx, path, map.ptr, len, map.len, &npy);
+    const bool fits =
+        status == WHET_OK && !npy.fortran && npy.offset % (int64_t)whet_dtype_size(npy.dtype) == 0;
+    if (!fits) {
+        whet_i_map_close(&map);
+        return status;
+    }
+    union { /* nobody writes through it */
+        const char *read;
+        void *data;
+    } at = {map.ptr + npy.offset};
+    *out = (whet_i_array_view){{.data = at.data, .dtype = npy.dtype, .rank = npy.rank}, map};
+    memcpy(out->tensor.shape, npy.shape, sizeof npy.shape);
+    *viewed = true;
+    return WHET_OK;
+}
+
+whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec, whet_i_array_view *out) {
+    whet_i_array_view view = {0};
+    bool viewed = false;
+    if (whet_i_has_extension(spec, ".npy")) WHET_TRY(view_npy(ctx, spec, &view, &viewed));
+    if (!viewed) WHET_TRY(whet_array_read(ctx, spec, &view.tensor));
+    *out = view;
+    return WHET_OK;
+}
+
+void whet_i_array_view_forget(const whet_i_array_view *view) {
+    if (view->map.ptr) whet_i_map_forget(&view->map);
+}
+
+void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view) {
+    if (view->map.ptr)
+        whet_i_map_close(&view->map);
+    else
+        whet_tensor_destroy(ctx, &view->tensor);
+    *view = (whet_i_array_view){0};
+}
+
 /* ---- checks ---------------------------------------------------------------------------------- */
 
 static bool is_float(whet_dtype dtype) {

@@ -95,7 +95,9 @@ whet_status whet_i_name_nodes(whet_ctx *ctx, const char *where, const whet_str *
     whet_status status = WHET_OK;
     whet_names *seen = NULL, *names = NULL;
     label_use *use = NULL;
-    int64_t dropped = 0;
+    int64_t dropped = 0, labelled = 0;
+    for (int64_t i = 0; i < n; i++) labelled += labels[i].len > 0;
+    if (labelled == 0 && n > 0) return whet_i_names_numbered(ctx, n, out);
     WHET_TRY_DONE(whet_names_create(ctx, &seen));
     WHET_TRY_DONE(whet_names_create(ctx, &names));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &use));

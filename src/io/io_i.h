@@ -31,6 +31,20 @@ void whet_i_map_forget(const whet_i_map *map);
 /* {0} is fine; clears the struct. */
 void whet_i_map_close(whet_i_map *map);
 
+/* An array whose data is the mapped file where that is possible (a .npy in C order), else a copy. */
+typedef struct whet_i_array_view {
+    whet_tensor tensor;
+    whet_i_map map; /* {0} when the tensor is owned */
+} whet_i_array_view;
+/* spec and errors as whet_array_read. {0} is fine to close. */
+WHET_CHECKED whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec,
+                                                whet_i_array_view *out);
+void whet_i_array_view_forget(const whet_i_array_view *view);
+void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view);
+/* Whether the archive has an array of this name; false when it cannot be read, which is
+ * for the reader to tell. */
+bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key);
+
 /* whet_i_map_forget of its file, for one whose tensors have been copied. */
 void whet_i_safetensors_forget(const whet_safetensors *file);
 

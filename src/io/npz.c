@@ -201,3 +201,18 @@ done:
     zip_discard(archive);
     return status;
 }
+
+bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key) {
+    whet_i_map map = {0};
+    whet_i_buf name = {0};
+    zip_t *archive = NULL;
+    bool found = false;
+    if (whet_i_map_open(ctx, path, &map) != WHET_OK) return false;
+    if (open_archive(ctx, path, map.ptr, map.len, &archive) == WHET_OK &&
+        whet_i_buf_printf(ctx, &name, "%s.npy", key) == WHET_OK)
+        found = zip_name_locate(archive, name.data, 0) >= 0;
+    whet_i_buf_free(ctx, &name);
+    if (archive) zip_discard(archive);
+    whet_i_map_close(&map);
+    return found;
+}

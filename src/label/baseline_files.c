@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A baseline from files to a file: features, labels with places to complain about, class order.
+ * A baseline from files to a file: features, labels with places to complain about, class order, a
+ * label space.
  * Legend: n rows, k classes. */
 #include <inttypes.h>
 #include <stdlib.h>
 
 #include "io/io_i.h"
 #include "label/label_i.h"
+#include "whet/space.h"
 
 typedef struct baseline_files {
     whet_tensor features, class_features, probs;
@@ -14,6 +16,7 @@ typedef struct baseline_files {
     int64_t row_column, label_column; /* row_column -1: the table has a line for every row */
     int32_t *labels;
     int64_t labelled;
+    double *cost; /* [k, k] or NULL */
 } baseline_files;
 
 static void release(whet_ctx *ctx, baseline_files *f) {
@@ -23,6 +26,7 @@ static void release(whet_ctx *ctx, baseline_files *f) {
     whet_table_destroy(ctx, f->table);
     whet_names_destroy(ctx, f->classes);
     whet_i_free(ctx, f->labels);
+    whet_i_free(ctx, f->cost);
 }
 
 static int by_bytes(const void *left, const void *right) {
@@ -134,6 +138,41 @@ static whet_status read_class_features(whet_ctx *ctx, const whet_baseline_job *j
                        job->class_features, shape[0], shape[1], k, d, job->features);
 }
 
+/* Squared distances between the classes, which are matched by name. */
+static whet_status measure_classes(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
+    const int64_t k = whet_names_count(f->classes);
+    whet_status status = WHET_OK;
+    whet_space *space = NULL;
+    int64_t *point = NULL, *from = NULL, *to = NULL, cells;
+    double *cost = NULL;
+    WHET_TRY_DONE(whet_space_open(ctx, job->space, f->classes, &space));
+    WHET_TRY_DONE(whet_i_mul(ctx, k, k, &cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, k, &point));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &from));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &to));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &cost));
+    status = whet_space_find_all(ctx, space, f->classes, point);
+    if (status != WHET_OK) {
+        status = whet_i_fail_at(ctx, status, "%s", job->classes ? job->classes : job->labels);
+        goto done;
+    }
+    for (int64_t i = 0; i < cells; i++) {
+        from[i] = point[i / k];
+        to[i] = point[i % k];
+    }
+    WHET_TRY_DONE(whet_space_distances(ctx, space, from, to, cells, cost));
+    for (int64_t i = 0; i < cells; i++) cost[i] *= cost[i];
+    f->cost = cost;
+    cost = NULL;
+done:
+    whet_i_free(ctx, cost);
+    whet_i_free(ctx, to);
+    whet_i_free(ctx, from);
+    whet_i_free(ctx, point);
+    whet_space_destroy(ctx, space);
+    return status;
+}
+
 static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
     WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &f->features));
     WHET_TRY(open_labels(ctx, job, f));
@@ -145,6 +184,7 @@ static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline
         return whet_i_fail(ctx, WHET_ERR_ARG, "no labels and no class list; expected one of them");
     WHET_TRY(read_class_features(ctx, job, f));
     WHET_TRY(assign_labels(ctx, job, f));
+    if (job->space) WHET_TRY(measure_classes(ctx, job, f));
     const int64_t n = f->features.shape[0], k = whet_names_count(f->classes);
     const int64_t shape[2] = {n, k};
     const whet_baseline_input input = {.features = f->features.data,
@@ -153,7 +193,9 @@ static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline
                                        .k = k,
                                        .labels = f->labels,
                                        .class_features = f->class_features.data,
-                                       .seed = job->seed};
+                                       .seed = job->seed,
+                                       .loss = job->loss,
+                                       .cost = f->cost};
     WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &f->probs));
     WHET_TRY(whet_baseline_run(ctx, job->method, &input, f->probs.data));
     return whet_npy_write(ctx, job->probs, job->force, &f->probs);

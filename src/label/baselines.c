@@ -51,6 +51,12 @@ static whet_status check(whet_ctx *ctx, whet_baseline method, const whet_baselin
         return whet_i_fail(ctx, WHET_ERR_ARG, "features of the classes are for zero-shot alone");
     if (in->class_features)
         WHET_TRY(whet_i_check_finite(ctx, "class features", in->class_features, in->k, in->d));
+    if ((in->loss != WHET_LOSS_CROSS_ENTROPY) != (in->cost != NULL))
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "a loss by the metric and distances of classes; expected both or neither");
+    if (in->loss != WHET_LOSS_CROSS_ENTROPY && method != WHET_BASELINE_FEW_SHOT)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "a loss other than cross-entropy is for few-shot");
     if (method != WHET_BASELINE_ZERO_SHOT && !in->labels)
         return whet_i_fail(ctx, WHET_ERR_ARG, "a method that needs labels, without labels");
     for (int64_t i = 0; in->labels && i < in->n; i++)
@@ -123,6 +129,66 @@ done:
     whet_i_span_free(ctx, &span);
     whet_i_path_free(ctx, &path);
     whet_i_linear_model_free(ctx, &model);
+    return status;
+}
+
+/* How likely the label itself is by -scale cost when the head is sure of it: the mean over classes of
+ * softmax(-scale cost[c, .])_c. Rises with the scale. */
+static double sureness(const double *cost, int64_t k, double scale) {
+    double mean = 0;
+    for (int64_t c = 0; c < k; c++) {
+        double sum = 0;
+        for (int64_t j = 0; j < k; j++) sum += exp(-scale * cost[c * k + j]);
+        mean += 1 / (sum * (double)k);
+    }
+    return mean;
+}
+
+/* Scale is a choice for both losses. The mean squared distance becomes 1, so that a penalty means the
+ * same in any unit; for the Frechet loss, whose scores are these distances, a sure and right head
+ * shall give its label .9, else it could never fit: by bisection. */
+static whet_status scale_cost(whet_ctx *ctx, const baseline *s, double **out) {
+    const double *given = s->in->cost;
+    const int64_t cells = s->k * s->k;
+    double mean = 0, low = 1, high = 1, *cost;
+    for (int64_t i = 0; i < cells; i++) mean += given[i] / (double)cells;
+    if (!(mean > 0 && isfinite(mean)))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "the mean squared distance of classes is %g; expected more than 0",
+                           mean);
+    WHET_TRY(whet_i_alloc(ctx, cells, &cost));
+    for (int64_t i = 0; i < cells; i++) cost[i] = given[i] / mean;
+    if (s->in->loss == WHET_LOSS_FRECHET) {
+        while (sureness(cost, s->k, high) < .9 && high < 1e4) high *= 2;
+        for (int i = 0; i < 50; i++) {
+            const double middle = .5 * (low + high);
+            if (sureness(cost, s->k, middle) < .9)
+                low = middle;
+            else
+                high = middle;
+        }
+        for (int64_t i = 0; i < cells; i++) cost[i] *= high;
+    }
+    *out = cost;
+    return WHET_OK;
+}
+
+static whet_status few_shot_cost(whet_ctx *ctx, const baseline *s) {
+    whet_status status = WHET_OK;
+    whet_i_span span = {0};
+    whet_i_linear_model model = {0};
+    double *scaled = NULL, temperature;
+    WHET_TRY_DONE(scale_cost(ctx, s, &scaled));
+    WHET_TRY_DONE(whet_i_span_build(ctx, s->x, s->rows, s->b, s->d, &span));
+    const whet_i_cost cost = {.loss = s->in->loss, .k = s->k, .cost = scaled};
+    WHET_TRY_DONE(
+        whet_i_cost_head_fit(ctx, &span, s->y, &s->splits, s->case_y, &cost, &model, &temperature));
+    WHET_TRY_DONE(whet_i_linear_model_predict(ctx, &model, s->x, s->n, s->probs));
+    if (temperature != 1) whet_i_temper(s->probs, s->n, s->k, temperature);
+done:
+    whet_i_span_free(ctx, &span);
+    whet_i_linear_model_free(ctx, &model);
+    whet_i_free(ctx, scaled);
     return status;
 }
 
@@ -281,7 +347,9 @@ whet_status whet_baseline_run(whet_ctx *ctx, whet_baseline method, const whet_ba
     WHET_TRY(whet_i_alloc(ctx, cells, &s.probs));
     WHET_TRY_DONE(set_up(ctx, method, input, &s));
     switch (method) {
-    case WHET_BASELINE_FEW_SHOT: WHET_TRY_DONE(few_shot(ctx, &s)); break;
+    case WHET_BASELINE_FEW_SHOT:
+        WHET_TRY_DONE(input->loss ? few_shot_cost(ctx, &s) : few_shot(ctx, &s));
+        break;
     case WHET_BASELINE_ZERO_SHOT: WHET_TRY_DONE(zero_shot(ctx, &s)); break;
     case WHET_BASELINE_PROPAGATE:
     case WHET_BASELINE_SPREAD: WHET_TRY_DONE(on_graph(ctx, &s, method)); break;

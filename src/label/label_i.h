@@ -109,6 +109,42 @@ typedef struct whet_i_system {
 WHET_CHECKED whet_status whet_i_conjugate_gradients(whet_ctx *ctx, const whet_i_system *system,
                                                     int64_t m, double tolerance, double *b);
 
+/* ---- minimising a smooth function (lbfgs.c) -------------------------------------------------- */
+
+typedef struct whet_i_objective {
+    int64_t size;
+    /* The value at theta [size]; its gradient [size] is written. */
+    double (*evaluate)(const void *arg, const double *theta, double *gradient);
+    const void *arg;
+} whet_i_objective;
+
+/* From theta [size] down until no component of the gradient is over tolerance or no step helps;
+ * start [size]: an approximate inverse of the Hessian's diagonal. workspace:
+ * whet_i_lbfgs_workspace doubles. On the calling thread; returns the steps taken. */
+int64_t whet_i_lbfgs_workspace(int64_t size);
+int64_t whet_i_lbfgs(const whet_i_objective *objective, const double *start, double tolerance,
+                     int64_t most_steps, double *theta, double *workspace);
+/* sum a_i b_i in a fixed order. */
+double whet_i_dot(const double *a, const double *b, int64_t n);
+
+/* ---- losses that know the metric of a label space (cost_rows.c) ------------------------------ */
+
+/* A head of `scored` classes is trained for labels among k classes whose squared distances are
+ * known. Expected cost: the head scores all k; L = sum_c softmax(row)_c cost[y, c]. Frechet: the head
+ * gives p = softmax(row) over classes column[0..scored-1], each of the k gets the score
+ * -sum_m p_m cost[column_m, c], and L is the cross-entropy of those scores (Loki, exact loss). */
+typedef struct whet_i_cost {
+    whet_head_loss loss;
+    int64_t k, scored;
+    const double *cost;    /* [k, k] squared distances over their mean, symmetric */
+    const int32_t *column; /* [scored] Frechet: class of each score, ascending */
+} whet_i_cost;
+
+/* The loss of a row of scores [scored] with label y in 0..k-1; the row becomes the gradient.
+ * room: whet_i_cost_room doubles. O(k) and O(k scored). */
+int64_t whet_i_cost_room(const whet_i_cost *cost);
+double whet_i_cost_row(const whet_i_cost *cost, double *row, int32_t y, double *room);
+
 /* ---- multinomial logistic regression (logistic.c) -------------------------------------------- */
 
 /* Rows written in the coordinates of their own span: x = z back^T, columns of z orthogonal. The
@@ -127,15 +163,17 @@ void whet_i_span_free(whet_ctx *ctx, whet_i_span *span);
 
 /* Minimises (1/b) [ sum_i -ln p(y_i | z_i) + |W|^2 / (2 C) ], p = softmax(z W + bias), the bias
  * free of penalty: scikit-learn's multinomial LogisticRegression(C).
+ * With a cost, its loss takes the place of -ln p: y are then classes of the cost, k the scored ones,
+ * and the optimum is a local one.
  * z [b, r]; y [b] in 0..k-1, each class present; theta [r + 1, k] holds W above the bias: the start
  * on entry (warm starts along rising C are what makes a grid cheap), the optimum on return.
  * Stops when no component of the gradient is over tolerance. L-BFGS (Liu & Nocedal 1989) with a
  * diagonal start. workspace: whet_i_logistic_workspace doubles. On the calling thread, for use in
  * parallel loops; returns the steps taken. Cost 4 b r k a step. */
-int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k);
+int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k, const whet_i_cost *cost);
 int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k,
-                              double c, double tolerance, int64_t most_steps, double *theta,
-                              double *workspace);
+                              double c, const whet_i_cost *cost, double tolerance,
+                              int64_t most_steps, double *theta, double *workspace);
 /* The start: W = 0, bias the log shares of the classes (the optimum for C -> 0). */
 void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta);
 
@@ -166,6 +204,15 @@ WHET_CHECKED whet_status whet_i_logistic_fit(whet_ctx *ctx, const float *x, cons
 WHET_CHECKED whet_status whet_i_linear_model_predict(whet_ctx *ctx,
                                                      const whet_i_linear_model *model,
                                                      const float *x, int64_t n, double *probs);
+/* A head trained for a cost (its `scored` and `column` are not looked at) on rows of the span with
+ * classes y [b]; the penalty of whet_i_penalties with the least cross-fitted loss. Expected cost: all
+ * k classes are scored, and *temperature calibrates them on the held-out rows (case_y [cases]);
+ * Frechet: the classes among y, the others get no probability, *temperature 1.
+ * Cost: penalties x splits fits. Errors: NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_cost_head_fit(whet_ctx *ctx, const whet_i_span *span,
+                                              const int32_t *y, const whet_i_splits *splits,
+                                              const int32_t *case_y, const whet_i_cost *cost,
+                                              whet_i_linear_model *out, double *temperature);
 /* scores [n, m] = x [n, d] w [d, m], summed in f64. */
 WHET_CHECKED whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                        const double *w, int64_t m, double *scores);

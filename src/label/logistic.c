@@ -1,17 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Multinomial logistic regression with an L2 penalty, fitted in the span of its rows by L-BFGS.
+ * Multinomial logistic regression with an L2 penalty, fitted in the span of its rows by L-BFGS; with
+ * a cost (cost_rows.c), the same linear head trained for the metric of a label space.
  *
  * In the span's coordinates the columns of z are orthogonal, so the Hessian at equal probabilities
  * is diagonal: H0 = (pi_c (1 - pi_c) |z_j|^2 + 1/C) / b for weight (j, c), pi_c (1 - pi_c) for a
  * bias. That diagonal, scaled by the last step's curvature, is the start of each L-BFGS direction;
  * it takes the place of tens of steps at large C.
- * Sources: Liu & Nocedal 1989; Armijo 1966. Legend: b rows, r coordinates, k classes seen. */
+ * Legend: b rows, r coordinates, k classes seen. */
 #include <math.h>
 
 #include "label/label_i.h"
 #include "tensor/tensor_i.h"
-
-enum { MEMORY = 10 };
 
 /* ---- the span of the rows -------------------------------------------------------------------- */
 
@@ -81,53 +80,37 @@ done:
     return status;
 }
 
-/* ---- the optimiser --------------------------------------------------------------------------- */
+/* ---- the objective --------------------------------------------------------------------------- */
 
 typedef struct problem {
     const double *z;
     const int32_t *y;
     int64_t b, r, k, size; /* size = (r + 1) k */
     double lambda;
-    double *probs;                                       /* [b, k] */
-    double *start;                                       /* [size] inverse of the diagonal start */
-    double *gradient, *next, *next_gradient, *direction; /* [size] each */
-    double *s, *t; /* [MEMORY, size] steps and changes of the gradient */
+    const whet_i_cost *cost; /* NULL: cross-entropy */
+    double *probs;           /* [b, k] */
+    double *room;            /* of whet_i_cost_row */
 } problem;
 
-int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k) {
-    return b * k + (5 + 2 * MEMORY) * (r + 1) * k;
+int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k, const whet_i_cost *cost) {
+    const int64_t size = (r + 1) * k;
+    return b * k + size + whet_i_lbfgs_workspace(size) + (cost ? whet_i_cost_room(cost) : 0);
 }
 
-static problem lay_out(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k, double c,
-                       double *workspace) {
-    problem p = {.z = z, .y = y, .b = b, .r = r, .k = k, .size = (r + 1) * k, .lambda = 1 / c};
-    p.probs = workspace;
-    p.start = p.probs + b * k;
-    p.gradient = p.start + p.size;
-    p.next = p.gradient + p.size;
-    p.next_gradient = p.next + p.size;
-    p.direction = p.next_gradient + p.size;
-    p.s = p.direction + p.size;
-    p.t = p.s + MEMORY * p.size;
-    return p;
-}
-
-enum { LANES = 8 };
-
-/* Lanes, summed in order: the compiler may use vectors, and the bits do not depend on their length.
- */
-static double dot(const double *a, const double *b, int64_t n) {
-    double lane[LANES] = {0}, sum = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int64_t l = 0; l < LANES; l++) lane[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) sum += a[i] * b[i];
-    for (int64_t l = 0; l < LANES; l++) sum += lane[l];
-    return sum;
+/* -ln p(y) of a row of scores, which becomes its gradient by the scores. */
+static double cross_entropy_row(double *row, int64_t k, int32_t y) {
+    double top = row[0], sum = 0;
+    const double own = row[y];
+    for (int64_t c = 1; c < k; c++) top = row[c] > top ? row[c] : top;
+    for (int64_t c = 0; c < k; c++) sum += row[c] = exp(row[c] - top);
+    for (int64_t c = 0; c < k; c++) row[c] /= sum;
+    row[y] -= 1;
+    return log(sum) + top - own;
 }
 
 /* The mean loss with penalty at theta, and its gradient. */
-static double evaluate(const problem *p, const double *theta, double *gradient) {
+static double evaluate(const void *arg, const double *theta, double *gradient) {
+    const problem *p = arg;
     const double *bias = theta + p->r * p->k, rows = (double)p->b;
     double loss = 0;
     for (int64_t i = 0; i < p->b; i++)
@@ -137,28 +120,26 @@ static double evaluate(const problem *p, const double *theta, double *gradient) 
     double *slope = gradient + p->r * p->k;
     memset(slope, 0, sizeof *slope * (size_t)p->k);
     for (int64_t i = 0; i < p->b; i++) {
-        double *row = p->probs + i * p->k, top = row[0], sum = 0;
-        const double own = row[p->y[i]];
-        for (int64_t c = 1; c < p->k; c++) top = row[c] > top ? row[c] : top;
-        for (int64_t c = 0; c < p->k; c++) sum += row[c] = exp(row[c] - top);
-        loss += log(sum) + top - own;
-        for (int64_t c = 0; c < p->k; c++) row[c] /= sum;
-        row[p->y[i]] -= 1;
+        double *row = p->probs + i * p->k;
+        loss += p->cost ? whet_i_cost_row(p->cost, row, p->y[i], p->room)
+                        : cross_entropy_row(row, p->k, p->y[i]);
         for (int64_t c = 0; c < p->k; c++) slope[c] += row[c];
     }
     memcpy(gradient, theta, sizeof *theta * (size_t)(p->r * p->k));
     whet_i_matmul_f64_serial(true, false, p->r, p->k, p->b, p->z, p->r, p->probs, p->k, p->lambda,
                              gradient, p->k);
-    loss += p->lambda / 2 * dot(theta, theta, p->r * p->k);
+    loss += p->lambda / 2 * whet_i_dot(theta, theta, p->r * p->k);
     for (int64_t i = 0; i < p->size; i++) gradient[i] /= rows;
     return loss / rows;
 }
 
-static void diagonal_start(const problem *p) {
+/* The inverse of the diagonal of the cross-entropy's Hessian at the classes' shares, with a cost at
+ * equal ones: start [size]. */
+static void diagonal_start(const problem *p, double *share, double *start) {
     const double rows = (double)p->b;
-    double *share = p->direction; /* borrowed */
     memset(share, 0, sizeof *share * (size_t)p->k);
-    for (int64_t i = 0; i < p->b; i++) share[p->y[i]] += 1 / rows;
+    for (int64_t i = 0; !p->cost && i < p->b; i++) share[p->y[i]] += 1 / rows;
+    for (int64_t c = 0; p->cost && c < p->k; c++) share[c] = 1 / (double)p->k;
     for (int64_t j = 0; j <= p->r; j++) {
         double square = j == p->r ? rows : 0;
         for (int64_t i = 0; j < p->r && i < p->b; i++)
@@ -166,86 +147,29 @@ static void diagonal_start(const problem *p) {
         for (int64_t c = 0; c < p->k; c++) {
             const double curvature = share[c] * (1 - share[c]) * square / rows;
             const double penalty = j == p->r ? 0 : p->lambda / rows;
-            p->start[j * p->k + c] = 1 / fmax(curvature + penalty, 1e-12);
+            start[j * p->k + c] = 1 / fmax(curvature + penalty, 1e-12);
         }
     }
-}
-
-/* direction = -H gradient by the two-loop recursion over the `held` newest pairs; `newest` is where
- * the last one lies. */
-static void find_direction(const problem *p, int64_t held, int64_t newest) {
-    double weight[MEMORY];
-    double *q = p->direction;
-    memcpy(q, p->gradient, sizeof *q * (size_t)p->size);
-    for (int64_t h = 0; h < held; h++) {
-        const int64_t at = (newest - h + MEMORY) % MEMORY;
-        const double *s = p->s + at * p->size, *t = p->t + at * p->size;
-        weight[at] = dot(s, q, p->size) / dot(s, t, p->size);
-        for (int64_t i = 0; i < p->size; i++) q[i] -= weight[at] * t[i];
-    }
-    double scale = 1;
-    if (held > 0) {
-        const double *s = p->s + newest * p->size, *t = p->t + newest * p->size;
-        double curvature = 0;
-        for (int64_t i = 0; i < p->size; i++) curvature += t[i] * p->start[i] * t[i];
-        scale = dot(s, t, p->size) / curvature;
-    }
-    for (int64_t i = 0; i < p->size; i++) q[i] *= scale * p->start[i];
-    for (int64_t h = held - 1; h >= 0; h--) {
-        const int64_t at = (newest - h + MEMORY) % MEMORY;
-        const double *s = p->s + at * p->size, *t = p->t + at * p->size;
-        const double back = weight[at] - dot(t, q, p->size) / dot(s, t, p->size);
-        for (int64_t i = 0; i < p->size; i++) q[i] += back * s[i];
-    }
-    for (int64_t i = 0; i < p->size; i++) q[i] = -q[i];
-}
-
-/* Halves (or shortens by the parabola) until the loss falls enough; false: no step helps. */
-static bool line_search(const problem *p, const double *theta, double loss, double *next_loss) {
-    const double slope = dot(p->gradient, p->direction, p->size);
-    double step = 1;
-    if (!(slope < 0)) return false;
-    for (int tries = 0; tries < 30; tries++) {
-        for (int64_t i = 0; i < p->size; i++) p->next[i] = theta[i] + step * p->direction[i];
-        *next_loss = evaluate(p, p->next, p->next_gradient);
-        if (*next_loss <= loss + 1e-4 * step * slope) return true;
-        const double parabola = -slope * step * step / (2 * (*next_loss - loss - slope * step));
-        step = parabola > .1 * step && parabola < .5 * step ? parabola : .5 * step;
-    }
-    return false;
 }
 
 int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32_t *y, int64_t k,
-                              double c, double tolerance, int64_t most_steps, double *theta,
-                              double *workspace) {
-    const problem p = lay_out(z, b, r, y, k, c, workspace);
-    int64_t held = 0, newest = 0, steps = 0;
-    diagonal_start(&p);
-    double loss = evaluate(&p, theta, p.gradient);
-    for (; steps < most_steps; steps++) {
-        double largest = 0, next_loss;
-        for (int64_t i = 0; i < p.size; i++) largest = fmax(largest, fabs(p.gradient[i]));
-        if (largest <= tolerance) break;
-        find_direction(&p, held, newest);
-        if (!line_search(&p, theta, loss, &next_loss)) {
-            if (held == 0) break; /* rounding has the last word */
-            held = 0;
-            continue;
-        }
-        const int64_t at = held ? (newest + 1) % MEMORY : 0;
-        double *s = p.s + at * p.size, *t = p.t + at * p.size;
-        for (int64_t i = 0; i < p.size; i++) {
-            s[i] = p.next[i] - theta[i];
-            t[i] = p.next_gradient[i] - p.gradient[i];
-        }
-        memcpy(theta, p.next, sizeof *theta * (size_t)p.size);
-        memcpy(p.gradient, p.next_gradient, sizeof *theta * (size_t)p.size);
-        loss = next_loss;
-        if (dot(s, t, p.size) <= 1e-14 * sqrt(dot(s, s, p.size) * dot(t, t, p.size))) continue;
-        newest = at;
-        held = held < MEMORY ? held + 1 : MEMORY;
-    }
-    return steps;
+                              double c, const whet_i_cost *cost, double tolerance,
+                              int64_t most_steps, double *theta, double *workspace) {
+    const int64_t size = (r + 1) * k;
+    problem p = {.z = z,
+                 .y = y,
+                 .b = b,
+                 .r = r,
+                 .k = k,
+                 .size = size,
+                 .lambda = 1 / c,
+                 .cost = cost,
+                 .probs = workspace};
+    double *start = p.probs + b * k, *rest = start + size;
+    p.room = rest + whet_i_lbfgs_workspace(size);
+    diagonal_start(&p, rest, start);
+    const whet_i_objective objective = {size, evaluate, &p};
+    return whet_i_lbfgs(&objective, start, tolerance, most_steps, theta, rest);
 }
 
 void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta) {
@@ -294,9 +218,9 @@ static whet_status solve_in_span(whet_ctx *ctx, const whet_i_span *span, const i
     double *theta = NULL, *workspace = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, (span->r + 1) * m->seen, &theta));
     WHET_TRY_DONE(
-        whet_i_alloc(ctx, whet_i_logistic_workspace(span->b, span->r, m->seen), &workspace));
+        whet_i_alloc(ctx, whet_i_logistic_workspace(span->b, span->r, m->seen, NULL), &workspace));
     whet_i_logistic_start(span->b, span->r, dense, m->seen, theta);
-    whet_i_logistic_solve(span->z, span->b, span->r, dense, m->seen, c, 1e-7, 1000, theta,
+    whet_i_logistic_solve(span->z, span->b, span->r, dense, m->seen, c, NULL, 1e-7, 1000, theta,
                           workspace);
     WHET_TRY_DONE(whet_i_matmul_f64(ctx, false, false, m->d, m->seen, span->r, span->back, span->r,
                                     theta, m->seen, 0, m->weight, m->seen));

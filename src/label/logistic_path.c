@@ -28,7 +28,7 @@ static void fit_split(void *arg, int64_t at, int32_t worker) {
     const whet_i_split *s = &f->splits->split[at];
     const int64_t r = f->span->r, b = f->splits->b, k = f->k;
     double *z = f->scratch + worker * f->room, *held = z + b * r, *p = held + b * r;
-    double *workspace = p + b * k, *start = workspace + whet_i_logistic_workspace(b, r, k);
+    double *workspace = p + b * k, *start = workspace + whet_i_logistic_workspace(b, r, k, NULL);
     int32_t *y = f->dense + worker * 2 * b, *dense = y + b, *classes = f->path->classes + at * k;
     int64_t seen;
     for (int64_t i = 0; i < s->n_train; i++) {
@@ -46,7 +46,7 @@ static void fit_split(void *arg, int64_t at, int32_t worker) {
         double *theta = f->path->theta + (at * WHET_I_PENALTIES + c) * f->path->stride;
         memcpy(theta, c ? theta - f->path->stride : start,
                sizeof *theta * (size_t)((r + 1) * seen));
-        whet_i_logistic_solve(z, s->n_train, r, dense, seen, whet_i_penalties[c], TOLERANCE,
+        whet_i_logistic_solve(z, s->n_train, r, dense, seen, whet_i_penalties[c], NULL, TOLERANCE,
                               MOST_STEPS, theta, workspace);
         for (int64_t i = 0; i < s->n_held; i++)
             memcpy(p + i * seen, theta + r * seen, sizeof *p * (size_t)seen);
@@ -83,7 +83,7 @@ static whet_status make_room(whet_ctx *ctx, fitting *f, whet_i_path *path, int64
     WHET_TRY(whet_i_alloc(ctx, cells, &path->classes));
     WHET_TRY(whet_i_alloc(ctx, n, &path->seen));
     WHET_TRY(whet_i_alloc(ctx, n, &path->unseen));
-    f->room = 2 * b * r + b * k + whet_i_logistic_workspace(b, r, k) + (r + 1) * k;
+    f->room = 2 * b * r + b * k + whet_i_logistic_workspace(b, r, k, NULL) + (r + 1) * k;
     WHET_TRY(whet_i_mul(ctx, workers, f->room, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &f->scratch));
     WHET_TRY(whet_i_alloc(ctx, workers * 2 * b, &f->dense));

@@ -26,6 +26,7 @@ typedef enum whet_i_extent {
     WHET_I_ONE,      /* 1: a loss */
     WHET_I_EXAMPLES, /* B: a pooled sequence, an image */
     WHET_I_TOKENS,   /* T: sequences behind each other, no padding */
+    WHET_I_PAIRS,    /* B / 2: two neighbouring examples */
     WHET_I_EXTENTS
 } whet_i_extent;
 

@@ -43,48 +43,58 @@ static void similarities(const whet_i_task *t, const whet_i_real *left, const wh
 
 /* ---- functions of S: the loss, and where ds is given, ds [B, B] = dL/dS -------------------------- */
 
-/* mean over i != j of (S_ij - [y_i = y_j])^2 */
-static double cosine_squares(const settings *set, int64_t n, const whet_i_real *s, const int32_t *y,
-                             whet_i_real *ds) {
-    const double pairs = (double)n * (double)(n - 1);
-    double sum = 0;
-    (void)set;
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < n; j++) {
-            const whet_i_real off = i == j ? 0 : s[i * n + j] - (y[i] == y[j] ? 1 : 0);
-            sum += (double)off * (double)off;
-            if (ds) ds[i * n + j] = n > 1 ? (whet_i_real)(2 / pairs) * off : 0;
-        }
-    }
-    return n > 1 ? sum / pairs : 0;
+/* Rows i and j are a pair: different, and both have a label. */
+static bool is_pair(const int32_t *y, int64_t i, int64_t j) {
+    return i != j && y[i] >= 0 && y[j] >= 0;
 }
 
-/* mean over i != j of (1 - S)^2 for pairs of a class, max(0, margin - (1 - S))^2 for others: Hadsell et
- * al. 2006, with 1 - cosine as the distance. */
-static double contrastive(const settings *set, int64_t n, const whet_i_real *s, const int32_t *y,
-                          whet_i_real *ds) {
-    const double pairs = (double)n * (double)(n - 1);
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        for (int64_t j = 0; j < n; j++) {
-            const whet_i_real distance = 1 - s[i * n + j], room = set->margin - distance;
-            whet_i_real off = y[i] == y[j] ? -distance : room > 0 ? room : 0;
-            if (i == j) off = 0;
-            sum += (double)off * (double)off;
-            if (ds) ds[i * n + j] = n > 1 ? (whet_i_real)(2 / pairs) * off : 0;
-        }
-    }
-    return n > 1 ? sum / pairs : 0;
+/* What is squared for a pair: S - [same class]; or for the contrastive loss with 1 - S as the distance,
+ * how far a pair of a class is apart, and how far others are within the margin (Hadsell et al. 2006).
+ * NaN is not below zero: it reaches the loss. */
+static whet_i_real deviation(const settings *set, whet_i_real s, bool same) {
+    if (set->kind == WHET_I_PAIR_COSINE || same) return s - (same ? 1 : 0);
+    const whet_i_real room = set->margin - (1 - s);
+    return room < 0 ? 0 : room;
 }
 
-/* log sum of exp(x_j / t) over j in 0..n-1 except `skip`. */
-static double log_sum(int64_t n, const whet_i_real *x, int64_t step, int64_t skip, double t) {
+/* The mean of their squares over all pairs. */
+static double squares(const settings *set, int64_t n, const whet_i_real *s, const int32_t *y,
+                      whet_i_real *ds) {
+    double sum = 0, labelled = 0;
+    for (int64_t i = 0; i < n; i++) labelled += y[i] >= 0;
+    const double pairs = labelled * (labelled - 1);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t j = 0; j < n; j++) {
+            const whet_i_real off =
+                is_pair(y, i, j) ? deviation(set, s[i * n + j], y[i] == y[j]) : 0;
+            sum += (double)off * (double)off;
+            if (ds) ds[i * n + j] = pairs > 0 ? (whet_i_real)(2 / pairs) * off : 0;
+        }
+    }
+    return pairs > 0 ? sum / pairs : 0;
+}
+
+/* Row `skip` and, where labels y are given, rows without one take no part. */
+static bool takes_part(const int32_t *y, int64_t j, int64_t skip) {
+    return j != skip && (!y || y[j] >= 0);
+}
+
+/* log sum of exp(x_j / t) over the rows j of 0..n-1 that take part. */
+static double log_sum(int64_t n, const whet_i_real *x, int64_t step, const int32_t *y, int64_t skip,
+                      double t) {
     double most = -INFINITY, sum = 0;
     for (int64_t j = 0; j < n; j++)
-        if (j != skip && (double)x[j * step] > most) most = (double)x[j * step];
+        if (takes_part(y, j, skip) && (double)x[j * step] > most) most = (double)x[j * step];
     for (int64_t j = 0; j < n; j++)
-        if (j != skip) sum += exp(((double)x[j * step] - most) / t);
+        if (takes_part(y, j, skip)) sum += exp(((double)x[j * step] - most) / t);
     return most / t + log(sum);
+}
+
+/* Rows of i's class besides itself. */
+static int64_t count_same(int64_t n, const int32_t *y, int64_t i) {
+    int64_t same = 0;
+    for (int64_t j = 0; j < n; j++) same += is_pair(y, i, j) && y[j] == y[i];
+    return same;
 }
 
 /* Supervised contrastive loss, Khosla et al. 2020 (arXiv 2004.11362), eq. 2: over rows with another one
@@ -94,25 +104,18 @@ static double supervised(const settings *set, int64_t n, const whet_i_real *s, c
     const double t = (double)set->temperature;
     int64_t anchors = 0;
     double sum = 0;
-    for (int64_t i = 0; i < n; i++) {
-        int64_t same = 0;
-        for (int64_t j = 0; j < n; j++) same += j != i && y[j] == y[i];
-        anchors += same > 0;
-    }
+    for (int64_t i = 0; i < n; i++) anchors += count_same(n, y, i) > 0;
     for (int64_t i = 0; i < n; i++) {
         const whet_i_real *row = s + i * n;
-        int64_t same = 0;
+        const int64_t same = count_same(n, y, i);
+        const double total = same ? log_sum(n, row, 1, y, i, t) : 0;
         double inner = 0;
-        for (int64_t j = 0; j < n; j++) {
-            if (j == i || y[j] != y[i]) continue;
-            same++;
-            inner += (double)row[j] / t;
-        }
-        const double total = same ? log_sum(n, row, 1, i, t) : 0;
+        for (int64_t j = 0; j < n; j++)
+            if (is_pair(y, i, j) && y[j] == y[i]) inner += (double)row[j] / t;
         if (same) sum += total - inner / (double)same;
         for (int64_t j = 0; j < n && ds; j++) {
             double d = 0;
-            if (same && j != i)
+            if (same && is_pair(y, i, j))
                 d = exp((double)row[j] / t - total) - (y[j] == y[i] ? 1 / (double)same : 0);
             ds[i * n + j] = (whet_i_real)(anchors ? d / t / (double)anchors : 0);
         }
@@ -131,7 +134,7 @@ static double ranking(const settings *set, int64_t n, const whet_i_real *s, cons
     for (int way = 0; way < (set->symmetric ? 2 : 1); way++) {
         const int64_t row = way ? 1 : n, step = way ? n : 1;
         for (int64_t i = 0; i < n; i++) {
-            const double total = log_sum(n, s + i * row, step, -1, t);
+            const double total = log_sum(n, s + i * row, step, NULL, -1, t);
             sum += total - (double)s[i * n + i] / t;
             for (int64_t j = 0; j < n && ds; j++) {
                 const double p = exp((double)s[i * row + j * step] / t - total);
@@ -148,8 +151,8 @@ static double loss_of(const whet_i_task *t, const whet_i_real *s, const int32_t 
     const settings *set = settings_of(t);
     const int64_t n = rows_of(t);
     switch (set->kind) {
-    case WHET_I_PAIR_COSINE: return cosine_squares(set, n, s, y, ds);
-    case WHET_I_PAIR_CONTRASTIVE: return contrastive(set, n, s, y, ds);
+    case WHET_I_PAIR_COSINE:
+    case WHET_I_PAIR_CONTRASTIVE: return squares(set, n, s, y, ds);
     case WHET_I_PAIR_SUPERVISED: return supervised(set, n, s, y, ds);
     case WHET_I_PAIR_RANKING: return ranking(set, n, s, y, ds);
     }

@@ -73,6 +73,10 @@ typedef enum whet_i_pooling_kind {
 } whet_i_pooling_kind;
 WHET_CHECKED whet_status whet_i_pool_tokens(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                             whet_i_pooling_kind kind, whet_i_value *out);
+/* first, second [pairs, columns] = rows 0, 2, .. and 1, 3, .. of x [B, columns], B = 2 pairs.
+ * (op_split.c) */
+WHET_CHECKED whet_status whet_i_split_pairs(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                            whet_i_value *first, whet_i_value *second);
 /* out = x / max(|x|, 1e-12) by rows. */
 WHET_CHECKED whet_status whet_i_unit_rows(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                           whet_i_value *out);
@@ -184,7 +188,10 @@ WHET_CHECKED whet_status whet_i_flatten(whet_ctx *ctx, whet_i_graph *graph, whet
 WHET_CHECKED whet_status whet_i_sample_normal(whet_ctx *ctx, whet_i_graph *graph, whet_i_value mean,
                                               whet_i_value log_variance, whet_i_value *out);
 
-/* ---- losses (loss_<name>.c): out [1, 1] ------------------------------------------------------- */
+/* ---- losses (loss_<name>.c): out [1, 1] -------------------------------------------------------
+ * NaN in a row that counts, in what is scored or in a target, gives a loss of NaN, which stops
+ * training with its step; rows that do not count are not read. Targets are feeds: they get no
+ * gradient. */
 
 /* The mean over rows with a label (0..columns-1; ignored: any negative one) of
  * -sum_c q_c log softmax(logits)_c, q = (1 - smoothing) onehot + smoothing / columns; 0 when no row
@@ -192,6 +199,11 @@ WHET_CHECKED whet_status whet_i_sample_normal(whet_ctx *ctx, whet_i_graph *graph
 WHET_CHECKED whet_status whet_i_cross_entropy(whet_ctx *ctx, whet_i_graph *graph,
                                               whet_i_value logits, whet_i_value labels,
                                               double smoothing, whet_i_value *out);
+/* As above against distributions `targets`, a feed of reals [rows, columns]: the mean over rows that are
+ * not zero everywhere of -sum_c q_c log softmax(logits)_c. */
+WHET_CHECKED whet_status whet_i_soft_cross_entropy(whet_ctx *ctx, whet_i_graph *graph,
+                                                   whet_i_value logits, whet_i_value targets,
+                                                   whet_i_value *out);
 
 /* whet_i_cross_entropy(x w^T, labels), without smoothing, w [n, k] the matrix of that name (an
  * embedding's, when tied). The logits are never held whole: a worker needs 48 n reals. */
@@ -199,8 +211,25 @@ WHET_CHECKED whet_status whet_i_head_loss(whet_ctx *ctx, whet_i_graph *graph, wh
                                           const char *matrix, int64_t n, whet_i_value labels,
                                           whet_i_value *out);
 
-/* The mean over rows and columns of (predictions - targets)^2; targets are a feed of reals, and
- * numbers. */
+/* The mean over labelled rows of sum_c softmax(logits / temperature)_c costs[label, c]. costs [K,
+ * columns] are finite and must outlive the graph; labels are 0..K-1, and need not be among what is
+ * scored. With squared distances: the expected squared distance from label to guess. Unlike
+ * cross-entropy it is not convex in the logits: it hardly moves a guess that is certain, be it wrong, and
+ * new weights may come to rest on the class that is cheapest for all, the middle of a path. */
+WHET_CHECKED whet_status whet_i_expected_cost(whet_ctx *ctx, whet_i_graph *graph,
+                                              whet_i_value logits, whet_i_value labels,
+                                              const whet_i_real *costs, double temperature,
+                                              whet_i_value *out);
+/* Cross-entropy through the Frechet mean: logits [rows, K] of observed classes, p = softmax(logits), s =
+ * -p costs / temperature over N candidates, and the mean over labelled rows (0..N-1) of
+ * -log softmax(s)_label. costs [K, N], finite, outlive the graph. Their mean is a temperature at which
+ * scores do not saturate. O(K N) a row. Source: Loki, arXiv 2307.12226 (temperature 1 there). */
+WHET_CHECKED whet_status whet_i_frechet_loss(whet_ctx *ctx, whet_i_graph *graph,
+                                             whet_i_value logits, whet_i_value labels,
+                                             const whet_i_real *costs, int64_t candidates,
+                                             double temperature, whet_i_value *out);
+
+/* The mean over rows and columns of (predictions - targets)^2; targets are a feed of reals. */
 WHET_CHECKED whet_status whet_i_mse(whet_ctx *ctx, whet_i_graph *graph, whet_i_value predictions,
                                     whet_i_value targets, whet_i_value *out);
 
@@ -218,17 +247,6 @@ WHET_CHECKED whet_status whet_i_vae_loss(whet_ctx *ctx, whet_i_graph *graph, whe
                                          whet_i_value log_variance,
                                          const whet_i_vae_loss_spec *spec, whet_i_value *out);
 
-/* As above against distributions `targets`, a feed of reals [rows, columns]: the mean over rows that are
- * not zero everywhere of -sum_c q_c log softmax(logits)_c. */
-WHET_CHECKED whet_status whet_i_soft_cross_entropy(whet_ctx *ctx, whet_i_graph *graph,
-                                                   whet_i_value logits, whet_i_value targets,
-                                                   whet_i_value *out);
-/* The mean over labelled rows of sum_y softmax(logits)_y costs[y, label]: with squared distances, the
- * expected cost of Loki. costs [columns, columns] must outlive the graph. */
-WHET_CHECKED whet_status whet_i_expected_cost(whet_ctx *ctx, whet_i_graph *graph,
-                                              whet_i_value logits, whet_i_value labels,
-                                              const whet_i_real *costs, whet_i_value *out);
-
 /* Losses on all pairs of a batch's embeddings [B, d], which the caller makes unit rows; see
  * loss_pairs.c for the formulas. */
 typedef enum whet_i_pair_loss {
@@ -242,9 +260,15 @@ typedef struct whet_i_pairs_spec {
     double temperature, margin;
     bool symmetric; /* ranking: both ways */
 } whet_i_pairs_spec;
-/* other: labels [B, 1] integers, or with RANKING the partners [B, d]. */
+/* other: labels [B, 1] integers, or with RANKING the partners [B, d]. A row with a negative label takes
+ * no part: it is in no pair, no anchor, no positive, and in no denominator. 0 where there is no pair, or
+ * (SUPERVISED) no pair of a class. */
 WHET_CHECKED whet_status whet_i_pairs(whet_ctx *ctx, whet_i_graph *graph,
                                       const whet_i_pairs_spec *spec, whet_i_value embeddings,
                                       whet_i_value other, whet_i_value *out);
+/* The mean over rows of (a_i . b_i - target_i)^2: of cosines, for unit rows a and b [rows, d]; targets
+ * [rows, 1] reals. 0 without rows. (loss_cosine.c) */
+WHET_CHECKED whet_status whet_i_cosine_mse(whet_ctx *ctx, whet_i_graph *graph, whet_i_value a,
+                                           whet_i_value b, whet_i_value targets, whet_i_value *out);
 
 #endif

@@ -59,7 +59,7 @@ double whet_i_schedule_at(whet_i_schedule kind, int64_t step, int64_t total, int
 /* Steps of one epoch, each of some examples, cut into micro-batches of bounded tokens. */
 typedef struct whet_i_batches {
     int64_t n, n_steps, n_micro;
-    int64_t *order;       /* [n] examples */
+    int64_t *order;       /* [n] examples; balanced: n places, an example may have several */
     int64_t *micro_start; /* [n_micro + 1] places in order */
     int64_t *step_start;  /* [n_steps + 1] micro-batches */
 } whet_i_batches;
@@ -75,6 +75,15 @@ typedef struct whet_i_batches_opts {
 } whet_i_batches_opts;
 WHET_CHECKED whet_status whet_i_batches_make(whet_ctx *ctx, const int64_t *lengths, int64_t n,
                                              const whet_i_batches_opts *opts, whet_i_batches *out);
+/* Batches for losses that compare rows: ceil(n / size) steps of size = min(batch_size, n) different rows,
+ * one micro-batch each. Up to size / 2 classes (at least two) have a row each in turn, so that a class
+ * has several where there are as many; classes, and the rows of a class, come about equally often, and so
+ * rows of rare classes oftener than others. From seed and epoch alone. labels [n] in 0..k-1; lengths
+ * are not looked at. */
+WHET_CHECKED whet_status whet_i_balanced_batches_make(whet_ctx *ctx, const int32_t *labels,
+                                                      int64_t n, int64_t k, int64_t batch_size,
+                                                      uint64_t seed, int64_t epoch,
+                                                      whet_i_batches *out);
 void whet_i_batches_free(whet_ctx *ctx, whet_i_batches *batches);
 
 /* ---- what is needed to go on ------------------------------------------------------------------ */

@@ -41,7 +41,8 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
 }
 
 whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {costs, NULL, plan_destroy};
+    static const frechet_method method = {
+        .name = "argmax", .cost = "O(K + N)", .costs = costs, .destroy = plan_destroy};
     whet_status status = WHET_OK;
     discrete_plan *d = NULL;
     int64_t *column_of = NULL;

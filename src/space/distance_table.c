@@ -3,9 +3,10 @@
  * [k, lanes], in f64. Sums of terms >= 0: precise to a few units in the last place times k.
  * The way for spaces without structure (matrix, graph), for grids, and for power 1 of embeddings.
  * The table is kept when it is small enough, else made again, some candidates at a time, for each
- * block: memory then does not grow with k x candidates. Graphs always keep it. */
+ * block: memory then does not grow with k x candidates, but for the distances of large graphs. */
 #include <math.h>
 
+#include "space/graph_rows.h"
 #include "space/lanes_i.h"
 
 #include "tensor/tensor_i.h"
@@ -18,7 +19,8 @@ enum {
 };
 
 typedef struct table_plan {
-    double *table; /* [n_candidates, k], or NULL: made panel by panel */
+    double *table;   /* [n_candidates, k], or NULL: made panel by panel */
+    graph_rows rows; /* large graphs: distances from the observed, however the table is made */
     /* Embeddings only: observed vectors less their centre, and their squared norms. */
     double *observed, *observed_norm, *centre;
 } table_plan;
@@ -42,7 +44,12 @@ static void embedding_panel(const whet_frechet *f, const table_plan *t, int64_t 
             *d = norms - 2 * *d;
             if (*d < 1e-3 * norms)
                 *d = whet_i_embedding_distance2(e, f->candidates[from + c], f->observed[j]);
-            if (f->power == 1) *d = sqrt(*d);
+            if (e->angular) {
+                const double angle = whet_i_angle(*d);
+                *d = f->power == 2 ? angle * angle : angle;
+            } else if (f->power == 1) {
+                *d = sqrt(*d);
+            }
         }
     }
 }
@@ -54,8 +61,10 @@ static void panel(const whet_frechet *f, const table_plan *t, int64_t from, int6
         return;
     }
     for (int64_t c = 0; c < n; c++) {
+        const int64_t point = f->candidates[from + c];
         for (int64_t j = 0; j < f->k; j++) {
-            const double d = whet_space_distance(f->space, f->candidates[from + c], f->observed[j]);
+            const double d = t->rows.n ? whet_i_graph_rows_at(&t->rows, j, point)
+                                       : whet_space_distance(f->space, point, f->observed[j]);
             out[c * f->k + j] = f->power == 2 ? d * d : d;
         }
     }
@@ -85,6 +94,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     table_plan *t = state;
     if (!t) return;
     whet_i_free(ctx, t->table);
+    whet_i_graph_rows_free(ctx, &t->rows);
     whet_i_free(ctx, t->observed);
     whet_i_free(ctx, t->observed_norm);
     whet_i_free(ctx, t->centre);
@@ -135,31 +145,6 @@ done:
     return status;
 }
 
-/* Graphs without a table of their own: shortest paths from each observed class. */
-static whet_status make_graph_table(whet_ctx *ctx, const whet_frechet *f, table_plan *t,
-                                    int64_t values) {
-    whet_status status = WHET_OK;
-    double *from_observed = NULL, *table = NULL;
-    int64_t all;
-    const int64_t n = f->space->n;
-    WHET_TRY(whet_i_mul(ctx, f->k, n, &all));
-    WHET_TRY_DONE(whet_i_alloc(ctx, all, &from_observed));
-    WHET_TRY_DONE(whet_i_alloc(ctx, values, &table));
-    WHET_TRY_DONE(whet_i_graph_table(ctx, &f->space->graph, n, f->observed, f->k, from_observed));
-    for (int64_t c = 0; c < f->n_candidates; c++) {
-        for (int64_t j = 0; j < f->k; j++) {
-            const double d = from_observed[j * n + f->candidates[c]];
-            table[c * f->k + j] = f->power == 2 ? d * d : d;
-        }
-    }
-    t->table = table;
-    table = NULL;
-done:
-    whet_i_free(ctx, table);
-    whet_i_free(ctx, from_observed);
-    return status;
-}
-
 int64_t whet_i_frechet_lanes(int64_t n_candidates) {
     int64_t lanes = TABLE_LANES;
     while (lanes > LANE_GROUP && lanes > MOST_COST_VALUES / n_candidates) lanes -= LANE_GROUP;
@@ -167,7 +152,8 @@ int64_t whet_i_frechet_lanes(int64_t n_candidates) {
 }
 
 whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {costs, NULL, plan_destroy};
+    static const frechet_method method = {
+        .name = "distance table", .cost = "O(K N)", .costs = costs, .destroy = plan_destroy};
     whet_status status = WHET_OK;
     table_plan *t = NULL;
     int64_t values;
@@ -176,9 +162,10 @@ whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_EMBEDDING) WHET_TRY_DONE(take_embedding(ctx, f, t));
     if (graph)
-        WHET_TRY_DONE(make_graph_table(ctx, f, t, values));
-    else if (values <= KEEP_VALUES)
-        WHET_TRY_DONE(make_table(ctx, f, t, values));
+        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, &f->space->graph, f->space->n, f->observed, f->k,
+                                             &t->rows));
+    if (values <= KEEP_VALUES) WHET_TRY_DONE(make_table(ctx, f, t, values));
+    if (t->table) whet_i_graph_rows_free(ctx, &t->rows);
     f->n_scratch = t->table ? 0 : PANEL * f->k + panel_scratch(f);
     f->method = &method;
     f->state = t;

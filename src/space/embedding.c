@@ -21,6 +21,11 @@ double whet_i_embedding_distance2(const space_embedding *e, int64_t a, int64_t b
     return sum;
 }
 
+double whet_i_angle(double distance2) {
+    const double half = .5 * sqrt(distance2);
+    return 2 * asin(half < 1 ? half : 1);
+}
+
 void whet_i_embedding_rows(const space_embedding *e, const int64_t *points, int64_t n,
                            const double *centre, double *out) {
     for (int64_t p = 0; p < n; p++) {

@@ -7,6 +7,7 @@
 #include <math.h>
 
 #include "space/lanes_i.h"
+#include "space/screen_i.h"
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
@@ -19,88 +20,84 @@ void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
     whet_i_free(ctx, f);
 }
 
-/* Marks points in `seen`; each at most once. */
-static whet_status mark(whet_ctx *ctx, const whet_space *space, const char *what,
-                        const int64_t *points, int64_t n, bool *seen) {
-    char quoted[WHET_QUOTE_SIZE];
-    for (int64_t i = 0; i < n; i++) {
-        if (points[i] < 0 || points[i] >= space->n)
-            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %lld is point %lld; expected 0..%lld", what,
-                               (long long)i, (long long)points[i], (long long)space->n - 1);
-        if (seen[points[i]])
-            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %s is given twice; expected distinct points",
-                               what, whet_i_quote(quoted, whet_names_get(space->names, points[i])));
-        seen[points[i]] = true;
-    }
-    return WHET_OK;
-}
-
-static whet_status mark_leaves(const whet_space *space, bool *seen) {
-    for (int64_t v = 0; v < space->n; v++) {
-        const bool tree = space->kind == SPACE_TREE;
-        const bool root = tree && space->tree.rooted && space->tree.parent[v] < 0;
-        seen[v] = !tree || space->n == 1 || (space->tree.degree[v] == 1 && !root);
-    }
-    return WHET_OK;
-}
-
-static whet_status take_candidates(whet_ctx *ctx, const whet_frechet_opts *o, whet_frechet *f) {
-    whet_status status = WHET_ERR_ARG;
-    bool *seen;
-    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
-    switch (o->candidates) {
-    case WHET_CANDIDATES_ALL:
-        memset(seen, true, (size_t)f->space->n);
-        status = WHET_OK;
-        break;
-    case WHET_CANDIDATES_OBSERVED:
-        status = mark(ctx, f->space, "observed class", f->observed, f->k, seen);
-        break;
-    case WHET_CANDIDATES_LEAVES: status = mark_leaves(f->space, seen); break;
-    case WHET_CANDIDATES_LIST:
-        status = mark(ctx, f->space, "candidate", o->candidate_list, o->n_candidates, seen);
-        break;
-    default:
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "candidates is %d; expected a whet_candidates",
-                             (int)o->candidates);
-    }
-    if (status != WHET_OK) goto done;
-    int64_t n = 0;
-    for (int64_t v = 0; v < f->space->n; v++) n += seen[v];
-    if (n < 1) {
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "there is no candidate; expected 1 or more");
-        goto done;
-    }
-    WHET_TRY_DONE(whet_i_alloc(ctx, n, &f->candidates));
-    for (int64_t v = 0; v < f->space->n; v++)
-        if (seen[v]) f->candidates[f->n_candidates++] = v;
-done:
-    whet_i_free(ctx, seen);
-    return status;
-}
-
-static whet_status take_observed(whet_ctx *ctx, const int64_t *observed, whet_frechet *f) {
-    bool *seen;
-    WHET_TRY(whet_i_calloc(ctx, f->space->n, &seen));
-    whet_status status = mark(ctx, f->space, "observed class", observed, f->k, seen);
-    whet_i_free(ctx, seen);
-    if (status != WHET_OK) return status;
-    WHET_TRY(whet_i_alloc(ctx, f->k, &f->observed));
-    memcpy(f->observed, observed, (size_t)f->k * sizeof *observed);
-    return WHET_OK;
-}
-
-static whet_status pick_method(whet_ctx *ctx, whet_frechet *f) {
+/* The planner: one place that says which way is taken, and why. */
+static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
+    const bool all = f->n_candidates == f->space->n;
+    /* Screening keeps the best of a row and what comes next, of at least SCREEN_WORTH numbers. */
+    const int64_t width = f->space->kind == SPACE_EMBEDDING ? f->space->embedding.dim : f->k;
+    const bool large = f->top == 1 && f->n_candidates >= SCREEN_WORTH / width;
     switch (f->space->kind) {
-    case SPACE_TREE: return whet_i_frechet_tree(ctx, f);
-    case SPACE_DISCRETE: return whet_i_frechet_discrete(ctx, f);
+    case SPACE_TREE:
+        if (sparse && f->space->n < INT32_MAX && whet_i_tree_sparse_pays(f)) {
+            f->why = all ? "the space is a tree, all nodes are candidates, rows come entry by entry"
+                         : "the space is a large tree, rows come entry by entry";
+            return whet_i_frechet_tree_sparse(ctx, f);
+        }
+        f->why =
+            !sparse ? "the space is a tree"
+                    : "the space is a tree; not all nodes are candidates, and it is so small or so "
+                      "deep that whole rows are quicker";
+        return whet_i_frechet_tree(ctx, f);
+    case SPACE_DISCRETE:
+        f->why = "all points are 1 apart: the mean is the argmax";
+        return whet_i_frechet_discrete(ctx, f);
     case SPACE_EMBEDDING:
-        return f->power == 2 ? whet_i_frechet_nearest_mean(ctx, f) : whet_i_frechet_table(ctx, f);
+        if (f->power == 2 && !f->space->embedding.angular) {
+            f->why =
+                "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
+            return large ? whet_i_frechet_mean_screened(ctx, f)
+                         : whet_i_frechet_nearest_mean(ctx, f);
+        }
+        f->why = f->power == 1 ? "power 1 has no shortcut in an embedding"
+                               : "angles have no shortcut in an embedding";
+        return whet_i_frechet_table(ctx, f);
     case SPACE_MATRIX:
+        if (sparse && large && all && !f->space->matrix.row) {
+            f->why = "rows come entry by entry: the table's rows of their entries are added up";
+            return whet_i_frechet_table_sparse(ctx, f);
+        }
+        f->why = "a matrix has no structure to use";
+        if (large && !f->space->matrix.row) return whet_i_frechet_table_screened(ctx, f);
+        break;
     case SPACE_GRAPH:
-    case SPACE_GRID: return whet_i_frechet_table(ctx, f);
+        if (sparse && large && !f->space->graph.matrix.f64) {
+            f->why = "rows come entry by entry: the distances from their entries are added up";
+            return whet_i_frechet_table_sparse(ctx, f);
+        }
+        f->why = "a graph needs the distances from every observed class";
+        if (large && !f->space->graph.matrix.f64) return whet_i_frechet_table_screened(ctx, f);
+        break;
+    case SPACE_GRID:
+        if (f->power == 1 && f->space->grid.euclidean) {
+            f->why = "Euclidean distances of power 1 do not come apart into axes";
+            break;
+        }
+        f->why = "distances in a grid come apart into its axes";
+        return whet_i_frechet_grid(ctx, f);
     }
-    return whet_i_fail(ctx, WHET_ERR_INTERNAL, "space kind %d is unknown", (int)f->space->kind);
+    return whet_i_frechet_table(ctx, f);
+}
+
+whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
+    const int64_t values = (f->n_weights + f->n_costs + 4) * f->lanes + f->n_scratch;
+    const bool selects = f->method->costs != NULL, blocks = selects || f->method->rows;
+    return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
+                               blocks ? (size_t)values * sizeof(double) +
+                                            (size_t)f->n_candidates * sizeof(frechet_choice)
+                                      : 0};
+}
+
+/* A slab knows distances from its rows alone. */
+static whet_status check_known(whet_ctx *ctx, const whet_frechet *f) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t *row = f->space->kind == SPACE_MATRIX ? f->space->matrix.row : NULL;
+    for (int64_t j = 0; row && j < f->k; j++)
+        if (row[f->observed[j]] < 0)
+            return whet_i_fail(
+                ctx, WHET_ERR_DATA,
+                "class %s has no row in the matrix; expected one for every observed class",
+                whet_i_quote(quoted, whet_names_get(f->space->names, f->observed[j])));
+    return WHET_OK;
 }
 
 whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
@@ -116,19 +113,25 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
         return whet_i_fail(ctx, WHET_ERR_ARG, "top is %d; expected 1 or more", (int)o.top);
     whet_status status = WHET_OK;
     whet_frechet *f;
+    size_t before, after;
+    whet_ctx_memory(ctx, &before, NULL);
     WHET_TRY(whet_i_calloc(ctx, 1, &f));
     f->space = space;
     f->lane = whet_i_lane_loops(ctx);
     f->k = k;
     f->power = o.power;
     f->top = o.top;
-    WHET_TRY_DONE(take_observed(ctx, observed, f));
-    WHET_TRY_DONE(take_candidates(ctx, &o, f));
+    WHET_TRY_DONE(whet_i_points_copy(ctx, space, "observed class", observed, k, &f->observed));
+    WHET_TRY_DONE(check_known(ctx, f));
+    WHET_TRY_DONE(
+        whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
-    WHET_TRY_DONE(pick_method(ctx, f));
-    WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
+    WHET_TRY_DONE(pick_method(ctx, o.sparse, f));
+    if (f->n_costs) WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)
         if (f->cost_point[c] >= 0) f->cost_row[f->cost_point[c]] = c;
+    whet_ctx_memory(ctx, &after, NULL);
+    f->bytes = after > before ? after - before : 0;
     *out = f;
     return WHET_OK;
 done:
@@ -205,8 +208,12 @@ static void run_block(void *arg, int64_t i, int32_t worker) {
     const int64_t bad = load_scaled(f, b);
     w->bad_row[i] = bad < 0 ? -1 : first + bad;
     if (bad >= 0) return;
-    f->method->costs(f, b);
-    whet_i_frechet_select(f, b, first, &w->result);
+    if (f->method->rows) {
+        f->method->rows(f, b, first, &w->result);
+    } else {
+        f->method->costs(f, b);
+        whet_i_frechet_select(f, b, first, &w->result);
+    }
     for (int64_t lane = 0; lane < b->count; lane++) {
         if (isfinite(b->least[lane])) continue;
         w->bad_row[i] = first + lane;
@@ -234,6 +241,7 @@ static whet_status block_alloc(whet_ctx *ctx, const whet_frechet *f, frechet_blo
     b->least = b->scale + f->lanes;
     b->noise = b->least + f->lanes;
     WHET_TRY(whet_i_alloc(ctx, f->n_scratch, &b->scratch));
+    if (!f->method->costs) return WHET_OK;
     return whet_i_alloc(ctx, f->n_candidates, &b->choices);
 }
 
@@ -277,6 +285,10 @@ whet_status whet_frechet_run(whet_ctx *ctx, const whet_frechet *f, const double 
                              double *margin) {
     if (rows < 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows; expected 0 or more", (long long)rows);
+    if (!f->method->costs && !f->method->rows)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "whole rows for a plan of sparse ones; expected whet_frechet_run_sparse");
     if (rows == 0) return WHET_OK;
     whet_status status = WHET_OK;
     run_work w = {.f = f, .probs = probs, .rows = rows};

@@ -38,10 +38,18 @@ typedef struct frechet_block {
     frechet_choice *choices; /* [n_candidates] */
 } frechet_block;
 
+struct frechet_result;
+struct frechet_entries;
 typedef struct frechet_method {
+    const char *name, *cost; /* for those who ask what was chosen */
     void (*costs)(const whet_frechet *f, frechet_block *b);
     /* The cost [row] of a lane as a sum of terms >= 0; NULL where costs are that already. */
     double (*exact)(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row);
+    /* In place of costs and selection: the results of a block's rows, the first of which is row `at`;
+     * b->least [count] is left for the caller to see what is not finite. */
+    void (*rows)(const whet_frechet *f, frechet_block *b, int64_t at,
+                 const struct frechet_result *out);
+    const struct frechet_entries *entries; /* NULL: sparse rows are filled up with zeros */
     void (*destroy)(whet_ctx *ctx, void *state);
 } frechet_method;
 
@@ -55,7 +63,9 @@ struct whet_frechet {
     int64_t *candidates; /* [n_candidates] points, ascending */
     int32_t power, top;
     const frechet_method *method;
+    const char *why; /* this method was chosen */
     void *state;
+    size_t bytes; /* of the plan */
     int64_t n_weights, n_costs, n_scratch;
     int64_t n_zero;            /* rows of weights to clear for each block; the others only once */
     const int64_t *weight_row; /* [k] where a column's weight goes; NULL = row i for column i */
@@ -68,9 +78,15 @@ WHET_CHECKED whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f);
 WHET_CHECKED whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f);
+WHET_CHECKED whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f);
 
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
+
+/* Trees, for rows that come entry by entry: no costs. Whether that is quicker than whole rows: it is
+ * not where few nodes are candidates in a small or a very deep tree. Needs fewer than 2^31 nodes. */
+bool whet_i_tree_sparse_pays(const whet_frechet *f);
+WHET_CHECKED whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f);
 
 /* Results of rows, in the layout of the caller's outputs. */
 typedef struct frechet_result {
@@ -82,5 +98,29 @@ typedef struct frechet_result {
 /* Writes the results of a block's rows, the first of which is row `at` of the result. */
 void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out);
+
+/* ---- rows entry by entry --------------------------------------------------------------------- */
+
+typedef enum frechet_sparse_answer {
+    SPARSE_DONE,
+    SPARSE_IMPOSSIBLE, /* a negative or infinite value, or NaN */
+    SPARSE_NO_MASS,
+    SPARSE_OVERFLOW, /* costs are not finite */
+    SPARSE_AGAIN,    /* within a row only */
+    SPARSE_NO_ROOM   /* more ties than the scratch holds: widen, and again */
+} frechet_sparse_answer;
+
+/* How a method takes rows by their entries; scratch is a worker's. */
+struct frechet_entries {
+    /* For rows of at most `most` entries. */
+    whet_status (*create)(whet_ctx *ctx, const whet_frechet *f, int64_t most, void **scratch);
+    void (*free)(whet_ctx *ctx, void *scratch); /* NULL is fine */
+    whet_status (*widen)(whet_ctx *ctx, void *scratch);
+    frechet_sparse_answer (*row)(const whet_frechet *f, void *scratch, const int32_t *column,
+                                 const double *p, int64_t n, int64_t at, const frechet_result *out);
+};
+
+/* Large graphs and matrices, best candidate only. */
+WHET_CHECKED whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f);
 
 #endif

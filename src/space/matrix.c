@@ -148,3 +148,56 @@ done:
     whet_space_destroy(ctx, space);
     return status;
 }
+
+/* ---- some rows only -------------------------------------------------------------------------- */
+
+static whet_status place_rows(whet_ctx *ctx, whet_space *space, const whet_names *rows) {
+    char quoted[WHET_QUOTE_SIZE];
+    int64_t *row;
+    WHET_TRY(whet_i_alloc(ctx, space->n, &row));
+    space->matrix.row = row;
+    for (int64_t v = 0; v < space->n; v++) row[v] = -1;
+    for (int64_t i = 0; i < whet_names_count(rows); i++) {
+        int64_t point;
+        WHET_TRY(whet_space_find(ctx, space, whet_names_get(rows, i), &point));
+        const double d = whet_i_matrix_at(&space->matrix, i * space->n + point);
+        if (!(d <= 0))
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "row %lld gives %s the distance %g to itself; "
+                               "expected 0; are rows and columns named right?",
+                               (long long)i, whet_i_quote(quoted, whet_names_get(rows, i)), d);
+        row[point] = i;
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names *names, const whet_names *rows,
+                                   whet_tensor *d, bool take, whet_space **out) {
+    const int64_t k = whet_names_count(rows);
+    if (d->rank != 2 || d->shape[0] != k)
+        return whet_i_fail(
+            ctx, WHET_ERR_SHAPE,
+            "the distances have %d dimensions [%lld, ..]; expected [%lld, points], a "
+            "line for each of the rows' names",
+            d->rank, (long long)(d->rank > 0 ? d->shape[0] : 0), (long long)k);
+    whet_status status = WHET_OK;
+    whet_space *space = NULL;
+    const int64_t n = d->shape[1];
+    WHET_TRY(whet_i_space_begin(ctx, SPACE_MATRIX, n, names, &space));
+    space_matrix *m = &space->matrix;
+    WHET_TRY_DONE(whet_i_take_array(ctx, d, take, &m->f64, &m->f32));
+    for (int64_t i = 0; i < k * n; i++) {
+        const double x = whet_i_matrix_at(m, i);
+        if (x >= 0 && isfinite(x)) continue;
+        status = whet_i_fail(ctx, WHET_ERR_DATA,
+                             "d[%lld,%lld] is %g; expected finite distances of 0 or more",
+                             (long long)(i / n), (long long)(i % n), x);
+        goto done;
+    }
+    WHET_TRY_DONE(place_rows(ctx, space, rows));
+    *out = space;
+    space = NULL;
+done:
+    whet_space_destroy(ctx, space);
+    return status;
+}

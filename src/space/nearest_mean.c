@@ -120,7 +120,11 @@ static whet_status centre_candidates(whet_ctx *ctx, const whet_frechet *f, mean_
 }
 
 whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {costs, exact, plan_destroy};
+    static const frechet_method method = {.name = "nearest to the mean",
+                                          .cost = "O((K + N) D)",
+                                          .costs = costs,
+                                          .exact = exact,
+                                          .destroy = plan_destroy};
     whet_status status = WHET_OK;
     mean_plan *p = NULL;
     const int64_t dim = f->space->embedding.dim;

@@ -29,6 +29,7 @@ static whet_status renamed(whet_ctx *ctx, const whet_names *nodes, const int64_t
     whet_names *names = NULL;
     int64_t *back = NULL;
     const int64_t n = whet_names_count(nodes);
+    if (whet_i_names_are_numbers(nodes)) return whet_i_names_numbered(ctx, n, out);
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &back));
     WHET_TRY_DONE(whet_names_create(ctx, &names));
     for (int64_t i = 0; i < n; i++) back[map[i]] = i;
@@ -53,7 +54,10 @@ whet_status whet_i_edges_begin(whet_ctx *ctx, space_kind kind, const whet_edges 
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &map));
     whet_i_number_points(edges->names, map);
     WHET_TRY_DONE(renamed(ctx, edges->names, map, &names));
-    WHET_TRY_DONE(whet_i_space_begin(ctx, kind, n, names, &space));
+    WHET_TRY_DONE(whet_i_space_begin(ctx, kind, n, NULL, &space));
+    whet_names_destroy(ctx, space->names); /* numbers, made in no time; a copy of names is not */
+    space->names = names;
+    names = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, edges->n_edges, &f));
     WHET_TRY_DONE(whet_i_alloc(ctx, edges->n_edges, &t));
     for (int64_t e = 0; e < edges->n_edges; e++) {

@@ -6,7 +6,7 @@
 
 /* The parts of "kind:what,names=FILE,metric=NAME"; what is not there is NULL. */
 typedef struct space_spec {
-    const char *what, *names, *lengths, *metric;
+    const char *what, *names, *lengths, *metric, *rows, *forest;
     const whet_names *classes;
 } space_spec;
 
@@ -26,6 +26,10 @@ static void cut_options(space_spec *spec, char *text) {
             spec->lengths = comma + 9;
         else if (strncmp(comma, ",metric=", 8) == 0)
             spec->metric = comma + 8;
+        else if (strncmp(comma, ",rows=", 6) == 0)
+            spec->rows = comma + 6;
+        else if (strncmp(comma, ",forest=", 8) == 0)
+            spec->forest = comma + 8;
         else
             return;
         *comma = '\0';
@@ -40,10 +44,23 @@ static whet_status refuse(whet_ctx *ctx, const char *value, const char *what) {
 static whet_status refuse_all(whet_ctx *ctx, const space_spec *spec, const char *what) {
     WHET_TRY(refuse(ctx, spec->names, what));
     WHET_TRY(refuse(ctx, spec->lengths, what));
+    WHET_TRY(refuse(ctx, spec->rows, what));
+    WHET_TRY(refuse(ctx, spec->forest, what));
     return refuse(ctx, spec->metric, what);
 }
 
 /* ---- files ----------------------------------------------------------------------------------- */
+
+/* forest=join, or the length of the edges that join. */
+static whet_status join(whet_ctx *ctx, const char *how, whet_edges *edges) {
+    char quoted[WHET_QUOTE_SIZE];
+    double length = 1;
+    if (strcmp(how, "join") != 0 &&
+        (!whet_i_parse_real(whet_str_from(how), &length) || !(length >= 0)))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "space: forest is %s; expected join, or a length",
+                           whet_i_quote(quoted, whet_str_from(how)));
+    return whet_i_join_forest(ctx, edges, length);
+}
 
 static whet_status open_edges(whet_ctx *ctx, const space_spec *spec, bool tree, whet_space **out) {
     whet_edges edges;
@@ -51,16 +68,20 @@ static whet_status open_edges(whet_ctx *ctx, const space_spec *spec, bool tree, 
         WHET_TRY(whet_edges_read_parents(ctx, spec->what, spec->names, spec->lengths, &edges));
     else
         WHET_TRY(whet_edges_read(ctx, spec->what, &edges));
-    whet_status status = tree ? whet_i_space_from_edges(ctx, &edges, out)
-                              : whet_i_space_from_graph(ctx, &edges, out);
+    whet_status status = WHET_OK;
+    if (spec->forest) status = join(ctx, spec->forest, &edges);
+    if (status == WHET_OK)
+        status = tree ? whet_i_space_from_edges(ctx, &edges, out)
+                      : whet_i_space_from_graph(ctx, &edges, out);
     whet_edges_destroy(ctx, &edges);
     return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", spec->what);
 }
 
 static whet_status open_tree(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     WHET_TRY(refuse(ctx, spec->metric,
-                    "tree takes no metric=; expected tree:FILE, or "
-                    "tree:PARENT.npy[,names=FILE][,lengths=FILE.npy]"));
+                    "tree takes no metric=; expected tree:FILE[,forest=join], or "
+                    "tree:PARENT.npy[,names=FILE][,lengths=FILE.npy][,forest=join]"));
+    WHET_TRY(refuse(ctx, spec->rows, "tree takes no rows="));
     return open_edges(ctx, spec, true, out);
 }
 
@@ -72,21 +93,26 @@ static whet_status open_graph(whet_ctx *ctx, const space_spec *spec, whet_space 
 static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix, bool cosine,
                               whet_space **out) {
     whet_status status = WHET_OK;
-    whet_names *names = NULL;
+    whet_names *names = NULL, *rows = NULL;
     whet_tensor array = {0};
     if (spec->names) WHET_TRY(whet_names_read(ctx, spec->names, &names));
+    if (spec->rows) WHET_TRY_DONE(whet_names_read(ctx, spec->rows, &rows));
     WHET_TRY_DONE(whet_array_read(ctx, spec->what, &array));
-    status = matrix ? whet_i_space_from_matrix(ctx, names, &array, true, out)
-                    : whet_i_space_from_embedding(ctx, names, &array, true, cosine, out);
+    status = rows     ? whet_i_space_from_slab(ctx, names, rows, &array, true, out)
+             : matrix ? whet_i_space_from_matrix(ctx, names, &array, true, out)
+                      : whet_i_space_from_embedding(ctx, names, &array, true, cosine, out);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", spec->what);
 done:
     whet_tensor_destroy(ctx, &array);
+    whet_names_destroy(ctx, rows);
     whet_names_destroy(ctx, names);
     return status;
 }
 
 static whet_status open_matrix(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
-    const char *expected = "matrix takes names= only; expected matrix:FILE.npy[,names=FILE]";
+    const char *expected = "matrix takes names= and rows= only; expected "
+                           "matrix:FILE.npy[,names=FILE][,rows=FILE]";
+    WHET_TRY(refuse(ctx, spec->forest, expected));
     WHET_TRY(refuse(ctx, spec->metric, expected));
     WHET_TRY(refuse(ctx, spec->lengths, expected));
     return open_array(ctx, spec, true, false, out);
@@ -94,12 +120,19 @@ static whet_status open_matrix(whet_ctx *ctx, const space_spec *spec, whet_space
 
 static whet_status open_embedding(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     char quoted[WHET_QUOTE_SIZE];
-    WHET_TRY(refuse(ctx, spec->lengths, "embedding takes names= and metric= only"));
-    const bool cosine = spec->metric && strcmp(spec->metric, "cosine") == 0;
-    if (spec->metric && !cosine && strcmp(spec->metric, "euclidean") != 0)
-        return whet_i_fail(ctx, WHET_ERR_ARG, "space: metric is %s; expected euclidean or cosine",
+    const char *expected = "embedding takes names= and metric= only";
+    WHET_TRY(refuse(ctx, spec->lengths, expected));
+    WHET_TRY(refuse(ctx, spec->rows, expected));
+    WHET_TRY(refuse(ctx, spec->forest, expected));
+    const bool angular = spec->metric && strcmp(spec->metric, "angular") == 0;
+    const bool unit = angular || (spec->metric && strcmp(spec->metric, "cosine") == 0);
+    if (spec->metric && !unit && strcmp(spec->metric, "euclidean") != 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: metric is %s; expected euclidean, cosine or angular",
                            whet_i_quote(quoted, whet_str_from(spec->metric)));
-    return open_array(ctx, spec, false, cosine, out);
+    WHET_TRY(open_array(ctx, spec, false, unit, out));
+    (*out)->embedding.angular = angular;
+    return WHET_OK;
 }
 
 /* ---- sizes ----------------------------------------------------------------------------------- */
@@ -139,7 +172,16 @@ static whet_status open_discrete(whet_ctx *ctx, const space_spec *spec, whet_spa
 static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
     int64_t size[WHET_RANK_MAX], n = 1;
     int32_t rank = 0;
-    WHET_TRY(refuse_all(ctx, spec, "grid takes no options; expected grid:AxB"));
+    char quoted[WHET_QUOTE_SIZE];
+    const char *expected = "grid takes metric= only; expected grid:AxB[,metric=l1|l2]";
+    WHET_TRY(refuse(ctx, spec->names, expected));
+    WHET_TRY(refuse(ctx, spec->lengths, expected));
+    WHET_TRY(refuse(ctx, spec->rows, expected));
+    WHET_TRY(refuse(ctx, spec->forest, expected));
+    const bool euclidean = spec->metric && strcmp(spec->metric, "l2") == 0;
+    if (spec->metric && !euclidean && strcmp(spec->metric, "l1") != 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "space: metric is %s; expected l1 or l2",
+                           whet_i_quote(quoted, whet_str_from(spec->metric)));
     for (const char *at = spec->what; at;) {
         const char *x = strchr(at, 'x');
         const whet_str side = {at, x ? x - at : (int64_t)strlen(at)};
@@ -153,7 +195,7 @@ static whet_status open_grid(whet_ctx *ctx, const space_spec *spec, whet_space *
     if (n > MOST_NUMBERED)
         return whet_i_fail(ctx, WHET_ERR_LIMIT, "space: grid of %lld points; expected at most %d",
                            (long long)n, MOST_NUMBERED);
-    return whet_i_space_grid(ctx, size, rank, out);
+    return whet_i_space_grid(ctx, size, rank, euclidean, out);
 }
 
 /* ---- which ----------------------------------------------------------------------------------- */

@@ -5,14 +5,17 @@
 
 #include "space/space_i.h"
 
+#include "io/io_i.h"
+
 struct whet_posteriors {
     char *path;
     int64_t rows;
     whet_names *classes;
-    /* Dense: the array as read. */
-    whet_tensor array;
+    /* Dense: the array as read, or the file itself, mapped. */
+    whet_i_array_view array;
     /* Sparse: entries of row i at [first[i], first[i + 1]). */
-    int64_t *number, *first; /* [rows] ascending, [rows + 1] */
+    bool sparse;
+    int64_t *number, *first; /* tables: [rows] ascending, else NULL; [rows + 1] */
     int32_t *column;
     double *p;
 };

@@ -2,23 +2,17 @@
  * Label spaces of any kind: making, releasing, names, distances. What differs between kinds is in
  * tree.c, matrix.c, embedding.c, graph.c, grid.c. */
 #include <math.h>
-#include <stdio.h>
 
 #include "space/space_i.h"
 
-static whet_status index_names(whet_ctx *ctx, int64_t n, whet_names *out) {
-    char text[24];
-    for (int64_t i = 0; i < n; i++) {
-        (void)snprintf(text, sizeof text, "%lld", (long long)i);
-        WHET_TRY(whet_names_add(ctx, out, whet_str_from(text), NULL));
-    }
-    return WHET_OK;
-}
-
-static whet_status copy_names(whet_ctx *ctx, const whet_names *names, whet_names *out) {
-    for (int64_t i = 0; i < whet_names_count(names); i++)
-        WHET_TRY(whet_names_add(ctx, out, whet_names_get(names, i), NULL));
-    return WHET_OK;
+static whet_status copy_names(whet_ctx *ctx, const whet_names *names, whet_names **out) {
+    whet_status status = WHET_OK;
+    const int64_t n = whet_names_count(names);
+    if (whet_i_names_are_numbers(names)) return whet_i_names_numbered(ctx, n, out);
+    WHET_TRY(whet_names_create(ctx, out));
+    for (int64_t i = 0; i < n && status == WHET_OK; i++)
+        status = whet_names_add(ctx, *out, whet_names_get(names, i), NULL);
+    return status;
 }
 
 whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n, const whet_names *names,
@@ -33,11 +27,10 @@ whet_status whet_i_space_begin(whet_ctx *ctx, space_kind kind, int64_t n, const 
     WHET_TRY(whet_i_calloc(ctx, 1, &space));
     space->kind = kind;
     space->n = n;
-    WHET_TRY_DONE(whet_names_create(ctx, &space->names));
     if (names)
-        WHET_TRY_DONE(copy_names(ctx, names, space->names));
+        WHET_TRY_DONE(copy_names(ctx, names, &space->names));
     else
-        WHET_TRY_DONE(index_names(ctx, n, space->names));
+        WHET_TRY_DONE(whet_i_names_numbered(ctx, n, &space->names));
     *out = space;
     return WHET_OK;
 done:
@@ -58,6 +51,7 @@ void whet_space_destroy(whet_ctx *ctx, whet_space *space) {
     whet_i_free(ctx, space->embedding.f64);
     whet_i_free(ctx, space->embedding.f32);
     whet_i_free(ctx, space->embedding.scale);
+    whet_i_free(ctx, space->matrix.row);
     whet_i_neighbours_free(ctx, &space->graph);
     whet_i_free(ctx, space->graph.matrix.f64);
     whet_i_free(ctx, space);
@@ -70,8 +64,18 @@ const whet_names *whet_space_names(const whet_space *space) { return space->name
 double whet_space_distance(const whet_space *space, int64_t a, int64_t b) {
     switch (space->kind) {
     case SPACE_DISCRETE: return a == b ? 0 : 1;
-    case SPACE_MATRIX: return whet_i_matrix_at(&space->matrix, a * space->n + b);
-    case SPACE_EMBEDDING: return sqrt(whet_i_embedding_distance2(&space->embedding, a, b));
+    case SPACE_MATRIX:
+        if (!space->matrix.row) return whet_i_matrix_at(&space->matrix, a * space->n + b);
+        if (a == b) return 0;
+        if (space->matrix.row[a] >= 0)
+            return whet_i_matrix_at(&space->matrix, space->matrix.row[a] * space->n + b);
+        if (space->matrix.row[b] >= 0)
+            return whet_i_matrix_at(&space->matrix, space->matrix.row[b] * space->n + a);
+        break;
+    case SPACE_EMBEDDING: {
+        const double squared = whet_i_embedding_distance2(&space->embedding, a, b);
+        return space->embedding.angular ? whet_i_angle(squared) : sqrt(squared);
+    }
     case SPACE_TREE: return whet_i_tree_distance(&space->tree, a, b);
     case SPACE_GRID: return whet_i_grid_distance(&space->grid, a, b);
     case SPACE_GRAPH:
@@ -106,6 +110,16 @@ done:
     return status;
 }
 
+static whet_status not_known(whet_ctx *ctx, const whet_space *space, int64_t a, int64_t b) {
+    char one[WHET_QUOTE_SIZE], two[WHET_QUOTE_SIZE];
+    return whet_i_fail(
+        ctx, WHET_ERR_DATA,
+        "the distance of %s and %s is not known; expected one of them among the rows of the "
+        "matrix",
+        whet_i_quote(one, whet_names_get(space->names, a)),
+        whet_i_quote(two, whet_names_get(space->names, b)));
+}
+
 whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space, const int64_t *from,
                                  const int64_t *to, int64_t n, double *out) {
     for (int64_t i = 0; i < n; i++) {
@@ -116,7 +130,10 @@ whet_status whet_space_distances(whet_ctx *ctx, const whet_space *space, const i
     }
     if (space->kind == SPACE_GRAPH && !space->graph.matrix.f64)
         return graph_distances(ctx, space, from, to, n, out);
-    for (int64_t i = 0; i < n; i++) out[i] = whet_space_distance(space, from[i], to[i]);
+    for (int64_t i = 0; i < n; i++) {
+        out[i] = whet_space_distance(space, from[i], to[i]);
+        if (isnan(out[i])) return not_known(ctx, space, from[i], to[i]);
+    }
     return WHET_OK;
 }
 
@@ -141,6 +158,8 @@ static int64_t plain_number(whet_str name, int64_t limit) {
 void whet_i_number_points(const whet_names *nodes, int64_t *map) {
     const int64_t n = whet_names_count(nodes);
     bool numbered = true;
+    for (int64_t i = 0; i < n && whet_i_names_are_numbers(nodes); i++) map[i] = i;
+    if (whet_i_names_are_numbers(nodes)) return;
     /* Names are distinct: n of them below n are all of 0..n-1. */
     for (int64_t i = 0; i < n && numbered; i++) {
         map[i] = plain_number(whet_names_get(nodes, i), n);

@@ -28,10 +28,11 @@ typedef struct space_tree {
     bool rooted;     /* the source named a root, which is then no leaf */
 } space_tree;
 
-/* The distance of i and j is at [i * n + j]; exactly one of the two is set. */
+/* The distance of i and j is at [i * n + j]; exactly one of the two is set. A slab has some rows only. */
 typedef struct space_matrix {
     double *f64;
     float *f32;
+    int64_t *row; /* slabs: [n] the row of a point, or -1; else NULL */
 } space_matrix;
 
 /* Vectors [n, dim]; exactly one of f64, f32 is set. With `scale` (cosine) a vector is taken times
@@ -41,6 +42,7 @@ typedef struct space_embedding {
     float *f32;
     double *scale;
     int64_t dim;
+    bool angular; /* d = the angle, made of the distance of unit vectors */
 } space_embedding;
 
 /* Neighbours of point v: [first[v], first[v + 1]). */
@@ -54,6 +56,7 @@ typedef struct space_graph {
 typedef struct space_grid {
     int64_t size[WHET_RANK_MAX]; /* points are numbered in row-major order */
     int32_t rank;
+    bool euclidean; /* L2; else L1 */
 } space_grid;
 
 struct whet_space {
@@ -77,6 +80,9 @@ struct whet_space {
 WHET_CHECKED whet_status whet_i_space_from_tree(whet_ctx *ctx, const whet_names *names, int64_t n,
                                                 const int64_t *parent, const double *length,
                                                 bool rooted, whet_space **out);
+/* A forest made a tree: a node "(joined)" above the root of each of its trees (of trees without one, the
+ * node that comes first), `length` away. A tree stays as it is. */
+WHET_CHECKED whet_status whet_i_join_forest(whet_ctx *ctx, whet_edges *edges, double length);
 /* Undirected edges over n points that must form one tree. */
 WHET_CHECKED whet_status whet_i_space_from_edges(whet_ctx *ctx, const whet_edges *edges,
                                                  whet_space **out);
@@ -84,6 +90,10 @@ WHET_CHECKED whet_status whet_i_space_from_edges(whet_ctx *ctx, const whet_edges
  * metric's table: finite, >= 0, zero diagonal, symmetric; a sample of triangles only warns. */
 WHET_CHECKED whet_status whet_i_space_from_matrix(whet_ctx *ctx, const whet_names *names,
                                                   whet_tensor *d, bool take, whet_space **out);
+/* d [rows, n]: distances from the points named `rows` to all points `names` [n]; only those are known. */
+WHET_CHECKED whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names *names,
+                                                const whet_names *rows, whet_tensor *d, bool take,
+                                                whet_space **out);
 WHET_CHECKED whet_status whet_i_space_from_embedding(whet_ctx *ctx, const whet_names *names,
                                                      whet_tensor *e, bool take, bool cosine,
                                                      whet_space **out);
@@ -93,7 +103,7 @@ WHET_CHECKED whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *
                                                whet_space **out);
 WHET_CHECKED whet_status whet_i_space_path(whet_ctx *ctx, int64_t n, whet_space **out);
 WHET_CHECKED whet_status whet_i_space_grid(whet_ctx *ctx, const int64_t *size, int32_t rank,
-                                           whet_space **out);
+                                           bool euclidean, whet_space **out);
 
 /* ---- inside the module ----------------------------------------------------------------------- */
 
@@ -119,8 +129,22 @@ WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
 WHET_CHECKED whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,
                                            float **f32);
 
+/* A copy of points that are distinct and of the space; `what` names them in the sentence. */
+WHET_CHECKED whet_status whet_i_points_copy(whet_ctx *ctx, const whet_space *space,
+                                            const char *what, const int64_t *points, int64_t n,
+                                            int64_t **out);
+/* The candidates of these options (whose other fields are not looked at), ascending. */
+WHET_CHECKED whet_status whet_i_candidates_take(whet_ctx *ctx, const whet_space *space,
+                                                const int64_t *observed, int64_t k,
+                                                const whet_frechet_opts *opts, int64_t **out,
+                                                int64_t *n_out);
+
 double whet_i_tree_distance(const space_tree *tree, int64_t a, int64_t b);
+/* Squared distance of the vectors, or of the unit vectors: angles are not made here. */
 double whet_i_embedding_distance2(const space_embedding *e, int64_t a, int64_t b);
+/* The angle between unit vectors whose distance squared this is: 2 asin(d / 2), right to a few units in
+ * the last place at small angles, where acos is not. */
+double whet_i_angle(double distance2);
 /* The vectors of `points` less `centre` [dim], as rows of out [n, dim]. */
 void whet_i_embedding_rows(const space_embedding *e, const int64_t *points, int64_t n,
                            const double *centre, double *out);

@@ -158,6 +158,75 @@ static whet_status root_of_edges(whet_ctx *ctx, const whet_space *space, const i
     return status;
 }
 
+/* ---- forests --------------------------------------------------------------------------------- */
+
+static int64_t find_root_of(int64_t *up, int64_t v) {
+    while (up[v] != v) {
+        up[v] = up[up[v]]; /* halve the way for the next one */
+        v = up[v];
+    }
+    return v;
+}
+
+/* up [n]: a node that stands for each node's tree; root [n]: the first node of the tree it stands for. */
+static int64_t name_trees(const whet_edges *e, int64_t n, int64_t *up, int64_t *root) {
+    int64_t trees = 0;
+    for (int64_t v = 0; v < n; v++) up[v] = v;
+    for (int64_t i = 0; i < e->n_edges; i++)
+        up[find_root_of(up, e->from[i])] = find_root_of(up, e->to[i]);
+    for (int64_t v = 0; v < n; v++) root[v] = -1;
+    for (int64_t v = 0; v < n; v++) {
+        const int64_t tree = find_root_of(up, v);
+        trees += root[tree] < 0;
+        if (root[tree] < 0) root[tree] = v;
+    }
+    return trees;
+}
+
+/* In a rooted forest the root of a tree is its node that is no child. */
+static whet_status take_roots(whet_ctx *ctx, const whet_edges *e, int64_t n, int64_t *up,
+                              int64_t *root) {
+    bool *child;
+    if (!e->rooted) return WHET_OK;
+    WHET_TRY(whet_i_calloc(ctx, n, &child));
+    for (int64_t i = 0; i < e->n_edges; i++) child[e->to[i]] = true;
+    for (int64_t v = n - 1; v >= 0; v--)
+        if (!child[v]) root[find_root_of(up, v)] = v;
+    whet_i_free(ctx, child);
+    return WHET_OK;
+}
+
+whet_status whet_i_join_forest(whet_ctx *ctx, whet_edges *e, double length) {
+    static const char JOINED[] = "(joined)";
+    whet_status status = WHET_OK;
+    const int64_t n = whet_names_count(e->names);
+    int64_t *up = NULL, *root = NULL, joined;
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &up));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &root));
+    const int64_t trees = name_trees(e, n, up, root);
+    if (trees == 1) goto done;
+    WHET_TRY_DONE(take_roots(ctx, e, n, up, root));
+    if (whet_names_find(e->names, whet_str_from(JOINED)) >= 0) {
+        status = whet_i_fail(ctx, WHET_ERR_DATA,
+                             "a node is called %s, as the one that joins the trees", JOINED);
+        goto done;
+    }
+    WHET_TRY_DONE(whet_names_add(ctx, e->names, whet_str_from(JOINED), &joined));
+    WHET_TRY_DONE(whet_i_realloc(ctx, &e->from, e->n_edges + trees));
+    WHET_TRY_DONE(whet_i_realloc(ctx, &e->to, e->n_edges + trees));
+    WHET_TRY_DONE(whet_i_realloc(ctx, &e->length, e->n_edges + trees));
+    for (int64_t v = 0; v < n; v++) {
+        if (find_root_of(up, v) != v) continue;
+        e->from[e->n_edges] = joined;
+        e->to[e->n_edges] = root[v];
+        e->length[e->n_edges++] = length;
+    }
+done:
+    whet_i_free(ctx, root);
+    whet_i_free(ctx, up);
+    return status;
+}
+
 whet_status whet_i_space_from_edges(whet_ctx *ctx, const whet_edges *edges, whet_space **out) {
     whet_status status = WHET_OK;
     whet_space *space = NULL;

@@ -195,7 +195,11 @@ static void find_depths(const whet_frechet *f, tree_plan *t, double *depth) {
 }
 
 whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {costs, exact, plan_destroy};
+    static const frechet_method method = {.name = "tree pass",
+                                          .cost = "O(N)",
+                                          .costs = costs,
+                                          .exact = exact,
+                                          .destroy = plan_destroy};
     whet_status status = WHET_OK;
     tree_plan *t = NULL;
     cut c = {0};

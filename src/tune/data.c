@@ -61,13 +61,23 @@ static whet_status assign_numbers(whet_ctx *ctx, const whet_i_given_labels *give
     return WHET_OK;
 }
 
+/* What the loss reads; without one, what the task or the labels look like. */
+static void choose_kind(whet_i_tune *run, const whet_i_given_labels *given) {
+    const whet_tune_job *j = &run->job;
+    const bool numbers =
+        j->task == WHET_TUNE_REGRESS ||
+        (j->task == WHET_TUNE_AUTO && !j->classes && !j->space && looks_like_regression(given));
+    run->kind = whet_i_tune_kind_of(j->loss);
+    if (!run->kind)
+        run->kind = whet_i_tune_kind_of(numbers ? WHET_TUNE_MSE : WHET_TUNE_CROSS_ENTROPY);
+    run->regression = run->kind->targets == WHET_I_TARGET_NUMBERS;
+}
+
 static whet_status choose_task(whet_ctx *ctx, whet_i_tune *run, const whet_i_given_labels *given) {
     char quoted[WHET_QUOTE_SIZE];
-    run->regression =
-        run->job.task == WHET_TUNE_REGRESS ||
-        (run->job.task == WHET_TUNE_AUTO && !run->job.classes && looks_like_regression(given));
+    choose_kind(run, given);
     run->k = 1;
-    if (run->regression) return WHET_OK;
+    if (run->kind->targets != WHET_I_TARGET_CLASSES) return WHET_OK;
     if (run->job.classes)
         WHET_TRY(whet_names_read(ctx, run->job.classes, &run->classes));
     else
@@ -98,41 +108,92 @@ static whet_status view_texts(whet_ctx *ctx, const whet_i_tune *run,
     return WHET_OK;
 }
 
+/* The two texts of a row one by one, behind each other. */
+static whet_status encode_two_texts(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
+    whet_str *texts;
+    WHET_TRY(whet_i_alloc(ctx, 2 * rows->n, &texts));
+    for (int64_t i = 0; i < 2 * rows->n; i++)
+        texts[i] = i % 2 ? rows->seconds[i / 2] : rows->texts[i / 2];
+    const whet_status status =
+        whet_tokenizer_encode_pairs(ctx, run->tokenizer, texts, NULL, 2 * rows->n,
+                                    run->config.max_length, &rows->tokens, &rows->truncated);
+    whet_i_free(ctx, texts);
+    return status;
+}
+
 static whet_status encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
-    WHET_TRY(whet_tokenizer_encode_pairs(ctx, run->tokenizer, rows->texts, rows->seconds, rows->n,
-                                         run->config.max_length, &rows->tokens, &rows->truncated));
+    const int64_t texts = whet_i_tune_texts(run);
+    if (run->kind->two_texts)
+        WHET_TRY(encode_two_texts(ctx, run, rows));
+    else
+        WHET_TRY(whet_tokenizer_encode_pairs(ctx, run->tokenizer, rows->texts, rows->seconds,
+                                             rows->n, run->config.max_length, &rows->tokens,
+                                             &rows->truncated));
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->lengths));
     for (int64_t i = 0; i < rows->n; i++)
-        rows->lengths[i] = rows->tokens.start[i + 1] - rows->tokens.start[i];
+        rows->lengths[i] = rows->tokens.start[texts * (i + 1)] - rows->tokens.start[texts * i];
     if (rows->truncated)
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%s: %" PRId64 " of %" PRId64 " texts are longer than %" PRId64
                    " tokens; their ends are not read",
-                   rows->path, rows->truncated, rows->n, run->config.max_length);
+                   rows->path, rows->truncated, rows->tokens.n_rows, run->config.max_length);
     return WHET_OK;
 }
 
 /* ---- one table -------------------------------------------------------------------------------- */
 
+/* Rows that no label chooses: those with both texts. */
+static whet_status rows_of_texts(whet_ctx *ctx, const whet_i_tune *run, const whet_table *table,
+                                 whet_i_given_labels *given) {
+    int64_t first, second;
+    WHET_TRY(whet_table_find(ctx, table, run->job.text, &first));
+    WHET_TRY(whet_table_find(ctx, table, run->job.second, &second));
+    WHET_TRY(whet_i_alloc(ctx, whet_table_rows(table), &given->items));
+    for (int64_t i = 0; i < whet_table_rows(table); i++)
+        if (whet_i_trim(whet_table_cell(table, i, first)).len &&
+            whet_i_trim(whet_table_cell(table, i, second)).len)
+            given->items[given->n++] = (whet_i_given_label){.row = i};
+    return WHET_OK;
+}
+
+static whet_status given_rows(whet_ctx *ctx, const whet_i_tune *run, const whet_table *table,
+                              whet_i_given_labels *given) {
+    int64_t column;
+    if (run->job.loss == WHET_TUNE_IN_BATCH) return rows_of_texts(ctx, run, table, given);
+    WHET_TRY(whet_table_find(ctx, table, run->job.label, &column));
+    return whet_i_labels_of_column(ctx, table, column, given);
+}
+
+static whet_status no_rows(whet_ctx *ctx, const whet_i_tune *run, const char *path) {
+    const bool labels = run->job.loss != WHET_TUNE_IN_BATCH;
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no %s in column \"%s\"; expected some", path,
+                       labels ? "labels" : "pairs of texts",
+                       labels ? run->job.label : run->job.second);
+}
+
+static whet_status assign_targets(whet_ctx *ctx, const whet_i_tune *run,
+                                  const whet_i_given_labels *given, whet_i_tune_rows *rows) {
+    switch (run->kind->targets) {
+    case WHET_I_TARGET_CLASSES: return assign_classes(ctx, run, given, rows);
+    case WHET_I_TARGET_NUMBERS: return assign_numbers(ctx, given, rows);
+    case WHET_I_TARGET_NONE: break;
+    }
+    return WHET_OK;
+}
+
 static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, bool first,
                              whet_i_tune_rows *rows) {
     whet_i_given_labels given = {0};
-    int64_t column;
     whet_status status = WHET_OK;
     rows->path = path;
     WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
-    WHET_TRY_DONE(whet_table_find(ctx, rows->table, run->job.label, &column));
-    WHET_TRY_DONE(whet_i_labels_of_column(ctx, rows->table, column, &given));
+    WHET_TRY_DONE(given_rows(ctx, run, rows->table, &given));
     if (given.n == 0) {
-        status = whet_i_fail(ctx, WHET_ERR_DATA, "%s: no labels in column \"%s\"; expected some",
-                             path, run->job.label);
+        status = no_rows(ctx, run, path);
         goto done;
     }
     if (first) WHET_TRY_DONE(choose_task(ctx, run, &given));
-    if (run->regression)
-        WHET_TRY_DONE(assign_numbers(ctx, &given, rows));
-    else
-        WHET_TRY_DONE(assign_classes(ctx, run, &given, rows));
+    WHET_TRY_DONE(assign_targets(ctx, run, &given, rows));
     WHET_TRY_DONE(view_texts(ctx, run, &given, rows));
     WHET_TRY_DONE(encode(ctx, run, rows));
 done:
@@ -158,11 +219,47 @@ static void warn_of_missing_classes(whet_ctx *ctx, const whet_i_tune *run) {
                    whet_i_quote(quoted, whet_names_get(run->classes, last)));
 }
 
+/* A class with one training row has no pair of its own. */
+static whet_status warn_of_single_rows(whet_ctx *ctx, const whet_i_tune *run) {
+    char quoted[WHET_QUOTE_SIZE];
+    int64_t *counts, single = 0, last = -1;
+    WHET_TRY(whet_i_calloc(ctx, run->k, &counts));
+    for (int64_t i = 0; i < run->train.n; i++) counts[run->train.labels[i]]++;
+    for (int64_t c = 0; c < run->k; c++) {
+        if (counts[c] != 1) continue;
+        single++;
+        last = c;
+    }
+    whet_i_free(ctx, counts);
+    if (single)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: %" PRId64 " of %" PRId64
+                   " classes have one row, %s among them: loss %s only sets it apart from others",
+                   run->train.path, single, run->k,
+                   whet_i_quote(quoted, whet_names_get(run->classes, last)), run->kind->name);
+    return WHET_OK;
+}
+
+/* Cosines end at 1: numbers beyond are brought there. */
+static void scale_targets(whet_i_tune *run) {
+    double most = 0;
+    run->target_scale = 1;
+    if (!run->kind->embeds || !run->regression) return;
+    for (int64_t i = 0; i < run->train.n; i++)
+        most = fmax(most, fabs((double)run->train.targets[i]));
+    if (most <= 1) return;
+    run->target_scale = most;
+    for (int64_t i = 0; i < run->train.n; i++) run->train.targets[i] /= (float)most;
+    for (int64_t i = 0; i < run->valid.n; i++) run->valid.targets[i] /= (float)most;
+}
+
 whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_progress(ctx, "read", 0, 0));
     WHET_TRY(read_rows(ctx, run, run->job.train, true, &run->train));
-    if (!run->job.valid) return WHET_OK;
-    WHET_TRY(read_rows(ctx, run, run->job.valid, false, &run->valid));
-    if (!run->regression && run->k <= 4096) warn_of_missing_classes(ctx, run);
-    return WHET_OK;
+    if (run->job.valid) WHET_TRY(read_rows(ctx, run, run->job.valid, false, &run->valid));
+    scale_targets(run);
+    if (!run->classes) return WHET_OK;
+    if (run->valid.n && run->k <= 4096) warn_of_missing_classes(ctx, run);
+    if (run->kind->embeds) WHET_TRY(warn_of_single_rows(ctx, run));
+    return whet_i_tune_read_costs(ctx, run);
 }

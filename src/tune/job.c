@@ -22,7 +22,8 @@ static void fill_defaults(whet_tune_job *j) {
     if (j->head_rate == 0) j->head_rate = 1;
     if (j->weight_decay < 0) j->weight_decay = 0.01;
     if (j->warmup < 0) j->warmup = 0.1;
-    if (!j->batch_size) j->batch_size = 16;
+    const whet_i_tune_kind *kind = whet_i_tune_kind_of(j->loss);
+    if (!j->batch_size) j->batch_size = kind && kind->compares ? 32 : 16;
     if (!j->batch_tokens) j->batch_tokens = 8192;
 }
 
@@ -67,6 +68,7 @@ static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j) {
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a metric, patience and validation steps need a validation table; "
                            "expected one");
+    WHET_TRY(whet_i_tune_check_loss(ctx, j));
     return check_numbers(ctx, j);
 }
 
@@ -88,19 +90,6 @@ static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
     return whet_i_fail(ctx, WHET_ERR_EXISTS,
                        "%s exists; it is kept; try another output, --force, or --resume to go on",
                        j->output);
-}
-
-static whet_status choose_metric(whet_ctx *ctx, whet_i_tune *run) {
-    run->metric = run->job.metric;
-    if (run->metric == WHET_TUNE_METRIC_AUTO)
-        run->metric = run->regression ? WHET_TUNE_METRIC_PEARSON : WHET_TUNE_METRIC_ACCURACY;
-    const bool of_numbers =
-        run->metric == WHET_TUNE_METRIC_PEARSON || run->metric == WHET_TUNE_METRIC_SPEARMAN;
-    if (run->metric == WHET_TUNE_METRIC_LOSS || of_numbers == run->regression) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_ARG, "metric %s; expected %s of %s",
-                       whet_i_tune_metric_name(run->metric),
-                       run->regression ? "pearson, spearman or loss" : "accuracy, f1, mcc or loss",
-                       run->regression ? "regression" : "classification");
 }
 
 /* ---- what a checkpoint belongs to ------------------------------------------------------------- */
@@ -139,7 +128,8 @@ static void make_fingerprint(whet_i_tune *run) {
                               (double)j->patience,
                               (double)j->evaluate_steps,
                               (double)run->k,
-                              (double)run->regression,
+                              (double)run->kind->loss,
+                              whet_i_tune_temperature(run),
                               (double)run->valid.n};
     uint64_t hash = whet_i_hash_u64(j->seed);
     for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
@@ -149,6 +139,7 @@ static void make_fingerprint(whet_i_tune *run) {
         hash = mix(hash, run->train.labels, run->train.n * (int64_t)sizeof *run->train.labels);
     if (run->train.targets)
         hash = mix(hash, run->train.targets, run->train.n * (int64_t)sizeof *run->train.targets);
+    if (run->costs) hash = mix(hash, run->costs, run->k * run->k * (int64_t)sizeof *run->costs);
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         hash = mix(hash, p->name, (int64_t)strlen(p->name));
@@ -176,6 +167,7 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_buf_free(ctx, &run->log);
     whet_i_batches_free(ctx, &run->batches);
     whet_i_optimizer_destroy(ctx, run->optimizer);
+    whet_i_free(ctx, run->batch_texts);
     whet_i_free(ctx, run->batch_targets);
     whet_i_text_batch_free(ctx, &run->batch);
     whet_i_executor_destroy(ctx, run->valid_executor);
@@ -199,7 +191,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(check_folder(ctx, &run->job));
     WHET_TRY(whet_i_tune_open_model(ctx, run));
     WHET_TRY(whet_i_tune_read(ctx, run));
-    WHET_TRY(choose_metric(ctx, run));
+    WHET_TRY(whet_i_tune_choose_metric(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
     make_fingerprint(run);
     whet_i_safetensors_forget(run->file);

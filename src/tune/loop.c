@@ -3,6 +3,7 @@
  * number, so that a run that goes on from a checkpoint has the bits of one that was not interrupted. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <time.h>
 
 #include "tune/tune_i.h"
@@ -23,6 +24,10 @@ static whet_status begin_epoch(whet_ctx *ctx, whet_i_tune *run) {
                                       .seed = run->job.seed,
                                       .epoch = run->state.epoch};
     whet_i_batches_free(ctx, &run->batches);
+    if (run->kind->compares && run->kind->targets == WHET_I_TARGET_CLASSES)
+        return whet_i_balanced_batches_make(ctx, run->train.labels, run->train.n, run->k,
+                                            run->job.batch_size, run->job.seed, run->state.epoch,
+                                            &run->batches);
     return whet_i_batches_make(ctx, run->train.lengths, run->train.n, &opts, &run->batches);
 }
 
@@ -39,12 +44,16 @@ static void count_steps(whet_i_tune *run) {
 static whet_status bad_loss(whet_ctx *ctx, const whet_i_tune *run, int64_t first, double loss) {
     const int64_t example = run->batches.order[first];
     char quoted[WHET_QUOTE_SIZE];
-    return whet_i_fail(
-        ctx, WHET_ERR_NUMERIC,
-        "step %" PRId64 ": the loss is %g, in the batch with the text %s; expected a "
-        "number; likely the learning rate %g is too high%s",
-        run->state.step + 1, loss, whet_i_quote(quoted, run->train.texts[example]),
-        run->job.learning_rate, run->job.dtype == WHET_BF16 ? ", or bf16 too coarse" : "");
+    char rate[64];
+    (void)snprintf(rate, sizeof rate, "the learning rate %g is too high", run->job.learning_rate);
+    /* Before the first step no rate has done anything yet. */
+    return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                       "step %" PRId64
+                       ": the loss is %g, in the batch with the text %s; expected a "
+                       "number; likely %s%s",
+                       run->state.step + 1, loss, whet_i_quote(quoted, run->train.texts[example]),
+                       run->state.step ? rate : "the model's weights are not all numbers",
+                       run->job.dtype == WHET_BF16 ? ", or bf16 too coarse" : "");
 }
 
 /* Forward and backward over the micro-batches of step `s` of this epoch: the mean loss of its

@@ -3,6 +3,7 @@
  * trained, and the plans, whose memory is checked before the first step. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "tune/tune_i.h"
@@ -99,16 +100,11 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
     return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &run->adapter);
 }
 
-static bool is_adapter(const char *name) {
-    return strstr(name, ".lora_") != NULL || strstr(name, ".more_w") != NULL;
-}
-
 /* ---- the recording ---------------------------------------------------------------------------- */
 
 static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
-    const char *prefix = run->config.family->prefix;
-    const whet_i_head_kind head =
-        run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
+    /* Names of an encoder by itself have no prefix. */
+    const char *prefix = run->kind->embeds ? "" : run->config.family->prefix;
     whet_i_value hidden;
     WHET_TRY(whet_i_params_create(ctx, run->job.dtype, &run->params));
     WHET_TRY(whet_i_graph_create(ctx, run->params, &run->graph));
@@ -126,16 +122,9 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
     run->graph->adapters = NULL;
     /* What stands before the head must be in the file, but for the adapters. */
     for (int64_t i = 0; i < run->params->n; i++)
-        if (!is_adapter(run->params->items[i].name))
+        if (!whet_i_tune_is_adapter(run->params->items[i].name))
             run->params->items[i].init = WHET_I_INIT_REQUIRED;
-    WHET_TRY(whet_i_encoder_head(ctx, run->graph, &run->config, prefix, true, head, run->k, hidden,
-                                 &run->logits));
-    WHET_TRY(whet_i_graph_feed(ctx, run->graph, !run->regression, WHET_I_EXAMPLES, 1,
-                               &run->target_feed));
-    if (run->regression)
-        return whet_i_mse(ctx, run->graph, run->logits, run->target_feed, &run->loss);
-    return whet_i_cross_entropy(ctx, run->graph, run->logits, run->target_feed, run->job.smoothing,
-                                &run->loss);
+    return whet_i_tune_record_loss(ctx, run, prefix, hidden);
 }
 
 /* ---- what is trained -------------------------------------------------------------------------- */
@@ -178,18 +167,66 @@ static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
         if (!p->source.data) run->new_tensors++;
         if (!p->source.data || whet_i_tune_is_head(run, p->name)) p->rate = run->job.head_rate;
         /* Adapters are new as well, but they are the point: the rate is theirs. */
-        if (is_adapter(p->name)) p->rate = 1;
+        if (whet_i_tune_is_adapter(p->name)) p->rate = 1;
         if (p->trainable && p->source.data && !whet_i_tune_is_head(run, p->name)) matched++;
     }
     return matched == 0 && run->job.targets ? no_match(ctx, run) : WHET_OK;
 }
 
+/* A head that the folder brings keeps its order of classes: told, where its names say another one.
+ * Names such as LABEL_0 say nothing. */
+static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
+    const json_t *names = json_object_get(run->config_json, "id2label");
+    bool brought = false;
+    for (int64_t i = 0; i < run->params->n; i++)
+        brought |= run->params->items[i].source.data &&
+                   whet_i_tune_is_head(run, run->params->items[i].name);
+    for (int64_t c = 0; brought && run->classes && c < run->k; c++) {
+        char number[24], theirs[WHET_QUOTE_SIZE], ours[WHET_QUOTE_SIZE];
+        (void)snprintf(number, sizeof number, "%" PRId64, c);
+        const char *name = json_string_value(json_object_get(names, number));
+        const whet_str own = whet_names_get(run->classes, c);
+        if (!name || strncmp(name, "LABEL_", 6) == 0) continue;
+        if ((size_t)own.len == strlen(name) && memcmp(own.ptr, name, strlen(name)) == 0) continue;
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "the head of the model has %s as class %" PRId64 ", the labels have %s; it is "
+                   "trained on as it is; --classes gives another order",
+                   whet_i_quote(theirs, whet_str_from(name)), c, whet_i_quote(ours, own));
+        return;
+    }
+}
+
 /* ---- plans ------------------------------------------------------------------------------------ */
 
-static int64_t longest_of(const whet_i_tune_rows *rows) {
+static int64_t longest_row(const whet_i_tune_rows *rows) {
     int64_t most = 0;
     for (int64_t i = 0; i < rows->n; i++) most = rows->lengths[i] > most ? rows->lengths[i] : most;
     return most;
+}
+
+static int64_t longest_text(const whet_token_rows *rows) {
+    int64_t most = 0;
+    for (int64_t i = 0; i < rows->n_rows; i++)
+        if (rows->start[i + 1] - rows->start[i] > most) most = rows->start[i + 1] - rows->start[i];
+    return most;
+}
+
+static int longer_first(const void *a, const void *b) {
+    const int64_t x = *(const int64_t *)a, y = *(const int64_t *)b;
+    return (x < y) - (x > y);
+}
+
+/* Tokens of the largest batch that training rows can make. */
+static whet_status largest_batch(whet_ctx *ctx, const whet_i_tune *run, int64_t *tokens) {
+    const whet_i_tune_rows *rows = &run->train;
+    int64_t *lengths;
+    WHET_TRY(whet_i_alloc(ctx, rows->n, &lengths));
+    memcpy(lengths, rows->lengths, (size_t)rows->n * sizeof *lengths);
+    qsort(lengths, (size_t)rows->n, sizeof *lengths, longer_first);
+    *tokens = 0;
+    for (int64_t i = 0; i < rows->n && i < run->job.batch_size; i++) *tokens += lengths[i];
+    whet_i_free(ctx, lengths);
+    return WHET_OK;
 }
 
 /* A step of less than about a millisecond is not worth a team: threads would wait for each other
@@ -201,16 +238,21 @@ static int32_t workers_for(whet_ctx *ctx, const whet_i_params *params, int64_t t
     return work * (double)tokens < 1e8 ? 1 : whet_ctx_threads(ctx);
 }
 
-static void choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
-    const int64_t train = longest_of(&run->train), valid = longest_of(&run->valid);
-    const int64_t longest = train > valid ? train : valid;
+static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
+    const int64_t train = longest_row(&run->train), valid = longest_row(&run->valid);
+    const int64_t longest = train > valid ? train : valid, texts = whet_i_tune_texts(run);
+    const int64_t of_train = longest_text(&run->train.tokens);
+    const int64_t of_valid = run->valid.n ? longest_text(&run->valid.tokens) : 0;
     int64_t tokens = run->job.batch_tokens;
     if (longest > 0 && run->job.batch_size < tokens / longest)
         tokens = run->job.batch_size * longest;
+    if (run->kind->compares) WHET_TRY(largest_batch(ctx, run, &tokens));
     if (tokens < longest) tokens = longest;
-    run->sizes = (whet_i_sizes){.rows = {1, run->job.batch_size, tokens},
-                                .longest = longest,
-                                .workers = workers_for(ctx, run->params, tokens)};
+    run->sizes =
+        (whet_i_sizes){.rows = {1, texts * run->job.batch_size, tokens, run->job.batch_size},
+                       .longest = of_train > of_valid ? of_train : of_valid,
+                       .workers = workers_for(ctx, run->params, tokens)};
+    return WHET_OK;
 }
 
 static int64_t weight_bytes(const whet_i_params *params) {
@@ -257,6 +299,7 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
         WHET_TRY(whet_i_executor_create(ctx, run->valid_plan, &run->valid_executor));
     WHET_TRY(whet_i_text_batch_init(ctx, &run->batch, run->sizes.rows[WHET_I_TOKENS],
                                     run->sizes.rows[WHET_I_EXAMPLES]));
+    WHET_TRY(whet_i_alloc(ctx, run->sizes.rows[WHET_I_EXAMPLES], &run->batch_texts));
     return whet_i_alloc_(ctx, run->sizes.rows[WHET_I_EXAMPLES], sizeof(float), false,
                          &run->batch_targets);
 }
@@ -273,7 +316,8 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_params_bind(ctx, run->params, run->file, "model.safetensors",
                                 run->config.family->prefix, NULL));
     WHET_TRY(choose_trained(ctx, run));
-    choose_sizes(ctx, run);
+    compare_classes(ctx, run);
+    WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
     WHET_TRY(make_plans(ctx, run));
     WHET_TRY(whet_i_params_pack(ctx, run->params));

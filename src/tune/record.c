@@ -40,11 +40,25 @@ whet_status whet_i_tune_note_step(whet_ctx *ctx, whet_i_tune *run, double loss, 
 }
 
 static json_t *score_object(const whet_i_tune *run, const whet_i_tune_score *s) {
-    if (run->regression)
-        return json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)s->n, "loss", number(s->loss),
-                         "pearson", number(s->pearson), "spearman", number(s->spearman));
-    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "n", (json_int_t)s->n, "loss", number(s->loss),
-                     "accuracy", number(s->accuracy), "f1", number(s->f1), "mcc", number(s->mcc));
+    json_t *o = json_pack("{s:I}", "n", (json_int_t)s->n);
+    if (run->kind->metrics >> WHET_TUNE_METRIC_LOSS & 1)
+        (void)json_object_set_new(o, "loss", number(s->loss));
+    if (run->regression) {
+        (void)json_object_set_new(o, "pearson", number(s->pearson));
+        (void)json_object_set_new(o, "spearman", number(s->spearman));
+        return o;
+    }
+    (void)json_object_set_new(o, "accuracy", number(s->accuracy));
+    if (run->kind->targets == WHET_I_TARGET_NONE) {
+        (void)json_object_set_new(o, "mrr", number(s->mrr));
+        return o;
+    }
+    (void)json_object_set_new(o, "f1", number(s->f1));
+    (void)json_object_set_new(o, "mcc", number(s->mcc));
+    if (!run->costs) return o;
+    (void)json_object_set_new(o, "distance", number(s->distance));
+    (void)json_object_set_new(o, "frechet_distance", number(s->frechet));
+    return o;
 }
 
 whet_status whet_i_tune_note_score(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_score *score,
@@ -70,7 +84,10 @@ static void take_score(whet_i_tune *run, const json_t *v) {
                                           .f1 = real_at(v, "f1"),
                                           .mcc = real_at(v, "mcc"),
                                           .pearson = real_at(v, "pearson"),
-                                          .spearman = real_at(v, "spearman")};
+                                          .spearman = real_at(v, "spearman"),
+                                          .mrr = real_at(v, "mrr"),
+                                          .distance = real_at(v, "distance"),
+                                          .frechet = real_at(v, "frechet_distance")};
 }
 
 static whet_status take_line(whet_ctx *ctx, whet_i_tune *run, const char *line, int64_t len) {
@@ -127,6 +144,12 @@ static json_t *settings_object(const whet_i_tune *run) {
         (json_int_t)j->batch_size, "batch_tokens", (json_int_t)run->sizes.rows[WHET_I_TOKENS],
         "max_length", (json_int_t)run->config.max_length, "dtype", whet_dtype_name(j->dtype),
         "recompute", j->recompute, "seed", (json_int_t)j->seed);
+    if (o) (void)json_object_set_new(o, "loss", json_string(run->kind->name));
+    if (o && run->kind->temperature > 0)
+        (void)json_object_set_new(o, "temperature", json_real(whet_i_tune_temperature(run)));
+    if (o && j->space) (void)json_object_set_new(o, "space", json_string(j->space));
+    if (o && run->kind->embeds && run->regression)
+        (void)json_object_set_new(o, "target_scale", json_real(run->target_scale));
     if (o && j->adapter != WHET_TUNE_FULL) {
         (void)json_object_set_new(o, "rank", json_integer(j->rank));
         (void)json_object_set_new(o, "blocks", json_integer(run->adapter.blocks));
@@ -150,7 +173,7 @@ static json_t *rows_object(const whet_i_tune_rows *rows) {
     if (!rows->n) return json_null();
     return json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)rows->n, "unlabelled",
                      (json_int_t)rows->unlabelled, "truncated", (json_int_t)rows->truncated,
-                     "tokens", (json_int_t)rows->tokens.start[rows->n]);
+                     "tokens", (json_int_t)rows->tokens.start[rows->tokens.n_rows]);
 }
 
 static int64_t all_numbers(const whet_i_params *params) {
@@ -164,10 +187,13 @@ whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *run, char **out
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, "
         "s:o, s:o}",
-        "task", run->regression ? "regression" : "classification", "model",
-        run->config.family->model_type, "output", run->job.output, "classes", class_array(run),
-        "train", rows_object(&run->train), "valid", rows_object(&run->valid), "settings",
-        settings_object(run), "metric", whet_i_tune_metric_name(run->metric), "best",
+        "task",
+        run->kind->embeds ? "embedding"
+        : run->regression ? "regression"
+                          : "classification",
+        "model", run->config.family->model_type, "output", run->job.output, "classes",
+        class_array(run), "train", rows_object(&run->train), "valid", rows_object(&run->valid),
+        "settings", settings_object(run), "metric", whet_i_tune_metric_name(run->metric), "best",
         scored ? score_object(run, &run->best_score) : json_null(), "best_step",
         (json_int_t)run->state.best_step, "steps", (json_int_t)run->state.step, "planned_steps",
         (json_int_t)run->total_steps, "epochs", (json_int_t)run->state.epoch, "stopped_early",

@@ -39,6 +39,14 @@ static whet_status make_folder(whet_ctx *ctx, const char *path) {
                        strerror(errno));
 }
 
+static whet_status make_folder_in(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
+    char *path;
+    WHET_TRY(whet_i_tune_path(ctx, run, name, &path));
+    const whet_status status = make_folder(ctx, path);
+    whet_i_free(ctx, path);
+    return status;
+}
+
 /* Without the context's memory: what is swept up must not fail. */
 static void remove_file(const whet_i_tune *run, const char *name) {
     char path[4096];
@@ -47,11 +55,8 @@ static void remove_file(const whet_i_tune *run, const char *name) {
 }
 
 whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
-    char *path;
     WHET_TRY(make_folder(ctx, run->job.output));
-    WHET_TRY(whet_i_tune_path(ctx, run, "checkpoint", &path));
-    const whet_status status = make_folder(ctx, path);
-    whet_i_free(ctx, path);
+    const whet_status status = make_folder_in(ctx, run, "checkpoint");
     if (status == WHET_OK && !run->job.resume) {
         remove_file(run, state_file);
         remove_file(run, best_file);
@@ -181,12 +186,23 @@ static void put_classes(const whet_i_tune *run, json_t *config) {
         json_string(run->regression ? "regression" : "single_label_classification"));
 }
 
+/* "BertForSequenceClassification" to "BertModel": what transformers calls the encoder by itself. */
+static void put_encoder(const whet_i_tune *run, json_t *config) {
+    char name[128];
+    const char *classifier = run->config.family->classifier, *end = strstr(classifier, "For");
+    const int n = end ? (int)(end - classifier) : (int)strlen(classifier);
+    (void)snprintf(name, sizeof name, "%.*sModel", n, classifier);
+    (void)json_object_set_new(config, "architectures", json_pack("[s]", name));
+}
+
 static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
     json_t *config = json_deep_copy(run->config_json);
     if (!config) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: config.json");
-    put_classes(run, config);
+    if (!run->kind->embeds) put_classes(run, config);
     /* With a head on the pooled row it is no model that transformers has a name for. */
-    if (run->job.head == WHET_TUNE_HEAD_FAMILY)
+    if (run->kind->embeds)
+        put_encoder(run, config);
+    else if (run->job.head == WHET_TUNE_HEAD_FAMILY)
         (void)json_object_set_new(config, "architectures",
                                   json_pack("[s]", run->config.family->classifier));
     const whet_status status = write_json(ctx, run, "config.json", config);
@@ -194,23 +210,51 @@ static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
     return status;
 }
 
+/* transformers' encoder has a pooler, which embeddings pass by: kept as it was. */
+static void keep_pooler(const whet_i_tune *run, char names[2][128], whet_named_tensor *items,
+                        int64_t *n) {
+    static const char *const ends[] = {"weight", "bias"};
+    const whet_i_family *f = run->config.family;
+    for (int i = 0; i < 2 && f->pooler && run->kind->embeds; i++) {
+        char prefixed[128];
+        whet_tensor t;
+        (void)snprintf(names[i], 128, "%s.%s", f->pooler, ends[i]);
+        (void)snprintf(prefixed, sizeof prefixed, "%s%s.%s", f->prefix, f->pooler, ends[i]);
+        if (whet_safetensors_find(run->file, names[i], &t) ||
+            whet_safetensors_find(run->file, prefixed, &t))
+            items[(*n)++] = (whet_named_tensor){names[i], t};
+    }
+}
+
+/* Adapters, which only a loss on embeddings leaves here, are merged into their layers. */
 static whet_status save_weights(whet_ctx *ctx, const whet_i_tune *run) {
     static const char *const metadata[] = {"format", "pt", NULL};
     whet_named_tensor *items = NULL;
-    char *path = NULL;
+    whet_i_arena arena = {0};
+    char *path = NULL, names[2][128];
+    int64_t n = 0;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n, &items));
+    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n + 2, &items));
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
-        items[i] = (whet_named_tensor){p->name, p->trainable ? view_of(p, p->values) : p->source};
+        float *merged = NULL;
+        if (whet_i_tune_is_adapter(p->name)) continue;
+        WHET_TRY_DONE(whet_i_tune_merged(ctx, run, (whet_i_param_id)i, &arena, &merged));
+        items[n++] = (whet_named_tensor){p->name, merged         ? view_of(p, merged)
+                                                  : p->trainable ? view_of(p, p->values)
+                                                                 : p->source};
     }
+    keep_pooler(run, names, items, &n);
     WHET_TRY_DONE(whet_i_tune_path(ctx, run, "model.safetensors", &path));
-    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, run->params->n, metadata));
+    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
 done:
+    whet_i_arena_free(ctx, &arena);
     whet_i_free(ctx, path);
     whet_i_free(ctx, items);
     return status;
 }
+
+#define POOLING "1_Pooling"
 
 /* Files that say how texts become tokens and tokens become one row; those that there are. */
 static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
@@ -221,15 +265,20 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
                                         "vocab.txt",
                                         "vocab.json",
                                         "merges.txt",
-                                        "sentence_bert_config.json"};
+                                        "sentence_bert_config.json",
+                                        "modules.json",
+                                        "config_sentence_transformers.json",
+                                        "1_Pooling/config.json"};
     for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
         char *path, *bytes = NULL;
         int64_t len;
         WHET_TRY(whet_i_path_join(ctx, run->job.model, names[i], &path));
         whet_status status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
-        const bool absent = status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT;
+        const int error = status == WHET_ERR_IO ? whet_error_errno(ctx) : 0;
         whet_i_free(ctx, path);
-        if (absent) continue;
+        if (error == ENOENT || error == ENOTDIR) continue;
+        if (status == WHET_OK && strncmp(names[i], POOLING, sizeof POOLING - 1) == 0)
+            status = make_folder_in(ctx, run, POOLING);
         if (status == WHET_OK) status = whet_i_tune_write(ctx, run, names[i], bytes, len);
         whet_i_free(ctx, bytes);
         WHET_TRY(status);
@@ -238,24 +287,26 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
 }
 
 /* As PEFT writes it for LoRA; MoRe's has a type of its own. */
-static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run) {
+static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
+    const bool embeds = run->kind->embeds;
     const bool lora = run->adapter.kind == WHET_I_ADAPTER_LORA;
     json_t *targets = json_array();
     for (int64_t i = 0; i < run->n_targets; i++)
         (void)json_array_append_new(targets, json_string(run->targets[i]));
     json_t *o =
-        json_pack("{s:s, s:I, s:o, s:[s], s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE",
+        json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE",
                   "r", (json_int_t)run->adapter.rank, "target_modules", targets, "modules_to_save",
-                  run->config.family->head_out, "bias", "none", "base_model_name_or_path",
-                  run->job.model, "inference_mode", 1, "task_type", "SEQ_CLS");
+                  embeds ? json_null() : json_pack("[s]", run->config.family->head_out), "bias",
+                  "none", "base_model_name_or_path", run->job.model, "inference_mode", 1,
+                  "task_type", embeds ? "FEATURE_EXTRACTION" : "SEQ_CLS");
     if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
     if (lora)
         (void)json_object_set_new(o, "lora_alpha", json_real(run->job.alpha));
     else
         (void)json_object_set_new(o, "nblocks", json_integer(run->adapter.blocks));
     if (lora) (void)json_object_set_new(o, "lora_dropout", json_real(0));
-    put_classes(run, o);
-    const whet_status status = write_json(ctx, run, "adapter_config.json", o);
+    if (!embeds) put_classes(run, o);
+    const whet_status status = write_json(ctx, run, name, o);
     json_decref(o);
     return status;
 }
@@ -263,13 +314,19 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run) {
 whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_buf svg = {0};
     whet_status status = WHET_OK;
-    if (run->job.adapter == WHET_TUNE_FULL) {
+    const bool adapters = run->job.adapter != WHET_TUNE_FULL, embeds = run->kind->embeds;
+    if (!adapters || embeds) {
         WHET_TRY(save_weights(ctx, run));
         WHET_TRY(save_config(ctx, run));
         WHET_TRY(copy_files(ctx, run));
-    } else {
-        WHET_TRY(save_trained(ctx, run, "adapter_model.safetensors", "base_model.model."));
-        WHET_TRY(save_adapter_config(ctx, run));
+    }
+    if (adapters && embeds) WHET_TRY(make_folder_in(ctx, run, "adapter"));
+    if (adapters) {
+        WHET_TRY(save_trained(
+            ctx, run, embeds ? "adapter/adapter_model.safetensors" : "adapter_model.safetensors",
+            "base_model.model."));
+        WHET_TRY(save_adapter_config(
+            ctx, run, embeds ? "adapter/adapter_config.json" : "adapter_config.json"));
     }
     WHET_TRY(whet_i_tune_write_log(ctx, run));
     WHET_TRY_DONE(whet_i_tune_curve(ctx, run, &svg));

@@ -13,6 +13,7 @@ static const struct {
     {WHET_TUNE_METRIC_ACCURACY, "accuracy"}, {WHET_TUNE_METRIC_F1, "f1"},
     {WHET_TUNE_METRIC_MCC, "mcc"},           {WHET_TUNE_METRIC_LOSS, "loss"},
     {WHET_TUNE_METRIC_PEARSON, "pearson"},   {WHET_TUNE_METRIC_SPEARMAN, "spearman"},
+    {WHET_TUNE_METRIC_MRR, "mrr"},           {WHET_TUNE_METRIC_DISTANCE, "distance"},
 };
 
 const char *whet_i_tune_metric_name(whet_tune_metric metric) {
@@ -22,7 +23,7 @@ const char *whet_i_tune_metric_name(whet_tune_metric metric) {
 }
 
 bool whet_i_tune_lower_is_better(whet_tune_metric metric) {
-    return metric == WHET_TUNE_METRIC_LOSS;
+    return metric == WHET_TUNE_METRIC_LOSS || metric == WHET_TUNE_METRIC_DISTANCE;
 }
 
 double whet_i_tune_metric_of(const whet_i_tune *run, const whet_i_tune_score *s) {
@@ -32,6 +33,8 @@ double whet_i_tune_metric_of(const whet_i_tune *run, const whet_i_tune_score *s)
     case WHET_TUNE_METRIC_MCC: return s->mcc;
     case WHET_TUNE_METRIC_PEARSON: return s->pearson;
     case WHET_TUNE_METRIC_SPEARMAN: return s->spearman;
+    case WHET_TUNE_METRIC_MRR: return s->mrr;
+    case WHET_TUNE_METRIC_DISTANCE: return s->distance;
     case WHET_TUNE_METRIC_LOSS:
     case WHET_TUNE_METRIC_AUTO: break;
     }
@@ -47,11 +50,40 @@ static int64_t argmax(int64_t k, const float *x) {
     return best;
 }
 
-static double log_loss(int64_t k, const float *x, int32_t label) {
+/* log sum exp of x / t */
+static double log_total(int64_t k, const float *x, double t) {
     const double most = (double)x[argmax(k, x)];
     double sum = 0;
-    for (int64_t c = 0; c < k; c++) sum += exp((double)x[c] - most);
-    return most + log(sum) - (double)x[label];
+    for (int64_t c = 0; c < k; c++) sum += exp(((double)x[c] - most) / t);
+    return most / t + log(sum);
+}
+
+/* The loss that is trained, but for label smoothing. */
+static double loss_of(const whet_i_tune *run, const float *x, int32_t label) {
+    double sum = 0;
+    if (run->kind->loss != WHET_TUNE_EXPECTED_COST)
+        return log_total(run->k, x, 1) - (double)x[label];
+    const double t = whet_i_tune_temperature(run), total = log_total(run->k, x, t);
+    for (int64_t c = 0; c < run->k; c++)
+        sum += exp((double)x[c] / t - total) * (double)run->costs[label * run->k + c];
+    return sum;
+}
+
+/* The class of least expected squared distance under softmax(x / t); the first of equal ones. */
+static int64_t frechet_mean(const whet_i_tune *run, const float *x) {
+    const double t = run->kind->temperature > 0 ? whet_i_tune_temperature(run) : 1;
+    const double total = log_total(run->k, x, t);
+    double least = INFINITY;
+    int64_t best = 0;
+    for (int64_t y = 0; y < run->k; y++) {
+        double sum = 0;
+        for (int64_t c = 0; c < run->k; c++)
+            sum += exp((double)x[c] / t - total) * (double)run->costs[c * run->k + y];
+        if (!(sum < least)) continue;
+        least = sum;
+        best = y;
+    }
+    return best;
 }
 
 /* From counts [k] of true, predicted and right. */
@@ -76,8 +108,9 @@ static void finish_classes(int64_t k, const int64_t *counts, whet_i_tune_score *
     s->mcc = spread > 0 ? (right * n - cross) / sqrt(spread) : 0;
 }
 
-static whet_status score_classes(whet_ctx *ctx, int64_t k, const float *x,
+static whet_status score_classes(whet_ctx *ctx, const whet_i_tune *run, const float *x,
                                  const whet_i_tune_rows *rows, whet_i_tune_score *s) {
+    const int64_t k = run->k;
     int64_t *counts;
     WHET_TRY(whet_i_calloc(ctx, 3 * k, &counts));
     for (int64_t i = 0; i < rows->n; i++) {
@@ -85,9 +118,12 @@ static whet_status score_classes(whet_ctx *ctx, int64_t k, const float *x,
         counts[3 * truth]++;
         counts[3 * guess + 1]++;
         if (guess == truth) counts[3 * truth + 2]++;
-        s->loss += log_loss(k, x + i * k, rows->labels[i]);
+        s->loss += loss_of(run, x + i * k, rows->labels[i]) / (double)rows->n;
+        if (!run->costs) continue;
+        const float *costs = run->costs + truth * k;
+        s->distance += (double)costs[guess] / (double)rows->n;
+        s->frechet += (double)costs[frechet_mean(run, x + i * k)] / (double)rows->n;
     }
-    s->loss /= (double)rows->n;
     finish_classes(k, counts, s);
     whet_i_free(ctx, counts);
     return WHET_OK;
@@ -159,7 +195,7 @@ whet_status whet_i_tune_score_of(whet_ctx *ctx, const whet_i_tune *run, const fl
     if (run->regression)
         WHET_TRY(score_numbers(ctx, outputs, rows, &s));
     else
-        WHET_TRY(score_classes(ctx, run->k, outputs, rows, &s));
+        WHET_TRY(score_classes(ctx, run, outputs, rows, &s));
     *out = s;
     return WHET_OK;
 }

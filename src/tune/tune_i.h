@@ -7,19 +7,39 @@
 
 #include <jansson.h>
 
+#include "whet/space.h"
 #include "whet/tune.h"
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "tune/adapter_i.h"
 
+/* What a loss is: one row of the table in loss.c. */
+typedef enum whet_i_tune_targets {
+    WHET_I_TARGET_CLASSES,
+    WHET_I_TARGET_NUMBERS,
+    WHET_I_TARGET_NONE
+} whet_i_tune_targets;
+
+typedef struct whet_i_tune_kind {
+    whet_tune_loss loss;
+    const char *name;
+    whet_i_tune_targets targets;
+    bool embeds;        /* on embeddings, without a head */
+    bool two_texts;     /* the texts of a row are embedded one by one, not read as a pair */
+    bool compares;      /* the rows of a batch with each other: it must not be cut */
+    double temperature; /* the default; 0 = the loss has none */
+    uint32_t metrics;   /* 1 << those it can be validated by */
+    const char *metric_names;
+} whet_i_tune_kind;
+
 typedef struct whet_i_tune_rows {
     const char *path;
     whet_table *table;
-    int64_t n; /* rows with a label; the others are left out */
+    int64_t n; /* rows with a label, or two texts; the others are left out */
     int64_t unlabelled, truncated;
     whet_str *texts, *seconds; /* [n] views; seconds NULL = single texts */
-    whet_token_rows tokens;    /* [n] */
+    whet_token_rows tokens;    /* [n], or of two texts [2 n]: those of row i are 2 i and 2 i + 1 */
     int64_t *lengths;          /* [n] tokens */
     int32_t *labels;           /* [n] classes, or NULL */
     float *targets;            /* [n] in regression, or NULL */
@@ -29,7 +49,9 @@ typedef struct whet_i_tune_rows {
 typedef struct whet_i_tune_score {
     int64_t n;
     double loss, accuracy, f1, mcc; /* classification */
-    double pearson, spearman;       /* regression */
+    double pearson, spearman;       /* numbers */
+    double mrr;                     /* partners */
+    double distance, frechet;       /* mean squared distance of argmax and of the Frechet mean */
 } whet_i_tune_score;
 
 /* A point of the learning curve. */
@@ -40,10 +62,13 @@ typedef struct whet_i_tune_point {
 
 typedef struct whet_i_tune {
     whet_tune_job job; /* with defaults filled in */
-    bool regression;
+    const whet_i_tune_kind *kind;
+    bool regression; /* targets are numbers */
     whet_tune_metric metric;
-    whet_names *classes; /* NULL in regression */
-    int64_t k;
+    whet_names *classes; /* NULL without classes */
+    int64_t k;           /* outputs of the head; of embeddings, classes or 1 */
+    float *costs;        /* [k, k] squared distances in the arena; NULL = no space */
+    double target_scale; /* numbers were divided by it */
     whet_i_tune_rows train, valid;
     whet_i_arena arena;
     /* the model */
@@ -57,14 +82,16 @@ typedef struct whet_i_tune {
     whet_i_adapter_settings adapter;
     char **targets; /* [n_targets] ends of names */
     int64_t n_targets, n_matched;
-    whet_i_value target_feed, logits, loss;
+    whet_i_value target_feed, logits,
+        loss;            /* logits: embeddings [.., hidden] where they are trained */
     int64_t new_tensors; /* parameters that the file does not have */
     /* machinery */
     whet_i_sizes sizes;
     whet_i_plan *plan, *valid_plan;
     whet_i_executor *executor, *valid_executor;
     whet_i_text_batch batch;
-    void *batch_targets; /* int32_t or float, one an example */
+    void *batch_targets;  /* int32_t or float, one an example */
+    int64_t *batch_texts; /* rows of tokens of a batch */
     whet_i_optimizer *optimizer;
     int64_t planned_bytes;
     /* where it stands */
@@ -82,6 +109,20 @@ typedef struct whet_i_tune {
 } whet_i_tune;
 
 /* job.c: fills defaults, refuses what does not fit together. */
+/* loss.c: what fits to the loss in the job; the kind once labels are known; what it records behind the
+ * encoder: run->logits, target_feed and loss. */
+WHET_CHECKED whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *job);
+const whet_i_tune_kind *whet_i_tune_kind_of(whet_tune_loss loss);
+double whet_i_tune_temperature(const whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run,
+                                                 const char *prefix, whet_i_value hidden);
+/* Texts that each row has by themselves. */
+static inline int64_t whet_i_tune_texts(const whet_i_tune *run) {
+    return run->kind->two_texts ? 2 : 1;
+}
+/* costs.c: run->costs of run->classes in the job's space. */
+WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run);
 /* data.c: tables to tokens, labels, classes. */
 WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
 /* model.c: the folder, the recording, which parameters are trained, the plans. */
@@ -95,6 +136,11 @@ WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
 /* Puts examples which[0..n) into run->batch. */
 void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int64_t *which,
                       int64_t n);
+/* score_embeddings.c: embeddings of the validation rows [n, d] (of two texts [2 n, d]), and with classes
+ * those of the training rows. */
+WHET_CHECKED whet_status whet_i_tune_score_embeddings(whet_ctx *ctx, const whet_i_tune *run,
+                                                      int64_t d, const float *train,
+                                                      const float *valid, whet_i_tune_score *out);
 /* score.c: outputs [n, k]. */
 WHET_CHECKED whet_status whet_i_tune_score_of(whet_ctx *ctx, const whet_i_tune *run,
                                               const float *outputs, const whet_i_tune_rows *rows,
@@ -125,6 +171,12 @@ WHET_CHECKED whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run);
 void whet_i_tune_end_folder(const whet_i_tune *run);
+/* merge_adapters.c: the values of parameter `id` with those of its layer's adapter added, in the arena;
+ * *values stays NULL where there is none. */
+WHET_CHECKED whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *run,
+                                            whet_i_param_id id, whet_i_arena *arena,
+                                            float **values);
+bool whet_i_tune_is_adapter(const char *name);
 /* Whether the parameter belongs to the head. */
 bool whet_i_tune_is_head(const whet_i_tune *run, const char *name);
 

@@ -113,6 +113,43 @@ run 4 whet adapt apply --classifier out/classifier --input nothere.tsv --space t
 tells 'no.txt'
 absent e.tsv
 
+# Test labels that no training row has count where the space knows them.
+sed '2,4s/\t[a-z]*$/\tdiary/; 5s/\t[a-z]*$/\tnowhere/' test.tsv >unseen.tsv
+rm -rf space
+run 0 whet adapt --train train.tsv --test unseen.tsv --space tree:tree.txt --candidates all --output space
+python3 - space/metrics.json <<'PY' || fail 'unseen labels are not measured'
+import json, sys
+space = json.load(open(sys.argv[1]))["space"]
+assert space["frechet"]["n"] == 19 and space["frechet"]["unseen"]["n"] == 3, space
+assert space["argmax"]["unseen"]["accuracy"] == 0
+gain = space["difference"]["mean_squared_distance"]
+assert gain["low"] <= gain["mean"] <= gain["high"]
+mean = space["frechet"]["mean_squared_distance"] - space["argmax"]["mean_squared_distance"]
+assert abs(gain["mean"] - mean) < 1e-9
+PY
+
+# A space of the job's own making: names embedded as the texts are, one of them without a label.
+for file in train test; do
+    sed 's/\tsport/\tmatch/g; s/\tpolitics/\tvote/g' $file.tsv >named_$file.tsv
+done
+printf 'match\nvote\nstriker\n' >names.txt
+for options in 'embedding:auto' 'embedding:auto,metric=euclidean,names=names.txt'; do
+    rm -rf auto auto.tsv
+    run 0 whet adapt --train named_train.tsv --test named_test.tsv --space "$options" --output auto --quiet
+    run 0 whet adapt apply --classifier auto/classifier --input named_test.tsv --space "$options" \
+        --output auto.tsv
+    cmp -s auto/predictions.tsv auto.tsv || fail "apply --space $options predicts otherwise than adapt"
+done
+mark
+run 3 whet adapt --train train.tsv --test test.tsv --space embedding:auto --output o
+tells 'embedding:auto'
+run 3 whet adapt --train train.tsv --space embedding:auto,names=names.txt --output o
+tells 'names.txt: class "politics" is missing'
+run 2 whet adapt --train train.tsv --space embedding:auto,metric=l3 --output o
+tells 'metric=cosine|euclidean'
+run 2 whet adapt apply --classifier out/classifier --input test.tsv --space embedding:auto,x --output o
+unchanged
+
 # --json: one document, the same as metrics.json.
 run 0 whet adapt --train train.tsv --test test.tsv --label topic --budget 10 --output j --json
 json out

@@ -56,6 +56,28 @@ says '"spam"'
 run 0 whet label baseline --features X.npy --classes classes.txt --method zero-shot \
     --class-features C.npy --probs none.npy
 
+# Heads trained for the metric: a class between the two that has no label may be predicted.
+printf 'ham\nunsure\nspam\n' >three.txt
+printf 'ham\tunsure\nunsure\tspam\n' >line.tsv
+for loss in expected-cost frechet; do
+    run 0 whet label baseline --features X.npy --labels L.tsv --method few-shot --loss $loss \
+        --space tree:line.tsv --classes three.txt --probs $loss.npy
+    quiet
+    says "few-shot from 8 labels"
+done
+mark
+run 2 whet label baseline --features X.npy --labels L.tsv --method few-shot --loss frechet --probs p.npy
+tells '--space'
+run 2 whet label baseline --features X.npy --labels L.tsv --method few-shot --space path:2 --probs p.npy
+tells '--loss'
+run 2 whet label baseline --features X.npy --labels L.tsv --method spread --loss frechet \
+    --space tree:line.tsv --probs p.npy
+tells '--method few-shot'
+run 3 whet label baseline --features X.npy --labels L.tsv --method few-shot --loss frechet \
+    --space path:2 --probs p.npy
+tells 'L.tsv: class "ham" is not in the label space'
+unchanged
+
 # Refusals: nothing is written.
 mark
 run 4 whet label baseline --features X.npy --labels L.tsv --method spread --probs z.npy

@@ -126,10 +126,29 @@ assert t['frechet']['accuracy'] == 1 and t['frechet']['mean_squared_distance'] =
 assert abs(t['argmax']['mean_squared_distance'] - 1 / 3) < 1e-15
 assert t['argmax']['accuracy_unseen'] == 0 and t['frechet']['accuracy_unseen'] == 1
 assert d['temperature'] == 1 and d['calibration'] is None
+assert t['frechet']['unseen']['rows'] == 1 and t['argmax']['seen']['accuracy'] == 1
+assert t['frechet']['top_accuracy'] is None
+gain = t['difference']['all']['mean_squared_distance']
+assert abs(gain['mean'] + 1 / 3) < 1e-15 and gain['low'] <= gain['mean'] <= gain['high']
+assert t['difference']['unseen']['accuracy'] == {'mean': 1, 'low': 1, 'high': 1}
 PY
+# Among the best two: tabby, cat; manx, cat; manx, cat for argmax only the observed.
+run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
+    --truth list.txt --top 2 --plot plot.svg
+says 'label in the best 2, all (3 rows)                     1     0.666667'
+grep -q 'Where the mass went' plot.svg || fail 'a plot without the tree'
+mark
+run 4 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv --truth list.txt \
+    --plot plot.svg
+tells 'plot.svg'
+run 2 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv --plot u.svg
+tells '--truth'
+run 3 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output u.tsv \
+    --truth /dev/null --plot u.svg
+unchanged
 run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
     --truth rows.tsv
-says 'accuracy, unseen (1 rows)                     1            0'
+says 'accuracy, unseen (1 rows)                             1            0  +1 (+1 to +1)'
 printf 'row\tlabel\n1\tcat\n2\tcat\n' >dev.tsv
 run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --output t.tsv --force \
     --calibrate dev.tsv --json
@@ -144,6 +163,76 @@ run 0 whet predict --probs two.npy --classes cats.txt --space tree:tree.tsv --ou
     --temperature .01
 # tabby and manx are 2 apart: 4 (1/9)^100
 grep -q "1${tab}tabby${tab}1.50594477983[0-9]*e-95" t.tsv || fail 'temperature'
+
+# Compressed rows as scipy writes them, the same rows as a table, and whole: the same predictions.
+python3 - <<'PY'
+import struct, zipfile
+def npy(kind, values):
+    descr = {'d': '<f8', 'i': '<i4', 'q': '<i8'}[kind]
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': (%d,), }" % (descr, len(values))
+    header = header.ljust(117) + '\n'
+    return (b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode() +
+            struct.pack(f'<{len(values)}{kind}', *values))
+def csr(name, shape, indptr, indices, data):
+    with zipfile.ZipFile(name, 'w', zipfile.ZIP_DEFLATED) as z:
+        for key, kind, values in (('indices', 'i', indices), ('indptr', 'i', indptr),
+                                  ('data', 'd', data), ('shape', 'q', shape)):
+            z.writestr(key + '.npy', npy(kind, values))
+csr('rows.npz', (3, 3), (0, 2, 3, 5), (0, 2, 1, 0, 1), (.5, .5, 2, .9, .1))
+csr('far.npz', (1, 3), (0, 1), (3,), (1,))
+csr('twice.npz', (1, 3), (0, 2), (1, 1), (1, 1))
+csr('empty.npz', (2, 3), (0, 1, 1), (1,), (1,))
+csr('starts.npz', (2, 3), (0, 2, 1), (1, 0), (1, 1))
+csr('wide.npz', (1, 4), (0, 1), (1,), (1,))
+PY
+printf '0\n3\n8\n' >csr.txt
+printf '4\n3\n0\n' >path.txt
+printf 'row\tclass\tp\n0\t0\t.5\n0\t8\t.5\n1\t3\t2\n2\t0\t.9\n2\t3\t.1\n' >rows.tsv
+npy whole.npy d 3 3 .5 0 .5 0 2 0 .9 .1 0
+for options in '--top 1' '--top 3 --temperature 2' '--candidates leaves' '--power 1'; do
+    # shellcheck disable=SC2086
+    run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --output a.tsv --force $options
+    # shellcheck disable=SC2086
+    run 0 whet predict --probs rows.tsv --space path:9 --output b.tsv --force $options
+    # shellcheck disable=SC2086
+    run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --output c.tsv --force $options
+    cmp -s a.tsv b.tsv || fail "compressed rows and a table differ with $options"
+    # Costs are summed in another order: the last digits may differ.
+    [ "$(cut -f 1,2,4 a.tsv)" = "$(cut -f 1,2,4 c.tsv)" ] ||
+        fail "compressed rows and whole ones differ with $options"
+done
+run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --output a.tsv --force --top 2 \
+    --truth path.txt --json
+json out
+mark
+for file in far twice empty starts wide; do
+    run 3 whet predict --probs $file.npz --classes csr.txt --space path:9 --output x.tsv
+    tells "$file.npz"
+done
+run 2 whet predict --probs rows.npz --space path:9 --output x.tsv
+tells 'class list'
+unchanged
+
+# What would be done.
+mark
+run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --explain
+says 'method: tree by entries'
+run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --candidates leaves --explain
+says 'method: tree pass'
+says 'not all nodes are candidates'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3 --explain --json
+json out
+says '"sums along the axes"'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --power 1 --explain
+says 'method: distance table'
+run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --output l2.tsv
+line 2 l2.tsv '0|4|2|1|1'
+run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l3 --explain
+tells 'l1 or l2'
+rm l2.tsv
+run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3
+tells '--output'
+unchanged
 
 # Bad input: a sentence, the code, nothing left behind.
 mark

@@ -145,4 +145,33 @@ run 6 whet tune --model "$model" --train train.tsv --lr 1000 --weight-decay 1000
 tells 'learning rate'
 rm -rf boom
 unchanged
+
+# A head that names its classes in another order is told; weights that are no numbers are not the rate's fault.
+cp -r a turned
+sed 's/"0": "no"/"0": "yes"/; s/"1": "yes"/"1": "no"/' a/config.json >turned/config.json
+run 0 whet tune --model turned --train train.tsv --epochs 1 --output t1
+tells 'has "yes" as class 0, the labels have "no"'
+run 0 whet tune --model a --train train.tsv --epochs 1 --output t2
+grep -q 'as class' .err && fail 'a warning without a cause'
+cp -r a broken
+python3 -c 'import struct
+b = bytearray(open("a/model.safetensors", "rb").read())
+n = 8 + struct.unpack("<Q", b[:8])[0]
+b[n:] = struct.pack("<f", float("nan")) * ((len(b) - n) // 4)
+open("broken/model.safetensors", "wb").write(b)'
+mark
+run 6 whet tune --model broken --train train.tsv --epochs 1 --output z
+tells 'weights are not all numbers'
+rm -rf z
+
+# No room for the file: said, and what was there is kept.
+cp a/model.safetensors before.safetensors
+(
+    ulimit -f 20
+    # shellcheck disable=SC2086
+    "$whet" tune $common --epochs 1 --output a --force >.out 2>.err
+)
+[ $? = 4 ] || fail 'a file that cannot grow is not exit code 4'
+grep -q 'cannot be written' .err || fail 'a file that cannot grow is not told'
+cmp -s a/model.safetensors before.safetensors || fail 'a failed run changed what was there'
 finish

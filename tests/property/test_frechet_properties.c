@@ -160,7 +160,7 @@ static void on_grids_anti_diagonals_tie(void **state) {
     whet_ctx *ctx = test_ctx(1);
     const int64_t size[] = {SIDE, SIDE}, corners[] = {0, SIDE * SIDE - 1};
     whet_space *grid = NULL;
-    test_ok(ctx, whet_i_space_grid(ctx, size, 2, &grid));
+    test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &grid));
     for (int64_t sum = 0; sum <= 2 * (SIDE - 1); sum++) {
         const double far = (double)sum / (2 * (SIDE - 1)), p[] = {1 - far, far};
         int64_t best;

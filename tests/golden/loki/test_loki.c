@@ -255,6 +255,82 @@ static void check_file(const char *name, int cases, bool tree) {
 FILES(TEST)
 #undef TEST
 
+/* ---- loci ------------------------------------------------------------------------------------ */
+
+/* The reference's locus of all nodes, and its greedy next classes with the sizes before and after. */
+static void check_locus(whet_ctx *ctx, const whet_space *space, const char *file, int c) {
+    whet_tensor observed = case_key(ctx, file, "obs", c, WHET_I64);
+    whet_tensor want = case_key(ctx, file, "locus", c, WHET_I64);
+    const int64_t *points = want.data;
+    whet_locus l;
+    test_ok(ctx, whet_locus_find(ctx, space, observed.data, observed.shape[0], NULL, &l));
+    int64_t found = 0;
+    for (int64_t i = 0; i < l.n; i++) {
+        if (l.classes[i].reach == WHET_REACH_NEVER) continue;
+        assert_true(found < want.shape[0] && points[found] == l.classes[i].point);
+        found++;
+    }
+    assert_int_equal(found, want.shape[0]);
+    whet_locus_free(ctx, &l);
+    whet_tensor_destroy(ctx, &observed);
+    whet_tensor_destroy(ctx, &want);
+}
+
+static void check_next(whet_ctx *ctx, const whet_space *space, const char *file, int c) {
+    whet_tensor observed = case_key(ctx, file, "obs", c, WHET_I64);
+    whet_tensor want = case_key(ctx, file, "next", c, WHET_I64);
+    whet_tensor sizes = case_key(ctx, file, "next_sizes", c, WHET_I64);
+    const int64_t *points = want.data, *after = sizes.data, count = want.shape[0];
+    whet_next_class *next = calloc((size_t)count, sizeof *next);
+    whet_next_rule rule;
+    int64_t n;
+    assert_non_null(next);
+    test_ok(ctx, whet_next_classes(ctx, space, observed.data, observed.shape[0], NULL, false, count,
+                                   next, &n, &rule));
+    assert_int_equal(n, count);
+    for (int64_t i = 0; i < n; i++) {
+        assert_int_equal(next[i].point, points[i]);
+        assert_int_equal(next[i].locus, after[i + 1]);
+    }
+    free(next);
+    whet_tensor_destroy(ctx, &observed);
+    whet_tensor_destroy(ctx, &want);
+    whet_tensor_destroy(ctx, &sizes);
+}
+
+/* file, and which of its cases have a locus and next classes, as bits */
+static const struct {
+    const char *name;
+    unsigned locus, next;
+} LOCI[] = {
+    {"cifar100_parent_child", 0x3e, 0x3c}, {"cifar100_superclass", 0xe, 0xc},
+    {"imagenet_mintree", 0x38, 0x30},      {"placental_mammals_newick", 0xf, 0xe},
+    {"rtree_attach_200_u", 0x7, 0x6},      {"rtree_attach_200_w", 0x7, 0x6},
+    {"rtree_attach_50_u", 0x7, 0x7},       {"rtree_attach_50_w", 0x7, 0x7},
+    {"rtree_path_60_w", 0x6, 0x6},         {"rtree_path_60_u", 0x6, 0x6},
+    {"rtree_star_60_w", 0x6, 0x6},         {"rtree_star_60_u", 0x6, 0x6},
+    {"rtree_caterpillar_80_u", 0x6, 0x6},
+};
+
+static void loci_and_next_classes(void **state) {
+    (void)state;
+    test_need_shared("golden/loki/index.json");
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t i = 0; i < WHET_COUNT_OF(LOCI); i++) {
+        char file[128];
+        (void)snprintf(file, sizeof file, "golden/loki/%s.npz", LOCI[i].name);
+        whet_tensor d = key_of(ctx, file, "D", WHET_F64);
+        whet_space *tree = by_edges(ctx, file, d.shape[0], true);
+        for (int c = 0; c < MOST_CASES; c++) {
+            if (LOCI[i].locus >> c & 1) check_locus(ctx, tree, file, c);
+            if (LOCI[i].next >> c & 1) check_next(ctx, tree, file, c);
+        }
+        whet_tensor_destroy(ctx, &d);
+        whet_space_destroy(ctx, tree);
+    }
+    test_ctx_done(ctx);
+}
+
 /* ---- embeddings ------------------------------------------------------------------------------ */
 
 static void check_embedding(whet_ctx *ctx, const char *file, int c, const char *metric) {
@@ -312,7 +388,8 @@ static void embed_unit_400x64(void **state) {
 
 int main(void) {
 #define ROW(name, cases, tree) cmocka_unit_test(name),
-    const struct CMUnitTest tests[] = {FILES(ROW) cmocka_unit_test(embed_raw_400x64),
+    const struct CMUnitTest tests[] = {FILES(ROW) cmocka_unit_test(loci_and_next_classes),
+                                       cmocka_unit_test(embed_raw_400x64),
                                        cmocka_unit_test(embed_unit_400x64)};
 #undef ROW
     return cmocka_run_group_tests_name("loki", tests, NULL, NULL);

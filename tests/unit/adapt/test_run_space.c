@@ -64,11 +64,11 @@ static void the_frechet_mean_stands_beside_argmax(void **state) {
     assert_int_equal(run->means.ties[0], 2);
     assert_true(run->means.cost[0] > 7.59999 && run->means.cost[0] < 7.60001);
     assert_true(run->space_scored);
-    assert_true(run->by_argmax.metrics.accuracy == 0.5); /* c for a; b for b */
-    assert_true(run->by_argmax.distance == 2.0);         /* (4 + 0) / 2 */
-    assert_true(run->by_argmax.squared == 8.0);          /* (16 + 0) / 2 */
-    assert_true(run->by_frechet.metrics.accuracy == 1.0);
-    assert_true(run->by_frechet.distance == 0.0);
+    assert_true(run->by_argmax.all.accuracy == 0.5);      /* c for a; b for b */
+    assert_true(run->by_argmax.all.mean_distance == 2.0); /* (4 + 0) / 2 */
+    assert_true(run->by_argmax.all.mean_squared == 8.0);  /* (16 + 0) / 2 */
+    assert_true(run->by_frechet.all.accuracy == 1.0);
+    assert_true(run->by_frechet.all.mean_distance == 0.0);
     whet_i_run_free(ctx, run);
     test_ctx_done(ctx);
 }

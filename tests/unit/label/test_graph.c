@@ -190,8 +190,14 @@ static void baselines_answer_every_row(void **state) {
     for (int method = 0; method < 4; method++) {
         for (int32_t threads = 1; threads <= 3; threads += 2) {
             whet_ctx *ctx = test_ctx(threads);
-            const whet_baseline_input in = {
-                x, N, D, K, y, method == WHET_BASELINE_ZERO_SHOT ? names : NULL, 1};
+            const whet_baseline_input in = {.features = x,
+                                            .n = N,
+                                            .d = D,
+                                            .k = K,
+                                            .labels = y,
+                                            .seed = 1,
+                                            .class_features =
+                                                method == WHET_BASELINE_ZERO_SHOT ? names : NULL};
             test_ok(ctx,
                     whet_baseline_run(ctx, (whet_baseline)method, &in, threads == 1 ? one : two));
             test_ctx_done(ctx);
@@ -209,7 +215,8 @@ static void baselines_answer_every_row(void **state) {
     }
     whet_ctx *ctx = test_ctx(1);
     for (int i = 0; i < N; i++) y[i] = -1;
-    const whet_baseline_input none = {x, N, D, K, y, NULL, 1};
+    const whet_baseline_input none = {
+        .features = x, .n = N, .d = D, .k = K, .labels = y, .seed = 1};
     test_fails(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &none, one), WHET_ERR_DATA);
     test_says(ctx, "label");
     x[3 * D] = NAN;

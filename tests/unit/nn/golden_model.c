@@ -40,7 +40,9 @@ void golden_open(golden_model *m, const char *folder, const char *kernels, whet_
 static void compare(golden_model *m, const char *name, const float *got, double bound) {
     whet_tensor expected = copy_of(m, name);
     const float *e = expected.data;
-    double largest = 1e-3;
+    /* Gradients that are zero but for rounding (biases of keys shift all scores of a softmax alike) are
+     * sums of some 100 terms of 1e-2 here: 6e-9 of noise in the expected numbers, as much in ours. */
+    double largest = 2e-3;
     for (int64_t i = 0; i < whet_tensor_count(&expected); i++)
         largest = fmax(largest, fabs((double)e[i]));
     for (int64_t i = 0; i < whet_tensor_count(&expected); i++) {

@@ -136,6 +136,7 @@ static void set_up(bench *b, const gradient_case *c) {
     b->batch.rows[WHET_I_ONE] = 1;
     b->batch.rows[WHET_I_EXAMPLES] = c->examples;
     b->batch.rows[WHET_I_TOKENS] = c->start ? c->start[c->examples] : 0;
+    b->batch.rows[WHET_I_PAIRS] = c->examples / 2;
     b->batch.start = c->start;
     b->batch.loss_scale = 1;
     b->batch.train = c->train;
@@ -168,14 +169,12 @@ typedef struct machine {
 
 static machine make(bench *b, int32_t workers, bool recompute, bool gradients) {
     machine m;
-    const whet_i_plan_opts opts = {
-        .sizes = {.rows = {1, b->batch.rows[WHET_I_EXAMPLES], b->batch.rows[WHET_I_TOKENS]},
-                  .longest = longest(b->c),
-                  .workers = workers},
-        .loss = gradients ? b->loss : WHET_I_NONE,
-        .keep = &b->loss,
-        .n_keep = 1,
-        .recompute = recompute};
+    whet_i_plan_opts opts = {.sizes = {.longest = longest(b->c), .workers = workers},
+                             .loss = gradients ? b->loss : WHET_I_NONE,
+                             .keep = &b->loss,
+                             .n_keep = 1,
+                             .recompute = recompute};
+    memcpy(opts.sizes.rows, b->batch.rows, sizeof opts.sizes.rows);
     test_ok(b->ctx, whet_i_plan_create(b->ctx, b->graph, &opts, &m.plan));
     test_ok(b->ctx, whet_i_executor_create(b->ctx, m.plan, &m.executor));
     return m;
@@ -290,4 +289,14 @@ void check_gradients(const gradient_case *c) {
     drop_machine(&b, &forward);
     drop_machine(&b, &backward);
     tear_down(&b);
+}
+
+double loss_value(const gradient_case *c) {
+    bench b;
+    set_up(&b, c);
+    machine forward = make(&b, 1, false, false);
+    const double loss = run(&b, &forward);
+    drop_machine(&b, &forward);
+    tear_down(&b);
+    return loss;
 }

@@ -26,6 +26,8 @@ typedef struct gradient_case {
 /* Checks every number of every parameter; that 1 and 3 workers, and recomputed segments, give the
  * same bits; that accumulating doubles; that frozen parameters change nothing. */
 void check_gradients(const gradient_case *c);
+/* The loss of a case, nothing checked. */
+double loss_value(const gradient_case *c);
 
 /* An array [rows of extent, columns] that is a parameter, drawn. rows: as many as the case has. */
 whet_i_value source(whet_ctx *ctx, whet_i_graph *graph, const char *name, whet_i_extent extent,

@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Generation with a cache against whole passes over the same tokens, on tests/golden/llama. */
-#include "support.h"
+#include "made_llama.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "nn/language_model_i.h"
 
 static const char *folder(const char *name) {
     static char relative[128];
@@ -27,26 +26,13 @@ static const whet_token_rows prompts = {4, prompt_start, prompt_ids, NULL};
 /* The most likely token after ids[0..n), by a pass over all of them. */
 static int32_t next_token(whet_ctx *ctx, const whet_language_model *m, const int32_t *ids,
                           int64_t n) {
-    whet_i_plan *plan;
-    whet_i_executor *e;
-    int32_t positions[64], best = 0;
-    const int64_t start[] = {0, n};
-    const whet_i_plan_opts opts = {.sizes = {.rows = {1, 1, n}, .longest = n, .workers = 1},
-                                   .loss = WHET_I_NONE,
-                                   .keep = &m->logits,
-                                   .n_keep = 1};
-    for (int64_t i = 0; i < n; i++) positions[i] = (int32_t)i;
-    const whet_i_batch batch = {
-        .rows = {1, 1, n}, .start = start, .feeds = {ids, positions}, .loss_scale = 1};
-    test_ok(ctx, whet_i_plan_create(ctx, m->graph, &opts, &plan));
-    test_ok(ctx, whet_i_params_pack(ctx, m->params));
-    test_ok(ctx, whet_i_executor_create(ctx, plan, &e));
-    whet_i_executor_run(e, &batch);
-    const float *logits = whet_i_executor_value(e, m->logits);
+    float *logits = malloc((size_t)m->config.vocab * sizeof *logits);
+    int32_t best = 0;
+    assert_non_null(logits);
+    whole_pass(ctx, m, ids, n, logits);
     for (int32_t i = 1; i < (int32_t)m->config.vocab; i++)
         if (logits[i] > logits[best]) best = i;
-    whet_i_executor_destroy(ctx, e);
-    whet_i_plan_destroy(ctx, plan);
+    free(logits);
     return best;
 }
 

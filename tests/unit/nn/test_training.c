@@ -203,6 +203,68 @@ static void every_example_once_an_epoch(void **state) {
     check_batches(3000, &(whet_i_batches_opts){8, 100, true, true, 5, 0});
 }
 
+/* Rows of one batch: different ones; each class there has several, where it has them. */
+static void check_balanced_batch(const int32_t *labels, const int64_t *sizes, int64_t k,
+                                 const int64_t *rows, int64_t size, int64_t *uses) {
+    int64_t count[64] = {0}, fewest = size, most = 0, present = 0;
+    bool all_have_two = true;
+    for (int64_t c = 0; c < k; c++) all_have_two &= sizes[c] != 1;
+    for (int64_t i = 0; i < size; i++) {
+        for (int64_t j = 0; j < i; j++) assert_true(rows[i] != rows[j]);
+        count[labels[rows[i]]]++;
+        uses[rows[i]]++;
+    }
+    for (int64_t c = 0; c < k; c++) {
+        if (count[c] == 0) continue;
+        if (count[c] > most) most = count[c];
+        if (count[c] < sizes[c] && count[c] < fewest) fewest = count[c];
+        present++;
+    }
+    /* Those that have more rows have nearly as many as any other. */
+    if (size >= 2 * k) assert_true(fewest == size || most - fewest <= 1);
+    /* With many classes of two rows and more, a few of them have two each. */
+    if (size >= 4 && size % 2 == 0 && all_have_two) assert_true(present <= size / 2);
+}
+
+static void check_balanced(int64_t n, int64_t k, int64_t size, int skew) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_batches b, again, next;
+    int32_t labels[200];
+    int64_t sizes[64] = {0}, uses[200] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        labels[i] = (int32_t)(skew ? (i * i / 7) % (i % 3 + 1) % k : i % k);
+        sizes[labels[i]]++;
+    }
+    test_ok(ctx, whet_i_balanced_batches_make(ctx, labels, n, k, size, 5, 1, &b));
+    test_ok(ctx, whet_i_balanced_batches_make(ctx, labels, n, k, size, 5, 1, &again));
+    test_ok(ctx, whet_i_balanced_batches_make(ctx, labels, n, k, size, 5, 2, &next));
+    const int64_t each = size < n ? size : n;
+    assert_int_equal(b.n_steps, n ? (n + each - 1) / each : 0);
+    assert_int_equal(b.n, b.n_steps * each);
+    assert_memory_equal(b.order, again.order, (size_t)b.n * sizeof *b.order);
+    if (n > 10) assert_true(memcmp(b.order, next.order, (size_t)b.n * sizeof *b.order) != 0);
+    for (int64_t s = 0; s < b.n_steps; s++) {
+        assert_int_equal(b.step_start[s + 1] - b.step_start[s], 1);
+        assert_int_equal(b.micro_start[s + 1] - b.micro_start[s], each);
+        check_balanced_batch(labels, sizes, k, b.order + b.micro_start[s], each, uses);
+    }
+    for (int64_t i = 0; i < n; i++) /* the rows of a class come equally often */
+        for (int64_t j = 0; j < i; j++)
+            assert_true(labels[i] != labels[j] || llabs(uses[i] - uses[j]) <= 1);
+    whet_i_batches_free(ctx, &next);
+    whet_i_batches_free(ctx, &again);
+    whet_i_batches_free(ctx, &b);
+    test_ctx_done(ctx);
+}
+
+static void balanced_batches_have_several_rows_of_each_class(void **state) {
+    (void)state;
+    for (int64_t n = 0; n <= 200; n += n < 4 ? 1 : 28)
+        for (int64_t k = 1; k <= 64; k = 3 * k + 1)
+            for (int64_t size = 1; size <= 41; size += size == 27 ? 1 : 13)
+                for (int skew = 0; skew < 2; skew++) check_balanced(n, k, size, skew);
+}
+
 /* Buckets: the texts of a batch are of like length, and epochs differ. */
 static void buckets_hold_like_lengths(void **state) {
     (void)state;
@@ -324,10 +386,11 @@ static whet_status everything(whet_ctx *ctx, void *arg) {
     const whet_i_optimizer_settings s = WHET_I_OPTIMIZER_SETTINGS_INIT;
     whet_i_params *params = NULL;
     whet_i_optimizer *o = NULL;
-    whet_i_batches b = {0};
+    whet_i_batches b = {0}, balanced = {0};
     whet_i_param_id id;
     double norm;
     const int64_t lengths[] = {3, 4, 5};
+    const int32_t labels[] = {1, 0, 1};
     const whet_i_param_spec spec = {.name = "w", .rank = 1, .shape = {3}, .init = WHET_I_INIT_ONE};
     (void)arg;
     whet_status status;
@@ -339,7 +402,9 @@ static whet_status everything(whet_ctx *ctx, void *arg) {
     WHET_TRY_DONE(whet_i_optimizer_step(ctx, o, 0.1, &norm));
     WHET_TRY_DONE(
         whet_i_batches_make(ctx, lengths, 3, &(whet_i_batches_opts){2, 8, true, true, 0, 0}, &b));
+    WHET_TRY_DONE(whet_i_balanced_batches_make(ctx, labels, 3, 2, 2, 0, 0, &balanced));
 done:
+    whet_i_batches_free(ctx, &balanced);
     whet_i_batches_free(ctx, &b);
     whet_i_optimizer_destroy(ctx, o);
     whet_i_params_destroy(ctx, params);
@@ -358,6 +423,7 @@ int main(void) {
         cmocka_unit_test(a_gradient_that_is_no_number_is_named),
         cmocka_unit_test(schedules_are_transformers),
         cmocka_unit_test(every_example_once_an_epoch),
+        cmocka_unit_test(balanced_batches_have_several_rows_of_each_class),
         cmocka_unit_test(buckets_hold_like_lengths),
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bits),
         cmocka_unit_test(states_of_something_else_are_refused),

@@ -96,7 +96,7 @@ static void one_point_is_predicted_with_nothing_beside_it(void **state) {
     test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, false, &spaces[2]));
     test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, true, &spaces[3]));
     test_ok(ctx, whet_i_space_discrete(ctx, NULL, 1, &spaces[4]));
-    test_ok(ctx, whet_i_space_grid(ctx, size, 2, &spaces[5]));
+    test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &spaces[5]));
     for (int i = 0; i < 6; i++) {
         for (int c = 0; c < 3; c++) {
             int64_t best = -1;
@@ -216,6 +216,70 @@ static void embeddings_far_from_the_origin_keep_their_precision(void **state) {
     test_ctx_done(ctx);
 }
 
+/* One to four axes, of length 1 too; both metrics, both powers; all cells, or some. */
+static void grids_of_every_rank_match_the_dense_formula(void **state) {
+    (void)state;
+    static const int64_t sizes[][4] = {{17, 0}, {1, 9, 0}, {6, 7, 0}, {3, 1, 5, 0}, {2, 3, 4, 3}};
+    whet_ctx *ctx = test_ctx(2);
+    for (int i = 0; i < 20; i++) {
+        const int64_t *size = sizes[i % 5];
+        whet_space *grid = NULL;
+        int32_t rank = 0;
+        while (rank < 4 && size[rank] > 0) rank++;
+        test_ok(ctx, whet_i_space_grid(ctx, size, rank, i % 2 == 1, &grid));
+        const int64_t n = whet_space_size(grid), k = 1 + n / 3;
+        int64_t *observed = test_points(n, (uint64_t)i), *list = TEST_NEW(int64_t, n);
+        double *table = test_table(grid), *p = test_probs(33, k, (uint64_t)i);
+        bool *candidate = TEST_NEW(bool, n);
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        opts.power = 1 + i / 10;
+        opts.top = i % 3 == 0 ? 4 : 1;
+        if (opts.top > n) opts.top = (int32_t)n;
+        for (int64_t v = 0; v < n; v++) {
+            candidate[v] = i % 4 != 3 || v % 2 == 0;
+            if (candidate[v]) list[opts.n_candidates++] = v;
+        }
+        opts.candidates = WHET_CANDIDATES_LIST;
+        opts.candidate_list = list;
+        assert_matches_oracle(ctx, grid, observed, k, p, 33, opts, table, candidate);
+        free(observed);
+        free(list);
+        free(table);
+        free(p);
+        free(candidate);
+        whet_space_destroy(ctx, grid);
+    }
+    test_ctx_done(ctx);
+}
+
+/* A million cells, a hundred thousand of them observed: nothing of size K N. */
+static void large_grids_take_no_table(void **state) {
+    (void)state;
+    enum { SIDE = 1000, K = 100000 };
+    whet_ctx *ctx = test_ctx(1);
+    const int64_t size[] = {SIDE, SIDE};
+    whet_space *grid = NULL;
+    int64_t *observed = TEST_NEW(int64_t, K), best;
+    double *p = TEST_NEW(double, K), cost;
+    test_ok(ctx, whet_i_space_grid(ctx, size, 2, true, &grid));
+    /* The first hundred rows of cells, evenly: the mean is the middle of them. */
+    for (int64_t j = 0; j < K; j++) {
+        observed[j] = j;
+        p[j] = 1;
+    }
+    int32_t ties;
+    test_ok(ctx,
+            whet_frechet_predict(ctx, grid, observed, K, p, 1, NULL, &best, &cost, &ties, NULL));
+    assert_int_equal(ties, 4); /* 49.5 and 499.5 */
+    assert_int_equal(best, 49 * SIDE + 499);
+    /* Of a side of n: the mean of (i - (n - 1) / 2)^2 + 1/4 = (n^2 - 1) / 12 + 1/4. */
+    assert_near(cost, (100. * 100 - 1) / 12 + (1000. * 1000 - 1) / 12 + .5, 1e-12);
+    free(observed);
+    free(p);
+    whet_space_destroy(ctx, grid);
+    test_ctx_done(ctx);
+}
+
 static void tables_grids_and_discrete_spaces_match_the_dense_formula(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -223,7 +287,7 @@ static void tables_grids_and_discrete_spaces_match_the_dense_formula(void **stat
     check_all_leaves(ctx, test_matrix_of(ctx, tree));
     whet_space_destroy(ctx, tree);
     const int64_t size[] = {4, 7, 3};
-    test_ok(ctx, whet_i_space_grid(ctx, size, 3, &space));
+    test_ok(ctx, whet_i_space_grid(ctx, size, 3, false, &space));
     check_all_leaves(ctx, space);
     test_ok(ctx, whet_i_space_discrete(ctx, NULL, 37, &space));
     check_all_leaves(ctx, space);
@@ -455,7 +519,7 @@ static whet_status predict_from_scratch(whet_ctx *ctx, void *arg) {
     if (kind == 2 || kind == 5)
         WHET_TRY(whet_i_space_from_embedding(ctx, NULL, &et, false, kind == 2, &space));
     if (kind == 3) WHET_TRY(whet_i_space_discrete(ctx, NULL, 5, &space));
-    if (kind == 4) WHET_TRY(whet_i_space_grid(ctx, size, 1, &space));
+    if (kind == 4) WHET_TRY(whet_i_space_grid(ctx, size, 1, false, &space));
     WHET_TRY_DONE(
         whet_frechet_predict(ctx, space, observed, 3, p, 2, &opts, best, NULL, NULL, NULL));
 done:
@@ -478,6 +542,8 @@ int main(void) {
         cmocka_unit_test(trees_match_the_dense_formula),
         cmocka_unit_test(embeddings_match_the_dense_formula),
         cmocka_unit_test(embeddings_far_from_the_origin_keep_their_precision),
+        cmocka_unit_test(grids_of_every_rank_match_the_dense_formula),
+        cmocka_unit_test(large_grids_take_no_table),
         cmocka_unit_test(tables_grids_and_discrete_spaces_match_the_dense_formula),
         cmocka_unit_test(results_are_the_same_bits_at_any_thread_count),
         cmocka_unit_test(trees_give_the_same_bits_with_every_kernel_set),

@@ -263,8 +263,8 @@ static void a_job_reports_what_it_did(void **state) {
     assert_int_equal(r.unobserved, 1);
     assert_true(r.measured && r.temperature == 1 && r.calibration_rows == 0);
     /* Costs of row 1 at 3 and 4: (.1 9 + .9 1), (.1 16) = 1.8, 1.6. */
-    assert_near(r.frechet.mean_squared, (0 + 0 + 1) / 3., 1e-15);
-    assert_near(r.argmax.mean_squared, (0 + 0 + 9) / 3., 1e-15);
+    assert_near(r.frechet.all.mean_squared, (0 + 0 + 1) / 3., 1e-15);
+    assert_near(r.argmax.all.mean_squared, (0 + 0 + 9) / 3., 1e-15);
     const char *const broken[] = {"probs", "space", "output"};
     for (int i = 0; i < 3; i++) {
         whet_predict_job without = job;

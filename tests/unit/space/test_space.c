@@ -253,6 +253,113 @@ static void cosine_is_the_distance_of_unit_vectors(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Unit vectors 60 degrees apart, and nearly the same: acos would give 0 or 1e-8 there. */
+static void angles_are_right_at_both_ends(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_space *space = NULL;
+    double e[] = {2, 0, 1, sqrt(3), 1, 1e-9, -1, 0};
+    const whet_tensor t = {e, WHET_F64, 2, {4, 2}};
+    test_ok(ctx, whet_npy_write(ctx, test_tmp("angles.npy"), true, &t));
+    char spec[600];
+    (void)snprintf(spec, sizeof spec, "embedding:%s,metric=angular", test_tmp("angles.npy"));
+    test_ok(ctx, whet_space_open(ctx, spec, NULL, &space));
+    const double pi = 3.14159265358979323846;
+    assert_near(whet_space_distance(space, 0, 1), pi / 3, 1e-15);
+    assert_near(whet_space_distance(space, 0, 2), 1e-9, 1e-15);
+    assert_near(whet_space_distance(space, 0, 3), pi, 1e-15);
+    /* The way through a table agrees with the distances. */
+    const int64_t observed[] = {1, 3};
+    const double p[] = {.7, .3};
+    int64_t best[4];
+    double cost[4];
+    whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+    opts.top = 4;
+    test_ok(ctx,
+            whet_frechet_predict(ctx, space, observed, 2, p, 1, &opts, best, cost, NULL, NULL));
+    for (int i = 0; i < 4; i++) {
+        double want = 0;
+        for (int j = 0; j < 2; j++) {
+            const double d = whet_space_distance(space, best[i], observed[j]);
+            want += p[j] * d * d;
+        }
+        assert_near(cost[i], want, 1e-12);
+    }
+    whet_space_destroy(ctx, space);
+    test_ctx_done(ctx);
+}
+
+static void slabs_know_distances_from_their_rows(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_space *space = NULL;
+    double d[] = {2, 0, 1, 5, 1, 4, 3, 0};
+    const whet_tensor t = {d, WHET_F64, 2, {2, 4}};
+    test_ok(ctx, whet_npy_write(ctx, test_tmp("slab.npy"), true, &t));
+    char spec[2000];
+    (void)test_write_text("all.txt", "a\nb\nc\nd\n");
+    (void)test_write_text("rows.txt", "b\nd\n");
+    (void)test_write_text("turned.txt", "d\nb\n");
+    (void)snprintf(spec, sizeof spec, "matrix:%s,names=%s,rows=%s", test_tmp("slab.npy"),
+                   test_tmp("all.txt"), test_tmp("rows.txt"));
+    test_ok(ctx, whet_space_open(ctx, spec, NULL, &space));
+    assert_true(whet_space_distance(space, 0, 1) == 2 && whet_space_distance(space, 3, 2) == 3);
+    assert_true(whet_space_distance(space, 0, 0) == 0 && isnan(whet_space_distance(space, 0, 2)));
+    const int64_t observed[] = {1, 3}, unknown[] = {1, 2}, from[] = {0}, to[] = {2};
+    const double p[] = {.5, .5};
+    int64_t best;
+    double cost, out;
+    test_ok(ctx,
+            whet_frechet_predict(ctx, space, observed, 2, p, 1, NULL, &best, &cost, NULL, NULL));
+    assert_int_equal(best, 0); /* (4 + 1) / 2 against 25 / 2, (1 + 9) / 2 */
+    assert_near(cost, 2.5, 1e-15);
+    test_fails(ctx,
+               whet_frechet_predict(ctx, space, unknown, 2, p, 1, NULL, &best, NULL, NULL, NULL),
+               WHET_ERR_DATA);
+    test_says(ctx, "\"c\" has no row");
+    test_fails(ctx, whet_space_distances(ctx, space, from, to, 1, &out), WHET_ERR_DATA);
+    test_says(ctx, "\"a\" and \"c\"");
+    whet_space_destroy(ctx, space);
+    (void)snprintf(spec, sizeof spec, "matrix:%s,names=%s,rows=%s", test_tmp("slab.npy"),
+                   test_tmp("all.txt"), test_tmp("turned.txt"));
+    test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_DATA);
+    test_says(ctx, "to itself");
+    test_ctx_done(ctx);
+}
+
+static void forests_are_joined_when_asked_to(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_space *space = NULL;
+    char spec[700];
+    (void)test_write_text("forest.tsv", "child\tparent\na\tr\nb\tr\nx\ts\ny\tx\n");
+    (void)test_write_text("forest.txt", "a r\nb r\nx s\ny x\n");
+    (void)snprintf(spec, sizeof spec, "tree:%s", test_tmp("forest.tsv"));
+    test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_DATA);
+    for (int edges = 0; edges < 2; edges++) {
+        (void)snprintf(spec, sizeof spec, "tree:%s,forest=%s",
+                       test_tmp(edges ? "forest.txt" : "forest.tsv"), edges ? "2.5" : "join");
+        test_ok(ctx, whet_space_open(ctx, spec, NULL, &space));
+        assert_int_equal(whet_space_size(space), 7);
+        int64_t b, y;
+        test_ok(ctx, whet_space_find(ctx, space, whet_str_from("b"), &b));
+        test_ok(ctx, whet_space_find(ctx, space, whet_str_from("y"), &y));
+        /* Roots are r and s; without a root, the nodes that come first: a and x. */
+        assert_near(whet_space_distance(space, b, y), edges ? 2 + 2.5 + 2.5 + 1 : 1 + 1 + 1 + 2, 0);
+        whet_space_destroy(ctx, space);
+    }
+    (void)snprintf(spec, sizeof spec, "tree:%s,forest=yes", test_tmp("forest.tsv"));
+    test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_ARG);
+    (void)test_write_text("forest.txt", "a b\nc d\nc (joined)\n");
+    (void)snprintf(spec, sizeof spec, "tree:%s,forest=join", test_tmp("forest.txt"));
+    test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_DATA);
+    (void)test_write_text("forest.txt", "a b\nb c\n");
+    test_ok(ctx, whet_space_open(ctx, spec, NULL, &space));
+    assert_int_equal(whet_space_size(space), 3);
+    whet_space_destroy(ctx, space);
+    test_ctx_done(ctx);
+}
+
 static void unknown_classes_are_named_with_their_nearest(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -348,14 +455,15 @@ static void calibration_finds_the_temperature_of_the_labels(void **state) {
     assert_true(t > 2 && t < 8);
     int64_t best[600];
     whet_space_scores scores, plain;
+    const whet_label_set set = {path, every, K};
     memcpy(q, p, 600 * K * sizeof *q);
     test_ok(ctx, whet_temperature_apply(ctx, q, 600, K, t));
     test_ok(ctx, whet_frechet_run(ctx, f, q, 600, best, NULL, NULL, NULL));
-    test_ok(ctx, whet_space_score(ctx, f, best, truth, 600, &scores));
-    assert_near(scores.mean_squared, loss, 1e-14);
+    test_ok(ctx, whet_space_score(ctx, &set, best, NULL, truth, 600, &scores));
+    assert_near(scores.all.mean_squared, loss, 1e-14);
     test_ok(ctx, whet_frechet_run(ctx, f, p, 600, best, NULL, NULL, NULL));
-    test_ok(ctx, whet_space_score(ctx, f, best, truth, 600, &plain));
-    assert_true(scores.mean_squared < plain.mean_squared);
+    test_ok(ctx, whet_space_score(ctx, &set, best, NULL, truth, 600, &plain));
+    assert_true(scores.all.mean_squared < plain.all.mean_squared);
     /* One-hot rows are the same at any temperature: of equals, 1. */
     const double sure[] = {0, 0, 1, 0, 0};
     const int64_t label[] = {1};
@@ -371,32 +479,6 @@ static void calibration_finds_the_temperature_of_the_labels(void **state) {
     test_ctx_done(ctx);
 }
 
-static void scores_are_apart_for_seen_and_unseen_labels(void **state) {
-    (void)state;
-    whet_ctx *ctx = test_ctx(1);
-    whet_space *path = NULL;
-    whet_frechet *f = NULL;
-    test_ok(ctx, whet_i_space_path(ctx, 10, &path));
-    const int64_t observed[] = {0, 9};
-    test_ok(ctx, whet_frechet_create(ctx, path, observed, 2, NULL, &f));
-    const int64_t predicted[] = {0, 5, 5, 9, 3}, truth[] = {0, 5, 7, 6, -1};
-    whet_space_scores s;
-    test_ok(ctx, whet_space_score(ctx, f, predicted, truth, 5, &s));
-    assert_int_equal(s.rows, 4);
-    assert_int_equal(s.seen, 1);
-    assert_int_equal(s.unseen, 3);
-    assert_near(s.mean_squared, (0 + 0 + 4 + 9) / 4., 1e-15);
-    assert_near(s.mean_distance, (0 + 0 + 2 + 3) / 4., 1e-15);
-    assert_near(s.accuracy, .5, 1e-15);
-    assert_near(s.accuracy_seen, 1, 1e-15);
-    assert_near(s.accuracy_unseen, 1. / 3, 1e-15);
-    test_ok(ctx, whet_space_score(ctx, f, predicted, truth, 0, &s));
-    assert_true(s.rows == 0 && isnan(s.accuracy) && isnan(s.mean_squared));
-    whet_frechet_destroy(ctx, f);
-    whet_space_destroy(ctx, path);
-    test_ctx_done(ctx);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trees_measure_along_their_edges),
@@ -405,10 +487,12 @@ int main(void) {
         cmocka_unit_test(graphs_measure_shortest_paths),
         cmocka_unit_test(matrices_are_checked),
         cmocka_unit_test(cosine_is_the_distance_of_unit_vectors),
+        cmocka_unit_test(angles_are_right_at_both_ends),
+        cmocka_unit_test(slabs_know_distances_from_their_rows),
+        cmocka_unit_test(forests_are_joined_when_asked_to),
         cmocka_unit_test(unknown_classes_are_named_with_their_nearest),
         cmocka_unit_test(temperature_goes_from_the_argmax_to_the_mean_of_all),
         cmocka_unit_test(calibration_finds_the_temperature_of_the_labels),
-        cmocka_unit_test(scores_are_apart_for_seen_and_unseen_labels),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

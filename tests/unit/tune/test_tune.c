@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet tune from C: scores by hand, what a run writes, and memory that is not to be had. */
 #include "support.h"
+#include "tune_support.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -22,7 +23,7 @@ static void near_to(double got, double expected) {
 static void classes_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.k = 3};
+    whet_i_tune run = {.kind = whet_i_tune_kind_of(WHET_TUNE_CROSS_ENTROPY), .k = 3};
     int32_t labels[] = {0, 0, 0, 1, 1, 2};
     const float outputs[] = {2, 0, 0, 5, 1, 1, 0, 1, 0, 0, 1, 0, 1, 1.5f, 0, 0, 0, 1};
     const whet_i_tune_rows rows = {.n = 6, .labels = labels};
@@ -52,7 +53,7 @@ static void classes_by_hand(void **state) {
 static void numbers_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.k = 1, .regression = true};
+    whet_i_tune run = {.kind = whet_i_tune_kind_of(WHET_TUNE_MSE), .k = 1, .regression = true};
     float targets[] = {1, 3, 2, 4};
     const float outputs[] = {1, 2, 2, 4};
     const whet_i_tune_rows rows = {.n = 4, .targets = targets};
@@ -73,26 +74,6 @@ static const char *model(void) { return test_source("tests/golden/bert_tiny/even
 
 static const char table[] = "text\tlabel\na good video\tyes\nthe song is bad\tno\ngood\tyes\n\tno\n"
                             "no label here\t\nbad bad bad\tno\n";
-
-static void remove_output(const char *output) {
-    static const char *const names[] = {"model.safetensors",
-                                        "config.json",
-                                        "tokenizer.json",
-                                        "metrics.jsonl",
-                                        "learning-curve.svg",
-                                        "training.json",
-                                        "checkpoint/state.safetensors",
-                                        "checkpoint/best.safetensors",
-                                        "checkpoint",
-                                        "adapter_model.safetensors",
-                                        "adapter_config.json"};
-    char path[1024];
-    for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
-        (void)snprintf(path, sizeof path, "%s/%s", output, names[i]);
-        (void)remove(path);
-    }
-    (void)rmdir(output);
-}
 
 static whet_tune_job small_job(const char *output) {
     whet_tune_job job = WHET_TUNE_JOB_INIT;

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Screening: costs of all candidates in f32, as fast as a product allows, of which only the few least
+ * of each row are kept, and made exact in f64. What comes out is what f64 throughout would give; where
+ * the few are not enough to be sure, the row is done again in f64. */
+#ifndef WHET_SCREEN_I_H
+#define WHET_SCREEN_I_H
+
+#include "space/frechet_i.h"
+
+enum {
+    SCREEN_LANES = 128,    /* rows of a block */
+    SCREEN_PANEL = 512,    /* candidates of a product */
+    SCREEN_KEPT = 24,      /* least costs kept of a row */
+    SCREEN_WORTH = 1 << 22 /* numbers in the table from which it pays */
+};
+
+typedef struct screen_kept {
+    float cost;
+    int32_t row; /* of the candidates */
+} screen_kept;
+
+/* What differs between the tables that are screened. */
+typedef struct screen_table {
+    /* costs [n, SCREEN_LANES] of candidates from .. from + n - 1, in f32; scratch as asked for. */
+    void (*panel)(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs);
+    /* The cost in f64 at mass 1, as precise as is promised. */
+    double (*exact)(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row);
+} screen_table;
+
+/* What a screened block needs: doubles of scratch behind which the table's own begins. */
+int64_t whet_i_screen_scratch(void);
+double *whet_i_screen_rest(frechet_block *b);
+
+/* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within
+ * relative c + absolute[l] of c + offset[l]; offset and absolute [SCREEN_LANES] are in b->least and
+ * b->noise. */
+void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
+                        const screen_table *table, double relative, const frechet_result *out);
+
+/* Upper bound of the relative error of a sum of n products in f32, its factors rounded to f32. */
+double whet_i_screen_error(int64_t n);
+
+WHET_CHECKED whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f);
+WHET_CHECKED whet_status whet_i_frechet_mean_screened(whet_ctx *ctx, whet_frechet *f);
+
+#endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Frechet costs over a large matrix or graph: the table of distances to the power q and the probabilities are
+ * rounded to f32 and multiplied, the few least of each row are summed again in f64 (screen.c). All terms
+ * are >= 0, so that the f32 cost is relatively right whatever they are. */
+#include <math.h>
+
+#include "space/graph_rows.h"
+#include "space/screen_i.h"
+
+#include "tensor/tensor_i.h"
+
+typedef struct screened_plan {
+    float *table;    /* matrices: [n_candidates, k] */
+    graph_rows rows; /* graphs: a panel of the table is made of them as it is needed */
+} screened_plan;
+
+/* Scratch behind the screen's: weights [k, L], and for graphs a panel [k, PANEL], both f32. */
+static float *weights_of(frechet_block *b) { return (float *)whet_i_screen_rest(b); }
+static float *table_of(const whet_frechet *f, frechet_block *b) {
+    return weights_of(b) + f->k * SCREEN_LANES;
+}
+
+/* Powers of the distances from observed point j to candidates from .. from + n - 1. */
+static void fill_row(const whet_frechet *f, const graph_rows *r, int64_t j, int64_t from, int64_t n,
+                     float *out) {
+    const int64_t *points = f->candidates + from;
+    if (r->hops8)
+        for (int64_t c = 0; c < n; c++) out[c] = r->hops8[j * r->n + points[c]];
+    else if (r->hops16)
+        for (int64_t c = 0; c < n; c++) out[c] = r->hops16[j * r->n + points[c]];
+    if (r->lengths) {
+        for (int64_t c = 0; c < n; c++) {
+            const double d = r->lengths[j * r->n + points[c]];
+            out[c] = (float)(f->power == 2 ? d * d : d);
+        }
+    } else if (f->power == 2) {
+        for (int64_t c = 0; c < n; c++) out[c] *= out[c];
+    }
+}
+
+static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs) {
+    const screened_plan *p = f->state;
+    if (p->table) {
+        whet_i_matmul_f32_serial(false, false, n, SCREEN_LANES, f->k, p->table + from * f->k, f->k,
+                                 weights_of(b), SCREEN_LANES, 0, costs, SCREEN_LANES);
+        return;
+    }
+    float *table = table_of(f, b);
+    for (int64_t j = 0; j < f->k; j++) fill_row(f, &p->rows, j, from, n, table + j * SCREEN_PANEL);
+    whet_i_matmul_f32_serial(true, false, n, SCREEN_LANES, f->k, table, SCREEN_PANEL, weights_of(b),
+                             SCREEN_LANES, 0, costs, SCREEN_LANES);
+}
+
+static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
+    const screened_plan *p = f->state;
+    const int64_t point = f->candidates[candidate];
+    const double d =
+        p->rows.n ? whet_i_graph_rows_at(&p->rows, j, point)
+                  : whet_i_matrix_at(&f->space->matrix, point * f->space->n + f->observed[j]);
+    return f->power == 2 ? d * d : d;
+}
+
+/* Eight sums side by side, added in order; the row's probabilities lie together in the caller's array. */
+static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row) {
+    const double *w = b->probs + lane * f->k, scale = b->scale[lane] / b->mass[lane];
+    double sum[8] = {0};
+    int64_t j = 0;
+    for (; j + 8 <= f->k; j += 8)
+        for (int l = 0; l < 8; l++) sum[l] += w[j + l] * power_of(f, row, j + l);
+    for (; j < f->k; j++) sum[j % 8] += w[j] * power_of(f, row, j);
+    for (int l = 1; l < 8; l++) sum[0] += sum[l];
+    return sum[0] * scale;
+}
+
+static const screen_table TABLE = {panel, exact};
+
+static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frechet_result *out) {
+    float *weights = weights_of(b);
+    double share[SCREEN_LANES];
+    for (int64_t l = 0; l < SCREEN_LANES; l++) {
+        share[l] = l < b->count ? 1 / b->mass[l] : 0; /* rows are taken at mass 1 */
+        b->least[l] = 0;
+        b->noise[l] = 1e-44 * (double)f->k; /* products below the range of f32 */
+    }
+    for (int64_t j = 0; j < f->k; j++)
+        for (int64_t l = 0; l < SCREEN_LANES; l++)
+            weights[j * SCREEN_LANES + l] = (float)(b->weights[j * SCREEN_LANES + l] * share[l]);
+    whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k + 1), out);
+}
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    screened_plan *p = state;
+    if (!p) return;
+    whet_i_free(ctx, p->table);
+    whet_i_graph_rows_free(ctx, &p->rows);
+    whet_i_free(ctx, p);
+}
+
+typedef struct filling {
+    const whet_frechet *f;
+    float *table;
+} filling;
+
+static void fill_rows(void *arg, int64_t item, int32_t worker) {
+    (void)worker;
+    const filling *w = arg;
+    const int64_t from = item * SCREEN_PANEL;
+    for (int64_t c = from; c < w->f->n_candidates && c < from + SCREEN_PANEL; c++)
+        for (int64_t j = 0; j < w->f->k; j++)
+            w->table[c * w->f->k + j] = (float)power_of(w->f, c, j);
+}
+
+static whet_status take_matrix(whet_ctx *ctx, whet_frechet *f, screened_plan *p) {
+    int64_t values;
+    WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
+    WHET_TRY(whet_i_alloc(ctx, values, &p->table));
+    filling work = {f, p->table};
+    return whet_i_parallel_for(ctx, NULL, (f->n_candidates + SCREEN_PANEL - 1) / SCREEN_PANEL,
+                               fill_rows, &work);
+}
+
+whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f) {
+    static const frechet_method method = {.name = "distance table in f32, the least in f64",
+                                          .cost = "O(K N)",
+                                          .rows = rows,
+                                          .destroy = plan_destroy};
+    const bool graph = f->space->kind == SPACE_GRAPH;
+    whet_status status = WHET_OK;
+    screened_plan *p = NULL;
+    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
+    f->state = p; /* power_of looks there */
+    if (graph)
+        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, &f->space->graph, f->space->n, f->observed, f->k,
+                                             &p->rows));
+    else
+        WHET_TRY_DONE(take_matrix(ctx, f, p));
+    f->method = &method;
+    f->lanes = SCREEN_LANES;
+    f->n_weights = f->k;
+    f->n_scratch =
+        whet_i_screen_scratch() + f->k * SCREEN_LANES / 2 + (graph ? f->k * SCREEN_PANEL / 2 : 0);
+    p = NULL;
+done:
+    plan_destroy(ctx, p);
+    return status;
+}

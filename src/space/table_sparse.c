@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sparse rows over a large graph or matrix: the distances of a row's m observed points, weighted and added
+ * over all candidates in f64, m N sums that stream through memory. On graphs balls of candidates are passed
+ * over: G(y) = (F(y) / S)^(1/q), the norm in L^q(p) of the distances to y, is 1-Lipschitz in y, so that
+ * within r of c nothing is below G(c) - r. Candidates are sorted by the nearest of some centres; a ball that
+ * cannot hold the least cost, a tie or the next distinct cost is skipped, exactly.
+ * Legend: S mass, q power, r radius. */
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "space/frechet_i.h"
+#include "space/graph_rows.h"
+
+enum { BALL = 512, CENTRES_MOST = 1024, FAR = 64 };
+
+typedef struct sparse_table {
+    graph_rows rows;   /* graphs: [k, n_candidates], sorted by ball */
+    int64_t *slot;     /* graphs: [n_candidates] the candidate in each place */
+    int64_t balls;     /* 0: no centres */
+    int64_t *first;    /* [balls + 1] places of a ball */
+    double *radius;    /* [balls] */
+    double *to_centre; /* [k, balls] distances of the observed to the centres */
+} sparse_table;
+
+/* A candidate that may tie. */
+typedef struct near_tie {
+    double cost;
+    int64_t candidate;
+} near_tie;
+
+typedef struct sparse_scratch {
+    double *sum;    /* [BALL] costs */
+    double *norm;   /* [balls] G at its centre */
+    near_tie *near; /* [n_candidates] within a tie of the least at their time */
+} sparse_scratch;
+
+/* What is known of a row so far. */
+typedef struct tally {
+    double least, next; /* next: the least of those that are known not to tie */
+    near_tie *near;
+    int64_t n_near;
+} tally;
+
+static bool beyond_tie(double cost, double least) {
+    return cost > least + FRECHET_TIE * fabs(least);
+}
+
+/* Which candidates tie is known when the least is: until then all that may are kept. */
+static void take(tally *t, double cost, int64_t candidate) {
+    if (beyond_tie(cost, t->least)) {
+        t->next = fmin(t->next, cost);
+        return;
+    }
+    if (beyond_tie(t->least, cost)) {
+        t->next = fmin(t->next, t->least);
+        t->n_near = 0;
+    }
+    t->near[t->n_near++] = (near_tie){cost, candidate};
+    t->least = fmin(t->least, cost);
+}
+
+/* The lowest of those that tie, and how many they are. */
+static near_tie settle(tally *t, int64_t *ties) {
+    near_tie told = {(double)INFINITY, INT64_MAX};
+    *ties = 0;
+    for (int64_t i = 0; i < t->n_near; i++) {
+        if (beyond_tie(t->near[i].cost, t->least)) {
+            t->next = fmin(t->next, t->near[i].cost);
+            continue;
+        }
+        ++*ties;
+        if (t->near[i].candidate < told.candidate) told = t->near[i];
+    }
+    return told;
+}
+
+/* ---- sums ------------------------------------------------------------------------------------ */
+
+#define ADD_POWERS(name, type) \
+    static void name(const type *d, int64_t n, double p, int32_t power, double *sum) { \
+        if (power == 2) \
+            for (int64_t i = 0; i < n; i++) sum[i] += p * ((double)d[i] * (double)d[i]); \
+        else \
+            for (int64_t i = 0; i < n; i++) sum[i] += p * (double)d[i]; \
+    }
+ADD_POWERS(add_powers8, uint8_t)
+ADD_POWERS(add_powers16, uint16_t)
+ADD_POWERS(add_powers32, float)
+ADD_POWERS(add_powers64, double)
+
+/* A row; p are taken times scale, a power of two, so that the mass is far from the ends of f64. */
+typedef struct sparse_row {
+    const int32_t *column;
+    const double *p;
+    int64_t m;
+    double scale, mass;
+} sparse_row;
+
+/* Costs of places from .. from + n - 1. Matrices are whole: a place is a point. */
+static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from, int64_t n,
+                       double *sum) {
+    const sparse_table *t = f->state;
+    const space_matrix *matrix = &f->space->matrix;
+    memset(sum, 0, sizeof *sum * (size_t)n);
+    for (int64_t e = 0; e < r->m; e++) {
+        const double p = r->p[e] * r->scale;
+        if (!(p > 0)) continue;
+        const int64_t at = r->column[e] * t->rows.n + from;
+        const int64_t in_matrix = f->observed[r->column[e]] * f->space->n + from;
+        if (t->rows.hops8)
+            add_powers8(t->rows.hops8 + at, n, p, f->power, sum);
+        else if (t->rows.hops16)
+            add_powers16(t->rows.hops16 + at, n, p, f->power, sum);
+        else if (t->rows.lengths)
+            add_powers64(t->rows.lengths + at, n, p, f->power, sum);
+        else if (matrix->f32)
+            add_powers32(matrix->f32 + in_matrix, n, p, f->power, sum);
+        else
+            add_powers64(matrix->f64 + in_matrix, n, p, f->power, sum);
+    }
+}
+
+static void take_ball(const whet_frechet *f, sparse_scratch *s, const sparse_row *r, int64_t from,
+                      int64_t to, tally *out) {
+    const sparse_table *t = f->state;
+    for (int64_t at = from; at < to; at += BALL) {
+        const int64_t n = to - at < BALL ? to - at : BALL;
+        add_places(f, r, at, n, s->sum);
+        for (int64_t i = 0; i < n; i++)
+            if (!(s->sum[i] > out->next)) take(out, s->sum[i], t->slot ? t->slot[at + i] : at + i);
+    }
+}
+
+/* ---- balls ----------------------------------------------------------------------------------- */
+
+/* G at every centre; gives the ball that promises least. */
+static int64_t measure_centres(const sparse_table *t, int32_t power, const sparse_row *r,
+                               double *norm) {
+    int64_t best = 0;
+    memset(norm, 0, sizeof *norm * (size_t)t->balls);
+    for (int64_t e = 0; e < r->m; e++)
+        add_powers64(t->to_centre + r->column[e] * t->balls, t->balls, r->p[e] * r->scale, power,
+                     norm);
+    for (int64_t b = 0; b < t->balls; b++) {
+        norm[b] = power == 2 ? sqrt(norm[b] / r->mass) : norm[b] / r->mass;
+        if (norm[b] - t->radius[b] < norm[best] - t->radius[best]) best = b;
+    }
+    return best;
+}
+
+/* The least that a ball can hold, rounding allowed for. */
+static double ball_bound(const sparse_table *t, int32_t power, double mass, double norm,
+                         int64_t ball) {
+    const double least = norm * (1 - 1e-12) - t->radius[ball];
+    if (!(least > 0)) return 0;
+    return (1 - 1e-12) * mass * (power == 2 ? least * least : least);
+}
+
+static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int32_t *column,
+                                 const double *p, int64_t m, int64_t at,
+                                 const frechet_result *out) {
+    const sparse_table *t = f->state;
+    sparse_scratch *s = scratch;
+    tally best = {(double)INFINITY, (double)INFINITY, s->near, 0};
+    int64_t ties;
+    sparse_row r = {column, p, m, 1, 0};
+    for (int64_t e = 0; e < m; e++) {
+        if (!(p[e] >= 0 && p[e] <= DBL_MAX)) return SPARSE_IMPOSSIBLE;
+        r.mass += p[e];
+    }
+    if (!(r.mass > 0)) return SPARSE_NO_MASS;
+    if (!(r.mass > 0x1p-300 && r.mass < 0x1p300)) {
+        r.scale = r.mass < 1 ? 0x1p800 : 0x1p-800;
+        r.mass = 0;
+        for (int64_t e = 0; e < m; e++) r.mass += p[e] * r.scale;
+    }
+    if (t->balls == 0) {
+        take_ball(f, s, &r, 0, f->n_candidates, &best);
+    } else {
+        const int64_t first = measure_centres(t, f->power, &r, s->norm);
+        take_ball(f, s, &r, t->first[first], t->first[first + 1], &best);
+        for (int64_t b = 0; b < t->balls; b++)
+            if (b != first && !(ball_bound(t, f->power, r.mass, s->norm[b], b) > best.next))
+                take_ball(f, s, &r, t->first[b], t->first[b + 1], &best);
+    }
+    if (!isfinite(best.least)) return SPARSE_OVERFLOW;
+    const near_tie told = settle(&best, &ties);
+    out->best[at] = f->candidates[told.candidate];
+    out->cost[at] = told.cost / r.mass;
+    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
+    out->margin[at] = (best.next - best.least) / r.mass;
+    return SPARSE_DONE;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+/* Each candidate to the nearest centre (the first of equals): distances from all centres, a few at a
+ * time. centre [balls] points; ball, far [n_candidates]. */
+static whet_status assign_balls(whet_ctx *ctx, const whet_frechet *f, const int64_t *centre,
+                                sparse_table *t, int32_t *ball, double *far) {
+    whet_status status = WHET_OK;
+    const int64_t n = f->space->n;
+    double *d = NULL;
+    for (int64_t c = 0; c < f->n_candidates; c++) far[c] = (double)INFINITY;
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &d));
+    for (int64_t b = 0; b < t->balls; b++) {
+        WHET_TRY_DONE(whet_i_graph_distances(ctx, &f->space->graph, n, centre[b], d));
+        for (int64_t c = 0; c < f->n_candidates; c++) {
+            if (!(d[f->candidates[c]] < far[c])) continue;
+            far[c] = d[f->candidates[c]];
+            ball[c] = (int32_t)b;
+        }
+        for (int64_t j = 0; j < f->k; j++) t->to_centre[j * t->balls + b] = d[f->observed[j]];
+        WHET_TRY_DONE(whet_i_progress(ctx, "balls of candidates", b + 1, t->balls));
+    }
+done:
+    whet_i_free(ctx, d);
+    return status;
+}
+
+static void sort_balls(const whet_frechet *f, sparse_table *t, const int32_t *ball,
+                       const double *far) {
+    for (int64_t c = 0; c < f->n_candidates; c++) {
+        t->first[ball[c] + 1]++;
+        t->radius[ball[c]] = fmax(t->radius[ball[c]], far[c]);
+    }
+    for (int64_t b = 0; b < t->balls; b++) t->first[b + 1] += t->first[b];
+    /* Filling moves each start to its end; then one place back. */
+    for (int64_t c = 0; c < f->n_candidates; c++) t->slot[t->first[ball[c]]++] = c;
+    for (int64_t b = t->balls; b > 0; b--) t->first[b] = t->first[b - 1];
+    t->first[0] = 0;
+}
+
+/* How many edges of mean length it is to the farthest node. */
+static whet_status depth_of(whet_ctx *ctx, const whet_frechet *f, double *out) {
+    const space_graph *g = &f->space->graph;
+    const int64_t n = f->space->n, ends = g->first[n];
+    double *d, far = 0, mean = 0;
+    WHET_TRY(whet_i_alloc(ctx, n, &d));
+    const whet_status status = whet_i_graph_distances(ctx, g, n, f->observed[0], d);
+    for (int64_t v = 0; status == WHET_OK && v < n; v++) far = fmax(far, d[v]);
+    for (int64_t i = 0; i < ends; i++) mean += g->length[i] / (double)ends;
+    whet_i_free(ctx, d);
+    *out = mean > 0 ? far / mean : 0;
+    return status;
+}
+
+/* Of a graph of a few hops every ball holds everything: balls are for those that reach far. */
+static whet_status make_balls(whet_ctx *ctx, const whet_frechet *f, sparse_table *t) {
+    whet_status status = WHET_OK;
+    int64_t *centre = NULL;
+    int32_t *ball = NULL;
+    double *far = NULL;
+    double depth;
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 0, 0);
+    WHET_TRY_DONE(depth_of(ctx, f, &depth));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &t->slot));
+    for (int64_t c = 0; c < f->n_candidates; c++) t->slot[c] = c;
+    t->balls = f->n_candidates / BALL < CENTRES_MOST ? f->n_candidates / BALL : CENTRES_MOST;
+    if (t->balls < 8 || depth < FAR) {
+        t->balls = 0;
+        goto done;
+    }
+    WHET_TRY_DONE(whet_i_alloc(ctx, t->balls, &centre));
+    for (int64_t b = 0; b < t->balls; b++)
+        centre[b] = f->candidates[whet_i_rng_below(&rng, f->n_candidates)];
+    WHET_TRY_DONE(whet_i_calloc(ctx, f->n_candidates, &ball));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &far));
+    WHET_TRY_DONE(whet_i_calloc(ctx, t->balls + 1, &t->first));
+    WHET_TRY_DONE(whet_i_calloc(ctx, t->balls, &t->radius));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->k * t->balls, &t->to_centre));
+    WHET_TRY_DONE(assign_balls(ctx, f, centre, t, ball, far));
+    sort_balls(f, t, ball, far);
+done:
+    whet_i_free(ctx, far);
+    whet_i_free(ctx, ball);
+    whet_i_free(ctx, centre);
+    return status;
+}
+
+/* Columns of a table in the order of the places; what is not a candidate goes. */
+#define SORT_COLUMNS(name, type) \
+    static void name(type *table, int64_t k, int64_t n, const int64_t *candidates, \
+                     const int64_t *slot, int64_t n_candidates, type *one) { \
+        for (int64_t j = 0; j < k; j++) { \
+            memcpy(one, table + j * n, sizeof *one * (size_t)n); \
+            for (int64_t i = 0; i < n_candidates; i++) \
+                table[j * n_candidates + i] = one[candidates[slot[i]]]; \
+        } \
+    }
+SORT_COLUMNS(sort_columns8, uint8_t)
+SORT_COLUMNS(sort_columns16, uint16_t)
+SORT_COLUMNS(sort_columns64, double)
+
+static whet_status take_graph(whet_ctx *ctx, const whet_frechet *f, sparse_table *t) {
+    const int64_t n = f->space->n, m = f->n_candidates;
+    double *one;
+    WHET_TRY(make_balls(ctx, f, t));
+    WHET_TRY(whet_i_graph_rows_make(ctx, &f->space->graph, n, f->observed, f->k, &t->rows));
+    WHET_TRY(whet_i_alloc(ctx, n, &one));
+    if (t->rows.hops8)
+        sort_columns8(t->rows.hops8, f->k, n, f->candidates, t->slot, m, (uint8_t *)one);
+    else if (t->rows.hops16)
+        sort_columns16(t->rows.hops16, f->k, n, f->candidates, t->slot, m, (uint16_t *)one);
+    else
+        sort_columns64(t->rows.lengths, f->k, n, f->candidates, t->slot, m, one);
+    t->rows.n = m;
+    whet_i_free(ctx, one);
+    return WHET_OK;
+}
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    sparse_table *t = state;
+    if (!t) return;
+    whet_i_graph_rows_free(ctx, &t->rows);
+    whet_i_free(ctx, t->slot);
+    whet_i_free(ctx, t->first);
+    whet_i_free(ctx, t->radius);
+    whet_i_free(ctx, t->to_centre);
+    whet_i_free(ctx, t);
+}
+
+static void scratch_free(whet_ctx *ctx, void *scratch) {
+    sparse_scratch *s = scratch;
+    if (!s) return;
+    whet_i_free(ctx, s->sum);
+    whet_i_free(ctx, s->norm);
+    whet_i_free(ctx, s->near);
+    whet_i_free(ctx, s);
+}
+
+static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
+                                  void **scratch) {
+    const sparse_table *t = f->state;
+    whet_status status = WHET_OK;
+    sparse_scratch *s;
+    (void)most;
+    WHET_TRY(whet_i_calloc(ctx, 1, &s));
+    WHET_TRY_DONE(whet_i_alloc(ctx, BALL, &s->sum));
+    WHET_TRY_DONE(whet_i_alloc(ctx, t->balls, &s->norm));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &s->near));
+    *scratch = s;
+    return WHET_OK;
+done:
+    scratch_free(ctx, s);
+    return status;
+}
+
+whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f) {
+    static const struct frechet_entries entries = {scratch_create, scratch_free, NULL, row};
+    static const frechet_method method = {.name = "table by entries",
+                                          .cost = "O(m N), balls passed over",
+                                          .entries = &entries,
+                                          .destroy = plan_destroy};
+    whet_status status = WHET_OK;
+    sparse_table *t = NULL;
+    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
+    if (f->space->kind == SPACE_GRAPH) WHET_TRY_DONE(take_graph(ctx, f, t));
+    f->method = &method;
+    f->state = t;
+    t = NULL;
+done:
+    plan_destroy(ctx, t);
+    return status;
+}

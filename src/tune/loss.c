@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The losses of whet tune, one row each: what they read, what they train and how it is validated.
+ * Adding one is a row here and its recording below. */
+#include "tune/tune_i.h"
+
+#define METRIC(name) (1U << WHET_TUNE_METRIC_##name)
+#define OF_CLASSES (METRIC(ACCURACY) | METRIC(F1) | METRIC(MCC))
+#define OF_NUMBERS (METRIC(PEARSON) | METRIC(SPEARMAN) | METRIC(LOSS))
+
+static const whet_i_tune_kind kinds[] = {
+    {.loss = WHET_TUNE_CROSS_ENTROPY,
+     .name = "cross-entropy",
+     .targets = WHET_I_TARGET_CLASSES,
+     .metrics = OF_CLASSES | METRIC(LOSS) | METRIC(DISTANCE),
+     .metric_names = "accuracy, f1, mcc or loss of classification, or distance in a space"},
+    {.loss = WHET_TUNE_MSE,
+     .name = "mse",
+     .targets = WHET_I_TARGET_NUMBERS,
+     .metrics = OF_NUMBERS,
+     .metric_names = "pearson, spearman or loss of regression"},
+    {.loss = WHET_TUNE_EXPECTED_COST,
+     .name = "expected-cost",
+     .targets = WHET_I_TARGET_CLASSES,
+     .temperature = 1,
+     .metrics = OF_CLASSES | METRIC(LOSS) | METRIC(DISTANCE),
+     .metric_names = "accuracy, f1, mcc, loss or distance of classification"},
+    {.loss = WHET_TUNE_CONTRASTIVE,
+     .name = "contrastive",
+     .targets = WHET_I_TARGET_CLASSES,
+     .embeds = true,
+     .compares = true,
+     .metrics = OF_CLASSES,
+     .metric_names = "accuracy, f1 or mcc of the nearest prototype"},
+    {.loss = WHET_TUNE_SUPERVISED,
+     .name = "supervised-contrastive",
+     .targets = WHET_I_TARGET_CLASSES,
+     .embeds = true,
+     .compares = true,
+     .temperature = 0.1,
+     .metrics = OF_CLASSES,
+     .metric_names = "accuracy, f1 or mcc of the nearest prototype"},
+    {.loss = WHET_TUNE_COSINE_MSE,
+     .name = "cosine-mse",
+     .targets = WHET_I_TARGET_NUMBERS,
+     .embeds = true,
+     .two_texts = true,
+     .metrics = OF_NUMBERS,
+     .metric_names = "pearson, spearman or loss of cosines"},
+    {.loss = WHET_TUNE_IN_BATCH,
+     .name = "in-batch",
+     .targets = WHET_I_TARGET_NONE,
+     .embeds = true,
+     .two_texts = true,
+     .compares = true,
+     .temperature = 0.05,
+     .metrics = METRIC(ACCURACY) | METRIC(MRR),
+     .metric_names = "accuracy or mrr of partners"},
+};
+
+const whet_i_tune_kind *whet_i_tune_kind_of(whet_tune_loss loss) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++)
+        if (kinds[i].loss == loss) return &kinds[i];
+    return NULL;
+}
+
+double whet_i_tune_temperature(const whet_i_tune *run) {
+    return run->job.temperature > 0 ? run->job.temperature : run->kind->temperature;
+}
+
+/* ---- what fits together ----------------------------------------------------------------------- */
+
+static whet_status check_texts(whet_ctx *ctx, const whet_tune_job *j, const whet_i_tune_kind *k) {
+    if (k->two_texts && !j->second)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "loss %s compares the two texts of a row; expected a column of second "
+                           "texts as well",
+                           k->name);
+    if (k->embeds && !k->two_texts && j->second)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "loss %s embeds single texts; expected no column of second texts",
+                           k->name);
+    return WHET_OK;
+}
+
+static whet_status check_task(whet_ctx *ctx, const whet_tune_job *j, const whet_i_tune_kind *k) {
+    const whet_tune_task own = k->targets == WHET_I_TARGET_CLASSES   ? WHET_TUNE_CLASSIFY
+                               : k->targets == WHET_I_TARGET_NUMBERS ? WHET_TUNE_REGRESS
+                                                                     : WHET_TUNE_AUTO;
+    if (j->task != WHET_TUNE_AUTO && j->task != own)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "loss %s is of %s; expected that task, or auto",
+                           k->name,
+                           own == WHET_TUNE_CLASSIFY  ? "classification"
+                           : own == WHET_TUNE_REGRESS ? "regression"
+                                                      : "texts without labels");
+    if (j->classes && own != WHET_TUNE_CLASSIFY)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "a class list is given, and loss %s has no classes; expected one of them", k->name);
+    return WHET_OK;
+}
+
+static whet_status check_space(whet_ctx *ctx, const whet_tune_job *j) {
+    const bool cost = j->loss == WHET_TUNE_EXPECTED_COST;
+    const bool distance = j->metric == WHET_TUNE_METRIC_DISTANCE;
+    if (j->space && !cost && !distance)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a space is given that nothing reads; expected loss expected-cost, or "
+                           "metric distance");
+    if (!j->space && (cost || distance))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s needs distances between classes; expected a space as well",
+                           cost ? "loss expected-cost" : "metric distance");
+    return WHET_OK;
+}
+
+whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *j) {
+    const whet_i_tune_kind *k = whet_i_tune_kind_of(j->loss);
+    if (j->loss != WHET_TUNE_LOSS_AUTO && !k)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "loss is number %d; expected one that there is",
+                           (int)j->loss);
+    WHET_TRY(check_space(ctx, j));
+    if (j->temperature != 0 && !(j->temperature > 0 && j->temperature <= 1e6))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "the temperature is %g; expected above 0, to 1e6",
+                           j->temperature);
+    if (j->temperature != 0 && (!k || k->temperature == 0))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a temperature is given; expected loss supervised-contrastive, in-batch "
+                           "or expected-cost with it");
+    if (j->smoothing > 0 && k && k->loss != WHET_TUNE_CROSS_ENTROPY)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "label smoothing with loss %s; expected cross-entropy", k->name);
+    if (!k) return WHET_OK;
+    WHET_TRY(check_texts(ctx, j, k));
+    return check_task(ctx, j, k);
+}
+
+whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run) {
+    run->metric = run->job.metric;
+    if (run->metric == WHET_TUNE_METRIC_AUTO)
+        run->metric = run->regression ? WHET_TUNE_METRIC_PEARSON : WHET_TUNE_METRIC_ACCURACY;
+    if (run->kind->metrics >> run->metric & 1) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG, "metric %s with loss %s; expected %s",
+                       whet_i_tune_metric_name(run->metric), run->kind->name,
+                       run->kind->metric_names);
+}
+
+/* ---- recordings ------------------------------------------------------------------------------- */
+
+static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, const char *prefix,
+                               whet_i_value hidden) {
+    const whet_i_head_kind head =
+        run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
+    whet_i_graph *g = run->graph;
+    WHET_TRY(whet_i_encoder_head(ctx, g, &run->config, prefix, true, head, run->k, hidden,
+                                 &run->logits));
+    WHET_TRY(whet_i_graph_feed(ctx, g, !run->regression, WHET_I_EXAMPLES, 1, &run->target_feed));
+    if (run->regression) return whet_i_mse(ctx, g, run->logits, run->target_feed, &run->loss);
+    if (run->kind->loss == WHET_TUNE_EXPECTED_COST)
+        return whet_i_expected_cost(ctx, g, run->logits, run->target_feed, run->costs,
+                                    whet_i_tune_temperature(run), &run->loss);
+    return whet_i_cross_entropy(ctx, g, run->logits, run->target_feed, run->job.smoothing,
+                                &run->loss);
+}
+
+static whet_status record_classes(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_i_pairs_spec spec = {.kind = run->kind->loss == WHET_TUNE_CONTRASTIVE
+                                                ? WHET_I_PAIR_COSINE
+                                                : WHET_I_PAIR_SUPERVISED,
+                                    .temperature = whet_i_tune_temperature(run)};
+    WHET_TRY(whet_i_graph_feed(ctx, run->graph, true, WHET_I_EXAMPLES, 1, &run->target_feed));
+    return whet_i_pairs(ctx, run->graph, &spec, run->logits, run->target_feed, &run->loss);
+}
+
+static whet_status record_two_texts(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_i_pairs_spec spec = {.kind = WHET_I_PAIR_RANKING,
+                                    .temperature = whet_i_tune_temperature(run)};
+    whet_i_value first, second;
+    WHET_TRY(whet_i_split_pairs(ctx, run->graph, run->logits, &first, &second));
+    if (run->kind->loss == WHET_TUNE_IN_BATCH)
+        return whet_i_pairs(ctx, run->graph, &spec, first, second, &run->loss);
+    WHET_TRY(whet_i_graph_feed(ctx, run->graph, false, WHET_I_PAIRS, 1, &run->target_feed));
+    return whet_i_cosine_mse(ctx, run->graph, first, second, run->target_feed, &run->loss);
+}
+
+whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run, const char *prefix,
+                                    whet_i_value hidden) {
+    run->target_feed = WHET_I_NONE;
+    if (!run->kind->embeds) return record_head(ctx, run, prefix, hidden);
+    /* As whet embed makes them: pooled as the folder says, of unit length. */
+    WHET_TRY(whet_i_encoder_pool(ctx, run->graph, &run->config, hidden, &run->logits));
+    return run->kind->two_texts ? record_two_texts(ctx, run) : record_classes(ctx, run);
+}
