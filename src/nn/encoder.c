@@ -18,13 +18,7 @@ static whet_status check_options(whet_ctx *ctx, const whet_encoder_opts *o) {
 static whet_status fill(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
                         whet_encoder *e) {
     WHET_TRY(whet_i_encoder_config_read(ctx, dir, opts, &e->config));
-    WHET_TRY(whet_tokenizer_load(ctx, dir, &e->tokenizer));
-    const int64_t tokens = whet_tokenizer_vocab_size(e->tokenizer);
-    if (tokens > e->config.vocab)
-        return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                           "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" "
-                           "of config.json",
-                           (long long)tokens, (long long)e->config.vocab);
+    WHET_TRY(whet_i_model_tokenizer(ctx, dir, e->config.vocab, &e->tokenizer));
     return whet_i_encoder_weights_load(ctx, dir, e);
 }
 

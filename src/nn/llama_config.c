@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * config.json of Llama-like models, as transformers 4 and 5 write it. */
+#include <errno.h>
 #include <math.h>
 
 #include "io/io_i.h"
 #include "nn/llama_i.h"
+#include "nn/nn_i.h"
+
+enum { JSON_BYTES_MAX = 1 << 26 };
 
 static const char where[] = "config.json";
 
@@ -196,4 +200,34 @@ whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json, whet_i_
     WHET_TRY(read_rope(ctx, json, &c));
     *out = c;
     return WHET_OK;
+}
+
+/* ---- the folder ------------------------------------------------------------------------------- */
+
+static whet_status read_json(whet_ctx *ctx, const char *dir, const char *name, json_t **out) {
+    char *path;
+    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, out);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+static whet_status read_ends(whet_ctx *ctx, const char *dir, whet_i_llama_config *config) {
+    json_t *json = NULL;
+    whet_status status = read_json(ctx, dir, "generation_config.json", &json);
+    if (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT) return WHET_OK;
+    if (status == WHET_OK) status = whet_i_llama_ends_parse(ctx, json, config);
+    json_decref(json);
+    return status;
+}
+
+whet_status whet_i_llama_config_read(whet_ctx *ctx, const char *dir, whet_i_llama_config *out) {
+    whet_i_llama_config config;
+    json_t *json = NULL;
+    whet_status status = read_json(ctx, dir, "config.json", &json);
+    if (status == WHET_OK) status = whet_i_llama_config_parse(ctx, json, &config);
+    if (status == WHET_OK) status = read_ends(ctx, dir, &config);
+    json_decref(json);
+    if (status == WHET_OK) *out = config;
+    return status;
 }

@@ -35,6 +35,10 @@ WHET_CHECKED whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *
 WHET_CHECKED whet_status whet_i_llama_ends_parse(whet_ctx *ctx, const json_t *json,
                                                  whet_i_llama_config *config);
 
+/* Both files of a folder, of which generation_config.json need not be there. Errors: IO, and the above. */
+WHET_CHECKED whet_status whet_i_llama_config_read(whet_ctx *ctx, const char *dir,
+                                                  whet_i_llama_config *out);
+
 /* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm.
  * Each layer is a segment. Parameters have their names of transformers' ...ForCausalLM
  * ("model.layers.0.self_attn.q_proj.weight"). */

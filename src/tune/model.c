@@ -29,13 +29,8 @@ static whet_status read_config(whet_ctx *ctx, whet_i_tune *run) {
 whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run) {
     char *path, quoted[WHET_QUOTE_SIZE];
     whet_status status = read_config(ctx, run);
-    if (status == WHET_OK) status = whet_tokenizer_load(ctx, run->job.model, &run->tokenizer);
-    if (status == WHET_OK && whet_tokenizer_vocab_size(run->tokenizer) > run->config.vocab)
-        status = whet_i_fail(
-            ctx, WHET_ERR_SHAPE,
-            "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" "
-            "of config.json",
-            (long long)whet_tokenizer_vocab_size(run->tokenizer), (long long)run->config.vocab);
+    if (status == WHET_OK)
+        status = whet_i_model_tokenizer(ctx, run->job.model, run->config.vocab, &run->tokenizer);
     if (status == WHET_OK)
         status = whet_i_path_join(ctx, run->job.model, "model.safetensors", &path);
     if (status == WHET_OK) {

@@ -78,7 +78,7 @@ static void several_files_are_one_model(void **state) {
     make_sharded(ctx, "sharded", NULL);
     test_ok(ctx, load(ctx, test_source("tests/golden/llama/llama"), &whole));
     test_ok(ctx, load(ctx, test_tmp("sharded"), &sharded));
-    assert_int_equal(sharded->n_files, 2);
+    assert_int_equal(sharded->files.n, 2);
     assert_int_equal(sharded->params->n, whole->params->n);
     assert_true(whole->params->n == 21); /* 9 a layer, words, last norm, head */
     for (int64_t i = 0; i < whole->params->n; i++) {
@@ -104,7 +104,7 @@ static void a_single_file_needs_no_index(void **state) {
                    test_source("tests/golden/llama/llama/model.safetensors"), test_tmp("both"));
     assert_int_equal(system(command), 0);
     test_ok(ctx, load(ctx, test_tmp("both"), &m));
-    assert_int_equal(m->n_files, 1);
+    assert_int_equal(m->files.n, 1);
     whet_language_model_destroy(ctx, m);
     test_ctx_done(ctx);
 }

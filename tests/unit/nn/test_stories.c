@@ -96,8 +96,8 @@ static void record(trainer *t) {
     test_ok(t->ctx, whet_i_llama_head(t->ctx, t->graph, &t->model->config, hidden, &logits));
     test_ok(t->ctx, whet_i_graph_feed(t->ctx, t->graph, true, WHET_I_TOKENS, 1, &labels));
     test_ok(t->ctx, whet_i_cross_entropy(t->ctx, t->graph, logits, labels, 0, &t->loss));
-    test_ok(t->ctx, whet_i_params_bind(t->ctx, t->params, t->model->files[0].tensors,
-                                       t->model->files[0].name, "", NULL));
+    test_ok(t->ctx, whet_i_params_bind(t->ctx, t->params, t->model->files.items[0].tensors,
+                                       t->model->files.items[0].name, "", NULL));
     for (int64_t i = 0; i < t->params->n; i++) t->params->items[i].trainable = true;
     test_ok(t->ctx, whet_i_params_settle(t->ctx, t->params, 0));
 }

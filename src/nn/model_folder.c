@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What models read of a Hugging Face folder: the files of weights, model.safetensors or those that
+ * model.safetensors.index.json names, and the tokenizer. */
+#include "nn/model_folder.h"
+
+#include <errno.h>
+
+#include "io/io_i.h"
+#include "nn/nn_i.h"
+#include "nn/shape_text.h"
+
+enum { JSON_BYTES_MAX = 1 << 26, FILES_MAX = 1024 };
+
+static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
+                            whet_i_weight_files *f) {
+    whet_i_weight_file *file = &f->items[f->n];
+    char *path;
+    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    whet_status status = whet_i_strdup(ctx, whet_str_from(name), &file->name);
+    if (status == WHET_OK) {
+        f->n++; /* what it has so far is closed with the others */
+        status = whet_safetensors_open(ctx, path, &file->tensors);
+    }
+    whet_i_free(ctx, path);
+    return status;
+}
+
+/* Of printable ASCII, so that sentences may hold it. */
+static bool is_file_name(const json_t *value) {
+    const char *name = json_string_value(value);
+    if (!name || !*name || strlen(name) != json_string_length(value)) return false;
+    for (const char *c = name; *c; c++)
+        if (*c <= ' ' || *c > '~' || *c == '/') return false;
+    return true;
+}
+
+whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *index, whet_names *names) {
+    json_t *map, *value;
+    const char *key;
+    WHET_TRY(whet_i_json_object(ctx, "model.safetensors.index.json", index, "weight_map", &map));
+    json_object_foreach(map, key, value) {
+        char quoted[WHET_QUOTE_SIZE];
+        if (!is_file_name(value))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "model.safetensors.index.json: what holds %s is no file's name; "
+                               "expected one of printable characters, without folders",
+                               whet_i_quote(quoted, whet_str_from(key)));
+        WHET_TRY(whet_names_add(ctx, names, whet_str_from(json_string_value(value)), NULL));
+    }
+    const int64_t n = whet_names_count(names);
+    if (n >= 1 && n <= FILES_MAX) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_LIMIT,
+                       "model.safetensors.index.json: %lld files; expected 1 to %d", (long long)n,
+                       FILES_MAX);
+}
+
+static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_files *f) {
+    char *path = NULL;
+    json_t *index = NULL;
+    whet_names *names = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_path_join(ctx, dir, "model.safetensors.index.json", &path));
+    status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index);
+    if (status == WHET_ERR_IO) status = whet_i_fail_at(ctx, status, "no model.safetensors");
+    if (status != WHET_OK) goto done;
+    WHET_TRY_DONE(whet_names_create(ctx, &names));
+    WHET_TRY_DONE(whet_i_weight_files_parse(ctx, index, names));
+    WHET_TRY_DONE(whet_i_calloc(ctx, whet_names_count(names), &f->items));
+    for (int64_t i = 0; i < whet_names_count(names); i++)
+        WHET_TRY_DONE(open_one(ctx, dir, whet_names_get(names, i).ptr, f));
+done:
+    whet_names_destroy(ctx, names);
+    json_decref(index);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+void whet_i_weight_files_close(whet_ctx *ctx, whet_i_weight_files *f) {
+    for (int64_t i = 0; i < f->n; i++) {
+        whet_safetensors_close(ctx, f->items[i].tensors);
+        whet_i_free(ctx, f->items[i].name);
+    }
+    whet_i_free(ctx, f->items);
+    f->items = NULL;
+    f->n = 0;
+}
+
+whet_status whet_i_weight_files_open(whet_ctx *ctx, const char *dir, whet_i_weight_files *f) {
+    WHET_TRY(whet_i_calloc(ctx, 1, &f->items));
+    const whet_status status = open_one(ctx, dir, "model.safetensors", f);
+    if (status != WHET_ERR_IO || whet_error_errno(ctx) != ENOENT) return status;
+    whet_i_weight_files_close(ctx, f);
+    return open_indexed(ctx, dir, f);
+}
+
+bool whet_i_weight_files_find(const whet_i_weight_files *f, const char *name, whet_tensor *out) {
+    for (int64_t i = 0; i < f->n; i++)
+        if (whet_safetensors_find(f->items[i].tensors, name, out)) return true;
+    return false;
+}
+
+whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *f,
+                                     whet_i_params *params, const char *prefix) {
+    char shape[WHET_I_SHAPE_TEXT];
+    int64_t missing = 0;
+    for (int64_t i = 0; i < f->n; i++)
+        WHET_TRY(whet_i_params_bind(ctx, params, f->items[i].tensors, f->items[i].name, prefix,
+                                    f->n > 1 ? &missing : NULL));
+    for (int64_t i = 0; missing && i < params->n; i++) {
+        const whet_i_param *p = &params->items[i];
+        if (p->source.data || p->init != WHET_I_INIT_REQUIRED) continue;
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "model.safetensors.index.json: tensor \"%s\" is in none of its %lld "
+                           "files; expected %s",
+                           p->name, (long long)f->n, whet_i_shape_text(shape, p->rank, p->shape));
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_model_tokenizer(whet_ctx *ctx, const char *dir, int64_t vocab,
+                                   whet_tokenizer **out) {
+    whet_tokenizer *tokenizer;
+    WHET_TRY(whet_tokenizer_load(ctx, dir, &tokenizer));
+    const int64_t tokens = whet_tokenizer_vocab_size(tokenizer);
+    if (tokens <= vocab) {
+        *out = tokenizer;
+        return WHET_OK;
+    }
+    whet_tokenizer_destroy(ctx, tokenizer);
+    return whet_i_fail(
+        ctx, WHET_ERR_SHAPE,
+        "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" of config.json",
+        (long long)tokens, (long long)vocab);
+}
