@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whet tune: training an encoder, all of it or adapters, for classes, numbers or embeddings. */
+ * whet tune: training an encoder or a language model, all of it or adapters, for classes, numbers,
+ * embeddings or texts. */
 #include <math.h>
 #include <string.h>
 
@@ -10,7 +11,8 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .required = true,
-     .help = "pretrained encoder, a Hugging Face folder (BERT, RoBERTa, DistilBERT)"},
+     .help = "pretrained model, a Hugging Face folder: an encoder (BERT, RoBERTa, DistilBERT) or a "
+             "language model (Llama, Mistral, Qwen2)"},
     {.name = "train", .type = CLI_PATH, .required = true, .help = "table of texts and labels"},
     {.name = "valid",
      .type = CLI_PATH,
@@ -31,20 +33,29 @@ const cli_option cmd_tune_options[] = {
      .value = "COLUMN",
      .preset = "label",
      .help = "column of labels; rows with an empty cell are left out"},
+    {.name = "target",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "column of what a language model is to say behind the text; without it, and without "
+             "labels, it learns the texts"},
+    {.name = "no-end",
+     .type = CLI_FLAG,
+     .help = "texts of a language model do not end with its end token"},
     {.name = "classes", .type = CLI_PATH, .help = "class list, one name a line"},
     {.name = "task",
      .type = CLI_ENUM,
-     .choices = "auto|classification|regression",
+     .choices = "auto|classification|regression|language",
      .preset = "auto",
-     .help = "auto: regression when all labels are numbers and some have a point"},
+     .help = "auto: regression when all labels are numbers and some have a point; language when a "
+             "language model's table has no labels"},
     {.name = "loss",
      .type = CLI_ENUM,
      .choices =
          "auto|cross-entropy|mse|expected-cost|contrastive|supervised-contrastive|cosine-mse|"
-         "in-batch",
+         "in-batch|causal",
      .preset = "auto",
-     .help = "auto: by the task; expected-cost needs --space; the last four train embeddings, "
-             "without a head"},
+     .help = "auto: by the task; expected-cost needs --space; contrastive to in-batch train "
+             "embeddings, without a head; causal is a language model's"},
     {.name = "temperature",
      .type = CLI_FLOAT,
      .low = 1e-6,
@@ -150,7 +161,8 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_INT,
      .min = 3,
      .max = 1 << 20,
-     .help = "tokens a text; without it, the model's limit"},
+     .help =
+         "tokens a text; without it, the model's limit, of texts that are learned at most 1024"},
     {.name = "no-bucket", .type = CLI_FLAG, .help = "batches in random order, not of like length"},
     {.name = "dtype",
      .type = CLI_ENUM,
@@ -201,6 +213,8 @@ static whet_tune_job job_of(const cli_run *run) {
     job.text = cli_text(run, "text");
     job.second = cli_text(run, "second");
     job.label = cli_text(run, "label");
+    job.target = cli_text(run, "target");
+    job.no_end = cli_flag(run, "no-end");
     job.classes = cli_text(run, "classes");
     job.task = (whet_tune_task)cli_choice(run, "task");
     job.loss = (whet_tune_loss)cli_choice(run, "loss");
@@ -249,7 +263,7 @@ static whet_status check_usage(cli_run *run) {
                         "--rank is of adapters; expected --adapter lora or more");
     if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE)
         return cli_fail(run, WHET_ERR_ARG,
-                        "--head with a loss on embeddings, which have none; expected no --head");
+                        "--head with a loss that trains none; expected no --head");
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     return WHET_OK;

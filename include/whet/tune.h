@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * tune: training a pretrained encoder for classification or regression, or its embeddings. */
+ * tune: training a pretrained encoder or language model: for classification or regression, an encoder's
+ * embeddings, a language model's texts. */
 #ifndef WHET_TUNE_H
 #define WHET_TUNE_H
 
@@ -13,7 +14,8 @@ extern "C" {
 typedef enum whet_tune_task {
     WHET_TUNE_AUTO = 0, /* regression when every label is a number and one has a point */
     WHET_TUNE_CLASSIFY = 1,
-    WHET_TUNE_REGRESS = 2
+    WHET_TUNE_REGRESS = 2,
+    WHET_TUNE_LANGUAGE = 3 /* next tokens; AUTO of a language model whose table has no labels */
 } whet_tune_task;
 
 typedef enum whet_tune_adapter {
@@ -46,6 +48,7 @@ typedef enum whet_tune_loss {
     WHET_TUNE_SUPERVISED = 5,    /* supervised contrastive (arXiv 2004.11362); temperature 0.1 */
     WHET_TUNE_COSINE_MSE = 6,    /* two texts a row: squares of their cosine - label; where labels
                                      exceed 1, they are divided by the largest of training */
+    WHET_TUNE_CAUSAL = 8,        /* next tokens: the mean of -log p over those asked for */
     WHET_TUNE_IN_BATCH = 7       /* two texts a row that belong together: log softmax of the own
                                      partner among the batch's; temperature 0.05. No label is read */
 } whet_tune_loss;
@@ -66,10 +69,14 @@ typedef enum whet_tune_metric {
 /* What `whet tune` is told. Strings are read during the call only; NULL = not given. */
 typedef struct whet_tune_job {
     size_t struct_size;
-    const char *model;         /* a Hugging Face folder of the BERT family */
+    const char *model; /* a Hugging Face folder of the BERT family, or of a Llama-like model */
     const char *train, *valid; /* tables; without a validation table nothing is chosen by it */
     const char *text, *second, *label; /* columns; NULL = "text", none (single texts), "label" */
-    const char *classes;               /* class list; NULL = the names in the training labels */
+    const char
+        *target; /* column of what is to follow the texts, which are prompts then: it alone is
+                            asked for. Language models; NULL = all of the text is */
+    bool no_end; /* texts do not end with the model's end token */
+    const char *classes; /* class list; NULL = the names in the training labels */
     whet_tune_task task;
     whet_tune_loss loss;
     double temperature; /* of the loss; 0 = its default */
@@ -94,7 +101,7 @@ typedef struct whet_tune_job {
     int64_t batch_size;   /* examples a step; 0 = 16, or 32 where a loss compares a batch's rows */
     int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 8192.
                              Batches whose rows are compared are never cut */
-    int64_t max_length;   /* tokens a text; 0 = the model's limit */
+    int64_t max_length;   /* tokens a text; 0 = the model's limit, of next tokens at most 1024 */
     bool no_bucket;       /* batches in random order, not by length */
     whet_dtype dtype;     /* of products: WHET_F32 or WHET_BF16; what is trained stays f32 */
     bool recompute;       /* activations are made again rather than kept: a third of the memory */

@@ -12,7 +12,17 @@ enum { JSON_BYTES_MAX = 1 << 26 };
 static const char where[] = "config.json";
 
 static const whet_i_llama_family families[] = {
-    {"llama", false}, {"mistral", false}, {"qwen2", true}};
+    {"llama", "LlamaForSequenceClassification", false},
+    {"mistral", "MistralForSequenceClassification", false},
+    {"qwen2", "Qwen2ForSequenceClassification", true}};
+
+const whet_i_llama_family *whet_i_llama_family_find(whet_str model_type) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(families); i++)
+        if (whet_str_equal(model_type, whet_str_from(families[i].model_type))) return &families[i];
+    return NULL;
+}
+
+const char *whet_i_llama_family_known(void) { return "\"llama\", \"mistral\" or \"qwen2\""; }
 
 static whet_status refuse(whet_ctx *ctx, const char *key, whet_str found, const char *expected) {
     char quoted[WHET_QUOTE_SIZE];
@@ -23,10 +33,9 @@ static whet_status refuse(whet_ctx *ctx, const char *key, whet_str found, const 
 static whet_status read_family(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
     whet_str text;
     WHET_TRY(whet_i_json_str(ctx, where, json, "model_type", &text));
-    for (int64_t i = 0; i < WHET_COUNT_OF(families); i++)
-        if (whet_str_equal(text, whet_str_from(families[i].model_type))) c->family = &families[i];
+    c->family = whet_i_llama_family_find(text);
     if (c->family) return WHET_OK;
-    return refuse(ctx, "model_type", text, "\"llama\", \"mistral\" or \"qwen2\"");
+    return refuse(ctx, "model_type", text, whet_i_llama_family_known());
 }
 
 static whet_status read_sizes(whet_ctx *ctx, const json_t *json, whet_i_llama_config *c) {
@@ -68,6 +77,11 @@ static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama
     if (!(c->epsilon >= 0 && c->epsilon <= 1))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"rms_norm_eps\" is %g; expected 0 to 1",
                            where, c->epsilon);
+    WHET_TRY(whet_i_json_real_or(ctx, where, json, "attention_dropout", 0, &c->attention_dropout));
+    if (!(c->attention_dropout >= 0 && c->attention_dropout < 1))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: \"attention_dropout\" is %g; expected 0 to below 1", where,
+                           c->attention_dropout);
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "attention_bias", false, &c->attention_bias));
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "mlp_bias", false, &c->mlp_bias));
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "tie_word_embeddings", false, &c->tied));

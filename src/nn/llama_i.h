@@ -10,8 +10,13 @@
 
 typedef struct whet_i_llama_family {
     const char *model_type;
-    bool qkv_bias; /* whatever config.json says */
+    const char *classifier; /* what transformers calls the model with a head for classes */
+    bool qkv_bias;          /* whatever config.json says */
 } whet_i_llama_family;
+
+/* The row of a model type, or NULL; the known ones for a sentence. */
+const whet_i_llama_family *whet_i_llama_family_find(whet_str model_type);
+const char *whet_i_llama_family_known(void);
 
 enum { WHET_I_ENDS_MAX = 16 };
 
@@ -20,6 +25,7 @@ typedef struct whet_i_llama_config {
     int64_t hidden, layers, heads, groups, d, inner, vocab, positions;
     whet_i_act act;
     double epsilon;
+    double attention_dropout; /* in training */
     bool attention_bias, mlp_bias, tied;
     int32_t begin;                         /* the token that texts begin with, -1 = none */
     int32_t n_ends, ends[WHET_I_ENDS_MAX]; /* those that end a text */
@@ -49,5 +55,10 @@ WHET_CHECKED whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
 WHET_CHECKED whet_status whet_i_llama_head(whet_ctx *ctx, whet_i_graph *graph,
                                            const whet_i_llama_config *config, whet_i_value rows,
                                            whet_i_value *logits);
+/* logits [B, outputs] of each sequence's last token by "<module>.weight", as transformers'
+ * ...ForSequenceClassification; drawn with deviation 0.02 when new. */
+WHET_CHECKED whet_status whet_i_llama_classifier(whet_ctx *ctx, whet_i_graph *graph,
+                                                 const char *module, int64_t outputs,
+                                                 whet_i_value hidden, whet_i_value *logits);
 
 #endif

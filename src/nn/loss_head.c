@@ -56,15 +56,17 @@ static void logits_of(const whet_i_task *t, int64_t first, int64_t rows, int64_t
 
 /* ---- forward ---------------------------------------------------------------------------------- */
 
-static whet_i_real log_sum(int64_t n, const whet_i_real *x) {
-    whet_i_real most = x[0];
-    double sum = 0;
-    for (int64_t c = 1; c < n; c++) most = x[c] > most ? x[c] : most;
-    for (int64_t c = 0; c < n; c++) sum += exp((double)(x[c] - most));
-    return most + (whet_i_real)log(sum);
+/* x becomes softmax(x); log sum exp(x), by its largest number, whose share is at least 1 / n. */
+static double soften(const whet_i_task *t, int64_t n, whet_i_real *x) {
+    int64_t most = 0;
+    for (int64_t c = 1; c < n; c++)
+        if (x[c] > x[most]) most = c;
+    const double largest = (double)x[most];
+    t->kernels->softmax(n, x);
+    return largest - log((double)x[most]);
 }
 
-/* saved[1 + i] = log sum exp of token i's logits. */
+/* saved[1 + i] = log sum exp of token i's logits, where it has a label. */
 static void row_losses(const whet_i_task *t, int64_t item, void *scratch) {
     const int64_t n = settings_of(t->node)->n, first = item * ROWS;
     const int64_t rows = whet_i_block_rows(rows_of(t), ROWS, item);
@@ -72,9 +74,11 @@ static void row_losses(const whet_i_task *t, int64_t item, void *scratch) {
     whet_i_real *x = scratch;
     logits_of(t, first, rows, 0, n, x, x + ROWS * n);
     for (int64_t i = 0; i < rows; i++, x += n) {
-        const whet_i_real total = log_sum(n, x);
-        t->temporary[first + i] = labels[i] < 0 ? 0 : total - x[labels[i]];
-        if (t->saved) t->saved[1 + first + i] = total;
+        t->temporary[first + i] = 0;
+        if (labels[i] < 0) continue;
+        const double own = (double)x[labels[i]], total = soften(t, n, x);
+        t->temporary[first + i] = (whet_i_real)(total - own);
+        if (t->saved) t->saved[1 + first + i] = (whet_i_real)total;
     }
 }
 
@@ -130,18 +134,21 @@ static int64_t saved_reals(const whet_i_graph *g, const whet_i_node *node,
 
 /* ---- backward --------------------------------------------------------------------------------- */
 
-/* Logits become their gradient, g (p - onehot) / labelled tokens. */
+/* Logits of entries from `entry` on become their gradient, g (p - onehot) / labelled tokens; `share` is what
+ * these entries have of p. */
 static void to_gradient(const whet_i_task *t, int64_t first, int64_t rows, int64_t entry, int64_t n,
                         whet_i_real *x) {
     const int32_t *labels = t->in[1];
     const whet_i_real labelled = t->saved[0];
     const whet_i_real g = labelled > 0 ? t->grad_out[0][0] / labelled : 0;
     for (int64_t i = first; i < first + rows; i++, x += n) {
-        const whet_i_real total = t->saved[1 + i];
-        for (int64_t c = 0; c < n; c++) {
-            const whet_i_real p = (whet_i_real)exp((double)(x[c] - total));
-            x[c] = labels[i] < 0 ? 0 : g * (p - (entry + c == labels[i] ? 1 : 0));
+        if (labels[i] < 0) {
+            memset(x, 0, (size_t)n * sizeof *x);
+            continue;
         }
+        const double share = exp(soften(t, n, x) - (double)t->saved[1 + i]);
+        t->kernels->scale(n, (whet_i_real)((double)g * share), x);
+        if (labels[i] >= entry && labels[i] < entry + n) x[labels[i] - entry] -= g;
     }
 }
 

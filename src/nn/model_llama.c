@@ -47,7 +47,7 @@ static whet_status attention(const recorder *r, int64_t layer, whet_i_value x, w
     static const char *const mixed[] = {"self_attn.o_proj"};
     const whet_i_llama_config *c = r->c;
     const int64_t n[] = {c->heads * c->d, c->groups * c->d, c->groups * c->d};
-    const whet_i_attention_spec spec = {c->heads, c->groups, c->d, true, 0};
+    const whet_i_attention_spec spec = {c->heads, c->groups, c->d, true, c->attention_dropout};
     whet_i_value y;
     WHET_TRY(norm(r, layer, "input_layernorm", x, &y));
     WHET_TRY(
@@ -103,4 +103,17 @@ whet_status whet_i_llama_head(whet_ctx *ctx, whet_i_graph *graph, const whet_i_l
         .parts = 1, .modules = {"lm_head"}, .n = {config->vocab}, .residual = WHET_I_NONE};
     if (!config->tied) return whet_i_linear_layer(ctx, graph, rows, &head, logits);
     return whet_i_tied_linear(ctx, graph, rows, "model.embed_tokens.weight", config->vocab, logits);
+}
+
+whet_status whet_i_llama_classifier(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                    int64_t outputs, whet_i_value hidden, whet_i_value *logits) {
+    const whet_i_linear_spec spec = {.parts = 1,
+                                     .modules = {module},
+                                     .n = {outputs},
+                                     .residual = WHET_I_NONE,
+                                     .init = WHET_I_INIT_NORMAL,
+                                     .init_scale = 0.02};
+    whet_i_value last;
+    WHET_TRY(whet_i_pool_tokens(ctx, graph, hidden, WHET_I_POOL_LAST, &last));
+    return whet_i_linear_layer(ctx, graph, last, &spec, logits);
 }

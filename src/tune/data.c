@@ -115,8 +115,8 @@ static whet_status encode_two_texts(whet_ctx *ctx, const whet_i_tune *run, whet_
     for (int64_t i = 0; i < 2 * rows->n; i++)
         texts[i] = i % 2 ? rows->seconds[i / 2] : rows->texts[i / 2];
     const whet_status status =
-        whet_tokenizer_encode_pairs(ctx, run->tokenizer, texts, NULL, 2 * rows->n,
-                                    run->config.max_length, &rows->tokens, &rows->truncated);
+        whet_tokenizer_encode_pairs(ctx, run->backbone.tokenizer, texts, NULL, 2 * rows->n,
+                                    run->backbone.max_length, &rows->tokens, &rows->truncated);
     whet_i_free(ctx, texts);
     return status;
 }
@@ -126,9 +126,9 @@ static whet_status encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_row
     if (run->kind->two_texts)
         WHET_TRY(encode_two_texts(ctx, run, rows));
     else
-        WHET_TRY(whet_tokenizer_encode_pairs(ctx, run->tokenizer, rows->texts, rows->seconds,
-                                             rows->n, run->config.max_length, &rows->tokens,
-                                             &rows->truncated));
+        WHET_TRY(whet_tokenizer_encode_pairs(ctx, run->backbone.tokenizer, rows->texts,
+                                             rows->seconds, rows->n, run->backbone.max_length,
+                                             &rows->tokens, &rows->truncated));
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->lengths));
     for (int64_t i = 0; i < rows->n; i++)
         rows->lengths[i] = rows->tokens.start[texts * (i + 1)] - rows->tokens.start[texts * i];
@@ -136,7 +136,7 @@ static whet_status encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_row
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%s: %" PRId64 " of %" PRId64 " texts are longer than %" PRId64
                    " tokens; their ends are not read",
-                   rows->path, rows->truncated, rows->tokens.n_rows, run->config.max_length);
+                   rows->path, rows->truncated, rows->tokens.n_rows, run->backbone.max_length);
     return WHET_OK;
 }
 
@@ -176,6 +176,7 @@ static whet_status assign_targets(whet_ctx *ctx, const whet_i_tune *run,
     switch (run->kind->targets) {
     case WHET_I_TARGET_CLASSES: return assign_classes(ctx, run, given, rows);
     case WHET_I_TARGET_NUMBERS: return assign_numbers(ctx, given, rows);
+    case WHET_I_TARGET_TOKENS:
     case WHET_I_TARGET_NONE: break;
     }
     return WHET_OK;
@@ -187,6 +188,14 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
     whet_status status = WHET_OK;
     rows->path = path;
     WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
+    if (first && whet_i_tune_reads_language(run, rows->table)) {
+        run->kind = whet_i_tune_kind_of(WHET_TUNE_CAUSAL);
+        run->k = 1;
+    }
+    if (run->kind && run->kind->targets == WHET_I_TARGET_TOKENS) {
+        status = whet_i_tune_read_language(ctx, run, rows);
+        goto done;
+    }
     WHET_TRY_DONE(given_rows(ctx, run, rows->table, &given));
     if (given.n == 0) {
         status = no_rows(ctx, run, path);

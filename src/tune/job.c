@@ -117,9 +117,9 @@ static void make_fingerprint(whet_i_tune *run) {
                               j->warmup,
                               j->clip,
                               j->smoothing,
-                              run->config.hidden_dropout,
-                              run->config.attention_dropout,
-                              run->config.head_dropout,
+                              run->backbone.dropout[0],
+                              run->backbone.dropout[1],
+                              run->backbone.dropout[2],
                               (double)j->batch_size,
                               (double)run->sizes.rows[WHET_I_TOKENS],
                               (double)j->no_bucket,
@@ -139,6 +139,8 @@ static void make_fingerprint(whet_i_tune *run) {
         hash = mix(hash, run->train.labels, run->train.n * (int64_t)sizeof *run->train.labels);
     if (run->train.targets)
         hash = mix(hash, run->train.targets, run->train.n * (int64_t)sizeof *run->train.targets);
+    if (run->train.asked)
+        hash = mix(hash, run->train.asked, run->train.n * (int64_t)sizeof *run->train.asked);
     if (run->costs) hash = mix(hash, run->costs, run->k * run->k * (int64_t)sizeof *run->costs);
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
@@ -153,6 +155,7 @@ static void make_fingerprint(whet_i_tune *run) {
 /* ---- the run ---------------------------------------------------------------------------------- */
 
 static void free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
+    whet_i_free(ctx, rows->asked);
     whet_i_free(ctx, rows->targets);
     whet_i_free(ctx, rows->labels);
     whet_i_free(ctx, rows->lengths);
@@ -176,9 +179,7 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_plan_destroy(ctx, run->plan);
     whet_i_graph_destroy(ctx, run->graph);
     whet_i_params_destroy(ctx, run->params);
-    whet_safetensors_close(ctx, run->file);
-    whet_tokenizer_destroy(ctx, run->tokenizer);
-    json_decref(run->config_json);
+    whet_i_backbone_close(ctx, &run->backbone);
     free_rows(ctx, &run->valid);
     free_rows(ctx, &run->train);
     whet_names_destroy(ctx, run->classes);
@@ -189,12 +190,15 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     fill_defaults(&run->job);
     WHET_TRY(check_job(ctx, &run->job));
     WHET_TRY(check_folder(ctx, &run->job));
-    WHET_TRY(whet_i_tune_open_model(ctx, run));
+    WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,
+                                  &run->backbone));
+    WHET_TRY(whet_i_tune_check_backbone(ctx, run));
     WHET_TRY(whet_i_tune_read(ctx, run));
     WHET_TRY(whet_i_tune_choose_metric(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
     make_fingerprint(run);
-    whet_i_safetensors_forget(run->file);
+    for (int64_t i = 0; i < run->backbone.files.n; i++)
+        whet_i_safetensors_forget(run->backbone.files.items[i].tensors);
     WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
     WHET_TRY(whet_i_tune_save_model(ctx, run));

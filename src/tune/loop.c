@@ -57,17 +57,18 @@ static whet_status bad_loss(whet_ctx *ctx, const whet_i_tune *run, int64_t first
 }
 
 /* Forward and backward over the micro-batches of step `s` of this epoch: the mean loss of its
- * examples, the gradient of that mean. */
+ * examples or asked tokens, the gradient of that mean. */
 static whet_status gradients(whet_ctx *ctx, whet_i_tune *run, int64_t s, double *loss,
                              int64_t *tokens) {
     const whet_i_batches *b = &run->batches;
     const int64_t from = b->step_start[s], to = b->step_start[s + 1];
-    const int64_t examples = b->micro_start[to] - b->micro_start[from];
+    const double all = (double)whet_i_tune_weight(&run->train, b->order + b->micro_start[from],
+                                                  b->micro_start[to] - b->micro_start[from]);
     *loss = 0;
     *tokens = 0;
     for (int64_t m = from; m < to; m++) {
         const int64_t first = b->micro_start[m], n = b->micro_start[m + 1] - first;
-        const double share = (double)n / (double)examples;
+        const double share = (double)whet_i_tune_weight(&run->train, b->order + first, n) / all;
         whet_i_tune_fill(run, &run->train, b->order + first, n);
         whet_i_batch *batch = &run->batch.batch;
         batch->train = true;

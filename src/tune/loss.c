@@ -46,6 +46,11 @@ static const whet_i_tune_kind kinds[] = {
      .two_texts = true,
      .metrics = OF_NUMBERS,
      .metric_names = "pearson, spearman or loss of cosines"},
+    {.loss = WHET_TUNE_CAUSAL,
+     .name = "causal",
+     .targets = WHET_I_TARGET_TOKENS,
+     .metrics = METRIC(LOSS),
+     .metric_names = "loss of language models"},
     {.loss = WHET_TUNE_IN_BATCH,
      .name = "in-batch",
      .targets = WHET_I_TARGET_NONE,
@@ -83,15 +88,18 @@ static whet_status check_texts(whet_ctx *ctx, const whet_tune_job *j, const whet
 }
 
 static whet_status check_task(whet_ctx *ctx, const whet_tune_job *j, const whet_i_tune_kind *k) {
-    const whet_tune_task own = k->targets == WHET_I_TARGET_CLASSES   ? WHET_TUNE_CLASSIFY
-                               : k->targets == WHET_I_TARGET_NUMBERS ? WHET_TUNE_REGRESS
-                                                                     : WHET_TUNE_AUTO;
+    static const whet_tune_task tasks[] = {[WHET_I_TARGET_CLASSES] = WHET_TUNE_CLASSIFY,
+                                           [WHET_I_TARGET_NUMBERS] = WHET_TUNE_REGRESS,
+                                           [WHET_I_TARGET_TOKENS] = WHET_TUNE_LANGUAGE,
+                                           [WHET_I_TARGET_NONE] = WHET_TUNE_AUTO};
+    const whet_tune_task own = tasks[k->targets];
     if (j->task != WHET_TUNE_AUTO && j->task != own)
         return whet_i_fail(ctx, WHET_ERR_ARG, "loss %s is of %s; expected that task, or auto",
                            k->name,
-                           own == WHET_TUNE_CLASSIFY  ? "classification"
-                           : own == WHET_TUNE_REGRESS ? "regression"
-                                                      : "texts without labels");
+                           own == WHET_TUNE_CLASSIFY   ? "classification"
+                           : own == WHET_TUNE_REGRESS  ? "regression"
+                           : own == WHET_TUNE_LANGUAGE ? "language modelling"
+                                                       : "texts without labels");
     if (j->classes && own != WHET_TUNE_CLASSIFY)
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
@@ -134,10 +142,39 @@ whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *j) {
     return check_task(ctx, j, k);
 }
 
+/* What the model cannot do. */
+whet_status whet_i_tune_check_backbone(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
+    const whet_i_tune_kind *k = whet_i_tune_kind_of(j->loss);
+    const bool language = j->target || j->task == WHET_TUNE_LANGUAGE || j->loss == WHET_TUNE_CAUSAL;
+    if (language && k && k->loss != WHET_TUNE_CAUSAL)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "loss %s with texts to go on with; expected loss causal", k->name);
+    if (language && !run->backbone.causal)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "next tokens are learned by language models (%s), and the model is %s; "
+                           "expected such a folder, or labels",
+                           whet_i_llama_family_known(), run->backbone.model_type);
+    if (!run->backbone.causal) return WHET_OK;
+    if (k && k->embeds)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "loss %s trains the embeddings of an encoder, and the model is %s; "
+                           "expected an encoder, or another loss",
+                           k->name, run->backbone.model_type);
+    if (j->head == WHET_TUNE_HEAD_POOLED)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a head on the pooled embedding is an encoder's, and the model is %s; "
+                           "expected the family's head",
+                           run->backbone.model_type);
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run) {
     run->metric = run->job.metric;
     if (run->metric == WHET_TUNE_METRIC_AUTO)
-        run->metric = run->regression ? WHET_TUNE_METRIC_PEARSON : WHET_TUNE_METRIC_ACCURACY;
+        run->metric = run->kind->loss == WHET_TUNE_CAUSAL ? WHET_TUNE_METRIC_LOSS
+                      : run->regression                   ? WHET_TUNE_METRIC_PEARSON
+                                                          : WHET_TUNE_METRIC_ACCURACY;
     if (run->kind->metrics >> run->metric & 1) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG, "metric %s with loss %s; expected %s",
                        whet_i_tune_metric_name(run->metric), run->kind->name,
@@ -146,13 +183,11 @@ whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run) {
 
 /* ---- recordings ------------------------------------------------------------------------------- */
 
-static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, const char *prefix,
-                               whet_i_value hidden) {
+static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, whet_i_value hidden) {
     const whet_i_head_kind head =
         run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
     whet_i_graph *g = run->graph;
-    WHET_TRY(whet_i_encoder_head(ctx, g, &run->config, prefix, true, head, run->k, hidden,
-                                 &run->logits));
+    WHET_TRY(whet_i_backbone_classify(ctx, g, &run->backbone, head, run->k, hidden, &run->logits));
     WHET_TRY(whet_i_graph_feed(ctx, g, !run->regression, WHET_I_EXAMPLES, 1, &run->target_feed));
     if (run->regression) return whet_i_mse(ctx, g, run->logits, run->target_feed, &run->loss);
     if (run->kind->loss == WHET_TUNE_EXPECTED_COST)
@@ -182,11 +217,18 @@ static whet_status record_two_texts(whet_ctx *ctx, whet_i_tune *run) {
     return whet_i_cosine_mse(ctx, run->graph, first, second, run->target_feed, &run->loss);
 }
 
-whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run, const char *prefix,
-                                    whet_i_value hidden) {
+static whet_status record_next_tokens(whet_ctx *ctx, whet_i_tune *run, whet_i_value hidden) {
+    run->logits = hidden;
+    WHET_TRY(whet_i_graph_feed(ctx, run->graph, true, WHET_I_TOKENS, 1, &run->target_feed));
+    return whet_i_backbone_next_token_loss(ctx, run->graph, &run->backbone, hidden,
+                                           run->target_feed, &run->loss);
+}
+
+whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run, whet_i_value hidden) {
     run->target_feed = WHET_I_NONE;
-    if (!run->kind->embeds) return record_head(ctx, run, prefix, hidden);
+    if (run->kind->targets == WHET_I_TARGET_TOKENS) return record_next_tokens(ctx, run, hidden);
+    if (!run->kind->embeds) return record_head(ctx, run, hidden);
     /* As whet embed makes them: pooled as the folder says, of unit length. */
-    WHET_TRY(whet_i_encoder_pool(ctx, run->graph, &run->config, hidden, &run->logits));
+    WHET_TRY(whet_i_encoder_pool(ctx, run->graph, &run->backbone.encoder, hidden, &run->logits));
     return run->kind->two_texts ? record_two_texts(ctx, run) : record_classes(ctx, run);
 }

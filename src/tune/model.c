@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The model of a run: the folder's settings and weights, the recording with its adapters, what is
- * trained, and the plans, whose memory is checked before the first step. */
+ * The model of a run: the recording with its adapters, what is trained, and the plans, whose memory is
+ * checked before the first step. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,39 +8,7 @@
 
 #include "tune/tune_i.h"
 
-enum { JSON_BYTES_MAX = 1 << 24, NAME_SIZE = 512 };
-
-/* ---- the folder ------------------------------------------------------------------------------- */
-
-static whet_status read_config(whet_ctx *ctx, whet_i_tune *run) {
-    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
-    char *path;
-    opts.max_length = run->job.max_length;
-    WHET_TRY(whet_i_encoder_config_read(ctx, run->job.model, &opts, &run->config));
-    WHET_TRY(whet_i_path_join(ctx, run->job.model, "config.json", &path));
-    const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &run->config_json);
-    whet_i_free(ctx, path);
-    if (run->job.dropout >= 0)
-        run->config.hidden_dropout = run->config.attention_dropout = run->config.head_dropout =
-            run->job.dropout;
-    return status;
-}
-
-whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run) {
-    char *path, quoted[WHET_QUOTE_SIZE];
-    whet_status status = read_config(ctx, run);
-    if (status == WHET_OK)
-        status = whet_i_model_tokenizer(ctx, run->job.model, run->config.vocab, &run->tokenizer);
-    if (status == WHET_OK)
-        status = whet_i_path_join(ctx, run->job.model, "model.safetensors", &path);
-    if (status == WHET_OK) {
-        status = whet_safetensors_open(ctx, path, &run->file);
-        whet_i_free(ctx, path);
-    }
-    if (status == WHET_OK) return WHET_OK;
-    return whet_i_fail_at(ctx, status, "model %s",
-                          whet_i_quote(quoted, whet_str_from(run->job.model)));
-}
+enum { NAME_SIZE = 512 };
 
 /* ---- which layers ----------------------------------------------------------------------------- */
 
@@ -69,12 +37,12 @@ static whet_status add_target(whet_ctx *ctx, whet_i_tune *run, whet_str text) {
 }
 
 static whet_status split_targets(whet_ctx *ctx, whet_i_tune *run) {
-    const whet_i_family *f = run->config.family;
-    const char *const usual[] = {f->query, f->key, f->value}, *text = run->job.targets;
+    const char *text = run->job.targets;
     WHET_TRY(whet_i_arena_alloc(ctx, &run->arena, text ? (int64_t)strlen(text) + 1 : 3,
                                 sizeof *run->targets, &run->targets));
     if (!text && run->job.adapter == WHET_TUNE_FULL) return WHET_OK;
-    for (int i = 0; !text && i < 3; i++) WHET_TRY(add_target(ctx, run, whet_str_from(usual[i])));
+    for (int i = 0; !text && i < 3; i++)
+        WHET_TRY(add_target(ctx, run, whet_str_from(run->backbone.layers[i])));
     while (text && *text) {
         const size_t length = strcspn(text, ",");
         WHET_TRY(add_target(ctx, run, (whet_str){text, (int64_t)length}));
@@ -85,7 +53,7 @@ static whet_status split_targets(whet_ctx *ctx, whet_i_tune *run) {
 
 static bool applies(void *arg, const char *module) {
     const whet_i_tune *run = arg;
-    return is_target(run, module) && !whet_i_tune_is_head(run, module);
+    return is_target(run, module) && !whet_i_backbone_is_head(&run->backbone, module);
 }
 
 static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
@@ -98,8 +66,6 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
 /* ---- the recording ---------------------------------------------------------------------------- */
 
 static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
-    /* Names of an encoder by itself have no prefix. */
-    const char *prefix = run->kind->embeds ? "" : run->config.family->prefix;
     whet_i_value hidden;
     WHET_TRY(whet_i_params_create(ctx, run->job.dtype, &run->params));
     WHET_TRY(whet_i_graph_create(ctx, run->params, &run->graph));
@@ -113,31 +79,21 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
         run->adapters = (whet_i_adapters){applies, record_adapter, run};
         run->graph->adapters = &run->adapters;
     }
-    WHET_TRY(whet_i_encoder_record(ctx, run->graph, &run->config, prefix, true, &hidden));
+    WHET_TRY(whet_i_backbone_record(ctx, run->graph, &run->backbone, run->kind->embeds, &hidden));
     run->graph->adapters = NULL;
     /* What stands before the head must be in the file, but for the adapters. */
     for (int64_t i = 0; i < run->params->n; i++)
         if (!whet_i_tune_is_adapter(run->params->items[i].name))
             run->params->items[i].init = WHET_I_INIT_REQUIRED;
-    return whet_i_tune_record_loss(ctx, run, prefix, hidden);
+    return whet_i_tune_record_loss(ctx, run, hidden);
 }
 
 /* ---- what is trained -------------------------------------------------------------------------- */
 
-bool whet_i_tune_is_head(const whet_i_tune *run, const char *name) {
-    const whet_i_family *f = run->config.family;
-    const char *const parts[] = {f->head_out, f->head_dense};
-    for (int i = 0; i < 2; i++) {
-        const size_t n = parts[i] ? strlen(parts[i]) : 0;
-        if (n && strncmp(name, parts[i], n) == 0 && (name[n] == '.' || name[n] == '\0'))
-            return true;
-    }
-    return false;
-}
-
 static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
     char module[NAME_SIZE];
-    if (!p->source.data || whet_i_tune_is_head(run, p->name)) return true; /* new, or the head */
+    if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
+        return true; /* new, or the head */
     if (run->job.adapter != WHET_TUNE_FULL) return false;
     if (run->n_targets == 0) return true;
     (void)snprintf(module, sizeof module, "%s", p->name);
@@ -147,11 +103,11 @@ static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
 }
 
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
-    const whet_i_family *f = run->config.family;
+    const char *const *layers = run->backbone.layers;
     return whet_i_fail(
         ctx, WHET_ERR_ARG,
         "targets \"%s\" match no layer; expected names such as %s, %s, %s, %s, %s or %s",
-        run->job.targets, f->query, f->key, f->value, f->mixed, f->up, f->down);
+        run->job.targets, layers[0], layers[1], layers[2], layers[3], layers[4], layers[5]);
 }
 
 static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
@@ -160,10 +116,12 @@ static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
         whet_i_param *p = &run->params->items[i];
         p->trainable = is_trained(run, p);
         if (!p->source.data) run->new_tensors++;
-        if (!p->source.data || whet_i_tune_is_head(run, p->name)) p->rate = run->job.head_rate;
+        if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
+            p->rate = run->job.head_rate;
         /* Adapters are new as well, but they are the point: the rate is theirs. */
         if (whet_i_tune_is_adapter(p->name)) p->rate = 1;
-        if (p->trainable && p->source.data && !whet_i_tune_is_head(run, p->name)) matched++;
+        if (p->trainable && p->source.data && !whet_i_backbone_is_head(&run->backbone, p->name))
+            matched++;
     }
     return matched == 0 && run->job.targets ? no_match(ctx, run) : WHET_OK;
 }
@@ -171,11 +129,11 @@ static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
 /* A head that the folder brings keeps its order of classes: told, where its names say another one.
  * Names such as LABEL_0 say nothing. */
 static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
-    const json_t *names = json_object_get(run->config_json, "id2label");
+    const json_t *names = json_object_get(run->backbone.config_json, "id2label");
     bool brought = false;
     for (int64_t i = 0; i < run->params->n; i++)
         brought |= run->params->items[i].source.data &&
-                   whet_i_tune_is_head(run, run->params->items[i].name);
+                   whet_i_backbone_is_head(&run->backbone, run->params->items[i].name);
     for (int64_t c = 0; brought && run->classes && c < run->k; c++) {
         char number[24], theirs[WHET_QUOTE_SIZE], ours[WHET_QUOTE_SIZE];
         (void)snprintf(number, sizeof number, "%" PRId64, c);
@@ -284,7 +242,7 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_plan_create(ctx, run->graph, &opts, &run->plan));
     if (run->valid.n) {
         opts.loss = WHET_I_NONE;
-        opts.keep = &run->logits;
+        opts.keep = run->kind->targets == WHET_I_TARGET_TOKENS ? &run->loss : &run->logits;
         opts.n_keep = 1;
         WHET_TRY(whet_i_plan_create(ctx, run->graph, &opts, &run->valid_plan));
     }
@@ -295,8 +253,9 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_text_batch_init(ctx, &run->batch, run->sizes.rows[WHET_I_TOKENS],
                                     run->sizes.rows[WHET_I_EXAMPLES]));
     WHET_TRY(whet_i_alloc(ctx, run->sizes.rows[WHET_I_EXAMPLES], &run->batch_texts));
-    return whet_i_alloc_(ctx, run->sizes.rows[WHET_I_EXAMPLES], sizeof(float), false,
-                         &run->batch_targets);
+    const whet_i_extent of =
+        run->kind->targets == WHET_I_TARGET_TOKENS ? WHET_I_TOKENS : WHET_I_EXAMPLES;
+    return whet_i_alloc_(ctx, run->sizes.rows[of], sizeof(float), false, &run->batch_targets);
 }
 
 whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
@@ -308,8 +267,8 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
                                                 .clip = run->job.clip};
     WHET_TRY(split_targets(ctx, run));
     WHET_TRY(record(ctx, run));
-    WHET_TRY(whet_i_params_bind(ctx, run->params, run->file, "model.safetensors",
-                                run->config.family->prefix, NULL));
+    WHET_TRY(
+        whet_i_weight_files_bind(ctx, &run->backbone.files, run->params, run->backbone.prefix));
     WHET_TRY(choose_trained(ctx, run));
     compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));

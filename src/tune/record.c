@@ -43,6 +43,10 @@ static json_t *score_object(const whet_i_tune *run, const whet_i_tune_score *s) 
     json_t *o = json_pack("{s:I}", "n", (json_int_t)s->n);
     if (run->kind->metrics >> WHET_TUNE_METRIC_LOSS & 1)
         (void)json_object_set_new(o, "loss", number(s->loss));
+    if (run->kind->targets == WHET_I_TARGET_TOKENS) {
+        (void)json_object_set_new(o, "perplexity", number(exp(s->loss)));
+        return o;
+    }
     if (run->regression) {
         (void)json_object_set_new(o, "pearson", number(s->pearson));
         (void)json_object_set_new(o, "spearman", number(s->spearman));
@@ -142,7 +146,7 @@ static json_t *settings_object(const whet_i_tune *run) {
         j->weight_decay, "schedule", schedules[j->schedule], "warmup_steps",
         (json_int_t)run->warmup_steps, "clip", j->clip, "smoothing", j->smoothing, "batch_size",
         (json_int_t)j->batch_size, "batch_tokens", (json_int_t)run->sizes.rows[WHET_I_TOKENS],
-        "max_length", (json_int_t)run->config.max_length, "dtype", whet_dtype_name(j->dtype),
+        "max_length", (json_int_t)run->backbone.max_length, "dtype", whet_dtype_name(j->dtype),
         "recompute", j->recompute, "seed", (json_int_t)j->seed);
     if (o) (void)json_object_set_new(o, "loss", json_string(run->kind->name));
     if (o && run->kind->temperature > 0)
@@ -171,9 +175,13 @@ static json_t *class_array(const whet_i_tune *run) {
 
 static json_t *rows_object(const whet_i_tune_rows *rows) {
     if (!rows->n) return json_null();
-    return json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)rows->n, "unlabelled",
-                     (json_int_t)rows->unlabelled, "truncated", (json_int_t)rows->truncated,
-                     "tokens", (json_int_t)rows->tokens.start[rows->tokens.n_rows]);
+    json_t *o = json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)rows->n, "unlabelled",
+                          (json_int_t)rows->unlabelled, "truncated", (json_int_t)rows->truncated,
+                          "tokens", (json_int_t)rows->tokens.start[rows->tokens.n_rows]);
+    if (!rows->asked) return o;
+    (void)json_object_set_new(o, "asked_tokens", json_integer(rows->n_asked));
+    (void)json_object_set_new(o, "cut_texts", json_integer(rows->cut));
+    return o;
 }
 
 static int64_t all_numbers(const whet_i_params *params) {
@@ -182,18 +190,21 @@ static int64_t all_numbers(const whet_i_params *params) {
     return sum;
 }
 
+static const char *task_name(const whet_i_tune *run) {
+    if (run->kind->targets == WHET_I_TARGET_TOKENS) return "language";
+    if (run->kind->embeds) return "embedding";
+    return run->regression ? "regression" : "classification";
+}
+
 whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *run, char **out) {
     const bool scored = run->valid.n && isfinite(run->state.best);
     json_t *o = json_pack(
         "{s:s, s:s, s:s, s:o, s:o, s:o, s:o, s:s, s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:I, s:I, "
         "s:o, s:o}",
-        "task",
-        run->kind->embeds ? "embedding"
-        : run->regression ? "regression"
-                          : "classification",
-        "model", run->config.family->model_type, "output", run->job.output, "classes",
-        class_array(run), "train", rows_object(&run->train), "valid", rows_object(&run->valid),
-        "settings", settings_object(run), "metric", whet_i_tune_metric_name(run->metric), "best",
+        "task", task_name(run), "model", run->backbone.model_type, "output", run->job.output,
+        "classes", class_array(run), "train", rows_object(&run->train), "valid",
+        rows_object(&run->valid), "settings", settings_object(run), "metric",
+        whet_i_tune_metric_name(run->metric), "best",
         scored ? score_object(run, &run->best_score) : json_null(), "best_step",
         (json_int_t)run->state.best_step, "steps", (json_int_t)run->state.step, "planned_steps",
         (json_int_t)run->total_steps, "epochs", (json_int_t)run->state.epoch, "stopped_early",

@@ -169,6 +169,12 @@ static whet_status write_json(whet_ctx *ctx, const whet_i_tune *run, const char 
     return status;
 }
 
+/* A head for classes or numbers, which adapters are saved with; without one they are merged into the
+ * model, and saved beside it. */
+static bool has_head(const whet_i_tune *run) {
+    return !run->kind->embeds && run->kind->targets != WHET_I_TARGET_TOKENS;
+}
+
 static void put_classes(const whet_i_tune *run, json_t *config) {
     json_t *names = json_object(), *numbers = json_object();
     for (int64_t c = 0; c < run->k; c++) {
@@ -186,25 +192,43 @@ static void put_classes(const whet_i_tune *run, json_t *config) {
         json_string(run->regression ? "regression" : "single_label_classification"));
 }
 
-/* "BertForSequenceClassification" to "BertModel": what transformers calls the encoder by itself. */
-static void put_encoder(const whet_i_tune *run, json_t *config) {
+/* "BertForSequenceClassification" to "BertModel" or "BertForCausalLM": what transformers calls the model
+ * without a head for classes. */
+static void put_architecture(const whet_i_tune *run, const char *what, json_t *config) {
     char name[128];
-    const char *classifier = run->config.family->classifier, *end = strstr(classifier, "For");
+    const char *classifier = run->backbone.classifier, *end = strstr(classifier, "For");
     const int n = end ? (int)(end - classifier) : (int)strlen(classifier);
-    (void)snprintf(name, sizeof name, "%.*sModel", n, classifier);
+    (void)snprintf(name, sizeof name, "%.*s%s", n, classifier, what);
     (void)json_object_set_new(config, "architectures", json_pack("[s]", name));
 }
 
+/* What a language model's config.json says of its weights, as they are now: trained ones are f32, and
+ * transformers needs a token to pad with, to classify several texts at once. */
+static void put_language_model(const whet_i_tune *run, json_t *config) {
+    static const char *const types[] = {"dtype", "torch_dtype"};
+    const whet_i_llama_config *c = &run->backbone.llama;
+    for (int i = 0; i < 2; i++)
+        if (json_object_get(config, types[i]))
+            (void)json_object_set_new(config, types[i], json_string("float32"));
+    (void)json_object_set_new(config, "tie_word_embeddings", json_boolean(c->tied));
+    if (has_head(run) && !json_is_integer(json_object_get(config, "pad_token_id")))
+        (void)json_object_set_new(config, "pad_token_id",
+                                  json_integer(c->n_ends > 0 ? c->ends[0] : 0));
+}
+
 static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
-    json_t *config = json_deep_copy(run->config_json);
+    json_t *config = json_deep_copy(run->backbone.config_json);
     if (!config) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: config.json");
-    if (!run->kind->embeds) put_classes(run, config);
+    if (has_head(run)) put_classes(run, config);
+    if (run->backbone.causal) put_language_model(run, config);
     /* With a head on the pooled row it is no model that transformers has a name for. */
     if (run->kind->embeds)
-        put_encoder(run, config);
+        put_architecture(run, "Model", config);
+    else if (!has_head(run))
+        put_architecture(run, "ForCausalLM", config);
     else if (run->job.head == WHET_TUNE_HEAD_FAMILY)
         (void)json_object_set_new(config, "architectures",
-                                  json_pack("[s]", run->config.family->classifier));
+                                  json_pack("[s]", run->backbone.classifier));
     const whet_status status = write_json(ctx, run, "config.json", config);
     json_decref(config);
     return status;
@@ -214,19 +238,19 @@ static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
 static void keep_pooler(const whet_i_tune *run, char names[2][128], whet_named_tensor *items,
                         int64_t *n) {
     static const char *const ends[] = {"weight", "bias"};
-    const whet_i_family *f = run->config.family;
-    for (int i = 0; i < 2 && f->pooler && run->kind->embeds; i++) {
+    const whet_i_family *f = run->backbone.encoder.family;
+    for (int i = 0; i < 2 && run->kind->embeds && f->pooler; i++) {
         char prefixed[128];
         whet_tensor t;
         (void)snprintf(names[i], 128, "%s.%s", f->pooler, ends[i]);
         (void)snprintf(prefixed, sizeof prefixed, "%s%s.%s", f->prefix, f->pooler, ends[i]);
-        if (whet_safetensors_find(run->file, names[i], &t) ||
-            whet_safetensors_find(run->file, prefixed, &t))
+        if (whet_i_weight_files_find(&run->backbone.files, names[i], &t) ||
+            whet_i_weight_files_find(&run->backbone.files, prefixed, &t))
             items[(*n)++] = (whet_named_tensor){names[i], t};
     }
 }
 
-/* Adapters, which only a loss on embeddings leaves here, are merged into their layers. */
+/* Adapters, which only a model without a head leaves here, are merged into their layers. */
 static whet_status save_weights(whet_ctx *ctx, const whet_i_tune *run) {
     static const char *const metadata[] = {"format", "pt", NULL};
     whet_named_tensor *items = NULL;
@@ -265,6 +289,10 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
                                         "vocab.txt",
                                         "vocab.json",
                                         "merges.txt",
+                                        "added_tokens.json",
+                                        "tokenizer.model",
+                                        "chat_template.jinja",
+                                        "generation_config.json",
                                         "sentence_bert_config.json",
                                         "modules.json",
                                         "config_sentence_transformers.json",
@@ -288,24 +316,23 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
 
 /* As PEFT writes it for LoRA; MoRe's has a type of its own. */
 static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
-    const bool embeds = run->kind->embeds;
-    const bool lora = run->adapter.kind == WHET_I_ADAPTER_LORA;
+    const bool head = has_head(run), lora = run->adapter.kind == WHET_I_ADAPTER_LORA;
+    const char *task = head ? "SEQ_CLS" : run->kind->embeds ? "FEATURE_EXTRACTION" : "CAUSAL_LM";
     json_t *targets = json_array();
     for (int64_t i = 0; i < run->n_targets; i++)
         (void)json_array_append_new(targets, json_string(run->targets[i]));
-    json_t *o =
-        json_pack("{s:s, s:I, s:o, s:o, s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE",
-                  "r", (json_int_t)run->adapter.rank, "target_modules", targets, "modules_to_save",
-                  embeds ? json_null() : json_pack("[s]", run->config.family->head_out), "bias",
-                  "none", "base_model_name_or_path", run->job.model, "inference_mode", 1,
-                  "task_type", embeds ? "FEATURE_EXTRACTION" : "SEQ_CLS");
+    json_t *o = json_pack(
+        "{s:s, s:I, s:o, s:o, s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE", "r",
+        (json_int_t)run->adapter.rank, "target_modules", targets, "modules_to_save",
+        head ? json_pack("[s]", run->backbone.head[0]) : json_null(), "bias", "none",
+        "base_model_name_or_path", run->job.model, "inference_mode", 1, "task_type", task);
     if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
     if (lora)
         (void)json_object_set_new(o, "lora_alpha", json_real(run->job.alpha));
     else
         (void)json_object_set_new(o, "nblocks", json_integer(run->adapter.blocks));
     if (lora) (void)json_object_set_new(o, "lora_dropout", json_real(0));
-    if (!embeds) put_classes(run, o);
+    if (head) put_classes(run, o);
     const whet_status status = write_json(ctx, run, name, o);
     json_decref(o);
     return status;
@@ -314,19 +341,19 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
 whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_buf svg = {0};
     whet_status status = WHET_OK;
-    const bool adapters = run->job.adapter != WHET_TUNE_FULL, embeds = run->kind->embeds;
-    if (!adapters || embeds) {
+    const bool adapters = run->job.adapter != WHET_TUNE_FULL, merged = !has_head(run);
+    if (!adapters || merged) {
         WHET_TRY(save_weights(ctx, run));
         WHET_TRY(save_config(ctx, run));
         WHET_TRY(copy_files(ctx, run));
     }
-    if (adapters && embeds) WHET_TRY(make_folder_in(ctx, run, "adapter"));
+    if (adapters && merged) WHET_TRY(make_folder_in(ctx, run, "adapter"));
     if (adapters) {
         WHET_TRY(save_trained(
-            ctx, run, embeds ? "adapter/adapter_model.safetensors" : "adapter_model.safetensors",
+            ctx, run, merged ? "adapter/adapter_model.safetensors" : "adapter_model.safetensors",
             "base_model.model."));
         WHET_TRY(save_adapter_config(
-            ctx, run, embeds ? "adapter/adapter_config.json" : "adapter_config.json"));
+            ctx, run, merged ? "adapter/adapter_config.json" : "adapter_config.json"));
     }
     WHET_TRY(whet_i_tune_write_log(ctx, run));
     WHET_TRY_DONE(whet_i_tune_curve(ctx, run, &svg));

@@ -121,6 +121,7 @@ whet_status whet_i_tune_score_embeddings(whet_ctx *ctx, const whet_i_tune *run, 
     switch (run->kind->targets) {
     case WHET_I_TARGET_CLASSES: return score_prototypes(ctx, run, d, train, valid, out);
     case WHET_I_TARGET_NUMBERS: return score_cosines(ctx, run, d, valid, out);
+    case WHET_I_TARGET_TOKENS:
     case WHET_I_TARGET_NONE: break;
     }
     return score_partners(ctx, run, d, valid, out);

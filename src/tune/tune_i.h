@@ -13,11 +13,13 @@
 #include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "tune/adapter_i.h"
+#include "tune/backbone.h"
 
 /* What a loss is: one row of the table in loss.c. */
 typedef enum whet_i_tune_targets {
     WHET_I_TARGET_CLASSES,
     WHET_I_TARGET_NUMBERS,
+    WHET_I_TARGET_TOKENS, /* the texts' own, each from those before it */
     WHET_I_TARGET_NONE
 } whet_i_tune_targets;
 
@@ -43,15 +45,19 @@ typedef struct whet_i_tune_rows {
     int64_t *lengths;          /* [n] tokens */
     int32_t *labels;           /* [n] classes, or NULL */
     float *targets;            /* [n] in regression, or NULL */
+    int32_t *asked;            /* [n] of next tokens: the first token that is asked for; or NULL */
+    int64_t n_asked;           /* tokens asked for in all */
+    int64_t cut;               /* of next tokens: texts that were cut into several rows */
 } whet_i_tune_rows;
 
 /* Correlations are NaN where one side is constant. */
 typedef struct whet_i_tune_score {
     int64_t n;
-    double loss, accuracy, f1, mcc; /* classification */
-    double pearson, spearman;       /* numbers */
-    double mrr;                     /* partners */
-    double distance, frechet;       /* mean squared distance of argmax and of the Frechet mean */
+    double loss;              /* of what is trained; of next tokens, a token */
+    double accuracy, f1, mcc; /* classification */
+    double pearson, spearman; /* numbers */
+    double mrr;               /* partners */
+    double distance, frechet; /* mean squared distance of argmax and of the Frechet mean */
 } whet_i_tune_score;
 
 /* A point of the learning curve. */
@@ -72,10 +78,7 @@ typedef struct whet_i_tune {
     whet_i_tune_rows train, valid;
     whet_i_arena arena;
     /* the model */
-    json_t *config_json;
-    whet_i_encoder_config config;
-    whet_tokenizer *tokenizer;
-    whet_safetensors *file;
+    whet_i_backbone backbone;
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_adapters adapters;
@@ -90,7 +93,7 @@ typedef struct whet_i_tune {
     whet_i_plan *plan, *valid_plan;
     whet_i_executor *executor, *valid_executor;
     whet_i_text_batch batch;
-    void *batch_targets;  /* int32_t or float, one an example */
+    void *batch_targets;  /* int32_t or float, one an example, or one a token */
     int64_t *batch_texts; /* rows of tokens of a batch */
     whet_i_optimizer *optimizer;
     int64_t planned_bytes;
@@ -112,11 +115,12 @@ typedef struct whet_i_tune {
 /* loss.c: what fits to the loss in the job; the kind once labels are known; what it records behind the
  * encoder: run->logits, target_feed and loss. */
 WHET_CHECKED whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *job);
+WHET_CHECKED whet_status whet_i_tune_check_backbone(whet_ctx *ctx, const whet_i_tune *run);
 const whet_i_tune_kind *whet_i_tune_kind_of(whet_tune_loss loss);
 double whet_i_tune_temperature(const whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run,
-                                                 const char *prefix, whet_i_value hidden);
+                                                 whet_i_value hidden);
 /* Texts that each row has by themselves. */
 static inline int64_t whet_i_tune_texts(const whet_i_tune *run) {
     return run->kind->two_texts ? 2 : 1;
@@ -125,14 +129,19 @@ static inline int64_t whet_i_tune_texts(const whet_i_tune *run) {
 WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run);
 /* data.c: tables to tokens, labels, classes. */
 WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
-/* model.c: the folder, the recording, which parameters are trained, the plans. */
-WHET_CHECKED whet_status whet_i_tune_open_model(whet_ctx *ctx, whet_i_tune *run);
+/* data_language.c: a table of texts, or of prompts and what follows, to rows of tokens. */
+bool whet_i_tune_reads_language(const whet_i_tune *run, const whet_table *table);
+WHET_CHECKED whet_status whet_i_tune_read_language(whet_ctx *ctx, whet_i_tune *run,
+                                                   whet_i_tune_rows *rows);
+/* model.c: the recording, which parameters are trained, the plans. */
 WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
 /* loop.c */
 WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
 /* validate.c: the validation rows, with what is trained as it is now. */
 WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
                                               whet_i_tune_score *out);
+/* What examples which[0..n) count for in a mean: one each, or the tokens asked for. */
+int64_t whet_i_tune_weight(const whet_i_tune_rows *rows, const int64_t *which, int64_t n);
 /* Puts examples which[0..n) into run->batch. */
 void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int64_t *which,
                       int64_t n);
@@ -177,7 +186,5 @@ WHET_CHECKED whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *ru
                                             whet_i_param_id id, whet_i_arena *arena,
                                             float **values);
 bool whet_i_tune_is_adapter(const char *name);
-/* Whether the parameter belongs to the head. */
-bool whet_i_tune_is_head(const whet_i_tune *run, const char *name);
 
 #endif
