@@ -154,7 +154,7 @@ static void make_fingerprint(whet_i_tune *run) {
 
 /* ---- the run ---------------------------------------------------------------------------------- */
 
-static void free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
+void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
     whet_i_free(ctx, rows->asked);
     whet_i_free(ctx, rows->targets);
     whet_i_free(ctx, rows->labels);
@@ -180,8 +180,8 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_graph_destroy(ctx, run->graph);
     whet_i_params_destroy(ctx, run->params);
     whet_i_backbone_close(ctx, &run->backbone);
-    free_rows(ctx, &run->valid);
-    free_rows(ctx, &run->train);
+    whet_i_tune_free_rows(ctx, &run->valid);
+    whet_i_tune_free_rows(ctx, &run->train);
     whet_names_destroy(ctx, run->classes);
     whet_i_arena_free(ctx, &run->arena);
 }

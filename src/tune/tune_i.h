@@ -127,6 +127,7 @@ static inline int64_t whet_i_tune_texts(const whet_i_tune *run) {
 }
 /* costs.c: run->costs of run->classes in the job's space. */
 WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run);
+void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows);
 /* data.c: tables to tokens, labels, classes. */
 WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
 /* data_language.c: a table of texts, or of prompts and what follows, to rows of tokens. */

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiny Llama, Mistral and Qwen2 folders as transformers saves them, with the logits, the loss and every
-gradient of one batch. Made with torch 2.15 and transformers 5.
+gradient of one batch; and tokenizers for them. Made with torch 2.15 and transformers 5.
 
     python3 tests/golden/llama/generate.py
 """
+import json
 import os
 import shutil
 
@@ -27,9 +28,32 @@ MODELS = {
         "rope_type": "linear", "factor": 2.0, "rope_theta": 10000.0}, **COMMON)),
 }
 LENGTHS = [5, 1, 12, 3]
+CHARACTERS = "abcdefghijklmnopqrstuvwxyz "  # ids 3..29
+
+
+def write_tokenizers():
+    """A character a token, so that any ids are a text: tokenizer_plain.json, and one that begins texts with <s>."""
+    vocab = {name: i for i, name in enumerate(["<unk>", "<s>", "</s>", *CHARACTERS])}
+    begin = {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}},
+                                                      {"Sequence": {"id": "A", "type_id": 0}}],
+             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+             "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+    for name, post in (("plain", None), ("begin", begin)):
+        added = [{"id": i, "content": c, "single_word": False, "lstrip": False, "rstrip": False,
+                  "normalized": False, "special": True} for i, c in enumerate(["<unk>", "<s>", "</s>"])]
+        with open(os.path.join(HERE, f"tokenizer_{name}.json"), "w", encoding="utf-8") as f:
+            json.dump({"version": "1.0", "truncation": None, "padding": None, "added_tokens": added,
+                       "normalizer": None, "pre_tokenizer": None, "post_processor": post,
+                       "decoder": {"type": "Fuse"},
+                       "model": {"type": "BPE", "dropout": None, "unk_token": "<unk>",
+                                 "continuing_subword_prefix": None, "end_of_word_suffix": None,
+                                 "fuse_unk": False, "byte_fallback": False, "vocab": vocab, "merges": []}},
+                      f, indent=1)
+            f.write("\n")
 
 
 def main():
+    write_tokenizers()
     for name, (kind, config) in MODELS.items():
         torch.manual_seed(len(name))
         model = kind(config)
