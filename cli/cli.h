@@ -69,6 +69,7 @@ typedef struct cli_progress {
     bool shown, color;
     bool drawn;     /* a bar stands on the current line */
     char stage[32]; /* of that bar */
+    char note[128]; /* words behind it */
     double started, last;
     int64_t first, latest; /* units done when the stage started; at the latest call */
 } cli_progress;
@@ -144,6 +145,7 @@ bool cli_help_group(FILE *to, const char *group);
 /* progress.c: hooks of the context; `user` is the run. */
 void cli_progress_init(cli_run *run);
 void cli_progress_hook(void *user, const char *stage, int64_t done, int64_t total);
+void cli_note_hook(void *user, const char *words);
 void cli_progress_clear(cli_run *run);
 /* room.c: NOMEM when the address space is limited below what the threads need. */
 whet_status cli_check_room(cli_run *run);

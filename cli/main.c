@@ -120,6 +120,7 @@ static bool asks_help(const char *word) {
 static whet_status make_context(cli_run *run) {
     whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
     opts.progress = cli_progress_hook;
+    opts.note = cli_note_hook;
     opts.log = cli_log_hook;
     opts.cancel = cancel_hook;
     opts.user = run;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The progress bar: one line on stderr, redrawn at most ten times a second, only on a terminal and
- * without --quiet. Shows stage, share, rate and time left; wiped before anything else is printed
+ * without --quiet. Shows stage, share, rate, time left and the stage's own words; wiped before anything else is printed
  * and at the end. */
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +68,14 @@ static void draw(cli_progress *p, int64_t done, int64_t total, double now) {
         (void)fprintf(stderr, "%lld", (long long)done);
     }
     (void)fprintf(stderr, "  %s%s%s%s", rate, *left ? "  " : "", left, *left ? " left" : "");
+    if (*p->note) (void)fprintf(stderr, "  %s", p->note);
     (void)fflush(stderr);
     p->drawn = true;
+}
+
+void cli_note_hook(void *user, const char *words) {
+    cli_progress *p = &((cli_run *)user)->progress;
+    (void)snprintf(p->note, sizeof p->note, "%s", words);
 }
 
 void cli_progress_hook(void *user, const char *stage, int64_t done, int64_t total) {
@@ -80,6 +86,7 @@ void cli_progress_hook(void *user, const char *stage, int64_t done, int64_t tota
     const bool fresh = strncmp(p->stage, stage, sizeof p->stage - 1) != 0 || done < p->latest;
     if (fresh) {
         (void)snprintf(p->stage, sizeof p->stage, "%s", stage);
+        p->note[0] = '\0';
         p->started = now;
         p->first = done;
     }

@@ -82,6 +82,8 @@ typedef void *(*whet_alloc_fn)(void *user, void *ptr, size_t old_size, size_t ne
 /* `done` of `total` units of `stage` are finished; total 0 = unknown. Called from the thread that
  * owns the context only. */
 typedef void (*whet_progress_fn)(void *user, const char *stage, int64_t done, int64_t total);
+/* A few words on how the stage goes ("loss 0.31"), for beside its progress; valid during the call only. */
+typedef void (*whet_note_fn)(void *user, const char *words);
 typedef void (*whet_log_fn)(void *user, whet_log_level level, const char *sentence);
 /* Polled by long work, possibly from several threads at once; true stops with WHET_ERR_CANCELLED.
  */
@@ -96,9 +98,10 @@ typedef struct whet_ctx_opts {
     void *user;                /* handed to the four functions above */
     int32_t threads;           /* 0 = all processors available to the process; else 1..256 */
     size_t memory_limit;       /* bytes this context may hold at once; 0 = no limit */
+    whet_note_fn note;         /* NULL = none; handed `user` as well */
 } whet_ctx_opts;
 #define WHET_CTX_OPTS_INIT \
-    { sizeof(whet_ctx_opts), NULL, NULL, NULL, NULL, NULL, 0, 0 }
+    { sizeof(whet_ctx_opts), NULL, NULL, NULL, NULL, NULL, 0, 0, NULL }
 
 /* Creates a context. opts NULL = defaults. Errors: WHET_ERR_ARG, WHET_ERR_NOMEM; *out then NULL. */
 WHET_API WHET_CHECKED whet_status whet_ctx_create(const whet_ctx_opts *opts, whet_ctx **out);

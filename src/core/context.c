@@ -3,6 +3,8 @@
 #include "core/context.h"
 
 #include <omp.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 static void *default_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
@@ -30,6 +32,7 @@ whet_status whet_ctx_create(const whet_ctx_opts *opts, whet_ctx **out) {
     memset(ctx, 0, sizeof *ctx);
     ctx->alloc = o.alloc;
     ctx->progress = o.progress;
+    ctx->note = o.note;
     ctx->log = o.log;
     ctx->cancel = o.cancel;
     ctx->user = o.user;
@@ -71,6 +74,16 @@ whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done, int6
     if (whet_i_cancelled(ctx)) return whet_i_fail(ctx, WHET_ERR_CANCELLED, "interrupted");
     if (ctx->progress && stage) ctx->progress(ctx->user, stage, done, total);
     return WHET_OK;
+}
+
+void whet_i_note(whet_ctx *ctx, const char *format, ...) {
+    char words[128];
+    va_list args;
+    if (!ctx->note) return;
+    va_start(args, format);
+    (void)vsnprintf(words, sizeof words, format, args);
+    va_end(args);
+    ctx->note(ctx->user, words);
 }
 
 whet_status whet_i_opts(whet_ctx *ctx, const void *opts, void *out, size_t known_size,

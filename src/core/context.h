@@ -8,6 +8,7 @@
 struct whet_ctx {
     whet_alloc_fn alloc;
     whet_progress_fn progress;
+    whet_note_fn note;
     whet_log_fn log;
     whet_cancel_fn cancel;
     void *user;

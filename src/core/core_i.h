@@ -145,6 +145,9 @@ WHET_CHECKED whet_status whet_i_parallel_for(whet_ctx *ctx, const char *stage, i
 int32_t whet_i_single_thread_begin(void);
 void whet_i_single_thread_end(int32_t saved);
 
+/* Words beside the progress, for those who listen; cut at 127 bytes. */
+
+void whet_i_note(whet_ctx *ctx, const char *format, ...) WHET_PRINTF(2, 3);
 /* Reports progress and polls the cancel hook: WHET_OK or WHET_ERR_CANCELLED. */
 WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64_t done,
                                          int64_t total);

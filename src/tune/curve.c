@@ -8,20 +8,32 @@
 enum { WIDTH = 720, HEIGHT = 360, LEFT = 64, RIGHT = 64, TOP = 24, BOTTOM = 48 };
 
 typedef struct axis {
-    double low, high;
+    double low, high, step; /* ends are multiples of the step */
 } axis;
 
+/* 1, 2 or 5 times a power of ten, of which at most five lie in `range`. */
+static double round_step(double range) {
+    const double least = range / 5, power = pow(10, floor(log10(least)));
+    const double factor = least / power;
+    return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
+}
+
 static axis range_of(const whet_i_tune *run, bool metric) {
-    axis a = {INFINITY, -INFINITY};
+    double low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < run->n_points; i++) {
         const double y = metric ? run->points[i].metric : run->points[i].loss;
-        if (isnan(y)) continue;
-        a.low = fmin(a.low, y);
-        a.high = fmax(a.high, y);
+        if (!isfinite(y)) continue;
+        low = fmin(low, y);
+        high = fmax(high, y);
     }
-    if (a.low > a.high) return (axis){0, 1};
-    const double room = a.high > a.low ? 0.05 * (a.high - a.low) : 0.5;
-    return (axis){a.low - room, a.high + room};
+    if (low > high) return (axis){0, 1, 0.2};
+    /* Of one value, a range about it. */
+    if (high - low <= 1e-9 * fabs(high)) {
+        high += high != 0 ? 0.05 * fabs(high) : 1;
+        low -= low != 0 ? 0.05 * fabs(low) : 0;
+    }
+    const double step = round_step(high - low);
+    return (axis){step * floor(low / step), step * ceil(high / step), step};
 }
 
 static double x_of(const whet_i_tune *run, int64_t step) {
@@ -33,29 +45,45 @@ static double y_of(axis a, double y) {
     return TOP + (a.high - y) / (a.high - a.low) * (HEIGHT - TOP - BOTTOM);
 }
 
-static whet_status axes(whet_ctx *ctx, const whet_i_tune *run, axis loss, axis metric,
-                        whet_i_buf *svg) {
-    for (int i = 0; i <= 4; i++) {
-        const double share = 0.25 * i, l = loss.low + share * (loss.high - loss.low);
-        const double m = metric.low + share * (metric.high - metric.low), y = y_of(loss, l);
+/* How many steps an axis has. */
+static int count_of(axis a) { return (int)lround((a.high - a.low) / a.step); }
+
+/* A multiple of the step, without what rounding leaves of it. */
+static double tick_at(axis a, int i) { return a.step * (double)(lround(a.low / a.step) + i); }
+
+static whet_status loss_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= count_of(a); i++) {
+        const double value = tick_at(a, i), y = y_of(a, value);
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>"
-            "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" fill=\"#36c\">%.3g</text>",
-            LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, l));
-        if (run->valid.n)
-            WHET_TRY(whet_i_buf_printf(ctx, svg,
-                                       "<text x=\"%d\" y=\"%.1f\" fill=\"#c50\">%.3g</text>",
-                                       WIDTH - RIGHT + 6, y + 4, m));
-        const int64_t step = (int64_t)(share * (double)run->state.step);
-        WHET_TRY(whet_i_buf_printf(ctx, svg,
-                                   "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%lld</text>",
-                                   x_of(run, step), HEIGHT - BOTTOM + 18, (long long)step));
+            "<text x=\"%d\" y=\"%.1f\" text-anchor=\"end\" fill=\"#36c\">%.4g</text>",
+            LEFT, WIDTH - RIGHT, y, y, LEFT - 6, y + 4, value));
     }
-    return whet_i_buf_printf(ctx, svg,
-                             "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>"
-                             "<text x=\"%d\" y=\"14\" fill=\"#36c\">training loss</text>",
-                             WIDTH / 2, HEIGHT - 10, LEFT);
+    return whet_i_buf_printf(ctx, svg, "<text x=\"%d\" y=\"14\" fill=\"#36c\">training loss</text>",
+                             LEFT);
+}
+
+static whet_status metric_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= count_of(a); i++) {
+        const double value = tick_at(a, i), y = y_of(a, value);
+        WHET_TRY(whet_i_buf_printf(
+            ctx, svg,
+            "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#c50\"/>"
+            "<text x=\"%d\" y=\"%.1f\" fill=\"#c50\">%.4g</text>",
+            WIDTH - RIGHT, WIDTH - RIGHT + 4, y, y, WIDTH - RIGHT + 8, y + 4, value));
+    }
+    return WHET_OK;
+}
+
+static whet_status step_axis(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg) {
+    const double step = fmax(1, round_step(fmax(1, (double)run->state.step)));
+    for (double at = 0; at <= (double)run->state.step; at += step)
+        WHET_TRY(whet_i_buf_printf(ctx, svg,
+                                   "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>",
+                                   x_of(run, (int64_t)at), HEIGHT - BOTTOM + 18, at));
+    return whet_i_buf_printf(ctx, svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>",
+                             WIDTH / 2, HEIGHT - 10);
 }
 
 static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, axis a, whet_i_buf *svg) {
@@ -112,7 +140,9 @@ whet_status whet_i_tune_curve(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf 
                                "font-family=\"sans-serif\" font-size=\"12\" fill=\"#333\">"
                                "<rect width=\"%d\" height=\"%d\" fill=\"#fff\"/>",
                                WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT));
-    WHET_TRY(axes(ctx, run, loss, metric, svg));
+    WHET_TRY(loss_axis(ctx, loss, svg));
+    if (run->valid.n) WHET_TRY(metric_axis(ctx, metric, svg));
+    WHET_TRY(step_axis(ctx, run, svg));
     WHET_TRY(loss_lines(ctx, run, loss, svg));
     WHET_TRY(metric_lines(ctx, run, metric, svg));
     return whet_i_buf_printf(ctx, svg, "</svg>\n");

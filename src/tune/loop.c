@@ -85,6 +85,13 @@ static whet_status gradients(whet_ctx *ctx, whet_i_tune *run, int64_t s, double 
     return WHET_OK;
 }
 
+static void tell_step(whet_ctx *ctx, const whet_i_tune *run, double loss) {
+    const double seconds = now() - run->begun;
+    whet_i_note(ctx, "loss %.4f  %.0f tokens/s  %.0f MB", loss,
+                seconds > 0 ? (double)run->tokens_done / seconds : 0,
+                (double)run->planned_bytes / 1e6);
+}
+
 static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
     double loss, norm;
     int64_t tokens;
@@ -107,6 +114,7 @@ static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
     run->state.loss_steps++;
     run->state.pending = 1;
     run->tokens_done += tokens;
+    tell_step(ctx, run, loss);
     return whet_i_tune_note_step(ctx, run, loss, rate, norm, tokens);
 }
 
@@ -186,13 +194,13 @@ static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run) {
 }
 
 whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
-    const double begin = now();
+    run->begun = now();
     count_steps(run);
     run->state.best = NAN;
     if (run->job.resume) WHET_TRY(whet_i_tune_load_checkpoint(ctx, run));
     if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
     whet_status status = all_steps(ctx, run);
-    run->seconds = now() - begin;
+    run->seconds = now() - run->begun;
     if (status == WHET_ERR_CANCELLED) return interrupted(ctx, run);
     WHET_TRY(status);
     return run->valid.n && !isnan(run->state.best) ? whet_i_tune_load_best(ctx, run) : WHET_OK;

@@ -108,7 +108,7 @@ typedef struct whet_i_tune {
     whet_i_tune_score best_score; /* of the best validation */
     bool stopped_early;
     int64_t tokens_done;
-    double seconds;
+    double begun, seconds;
 } whet_i_tune;
 
 /* job.c: fills defaults, refuses what does not fit together. */
