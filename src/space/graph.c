@@ -11,18 +11,18 @@ enum { TABLE_POINTS = 4096 }; /* 128 MiB of table at most */
 
 /* Scratch of one search. */
 typedef struct search {
-    int64_t *queue;   /* breadth-first: points; else the heap's points */
+    int32_t *queue;   /* breadth-first: points; else the heap's points */
     double *priority; /* the heap's distances */
 } search;
 
 static void breadth_first(const space_graph *g, int64_t from, search *s, double *out) {
     int64_t reached = 0;
     out[from] = 0;
-    s->queue[reached++] = from;
+    s->queue[reached++] = (int32_t)from;
     for (int64_t next = 0; next < reached; next++) {
         const int64_t v = s->queue[next];
         for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
-            const int64_t w = g->neighbour[i];
+            const int32_t w = g->neighbour[i];
             if (out[w] < (double)INFINITY) continue;
             out[w] = out[v] + 1;
             s->queue[reached++] = w;
@@ -30,7 +30,7 @@ static void breadth_first(const space_graph *g, int64_t from, search *s, double 
     }
 }
 
-static void heap_push(search *s, int64_t *size, int64_t point, double priority) {
+static void heap_push(search *s, int64_t *size, int32_t point, double priority) {
     int64_t at = (*size)++;
     while (at > 0) {
         const int64_t up = (at - 1) / 2;
@@ -46,7 +46,7 @@ static void heap_push(search *s, int64_t *size, int64_t point, double priority) 
 static void heap_pop(search *s, int64_t *size) {
     const int64_t n = --*size;
     const double priority = s->priority[n];
-    const int64_t point = s->queue[n];
+    const int32_t point = s->queue[n];
     int64_t at = 0;
     for (;;) {
         int64_t down = 2 * at + 1;
@@ -64,7 +64,7 @@ static void heap_pop(search *s, int64_t *size) {
 static void dijkstra(const space_graph *g, int64_t from, search *s, double *out) {
     int64_t size = 0;
     out[from] = 0;
-    heap_push(s, &size, from, 0);
+    heap_push(s, &size, (int32_t)from, 0);
     while (size > 0) {
         const int64_t v = s->queue[0];
         const double so_far = s->priority[0];
@@ -88,9 +88,9 @@ static void search_free(whet_ctx *ctx, search *s) {
 static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, search *out) {
     search s = {0};
     whet_status status = WHET_OK;
-    const int64_t places = g->hops ? n : g->first[n] + 1;
+    const int64_t places = g->length ? g->first[n] + 1 : n;
     WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.queue));
-    if (!g->hops) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
+    if (g->length) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
     *out = s;
     return WHET_OK;
 done:
@@ -100,10 +100,10 @@ done:
 
 static void run(const space_graph *g, int64_t n, int64_t from, search *s, double *out) {
     for (int64_t v = 0; v < n; v++) out[v] = (double)INFINITY;
-    if (g->hops)
-        breadth_first(g, from, s, out);
-    else
+    if (g->length)
         dijkstra(g, from, s, out);
+    else
+        breadth_first(g, from, s, out);
 }
 
 whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int64_t n, int64_t from,

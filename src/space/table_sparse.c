@@ -15,7 +15,7 @@
 enum { BALL = 512, CENTRES_MOST = 1024, FAR = 64 };
 
 typedef struct sparse_table {
-    graph_rows rows;   /* graphs: [k, n_candidates], sorted by ball */
+    graph_rows rows;   /* graphs: to the candidates, sorted by ball */
     int64_t *slot;     /* graphs: [n_candidates] the candidate in each place */
     int64_t balls;     /* 0: no centres */
     int64_t *first;    /* [balls + 1] places of a ball */
@@ -86,7 +86,8 @@ static near_tie settle(tally *t, int64_t *ties) {
     }
 ADD_POWERS(add_powers8, uint8_t)
 ADD_POWERS(add_powers16, uint16_t)
-ADD_POWERS(add_powers32, float)
+ADD_POWERS(add_powers32, uint32_t)
+ADD_POWERS(add_powers_float, float)
 ADD_POWERS(add_powers64, double)
 
 /* A row; p are taken times scale, a power of two, so that the mass is far from the ends of f64. */
@@ -112,10 +113,12 @@ static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from,
             add_powers8(t->rows.hops8 + at, n, p, f->power, sum);
         else if (t->rows.hops16)
             add_powers16(t->rows.hops16 + at, n, p, f->power, sum);
+        else if (t->rows.hops32)
+            add_powers32(t->rows.hops32 + at, n, p, f->power, sum);
         else if (t->rows.lengths)
             add_powers64(t->rows.lengths + at, n, p, f->power, sum);
         else if (matrix->f32)
-            add_powers32(matrix->f32 + in_matrix, n, p, f->power, sum);
+            add_powers_float(matrix->f32 + in_matrix, n, p, f->power, sum);
         else
             add_powers64(matrix->f64 + in_matrix, n, p, f->power, sum);
     }
@@ -240,7 +243,7 @@ static whet_status depth_of(whet_ctx *ctx, const whet_frechet *f, double *out) {
     WHET_TRY(whet_i_alloc(ctx, n, &d));
     const whet_status status = whet_i_graph_distances(ctx, g, n, f->observed[0], d);
     for (int64_t v = 0; status == WHET_OK && v < n; v++) far = fmax(far, d[v]);
-    for (int64_t i = 0; i < ends; i++) mean += g->length[i] / (double)ends;
+    for (int64_t i = 0; i < ends; i++) mean += whet_i_edge_length(g, i) / (double)ends;
     whet_i_free(ctx, d);
     *out = mean > 0 ? far / mean : 0;
     return status;
@@ -280,35 +283,16 @@ done:
     return status;
 }
 
-/* Columns of a table in the order of the places; what is not a candidate goes. */
-#define SORT_COLUMNS(name, type) \
-    static void name(type *table, int64_t k, int64_t n, const int64_t *candidates, \
-                     const int64_t *slot, int64_t n_candidates, type *one) { \
-        for (int64_t j = 0; j < k; j++) { \
-            memcpy(one, table + j * n, sizeof *one * (size_t)n); \
-            for (int64_t i = 0; i < n_candidates; i++) \
-                table[j * n_candidates + i] = one[candidates[slot[i]]]; \
-        } \
-    }
-SORT_COLUMNS(sort_columns8, uint8_t)
-SORT_COLUMNS(sort_columns16, uint16_t)
-SORT_COLUMNS(sort_columns64, double)
-
 static whet_status take_graph(whet_ctx *ctx, const whet_frechet *f, sparse_table *t) {
-    const int64_t n = f->space->n, m = f->n_candidates;
-    double *one;
+    const int64_t m = f->n_candidates;
+    int64_t *points;
     WHET_TRY(make_balls(ctx, f, t));
-    WHET_TRY(whet_i_graph_rows_make(ctx, &f->space->graph, n, f->observed, f->k, &t->rows));
-    WHET_TRY(whet_i_alloc(ctx, n, &one));
-    if (t->rows.hops8)
-        sort_columns8(t->rows.hops8, f->k, n, f->candidates, t->slot, m, (uint8_t *)one);
-    else if (t->rows.hops16)
-        sort_columns16(t->rows.hops16, f->k, n, f->candidates, t->slot, m, (uint16_t *)one);
-    else
-        sort_columns64(t->rows.lengths, f->k, n, f->candidates, t->slot, m, one);
-    t->rows.n = m;
-    whet_i_free(ctx, one);
-    return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, m, &points));
+    for (int64_t i = 0; i < m; i++) points[i] = f->candidates[t->slot[i]];
+    const whet_status status =
+        whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, points, m, &t->rows);
+    whet_i_free(ctx, points);
+    return status;
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {
