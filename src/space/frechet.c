@@ -84,7 +84,7 @@ whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
     return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
                                blocks ? (size_t)values * sizeof(double) +
                                             (size_t)f->n_candidates * sizeof(frechet_choice)
-                                      : 0};
+                                      : (size_t)f->n_scratch * sizeof(double)};
 }
 
 /* A slab knows distances from its rows alone. */

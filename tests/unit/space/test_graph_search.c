@@ -3,6 +3,7 @@
  * whet_i_graph_distances, which test_space holds against Floyd-Warshall). */
 #include "space_support.h"
 
+#include "space/frechet_i.h"
 #include "space/graph_rows.h"
 #include "space/hop_search.h"
 
@@ -141,6 +142,272 @@ static void a_search_leaves_nothing_to_the_next(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- sparse rows without a table ------------------------------------------------------------- */
+
+enum { ROWS = 40 };
+
+/* Rows of 1 to `most` classes, some near one another, some without mass, some with extreme mass. */
+typedef struct sparse_case {
+    int64_t first[ROWS + 1];
+    int32_t *column;
+    double *p;
+} sparse_case;
+
+static sparse_case sparse_rows(int64_t k, int64_t most, uint64_t seed) {
+    sparse_case c = {{0}, TEST_NEW(int32_t, ROWS * most), TEST_NEW(double, ROWS *most)};
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, seed, 3);
+    for (int64_t i = 0; i < ROWS; i++) {
+        const int64_t m = 1 + whet_i_rng_below(&rng, most < k ? most : k);
+        const int64_t start = whet_i_rng_below(&rng, k), by = i % 3 ? 1 : 1 + k / (2 * m);
+        const double scale = i % 11 == 6 ? 1e-305 : i % 13 == 8 ? 1e300 : 1;
+        c.first[i + 1] = c.first[i] + m;
+        for (int64_t e = 0; e < m; e++) {
+            const double x = whet_i_rng_uniform(&rng);
+            c.column[c.first[i] + e] = (int32_t)((start + e * by) % k);
+            c.p[c.first[i] + e] = e > 0 && i % 5 == 4 ? 0 : scale * (i % 4 ? pow(x, 8) + 1e-9 : .5);
+        }
+    }
+    return c;
+}
+
+/* Every cost, from one search a class. */
+static void oracle(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                   const sparse_case *c, int64_t row, int32_t power, double *cost) {
+    const int64_t n = whet_space_size(space);
+    double *d = TEST_NEW(double, n), mass = 0;
+    for (int64_t e = c->first[row]; e < c->first[row + 1]; e++) mass += c->p[e];
+    memset(cost, 0, (size_t)n * sizeof *cost);
+    for (int64_t e = c->first[row]; e < c->first[row + 1]; e++) {
+        test_ok(ctx, whet_i_graph_distances(ctx, &space->graph, n, observed[c->column[e]], d));
+        for (int64_t v = 0; v < n; v++)
+            cost[v] += c->p[e] / mass * (power == 2 ? d[v] * d[v] : d[v]);
+    }
+    free(d);
+}
+
+typedef struct sparse_answers {
+    int64_t best[ROWS];
+    double cost[ROWS], margin[ROWS];
+    int32_t ties[ROWS];
+} sparse_answers;
+
+/* The plan's way is exchanged for the searches where a table would have been small enough. */
+static void run_balls(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
+                      whet_frechet_opts opts, const sparse_case *c, sparse_answers *a) {
+    whet_frechet *f = NULL;
+    const whet_sparse_rows rows = {c->first, c->column, c->p, ROWS};
+    opts.sparse = true;
+    test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f));
+    f->method->destroy(ctx, f->state);
+    f->method = NULL;
+    test_ok(ctx, space->graph.length ? whet_i_frechet_length_balls(ctx, f)
+                                     : whet_i_frechet_hop_balls(ctx, f));
+    test_ok(ctx, whet_frechet_run_sparse(ctx, f, &rows, a->best, a->cost, a->ties, a->margin));
+    whet_frechet_destroy(ctx, f);
+}
+
+static void hold(const double *want, const int64_t *candidates, int64_t n, const sparse_answers *a,
+                 int64_t row) {
+    double least = (double)INFINITY, next = (double)INFINITY;
+    int64_t first = -1, ties = 0;
+    for (int64_t i = 0; i < n; i++) least = fmin(least, want[candidates[i]]);
+    for (int64_t i = 0; i < n; i++) {
+        const double cost = want[candidates[i]];
+        if (cost > least * (1 + 1e-9)) {
+            next = fmin(next, cost);
+        } else {
+            if (ties++ == 0 || candidates[i] < first) first = candidates[i];
+        }
+    }
+    if (a->best[row] != first || a->ties[row] != ties)
+        fail_msg("row %d: point %d of %d ties; expected %d of %d", (int)row, (int)a->best[row],
+                 a->ties[row], (int)first, (int)ties);
+    assert_near(a->cost[row], want[first], 4 * TEST_PRECISE);
+    if (isinf(next))
+        assert_true(isinf(a->margin[row]));
+    else if (fabs(a->margin[row] - (next - least)) > 8 * TEST_PRECISE * next)
+        fail_msg("row %d: margin %.17g; expected %.17g", (int)row, a->margin[row], next - least);
+}
+
+/* Candidates: all, every fifth, one. */
+static void compare_balls(whet_ctx *ctx, const whet_space *space, int64_t most, int32_t power,
+                          uint64_t seed) {
+    const int64_t n = whet_space_size(space), k = (n + 1) / 2;
+    int64_t *observed = test_points(n, seed), *list = test_points(n, seed + 1);
+    double *want = TEST_NEW(double, n);
+    sparse_case c = sparse_rows(k, most, seed);
+    const int64_t counts[] = {n, (n + 4) / 5, 1};
+    for (int i = 0; i < 3; i++) {
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        sparse_answers a;
+        opts.power = power;
+        opts.candidates = i ? WHET_CANDIDATES_LIST : WHET_CANDIDATES_ALL;
+        opts.candidate_list = list;
+        opts.n_candidates = counts[i];
+        run_balls(ctx, space, observed, k, opts, &c, &a);
+        for (int64_t row = 0; row < ROWS; row++) {
+            oracle(ctx, space, observed, &c, row, power, want);
+            hold(want, list, counts[i], &a, row);
+        }
+    }
+    free(c.column);
+    free(c.p);
+    free(want);
+    free(observed);
+    free(list);
+}
+
+static void searches_give_what_the_formula_does(void **state) {
+    (void)state;
+    static const shape KINDS[] = {{1, 0, 0, false},    {2, 0, 0, false},   {90, 0, 0, false},
+                                  {90, 120, 0, false}, {400, 0, 1, false}, {400, 900, 0, false},
+                                  {500, 0, 2, false},  {1, 0, 0, true},    {2, 0, 0, true},
+                                  {90, 0, 0, true},    {90, 120, 0, true}, {400, 0, 1, true},
+                                  {400, 900, 0, true}, {500, 0, 2, true}};
+    whet_ctx *ctx = test_ctx(2);
+    for (int i = 0; i < (int)WHET_COUNT_OF(KINDS); i++)
+        for (int32_t power = 1; power <= 2; power++)
+            for (uint64_t seed = 0; seed < 3; seed++) {
+                whet_space *space = graph(ctx, KINDS[i], seed + 40);
+                compare_balls(ctx, space, seed == 2 ? 150 : 12, power, seed + 2);
+                whet_space_destroy(ctx, space);
+            }
+    test_ctx_done(ctx);
+}
+
+/* Every three candidates on a path: the least, or what comes next, may lie outside the first ball. */
+static void balls_grow_until_nothing_outside_matters(void **state) {
+    (void)state;
+    enum { N = 22 };
+    whet_ctx *ctx = test_ctx(1);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        whet_space *space = graph(ctx, (shape){N, 0, 1, weighted == 1}, 3);
+        int64_t *observed = test_points(N, 2);
+        double *want = TEST_NEW(double, ROWS *N);
+        sparse_case c = sparse_rows(N, 3, 4);
+        for (int64_t row = 0; row < ROWS; row++)
+            oracle(ctx, space, observed, &c, row, 2, want + row * N);
+        for (int64_t x = 0; x < N; x++)
+            for (int64_t y = 0; y < x; y++)
+                for (int64_t z = 0; z < y; z++) {
+                    const int64_t list[] = {x, y, z};
+                    sparse_answers a;
+                    whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+                    opts.candidates = WHET_CANDIDATES_LIST;
+                    opts.candidate_list = list;
+                    opts.n_candidates = 3;
+                    run_balls(ctx, space, observed, N, opts, &c, &a);
+                    for (int64_t row = 0; row < ROWS; row++) hold(want + row * N, list, 3, &a, row);
+                }
+        free(c.column);
+        free(c.p);
+        free(want);
+        free(observed);
+        whet_space_destroy(ctx, space);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Too many classes for a table: chosen, and the same at any number of threads. */
+static void large_graphs_are_searched(void **state) {
+    (void)state;
+    static const shape KINDS[] = {
+        {24000, 30000, 0, false}, {24000, 0, 1, false}, {8300, 9000, 0, true}};
+    for (int i = 0; i < 3; i++) {
+        const int64_t n = KINDS[i].n;
+        int64_t *observed = test_points(n, 3), *all = test_points(n, 4);
+        double *want = TEST_NEW(double, n);
+        sparse_case c = sparse_rows(n, 10, 5);
+        sparse_answers a[3];
+        memset(a, 0, sizeof a);
+        for (int t = 0; t < 3; t++) {
+            whet_ctx *ctx = test_ctx(t == 2 ? 5 : 1 + t);
+            whet_space *space = graph(ctx, KINDS[i], 9);
+            whet_frechet *f = NULL;
+            whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+            const whet_sparse_rows rows = {c.first, c.column, c.p, ROWS};
+            opts.sparse = true;
+            test_ok(ctx, whet_frechet_create(ctx, space, observed, n, &opts, &f));
+            assert_string_equal(whet_frechet_explain(f).method, "searches by entries");
+            test_ok(ctx, whet_frechet_run_sparse(ctx, f, &rows, a[t].best, a[t].cost, a[t].ties,
+                                                 a[t].margin));
+            assert_memory_equal(&a[t], &a[0], sizeof *a);
+            for (int64_t row = 0; t == 2 && row < ROWS; row++) {
+                oracle(ctx, space, observed, &c, row, 2, want);
+                hold(want, all, n, &a[t], row);
+            }
+            whet_frechet_destroy(ctx, f);
+            whet_space_destroy(ctx, space);
+            test_ctx_done(ctx);
+        }
+        free(c.column);
+        free(c.p);
+        free(want);
+        free(observed);
+        free(all);
+    }
+}
+
+static void impossible_rows_are_named(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    for (int weighted = 0; weighted < 2; weighted++) {
+        whet_space *space = graph(ctx, (shape){9, 5, 0, weighted == 1}, 1);
+        const int64_t first[] = {0, 1, 2}, observed[] = {3, 4};
+        const int32_t column[] = {0, 1};
+        const double none[] = {1, 0}, negative[] = {1, -1};
+        whet_frechet *f = NULL;
+        int64_t best[2];
+        test_ok(ctx, whet_frechet_create(ctx, space, observed, 2, NULL, &f));
+        f->method->destroy(ctx, f->state);
+        f->method = NULL;
+        test_ok(ctx,
+                weighted ? whet_i_frechet_length_balls(ctx, f) : whet_i_frechet_hop_balls(ctx, f));
+        whet_sparse_rows rows = {first, column, none, 2};
+        test_fails(ctx, whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL),
+                   WHET_ERR_DATA);
+        test_says(ctx, "row 1 is all zero");
+        rows.p = negative;
+        test_fails(ctx, whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL),
+                   WHET_ERR_DATA);
+        test_says(ctx, "row 1: expected finite");
+        whet_frechet_destroy(ctx, f);
+        whet_space_destroy(ctx, space);
+    }
+    test_ctx_done(ctx);
+}
+
+static whet_status run_searches(whet_ctx *ctx, void *arg) {
+    whet_space *const *spaces = arg;
+    static const int64_t first[] = {0, 2, 72};
+    int64_t observed[80], best[2], list[] = {3, 8, 2};
+    int32_t column[72];
+    double p[72];
+    for (int i = 0; i < 80; i++) observed[i] = i;
+    for (int i = 0; i < 72; i++) {
+        column[i] = i < 2 ? i : i - 2;
+        p[i] = 1 + i % 3;
+    }
+    const whet_sparse_rows rows = {first, column, p, 2};
+    whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+    opts.candidates = WHET_CANDIDATES_LIST;
+    opts.candidate_list = list;
+    opts.n_candidates = 3;
+    whet_status status = WHET_OK;
+    for (int i = 0; i < 2 && status == WHET_OK; i++) {
+        whet_frechet *f;
+        WHET_TRY(whet_frechet_create(ctx, spaces[i], observed, 80, &opts, &f));
+        f->method->destroy(ctx, f->state);
+        f->method = NULL;
+        status = i ? whet_i_frechet_length_balls(ctx, f) : whet_i_frechet_hop_balls(ctx, f);
+        if (status == WHET_OK)
+            status = whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL);
+        whet_frechet_destroy(ctx, f);
+    }
+    return status;
+}
+
 static whet_status make_rows(whet_ctx *ctx, void *arg) {
     whet_space *const *spaces = arg;
     const int64_t observed[] = {5, 1, 30};
@@ -159,6 +426,7 @@ static void every_failing_allocation_is_reported(void **state) {
     whet_space *spaces[] = {graph(ctx, (shape){90, 120, 0, false}, 1),
                             graph(ctx, (shape){90, 120, 0, true}, 1)};
     assert_true(test_each_allocation(make_rows, spaces) > 20);
+    assert_true(test_each_allocation(run_searches, spaces) > 40);
     whet_space_destroy(ctx, spaces[0]);
     whet_space_destroy(ctx, spaces[1]);
     test_ctx_done(ctx);
@@ -169,6 +437,10 @@ int main(void) {
         cmocka_unit_test(rows_are_those_of_single_searches),
         cmocka_unit_test(hops_are_held_in_the_smallest_numbers),
         cmocka_unit_test(a_search_leaves_nothing_to_the_next),
+        cmocka_unit_test(searches_give_what_the_formula_does),
+        cmocka_unit_test(balls_grow_until_nothing_outside_matters),
+        cmocka_unit_test(large_graphs_are_searched),
+        cmocka_unit_test(impossible_rows_are_named),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("space/graph", tests, NULL, NULL);
