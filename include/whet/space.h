@@ -154,7 +154,7 @@ typedef enum whet_reach_reason {
     WHET_REASON_OBSERVED = 0,
     WHET_REASON_BETWEEN,     /* trees: on a path between observed points */
     WHET_REASON_BRANCH,      /* trees: `other`, where it hangs off those paths, is always nearer */
-    WHET_REASON_FARTHER,     /* trees: hangs off where `other` does, and farther */
+    WHET_REASON_FARTHER,     /* trees: farther from where it hangs off than `other` is */
     WHET_REASON_TWIN,        /* as far from every observed point as `other`, which comes first */
     WHET_REASON_ULTRAMETRIC, /* the observed and the candidates are equally deep leaves: none but the
                                 observed can be reached */
