@@ -30,6 +30,7 @@ typedef struct frechet_block {
     const double *probs;     /* the caller's rows [count, k] */
     int64_t count;           /* rows in this block, 1..lanes */
     double *weights, *costs; /* [n_weights, lanes], [n_costs, lanes] */
+    bool cleared;            /* weights were once */
     double *mass;            /* [lanes] sum of the weights */
     double *scale;           /* [lanes] power of two by which probabilities were multiplied */
     double *least;           /* [lanes] least cost of a candidate */
