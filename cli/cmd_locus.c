@@ -109,7 +109,7 @@ static void print_why(cli_run *run, const whet_locus_report *r) {
     } WHY[] = {
         {WHET_REASON_BRANCH,
          "hang off a path between observed classes, whose node is always nearer"},
-        {WHET_REASON_FARTHER, "hang off the same node as a nearer candidate"},
+        {WHET_REASON_FARTHER, "are farther from where they hang off than another candidate"},
         {WHET_REASON_ULTRAMETRIC, "are as deep as all others: no unobserved one can ever win"},
         {WHET_REASON_ENVELOPE, "lie above the lower envelope of the costs"},
         {WHET_REASON_MIXTURE, "are beaten by a mixture of others at every p"},

@@ -114,7 +114,8 @@ typedef struct whet_sparse_rows {
 /* As whet_frechet_run. Trees of which all nodes are candidates, prepared with `sparse`: O(m log m + m
  * log N) a row of m entries, whatever N. Large trees of which some are: O(m log N) for each node, of
  * the subtree that the entries span and of the paths to the candidates told, that costs no more than
- * they do. Else rows are filled up with zeros, some at a time. */
+ * they do. Large graphs: no table of over 512 MiB is made, but the graph is searched from the row's
+ * classes, no farther than matters. Else rows are filled up with zeros, some at a time. */
 WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           const whet_frechet *frechet,
                                                           const whet_sparse_rows *rows,
@@ -123,13 +124,14 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
 /* What was chosen for a plan, and what it takes. Texts are static. */
 typedef struct whet_frechet_plan {
     const char *method; /* "tree pass", "tree by entries", "distance table", "table by entries",
+                           "searches by entries" (graphs whose table would be over 512 MiB),
                            "nearest to the mean", "sums along the axes" (grids) or "argmax"; large
                            tables and means: "... in f32, the least in f64", same results */
     const char *why;    /* a clause: "the space is a tree" */
     const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
     size_t plan_bytes;  /* held by the plan */
     size_t
-        thread_bytes; /* for each thread while rows run; sparse rows by entries: 0, it is little */
+        thread_bytes; /* for each thread while rows run; 0 where it is little: trees and tables by entries */
 } whet_frechet_plan;
 WHET_API whet_frechet_plan whet_frechet_explain(const whet_frechet *frechet);
 
@@ -152,7 +154,7 @@ typedef enum whet_reach_reason {
     WHET_REASON_OBSERVED = 0,
     WHET_REASON_BETWEEN,     /* trees: on a path between observed points */
     WHET_REASON_BRANCH,      /* trees: `other`, where it hangs off those paths, is always nearer */
-    WHET_REASON_FARTHER,     /* trees: hangs off where `other` does, and farther */
+    WHET_REASON_FARTHER,     /* trees: farther from where it hangs off than `other` is */
     WHET_REASON_TWIN,        /* as far from every observed point as `other`, which comes first */
     WHET_REASON_ULTRAMETRIC, /* the observed and the candidates are equally deep leaves: none but the
                                 observed can be reached */

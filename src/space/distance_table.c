@@ -162,8 +162,7 @@ whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_EMBEDDING) WHET_TRY_DONE(take_embedding(ctx, f, t));
     if (graph)
-        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, &f->space->graph, f->space->n, f->observed, f->k,
-                                             &t->rows));
+        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &t->rows));
     if (values <= KEEP_VALUES) WHET_TRY_DONE(make_table(ctx, f, t, values));
     if (t->table) whet_i_graph_rows_free(ctx, &t->rows);
     f->n_scratch = t->table ? 0 : PANEL * f->k + panel_scratch(f);

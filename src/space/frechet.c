@@ -84,7 +84,7 @@ whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
     return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
                                blocks ? (size_t)values * sizeof(double) +
                                             (size_t)f->n_candidates * sizeof(frechet_choice)
-                                      : 0};
+                                      : (size_t)f->n_scratch * sizeof(double)};
 }
 
 /* A slab knows distances from its rows alone. */
@@ -203,6 +203,9 @@ static void run_block(void *arg, int64_t i, int32_t worker) {
     const whet_frechet *f = w->f;
     frechet_block *b = &w->blocks[worker];
     const int64_t first = i * f->lanes, left = w->rows - first;
+    if (!b->cleared) /* by the worker: pages are given to who touches them first */
+        memset(b->weights, 0, (size_t)(f->n_weights * f->lanes) * sizeof *b->weights);
+    b->cleared = true;
     b->probs = w->probs + first * f->k;
     b->count = left < f->lanes ? left : f->lanes;
     const int64_t bad = load_scaled(f, b);
@@ -234,7 +237,7 @@ static whet_status block_alloc(whet_ctx *ctx, const whet_frechet *f, frechet_blo
     int64_t weights, costs;
     WHET_TRY(whet_i_mul(ctx, f->n_weights, f->lanes, &weights));
     WHET_TRY(whet_i_mul(ctx, f->n_costs, f->lanes, &costs));
-    WHET_TRY(whet_i_calloc(ctx, weights, &b->weights));
+    WHET_TRY(whet_i_alloc(ctx, weights, &b->weights));
     WHET_TRY(whet_i_alloc(ctx, costs, &b->costs));
     WHET_TRY(whet_i_alloc(ctx, 4 * f->lanes, &b->mass));
     b->scale = b->mass + f->lanes;

@@ -30,6 +30,7 @@ typedef struct frechet_block {
     const double *probs;     /* the caller's rows [count, k] */
     int64_t count;           /* rows in this block, 1..lanes */
     double *weights, *costs; /* [n_weights, lanes], [n_costs, lanes] */
+    bool cleared;            /* weights were once */
     double *mass;            /* [lanes] sum of the weights */
     double *scale;           /* [lanes] power of two by which probabilities were multiplied */
     double *least;           /* [lanes] least cost of a candidate */
@@ -118,9 +119,15 @@ struct frechet_entries {
     whet_status (*widen)(whet_ctx *ctx, void *scratch);
     frechet_sparse_answer (*row)(const whet_frechet *f, void *scratch, const int32_t *column,
                                  const double *p, int64_t n, int64_t at, const frechet_result *out);
+    /* In place of row, where rows share work: rows from .. from + n - 1, that of row i to answer [i]. */
+    void (*rows)(const whet_frechet *f, void *scratch, const whet_sparse_rows *rows, int64_t from,
+                 int64_t n, uint8_t *answer, const frechet_result *out);
 };
 
 /* Large graphs and matrices, best candidate only. */
 WHET_CHECKED whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f);
+/* Graphs too large for a table: searches from the classes of the rows, no farther than matters. */
+WHET_CHECKED whet_status whet_i_frechet_hop_balls(whet_ctx *ctx, whet_frechet *f);
+WHET_CHECKED whet_status whet_i_frechet_length_balls(whet_ctx *ctx, whet_frechet *f);
 
 #endif

@@ -55,9 +55,12 @@ static void run_row(const sparse_work *w, void *scratch, int64_t i) {
 
 static void run_rows(void *arg, int64_t item, int32_t worker) {
     const sparse_work *w = arg;
-    const int64_t from = item * ROWS_AT_A_TIME;
-    for (int64_t i = from; i < w->rows->rows && i < from + ROWS_AT_A_TIME; i++)
-        run_row(w, w->scratch[worker], i);
+    const int64_t from = item * ROWS_AT_A_TIME, left = w->rows->rows - from;
+    const int64_t n = left < ROWS_AT_A_TIME ? left : ROWS_AT_A_TIME;
+    const struct frechet_entries *entries = w->f->method->entries;
+    if (entries->rows)
+        entries->rows(w->f, w->scratch[worker], w->rows, from, n, w->answer, &w->result);
+    for (int64_t i = from; !entries->rows && i < from + n; i++) run_row(w, w->scratch[worker], i);
 }
 
 static whet_status row_fails(whet_ctx *ctx, frechet_sparse_answer answer, int64_t row) {

@@ -5,92 +5,56 @@
  * Cost a source: O(n + m), or O(m log m) with lengths. Legend: n points, m edges. */
 #include <math.h>
 
+#include "space/point_heap.h"
 #include "space/space_i.h"
 
 enum { TABLE_POINTS = 4096 }; /* 128 MiB of table at most */
 
-/* Scratch of one search. */
-typedef struct search {
-    int64_t *queue;   /* breadth-first: points; else the heap's points */
-    double *priority; /* the heap's distances */
-} search;
-
-static void breadth_first(const space_graph *g, int64_t from, search *s, double *out) {
+static void breadth_first(const space_graph *g, int64_t from, point_heap *s, double *out) {
     int64_t reached = 0;
     out[from] = 0;
-    s->queue[reached++] = from;
+    s->point[reached++] = (int32_t)from;
     for (int64_t next = 0; next < reached; next++) {
-        const int64_t v = s->queue[next];
+        const int64_t v = s->point[next];
         for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
-            const int64_t w = g->neighbour[i];
+            const int32_t w = g->neighbour[i];
             if (out[w] < (double)INFINITY) continue;
             out[w] = out[v] + 1;
-            s->queue[reached++] = w;
+            s->point[reached++] = w;
         }
     }
 }
 
-static void heap_push(search *s, int64_t *size, int64_t point, double priority) {
-    int64_t at = (*size)++;
-    while (at > 0) {
-        const int64_t up = (at - 1) / 2;
-        if (s->priority[up] <= priority) break;
-        s->priority[at] = s->priority[up];
-        s->queue[at] = s->queue[up];
-        at = up;
-    }
-    s->priority[at] = priority;
-    s->queue[at] = point;
-}
-
-static void heap_pop(search *s, int64_t *size) {
-    const int64_t n = --*size;
-    const double priority = s->priority[n];
-    const int64_t point = s->queue[n];
-    int64_t at = 0;
-    for (;;) {
-        int64_t down = 2 * at + 1;
-        if (down >= n) break;
-        if (down + 1 < n && s->priority[down + 1] < s->priority[down]) down++;
-        if (priority <= s->priority[down]) break;
-        s->priority[at] = s->priority[down];
-        s->queue[at] = s->queue[down];
-        at = down;
-    }
-    s->priority[at] = priority;
-    s->queue[at] = point;
-}
-
-static void dijkstra(const space_graph *g, int64_t from, search *s, double *out) {
-    int64_t size = 0;
+static void dijkstra(const space_graph *g, int64_t from, point_heap *s, double *out) {
+    s->n = 0;
     out[from] = 0;
-    heap_push(s, &size, from, 0);
-    while (size > 0) {
-        const int64_t v = s->queue[0];
+    heap_push(s, (int32_t)from, 0);
+    while (s->n > 0) {
+        const int64_t v = s->point[0];
         const double so_far = s->priority[0];
-        heap_pop(s, &size);
+        heap_pop(s);
         if (so_far > out[v]) continue; /* an old entry: v was reached by a shorter way */
         for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
             const double length = so_far + g->length[i];
             if (length >= out[g->neighbour[i]]) continue;
             out[g->neighbour[i]] = length;
-            heap_push(s, &size, g->neighbour[i], length);
+            heap_push(s, g->neighbour[i], length);
         }
     }
 }
 
-static void search_free(whet_ctx *ctx, search *s) {
-    whet_i_free(ctx, s->queue);
+static void search_free(whet_ctx *ctx, point_heap *s) {
+    whet_i_free(ctx, s->point);
     whet_i_free(ctx, s->priority);
 }
 
-/* A point enters the heap once an edge end at most, and once as the source. */
-static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, search *out) {
-    search s = {0};
+/* Breadth-first searches use the heap's points as their queue. */
+static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, point_heap *out) {
+    point_heap s = {0};
     whet_status status = WHET_OK;
-    const int64_t places = g->hops ? n : g->first[n] + 1;
-    WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.queue));
-    if (!g->hops) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
+    const int64_t places = g->length ? g->first[n] + 1 : n;
+    WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.point));
+    if (g->length) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
     *out = s;
     return WHET_OK;
 done:
@@ -98,12 +62,12 @@ done:
     return status;
 }
 
-static void run(const space_graph *g, int64_t n, int64_t from, search *s, double *out) {
+static void run(const space_graph *g, int64_t n, int64_t from, point_heap *s, double *out) {
     for (int64_t v = 0; v < n; v++) out[v] = (double)INFINITY;
-    if (g->hops)
-        breadth_first(g, from, s, out);
-    else
+    if (g->length)
         dijkstra(g, from, s, out);
+    else
+        breadth_first(g, from, s, out);
 }
 
 whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int64_t n, int64_t from,
@@ -112,7 +76,7 @@ whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int6
         memcpy(out, graph->matrix.f64 + from * n, (size_t)n * sizeof *out);
         return WHET_OK;
     }
-    search s;
+    point_heap s;
     WHET_TRY(search_alloc(ctx, graph, n, &s));
     run(graph, n, from, &s, out);
     search_free(ctx, &s);
@@ -123,7 +87,7 @@ typedef struct table_work {
     const space_graph *graph;
     int64_t n;
     const int64_t *from;
-    search *scratch; /* one a worker */
+    point_heap *scratch; /* one a worker */
     double *out;
 } table_work;
 

@@ -77,6 +77,31 @@ done:
 
 /* ---- one programme --------------------------------------------------------------------------- */
 
+/* The first p: y's nearest observed point i and the j that y comes nearest to lying between (the least
+ * d(y, i) + d(y, j) - d(i, j), of which on trees all but twice the way to the gate is 0), with the weights
+ * of which the mean lies there. Any p would do: what it shows is proved by its costs. */
+static void first_p(const locus_work *w, programme *p, int64_t nearest) {
+    const double to_i = sqrt(p->own[nearest]);
+    double least = INFINITY, to_j = 0;
+    int64_t best = -1;
+    p->p[nearest] = 1;
+    for (int64_t j = 0; j < w->k && !w->table; j++) {
+        if (j == nearest) continue;
+        const double far = sqrt(p->own[j]);
+        const double around =
+            to_i + far - whet_space_distance(w->space, w->observed[nearest], w->observed[j]);
+        const double border = 1e-12 * (to_i + far);
+        if (!(around < least - border || (around <= least + border && far < to_j))) continue;
+        least = around;
+        to_j = far;
+        best = j;
+    }
+    const double apart = to_i + to_j - least;
+    if (best < 0 || !(apart > 0)) return;
+    p->p[best] = fmin(fmax((to_i - least / 2) / apart, 0), 1);
+    p->p[nearest] = 1 - p->p[best];
+}
+
 static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool by_rule,
                          programme *p) {
     *p = (programme){.place = place, .by_rule = by_rule, .room = 16, .upper = INFINITY};
@@ -91,7 +116,7 @@ static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool
         if (p->own[j] < p->own[nearest]) nearest = j;
     }
     p->scale = fmax(p->scale, DBL_MIN);
-    p->p[nearest] = 1; /* the first p: all on the nearest observed point */
+    first_p(w, p, nearest);
     return whet_i_game_create(ctx, w->k, 4, &p->game);
 }
 

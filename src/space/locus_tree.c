@@ -3,9 +3,11 @@
  * lengths: v at x on a path of length L between two of them is the only minimum of the costs for
  * weights 1 - x / L and x / L. Nothing outside is when all nodes are candidates: v hangs off the
  * hull at a gate g, d(v, j) = d(v, g) + d(g, j) for every observed j, so g is always nearer. Among
- * fewer candidates, of those that hang off one gate only the nearest can be reached, and when
- * candidates and observed are ultrametric none but the observed: let j be the nearest of the support
- * of p to v; d(j, .) <= max(d(j, v), d(v, .)) = d(v, .) on the support, and j's own term is 0.
+ * fewer candidates, one that hangs h off its gate g is never reached when a candidate u is nearer to g
+ * than h, wherever u is: d(u, j) <= d(u, g) + d(g, j) < h + d(g, j) for every observed j. Of those that
+ * hang off one gate only the nearest are thus left. When candidates and observed are ultrametric none but
+ * the observed is reached: let j be the nearest of the support of p to v; d(j, .) <= max(d(j, v), d(v, .))
+ * = d(v, .) on the support, and j's own term is 0.
  * Edges of length 0 make twins: points at no distance count as one. */
 #include <math.h>
 #include <stdlib.h>
@@ -130,17 +132,55 @@ static int by_point(const void *left, const void *right) {
     return (a > b) - (a < b);
 }
 
-/* One gate's candidates [count], nearest first. The nearest are one representative. */
-static void settle_gate(const hanging *c, int64_t count, locus_work *w, whet_locus_class *classes,
-                        int64_t *of) {
+/* The candidate nearest to each node, and how far it is. */
+typedef struct nearby {
+    int64_t *point;
+    double *far;
+} nearby;
+
+static void nearest_free(whet_ctx *ctx, nearby *near) {
+    whet_i_free(ctx, near->point);
+    whet_i_free(ctx, near->far);
+}
+
+static void pass_on(nearby *near, int64_t from, int64_t to, double length) {
+    if (!(near->far[from] + length < near->far[to])) return;
+    near->far[to] = near->far[from] + length;
+    near->point[to] = near->point[from];
+}
+
+static whet_status find_nearest(whet_ctx *ctx, const space_tree *t, int64_t n,
+                                const int64_t *candidates, int64_t n_candidates, nearby *near) {
+    WHET_TRY(whet_i_alloc(ctx, n, &near->point));
+    WHET_TRY(whet_i_alloc(ctx, n, &near->far));
+    for (int64_t v = 0; v < n; v++) near->far[v] = (double)INFINITY;
+    for (int64_t i = 0; i < n_candidates; i++) {
+        near->point[candidates[i]] = candidates[i];
+        near->far[candidates[i]] = 0;
+    }
+    for (int64_t i = n - 1; i > 0; i--)
+        pass_on(near, t->order[i], t->parent[t->order[i]], t->length[t->order[i]]);
+    for (int64_t i = 1; i < n; i++)
+        pass_on(near, t->parent[t->order[i]], t->order[i], t->length[t->order[i]]);
+    return WHET_OK;
+}
+
+/* One gate's candidates [count], nearest first. The nearest are one representative, unless another
+ * candidate is nearer to the gate, by more than sums of lengths are wrong by. */
+static void settle_gate(const hanging *c, int64_t count, const nearby *near, locus_work *w,
+                        whet_locus_class *classes, int64_t *of) {
     const bool inside = c[0].height <= 0;
+    const bool never = !inside && near->far[c[0].gate] < c[0].height * (1 - 1e-9);
     for (int64_t i = 0; i < count; i++) {
         whet_locus_class *class = &classes[c[i].place];
         const bool nearest = c[i].height <= c[0].height;
         class->point = c[i].point;
         class->other = -1;
-        of[c[i].place] = nearest ? c[0].point : -1;
-        if (nearest && i > 0) {
+        of[c[i].place] = nearest && !never ? c[0].point : -1;
+        if (never) {
+            class->reason = WHET_REASON_FARTHER;
+            class->other = near->point[c[0].gate];
+        } else if (nearest && i > 0) {
             class->reason = WHET_REASON_TWIN;
             class->other = c[0].point;
         } else if (nearest) {
@@ -150,6 +190,7 @@ static void settle_gate(const hanging *c, int64_t count, locus_work *w, whet_loc
             class->other = c[0].point;
         }
     }
+    if (never) return;
     w->point[w->n] = c[0].point;
     w->reach[w->n++] = inside ? WHET_REACH_ALONE : WHET_REACH_UNDECIDED;
 }
@@ -157,8 +198,11 @@ static void settle_gate(const hanging *c, int64_t count, locus_work *w, whet_loc
 static whet_status settle(whet_ctx *ctx, const hull *h, const int64_t *candidates,
                           int64_t n_candidates, locus_work *w, whet_locus_class *classes,
                           int64_t *of) {
-    hanging *c;
-    WHET_TRY(whet_i_alloc(ctx, n_candidates, &c));
+    whet_status status = WHET_OK;
+    nearby near = {0};
+    hanging *c = NULL;
+    WHET_TRY_DONE(whet_i_alloc(ctx, n_candidates, &c));
+    WHET_TRY_DONE(find_nearest(ctx, &w->space->tree, w->space->n, candidates, n_candidates, &near));
     for (int64_t i = 0; i < n_candidates; i++) {
         const int64_t v = candidates[i];
         c[i] = (hanging){h->gate[v], v, i, h->height[v]};
@@ -166,10 +210,12 @@ static whet_status settle(whet_ctx *ctx, const hull *h, const int64_t *candidate
     qsort(c, (size_t)n_candidates, sizeof *c, by_gate);
     for (int64_t from = 0, to; from < n_candidates; from = to) {
         for (to = from + 1; to < n_candidates && c[to].gate == c[from].gate;) to++;
-        settle_gate(c + from, to - from, w, classes, of);
+        settle_gate(c + from, to - from, &near, w, classes, of);
     }
+done:
+    nearest_free(ctx, &near);
     whet_i_free(ctx, c);
-    return WHET_OK;
+    return status;
 }
 
 /* Representatives by ascending point, and `of` by their place. */

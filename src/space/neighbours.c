@@ -87,25 +87,29 @@ void whet_i_neighbours_free(whet_ctx *ctx, space_graph *g) {
 whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, const int64_t *from,
                               const int64_t *to, const double *length, space_graph *out) {
     whet_status status = WHET_OK;
-    space_graph g = {.hops = true};
+    space_graph g = {0};
     int64_t ends, firsts;
+    bool hops = true;
+    for (int64_t e = 0; e < m && hops; e++) hops = length[e] == 1;
+    if (n > INT32_MAX)
+        return whet_i_fail(ctx, WHET_ERR_LIMIT, "%lld nodes; expected at most %d", (long long)n,
+                           INT32_MAX);
     WHET_TRY(whet_i_mul(ctx, m, 2, &ends));
     WHET_TRY(whet_i_add(ctx, n, 2, &firsts));
     WHET_TRY_DONE(whet_i_calloc(ctx, firsts, &g.first));
     WHET_TRY_DONE(whet_i_alloc(ctx, ends, &g.neighbour));
-    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &g.length));
+    if (!hops) WHET_TRY_DONE(whet_i_alloc(ctx, ends, &g.length));
     /* Counting sort, shifted by two so that filling leaves each first[v] in place. */
     for (int64_t e = 0; e < m; e++) {
         g.first[from[e] + 2]++;
         g.first[to[e] + 2]++;
-        if (length[e] != 1) g.hops = false;
     }
     for (int64_t v = 2; v < firsts; v++) g.first[v] += g.first[v - 1];
     for (int64_t e = 0; e < m; e++) {
         const int64_t at_from = g.first[from[e] + 1]++, at_to = g.first[to[e] + 1]++;
-        g.neighbour[at_from] = to[e];
-        g.neighbour[at_to] = from[e];
-        g.length[at_from] = g.length[at_to] = length[e];
+        g.neighbour[at_from] = (int32_t)to[e];
+        g.neighbour[at_to] = (int32_t)from[e];
+        if (!hops) g.length[at_from] = g.length[at_to] = length[e];
     }
     *out = g;
     return WHET_OK;

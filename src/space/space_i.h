@@ -45,11 +45,11 @@ typedef struct space_embedding {
     bool angular; /* d = the angle, made of the distance of unit vectors */
 } space_embedding;
 
-/* Neighbours of point v: [first[v], first[v + 1]). */
+/* Neighbours of point v: [first[v], first[v + 1]). Points fit an int32_t, edges may be more. */
 typedef struct space_graph {
-    int64_t *first, *neighbour;
-    double *length;
-    bool hops;           /* every length is 1 */
+    int64_t *first;
+    int32_t *neighbour;
+    double *length;      /* NULL when every length is 1: distances are hops */
     space_matrix matrix; /* all distances when there are few points, else empty */
 } space_graph;
 
@@ -117,7 +117,7 @@ void whet_i_number_points(const whet_names *nodes, int64_t *map);
  * the caller). Errors: DATA (an edge from a node to itself, an impossible length). */
 WHET_CHECKED whet_status whet_i_edges_begin(whet_ctx *ctx, space_kind kind, const whet_edges *edges,
                                             int64_t **from, int64_t **to, whet_space **out);
-/* The lists of neighbours, each in the order of the edges. */
+/* The lists of neighbours, each in the order of the edges. Errors: NOMEM, LIMIT (2^31 points). */
 WHET_CHECKED whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, const int64_t *from,
                                            const int64_t *to, const double *length,
                                            space_graph *out);
@@ -149,6 +149,9 @@ double whet_i_angle(double distance2);
 void whet_i_embedding_rows(const space_embedding *e, const int64_t *points, int64_t n,
                            const double *centre, double *out);
 double whet_i_grid_distance(const space_grid *grid, int64_t a, int64_t b);
+static inline double whet_i_edge_length(const space_graph *g, int64_t end) {
+    return g->length ? g->length[end] : 1;
+}
 /* Distances from one point to all, in `out` [n]; unreachable points get infinity. */
 WHET_CHECKED whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int64_t n,
                                                 int64_t from, double *out);

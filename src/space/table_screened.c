@@ -14,27 +14,25 @@ typedef struct screened_plan {
     graph_rows rows; /* graphs: a panel of the table is made of them as it is needed */
 } screened_plan;
 
-/* Scratch behind the screen's: weights [k, L], and for graphs a panel [k, PANEL], both f32. */
+/* Scratch behind the screen's: weights [k, L], and for graphs a panel [PANEL, k], both f32. */
 static float *weights_of(frechet_block *b) { return (float *)whet_i_screen_rest(b); }
 static float *table_of(const whet_frechet *f, frechet_block *b) {
     return weights_of(b) + f->k * SCREEN_LANES;
 }
 
-/* Powers of the distances from observed point j to candidates from .. from + n - 1. */
-static void fill_row(const whet_frechet *f, const graph_rows *r, int64_t j, int64_t from, int64_t n,
-                     float *out) {
-    const int64_t *points = f->candidates + from;
+/* Powers of the distances from all observed points to a candidate, rounded once. */
+static void fill_candidate(const whet_frechet *f, const graph_rows *r, int64_t point, float *out) {
+    const int64_t at = point * r->by_point;
     if (r->hops8)
-        for (int64_t c = 0; c < n; c++) out[c] = r->hops8[j * r->n + points[c]];
+        for (int64_t j = 0; j < f->k; j++) out[j] = r->hops8[at + j];
     else if (r->hops16)
-        for (int64_t c = 0; c < n; c++) out[c] = r->hops16[j * r->n + points[c]];
-    if (r->lengths) {
-        for (int64_t c = 0; c < n; c++) {
-            const double d = r->lengths[j * r->n + points[c]];
-            out[c] = (float)(f->power == 2 ? d * d : d);
-        }
-    } else if (f->power == 2) {
-        for (int64_t c = 0; c < n; c++) out[c] *= out[c];
+        for (int64_t j = 0; j < f->k; j++) out[j] = r->hops16[at + j];
+    if ((r->hops8 || r->hops16) && f->power == 2)
+        for (int64_t j = 0; j < f->k; j++) out[j] *= out[j];
+    if (r->hops8 || r->hops16) return;
+    for (int64_t j = 0; j < f->k; j++) {
+        const double d = whet_i_graph_rows_at(r, j, point);
+        out[j] = (float)(f->power == 2 ? d * d : d);
     }
 }
 
@@ -46,8 +44,9 @@ static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t
         return;
     }
     float *table = table_of(f, b);
-    for (int64_t j = 0; j < f->k; j++) fill_row(f, &p->rows, j, from, n, table + j * SCREEN_PANEL);
-    whet_i_matmul_f32_serial(true, false, n, SCREEN_LANES, f->k, table, SCREEN_PANEL, weights_of(b),
+    for (int64_t c = 0; c < n; c++)
+        fill_candidate(f, &p->rows, f->candidates[from + c], table + c * f->k);
+    whet_i_matmul_f32_serial(false, false, n, SCREEN_LANES, f->k, table, f->k, weights_of(b),
                              SCREEN_LANES, 0, costs, SCREEN_LANES);
 }
 
@@ -130,8 +129,7 @@ whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
     f->state = p; /* power_of looks there */
     if (graph)
-        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, &f->space->graph, f->space->n, f->observed, f->k,
-                                             &p->rows));
+        WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &p->rows));
     else
         WHET_TRY_DONE(take_matrix(ctx, f, p));
     f->method = &method;

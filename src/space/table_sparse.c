@@ -5,17 +5,21 @@
  * within r of c nothing is below G(c) - r. Candidates are sorted by the nearest of some centres; a ball that
  * cannot hold the least cost, a tie or the next distinct cost is skipped, exactly.
  * Legend: S mass, q power, r radius. */
-#include <float.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "space/frechet_i.h"
 #include "space/graph_rows.h"
+#include "space/near_ties.h"
 
-enum { BALL = 512, CENTRES_MOST = 1024, FAR = 64 };
+enum {
+    BALL = 512,
+    CENTRES_MOST = 1024,
+    FAR = 64,
+    MOST_BYTES = 512 << 20 /* of a graph's table, at a byte a hop; larger ones are not made */
+};
 
 typedef struct sparse_table {
-    graph_rows rows;   /* graphs: [k, n_candidates], sorted by ball */
+    graph_rows rows;   /* graphs: to the candidates, sorted by ball */
     int64_t *slot;     /* graphs: [n_candidates] the candidate in each place */
     int64_t balls;     /* 0: no centres */
     int64_t *first;    /* [balls + 1] places of a ball */
@@ -23,57 +27,11 @@ typedef struct sparse_table {
     double *to_centre; /* [k, balls] distances of the observed to the centres */
 } sparse_table;
 
-/* A candidate that may tie. */
-typedef struct near_tie {
-    double cost;
-    int64_t candidate;
-} near_tie;
-
 typedef struct sparse_scratch {
     double *sum;    /* [BALL] costs */
     double *norm;   /* [balls] G at its centre */
     near_tie *near; /* [n_candidates] within a tie of the least at their time */
 } sparse_scratch;
-
-/* What is known of a row so far. */
-typedef struct tally {
-    double least, next; /* next: the least of those that are known not to tie */
-    near_tie *near;
-    int64_t n_near;
-} tally;
-
-static bool beyond_tie(double cost, double least) {
-    return cost > least + FRECHET_TIE * fabs(least);
-}
-
-/* Which candidates tie is known when the least is: until then all that may are kept. */
-static void take(tally *t, double cost, int64_t candidate) {
-    if (beyond_tie(cost, t->least)) {
-        t->next = fmin(t->next, cost);
-        return;
-    }
-    if (beyond_tie(t->least, cost)) {
-        t->next = fmin(t->next, t->least);
-        t->n_near = 0;
-    }
-    t->near[t->n_near++] = (near_tie){cost, candidate};
-    t->least = fmin(t->least, cost);
-}
-
-/* The lowest of those that tie, and how many they are. */
-static near_tie settle(tally *t, int64_t *ties) {
-    near_tie told = {(double)INFINITY, INT64_MAX};
-    *ties = 0;
-    for (int64_t i = 0; i < t->n_near; i++) {
-        if (beyond_tie(t->near[i].cost, t->least)) {
-            t->next = fmin(t->next, t->near[i].cost);
-            continue;
-        }
-        ++*ties;
-        if (t->near[i].candidate < told.candidate) told = t->near[i];
-    }
-    return told;
-}
 
 /* ---- sums ------------------------------------------------------------------------------------ */
 
@@ -86,16 +44,9 @@ static near_tie settle(tally *t, int64_t *ties) {
     }
 ADD_POWERS(add_powers8, uint8_t)
 ADD_POWERS(add_powers16, uint16_t)
-ADD_POWERS(add_powers32, float)
+ADD_POWERS(add_powers32, uint32_t)
+ADD_POWERS(add_powers_float, float)
 ADD_POWERS(add_powers64, double)
-
-/* A row; p are taken times scale, a power of two, so that the mass is far from the ends of f64. */
-typedef struct sparse_row {
-    const int32_t *column;
-    const double *p;
-    int64_t m;
-    double scale, mass;
-} sparse_row;
 
 /* Costs of places from .. from + n - 1. Matrices are whole: a place is a point. */
 static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from, int64_t n,
@@ -112,10 +63,12 @@ static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from,
             add_powers8(t->rows.hops8 + at, n, p, f->power, sum);
         else if (t->rows.hops16)
             add_powers16(t->rows.hops16 + at, n, p, f->power, sum);
+        else if (t->rows.hops32)
+            add_powers32(t->rows.hops32 + at, n, p, f->power, sum);
         else if (t->rows.lengths)
             add_powers64(t->rows.lengths + at, n, p, f->power, sum);
         else if (matrix->f32)
-            add_powers32(matrix->f32 + in_matrix, n, p, f->power, sum);
+            add_powers_float(matrix->f32 + in_matrix, n, p, f->power, sum);
         else
             add_powers64(matrix->f64 + in_matrix, n, p, f->power, sum);
     }
@@ -128,7 +81,8 @@ static void take_ball(const whet_frechet *f, sparse_scratch *s, const sparse_row
         const int64_t n = to - at < BALL ? to - at : BALL;
         add_places(f, r, at, n, s->sum);
         for (int64_t i = 0; i < n; i++)
-            if (!(s->sum[i] > out->next)) take(out, s->sum[i], t->slot ? t->slot[at + i] : at + i);
+            if (!(s->sum[i] > out->next))
+                take_cost(out, s->sum[i], t->slot ? t->slot[at + i] : at + i);
     }
 }
 
@@ -165,16 +119,8 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
     tally best = {(double)INFINITY, (double)INFINITY, s->near, 0};
     int64_t ties;
     sparse_row r = {column, p, m, 1, 0};
-    for (int64_t e = 0; e < m; e++) {
-        if (!(p[e] >= 0 && p[e] <= DBL_MAX)) return SPARSE_IMPOSSIBLE;
-        r.mass += p[e];
-    }
-    if (!(r.mass > 0)) return SPARSE_NO_MASS;
-    if (!(r.mass > 0x1p-300 && r.mass < 0x1p300)) {
-        r.scale = r.mass < 1 ? 0x1p800 : 0x1p-800;
-        r.mass = 0;
-        for (int64_t e = 0; e < m; e++) r.mass += p[e] * r.scale;
-    }
+    const frechet_sparse_answer wrong = weigh_row(&r);
+    if (wrong != SPARSE_DONE) return wrong;
     if (t->balls == 0) {
         take_ball(f, s, &r, 0, f->n_candidates, &best);
     } else {
@@ -185,7 +131,7 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
                 take_ball(f, s, &r, t->first[b], t->first[b + 1], &best);
     }
     if (!isfinite(best.least)) return SPARSE_OVERFLOW;
-    const near_tie told = settle(&best, &ties);
+    const near_tie told = settle_ties(&best, &ties);
     out->best[at] = f->candidates[told.candidate];
     out->cost[at] = told.cost / r.mass;
     out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
@@ -240,7 +186,7 @@ static whet_status depth_of(whet_ctx *ctx, const whet_frechet *f, double *out) {
     WHET_TRY(whet_i_alloc(ctx, n, &d));
     const whet_status status = whet_i_graph_distances(ctx, g, n, f->observed[0], d);
     for (int64_t v = 0; status == WHET_OK && v < n; v++) far = fmax(far, d[v]);
-    for (int64_t i = 0; i < ends; i++) mean += g->length[i] / (double)ends;
+    for (int64_t i = 0; i < ends; i++) mean += whet_i_edge_length(g, i) / (double)ends;
     whet_i_free(ctx, d);
     *out = mean > 0 ? far / mean : 0;
     return status;
@@ -280,35 +226,16 @@ done:
     return status;
 }
 
-/* Columns of a table in the order of the places; what is not a candidate goes. */
-#define SORT_COLUMNS(name, type) \
-    static void name(type *table, int64_t k, int64_t n, const int64_t *candidates, \
-                     const int64_t *slot, int64_t n_candidates, type *one) { \
-        for (int64_t j = 0; j < k; j++) { \
-            memcpy(one, table + j * n, sizeof *one * (size_t)n); \
-            for (int64_t i = 0; i < n_candidates; i++) \
-                table[j * n_candidates + i] = one[candidates[slot[i]]]; \
-        } \
-    }
-SORT_COLUMNS(sort_columns8, uint8_t)
-SORT_COLUMNS(sort_columns16, uint16_t)
-SORT_COLUMNS(sort_columns64, double)
-
 static whet_status take_graph(whet_ctx *ctx, const whet_frechet *f, sparse_table *t) {
-    const int64_t n = f->space->n, m = f->n_candidates;
-    double *one;
+    const int64_t m = f->n_candidates;
+    int64_t *points;
     WHET_TRY(make_balls(ctx, f, t));
-    WHET_TRY(whet_i_graph_rows_make(ctx, &f->space->graph, n, f->observed, f->k, &t->rows));
-    WHET_TRY(whet_i_alloc(ctx, n, &one));
-    if (t->rows.hops8)
-        sort_columns8(t->rows.hops8, f->k, n, f->candidates, t->slot, m, (uint8_t *)one);
-    else if (t->rows.hops16)
-        sort_columns16(t->rows.hops16, f->k, n, f->candidates, t->slot, m, (uint16_t *)one);
-    else
-        sort_columns64(t->rows.lengths, f->k, n, f->candidates, t->slot, m, one);
-    t->rows.n = m;
-    whet_i_free(ctx, one);
-    return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, m, &points));
+    for (int64_t i = 0; i < m; i++) points[i] = f->candidates[t->slot[i]];
+    const whet_status status =
+        whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, points, m, &t->rows);
+    whet_i_free(ctx, points);
+    return status;
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {
@@ -349,13 +276,17 @@ done:
 }
 
 whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {scratch_create, scratch_free, NULL, row};
+    static const struct frechet_entries entries = {
+        .create = scratch_create, .free = scratch_free, .row = row};
     static const frechet_method method = {.name = "table by entries",
                                           .cost = "O(m N), balls passed over",
                                           .entries = &entries,
                                           .destroy = plan_destroy};
     whet_status status = WHET_OK;
     sparse_table *t = NULL;
+    const bool hops = !f->space->graph.length;
+    if (f->space->kind == SPACE_GRAPH && f->k > MOST_BYTES / (hops ? 1 : 8) / f->n_candidates)
+        return hops ? whet_i_frechet_hop_balls(ctx, f) : whet_i_frechet_length_balls(ctx, f);
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_GRAPH) WHET_TRY_DONE(take_graph(ctx, f, t));
     f->method = &method;

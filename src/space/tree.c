@@ -28,7 +28,7 @@ static int64_t orient(const space_graph *g, int64_t n, int64_t root, space_tree 
             const int64_t w = g->neighbour[i];
             if (t->parent[w] != UNSEEN) continue;
             t->parent[w] = v;
-            t->length[w] = g->length[i];
+            t->length[w] = whet_i_edge_length(g, i);
             t->hops[w] = t->hops[v] + 1;
             t->order[reached++] = w;
         }

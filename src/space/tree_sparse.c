@@ -494,8 +494,8 @@ bool whet_i_tree_sparse_pays(const whet_frechet *f) {
 }
 
 whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {scratch_create, scratch_free, scratch_widen,
-                                                   row};
+    static const struct frechet_entries entries = {
+        .create = scratch_create, .free = scratch_free, .widen = scratch_widen, .row = row};
     static const frechet_method all = {.name = "tree by entries",
                                        .cost = "O(m log m + m log N)",
                                        .entries = &entries,

@@ -232,11 +232,34 @@ static void assert_same_locus(whet_ctx *ctx, const whet_space *a, const whet_spa
     whet_locus_free(ctx, &y);
 }
 
+/* What is told to be nearer is nearer to everything observed; gives how many hang off somewhere else. */
+static int check_farther(whet_ctx *ctx, const whet_space *tree, const int64_t *observed, int64_t k,
+                         const whet_frechet_opts *opts) {
+    whet_locus l = find(ctx, tree, observed, k, opts);
+    int elsewhere = 0;
+    for (int64_t i = 0; i < l.n; i++) {
+        const whet_locus_class *c = &l.classes[i];
+        double least = INFINITY, most = 0;
+        if (c->reason != WHET_REASON_FARTHER) continue;
+        for (int64_t j = 0; j < k; j++) {
+            const double by = whet_space_distance(tree, c->point, observed[j]) -
+                              whet_space_distance(tree, c->other, observed[j]);
+            least = fmin(least, by);
+            most = fmax(most, by);
+        }
+        assert_true(least > 0);
+        elsewhere += most > least * (1 + 1e-9); /* off one gate all differ by as much */
+    }
+    whet_locus_free(ctx, &l);
+    return elsewhere;
+}
+
 /* The subtree between the observed, and the same distances without a tree, by programmes. */
 static void programmes_find_the_subtree(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
     whet_frechet_opts leaves = WHET_FRECHET_OPTS_INIT;
+    int elsewhere = 0;
     leaves.candidates = WHET_CANDIDATES_LIST;
     for (uint64_t seed = 1; seed <= 24; seed++) {
         whet_space *tree = test_tree(ctx, 30, (int)(seed % 4), seed % 2, seed);
@@ -250,10 +273,12 @@ static void programmes_find_the_subtree(void **state) {
             if (tree->tree.degree[v] == 1) list[leaves.n_candidates++] = v;
         leaves.candidate_list = list;
         assert_same_locus(ctx, tree, table, points, k, &leaves);
+        elsewhere += check_farther(ctx, tree, points, k, &leaves);
         free(points);
         whet_space_destroy(ctx, tree);
         whet_space_destroy(ctx, table);
     }
+    assert_true(elsewhere > 0);
     test_ctx_done(ctx);
 }
 

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Sparse rows over a weighted graph that is too large for a table: Dijkstra's algorithm from the classes of
+ * each row, no farther than the row needs (hop_balls.c says how far). Memory O(N + edges), whatever K.
+ * Sums of lengths are right to 1e-9 for paths of up to four million edges.
+ * Legend: c the most probable class of a row, G(c) the norm of the distances to it, R radius. */
+#include <math.h>
+
+#include "space/near_ties.h"
+#include "space/point_heap.h"
+
+static const double ROUNDING = 1e-9;
+
+typedef struct length_balls {
+    int32_t *candidate; /* [n] index of a point among the candidates, or -1; NULL: all are */
+} length_balls;
+
+typedef struct length_scratch {
+    point_heap heap;
+    double *far;                /* [n] infinite between searches */
+    double *cost;               /* [n] of points in the ball; -1 elsewhere */
+    double *weight;             /* [n] of the row's classes; 0 elsewhere */
+    int32_t *touched, *settled; /* [n] of a search; settled by distance */
+    int32_t *ball;              /* [n] */
+    int64_t n_touched, n_settled, n_ball;
+    double *to_centre; /* [most] d(c, j) of an entry */
+    near_tie *near;    /* [n_candidates] */
+} length_scratch;
+
+typedef struct length_row {
+    sparse_row row;
+    int64_t centre;            /* an entry */
+    int64_t left;              /* classes that c's search has not come to */
+    double sum;                /* of p d(c, j)^q */
+    double norm, radius, edge; /* G(c); R; the longest edge at c */
+} length_row;
+
+static double powered(double x, int32_t power) { return power == 2 ? x * x : x; }
+static double rooted(double x, int32_t power) { return power == 2 ? sqrt(x) : x; }
+
+static int64_t point_of(const whet_frechet *f, const sparse_row *r, int64_t entry) {
+    return f->observed[r->column[entry]];
+}
+
+/* ---- searches -------------------------------------------------------------------------------- */
+
+/* Points by distance up to `limit`. From c (row not NULL) the limit is R, known on the way. */
+static void search(const whet_frechet *f, length_scratch *s, int64_t from, double limit,
+                   length_row *row) {
+    const space_graph *g = &f->space->graph;
+    s->n_settled = s->n_touched = s->heap.n = 0;
+    s->far[from] = 0;
+    s->touched[s->n_touched++] = (int32_t)from;
+    heap_push(&s->heap, (int32_t)from, 0);
+    while (s->heap.n > 0) {
+        const int32_t v = s->heap.point[0];
+        const double so_far = s->heap.priority[0];
+        if (so_far > limit) break;
+        heap_pop(&s->heap);
+        if (so_far > s->far[v]) continue;
+        s->settled[s->n_settled++] = v;
+        if (row && s->weight[v] > 0) {
+            row->sum += s->weight[v] * powered(so_far, f->power);
+            if (--row->left == 0) {
+                row->norm = rooted(row->sum / row->row.mass, f->power);
+                row->radius = fmax(row->radius, (2 * row->norm + row->edge) * (1 + ROUNDING));
+                limit = row->radius;
+            }
+        }
+        for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
+            const int32_t u = g->neighbour[e];
+            const double length = so_far + g->length[e];
+            if (length >= s->far[u] || length > limit) continue;
+            if (isinf(s->far[u])) s->touched[s->n_touched++] = u;
+            s->far[u] = length;
+            heap_push(&s->heap, u, length);
+        }
+    }
+}
+
+static void forget_search(length_scratch *s) {
+    for (int64_t i = 0; i < s->n_touched; i++) s->far[s->touched[i]] = (double)INFINITY;
+}
+
+/* The ball around c, its costs 0 so far, and d(c, j). */
+static void search_centre(const whet_frechet *f, length_scratch *s, length_row *r) {
+    const int64_t centre = point_of(f, &r->row, r->centre);
+    r->left = 0;
+    r->sum = 0;
+    for (int64_t e = 0; e < r->row.m; e++) {
+        s->weight[point_of(f, &r->row, e)] = r->row.p[e] * r->row.scale;
+        r->left += r->row.p[e] * r->row.scale > 0;
+    }
+    search(f, s, centre, (double)INFINITY, r);
+    for (int64_t e = 0; e < r->row.m; e++) {
+        s->to_centre[e] = s->far[point_of(f, &r->row, e)];
+        s->weight[point_of(f, &r->row, e)] = 0;
+    }
+    s->n_ball = 0;
+    for (int64_t i = 0; i < s->n_settled; i++) {
+        const int32_t v = s->settled[i];
+        if (s->far[v] > r->radius) break;
+        s->ball[s->n_ball++] = v;
+        s->cost[v] = 0;
+    }
+    forget_search(s);
+}
+
+static void add_entry(const whet_frechet *f, length_scratch *s, const length_row *r, int64_t e) {
+    const double p = r->row.p[e] * r->row.scale;
+    if (!(p > 0)) return;
+    search(f, s, point_of(f, &r->row, e), (r->radius + s->to_centre[e]) * (1 + ROUNDING), NULL);
+    for (int64_t i = 0; i < s->n_settled; i++) {
+        const int32_t v = s->settled[i];
+        if (s->cost[v] >= 0) s->cost[v] += p * powered(s->far[v], f->power);
+    }
+    forget_search(s);
+}
+
+/* ---- a row ----------------------------------------------------------------------------------- */
+
+/* Whether what lies outside the ball can matter; the ball is then to be larger. */
+static bool too_small(const whet_frechet *f, const length_scratch *s, double next, length_row *r) {
+    const double norm = r->norm * (1 + ROUNDING), least = r->radius * (1 - ROUNDING) - norm;
+    if (s->n_ball == f->space->n) return false;
+    if (least > 0 && next < r->row.mass * powered(least, f->power) * (1 - ROUNDING)) return false;
+    const double wanted = (norm + rooted(next / r->row.mass, f->power)) * (1 + 1e-6);
+    r->radius = wanted > r->radius && wanted < 2 * r->radius ? wanted : 2 * r->radius;
+    if (!(r->radius > 0)) r->radius = (double)INFINITY;
+    return true;
+}
+
+static void take_ball(const whet_frechet *f, length_scratch *s, tally *best) {
+    const length_balls *t = f->state;
+    *best = (tally){(double)INFINITY, (double)INFINITY, s->near, 0};
+    for (int64_t i = 0; i < s->n_ball; i++) {
+        const int32_t v = s->ball[i];
+        const int64_t candidate = t->candidate ? t->candidate[v] : v;
+        if (candidate >= 0 && !(s->cost[v] > best->next)) take_cost(best, s->cost[v], candidate);
+        s->cost[v] = -1;
+    }
+}
+
+static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int32_t *column,
+                                 const double *p, int64_t m, int64_t at,
+                                 const frechet_result *out) {
+    const space_graph *g = &f->space->graph;
+    length_scratch *s = scratch;
+    length_row r = {.row = {column, p, m, 1, 0}};
+    tally best;
+    int64_t ties;
+    const frechet_sparse_answer wrong = weigh_row(&r.row);
+    if (wrong != SPARSE_DONE) return wrong;
+    for (int64_t e = 1; e < m; e++)
+        if (p[e] > p[r.centre]) r.centre = e;
+    const int64_t centre = point_of(f, &r.row, r.centre);
+    for (int64_t e = g->first[centre]; e < g->first[centre + 1]; e++)
+        r.edge = fmax(r.edge, g->length[e]);
+    do {
+        search_centre(f, s, &r);
+        for (int64_t e = 0; e < m; e++) add_entry(f, s, &r, e);
+        take_ball(f, s, &best);
+    } while (too_small(f, s, best.next, &r));
+    if (!isfinite(best.least)) return SPARSE_OVERFLOW;
+    const near_tie told = settle_ties(&best, &ties);
+    out->best[at] = f->candidates[told.candidate];
+    out->cost[at] = told.cost / r.row.mass;
+    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
+    out->margin[at] = (best.next - best.least) / r.row.mass;
+    return SPARSE_DONE;
+}
+
+/* ---- the plan -------------------------------------------------------------------------------- */
+
+static void scratch_free(whet_ctx *ctx, void *scratch) {
+    length_scratch *s = scratch;
+    if (!s) return;
+    whet_i_free(ctx, s->heap.point);
+    whet_i_free(ctx, s->heap.priority);
+    whet_i_free(ctx, s->far);
+    whet_i_free(ctx, s->cost);
+    whet_i_free(ctx, s->weight);
+    whet_i_free(ctx, s->touched);
+    whet_i_free(ctx, s->settled);
+    whet_i_free(ctx, s->ball);
+    whet_i_free(ctx, s->to_centre);
+    whet_i_free(ctx, s->near);
+    whet_i_free(ctx, s);
+}
+
+static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t most,
+                                  void **scratch) {
+    const int64_t n = f->space->n, ends = f->space->graph.first[n] + 1;
+    whet_status status = WHET_OK;
+    length_scratch *s;
+    WHET_TRY(whet_i_calloc(ctx, 1, &s));
+    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->heap.point));
+    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->heap.priority));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->far));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->cost));
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &s->weight));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->touched));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->settled));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->ball));
+    WHET_TRY_DONE(whet_i_alloc(ctx, most, &s->to_centre));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &s->near));
+    for (int64_t v = 0; v < n; v++) {
+        s->far[v] = (double)INFINITY;
+        s->cost[v] = -1;
+    }
+    *scratch = s;
+    return WHET_OK;
+done:
+    scratch_free(ctx, s);
+    return status;
+}
+
+static void plan_destroy(whet_ctx *ctx, void *state) {
+    length_balls *t = state;
+    if (!t) return;
+    whet_i_free(ctx, t->candidate);
+    whet_i_free(ctx, t);
+}
+
+whet_status whet_i_frechet_length_balls(whet_ctx *ctx, whet_frechet *f) {
+    static const struct frechet_entries entries = {
+        .create = scratch_create, .free = scratch_free, .row = row};
+    static const frechet_method method = {.name = "searches by entries",
+                                          .cost = "O(m edges log N), less where classes are near",
+                                          .entries = &entries,
+                                          .destroy = plan_destroy};
+    whet_status status = WHET_OK;
+    length_balls *t = NULL;
+    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
+    if (f->n_candidates < f->space->n) {
+        WHET_TRY_DONE(whet_i_alloc(ctx, f->space->n, &t->candidate));
+        for (int64_t v = 0; v < f->space->n; v++) t->candidate[v] = -1;
+        for (int64_t c = 0; c < f->n_candidates; c++) t->candidate[f->candidates[c]] = (int32_t)c;
+    }
+    f->method = &method;
+    f->n_scratch =
+        (36 * f->space->n + 12 * f->space->graph.first[f->space->n]) / 8 + 2 * f->n_candidates;
+    f->state = t;
+    t = NULL;
+done:
+    plan_destroy(ctx, t);
+    return status;
+}
