@@ -213,6 +213,35 @@ run 2 whet predict --probs rows.npz --space path:9 --output x.tsv
 tells 'class list'
 unchanged
 
+# Out of order, with gaps, as CSV and JSON lines: the same predictions as in order.
+printf 'row\tclass\tp\n2\t0\t.9\n0\t0\t.5\n1\t3\t2\n0\t8\t.5\n2\t3\t.1\n' >mixed.tsv
+tr '\t' , <rows.tsv >rows.csv
+python3 -c "
+for line in open('rows.tsv').readlines()[1:]:
+    print('{\"row\": %s, \"class\": \"%s\", \"p\": 0%s}' % tuple(line.split()))" |
+    sed 's/02}/2}/' >rows.jsonl
+run 0 whet predict --probs rows.tsv --space path:9 --output a.tsv --force
+for file in mixed.tsv rows.csv rows.jsonl; do
+    run 0 whet predict --probs $file --space path:9 --output b.tsv --force
+    cmp -s a.tsv b.tsv || fail "$file predicts differently"
+done
+
+# One bad line at the end of a long file: one sentence with its line, nothing written, not even where
+# rows go out at once.
+awk 'BEGIN { print "row\tclass\tp"; for (i = 0; i < 300000; i++) print i "\t" i % 9 "\t1" }' >long.tsv
+{ cat long.tsv; printf '300000\t4\t1x\n'; } >spoilt.tsv
+mark
+for output in x.tsv -; do
+    run 3 whet predict --probs spoilt.tsv --space path:9 --output $output
+    tells 'spoilt.tsv:300002: p is "1x"'
+    [ "$(wc -l <.err)" = 1 ] || fail 'not one sentence'
+    silent
+done
+unchanged
+run 0 whet predict --probs long.tsv --space path:9 --output long.out
+[ "$(wc -l <long.out)" = 300001 ] || fail 'rows are missing'
+rm long.tsv spoilt.tsv long.out
+
 # What would be done.
 mark
 run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --explain
