@@ -66,6 +66,9 @@ typedef struct whet_frechet_opts {
                       fewer candidates, `top` below means their number: whet_frechet_top */
     bool sparse;   /* rows will come by whet_frechet_run_sparse alone: ways that look at the entries
                       only, where there is one, in place of those that look at every candidate */
+    const char
+        *method; /* NULL or "auto": the planner chooses; else a `name` of whet_frechet_plan, to take
+                           whether or not it is quickest. All give the same results */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }
@@ -88,7 +91,8 @@ WHET_API WHET_CHECKED whet_status whet_frechet_predict(whet_ctx *ctx, const whet
 
 /* The same in two steps, for rows that come block by block: what depends on the space, the observed
  * classes and the candidates is prepared once. The space must outlive it. Read-only: may be shared.
- */
+ * LIMIT when that and the threads need more memory than can be had: known before it is made. ARG names the
+ * methods that serve when opts->method does not. */
 typedef struct whet_frechet whet_frechet;
 WHET_API WHET_CHECKED whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space,
                                                       const int64_t *observed, int64_t k,
@@ -122,14 +126,17 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           int32_t *ties, double *margin);
 /* What was chosen for a plan, and what it takes. Texts are static. */
 typedef struct whet_frechet_plan {
-    const char *method; /* "tree pass", "tree by entries", "distance table", "table by entries",
+    const char *method;  /* "tree pass", "tree by entries", "distance table", "table by entries",
                            "nearest to the mean", "sums along the axes" (grids) or "argmax"; large
                            tables and means: "... in f32, the least in f64", same results */
-    const char *why;    /* a clause: "the space is a tree" */
-    const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
-    size_t plan_bytes;  /* held by the plan */
-    size_t
-        thread_bytes; /* for each thread while rows run; sparse rows by entries: 0, it is little */
+    const char *why;     /* a clause: "the space is a tree" */
+    const char *cost;    /* of a row, in N candidates, K observed classes, m entries */
+    size_t plan_bytes;   /* held by the plan */
+    size_t thread_bytes; /* for each thread while rows run; by entries: for rows of a few hundred */
+    const char
+        *name; /* as whet_frechet_opts.method has it: "tree-pass", "tree-entries", "tree-gates",
+                         "argmax", "nearest-mean", "nearest-mean-f32", "grid-sums", "table", "table-f32",
+                         "table-entries" */
 } whet_frechet_plan;
 WHET_API whet_frechet_plan whet_frechet_explain(const whet_frechet *frechet);
 
@@ -419,6 +426,7 @@ typedef struct whet_predict_job {
     bool force;    /* replace an existing output */
     uint64_t seed; /* of the bootstrap */
     bool explain;  /* read, prepare and report the plan; predict and write nothing */
+    const char *method; /* as whet_frechet_opts */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
     { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }

@@ -11,6 +11,7 @@
 
 #include "space/frechet_i.h"
 #include "space/graph_rows.h"
+#include "space/screen_i.h"
 
 enum { BALL = 512, CENTRES_MOST = 1024, FAR = 64 };
 
@@ -348,20 +349,58 @@ done:
     return status;
 }
 
-whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {scratch_create, scratch_free, NULL, row};
-    static const frechet_method method = {.name = "table by entries",
-                                          .cost = "O(m N), balls passed over",
-                                          .entries = &entries,
-                                          .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     sparse_table *t = NULL;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_GRAPH) WHET_TRY_DONE(take_graph(ctx, f, t));
-    f->method = &method;
     f->state = t;
     t = NULL;
 done:
     plan_destroy(ctx, t);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    const bool all = f->n_candidates == f->space->n;
+    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row && all;
+    return f->sparse && f->top == 1 && (matrix || f->space->kind == SPACE_GRAPH);
+}
+
+static bool pays(const whet_frechet *f) {
+    return whet_i_screen_pays(f, f->k) && !f->space->graph.matrix.f64;
+}
+
+static const char *why(const whet_frechet *f) {
+    return f->space->kind == SPACE_GRAPH
+               ? "rows come entry by entry: the distances from their entries are added up"
+               : "rows come entry by entry: the table's rows of their entries are added up";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double n = (double)f->space->n, k = (double)f->k, candidates = (double)f->n_candidates;
+    const double balls = fmin(candidates / BALL, CENTRES_MOST);
+    *out = (frechet_sizes){.thread = 16 * candidates + 8 * (balls + BALL)};
+    if (f->space->kind != SPACE_GRAPH) return WHET_OK;
+    WHET_TRY(whet_i_graph_width(ctx, f, &out->held));
+    out->making = out->held * k * n + 8 * (n + candidates) + 8 * balls * k;
+    out->held = out->held * k * candidates + 8 * candidates + 8 * balls * k;
+    return WHET_OK;
+}
+
+static const struct frechet_entries ENTRIES = {scratch_create, scratch_free, NULL, row};
+
+const frechet_method whet_i_method_table_entries = {
+    .name = "table-entries",
+    .title = "table by entries",
+    .cost = "O(m N), balls passed over",
+    .needs =
+        "a matrix with all points as candidates or a graph, rows that come entry by entry, and "
+        "the best candidate alone (top 1)",
+    .serves = serves,
+    .pays = pays,
+    .why = why,
+    .sizes = sizes,
+    .make = make,
+    .entries = &ENTRIES,
+    .destroy = plan_destroy};

@@ -256,12 +256,38 @@ run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l
 says 'method: distance table'
 run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --output l2.tsv
 line 2 l2.tsv '0|4|2|1|1'
+# A method that is asked for, or that does not serve.
+for method in tree-pass table; do
+    run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --method $method --output $method.out
+done
+[ "$(cut -f 1,2,4 tree-pass.out)" = "$(cut -f 1,2,4 table.out)" ] || fail 'two methods predict differently'
+rm tree-pass.out table.out
+run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --method table --explain
+says 'method: distance table (--method table), O(K N) a row'
+says 'because it was asked for'
+run 2 whet predict --probs whole.npy --classes csr.txt --space path:9 --method tree-entries --explain
+tells 'method tree-entries does not serve here: it needs a tree with all nodes as candidates, and rows that come'
+tells 'expected auto, tree-pass or table'
+run 2 whet predict --probs whole.npy --classes csr.txt --space path:9 --method tree --explain
 run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l3 --explain
 tells 'l1 or l2'
 rm l2.tsv
 run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3
 tells '--output'
 unchanged
+
+# More memory than there is: said before the work, with a way out.
+if ! grep -q __asan_init "$whet"; then
+    awk 'BEGIN { for (i = 1; i < 150000; i++) print i - 1, i, 1.5 }' >long.txt
+    awk 'BEGIN { for (i = 0; i < 1500; i++) print i }' >many.txt
+    awk 'BEGIN { print "row\tclass\tp"; for (i = 0; i < 1500; i++) print "0\t" i "\t1" }' >many.tsv
+    mark
+    run 5 sh -c 'ulimit -v 1500000; OMP_NUM_THREADS=1 exec "$0" predict --threads 1 --probs many.tsv \
+        --space graph:long.txt --output x.tsv' "$whet"
+    tells 'the plan (table by entries, 1500 observed classes, 150000 candidates, 1 threads) needs 1.8'
+    tells 'left by the limit of its address space; try fewer observed classes, candidates or threads'
+    unchanged
+fi
 
 # Bad input: a sentence, the code, nothing left behind.
 mark
