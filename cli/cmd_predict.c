@@ -60,6 +60,13 @@ const cli_option cmd_predict_options[] = {
      .type = CLI_OUTPUT,
      .value = "FILE.svg",
      .help = "with --truth: draw distance by how frequent the label is, and where the mass went"},
+    {.name = "method",
+     .type = CLI_STRING,
+     .value = "NAME",
+     .preset = "auto",
+     .help = "auto takes the quickest way to compute; others give the same results: tree-pass, "
+             "tree-entries, tree-gates, argmax, nearest-mean, nearest-mean-f32, grid-sums, table, "
+             "table-f32, table-entries"},
     {.name = "explain",
      .type = CLI_FLAG,
      .help = "say how it would be computed and what memory that takes; predict nothing"},
@@ -94,10 +101,10 @@ static json_t *gain_json(const whet_space_gain *g) {
 }
 
 static json_t *plan_json(const whet_predict_report *r) {
-    return json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "method", r->plan.method, "why", r->plan.why,
-                     "cost_of_a_row", r->plan.cost, "plan_bytes", (json_int_t)r->plan.plan_bytes,
-                     "thread_bytes", (json_int_t)r->plan.thread_bytes, "held_bytes",
-                     (json_int_t)r->bytes);
+    return json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I}", "name", r->plan.name, "method",
+                     r->plan.method, "why", r->plan.why, "cost_of_a_row", r->plan.cost,
+                     "plan_bytes", (json_int_t)r->plan.plan_bytes, "thread_bytes",
+                     (json_int_t)r->plan.thread_bytes, "held_bytes", (json_int_t)r->bytes);
 }
 
 static json_t *document(const cli_run *run, const whet_predict_report *r) {
@@ -190,7 +197,8 @@ static void print_plan(cli_run *run, const whet_predict_report *r) {
     cli_print(run, "%lld rows, %lld observed classes, %lld candidates of %lld points\n",
               (long long)r->rows, (long long)r->classes, (long long)r->candidates,
               (long long)r->points);
-    cli_print(run, "method: %s, %s a row\nbecause %s\n", r->plan.method, r->plan.cost, r->plan.why);
+    cli_print(run, "method: %s (--method %s), %s a row\nbecause %s\n", r->plan.method, r->plan.name,
+              r->plan.cost, r->plan.why);
     cli_print(
         run, "memory: %.1f MiB held now, of it %.1f MiB by the plan; %.1f MiB more a thread\n",
         (double)r->bytes / mb, (double)r->plan.plan_bytes / mb, (double)r->plan.thread_bytes / mb);
@@ -212,6 +220,7 @@ whet_status cmd_predict(cli_run *run) {
     job.top = (int32_t)cli_integer(run, "top");
     job.plot = cli_text(run, "plot");
     job.explain = cli_given(run, "explain");
+    job.method = cli_text(run, "method");
     if (!job.output && !job.explain)
         return cli_fail(run, WHET_ERR_ARG, "no --output; expected a table to write");
     job.seed = run->seed;

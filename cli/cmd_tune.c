@@ -163,7 +163,7 @@ const cli_option cmd_tune_options[] = {
      .max = 1 << 20,
      .help =
          "tokens a text; without it, the model's limit, of texts that are learned at most 1024"},
-    {.name = "no-bucket", .type = CLI_FLAG, .help = "batches in random order, not of like length"},
+    {.name = "no-bucket", .type = CLI_FLAG, .help = "batches in random order, not of like length; a language model's always are"},
     {.name = "dtype",
      .type = CLI_ENUM,
      .choices = "f32|bf16",

@@ -66,6 +66,9 @@ typedef struct whet_frechet_opts {
                       fewer candidates, `top` below means their number: whet_frechet_top */
     bool sparse;   /* rows will come by whet_frechet_run_sparse alone: ways that look at the entries
                       only, where there is one, in place of those that look at every candidate */
+    const char
+        *method; /* NULL or "auto": the planner chooses; else a `name` of whet_frechet_plan, to take
+                           whether or not it is quickest. All give the same results */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }
@@ -88,7 +91,8 @@ WHET_API WHET_CHECKED whet_status whet_frechet_predict(whet_ctx *ctx, const whet
 
 /* The same in two steps, for rows that come block by block: what depends on the space, the observed
  * classes and the candidates is prepared once. The space must outlive it. Read-only: may be shared.
- */
+ * LIMIT when that and the threads need more memory than can be had: known before it is made. ARG names the
+ * methods that serve when opts->method does not. */
 typedef struct whet_frechet whet_frechet;
 WHET_API WHET_CHECKED whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space,
                                                       const int64_t *observed, int64_t k,
@@ -123,15 +127,18 @@ WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           int32_t *ties, double *margin);
 /* What was chosen for a plan, and what it takes. Texts are static. */
 typedef struct whet_frechet_plan {
-    const char *method; /* "tree pass", "tree by entries", "distance table", "table by entries",
+    const char *method;  /* "tree pass", "tree by entries", "distance table", "table by entries",
                            "searches by entries" (graphs whose table would be over 512 MiB),
                            "nearest to the mean", "sums along the axes" (grids) or "argmax"; large
                            tables and means: "... in f32, the least in f64", same results */
-    const char *why;    /* a clause: "the space is a tree" */
-    const char *cost;   /* of a row, in N candidates, K observed classes, m entries */
-    size_t plan_bytes;  /* held by the plan */
-    size_t
-        thread_bytes; /* for each thread while rows run; 0 where it is little: trees and tables by entries */
+    const char *why;     /* a clause: "the space is a tree" */
+    const char *cost;    /* of a row, in N candidates, K observed classes, m entries */
+    size_t plan_bytes;   /* held by the plan */
+    size_t thread_bytes; /* for each thread while rows run; by entries: for rows of a few hundred */
+    const char
+        *name; /* as whet_frechet_opts.method has it: "tree-pass", "tree-entries", "tree-gates",
+                         "argmax", "nearest-mean", "nearest-mean-f32", "grid-sums", "table", "table-f32",
+                         "table-entries", "hop-searches", "length-searches" */
 } whet_frechet_plan;
 WHET_API whet_frechet_plan whet_frechet_explain(const whet_frechet *frechet);
 
@@ -275,7 +282,8 @@ WHET_API void whet_free_points(whet_ctx *ctx, int64_t *points);
 
 /* ---- probabilities and labels from files ----------------------------------------------------- */
 
-/* Probabilities of rows over observed classes, as a file gives them. Read-only: may be shared. */
+/* Probabilities of rows over observed classes, as a file gives them. Reading rows moves on in the file:
+ * not to be shared. */
 typedef struct whet_posteriors whet_posteriors;
 
 /* Dense: an array [rows, k] as whet_array_read takes it, any dtype, with `classes`, a class list of
@@ -283,34 +291,35 @@ typedef struct whet_posteriors whet_posteriors;
  * (0-based), class and p, and classes NULL; its classes are those that it names, in the order in
  * which they appear, its rows those that it names, ascending, the classes it leaves out of a row 0.
  * Or compressed rows: an .npz as scipy.sparse.save_npz writes CSR, with `classes`. A dense .npy is
- * not read but mapped.
+ * not read but mapped. Sparse rows are all checked here, and read again as they are asked for: memory does
+ * not grow with them, but for tables whose rows do not stand in ascending order.
  * Errors: IO, FORMAT, SHAPE, ARG (classes missing, or given for a table), DATA (p impossible, a
- * class twice in a row), NOMEM. */
+ * class twice in a row, sparse rows without mass), NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_posteriors_read(whet_ctx *ctx, const char *probs,
                                                        const char *classes, whet_posteriors **out);
 WHET_API void whet_posteriors_destroy(whet_ctx *ctx, whet_posteriors *posteriors);
 WHET_API int64_t whet_posteriors_rows(const whet_posteriors *posteriors);
 WHET_API const whet_names *whet_posteriors_classes(const whet_posteriors *posteriors);
-/* The number that the file gives row i: i when dense. */
+/* The number that the file gives row i: i when dense. Rows of a table that leaves some out are known while
+ * they are among those last asked for, and all once labels have been; -1 otherwise. */
 WHET_API int64_t whet_posteriors_row(const whet_posteriors *posteriors, int64_t i);
 /* Rows first..first+n-1 as f64: out [n, k]. Errors: ARG, DATA (a value that is negative or not
  * finite, a row without mass; with file, row and class), NOMEM. */
-WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx,
-                                                        const whet_posteriors *posteriors,
+WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx, whet_posteriors *posteriors,
                                                         int64_t first, int64_t n, double *out);
-/* Whether rows come entry by entry, and the entries of rows first..first+n-1, a view that lives as long
- * as *posteriors. Errors: ARG, DATA (a row without mass). */
+/* Whether rows come entry by entry, and the entries of rows first..first+n-1, a view that lives until rows
+ * or labels are asked for next. Rows behind those before are read on; others from the start of the file.
+ * Errors: ARG, NOMEM, IO (the file has changed). */
 WHET_API bool whet_posteriors_are_sparse(const whet_posteriors *posteriors);
 WHET_API WHET_CHECKED whet_status whet_posteriors_entries(whet_ctx *ctx,
-                                                          const whet_posteriors *posteriors,
+                                                          whet_posteriors *posteriors,
                                                           int64_t first, int64_t n,
                                                           whet_sparse_rows *out);
 /* Labels of those rows as points of the space: out [rows], -1 where there is none. The file is a
  * table with columns row and label (or class), or with a column label (or class) for every row
  * (empty = none), or a plain list of one label a line, without header.
  * Errors: IO, FORMAT, SHAPE (not one label a row), DATA (an unknown label or row, a row twice). */
-WHET_API WHET_CHECKED whet_status whet_posteriors_labels(whet_ctx *ctx,
-                                                         const whet_posteriors *posteriors,
+WHET_API WHET_CHECKED whet_status whet_posteriors_labels(whet_ctx *ctx, whet_posteriors *posteriors,
                                                          const whet_space *space, const char *path,
                                                          int64_t *out);
 
@@ -416,9 +425,10 @@ typedef struct whet_predict_job {
     double temperature;          /* default 1; other than 1 only without `calibrate` */
     whet_calibration calibration;
     int32_t power, top;
-    bool force;    /* replace an existing output */
-    uint64_t seed; /* of the bootstrap */
-    bool explain;  /* read, prepare and report the plan; predict and write nothing */
+    bool force;         /* replace an existing output */
+    uint64_t seed;      /* of the bootstrap */
+    bool explain;       /* read, prepare and report the plan; predict and write nothing */
+    const char *method; /* as whet_frechet_opts */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
     { .struct_size = sizeof(whet_predict_job), .temperature = 1, .power = 2, .top = 1 }
@@ -440,7 +450,7 @@ typedef struct whet_predict_report {
 /* Reads, calibrates, predicts block by block, writes a table with the columns row, class, cost,
  * ties, margin (then class_2, cost_2, .. class_T, cost_T for top T), and measures. cost is F over
  * the mass of the row, margin the distance to the next distinct cost ("inf" when all candidates
- * tie); both print with 17 digits. Memory: the input as read, blocks, and 24 bytes a row.
+ * tie); both print with 17 digits. Memory: the posteriors, blocks, and with truth some 100 bytes a row.
  * Errors: those of the parts; nothing is left at `output` on failure. */
 WHET_API WHET_CHECKED whet_status whet_predict(whet_ctx *ctx, const whet_predict_job *job,
                                                whet_predict_report *report);

@@ -74,6 +74,21 @@ void whet_i_free(whet_ctx *ctx, void *ptr);
 /* A NUL-terminated copy. */
 WHET_CHECKED whet_status whet_i_strdup(whet_ctx *ctx, whet_str text, char **out);
 
+/* ---- memory that can still be had ------------------------------------------------------------- */
+
+typedef struct whet_i_room {
+    double bytes;   /* may be infinite */
+    const char *of; /* "available on this machine", or the limit that leaves no more */
+} whet_i_room;
+/* As the files below `root` ("" but in tests) tell: the machine, control groups, the address space, and
+ * the context's limit. */
+whet_i_room whet_i_room_below(const whet_ctx *ctx, const char *root);
+/* LIMIT unless that many bytes more can be had: "<what> needs 3.10 GB more; expected at most the 1.20 GB
+ * available on this machine; try <advice>". Work that is known to be too large is refused before it
+ * begins: the kernel hands out memory that it does not have, and ends who uses it. */
+WHET_CHECKED whet_status whet_i_check_room(whet_ctx *ctx, const char *what, double bytes,
+                                           const char *advice);
+
 /* ---- arena: many small pieces released at once ----------------------------------------------- */
 
 typedef struct whet_i_arena {

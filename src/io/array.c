@@ -161,14 +161,15 @@ static bool is_float(whet_dtype dtype) {
     return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
 }
 
-/* "[3,1]" for element i. */
-static const char *place(const whet_tensor *t, int64_t i, char out[256]) {
+/* "[3,1]" for element i; `first` is added where there is one dimension. */
+static const char *place(const whet_tensor *t, int64_t i, int64_t first, char out[256]) {
     int64_t index[WHET_RANK_MAX];
     size_t used = 1;
     for (int32_t d = t->rank - 1; d >= 0; d--) {
         index[d] = i % t->shape[d];
         i /= t->shape[d];
     }
+    if (t->rank == 1) index[0] += first;
     out[0] = '[';
     for (int32_t d = 0; d < t->rank; d++)
         used +=
@@ -223,24 +224,27 @@ static whet_status first_changed(whet_ctx *ctx, const whet_tensor *in, const whe
     return WHET_OK;
 }
 
-static whet_status convert(whet_ctx *ctx, const char *spec, whet_tensor *in, whet_dtype dtype,
-                           whet_tensor *out) {
+whet_status whet_i_array_convert(whet_ctx *ctx, const char *spec, const whet_tensor *in,
+                                 int64_t first, whet_dtype dtype, bool finite, whet_tensor *out) {
     char where[256];
     whet_tensor made = {0};
     int64_t bad = -1;
-    if (in->dtype == dtype) {
-        *out = *in;
-        *in = (whet_tensor){0};
-        return WHET_OK;
-    }
     whet_status status = whet_tensor_convert(ctx, in, dtype, &made);
     if (status == WHET_ERR_DATA) return whet_i_fail_at(ctx, status, "%s", spec);
     if (status != WHET_OK) return status;
-    if (!is_float(dtype)) WHET_TRY_DONE(first_changed(ctx, in, &made, &bad));
+    if (!is_float(dtype) && in->dtype != dtype) WHET_TRY_DONE(first_changed(ctx, in, &made, &bad));
     if (bad >= 0) {
         status = whet_i_fail(
             ctx, WHET_ERR_DATA, "%s: %s of %s is no %s; expected whole numbers in its range", spec,
-            place(in, bad, where), whet_dtype_name(in->dtype), whet_dtype_name(dtype));
+            place(in, bad, first, where), whet_dtype_name(in->dtype), whet_dtype_name(dtype));
+        goto done;
+    }
+    bad = finite ? first_not_finite(&made) : -1;
+    if (bad >= 0) {
+        status = whet_i_fail(ctx, WHET_ERR_DATA,
+                             "%s: %s is NaN or infinite in %s; expected finite "
+                             "numbers",
+                             spec, place(&made, bad, first, where), whet_dtype_name(dtype));
         goto done;
     }
     *out = made;
@@ -252,28 +256,17 @@ done:
 
 whet_status whet_array_read_as(whet_ctx *ctx, const char *spec, whet_dtype dtype, int32_t rank,
                                bool finite, whet_tensor *out) {
-    whet_tensor in = {0}, made = {0};
-    char where[256];
+    whet_tensor in = {0};
     WHET_TRY(whet_array_read(ctx, spec, &in));
     whet_status status = WHET_OK;
-    if (in.rank != rank) {
+    if (in.rank != rank)
         status =
             whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %d dimensions; expected %d", spec, in.rank, rank);
-        goto done;
-    }
-    WHET_TRY_DONE(convert(ctx, spec, &in, dtype, &made));
-    const int64_t bad = finite ? first_not_finite(&made) : -1;
-    if (bad >= 0) {
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "%s: %s is NaN or infinite in %s; expected finite "
-                             "numbers",
-                             spec, place(&made, bad, where), whet_dtype_name(dtype));
-        goto done;
-    }
-    *out = made;
-    made = (whet_tensor){0};
-done:
+    else if (in.dtype == dtype && (!finite || first_not_finite(&in) < 0)) {
+        *out = in; /* as it is: no copy */
+        in = (whet_tensor){0};
+    } else
+        status = whet_i_array_convert(ctx, spec, &in, 0, dtype, finite, out);
     whet_tensor_destroy(ctx, &in);
-    whet_tensor_destroy(ctx, &made);
     return status;
 }

@@ -41,9 +41,31 @@ WHET_CHECKED whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec,
                                                 whet_i_array_view *out);
 void whet_i_array_view_forget(const whet_i_array_view *view);
 void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view);
-/* Whether the archive has an array of this name; false when it cannot be read, which is
+/* Whether the archive has an array of this (short) name; false when it cannot be read, which is
  * for the reader to tell. */
 bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key);
+
+/* An array of an archive of which no more than what is asked for is in memory. */
+typedef struct whet_i_npz_stream whet_i_npz_stream;
+/* Errors: as whet_array_read of "path:key". */
+WHET_CHECKED whet_status whet_i_npz_stream_open(whet_ctx *ctx, const char *path, const char *key,
+                                                whet_i_npz_stream **out);
+/* How many elements it has, or -1 when it has not one dimension. */
+int64_t whet_i_npz_stream_count(const whet_i_npz_stream *stream);
+/* The next n elements as `dtype`, finite: out [n]. Errors: FORMAT (fewer are left, damage), DATA as
+ * whet_array_read_as, NOMEM. */
+WHET_CHECKED whet_status whet_i_npz_stream_read(whet_ctx *ctx, whet_i_npz_stream *stream, int64_t n,
+                                                whet_dtype dtype, void *out);
+/* Goes to the end, where the checksum is compared. Errors: FORMAT. */
+WHET_CHECKED whet_status whet_i_npz_stream_end(whet_ctx *ctx, whet_i_npz_stream *stream);
+WHET_CHECKED whet_status whet_i_npz_stream_rewind(whet_ctx *ctx, whet_i_npz_stream *stream);
+void whet_i_npz_stream_close(whet_ctx *ctx, whet_i_npz_stream *stream); /* NULL is fine */
+
+/* A copy of `in` as `dtype`; sentences and errors as whet_array_read_as. first: what is added to places of
+ * arrays of one dimension in sentences. */
+WHET_CHECKED whet_status whet_i_array_convert(whet_ctx *ctx, const char *spec,
+                                              const whet_tensor *in, int64_t first,
+                                              whet_dtype dtype, bool finite, whet_tensor *out);
 
 /* whet_i_map_forget of its file, for one whose tensors have been copied. */
 void whet_i_safetensors_forget(const whet_safetensors *file);
@@ -56,6 +78,23 @@ bool whet_i_has_extension(const char *path, const char *extension);
 /* A class list from memory; where: the name for sentences. */
 WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                             int64_t len, whet_names **out);
+
+/* ---- tables part by part ---------------------------------------------------------------------- */
+
+/* A text table of any length in parts of whole rows, so that one part at a time is in memory; pipes are
+ * read whole. */
+typedef struct whet_i_table_parts whet_i_table_parts;
+/* Parts are of about `part_bytes` bytes, and of the longest row at least. Errors: as whet_table_read. */
+WHET_CHECKED whet_status whet_i_table_parts_open(whet_ctx *ctx, const char *path,
+                                                 int64_t part_bytes, whet_i_table_parts **out);
+/* The next part, a table with the file's header and line numbers, owned by the caller; NULL behind the
+ * last. There is always a first, which may have no rows. Errors as whet_table_read, at the first part
+ * that has one; JSONL columns are those of the part. */
+WHET_CHECKED whet_status whet_i_table_parts_next(whet_ctx *ctx, whet_i_table_parts *parts,
+                                                 whet_table **out);
+/* Back to the first part. Errors: IO. */
+WHET_CHECKED whet_status whet_i_table_parts_rewind(whet_ctx *ctx, whet_i_table_parts *parts);
+void whet_i_table_parts_close(whet_ctx *ctx, whet_i_table_parts *parts); /* NULL is fine */
 
 /* ---- labels ---------------------------------------------------------------------------------- */
 

@@ -2,6 +2,7 @@
  * Arrays out of .npz archives (zip, entries "key.npy"), stored or deflated, through libzip.
  * An entry's array header is read first; header, entry size and the compressed bytes present must
  * agree before memory is asked for: deflate never gains more than 1032 times. */
+#include <stdio.h>
 #include <zip.h>
 
 #include "io/npy_i.h"
@@ -202,16 +203,105 @@ done:
     return status;
 }
 
+/* ---- one element after another ---------------------------------------------------------------- */
+
+struct whet_i_npz_stream {
+    char *spec; /* for sentences */
+    whet_i_map map;
+    zip_t *archive;
+    zip_file_t *entry;
+    int64_t index, size;
+    whet_i_npy npy;
+    int64_t at; /* elements read */
+    char *raw;  /* as they lie in the entry */
+    int64_t room;
+};
+
+static whet_status open_entry(whet_ctx *ctx, whet_i_npz_stream *s) {
+    s->entry = zip_fopen_index(s->archive, (zip_uint64_t)s->index, 0);
+    if (!s->entry) return archive_error(ctx, s->spec, zip_get_error(s->archive));
+    s->at = 0;
+    return read_header(ctx, s->spec, s->entry, s->size, &s->npy);
+}
+
+whet_status whet_i_npz_stream_open(whet_ctx *ctx, const char *path, const char *key,
+                                   whet_i_npz_stream **out) {
+    whet_status status = WHET_OK;
+    whet_i_npz_stream *s;
+    whet_i_buf spec = {0};
+    WHET_TRY(whet_i_calloc(ctx, 1, &s));
+    WHET_TRY_DONE(whet_i_buf_printf(ctx, &spec, "%s:%s", path, key));
+    WHET_TRY_DONE(whet_i_strdup(ctx, (whet_str){spec.data, spec.len}, &s->spec));
+    WHET_TRY_DONE(whet_i_map_open(ctx, path, &s->map));
+    WHET_TRY_DONE(open_archive(ctx, path, s->map.ptr, s->map.len, &s->archive));
+    WHET_TRY_DONE(find(ctx, path, s->archive, key, &s->index));
+    WHET_TRY_DONE(entry_size(ctx, path, s->archive, s->index, s->map.len, &s->size));
+    WHET_TRY_DONE(open_entry(ctx, s));
+    *out = s;
+    s = NULL;
+done:
+    whet_i_buf_free(ctx, &spec);
+    whet_i_npz_stream_close(ctx, s);
+    return status;
+}
+
+int64_t whet_i_npz_stream_count(const whet_i_npz_stream *s) {
+    return s->npy.rank == 1 ? s->npy.shape[0] : -1;
+}
+
+whet_status whet_i_npz_stream_read(whet_ctx *ctx, whet_i_npz_stream *s, int64_t n, whet_dtype dtype,
+                                   void *out) {
+    const int64_t size = (int64_t)whet_dtype_size(s->npy.dtype);
+    if (n > s->npy.shape[0] - s->at)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: ends early; expected more", s->spec);
+    if (n == 0) return WHET_OK;
+    if (n > s->room) {
+        WHET_TRY(whet_i_realloc(ctx, &s->raw, n * size));
+        s->room = n;
+    }
+    WHET_TRY(take(ctx, s->spec, s->entry, s->raw, n * size));
+    const whet_tensor raw = {s->raw, s->npy.dtype, 1, {n}};
+    whet_tensor made;
+    WHET_TRY(whet_i_array_convert(ctx, s->spec, &raw, s->at, dtype, true, &made));
+    memcpy(out, made.data, (size_t)n * whet_dtype_size(dtype));
+    whet_tensor_destroy(ctx, &made);
+    s->at += n;
+    whet_i_map_forget(&s->map);
+    return WHET_OK;
+}
+
+whet_status whet_i_npz_stream_end(whet_ctx *ctx, whet_i_npz_stream *s) {
+    char rest[4096];
+    zip_int64_t got;
+    while ((got = zip_fread(s->entry, rest, sizeof rest)) > 0) continue;
+    whet_i_map_forget(&s->map);
+    return got < 0 ? archive_error(ctx, s->spec, zip_file_get_error(s->entry)) : WHET_OK;
+}
+
+whet_status whet_i_npz_stream_rewind(whet_ctx *ctx, whet_i_npz_stream *s) {
+    if (s->entry) (void)zip_fclose(s->entry);
+    return open_entry(ctx, s);
+}
+
+void whet_i_npz_stream_close(whet_ctx *ctx, whet_i_npz_stream *s) {
+    if (!s) return;
+    if (s->entry) (void)zip_fclose(s->entry);
+    if (s->archive) zip_discard(s->archive);
+    whet_i_map_close(&s->map);
+    whet_i_free(ctx, s->raw);
+    whet_i_free(ctx, s->spec);
+    whet_i_free(ctx, s);
+}
+
 bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key) {
     whet_i_map map = {0};
-    whet_i_buf name = {0};
     zip_t *archive = NULL;
+    char name[64];
     bool found = false;
+    (void)snprintf(name, sizeof name, "%s.npy", key);
     if (whet_i_map_open(ctx, path, &map) != WHET_OK) return false;
-    if (open_archive(ctx, path, map.ptr, map.len, &archive) == WHET_OK &&
-        whet_i_buf_printf(ctx, &name, "%s.npy", key) == WHET_OK)
-        found = zip_name_locate(archive, name.data, 0) >= 0;
-    whet_i_buf_free(ctx, &name);
+    if (open_archive(ctx, path, map.ptr, map.len, &archive) == WHET_OK)
+        found = zip_name_locate(archive, name, 0) >= 0;
     if (archive) zip_discard(archive);
     whet_i_map_close(&map);
     return found;

@@ -2,7 +2,7 @@
  * Text tables: what the three formats share, and access to cells. */
 #include "io/table_i.h"
 
-static whet_status format_of(whet_ctx *ctx, const char *path, whet_i_table_format *out) {
+whet_status whet_i_table_format_of(whet_ctx *ctx, const char *path, whet_i_table_format *out) {
     if (whet_i_has_extension(path, ".tsv") || whet_i_has_extension(path, ".txt"))
         *out = WHET_TABLE_TSV;
     else if (whet_i_has_extension(path, ".csv"))
@@ -108,8 +108,8 @@ static whet_status fill(whet_ctx *ctx, whet_table *table, whet_i_table_format fo
     return whet_i_fail(ctx, WHET_ERR_INTERNAL, "table format %d", (int)format);
 }
 
-whet_status whet_i_table_parse(whet_ctx *ctx, whet_i_table_format format, const char *where,
-                               char *bytes, int64_t len, whet_table **out) {
+whet_status whet_i_table_parse_part(whet_ctx *ctx, whet_i_table_format format, const char *where,
+                                    char *bytes, int64_t len, int64_t skipped, whet_table **out) {
     whet_table *table = NULL;
     whet_status status = whet_i_calloc(ctx, 1, &table);
     if (status != WHET_OK) {
@@ -118,6 +118,7 @@ whet_status whet_i_table_parse(whet_ctx *ctx, whet_i_table_format format, const 
     }
     table->bytes = bytes;
     table->len = len;
+    table->skipped = skipped;
     WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(where), &table->path));
     WHET_TRY_DONE(whet_names_create(ctx, &table->columns));
     WHET_TRY_DONE(fill(ctx, table, format));
@@ -128,11 +129,16 @@ done:
     return status;
 }
 
+whet_status whet_i_table_parse(whet_ctx *ctx, whet_i_table_format format, const char *where,
+                               char *bytes, int64_t len, whet_table **out) {
+    return whet_i_table_parse_part(ctx, format, where, bytes, len, 0, out);
+}
+
 whet_status whet_table_read(whet_ctx *ctx, const char *path, whet_table **out) {
     whet_i_table_format format;
     char *bytes;
     int64_t len;
-    WHET_TRY(format_of(ctx, path, &format));
+    WHET_TRY(whet_i_table_format_of(ctx, path, &format));
     WHET_TRY(whet_i_file_read(ctx, path, WHET_FILE_MAX, &bytes, &len));
     return whet_i_table_parse(ctx, format, path, bytes, len, out);
 }
@@ -159,7 +165,7 @@ const whet_names *whet_table_columns(const whet_table *table) { return table->co
 const char *whet_table_path(const whet_table *table) { return table->path; }
 
 int64_t whet_table_line(const whet_table *table, int64_t row) {
-    return table->line ? table->line[row] : row + 2;
+    return table->line ? table->line[row] : row + 2 + table->skipped;
 }
 
 whet_str whet_table_cell(const whet_table *table, int64_t row, int64_t column) {

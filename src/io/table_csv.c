@@ -84,8 +84,12 @@ whet_status whet_i_table_csv(whet_ctx *ctx, whet_table *table, int64_t at) {
     WHET_TRY(whet_i_alloc(ctx, 64, &table->start));
     WHET_TRY(whet_i_alloc(ctx, 64, &table->line));
     table->row_cap = 64;
-    reader r = {
-        .ctx = ctx, .table = table, .status = WHET_OK, .write = at, .line = 1, .in_header = true};
+    reader r = {.ctx = ctx,
+                .table = table,
+                .status = WHET_OK,
+                .write = at,
+                .line = 1 + table->skipped,
+                .in_header = true};
     if (csv_init(&parser, CSV_STRICT | CSV_STRICT_FINI) != 0)
         return whet_i_fail(ctx, WHET_ERR_INTERNAL, "%s: the CSV parser did not start", table->path);
     csv_set_space_func(&parser, no_space);

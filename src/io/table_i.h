@@ -26,6 +26,7 @@ struct whet_table {
     uint32_t *end;   /* [cells] where each cell ends, from its row's start */
     int32_t *column; /* [cells] the cell's column; NULL when cells follow the columns */
     int64_t cells, cell_cap;
+    int64_t skipped; /* lines of the file before this part of it, less those of the header */
 };
 
 /* Opens a row whose first cell starts at bytes[start]; polls for cancelling now and then. */
@@ -51,5 +52,15 @@ WHET_CHECKED whet_status whet_i_table_jsonl(whet_ctx *ctx, whet_table *table, in
 WHET_CHECKED whet_status whet_i_table_parse(whet_ctx *ctx, whet_i_table_format format,
                                             const char *where, char *bytes, int64_t len,
                                             whet_table **out);
+/* The same of a part of a file behind `skipped` lines, its header repeated before it. */
+WHET_CHECKED whet_status whet_i_table_parse_part(whet_ctx *ctx, whet_i_table_format format,
+                                                 const char *where, char *bytes, int64_t len,
+                                                 int64_t skipped, whet_table **out);
+WHET_CHECKED whet_status whet_i_table_format_of(whet_ctx *ctx, const char *path,
+                                                whet_i_table_format *out);
+/* whet_i_table_parts_open over bytes that stay the caller's. */
+WHET_CHECKED whet_status whet_i_table_parts_over(whet_ctx *ctx, whet_i_table_format format,
+                                                 const char *where, const char *bytes, int64_t len,
+                                                 int64_t part_bytes, whet_i_table_parts **out);
 
 #endif

@@ -267,7 +267,7 @@ whet_status whet_i_table_jsonl(whet_ctx *ctx, whet_table *table, int64_t at) {
     WHET_TRY(whet_i_alloc(ctx, FIRST, &table->column));
     WHET_TRY(whet_i_alloc(ctx, FIRST, &table->end));
     table->row_cap = table->cell_cap = FIRST;
-    reader r = {.ctx = ctx, .table = table, .line = 1};
+    reader r = {.ctx = ctx, .table = table, .line = 1 + table->skipped};
     whet_status status = WHET_OK;
     while (at < table->len) {
         const char *feed = memchr(table->bytes + at, '\n', (size_t)(table->len - at));

@@ -45,7 +45,8 @@ static bool only_line_ends(const whet_table *table, int64_t at) {
 }
 
 static whet_status row(whet_ctx *ctx, whet_table *table, int64_t at, int64_t end) {
-    const int64_t columns = whet_names_count(table->columns), line = table->rows + 2;
+    const int64_t columns = whet_names_count(table->columns),
+                  line = table->rows + 2 + table->skipped;
     int64_t found = 0;
     WHET_TRY(whet_i_table_row(ctx, table, at, line));
     for (;; at++) {

@@ -40,9 +40,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     whet_i_free(ctx, d);
 }
 
-whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {
-        .name = "argmax", .cost = "O(K + N)", .costs = costs, .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     discrete_plan *d = NULL;
     int64_t *column_of = NULL;
@@ -59,7 +57,6 @@ whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f) {
         d->column[c] = column_of[f->candidates[c]];
         if (d->column[c] >= 0) d->cost[d->column[c]] = c;
     }
-    f->method = &method;
     f->state = d;
     f->lanes = L;
     f->n_weights = f->k;
@@ -71,3 +68,30 @@ done:
     plan_destroy(ctx, d);
     return status;
 }
+
+static bool serves(const whet_frechet *f) { return f->space->kind == SPACE_DISCRETE; }
+
+static const char *why(const whet_frechet *f) {
+    (void)f;
+    return "all points are 1 apart: the mean is the argmax";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double k = (double)f->k, candidates = (double)f->n_candidates;
+    (void)ctx;
+    *out = whet_i_block_sizes(f, 8 * (k + candidates), L, k, candidates, 0);
+    out->making += 8 * (double)f->space->n;
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_argmax = {.name = "argmax",
+                                             .title = "argmax",
+                                             .cost = "O(K + N)",
+                                             .needs =
+                                                 "a space whose points are all 1 apart (discrete)",
+                                             .serves = serves,
+                                             .why = why,
+                                             .sizes = sizes,
+                                             .make = make,
+                                             .costs = costs,
+                                             .destroy = plan_destroy};

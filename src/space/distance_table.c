@@ -151,22 +151,22 @@ int64_t whet_i_frechet_lanes(int64_t n_candidates) {
     return lanes;
 }
 
-whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {
-        .name = "distance table", .cost = "O(K N)", .costs = costs, .destroy = plan_destroy};
+static bool searched(const whet_frechet *f) {
+    return f->space->kind == SPACE_GRAPH && !f->space->graph.matrix.f64;
+}
+
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     table_plan *t = NULL;
     int64_t values;
-    const bool graph = f->space->kind == SPACE_GRAPH && !f->space->graph.matrix.f64;
     WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
     WHET_TRY(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_EMBEDDING) WHET_TRY_DONE(take_embedding(ctx, f, t));
-    if (graph)
+    if (searched(f))
         WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &t->rows));
     if (values <= KEEP_VALUES) WHET_TRY_DONE(make_table(ctx, f, t, values));
     if (t->table) whet_i_graph_rows_free(ctx, &t->rows);
     f->n_scratch = t->table ? 0 : PANEL * f->k + panel_scratch(f);
-    f->method = &method;
     f->state = t;
     f->lanes = whet_i_frechet_lanes(f->n_candidates);
     f->n_weights = f->k;
@@ -177,3 +177,45 @@ done:
     plan_destroy(ctx, t);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    (void)f;
+    return true;
+}
+
+static const char *why(const whet_frechet *f) {
+    switch (f->space->kind) {
+    case SPACE_MATRIX: return "a matrix has no structure to use";
+    case SPACE_GRAPH: return "a graph needs the distances from every observed class";
+    case SPACE_GRID: return "Euclidean distances of power 1 do not come apart into axes";
+    default: break;
+    }
+    return f->power == 1 ? "power 1 has no shortcut in an embedding"
+                         : "angles have no shortcut in an embedding";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double k = (double)f->k, values = k * (double)f->n_candidates,
+                 own = f->space->kind == SPACE_EMBEDDING ? 8 * k * (double)f->space->embedding.dim
+                                                         : 0;
+    const bool kept = values <= KEEP_VALUES;
+    double rows = 0;
+    if (searched(f)) WHET_TRY(whet_i_graph_table_bytes(ctx, f, &rows));
+    *out = whet_i_block_sizes(f, own + (kept ? 8 * values : rows),
+                              whet_i_frechet_lanes(f->n_candidates), k, (double)f->n_candidates,
+                              kept ? 0 : PANEL * k + (double)panel_scratch(f));
+    out->making = own + rows + (kept ? 8 * values : 0);
+    if (searched(f)) out->making += whet_i_graph_search_bytes(ctx, f, 1, false);
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_table = {.name = "table",
+                                            .title = "distance table",
+                                            .cost = "O(K N)",
+                                            .needs = "nothing",
+                                            .serves = serves,
+                                            .why = why,
+                                            .sizes = sizes,
+                                            .make = make,
+                                            .costs = costs,
+                                            .destroy = plan_destroy};

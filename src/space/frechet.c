@@ -1,90 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Prediction by the Frechet mean: y* = argmin over candidates y of sum_k p_k d(y, k)^q
- * (Loki, arXiv 2307.12226). This file checks what is asked, picks the method for the space (see
+ * (Loki, arXiv 2307.12226). This file checks what is asked, has the method planned (planner.c, and see
  * frechet_i.h), and runs rows through it in blocks that do not depend on the thread count.
  * Legend: k observed classes, S mass of a row. */
 #include <float.h>
 #include <math.h>
 
 #include "space/lanes_i.h"
-#include "space/screen_i.h"
 
 /* ---- the plan -------------------------------------------------------------------------------- */
 
 void whet_frechet_destroy(whet_ctx *ctx, whet_frechet *f) {
     if (!f) return;
-    if (f->method) f->method->destroy(ctx, f->state);
+    if (f->method && f->state) f->method->destroy(ctx, f->state);
     whet_i_free(ctx, f->observed);
     whet_i_free(ctx, f->candidates);
     whet_i_free(ctx, f->cost_row);
     whet_i_free(ctx, f);
-}
-
-/* The planner: one place that says which way is taken, and why. */
-static whet_status pick_method(whet_ctx *ctx, bool sparse, whet_frechet *f) {
-    const bool all = f->n_candidates == f->space->n;
-    /* Screening keeps the best of a row and what comes next, of at least SCREEN_WORTH numbers. */
-    const int64_t width = f->space->kind == SPACE_EMBEDDING ? f->space->embedding.dim : f->k;
-    const bool large = f->top == 1 && f->n_candidates >= SCREEN_WORTH / width;
-    switch (f->space->kind) {
-    case SPACE_TREE:
-        if (sparse && f->space->n < INT32_MAX && whet_i_tree_sparse_pays(f)) {
-            f->why = all ? "the space is a tree, all nodes are candidates, rows come entry by entry"
-                         : "the space is a large tree, rows come entry by entry";
-            return whet_i_frechet_tree_sparse(ctx, f);
-        }
-        f->why =
-            !sparse ? "the space is a tree"
-                    : "the space is a tree; not all nodes are candidates, and it is so small or so "
-                      "deep that whole rows are quicker";
-        return whet_i_frechet_tree(ctx, f);
-    case SPACE_DISCRETE:
-        f->why = "all points are 1 apart: the mean is the argmax";
-        return whet_i_frechet_discrete(ctx, f);
-    case SPACE_EMBEDDING:
-        if (f->power == 2 && !f->space->embedding.angular) {
-            f->why =
-                "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
-            return large ? whet_i_frechet_mean_screened(ctx, f)
-                         : whet_i_frechet_nearest_mean(ctx, f);
-        }
-        f->why = f->power == 1 ? "power 1 has no shortcut in an embedding"
-                               : "angles have no shortcut in an embedding";
-        return whet_i_frechet_table(ctx, f);
-    case SPACE_MATRIX:
-        if (sparse && large && all && !f->space->matrix.row) {
-            f->why = "rows come entry by entry: the table's rows of their entries are added up";
-            return whet_i_frechet_table_sparse(ctx, f);
-        }
-        f->why = "a matrix has no structure to use";
-        if (large && !f->space->matrix.row) return whet_i_frechet_table_screened(ctx, f);
-        break;
-    case SPACE_GRAPH:
-        if (sparse && large && !f->space->graph.matrix.f64) {
-            f->why = "rows come entry by entry: the distances from their entries are added up";
-            return whet_i_frechet_table_sparse(ctx, f);
-        }
-        f->why = "a graph needs the distances from every observed class";
-        if (large && !f->space->graph.matrix.f64) return whet_i_frechet_table_screened(ctx, f);
-        break;
-    case SPACE_GRID:
-        if (f->power == 1 && f->space->grid.euclidean) {
-            f->why = "Euclidean distances of power 1 do not come apart into axes";
-            break;
-        }
-        f->why = "distances in a grid come apart into its axes";
-        return whet_i_frechet_grid(ctx, f);
-    }
-    return whet_i_frechet_table(ctx, f);
-}
-
-whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
-    const int64_t values = (f->n_weights + f->n_costs + 4) * f->lanes + f->n_scratch;
-    const bool selects = f->method->costs != NULL, blocks = selects || f->method->rows;
-    return (whet_frechet_plan){f->method->name, f->why, f->method->cost, f->bytes,
-                               blocks ? (size_t)values * sizeof(double) +
-                                            (size_t)f->n_candidates * sizeof(frechet_choice)
-                                      : (size_t)f->n_scratch * sizeof(double)};
 }
 
 /* A slab knows distances from its rows alone. */
@@ -126,7 +58,8 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
     WHET_TRY_DONE(
         whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
-    WHET_TRY_DONE(pick_method(ctx, o.sparse, f));
+    f->sparse = o.sparse;
+    WHET_TRY_DONE(whet_i_frechet_plan(ctx, o.method, f));
     if (f->n_costs) WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)
         if (f->cost_point[c] >= 0) f->cost_row[f->cost_point[c]] = c;

@@ -39,10 +39,26 @@ typedef struct frechet_block {
     frechet_choice *choices; /* [n_candidates] */
 } frechet_block;
 
+/* Bytes that a plan takes. */
+typedef struct frechet_sizes {
+    double held, making; /* by the plan; the most while it is made, the plan included */
+    double thread;       /* by each thread while rows run; by entries: but for a row of very many */
+} frechet_sizes;
+
 struct frechet_result;
 struct frechet_entries;
+/* A way to compute, and when it is one: a row of the planner's table (planner.c). */
 typedef struct frechet_method {
-    const char *name, *cost; /* for those who ask what was chosen */
+    const char *name;         /* as whet_frechet_opts.method has it */
+    const char *title, *cost; /* in words, for those who ask what was chosen */
+    const char *needs;        /* a clause: what it does not serve without */
+    bool (*serves)(const whet_frechet *f);
+    /* Whether it is the quickest of those that serve and come behind it in the table; NULL: it is. */
+    bool (*pays)(const whet_frechet *f);
+    const char *(*why)(const whet_frechet *f); /* a clause: what makes it the one to take */
+    whet_status (*sizes)(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out);
+    /* Makes the state and sets everything from `state` on but cost_row. */
+    whet_status (*make)(whet_ctx *ctx, whet_frechet *f);
     void (*costs)(const whet_frechet *f, frechet_block *b);
     /* The cost [row] of a lane as a sum of terms >= 0; NULL where costs are that already. */
     double (*exact)(const whet_frechet *f, const frechet_block *b, int64_t lane, int64_t row);
@@ -63,8 +79,10 @@ struct whet_frechet {
     int64_t *observed;   /* [k] points */
     int64_t *candidates; /* [n_candidates] points, ascending */
     int32_t power, top;
+    bool sparse; /* rows come by their entries alone */
     const frechet_method *method;
-    const char *why; /* this method was chosen */
+    const char *why;     /* this method was chosen */
+    frechet_sizes sizes; /* as they were expected */
     void *state;
     size_t bytes; /* of the plan */
     int64_t n_weights, n_costs, n_scratch;
@@ -74,20 +92,32 @@ struct whet_frechet {
     int64_t *cost_row;         /* [n] back from a candidate point to its row; others undefined */
 };
 
-/* Each makes the method's state and sets everything from `method` on but cost_row. */
-WHET_CHECKED whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_table(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_discrete(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f);
+extern const frechet_method whet_i_method_tree_pass, whet_i_method_tree_entries,
+    whet_i_method_tree_gates, whet_i_method_argmax, whet_i_method_nearest_mean,
+    whet_i_method_nearest_mean_f32, whet_i_method_table, whet_i_method_table_f32,
+    whet_i_method_table_entries, whet_i_method_hop_searches, whet_i_method_length_searches,
+    whet_i_method_grid_sums;
+
+/* Chooses the method, or takes the one of this name (NULL, "auto": chooses), and makes its state, if the
+ * memory for it can be had. Errors: ARG (no such method, or it does not serve), LIMIT, those of make. */
+WHET_CHECKED whet_status whet_i_frechet_plan(whet_ctx *ctx, const char *name, whet_frechet *f);
+/* Sizes of a method that works on blocks of this many lanes: held, and what a thread needs. */
+frechet_sizes whet_i_block_sizes(const whet_frechet *f, double held, int64_t lanes, double weights,
+                                 double costs, double scratch);
+/* Bytes of a distance of a graph from its observed points: 1, 2 or 4 for hops, else 8. */
+WHET_CHECKED whet_status whet_i_graph_width(whet_ctx *ctx, const whet_frechet *f, double *out);
+
+/* Bytes of a graph's distances from its observed points to all others. */
+WHET_CHECKED whet_status whet_i_graph_table_bytes(whet_ctx *ctx, const whet_frechet *f,
+                                                  double *out);
+/* Bytes that making them takes besides; turned: for candidates in an order of their own. */
+double whet_i_graph_search_bytes(const whet_ctx *ctx, const whet_frechet *f, double width,
+                                 bool turned);
+/* Whether a graph's table for sparse rows would be too large to be worth its memory. */
+bool whet_i_graph_table_is_large(const whet_frechet *f);
 
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
-
-/* Trees, for rows that come entry by entry: no costs. Whether that is quicker than whole rows: it is
- * not where few nodes are candidates in a small or a very deep tree. Needs fewer than 2^31 nodes. */
-bool whet_i_tree_sparse_pays(const whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f);
 
 /* Results of rows, in the layout of the caller's outputs. */
 typedef struct frechet_result {
@@ -123,11 +153,5 @@ struct frechet_entries {
     void (*rows)(const whet_frechet *f, void *scratch, const whet_sparse_rows *rows, int64_t from,
                  int64_t n, uint8_t *answer, const frechet_result *out);
 };
-
-/* Large graphs and matrices, best candidate only. */
-WHET_CHECKED whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f);
-/* Graphs too large for a table: searches from the classes of the rows, no farther than matters. */
-WHET_CHECKED whet_status whet_i_frechet_hop_balls(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_length_balls(whet_ctx *ctx, whet_frechet *f);
 
 #endif

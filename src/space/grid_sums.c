@@ -182,9 +182,7 @@ static void lay_out(const whet_frechet *f, grid_plan *p) {
     }
 }
 
-whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {
-        .name = "sums along the axes", .cost = "O(N + K)", .costs = costs, .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     const int32_t rank = f->space->grid.rank;
     whet_status status = WHET_OK;
     grid_plan *p = NULL;
@@ -196,7 +194,6 @@ whet_status whet_i_frechet_grid(whet_ctx *ctx, whet_frechet *f) {
         coordinates(&f->space->grid, f->observed[j], x);
         for (int32_t a = 0; a < rank; a++) p->place[j * rank + a] = (int32_t)x[a];
     }
-    f->method = &method;
     f->state = p;
     f->lanes = L;
     f->n_weights = f->k;
@@ -208,3 +205,32 @@ done:
     plan_destroy(ctx, p);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    return f->space->kind == SPACE_GRID && !(f->power == 1 && f->space->grid.euclidean);
+}
+
+static const char *why(const whet_frechet *f) {
+    (void)f;
+    return "distances in a grid come apart into its axes";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    grid_plan p = {0};
+    (void)ctx;
+    lay_out(f, &p);
+    *out = whet_i_block_sizes(f, 4 * (double)f->k * f->space->grid.rank, L, (double)f->k,
+                              (double)f->n_candidates, (double)(p.cells + p.longest) * L);
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_grid_sums = {.name = "grid-sums",
+                                                .title = "sums along the axes",
+                                                .cost = "O(N + K)",
+                                                .needs = "a grid, and l1 for power 1",
+                                                .serves = serves,
+                                                .why = why,
+                                                .sizes = sizes,
+                                                .make = make,
+                                                .costs = costs,
+                                                .destroy = plan_destroy};

@@ -293,13 +293,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     whet_i_free(ctx, t);
 }
 
-whet_status whet_i_frechet_hop_balls(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {
-        .create = scratch_create, .free = scratch_free, .rows = rows};
-    static const frechet_method method = {.name = "searches by entries",
-                                          .cost = "O(m (N + edges)), less where classes are near",
-                                          .entries = &entries,
-                                          .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     hop_balls *t = NULL;
     int64_t longest;
@@ -311,11 +305,45 @@ whet_status whet_i_frechet_hop_balls(whet_ctx *ctx, whet_frechet *f) {
         for (int64_t v = 0; v < f->space->n; v++) t->candidate[v] = -1;
         for (int64_t c = 0; c < f->n_candidates; c++) t->candidate[f->candidates[c]] = (int32_t)c;
     }
-    f->method = &method;
-    f->n_scratch = f->space->n * (36 + HOP_SOURCES * t->width) / 8 + 2 * f->n_candidates;
     f->state = t;
     t = NULL;
 done:
     plan_destroy(ctx, t);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    return f->sparse && f->top == 1 && f->space->kind == SPACE_GRAPH && !f->space->graph.length;
+}
+
+static const char *why(const whet_frechet *f) {
+    (void)f;
+    return "a table of distances would be over 512 MiB: the classes of each row are searched from";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double n = (double)f->space->n, candidates = (double)f->n_candidates;
+    double width;
+    WHET_TRY(whet_i_graph_width(ctx, f, &width));
+    out->held = f->n_candidates < f->space->n ? 4 * n : 0;
+    out->making = out->held + 8 * n;
+    out->thread = n * (36 + HOP_SOURCES * width) + 16 * candidates;
+    return WHET_OK;
+}
+
+static const struct frechet_entries ENTRIES = {
+    .create = scratch_create, .free = scratch_free, .rows = rows};
+
+const frechet_method whet_i_method_hop_searches = {
+    .name = "hop-searches",
+    .title = "searches by entries",
+    .cost = "O(m (N + edges)), less where classes are near",
+    .needs = "a graph whose edges have length 1, rows that come entry by entry, and the best "
+             "candidate alone (top 1)",
+    .serves = serves,
+    .pays = whet_i_graph_table_is_large,
+    .why = why,
+    .sizes = sizes,
+    .make = make,
+    .entries = &ENTRIES,
+    .destroy = plan_destroy};

@@ -176,26 +176,56 @@ done:
     return status;
 }
 
-whet_status whet_i_frechet_mean_screened(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {.name = "nearest to the mean in f32, the least in f64",
-                                          .cost = "O((K + N) D)",
-                                          .rows = rows,
-                                          .destroy = plan_destroy};
+static int64_t scratch_values(const whet_frechet *f) {
+    const int64_t dim = f->space->embedding.dim;
+    const bool all = f->n_candidates == f->space->n;
+    return whet_i_screen_scratch() + SCREEN_LANES * dim + SCREEN_LANES * dim / 2 + 1 +
+           (all ? 0 : SCREEN_PANEL * dim / 2 + 1);
+}
+
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     mean_plan *p = NULL;
-    const int64_t dim = f->space->embedding.dim;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
     p->all = f->n_candidates == f->space->n;
     WHET_TRY_DONE(take_vectors(ctx, f, p));
     WHET_TRY_DONE(take_norms(ctx, f, p));
-    f->method = &method;
     f->state = p;
     f->lanes = SCREEN_LANES;
     f->n_weights = f->k;
-    f->n_scratch = whet_i_screen_scratch() + SCREEN_LANES * dim + SCREEN_LANES * dim / 2 + 1 +
-                   (p->all ? 0 : SCREEN_PANEL * dim / 2 + 1);
+    f->n_scratch = scratch_values(f);
     p = NULL;
 done:
     plan_destroy(ctx, p);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    return whet_i_mean_serves(f) && whet_i_screen_serves(f);
+}
+
+static bool pays(const whet_frechet *f) { return whet_i_screen_pays(f, f->space->embedding.dim); }
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const space_embedding *e = &f->space->embedding;
+    const double k = (double)f->k, dim = (double)e->dim;
+    (void)ctx;
+    *out = whet_i_block_sizes(f,
+                              (e->f32 ? 0 : 4 * (double)f->space->n * dim) +
+                                  8 * ((double)f->n_candidates + k * (dim + 1)),
+                              SCREEN_LANES, k, 0, (double)scratch_values(f));
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_nearest_mean_f32 = {
+    .name = "nearest-mean-f32",
+    .title = "nearest to the mean in f32, the least in f64",
+    .cost = "O((K + N) D)",
+    .needs = "an embedding, not angular, power 2, and the best candidate alone (top 1)",
+    .serves = serves,
+    .pays = pays,
+    .why = whet_i_mean_why,
+    .sizes = sizes,
+    .make = make,
+    .rows = rows,
+    .destroy = plan_destroy};

@@ -12,6 +12,7 @@
 #include <float.h>
 
 #include "space/lanes_i.h"
+#include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
 
@@ -119,19 +120,13 @@ static whet_status centre_candidates(whet_ctx *ctx, const whet_frechet *f, mean_
     return WHET_OK;
 }
 
-whet_status whet_i_frechet_nearest_mean(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {.name = "nearest to the mean",
-                                          .cost = "O((K + N) D)",
-                                          .costs = costs,
-                                          .exact = exact,
-                                          .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     mean_plan *p = NULL;
     const int64_t dim = f->space->embedding.dim;
     WHET_TRY(whet_i_calloc(ctx, 1, &p));
     WHET_TRY_DONE(centre_observed(ctx, f, p));
     WHET_TRY_DONE(centre_candidates(ctx, f, p));
-    f->method = &method;
     f->state = p;
     f->lanes = whet_i_frechet_lanes(f->n_candidates);
     f->n_weights = f->k;
@@ -143,3 +138,37 @@ done:
     plan_destroy(ctx, p);
     return status;
 }
+
+bool whet_i_mean_serves(const whet_frechet *f) {
+    return f->space->kind == SPACE_EMBEDDING && f->power == 2 && !f->space->embedding.angular;
+}
+
+const char *whet_i_mean_why(const whet_frechet *f) {
+    (void)f;
+    return "the metric is Euclidean: the mean is the candidate nearest to the mean vector";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double k = (double)f->k, dim = (double)f->space->embedding.dim,
+                 candidates = (double)f->n_candidates;
+    const int64_t lanes = whet_i_frechet_lanes(f->n_candidates);
+    const bool kept = candidates * dim <= KEEP_VALUES;
+    (void)ctx;
+    *out = whet_i_block_sizes(
+        f, 8 * (k * (dim + 1) + dim + candidates + (kept ? candidates * dim : 0)), lanes, k,
+        candidates, dim * (double)lanes + (kept ? 0 : PANEL * dim));
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_nearest_mean = {.name = "nearest-mean",
+                                                   .title = "nearest to the mean",
+                                                   .cost = "O((K + N) D)",
+                                                   .needs =
+                                                       "an embedding, not angular, and power 2",
+                                                   .serves = whet_i_mean_serves,
+                                                   .why = whet_i_mean_why,
+                                                   .sizes = sizes,
+                                                   .make = make,
+                                                   .costs = costs,
+                                                   .exact = exact,
+                                                   .destroy = plan_destroy};

@@ -46,6 +46,7 @@ static whet_status prepare(whet_ctx *ctx, prediction *p) {
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     opts.power = job->power;
     opts.top = job->top;
+    opts.method = job->method;
     WHET_TRY(whet_posteriors_read(ctx, job->probs, job->classes, &p->posteriors));
     const whet_names *classes = whet_posteriors_classes(p->posteriors);
     p->k = whet_names_count(classes);

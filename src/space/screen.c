@@ -21,6 +21,14 @@ double whet_i_screen_error(int64_t n) {
     return terms * u / (1 - terms * u);
 }
 
+bool whet_i_screen_serves(const whet_frechet *f) {
+    return f->top == 1 && f->n_candidates < INT32_MAX;
+}
+
+bool whet_i_screen_pays(const whet_frechet *f, int64_t width) {
+    return f->n_candidates >= SCREEN_WORTH / width;
+}
+
 /* Scratch: the panel, then the lists, then what the table needs. */
 static float *panel_of(frechet_block *b) { return (float *)b->scratch; }
 

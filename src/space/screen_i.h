@@ -40,7 +40,12 @@ void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
 /* Upper bound of the relative error of a sum of n products in f32, its factors rounded to f32. */
 double whet_i_screen_error(int64_t n);
 
-WHET_CHECKED whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f);
-WHET_CHECKED whet_status whet_i_frechet_mean_screened(whet_ctx *ctx, whet_frechet *f);
+/* Whether rows can be screened, and whether that is quicker: of tables of `width` numbers a candidate. */
+bool whet_i_screen_serves(const whet_frechet *f);
+bool whet_i_screen_pays(const whet_frechet *f, int64_t width);
+
+/* Euclidean and cosine embeddings with power 2, screened or not (nearest_mean.c). */
+bool whet_i_mean_serves(const whet_frechet *f);
+const char *whet_i_mean_why(const whet_frechet *f);
 
 #endif

@@ -118,11 +118,12 @@ static whet_status take_matrix(whet_ctx *ctx, whet_frechet *f, screened_plan *p)
                                fill_rows, &work);
 }
 
-whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {.name = "distance table in f32, the least in f64",
-                                          .cost = "O(K N)",
-                                          .rows = rows,
-                                          .destroy = plan_destroy};
+static int64_t scratch_values(const whet_frechet *f) {
+    return whet_i_screen_scratch() + f->k * SCREEN_LANES / 2 +
+           (f->space->kind == SPACE_GRAPH ? f->k * SCREEN_PANEL / 2 : 0);
+}
+
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     const bool graph = f->space->kind == SPACE_GRAPH;
     whet_status status = WHET_OK;
     screened_plan *p = NULL;
@@ -132,13 +133,48 @@ whet_status whet_i_frechet_table_screened(whet_ctx *ctx, whet_frechet *f) {
         WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &p->rows));
     else
         WHET_TRY_DONE(take_matrix(ctx, f, p));
-    f->method = &method;
     f->lanes = SCREEN_LANES;
     f->n_weights = f->k;
-    f->n_scratch =
-        whet_i_screen_scratch() + f->k * SCREEN_LANES / 2 + (graph ? f->k * SCREEN_PANEL / 2 : 0);
-    p = NULL;
+    f->n_scratch = scratch_values(f);
+    return WHET_OK;
 done:
+    f->state = NULL;
     plan_destroy(ctx, p);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row;
+    return (matrix || f->space->kind == SPACE_GRAPH) && whet_i_screen_serves(f);
+}
+
+static bool pays(const whet_frechet *f) {
+    return whet_i_screen_pays(f, f->k) && !f->space->graph.matrix.f64;
+}
+
+static const char *why(const whet_frechet *f) {
+    return f->space->kind == SPACE_GRAPH ? "a graph needs the distances from every observed class"
+                                         : "a matrix has no structure to use";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double k = (double)f->k;
+    double held = 4 * k * (double)f->n_candidates;
+    if (f->space->kind == SPACE_GRAPH) WHET_TRY(whet_i_graph_table_bytes(ctx, f, &held));
+    *out = whet_i_block_sizes(f, held, SCREEN_LANES, k, 0, (double)scratch_values(f));
+    if (f->space->kind == SPACE_GRAPH) out->making += whet_i_graph_search_bytes(ctx, f, 1, false);
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_table_f32 = {
+    .name = "table-f32",
+    .title = "distance table in f32, the least in f64",
+    .cost = "O(K N)",
+    .needs = "a matrix of all distances or a graph, and the best candidate alone (top 1)",
+    .serves = serves,
+    .pays = pays,
+    .why = why,
+    .sizes = sizes,
+    .make = make,
+    .rows = rows,
+    .destroy = plan_destroy};

@@ -10,13 +10,9 @@
 #include "space/frechet_i.h"
 #include "space/graph_rows.h"
 #include "space/near_ties.h"
+#include "space/screen_i.h"
 
-enum {
-    BALL = 512,
-    CENTRES_MOST = 1024,
-    FAR = 64,
-    MOST_BYTES = 512 << 20 /* of a graph's table, at a byte a hop; larger ones are not made */
-};
+enum { BALL = 512, CENTRES_MOST = 1024, FAR = 64 };
 
 typedef struct sparse_table {
     graph_rows rows;   /* graphs: to the candidates, sorted by ball */
@@ -275,24 +271,60 @@ done:
     return status;
 }
 
-whet_status whet_i_frechet_table_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {
-        .create = scratch_create, .free = scratch_free, .row = row};
-    static const frechet_method method = {.name = "table by entries",
-                                          .cost = "O(m N), balls passed over",
-                                          .entries = &entries,
-                                          .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     sparse_table *t = NULL;
-    const bool hops = !f->space->graph.length;
-    if (f->space->kind == SPACE_GRAPH && f->k > MOST_BYTES / (hops ? 1 : 8) / f->n_candidates)
-        return hops ? whet_i_frechet_hop_balls(ctx, f) : whet_i_frechet_length_balls(ctx, f);
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_GRAPH) WHET_TRY_DONE(take_graph(ctx, f, t));
-    f->method = &method;
     f->state = t;
     t = NULL;
 done:
     plan_destroy(ctx, t);
     return status;
 }
+
+static bool serves(const whet_frechet *f) {
+    const bool all = f->n_candidates == f->space->n;
+    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row && all;
+    return f->sparse && f->top == 1 && (matrix || f->space->kind == SPACE_GRAPH);
+}
+
+static bool pays(const whet_frechet *f) {
+    return whet_i_screen_pays(f, f->k) && !f->space->graph.matrix.f64;
+}
+
+static const char *why(const whet_frechet *f) {
+    return f->space->kind == SPACE_GRAPH
+               ? "rows come entry by entry: the distances from their entries are added up"
+               : "rows come entry by entry: the table's rows of their entries are added up";
+}
+
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double n = (double)f->space->n, k = (double)f->k, candidates = (double)f->n_candidates;
+    const double balls = fmin(candidates / BALL, CENTRES_MOST);
+    *out = (frechet_sizes){.thread = 16 * candidates + 8 * (balls + BALL)};
+    if (f->space->kind != SPACE_GRAPH) return WHET_OK;
+    double width;
+    WHET_TRY(whet_i_graph_width(ctx, f, &width));
+    out->held = width * k * candidates + 8 * candidates + 8 * balls * k;
+    out->making = out->held + 8 * (n + candidates) + whet_i_graph_search_bytes(ctx, f, width, true);
+    return WHET_OK;
+}
+
+static const struct frechet_entries ENTRIES = {
+    .create = scratch_create, .free = scratch_free, .row = row};
+
+const frechet_method whet_i_method_table_entries = {
+    .name = "table-entries",
+    .title = "table by entries",
+    .cost = "O(m N), balls passed over",
+    .needs =
+        "a matrix with all points as candidates or a graph, rows that come entry by entry, and "
+        "the best candidate alone (top 1)",
+    .serves = serves,
+    .pays = pays,
+    .why = why,
+    .sizes = sizes,
+    .make = make,
+    .entries = &ENTRIES,
+    .destroy = plan_destroy};

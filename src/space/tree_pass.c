@@ -194,12 +194,7 @@ static void find_depths(const whet_frechet *f, tree_plan *t, double *depth) {
     for (int64_t v = t->n_inner - 1; v > 0; v = t->parent[v]) t->height++;
 }
 
-whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f) {
-    static const frechet_method method = {.name = "tree pass",
-                                          .cost = "O(N)",
-                                          .costs = costs,
-                                          .exact = exact,
-                                          .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     tree_plan *t = NULL;
     cut c = {0};
@@ -223,7 +218,6 @@ whet_status whet_i_frechet_tree(whet_ctx *ctx, whet_frechet *f) {
         t->point[node_of[f->candidates[j]]] = f->candidates[j];
     for (int64_t j = 0; j < f->k; j++) t->node[j] = node_of[f->observed[j]];
     find_depths(f, t, depth);
-    f->method = &method;
     f->state = t;
     f->lanes = L;
     f->n_weights = f->n_costs = t->n;
@@ -242,3 +236,34 @@ done:
     plan_destroy(ctx, t);
     return status;
 }
+
+static bool serves(const whet_frechet *f) { return f->space->kind == SPACE_TREE; }
+
+static const char *why(const whet_frechet *f) {
+    return f->sparse
+               ? "the space is a tree; not all nodes are candidates, and it is so small or so deep "
+                 "that whole rows are quicker"
+               : "the space is a tree";
+}
+
+/* As if every node of the tree that is cut down were an inner one. */
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double all = (double)f->space->n, k = (double)f->k,
+                 nodes = fmin(all, 2 * (k + (double)f->n_candidates));
+    (void)ctx;
+    *out = whet_i_block_sizes(f, 40 * nodes + 16 * k, L, nodes, nodes, nodes * (L + 1));
+    out->making = out->held + 58 * all + 16 * nodes;
+    return WHET_OK;
+}
+
+const frechet_method whet_i_method_tree_pass = {.name = "tree-pass",
+                                                .title = "tree pass",
+                                                .cost = "O(N)",
+                                                .needs = "a tree",
+                                                .serves = serves,
+                                                .why = why,
+                                                .sizes = sizes,
+                                                .make = make,
+                                                .costs = costs,
+                                                .exact = exact,
+                                                .destroy = plan_destroy};

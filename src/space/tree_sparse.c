@@ -483,27 +483,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     whet_i_free(ctx, plan);
 }
 
-bool whet_i_tree_sparse_pays(const whet_frechet *f) {
-    /* A row of the two passes costs a few ns a node, one here some 100 ns a node of the paths. */
-    enum { SMALL = 16384, WORTH = 64 };
-    const int64_t n = f->space->n;
-    double hops = 0;
-    if (n == f->n_candidates) return true;
-    for (int64_t v = 0; v < n; v++) hops += (double)f->space->tree.hops[v];
-    return n >= SMALL && WORTH * (hops / (double)n) < (double)n;
-}
-
-whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
-    static const struct frechet_entries entries = {
-        .create = scratch_create, .free = scratch_free, .widen = scratch_widen, .row = row};
-    static const frechet_method all = {.name = "tree by entries",
-                                       .cost = "O(m log m + m log N)",
-                                       .entries = &entries,
-                                       .destroy = plan_destroy};
-    static const frechet_method some = {.name = "tree by entries and gates",
-                                        .cost = "O(m log N) a node of the paths looked at",
-                                        .entries = &entries,
-                                        .destroy = plan_destroy};
+static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     const bool gates = f->n_candidates < f->space->n;
     const space_tree *tree = &f->space->tree;
     whet_status status = WHET_OK;
@@ -513,10 +493,81 @@ whet_status whet_i_frechet_tree_sparse(whet_ctx *ctx, whet_frechet *f) {
     if (gates)
         WHET_TRY_DONE(whet_i_tree_gates_create(ctx, tree, f->candidates, f->n_candidates,
                                                plan->index, &plan->gates));
-    f->method = gates ? &some : &all;
     f->state = plan;
     plan = NULL;
 done:
     plan_destroy(ctx, plan);
     return status;
 }
+
+static bool is_sparse_tree(const whet_frechet *f) {
+    return f->sparse && f->space->kind == SPACE_TREE && f->space->n < INT32_MAX;
+}
+
+static bool serves_all(const whet_frechet *f) {
+    return is_sparse_tree(f) && f->n_candidates == f->space->n;
+}
+
+static bool serves_some(const whet_frechet *f) {
+    return is_sparse_tree(f) && f->n_candidates < f->space->n;
+}
+
+/* Not where few nodes are candidates in a small or a very deep tree. */
+static bool gates_pay(const whet_frechet *f) {
+    /* A row of the two passes costs a few ns a node, one here some 100 ns a node of the paths. */
+    enum { SMALL = 16384, WORTH = 64 };
+    const int64_t n = f->space->n;
+    double hops = 0;
+    for (int64_t v = 0; v < n; v++) hops += (double)f->space->tree.hops[v];
+    return n >= SMALL && WORTH * (hops / (double)n) < (double)n;
+}
+
+static const char *why_all(const whet_frechet *f) {
+    (void)f;
+    return "the space is a tree, all nodes are candidates, rows come entry by entry";
+}
+
+static const char *why_some(const whet_frechet *f) {
+    (void)f;
+    return "the space is a large tree, rows come entry by entry";
+}
+
+/* For rows of no more entries than the heap has room for at first. */
+static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
+    const double n = (double)f->space->n, gates = f->n_candidates < f->space->n ? 17 * n : 0;
+    const double each = sizeof(entry) + sizeof(int32_t) + sizeof(double) + 2 * sizeof(virtual_node);
+    (void)ctx;
+    out->held = 44 * n + gates;
+    out->making = out->held + 8 * n;
+    out->thread =
+        FIRST_ROOM * (each + 5 * sizeof(frontier)) + (double)f->top * sizeof(frechet_choice);
+    return WHET_OK;
+}
+
+static const struct frechet_entries ENTRIES = {
+    .create = scratch_create, .free = scratch_free, .widen = scratch_widen, .row = row};
+
+const frechet_method whet_i_method_tree_entries = {
+    .name = "tree-entries",
+    .title = "tree by entries",
+    .cost = "O(m log m + m log N)",
+    .needs = "a tree with all nodes as candidates, and rows that come entry by entry",
+    .serves = serves_all,
+    .why = why_all,
+    .sizes = sizes,
+    .make = make,
+    .entries = &ENTRIES,
+    .destroy = plan_destroy};
+
+const frechet_method whet_i_method_tree_gates = {
+    .name = "tree-gates",
+    .title = "tree by entries and gates",
+    .cost = "O(m log N) a node of the paths looked at",
+    .needs = "a tree with some nodes as candidates, and rows that come entry by entry",
+    .serves = serves_some,
+    .pays = gates_pay,
+    .why = why_some,
+    .sizes = sizes,
+    .make = make,
+    .entries = &ENTRIES,
+    .destroy = plan_destroy};

@@ -39,7 +39,7 @@ static whet_status read_numbered(whet_ctx *ctx, const labels *l, const whet_tabl
                                "%s:%lld: row is %s; expected a whole number of 0 or more", l->path,
                                (long long)line, whet_i_quote(quoted, cell));
         const int64_t row = whet_i_posteriors_find(l->posteriors, number);
-        if (row < 0 && !l->posteriors->number)
+        if (row < 0 && !l->posteriors->named)
             return whet_i_fail(ctx, WHET_ERR_DATA, "%s:%lld: row %lld; expected below %lld, as %s",
                                l->path, (long long)line, (long long)number,
                                (long long)l->posteriors->rows, l->posteriors->path);
@@ -54,14 +54,15 @@ static whet_status read_numbered(whet_ctx *ctx, const labels *l, const whet_tabl
 /* n labels for all rows: as many as rows, or, beside sparse probabilities, enough. */
 static whet_status check_count(whet_ctx *ctx, const labels *l, int64_t n) {
     const whet_posteriors *p = l->posteriors;
-    if (!p->number && n != p->rows)
+    const int64_t last = p->rows ? whet_posteriors_row(p, p->rows - 1) : -1;
+    if (!p->named && n != p->rows)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %lld labels; expected %lld, one a row of %s",
                            l->path, (long long)n, (long long)p->rows, p->path);
-    if (p->number && p->rows && p->number[p->rows - 1] >= n)
+    if (p->named && last >= n)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
                            "%s: %lld labels; expected more than %lld, a row of "
                            "%s",
-                           l->path, (long long)n, (long long)p->number[p->rows - 1], p->path);
+                           l->path, (long long)n, (long long)last, p->path);
     return WHET_OK;
 }
 
@@ -133,11 +134,12 @@ static whet_status read_table(whet_ctx *ctx, const labels *l, bool *list) {
     return status;
 }
 
-whet_status whet_posteriors_labels(whet_ctx *ctx, const whet_posteriors *p, const whet_space *space,
+whet_status whet_posteriors_labels(whet_ctx *ctx, whet_posteriors *p, const whet_space *space,
                                    const char *path, int64_t *out) {
     whet_status status = WHET_OK;
     labels l = {p, space, path, NULL};
     bool list = true;
+    WHET_TRY(whet_i_posteriors_numbers(ctx, p));
     WHET_TRY(whet_i_alloc(ctx, p->rows, &l.out));
     for (int64_t i = 0; i < p->rows; i++) l.out[i] = -1;
     if (whet_i_is_table(path)) WHET_TRY_DONE(read_table(ctx, &l, &list));

@@ -4,7 +4,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include "tune/tune_i.h"
 
@@ -223,17 +222,14 @@ static int64_t weight_bytes(const whet_i_params *params) {
     return sum;
 }
 
-/* Refused before the run, not in the middle of it. */
+/* Refused before the run, not in the middle of it. Some of what is planned is held by now. */
 static whet_status check_memory(whet_ctx *ctx, whet_i_tune *run) {
+    size_t held;
     run->planned_bytes = weight_bytes(run->params) + whet_i_plan_bytes(run->plan);
     if (run->valid_plan) run->planned_bytes += whet_i_plan_bytes(run->valid_plan);
-    const long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGE_SIZE);
-    const double have = pages > 0 && page > 0 ? (double)pages * (double)page : 1e300;
-    if ((double)run->planned_bytes <= have) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_LIMIT,
-                       "training needs %.1f GB; expected at most the %.1f GB of this machine; try "
-                       "recomputed activations, fewer tokens a batch, or adapters",
-                       (double)run->planned_bytes / 1e9, have / 1e9);
+    whet_ctx_memory(ctx, &held, NULL);
+    return whet_i_check_room(ctx, "training", (double)run->planned_bytes - (double)held,
+                             "recomputed activations, fewer tokens a batch, or adapters");
 }
 
 static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {

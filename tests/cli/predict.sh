@@ -213,6 +213,35 @@ run 2 whet predict --probs rows.npz --space path:9 --output x.tsv
 tells 'class list'
 unchanged
 
+# Out of order, with gaps, as CSV and JSON lines: the same predictions as in order.
+printf 'row\tclass\tp\n2\t0\t.9\n0\t0\t.5\n1\t3\t2\n0\t8\t.5\n2\t3\t.1\n' >mixed.tsv
+tr '\t' , <rows.tsv >rows.csv
+python3 -c "
+for line in open('rows.tsv').readlines()[1:]:
+    print('{\"row\": %s, \"class\": \"%s\", \"p\": 0%s}' % tuple(line.split()))" |
+    sed 's/02}/2}/' >rows.jsonl
+run 0 whet predict --probs rows.tsv --space path:9 --output a.tsv --force
+for file in mixed.tsv rows.csv rows.jsonl; do
+    run 0 whet predict --probs $file --space path:9 --output b.tsv --force
+    cmp -s a.tsv b.tsv || fail "$file predicts differently"
+done
+
+# One bad line at the end of a long file: one sentence with its line, nothing written, not even where
+# rows go out at once.
+awk 'BEGIN { print "row\tclass\tp"; for (i = 0; i < 300000; i++) print i "\t" i % 9 "\t1" }' >long.tsv
+{ cat long.tsv; printf '300000\t4\t1x\n'; } >spoilt.tsv
+mark
+for output in x.tsv -; do
+    run 3 whet predict --probs spoilt.tsv --space path:9 --output $output
+    tells 'spoilt.tsv:300002: p is "1x"'
+    [ "$(wc -l <.err)" = 1 ] || fail 'not one sentence'
+    silent
+done
+unchanged
+run 0 whet predict --probs long.tsv --space path:9 --output long.out
+[ "$(wc -l <long.out)" = 300001 ] || fail 'rows are missing'
+rm long.tsv spoilt.tsv long.out
+
 # What would be done.
 mark
 run 0 whet predict --probs rows.npz --classes csr.txt --space path:9 --explain
@@ -227,12 +256,38 @@ run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l
 says 'method: distance table'
 run 0 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l2 --output l2.tsv
 line 2 l2.tsv '0|4|2|1|1'
+# A method that is asked for, or that does not serve.
+for method in tree-pass table; do
+    run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --method $method --output $method.out
+done
+[ "$(cut -f 1,2,4 tree-pass.out)" = "$(cut -f 1,2,4 table.out)" ] || fail 'two methods predict differently'
+rm tree-pass.out table.out
+run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --method table --explain
+says 'method: distance table (--method table), O(K N) a row'
+says 'because it was asked for'
+run 2 whet predict --probs whole.npy --classes csr.txt --space path:9 --method tree-entries --explain
+tells 'method tree-entries does not serve here: it needs a tree with all nodes as candidates, and rows that come'
+tells 'expected auto, tree-pass or table'
+run 2 whet predict --probs whole.npy --classes csr.txt --space path:9 --method tree --explain
 run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3,metric=l3 --explain
 tells 'l1 or l2'
 rm l2.tsv
 run 2 whet predict --probs whole.npy --classes csr.txt --space grid:3x3
 tells '--output'
 unchanged
+
+# More memory than there is: said before the work, with a way out.
+if ! grep -q __asan_init "$whet"; then
+    awk 'BEGIN { for (i = 1; i < 150000; i++) print i - 1, i, 1.5 }' >long.txt
+    awk 'BEGIN { for (i = 0; i < 1500; i++) print i }' >many.txt
+    awk 'BEGIN { print "row\tclass\tp"; for (i = 0; i < 1500; i++) print "0\t" i "\t1" }' >many.tsv
+    mark
+    run 5 sh -c 'ulimit -v 1500000; OMP_NUM_THREADS=1 exec "$0" predict --threads 1 --probs many.tsv \
+        --space graph:long.txt --method table-entries --output x.tsv' "$whet"
+    tells 'the plan (table by entries, 1500 observed classes, 150000 candidates, 1 threads) needs 1.8'
+    tells 'left by the limit of its address space; try method length-searches, which needs'
+    unchanged
+fi
 
 # Bad input: a sentence, the code, nothing left behind.
 mark

@@ -192,17 +192,14 @@ typedef struct sparse_answers {
     int32_t ties[ROWS];
 } sparse_answers;
 
-/* The plan's way is exchanged for the searches where a table would have been small enough. */
+/* A table would have been small enough: the searches are asked for. */
 static void run_balls(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
                       whet_frechet_opts opts, const sparse_case *c, sparse_answers *a) {
     whet_frechet *f = NULL;
     const whet_sparse_rows rows = {c->first, c->column, c->p, ROWS};
     opts.sparse = true;
+    opts.method = space->graph.length ? "length-searches" : "hop-searches";
     test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f));
-    f->method->destroy(ctx, f->state);
-    f->method = NULL;
-    test_ok(ctx, space->graph.length ? whet_i_frechet_length_balls(ctx, f)
-                                     : whet_i_frechet_hop_balls(ctx, f));
     test_ok(ctx, whet_frechet_run_sparse(ctx, f, &rows, a->best, a->cost, a->ties, a->margin));
     whet_frechet_destroy(ctx, f);
 }
@@ -359,11 +356,10 @@ static void impossible_rows_are_named(void **state) {
         const double none[] = {1, 0}, negative[] = {1, -1};
         whet_frechet *f = NULL;
         int64_t best[2];
-        test_ok(ctx, whet_frechet_create(ctx, space, observed, 2, NULL, &f));
-        f->method->destroy(ctx, f->state);
-        f->method = NULL;
-        test_ok(ctx,
-                weighted ? whet_i_frechet_length_balls(ctx, f) : whet_i_frechet_hop_balls(ctx, f));
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        opts.sparse = true;
+        opts.method = weighted ? "length-searches" : "hop-searches";
+        test_ok(ctx, whet_frechet_create(ctx, space, observed, 2, &opts, &f));
         whet_sparse_rows rows = {first, column, none, 2};
         test_fails(ctx, whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL),
                    WHET_ERR_DATA);
@@ -391,18 +387,16 @@ static whet_status run_searches(whet_ctx *ctx, void *arg) {
     }
     const whet_sparse_rows rows = {first, column, p, 2};
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+    opts.sparse = true;
     opts.candidates = WHET_CANDIDATES_LIST;
     opts.candidate_list = list;
     opts.n_candidates = 3;
     whet_status status = WHET_OK;
     for (int i = 0; i < 2 && status == WHET_OK; i++) {
         whet_frechet *f;
+        opts.method = i ? "length-searches" : "hop-searches";
         WHET_TRY(whet_frechet_create(ctx, spaces[i], observed, 80, &opts, &f));
-        f->method->destroy(ctx, f->state);
-        f->method = NULL;
-        status = i ? whet_i_frechet_length_balls(ctx, f) : whet_i_frechet_hop_balls(ctx, f);
-        if (status == WHET_OK)
-            status = whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL);
+        status = whet_frechet_run_sparse(ctx, f, &rows, best, NULL, NULL, NULL);
         whet_frechet_destroy(ctx, f);
     }
     return status;

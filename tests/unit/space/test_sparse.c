@@ -35,11 +35,16 @@ static void make_rows(rows *r, int64_t n, int64_t k, int64_t most, uint64_t seed
 }
 
 /* Small trees with few candidates go by whole rows; here by entries all the same. */
-static void force_entries(whet_ctx *ctx, whet_frechet *f) {
-    if (f->method->entries) return;
-    f->method->destroy(ctx, f->state);
-    f->method = NULL;
-    test_ok(ctx, whet_i_frechet_tree_sparse(ctx, f));
+static const char *by_entries(const whet_space *space, const int64_t *observed, int64_t k,
+                              whet_frechet_opts opts) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_frechet *f = NULL;
+    opts.sparse = false;
+    test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f));
+    const bool all = whet_frechet_candidates(f) == whet_space_size(space);
+    whet_frechet_destroy(ctx, f);
+    test_ctx_done(ctx);
+    return all ? "tree-entries" : "tree-gates";
 }
 
 /* By entries and by whole rows: the same points, ties, costs to rounding. */
@@ -54,12 +59,12 @@ static void compare_among(whet_ctx *ctx, const whet_space *space, const int64_t 
     for (int w = 0; w < 2; w++) {
         whet_frechet_opts opts = *asked;
         opts.sparse = w == 0;
+        if (w == 0) opts.method = by_entries(space, observed, k, opts);
         best[w] = TEST_NEW(int64_t, r->n * MOST);
         cost[w] = TEST_NEW(double, r->n *MOST);
         margin[w] = TEST_NEW(double, r->n);
         ties[w] = TEST_NEW(int32_t, r->n);
         test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f[w]));
-        if (w == 0) force_entries(ctx, f[w]);
         test_ok(ctx,
                 whet_frechet_run_sparse(ctx, f[w], &sparse, best[w], cost[w], ties[w], margin[w]));
     }
@@ -398,8 +403,8 @@ static whet_status run_once(whet_ctx *ctx, void *arg) {
 static whet_status run_by_gates(whet_ctx *ctx, void *arg) {
     int64_t candidates[] = {5};
     whet_frechet f = {.space = arg, .n_candidates = 1, .candidates = candidates};
-    WHET_TRY(whet_i_frechet_tree_sparse(ctx, &f));
-    f.method->destroy(ctx, f.state);
+    WHET_TRY(whet_i_method_tree_gates.make(ctx, &f));
+    whet_i_method_tree_gates.destroy(ctx, f.state);
     return WHET_OK;
 }
 
