@@ -17,6 +17,9 @@ static void *default_alloc(void *user, void *ptr, size_t old_size, size_t new_si
     return realloc(ptr, new_size);
 }
 
+/* The system's pages are zero already: those that nobody writes cost nothing. */
+static void *default_zeroed(size_t size) { return calloc(1, size); }
+
 whet_status whet_ctx_create(const whet_ctx_opts *opts, whet_ctx **out) {
     *out = NULL;
     whet_ctx_opts o = WHET_CTX_OPTS_INIT;
@@ -31,6 +34,7 @@ whet_status whet_ctx_create(const whet_ctx_opts *opts, whet_ctx **out) {
     if (!ctx) return WHET_ERR_NOMEM;
     memset(ctx, 0, sizeof *ctx);
     ctx->alloc = o.alloc;
+    ctx->zeroed = o.alloc == default_alloc ? default_zeroed : NULL;
     ctx->progress = o.progress;
     ctx->note = o.note;
     ctx->log = o.log;

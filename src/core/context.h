@@ -7,6 +7,8 @@
 
 struct whet_ctx {
     whet_alloc_fn alloc;
+    void *(*zeroed)(
+        size_t size); /* zeroed memory that is taken when it is written; NULL = by alloc */
     whet_progress_fn progress;
     whet_note_fn note;
     whet_log_fn log;

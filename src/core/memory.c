@@ -56,12 +56,13 @@ whet_status whet_i_alloc_(whet_ctx *ctx, int64_t count, size_t size, bool zero, 
                            "%zu bytes asked, %zu held; expected at most %zu in all", bytes,
                            ctx->memory_now, ctx->memory_limit);
     const size_t raw_size = bytes + sizeof(block_record) + ALIGN;
-    char *raw = ctx->alloc(ctx->user, NULL, 0, raw_size);
+    const bool pages = zero && ctx->zeroed;
+    char *raw = pages ? ctx->zeroed(raw_size) : ctx->alloc(ctx->user, NULL, 0, raw_size);
     if (!raw) return no_memory(ctx, bytes);
     const uintptr_t first = (uintptr_t)raw + sizeof(block_record);
     char *ptr = raw + ((first + ALIGN - 1) / ALIGN * ALIGN - (uintptr_t)raw);
     *record_of(ptr) = (block_record){raw, raw_size, bytes};
-    if (zero) memset(ptr, 0, bytes);
+    if (zero && !pages) memset(ptr, 0, bytes);
     ctx->memory_now += bytes;
     if (ctx->memory_now > ctx->memory_peak) ctx->memory_peak = ctx->memory_now;
     memcpy(out, &ptr, sizeof ptr);

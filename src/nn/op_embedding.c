@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sums of rows of tables: words, positions, segments. A frozen table that came from a file is read
  * there: a text needs few of its rows. The gradient of a table is shared out by ranges of its rows;
- * each range looks at all tokens in order, so that the bits do not depend on the team. */
+ * each range looks at all tokens in order, so that the bits do not depend on the team. Of a large table
+ * few rows ever occur: only those are written. */
 #include <stdio.h>
 
 #include "nn/ops_i.h"
@@ -75,12 +76,15 @@ static void backward_range(const whet_i_task *t, int32_t phase, int64_t item, vo
     const int64_t tokens = whet_i_rows(t, t->node->outputs[0]);
     if (!table_of(t, table)->trainable) return;
     whet_i_real *gradient = table_of(t, table)->gradient;
-    if (!t->param_adds[table])
-        memset(gradient + first * n, 0, (size_t)((end - first) * n) * sizeof *gradient);
+    uint8_t *live = table_of(t, table)->live;
+    for (int64_t row = first; row < end && !t->param_adds[table]; row++)
+        if (!live || live[row]) memset(gradient + row * n, 0, (size_t)n * sizeof *gradient);
     const int32_t *ids = t->in[table];
-    for (int64_t i = 0; i < tokens; i++)
-        if (ids[i] >= first && ids[i] < end)
-            t->kernels->add(n, t->grad_out[0] + i * n, gradient + ids[i] * n);
+    for (int64_t i = 0; i < tokens; i++) {
+        if (ids[i] < first || ids[i] >= end) continue;
+        t->kernels->add(n, t->grad_out[0] + i * n, gradient + ids[i] * n);
+        if (live) live[ids[i]] = 1;
+    }
 }
 
 static const whet_i_op op_embedding = {
@@ -116,6 +120,7 @@ whet_status whet_i_embedding(whet_ctx *ctx, whet_i_graph *graph, const whet_i_em
         s.rows[i] = spec->rows[i];
         r.inputs[i] = spec->ids[i];
         WHET_TRY(whet_i_params_add(ctx, graph->params, &p, &r.params[i]));
+        graph->params->items[r.params[i]].by_rows = true;
     }
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *out = outputs[0];

@@ -4,9 +4,8 @@
  * Forward: items are blocks of rows; a block stays in the second-level cache while the panels of w
  * stream by. Backward, with g the gradient of the output before the activation:
  *   dx = g w      by blocks of rows, with the other packed form of w;
- *   dw = g^T x    by panels of x's columns, all rows of w at once: a sum over rows, whose order does
- *                 not depend on how the panels are shared out;
- *   db = sum g.
+ *   dw = g^T x    by pieces of w, each a sum over all rows, whose order does not depend on how w is cut;
+ *   db = sum g    by columns.
  * Frozen parts cost nothing; the activation is not stored but made again from what stands before it.
  * Legend: m rows, k columns of x, n columns of out. */
 #include <stdio.h>
@@ -23,7 +22,10 @@ typedef struct settings {
 } settings;
 
 /* Parameters of a node: the parts' matrices, then their biases. */
-enum { ROWS_MOST = 528, ROWS_LEAST = 24, COLUMN_BLOCK = WHET_I_PANEL };
+enum { ROWS_MOST = 528, ROWS_LEAST = 24 };
+/* A piece of w: its columns, as many as the kernels' product reads g once for; its rows, a multiple of
+ * those that the product takes at a time, and no fewer than pay for packing x; of the biases. */
+enum { PIECE_COLUMNS = 192, PIECE_STEP = 48, PIECE_LEAST = 192, BIAS_PIECE = 256 };
 
 static const settings *settings_of(const whet_i_node *node) { return node->settings; }
 
@@ -181,25 +183,57 @@ static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
         memcpy(dr, g, (size_t)(rows * s->n) * sizeof *dr);
 }
 
-/* Phase 1, by panels of columns of w: its gradient. */
+/* Rows of w an item: alone, all; in a team, so few that each member gets about four items. */
+static int64_t piece_rows(const whet_i_task *t) {
+    const settings *s = settings_of(t->node);
+    const int64_t columns = whet_i_blocks(s->k, PIECE_COLUMNS);
+    const int64_t cuts = t->workers == 1 ? 1 : whet_i_blocks(4 * t->workers, columns);
+    const int64_t rows = whet_i_blocks(whet_i_blocks(s->n, cuts), PIECE_STEP) * PIECE_STEP;
+    return rows < PIECE_LEAST ? PIECE_LEAST : rows;
+}
+
+static int64_t weight_items(const whet_i_task *t) {
+    const settings *s = settings_of(t->node);
+    if (!weights_train(t->graph, t->node)) return 0;
+    return whet_i_blocks(s->k, PIECE_COLUMNS) * whet_i_blocks(s->n, piece_rows(t));
+}
+
+static int64_t bias_items(const whet_i_task *t) {
+    return biases_train(t->graph, t->node) ? whet_i_blocks(settings_of(t->node)->n, BIAS_PIECE) : 0;
+}
+
+/* Rows first .. end of the stacked parts that part i has, as its own: *from .. *to. */
+static bool rows_of_part(const settings *s, int32_t i, int64_t first, int64_t end, int64_t *from,
+                         int64_t *to) {
+    int64_t base = 0;
+    for (int32_t j = 0; j < i; j++) base += s->rows[j];
+    *from = first > base ? first - base : 0;
+    *to = end - base < s->rows[i] ? end - base : s->rows[i];
+    return *from < *to;
+}
+
+/* Phase 1: a piece of w's gradient. */
 static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
-    const int64_t first = item * COLUMN_BLOCK;
+    const int64_t tall = piece_rows(t), pieces = whet_i_blocks(s->n, tall);
+    const int64_t column = item / pieces * PIECE_COLUMNS, first = item % pieces * tall;
     const whet_i_real *g = t->grad_out[0];
+    int64_t from, to;
     for (int32_t i = 0; i < s->parts; g += s->rows[i], i++) {
         if (!part_trains(t->graph, t->node, i)) continue;
-        const whet_i_product args = {.m = s->rows[i],
-                                     .n = s->k - first < COLUMN_BLOCK ? s->k - first : COLUMN_BLOCK,
+        if (!rows_of_part(s, i, first, first + tall, &from, &to)) continue;
+        const whet_i_param *w = &t->graph->params->items[t->node->params[i]];
+        const whet_i_product args = {.m = to - from,
+                                     .n = whet_i_block_rows(s->k, PIECE_COLUMNS, item / pieces),
                                      .k = whet_i_rows(t, t->node->outputs[0]),
-                                     .a = g,
+                                     .a = g + from,
                                      .a_row = 1,
                                      .a_col = s->n,
-                                     .b = (const whet_i_real *)t->in[0] + first,
+                                     .b = (const whet_i_real *)t->in[0] + column,
                                      .b_row = s->k,
                                      .b_col = 1,
                                      .beta = t->param_adds[i] ? 1 : 0,
-                                     .c = t->graph->params->items[t->node->params[i]].gradient +
-                                          first,
+                                     .c = w->gradient + from * s->k + column,
                                      .ldc = s->k};
         if (is_half(t->graph))
             t->kernels->product_bf16(&args, scratch);
@@ -208,24 +242,24 @@ static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
     }
 }
 
-/* Its first item: the biases. */
-static void backward_bias(const whet_i_task *t) {
+/* Some of the biases' gradients. */
+static void backward_bias(const whet_i_task *t, int64_t item) {
     const settings *s = settings_of(t->node);
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
     const whet_i_real *g = t->grad_out[0];
+    int64_t from, to;
     for (int32_t i = 0; i < s->parts; g += s->rows[i], i++) {
-        if (!part_trains(t->graph, t->node, s->parts + i)) continue;
-        whet_i_real *db = t->graph->params->items[t->node->params[s->parts + i]].gradient;
-        if (!t->param_adds[s->parts + i]) memset(db, 0, (size_t)s->rows[i] * sizeof *db);
-        for (int64_t r = 0; r < rows; r++) t->kernels->add(s->rows[i], g + r * s->n, db);
+        const int32_t j = s->parts + i;
+        if (!part_trains(t->graph, t->node, j)) continue;
+        if (!rows_of_part(s, i, item * BIAS_PIECE, (item + 1) * BIAS_PIECE, &from, &to)) continue;
+        whet_i_real *db = t->graph->params->items[t->node->params[j]].gradient + from;
+        if (!t->param_adds[j]) memset(db, 0, (size_t)(to - from) * sizeof *db);
+        for (int64_t r = 0; r < rows; r++) t->kernels->add(to - from, g + r * s->n + from, db);
     }
 }
 
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
-    const settings *s = settings_of(t->node);
-    if (phase == 0) return row_items(t, phase);
-    return (weights_train(t->graph, t->node) ? whet_i_blocks(s->k, COLUMN_BLOCK) : 0) +
-           (biases_train(t->graph, t->node) ? 1 : 0);
+    return phase == 0 ? row_items(t, phase) : weight_items(t) + bias_items(t);
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
@@ -233,11 +267,11 @@ static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void
         backward_rows(t, item, scratch);
         return;
     }
-    /* The biases first: they take one member long, and the others find weights to do. */
-    if (biases_train(t->graph, t->node) && item-- == 0)
-        backward_bias(t);
-    else
+    /* What is short comes last, so that nobody waits long. */
+    if (item < weight_items(t))
         backward_weight(t, item, scratch);
+    else
+        backward_bias(t, item - weight_items(t));
 }
 
 static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
@@ -246,7 +280,7 @@ static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
     const settings *s = settings_of(node);
     int64_t most = linear_scratch(g, s->n);
     for (int32_t i = 0; is_half(g) && i < s->parts; i++) {
-        const int64_t bytes = g->params->kernels->product_bf16_scratch(s->rows[i], COLUMN_BLOCK);
+        const int64_t bytes = g->params->kernels->product_bf16_scratch(s->rows[i], PIECE_COLUMNS);
         if (bytes > most) most = bytes;
     }
     return most;

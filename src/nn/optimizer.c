@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * AdamW and SGD: one pass over values, gradients and moments, by blocks; the norm that clipping needs
- * is summed in f64, block by block in order.
+ * is summed in f64, block by block in order. Rows of a table that never had a gradient (params_i.h) have
+ * no moments either: what happens to them is decay alone, to the bit.
  * Legend: g gradient, m and v its moments. */
 #include "nn/optimizer_i.h"
 
@@ -70,13 +71,35 @@ void whet_i_optimizer_destroy(whet_ctx *ctx, whet_i_optimizer *o) {
 
 /* ---- a step ----------------------------------------------------------------------------------- */
 
+/* The numbers of a block from `at` on, up to `end`, that are all live or all not. */
+static block run_of(const whet_i_param *p, const block *b, int64_t at, bool *live) {
+    const int64_t end = b->first + b->count;
+    *live = true;
+    if (!p->live) return (block){b->param, at, end - at};
+    const int64_t columns = p->shape[1];
+    int64_t row = at / columns;
+    *live = p->live[row] != 0;
+    while (row * columns < end && (p->live[row] != 0) == *live) row++;
+    return (block){b->param, at, (row * columns < end ? row * columns : end) - at};
+}
+
+/* Several chains, so that the additions overlap. Runs begin at multiples of their number. */
+static void add_squares(int64_t n, const whet_i_real *g, double sum[8]) {
+    for (int64_t j = 0; j < n; j++) sum[j % 8] += (double)g[j] * (double)g[j];
+}
+
 static void sum_squares(void *arg, int64_t i, int32_t worker) {
     (void)worker;
     const whet_i_optimizer *o = arg;
     const block *b = &o->blocks[i];
-    const whet_i_real *g = o->params->items[b->param].gradient + b->first;
-    double sum[8] = {0}; /* several chains, so that the additions overlap */
-    for (int64_t j = 0; j < b->count; j++) sum[j % 8] += (double)g[j] * (double)g[j];
+    const whet_i_param *p = &o->params->items[b->param];
+    double sum[8] = {0};
+    for (int64_t at = b->first; at < b->first + b->count;) {
+        bool live;
+        const block run = run_of(p, b, at, &live);
+        if (live) add_squares(run.count, p->gradient + run.first, sum);
+        at += run.count;
+    }
     o->sums[i] = ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
@@ -130,10 +153,30 @@ static void sgd(const step *s, const block *b) {
     }
 }
 
+/* What AdamW comes to where gradient and moments are zero. */
+static void adamw_decay(const step *s, const block *b) {
+    const whet_i_param *p = &s->o->params->items[b->param];
+    const double rate = s->rate * p->rate;
+    const whet_i_real keep = (whet_i_real)(p->decays ? 1 - rate * s->o->settings.weight_decay : 1);
+    whet_i_real *restrict x = p->values + b->first;
+    for (int64_t j = 0; j < b->count && keep != 1; j++) x[j] *= keep;
+}
+
+/* SGD's momentum takes up the decay: it changes all rows alike. */
 static void change(void *arg, int64_t i, int32_t worker) {
     (void)worker;
     const step *s = arg;
-    (s->o->settings.kind == WHET_I_ADAMW ? adamw : sgd)(s, &s->o->blocks[i]);
+    const block *b = &s->o->blocks[i];
+    if (s->o->settings.kind == WHET_I_SGD) {
+        sgd(s, b);
+        return;
+    }
+    for (int64_t at = b->first; at < b->first + b->count;) {
+        bool live;
+        const block run = run_of(&s->o->params->items[b->param], b, at, &live);
+        (live ? adamw : adamw_decay)(s, &run);
+        at += run.count;
+    }
 }
 
 static whet_status not_finite(whet_ctx *ctx, const whet_i_optimizer *o) {

@@ -8,7 +8,7 @@
 
 #include "nn/shape_text.h"
 
-enum { NAME_SIZE = 512 };
+enum { NAME_SIZE = 512, LIVE_STEP = 8 /* the optimizer's sums run in so many chains */ };
 
 whet_status whet_i_params_create(whet_ctx *ctx, whet_dtype dtype, whet_i_params **out) {
     whet_i_params *p;
@@ -28,6 +28,7 @@ void whet_i_params_destroy(whet_ctx *ctx, whet_i_params *params) {
     if (!params) return;
     for (int64_t i = 0; i < params->n; i++) {
         whet_i_free(ctx, params->items[i].gradient);
+        whet_i_free(ctx, params->items[i].live);
         if (!params->items[i].borrowed) whet_i_free(ctx, params->items[i].values);
     }
     for (int64_t i = 0; i < params->n_weights; i++) {
@@ -129,6 +130,11 @@ whet_status whet_i_params_weight(whet_ctx *ctx, whet_i_params *params, whet_i_pa
             return whet_i_fail(ctx, WHET_ERR_INTERNAL, "weight \"%s\": parts of several widths",
                                params->items[first].name);
         w.n += params->items[first + i].shape[0];
+    }
+    for (int32_t i = 0; i < parts; i++) {
+        whet_i_param *p = &params->items[first + i];
+        p->by_product = true;
+        if (p->live) memset(p->live, 1, (size_t)p->shape[0]);
     }
     *out = (int32_t)params->n_weights;
     params->weights[params->n_weights++] = w;
@@ -266,6 +272,8 @@ static whet_status settle_one(whet_ctx *ctx, whet_i_params *params, int64_t inde
         p->filled = true;
     }
     if (p->trainable && !p->gradient) WHET_TRY(whet_i_calloc(ctx, p->count, &p->gradient));
+    if (p->trainable && !p->live && p->by_rows && !p->by_product && p->shape[1] % LIVE_STEP == 0)
+        WHET_TRY(whet_i_calloc(ctx, p->shape[0], &p->live));
     return WHET_OK;
 }
 

@@ -34,13 +34,17 @@ typedef struct whet_i_param {
     bool decays;     /* weight decay applies: matrices, not biases, norms, statistics */
     bool statistics; /* kept and saved, never trained: running means */
     bool trainable;
-    double rate;           /* times the learning rate; 1 */
-    whet_tensor source;    /* in the mapped file; data NULL = none */
-    whet_i_real *values;   /* NULL: frozen, and only the packed form or the file is read */
-    int32_t joined;        /* values of so many parameters from this one on are one array */
-    bool filled;           /* values have been read or drawn */
-    bool borrowed;         /* values lie in the array of an earlier one */
-    whet_i_real *gradient; /* of trainable parameters */
+    double rate;              /* times the learning rate; 1 */
+    whet_tensor source;       /* in the mapped file; data NULL = none */
+    whet_i_real *values;      /* NULL: frozen, and only the packed form or the file is read */
+    int32_t joined;           /* values of so many parameters from this one on are one array */
+    bool filled;              /* values have been read or drawn */
+    bool borrowed;            /* values lie in the array of an earlier one */
+    whet_i_real *gradient;    /* of trainable parameters */
+    bool by_rows, by_product; /* read by rows (a table of vectors), as the weight of a product */
+    /* A trained table read by rows alone: [shape[0]] rows that have ever had a gradient. What the others'
+     * gradients and moments are is zero, and was never written: their memory is not taken. NULL = all. */
+    uint8_t *live;
 } whet_i_param;
 
 /* The weights of a linear layer: 1..3 parameters [n_i, k] one above the other, packed for

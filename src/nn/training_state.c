@@ -137,6 +137,18 @@ static whet_status find_array(whet_ctx *ctx, const char *path, const whet_safete
                        whet_i_shape_text(expected, p->rank, p->shape));
 }
 
+/* Rows that were never live and are zero in the file are left as they are: their memory is not taken. */
+static void copy_rows(const whet_i_param *p, const char *from, whet_i_real *to) {
+    const size_t bytes = (size_t)p->shape[1] * sizeof *to;
+    for (int64_t row = 0; row < p->shape[0]; row++, from += bytes, to += p->shape[1]) {
+        bool zero = true;
+        for (size_t i = 0; zero && i < bytes; i++) zero = from[i] == 0;
+        if (zero && !p->live[row]) continue;
+        p->live[row] = 1;
+        memcpy(to, from, bytes);
+    }
+}
+
 /* copy false: only checks. */
 static whet_status read_arrays(whet_ctx *ctx, const char *path, const whet_safetensors *file,
                                whet_i_optimizer *o, bool copy) {
@@ -146,7 +158,11 @@ static whet_status read_arrays(whet_ctx *ctx, const char *path, const whet_safet
             whet_tensor t;
             if (!to) continue;
             WHET_TRY(find_array(ctx, path, file, &o->params->items[i], which, &t));
-            if (copy) memcpy(to, t.data, (size_t)o->params->items[i].count * sizeof *to);
+            if (!copy) continue;
+            if (which > 0 && o->params->items[i].live)
+                copy_rows(&o->params->items[i], t.data, to);
+            else
+                memcpy(to, t.data, (size_t)o->params->items[i].count * sizeof *to);
         }
     }
     return WHET_OK;
