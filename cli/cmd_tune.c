@@ -52,21 +52,23 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_ENUM,
      .choices =
          "auto|cross-entropy|mse|expected-cost|contrastive|supervised-contrastive|cosine-mse|"
-         "in-batch|causal",
+         "in-batch|causal|frechet",
      .preset = "auto",
-     .help = "auto: by the task; expected-cost needs --space; contrastive to in-batch train "
-             "embeddings, without a head; causal is a language model's"},
+     .help =
+         "auto: by the task; expected-cost and frechet need --space; contrastive to in-batch train "
+         "embeddings, without a head; causal is a language model's"},
     {.name = "temperature",
      .type = CLI_FLOAT,
      .low = 1e-6,
      .high = 1e6,
-     .help =
-         "of the loss; without it, 1 for expected-cost, 0.1 for supervised-contrastive, 0.05 for "
-         "in-batch"},
+     .help = "of the loss; without it, 1 for expected-cost, the mean squared distance for frechet, "
+             "0.1 for supervised-contrastive, 0.05 for "
+             "in-batch"},
     {.name = "space",
      .type = CLI_STRING,
      .value = "SPACE",
-     .help = "where classes are points (see whet predict): for --loss expected-cost or --metric "
+     .help = "where classes are points (see whet predict): for --loss expected-cost or frechet, or "
+             "--metric "
              "distance"},
     {.name = "adapter",
      .type = CLI_ENUM,
@@ -163,7 +165,9 @@ const cli_option cmd_tune_options[] = {
      .max = 1 << 20,
      .help =
          "tokens a text; without it, the model's limit, of texts that are learned at most 1024"},
-    {.name = "no-bucket", .type = CLI_FLAG, .help = "batches in random order, not of like length; a language model's always are"},
+    {.name = "no-bucket",
+     .type = CLI_FLAG,
+     .help = "batches in random order, not of like length; a language model's always are"},
     {.name = "dtype",
      .type = CLI_ENUM,
      .choices = "f32|bf16",
@@ -261,7 +265,8 @@ static whet_status check_usage(cli_run *run) {
     if (cli_given(run, "rank") && cli_choice(run, "adapter") == 0)
         return cli_fail(run, WHET_ERR_ARG,
                         "--rank is of adapters; expected --adapter lora or more");
-    if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE)
+    if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE &&
+        cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
         return cli_fail(run, WHET_ERR_ARG,
                         "--head with a loss that trains none; expected no --head");
     if (cli_flag(run, "resume") && run->force)

@@ -48,6 +48,9 @@ typedef enum whet_tune_loss {
     WHET_TUNE_SUPERVISED = 5,    /* supervised contrastive (arXiv 2004.11362); temperature 0.1 */
     WHET_TUNE_COSINE_MSE = 6,    /* two texts a row: squares of their cosine - label; where labels
                                      exceed 1, they are divided by the largest of training */
+    WHET_TUNE_FRECHET = 9,       /* cross-entropy through the Frechet mean in `space` (Loki, arXiv
+                                     2307.12226): of softmax(-expected squared distance /
+                                     temperature); temperature: the mean of the squared distances */
     WHET_TUNE_CAUSAL = 8,        /* next tokens: the mean of -log p over those asked for */
     WHET_TUNE_IN_BATCH = 7       /* two texts a row that belong together: log softmax of the own
                                      partner among the batch's; temperature 0.05. No label is read */
@@ -80,7 +83,7 @@ typedef struct whet_tune_job {
     whet_tune_task task;
     whet_tune_loss loss;
     double temperature; /* of the loss; 0 = its default */
-    const char *space;  /* SPACE (whet/space.h) in which classes are points, for EXPECTED_COST and
+    const char *space;  /* SPACE (whet/space.h) in which classes are points, for EXPECTED_COST, FRECHET and
                            METRIC_DISTANCE; else NULL */
     whet_tune_head head;
     whet_tune_adapter adapter;

@@ -20,8 +20,14 @@ static whet_status fill_costs(whet_ctx *ctx, whet_i_tune *run, const whet_space 
                                    "number",
                                    run->job.space, d[c]);
             run->costs[y * run->k + c] = cost;
+            run->mean_cost += (double)cost;
         }
     }
+    run->mean_cost /= (double)run->k * (double)(run->k - 1);
+    if (run->kind->temperature < 0 && !(run->mean_cost > 0))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "space %s: all classes are at one point; expected a distance above 0",
+                           run->job.space);
     return WHET_OK;
 }
 

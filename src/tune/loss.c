@@ -24,6 +24,12 @@ static const whet_i_tune_kind kinds[] = {
      .temperature = 1,
      .metrics = OF_CLASSES | METRIC(LOSS) | METRIC(DISTANCE),
      .metric_names = "accuracy, f1, mcc, loss or distance of classification"},
+    {.loss = WHET_TUNE_FRECHET,
+     .name = "frechet",
+     .targets = WHET_I_TARGET_CLASSES,
+     .temperature = -1,
+     .metrics = OF_CLASSES | METRIC(LOSS) | METRIC(DISTANCE),
+     .metric_names = "accuracy, f1, mcc, loss or distance of classification"},
     {.loss = WHET_TUNE_CONTRASTIVE,
      .name = "contrastive",
      .targets = WHET_I_TARGET_CLASSES,
@@ -69,7 +75,8 @@ const whet_i_tune_kind *whet_i_tune_kind_of(whet_tune_loss loss) {
 }
 
 double whet_i_tune_temperature(const whet_i_tune *run) {
-    return run->job.temperature > 0 ? run->job.temperature : run->kind->temperature;
+    if (run->job.temperature > 0) return run->job.temperature;
+    return run->kind->temperature < 0 ? run->mean_cost : run->kind->temperature;
 }
 
 /* ---- what fits together ----------------------------------------------------------------------- */
@@ -108,16 +115,18 @@ static whet_status check_task(whet_ctx *ctx, const whet_tune_job *j, const whet_
 }
 
 static whet_status check_space(whet_ctx *ctx, const whet_tune_job *j) {
-    const bool cost = j->loss == WHET_TUNE_EXPECTED_COST;
+    const bool cost = j->loss == WHET_TUNE_EXPECTED_COST || j->loss == WHET_TUNE_FRECHET;
     const bool distance = j->metric == WHET_TUNE_METRIC_DISTANCE;
     if (j->space && !cost && !distance)
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "a space is given that nothing reads; expected loss expected-cost, or "
-                           "metric distance");
+                           "a space is given that nothing reads; expected loss expected-cost or "
+                           "frechet, or metric distance");
     if (!j->space && (cost || distance))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s needs distances between classes; expected a space as well",
-                           cost ? "loss expected-cost" : "metric distance");
+                           j->loss == WHET_TUNE_FRECHET ? "loss frechet"
+                           : cost                       ? "loss expected-cost"
+                                                        : "metric distance");
     return WHET_OK;
 }
 
@@ -131,9 +140,10 @@ whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *j) {
         return whet_i_fail(ctx, WHET_ERR_ARG, "the temperature is %g; expected above 0, to 1e6",
                            j->temperature);
     if (j->temperature != 0 && (!k || k->temperature == 0))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "a temperature is given; expected loss supervised-contrastive, in-batch "
-                           "or expected-cost with it");
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "a temperature is given; expected loss supervised-contrastive, in-batch, "
+            "expected-cost or frechet with it");
     if (j->smoothing > 0 && k && k->loss != WHET_TUNE_CROSS_ENTROPY)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "label smoothing with loss %s; expected cross-entropy", k->name);
@@ -193,6 +203,9 @@ static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, whet_i_value hid
     if (run->kind->loss == WHET_TUNE_EXPECTED_COST)
         return whet_i_expected_cost(ctx, g, run->logits, run->target_feed, run->costs,
                                     whet_i_tune_temperature(run), &run->loss);
+    if (run->kind->loss == WHET_TUNE_FRECHET)
+        return whet_i_frechet_loss(ctx, g, run->logits, run->target_feed, run->costs, run->k,
+                                   whet_i_tune_temperature(run), &run->loss);
     return whet_i_cross_entropy(ctx, g, run->logits, run->target_feed, run->job.smoothing,
                                 &run->loss);
 }

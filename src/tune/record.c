@@ -149,7 +149,7 @@ static json_t *settings_object(const whet_i_tune *run) {
         "max_length", (json_int_t)run->backbone.max_length, "dtype", whet_dtype_name(j->dtype),
         "recompute", j->recompute, "seed", (json_int_t)j->seed);
     if (o) (void)json_object_set_new(o, "loss", json_string(run->kind->name));
-    if (o && run->kind->temperature > 0)
+    if (o && run->kind->temperature != 0)
         (void)json_object_set_new(o, "temperature", json_real(whet_i_tune_temperature(run)));
     if (o && j->space) (void)json_object_set_new(o, "space", json_string(j->space));
     if (o && run->kind->embeds && run->regression)

@@ -58,32 +58,52 @@ static double log_total(int64_t k, const float *x, double t) {
     return most / t + log(sum);
 }
 
+/* The expected squared distance to y under softmax(x / t), whose log sum exp is `total`. */
+static double expected_cost(const whet_i_tune *run, const float *x, double t, double total,
+                            int64_t y) {
+    double sum = 0;
+    for (int64_t c = 0; c < run->k; c++)
+        sum += exp((double)x[c] / t - total) * (double)run->costs[c * run->k + y];
+    return sum;
+}
+
+/* -log softmax(-expected costs / temperature) of the label. */
+static double frechet_loss(const whet_i_tune *run, const float *x, int32_t label) {
+    const double t = whet_i_tune_temperature(run), total = log_total(run->k, x, 1);
+    const double own = expected_cost(run, x, 1, total, label);
+    double sum = 0;
+    for (int64_t y = 0; y < run->k; y++) sum += exp((own - expected_cost(run, x, 1, total, y)) / t);
+    return log(sum);
+}
+
 /* The loss that is trained, but for label smoothing. */
 static double loss_of(const whet_i_tune *run, const float *x, int32_t label) {
-    double sum = 0;
-    if (run->kind->loss != WHET_TUNE_EXPECTED_COST)
-        return log_total(run->k, x, 1) - (double)x[label];
-    const double t = whet_i_tune_temperature(run), total = log_total(run->k, x, t);
-    for (int64_t c = 0; c < run->k; c++)
-        sum += exp((double)x[c] / t - total) * (double)run->costs[label * run->k + c];
-    return sum;
+    const double t = whet_i_tune_temperature(run);
+    switch (run->kind->loss) {
+    case WHET_TUNE_EXPECTED_COST: return expected_cost(run, x, t, log_total(run->k, x, t), label);
+    case WHET_TUNE_FRECHET: return frechet_loss(run, x, label);
+    default: return log_total(run->k, x, 1) - (double)x[label];
+    }
 }
 
 /* The class of least expected squared distance under softmax(x / t); the first of equal ones. */
 static int64_t frechet_mean(const whet_i_tune *run, const float *x) {
-    const double t = run->kind->temperature > 0 ? whet_i_tune_temperature(run) : 1;
+    const double t = run->kind->loss == WHET_TUNE_EXPECTED_COST ? whet_i_tune_temperature(run) : 1;
     const double total = log_total(run->k, x, t);
     double least = INFINITY;
     int64_t best = 0;
     for (int64_t y = 0; y < run->k; y++) {
-        double sum = 0;
-        for (int64_t c = 0; c < run->k; c++)
-            sum += exp((double)x[c] / t - total) * (double)run->costs[c * run->k + y];
-        if (!(sum < least)) continue;
-        least = sum;
+        const double cost = expected_cost(run, x, t, total, y);
+        if (!(cost < least)) continue;
+        least = cost;
         best = y;
     }
     return best;
+}
+
+/* What the model says: what its loss was made for. */
+static int64_t guess_of(const whet_i_tune *run, const float *x) {
+    return run->kind->loss == WHET_TUNE_FRECHET ? frechet_mean(run, x) : argmax(run->k, x);
 }
 
 /* From counts [k] of true, predicted and right. */
@@ -114,7 +134,7 @@ static whet_status score_classes(whet_ctx *ctx, const whet_i_tune *run, const fl
     int64_t *counts;
     WHET_TRY(whet_i_calloc(ctx, 3 * k, &counts));
     for (int64_t i = 0; i < rows->n; i++) {
-        const int64_t guess = argmax(k, x + i * k), truth = rows->labels[i];
+        const int64_t guess = guess_of(run, x + i * k), truth = rows->labels[i];
         counts[3 * truth]++;
         counts[3 * guess + 1]++;
         if (guess == truth) counts[3 * truth + 2]++;

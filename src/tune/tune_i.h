@@ -30,7 +30,7 @@ typedef struct whet_i_tune_kind {
     bool embeds;        /* on embeddings, without a head */
     bool two_texts;     /* the texts of a row are embedded one by one, not read as a pair */
     bool compares;      /* the rows of a batch with each other: it must not be cut */
-    double temperature; /* the default; 0 = the loss has none */
+    double temperature; /* the default; 0 = the loss has none; -1 = the mean of the costs */
     uint32_t metrics;   /* 1 << those it can be validated by */
     const char *metric_names;
 } whet_i_tune_kind;
@@ -74,6 +74,7 @@ typedef struct whet_i_tune {
     whet_names *classes; /* NULL without classes */
     int64_t k;           /* outputs of the head; of embeddings, classes or 1 */
     float *costs;        /* [k, k] squared distances in the arena; NULL = no space */
+    double mean_cost;    /* of different classes */
     double target_scale; /* numbers were divided by it */
     whet_i_tune_rows train, valid;
     whet_i_arena arena;

@@ -116,6 +116,13 @@ grep -q 'classifier' cost/model.safetensors || fail 'expected cost trains no hea
 # shellcheck disable=SC2086
 run 0 whet tune $common --space path:3 --metric distance --label grade --task classification --epochs 1 --output plain --quiet --json
 says '"loss": "cross-entropy"'
+# shellcheck disable=SC2086
+run 0 whet tune $common --loss frechet --space tree:tree.tsv --epochs 8 --metric distance --output mean --quiet --json
+grep -q '"temperature": 4.0' mean/training.json || fail 'the temperature is not the mean squared distance'
+grep -q '"distance": 0.0' mean/training.json || fail 'the Frechet loss learned nothing'
+# shellcheck disable=SC2086
+run 2 whet tune $common --loss frechet --output z
+tells 'loss frechet needs distances'
 # From there on, by the expected cost.
 run 0 whet tune --model plain --train train.tsv --label grade --loss expected-cost --space path:3 --temperature 2 --epochs 1 --adapter lora --output lower --quiet
 present lower/adapter_model.safetensors

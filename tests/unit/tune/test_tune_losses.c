@@ -94,6 +94,16 @@ static void distances_in_a_space(void **state) {
     run.kind = whet_i_tune_kind_of(WHET_TUNE_CROSS_ENTROPY);
     test_ok(ctx, whet_i_tune_score_of(ctx, &run, outputs, &rows, &s));
     near_to(s.loss, (-log(0.1) + 100) / 2);
+    /* Shares .5, .1, .4 expect 1.7, .9 and 2.1; certainty of the last 4, 1 and 0. The Frechet mean is the
+     * guess. */
+    run.kind = whet_i_tune_kind_of(WHET_TUNE_FRECHET);
+    run.job.temperature = 0;
+    run.mean_cost = 2;
+    test_ok(ctx, whet_i_tune_score_of(ctx, &run, outputs, &rows, &s));
+    near_to(s.loss, (log(exp(-0.4) + 1 + exp(-0.6)) + log(1 + exp(1.5) + exp(2))) / 2);
+    near_to(s.accuracy, 0.5);
+    near_to(s.distance, (0 + 4) / 2.0);
+    near_to(s.frechet, s.distance);
     test_ctx_done(ctx);
 }
 
@@ -178,7 +188,8 @@ static whet_tune_job small_job(whet_tune_loss loss, const char *output) {
     job.loss = loss;
     job.label = kind->targets == WHET_I_TARGET_NUMBERS ? "score" : "label";
     job.second = kind->two_texts ? "other" : NULL;
-    job.space = loss == WHET_TUNE_EXPECTED_COST ? "path:3" : NULL;
+    const bool costs = loss == WHET_TUNE_EXPECTED_COST || loss == WHET_TUNE_FRECHET;
+    job.space = costs ? "path:3" : NULL;
     job.epochs = 2;
     job.batch_size = 4;
     job.learning_rate = 1e-3;
@@ -241,7 +252,7 @@ static void stopped_anywhere_it_goes_on(void **state) {
     whet_ctx *ctx = test_ctx(2);
     char output[256];
     (void)snprintf(output, sizeof output, "%s", test_tmp("stopped"));
-    for (int loss = WHET_TUNE_EXPECTED_COST; loss <= WHET_TUNE_IN_BATCH; loss += 2) {
+    for (int loss = WHET_TUNE_EXPECTED_COST; loss <= WHET_TUNE_FRECHET; loss += 2) {
         whet_tune_job job = small_job((whet_tune_loss)loss, output);
         check_stops(ctx, &job, loss == WHET_TUNE_SUPERVISED ? 1 : 5);
     }
@@ -302,7 +313,7 @@ static void allocations_may_fail(void **state) {
     (void)state;
     char output[256];
     (void)snprintf(output, sizeof output, "%s", test_tmp("failing"));
-    for (int loss = WHET_TUNE_EXPECTED_COST; loss <= WHET_TUNE_IN_BATCH; loss += 2) {
+    for (int loss = WHET_TUNE_EXPECTED_COST; loss <= WHET_TUNE_FRECHET; loss += 2) {
         whet_tune_job job = small_job((whet_tune_loss)loss, output);
         job.force = true;
         job.epochs = 1;
