@@ -40,6 +40,9 @@ typedef struct whet_i_array_view {
 WHET_CHECKED whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec,
                                                 whet_i_array_view *out);
 void whet_i_array_view_forget(const whet_i_array_view *view);
+/* Removes temporaries of this library in a folder whose processes are no more: what was half written when
+ * one was killed. Says nothing, also where it cannot. */
+void whet_i_remove_stale(const char *dir);
 void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view);
 /* Whether the archive has an array of this (short) name; false when it cannot be read, which is
  * for the reader to tell. */

@@ -3,8 +3,10 @@
  * and then linked or renamed into place. The temporary is created with O_EXCL and mode 0666, so
  * permissions follow the umask and no other file is ever opened by accident.
  * Standard output ("-"), pipes and devices cannot be renamed and are written directly. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -58,6 +60,29 @@ whet_status whet_i_temporary(whet_ctx *ctx, const char *path, int (*make)(const 
 done:
     whet_i_buf_free(ctx, &text);
     return status;
+}
+
+/* The process of a temporary's name, or -1. */
+static long process_of(const char *name) {
+    const char *at = strstr(name, ".whet-");
+    for (const char *next = at; next; next = strstr(next + 1, ".whet-")) at = next;
+    if (!at) return -1;
+    char *end, *last;
+    const long process = strtol(at + 6, &end, 10);
+    if (process <= 0 || *end != '-') return -1;
+    (void)strtol(end + 1, &last, 10);
+    return last > end + 1 && strcmp(last, ".tmp") == 0 ? process : -1;
+}
+
+void whet_i_remove_stale(const char *dir) {
+    DIR *list = opendir(dir);
+    const struct dirent *item;
+    while (list && (item = readdir(list))) {
+        const long process = process_of(item->d_name);
+        if (process > 0 && kill((pid_t)process, 0) < 0 && errno == ESRCH)
+            (void)unlinkat(dirfd(list), item->d_name, 0);
+    }
+    if (list) (void)closedir(list);
 }
 
 static int make_file(const char *name) {

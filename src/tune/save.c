@@ -54,6 +54,14 @@ static void remove_file(const whet_i_tune *run, const char *name) {
     if (n > 0 && (size_t)n < sizeof path) (void)remove(path);
 }
 
+/* What a run that was killed left half written. */
+static void sweep(const whet_i_tune *run) {
+    char path[4096];
+    whet_i_remove_stale(run->job.output);
+    const int n = snprintf(path, sizeof path, "%s/checkpoint", run->job.output);
+    if (n > 0 && (size_t)n < sizeof path) whet_i_remove_stale(path);
+}
+
 whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
     WHET_TRY(make_folder(ctx, run->job.output));
     const whet_status status = make_folder_in(ctx, run, "checkpoint");
@@ -61,6 +69,7 @@ whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
         remove_file(run, state_file);
         remove_file(run, best_file);
     }
+    if (status == WHET_OK) sweep(run);
     return status;
 }
 

@@ -66,6 +66,16 @@ cmp -s whole/model.safetensors part/model.safetensors || fail 'going on gives ot
 cmp -s whole/metrics.jsonl part/metrics.jsonl || fail 'going on gives another log'
 present part/adapter/adapter_model.safetensors
 
+# Half-written files of a process that is no more go away with the next run.
+mkdir stale stale/checkpoint
+: >stale/metrics.jsonl.whet-4194399-0.tmp
+: >stale/checkpoint/state.safetensors.whet-4194399-1.tmp
+: >stale/notes.tmp
+run 0 whet tune --model m --train texts.tsv --epochs 1 --output stale --force --quiet
+absent stale/metrics.jsonl.whet-4194399-0.tmp
+absent stale/checkpoint
+present stale/notes.tmp
+
 # Several files of weights are read as one.
 python3 - "$WHET_TEST_SOURCE/tests/support" <<'E' || fail 'no folder of two files'
 import json, os, shutil, sys
