@@ -17,6 +17,7 @@
 
 #include "../clock.h"
 #include "io/io_i.h"
+#include "nn/graph_plan.h"
 #include "nn/nn_i.h"
 #include "tensor/tensor_i.h"
 #include "tune/adapter_i.h"
@@ -155,19 +156,31 @@ typedef struct products {
     int64_t size;
 } products;
 
+/* The product of w [n, k] in a step of the plan, if it is one of a linear layer. */
+static bool is_product(const bench *b, const whet_i_step *step, int64_t *n, int64_t *k) {
+    if (step->kind != WHET_I_STEP_FORWARD && step->kind != WHET_I_STEP_BACKWARD) return false;
+    const whet_i_node *node = &b->graph->nodes[step->node];
+    *n = whet_i_columns(b->graph, node->outputs[0]);
+    *k = whet_i_columns(b->graph, node->inputs[0]);
+    return strncmp(node->op->name, "linear", 6) == 0 && *n >= 16;
+}
+
 static void product_piece(void *arg, int64_t item, int32_t worker) {
     (void)item;
     const products *p = arg;
     const float *x = p->x, *w = p->w;
     float *c = p->c + worker * p->size;
-    for (int64_t i = 0; i < p->b->params->n_weights; i++) {
-        const whet_i_weight *weight = &p->b->params->weights[i];
-        const int64_t n = weight->n, k = weight->k;
-        if (!weight->need_forward || n < 16) continue;
-        whet_i_matmul_f32_serial(false, true, PIECE, n, k, x, k, w, k, 0, c, n);
-        if (weight->need_backward)
+    int64_t n, k;
+    for (int64_t i = 0; i < p->b->plan->n_steps; i++) {
+        const whet_i_step *step = &p->b->plan->steps[i];
+        if (!is_product(p->b, step, &n, &k)) continue;
+        if (step->kind == WHET_I_STEP_FORWARD) {
+            whet_i_matmul_f32_serial(false, true, PIECE, n, k, x, k, w, k, 0, c, n);
+            continue;
+        }
+        if (step->grad_in[0] != WHET_I_NOWHERE)
             whet_i_matmul_f32_serial(false, false, PIECE, k, n, x, n, w, k, 0, c, k);
-        if (p->b->params->items[weight->first].trainable)
+        if (p->b->params->items[p->b->graph->nodes[step->node].params[0]].trainable)
             whet_i_matmul_f32_serial(true, false, n, k, PIECE, x, n, x, k, 0, c, k);
     }
 }

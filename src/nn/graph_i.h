@@ -154,7 +154,7 @@ typedef struct whet_i_sizes {
     int64_t longest;              /* tokens of a sequence, at most */
     int32_t workers;
     bool train;      /* a backward pass follows */
-    uint32_t wanted; /* prepare: input gradients that it computes */
+    uint32_t wanted; /* of a node: input gradients that it computes */
     void *state;     /* of prepare, for what asks how much memory a pass needs */
 } whet_i_sizes;
 

@@ -233,6 +233,7 @@ static void read_value(planner *p, whet_i_value v, int32_t *slot) {
 static whet_i_sizes sizes_of(const planner *p, const whet_i_node *node) {
     whet_i_sizes sizes = p->sizes;
     sizes.state = p->states[node->index];
+    sizes.wanted = p->nodes[node->index].wanted;
     return sizes;
 }
 

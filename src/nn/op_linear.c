@@ -3,7 +3,8 @@
  *
  * Forward: items are blocks of rows; a block stays in the second-level cache while the panels of w
  * stream by. Backward, with g the gradient of the output before the activation:
- *   dx = g w      by blocks of rows, with the other packed form of w;
+ *   dx = g w      by blocks of rows, with the other packed form of w: in f32 it is made for the while from
+ *                 the one that the forward pass has, in bf16 it is kept;
  *   dw = g^T x    by pieces of w, each a sum over all rows, whose order does not depend on how w is cut;
  *   db = sum g    by columns.
  * Frozen parts cost nothing; the activation is not stored but made again from what stands before it.
@@ -151,10 +152,35 @@ static uint32_t backward_reads(const whet_i_graph *g, const whet_i_node *node, u
     return reads;
 }
 
-/* Phase 0, by rows: through the activation, into dx and the residual. */
+/* The packed form of w for dx in bf16, and in f32 what phase 0 makes. */
+static const void *backward_form(const whet_i_task *t) {
+    return is_half(t->graph) ? weight_of(t->graph, t->node)->backward : t->temporary;
+}
+
+static int64_t backward_temporary(const whet_i_graph *g, const whet_i_node *node,
+                                  const whet_i_sizes *sizes) {
+    const settings *s = settings_of(node);
+    return sizes->wanted & 1 && !is_half(g) ? whet_i_packed_count(s->k, s->n) : 0;
+}
+
+/* Phase 0: a panel of that form, from a square of each of the forward form's panels. */
+static void turn_panel(const whet_i_task *t, int64_t item) {
+    const settings *s = settings_of(t->node);
+    const whet_i_real *from = (const whet_i_real *)weight_of(t->graph, t->node)->forward +
+                              item * WHET_I_PANEL * WHET_I_PANEL;
+    whet_i_real *to = t->temporary + item * whet_i_panel_step(s->n);
+    const int64_t columns = whet_i_block_rows(s->k, WHET_I_PANEL, item);
+    for (int64_t i = 0; i < whet_i_blocks(s->n, WHET_I_PANEL); i++) {
+        t->kernels->pack_f32(columns, whet_i_block_rows(s->n, WHET_I_PANEL, i), from, WHET_I_PANEL,
+                             1, to);
+        from += whet_i_panel_step(s->k);
+        to += WHET_I_PANEL * WHET_I_PANEL;
+    }
+}
+
+/* Phase 1, by rows: through the activation, into dx and the residual. */
 static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
-    const whet_i_weight *w = weight_of(t->graph, t->node);
     const int64_t block = row_block(t), first = item * block;
     const int64_t rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, item);
     whet_i_real *g = t->grad_out[0] + first * s->n;
@@ -166,7 +192,7 @@ static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
                                     .n = s->k,
                                     .k = s->n,
                                     .a = g,
-                                    .packed = w->backward,
+                                    .packed = backward_form(t),
                                     .residual = t->adds[0] ? dx : NULL,
                                     .c = dx,
                                     .lda = s->n,
@@ -212,7 +238,7 @@ static bool rows_of_part(const settings *s, int32_t i, int64_t first, int64_t en
     return *from < *to;
 }
 
-/* Phase 1: a piece of w's gradient. */
+/* Phase 2: a piece of w's gradient. */
 static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
     const int64_t tall = piece_rows(t), pieces = whet_i_blocks(s->n, tall);
@@ -259,16 +285,16 @@ static void backward_bias(const whet_i_task *t, int64_t item) {
 }
 
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
-    return phase == 0 ? row_items(t, phase) : weight_items(t) + bias_items(t);
+    if (phase == 0) return t->temporary ? whet_i_blocks(settings_of(t->node)->k, WHET_I_PANEL) : 0;
+    return phase == 1 ? row_items(t, phase) : weight_items(t) + bias_items(t);
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
-    if (phase == 0) {
+    if (phase == 0)
+        turn_panel(t, item);
+    else if (phase == 1)
         backward_rows(t, item, scratch);
-        return;
-    }
-    /* What is short comes last, so that nobody waits long. */
-    if (item < weight_items(t))
+    else if (item < weight_items(t)) /* what is short comes last, so that nobody waits long */
         backward_weight(t, item, scratch);
     else
         backward_bias(t, item - weight_items(t));
@@ -293,14 +319,15 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_graph *g, const whet_i_no
     whet_i_weight *w = &g->params->weights[settings_of(node)->weight];
     /* Written when it changes only: an encoder's parameters may be shared by threads. */
     if (!w->need_forward) w->need_forward = true;
-    if (sizes->train && sizes->wanted & 1 && !w->need_backward) w->need_backward = true;
+    const bool keeps = sizes->train && sizes->wanted & 1 && is_half(g);
+    if (keeps && !w->need_backward) w->need_backward = true;
     return WHET_OK;
 }
 
 static const whet_i_op op_linear = {
     .name = "linear",
     .forward = {1, forward_items, forward_part, forward_scratch, NULL},
-    .backward = {2, backward_items, backward_run, backward_scratch, NULL},
+    .backward = {3, backward_items, backward_run, backward_scratch, backward_temporary},
     .backward_reads = backward_reads,
     .grad_shares = 1,
     .prepare = prepare,
@@ -310,7 +337,7 @@ static const whet_i_op op_linear = {
 static const whet_i_op op_linear_act = {
     .name = "linear, activation",
     .forward = {1, forward_items, forward_part, forward_scratch, NULL},
-    .backward = {2, backward_items, backward_run, backward_scratch, NULL},
+    .backward = {3, backward_items, backward_run, backward_scratch, backward_temporary},
     .backward_reads = backward_reads,
     .rebuild = {1, row_items, activate_rows, NULL, NULL},
     .rebuild_reads = WHET_I_READS_OUT(1),

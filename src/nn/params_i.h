@@ -48,7 +48,8 @@ typedef struct whet_i_param {
 } whet_i_param;
 
 /* The weights of a linear layer: 1..3 parameters [n_i, k] one above the other, packed for
- * y = x w^T and, where gradients pass through, for dx = dy w. */
+ * y = x w^T and, where gradients pass through in bf16, for dx = dy w: in f32 a step makes that form for
+ * the while. */
 typedef struct whet_i_weight {
     whet_i_param_id first;
     int32_t parts;
