@@ -6,14 +6,16 @@
  * block: memory then does not grow with k x candidates, but for the distances of large graphs. */
 #include <math.h>
 
+#include "space/embedding_powers.h"
 #include "space/graph_rows.h"
 #include "space/lanes_i.h"
+#include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
 
 enum {
     TABLE_LANES = 64,
-    PANEL = 256,                /* candidates at a time */
+    PANEL = POWERS_PANEL,       /* candidates at a time */
     KEEP_VALUES = 32 << 20,     /* 256 MiB of table */
     MOST_COST_VALUES = 32 << 20 /* costs of a block: fewer lanes when there are many candidates */
 };
@@ -21,43 +23,15 @@ enum {
 typedef struct table_plan {
     double *table;   /* [n_candidates, k], or NULL: made panel by panel */
     graph_rows rows; /* large graphs: distances from the observed, however the table is made */
-    /* Embeddings only: observed vectors less their centre, and their squared norms. */
-    double *observed, *observed_norm, *centre;
+    embedding_powers embedding;
 } table_plan;
 
 /* ---- distances of some candidates ------------------------------------------------------------ */
 
-/* |a - b|^2 = |a|^2 + |b|^2 - 2 ab, and directly where that would cancel. */
-static void embedding_panel(const whet_frechet *f, const table_plan *t, int64_t from, int64_t n,
-                            double *out, double *scratch) {
-    const space_embedding *e = &f->space->embedding;
-    whet_i_embedding_rows(e, f->candidates + from, n, t->centre, scratch);
-    whet_i_matmul_f64_serial(false, true, n, f->k, e->dim, scratch, e->dim, t->observed, e->dim, 0,
-                             out, f->k);
-    for (int64_t c = 0; c < n; c++) {
-        double norm = 0;
-        for (int64_t i = 0; i < e->dim; i++)
-            norm += scratch[c * e->dim + i] * scratch[c * e->dim + i];
-        for (int64_t j = 0; j < f->k; j++) {
-            double *d = &out[c * f->k + j];
-            const double norms = norm + t->observed_norm[j];
-            *d = norms - 2 * *d;
-            if (*d < 1e-3 * norms)
-                *d = whet_i_embedding_distance2(e, f->candidates[from + c], f->observed[j]);
-            if (e->angular) {
-                const double angle = whet_i_angle(*d);
-                *d = f->power == 2 ? angle * angle : angle;
-            } else if (f->power == 1) {
-                *d = sqrt(*d);
-            }
-        }
-    }
-}
-
 static void panel(const whet_frechet *f, const table_plan *t, int64_t from, int64_t n, double *out,
                   double *scratch) {
     if (f->space->kind == SPACE_EMBEDDING) {
-        embedding_panel(f, t, from, n, out, scratch);
+        whet_i_embedding_powers(f, &t->embedding, from, n, out, scratch);
         return;
     }
     for (int64_t c = 0; c < n; c++) {
@@ -95,26 +69,8 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     if (!t) return;
     whet_i_free(ctx, t->table);
     whet_i_graph_rows_free(ctx, &t->rows);
-    whet_i_free(ctx, t->observed);
-    whet_i_free(ctx, t->observed_norm);
-    whet_i_free(ctx, t->centre);
+    whet_i_embedding_powers_free(ctx, &t->embedding);
     whet_i_free(ctx, t);
-}
-
-static whet_status take_embedding(whet_ctx *ctx, const whet_frechet *f, table_plan *t) {
-    const space_embedding *e = &f->space->embedding;
-    int64_t values;
-    WHET_TRY(whet_i_mul(ctx, f->k, e->dim, &values));
-    WHET_TRY(whet_i_alloc(ctx, values, &t->observed));
-    WHET_TRY(whet_i_calloc(ctx, f->k, &t->observed_norm));
-    WHET_TRY(whet_i_calloc(ctx, e->dim, &t->centre));
-    whet_i_embedding_rows(e, f->observed, f->k, t->centre, t->observed);
-    for (int64_t i = 0; i < values; i++) t->centre[i % e->dim] += t->observed[i] / (double)f->k;
-    for (int64_t i = 0; i < values; i++) {
-        t->observed[i] -= t->centre[i % e->dim];
-        t->observed_norm[i / e->dim] += t->observed[i] * t->observed[i];
-    }
-    return WHET_OK;
 }
 
 typedef struct panel_work {
@@ -161,7 +117,8 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     int64_t values;
     WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
     WHET_TRY(whet_i_calloc(ctx, 1, &t));
-    if (f->space->kind == SPACE_EMBEDDING) WHET_TRY_DONE(take_embedding(ctx, f, t));
+    if (f->space->kind == SPACE_EMBEDDING)
+        WHET_TRY_DONE(whet_i_embedding_powers_make(ctx, f, &t->embedding));
     if (searched(f))
         WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &t->rows));
     if (values <= KEEP_VALUES) WHET_TRY_DONE(make_table(ctx, f, t, values));
@@ -183,7 +140,7 @@ static bool serves(const whet_frechet *f) {
     return true;
 }
 
-static const char *why(const whet_frechet *f) {
+const char *whet_i_table_why(const whet_frechet *f) {
     switch (f->space->kind) {
     case SPACE_MATRIX: return "a matrix has no structure to use";
     case SPACE_GRAPH: return "a graph needs the distances from every observed class";
@@ -214,7 +171,7 @@ const frechet_method whet_i_method_table = {.name = "table",
                                             .cost = "O(K N)",
                                             .needs = "nothing",
                                             .serves = serves,
-                                            .why = why,
+                                            .why = whet_i_table_why,
                                             .sizes = sizes,
                                             .make = make,
                                             .costs = costs,

@@ -177,7 +177,6 @@ static whet_status block_alloc(whet_ctx *ctx, const whet_frechet *f, frechet_blo
     b->least = b->scale + f->lanes;
     b->noise = b->least + f->lanes;
     WHET_TRY(whet_i_alloc(ctx, f->n_scratch, &b->scratch));
-    if (!f->method->costs) return WHET_OK;
     return whet_i_alloc(ctx, f->n_candidates, &b->choices);
 }
 

@@ -126,6 +126,14 @@ typedef struct frechet_result {
     int32_t *ties;
     double *margin;
 } frechet_result;
+/* Costs up to this tie with the least. */
+double whet_i_tie_limit(double least);
+/* By cost, then by point. */
+bool whet_i_choice_before(const frechet_choice *a, const frechet_choice *b);
+void whet_i_choices_sort(frechet_choice *c, int64_t n);
+/* Writes row `at` from n sorted choices, all that can be told; next: the least of the others. */
+void whet_i_choices_tell(const whet_frechet *f, frechet_choice *c, int64_t n, frechet_choice next,
+                         double mass, int64_t at, const frechet_result *out);
 /* Writes the results of a block's rows, the first of which is row `at` of the result. */
 void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out);

@@ -25,9 +25,11 @@ typedef struct mean_plan {
 } mean_plan;
 
 /* Scratch behind the screen's: means [L, dim] in f64, in f32, gathered vectors [PANEL, dim] in f32. */
-static double *means_of(frechet_block *b) { return whet_i_screen_rest(b); }
+static double *means_of(const whet_frechet *f, frechet_block *b) {
+    return whet_i_screen_rest(f, b);
+}
 static float *rounded_of(const whet_frechet *f, frechet_block *b) {
-    return (float *)(means_of(b) + SCREEN_LANES * f->space->embedding.dim);
+    return (float *)(means_of(f, b) + SCREEN_LANES * f->space->embedding.dim);
 }
 static float *gathered_of(const whet_frechet *f, frechet_block *b) {
     return rounded_of(f, b) + SCREEN_LANES * f->space->embedding.dim;
@@ -76,7 +78,7 @@ static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64
     const mean_plan *p = f->state;
     const space_embedding *e = &f->space->embedding;
     const int64_t point = f->candidates[row];
-    const double *mean = means_of(b) + lane * e->dim;
+    const double *mean = means_of(f, b) + lane * e->dim;
     double lanes[8] = {0}, dot = 0;
     int64_t i = 0;
     for (; i + 8 <= e->dim; i += 8)
@@ -98,7 +100,7 @@ static const screen_table TABLE = {panel, exact};
 static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frechet_result *out) {
     const mean_plan *p = f->state;
     const int64_t dim = f->space->embedding.dim;
-    double *means = means_of(b);
+    double *means = means_of(f, b);
     float *rounded = rounded_of(f, b);
     for (int64_t l = 0; l < SCREEN_LANES; l++) {
         double sum = 0;
@@ -179,7 +181,7 @@ done:
 static int64_t scratch_values(const whet_frechet *f) {
     const int64_t dim = f->space->embedding.dim;
     const bool all = f->n_candidates == f->space->n;
-    return whet_i_screen_scratch() + SCREEN_LANES * dim + SCREEN_LANES * dim / 2 + 1 +
+    return whet_i_screen_scratch(f) + SCREEN_LANES * dim + SCREEN_LANES * dim / 2 + 1 +
            (all ? 0 : SCREEN_PANEL * dim / 2 + 1);
 }
 
@@ -221,7 +223,7 @@ const frechet_method whet_i_method_nearest_mean_f32 = {
     .name = "nearest-mean-f32",
     .title = "nearest to the mean in f32, the least in f64",
     .cost = "O((K + N) D)",
-    .needs = "an embedding, not angular, power 2, and the best candidate alone (top 1)",
+    .needs = "an embedding, not angular, power 2, and top 1024 at most",
     .serves = serves,
     .pays = pays,
     .why = whet_i_mean_why,

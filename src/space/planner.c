@@ -19,8 +19,8 @@ static const frechet_method *const TABLE[] = {
 frechet_sizes whet_i_block_sizes(const whet_frechet *f, double held, int64_t lanes, double weights,
                                  double costs, double scratch) {
     const double values = (weights + costs + 4) * (double)lanes + scratch;
-    const double choices = costs > 0 ? (double)f->n_candidates * sizeof(frechet_choice) : 0;
-    return (frechet_sizes){held, held, values * sizeof(double) + choices};
+    return (frechet_sizes){
+        held, held, values * sizeof(double) + (double)f->n_candidates * sizeof(frechet_choice)};
 }
 
 whet_status whet_i_graph_width(whet_ctx *ctx, const whet_frechet *f, double *out) {
@@ -153,8 +153,8 @@ whet_status whet_i_frechet_plan(whet_ctx *ctx, const char *name, whet_frechet *f
 whet_frechet_plan whet_frechet_explain(const whet_frechet *f) {
     const frechet_method *m = f->method;
     const int64_t values = (f->n_weights + f->n_costs + 4) * f->lanes + f->n_scratch;
-    const size_t choices = m->costs ? (size_t)f->n_candidates * sizeof(frechet_choice) : 0;
-    const size_t thread =
-        m->entries ? (size_t)f->sizes.thread : (size_t)values * sizeof(double) + choices;
+    const size_t blocks =
+        (size_t)values * sizeof(double) + (size_t)f->n_candidates * sizeof(frechet_choice);
+    const size_t thread = m->entries ? (size_t)f->sizes.thread : blocks;
     return (whet_frechet_plan){m->title, f->why, m->cost, f->bytes, thread, m->name};
 }

@@ -8,9 +8,10 @@
 #include "space/frechet_i.h"
 
 enum {
-    SCREEN_LANES = 128,    /* rows of a block */
-    SCREEN_PANEL = 512,    /* candidates of a product */
-    SCREEN_KEPT = 24,      /* least costs kept of a row */
+    SCREEN_LANES = 128, /* rows of a block */
+    SCREEN_PANEL = 512, /* candidates of a product */
+    SCREEN_KEPT = 24,   /* least costs kept of a row, besides those that are told but one */
+    SCREEN_MOST_TOP = 1024,
     SCREEN_WORTH = 1 << 22 /* numbers in the table from which it pays */
 };
 
@@ -28,8 +29,8 @@ typedef struct screen_table {
 } screen_table;
 
 /* What a screened block needs: doubles of scratch behind which the table's own begins. */
-int64_t whet_i_screen_scratch(void);
-double *whet_i_screen_rest(frechet_block *b);
+int64_t whet_i_screen_scratch(const whet_frechet *f);
+double *whet_i_screen_rest(const whet_frechet *f, frechet_block *b);
 
 /* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within
  * relative c + absolute[l] of c + offset[l]; offset and absolute [SCREEN_LANES] are in b->least and
@@ -47,5 +48,7 @@ bool whet_i_screen_pays(const whet_frechet *f, int64_t width);
 /* Euclidean and cosine embeddings with power 2, screened or not (nearest_mean.c). */
 bool whet_i_mean_serves(const whet_frechet *f);
 const char *whet_i_mean_why(const whet_frechet *f);
+/* Why a table is made (distance_table.c). */
+const char *whet_i_table_why(const whet_frechet *f);
 
 #endif

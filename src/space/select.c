@@ -9,13 +9,16 @@
 
 #include "space/lanes_i.h"
 
-static double tie_limit(double least) { return least + FRECHET_TIE * fabs(least); }
+double whet_i_tie_limit(double least) { return least + FRECHET_TIE * fabs(least); }
 
 /* ---- one lane, the slow way ------------------------------------------------------------------ */
 
+bool whet_i_choice_before(const frechet_choice *a, const frechet_choice *b) {
+    return a->cost == b->cost ? a->point < b->point : a->cost < b->cost;
+}
+
 static bool comes_before(const frechet_choice *a, const frechet_choice *b, bool by_point) {
-    if (by_point || a->cost == b->cost) return a->point < b->point;
-    return a->cost < b->cost;
+    return by_point ? a->point < b->point : whet_i_choice_before(a, b);
 }
 
 static void sift(frechet_choice *c, int64_t at, int64_t n, bool by_point) {
@@ -38,6 +41,8 @@ static void sort_choices(frechet_choice *c, int64_t n, bool by_point) {
         sift(c, 0, i, by_point);
     }
 }
+
+void whet_i_choices_sort(frechet_choice *c, int64_t n) { sort_choices(c, n, false); }
 
 static frechet_choice choice_at(const whet_frechet *f, const frechet_block *b, int64_t lane,
                                 int64_t row) {
@@ -73,7 +78,7 @@ static void make_precise(const whet_frechet *f, const frechet_block *b, int64_t 
  * the least of the others (infinite cost when there is none). */
 static int64_t shortlist(const whet_frechet *f, frechet_block *b, int64_t lane,
                          frechet_choice *next) {
-    const double limit = tie_limit(top_cost(f, b, lane)) + 2 * b->noise[lane];
+    const double limit = whet_i_tie_limit(top_cost(f, b, lane)) + 2 * b->noise[lane];
     int64_t n = 0;
     *next = (frechet_choice){(double)INFINITY, -1, -1};
     for (int64_t row = 0; row < f->n_costs; row++) {
@@ -90,14 +95,12 @@ static int64_t shortlist(const whet_frechet *f, frechet_block *b, int64_t lane,
     return n;
 }
 
-static void select_alone(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t at,
-                         const frechet_result *out) {
-    frechet_choice next, *c = b->choices;
-    const int64_t n = shortlist(f, b, lane, &next);
-    const double least = c[0].cost, mass = b->mass[lane];
+void whet_i_choices_tell(const whet_frechet *f, frechet_choice *c, int64_t n, frechet_choice next,
+                         double mass, int64_t at, const frechet_result *out) {
+    const double least = c[0].cost;
     int64_t first_group = 0;
     for (int64_t from = 0, to; from < n && from < f->top; from = to) {
-        const double limit = tie_limit(c[from].cost);
+        const double limit = whet_i_tie_limit(c[from].cost);
         for (to = from + 1; to < n && c[to].cost <= limit;) to++;
         if (from == 0) {
             first_group = to;
@@ -111,6 +114,13 @@ static void select_alone(const whet_frechet *f, frechet_block *b, int64_t lane, 
     }
     out->ties[at] = (int32_t)(first_group < INT32_MAX ? first_group : INT32_MAX);
     out->margin[at] = (next.cost - least) / mass;
+}
+
+static void select_alone(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t at,
+                         const frechet_result *out) {
+    frechet_choice next;
+    const int64_t n = shortlist(f, b, lane, &next);
+    whet_i_choices_tell(f, b->choices, n, next, b->mass[lane], at, out);
 }
 
 /* ---- a block --------------------------------------------------------------------------------- */
@@ -128,7 +138,7 @@ void whet_i_frechet_select(const whet_frechet *f, frechet_block *b, int64_t at,
                            const frechet_result *out) {
     for (int64_t g = 0; g < b->count; g += LANE_GROUP) {
         lane_sweep s;
-        for (int l = 0; l < LANE_GROUP; l++) s.limit[l] = tie_limit(b->least[g + l]);
+        for (int l = 0; l < LANE_GROUP; l++) s.limit[l] = whet_i_tie_limit(b->least[g + l]);
         if (f->top == 1) f->lane->sweep(f->cost_point, f->n_costs, b->costs + g, f->lanes, &s);
         for (int64_t l = 0; l < LANE_GROUP && g + l < b->count; l++) {
             const int64_t lane = g + l;

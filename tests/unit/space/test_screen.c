@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows screened in f32 and finished in f64, against f64 throughout (which top = 2 takes): large tables
- * with structural ties, flat and peaked rows, embeddings near and far from the origin, masses far from 1.
+ * Rows screened in f32 and finished in f64, the best alone and the best few, against f64 throughout: large
+ * tables with structural ties, flat and peaked rows, embeddings near and far from the origin, masses far from 1.
  * Both ways promise costs to 1e-12, ties at 1e-9, the same points. */
 #include "space_support.h"
 
@@ -14,6 +14,12 @@ typedef struct answers {
     int32_t *ties;
 } answers;
 
+/* The method that computes in f64 throughout. */
+static const char *in_f64(const whet_space *space, int32_t power) {
+    const bool mean = space->kind == SPACE_EMBEDDING && power == 2 && !space->embedding.angular;
+    return mean ? "nearest-mean" : "table";
+}
+
 static answers run(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
                    const double *p, int64_t rows, whet_frechet_opts opts, int32_t top,
                    const char *method) {
@@ -21,8 +27,9 @@ static answers run(whet_ctx *ctx, const whet_space *space, const int64_t *observ
     answers a = {TEST_NEW(int64_t, rows * top), TEST_NEW(double, rows *top), TEST_NEW(double, rows),
                  TEST_NEW(int32_t, rows)};
     opts.top = top;
+    if (!method) opts.method = in_f64(space, opts.power);
     test_ok(ctx, whet_frechet_create(ctx, space, observed, k, &opts, &f));
-    if (!strstr(whet_frechet_explain(f).method, method))
+    if (method && !strstr(whet_frechet_explain(f).method, method))
         fail_msg("the method is %s; expected %s", whet_frechet_explain(f).method, method);
     test_ok(ctx, whet_frechet_run(ctx, f, p, rows, a.best, a.cost, a.ties, a.margin));
     whet_frechet_destroy(ctx, f);
@@ -36,22 +43,38 @@ static void release(answers *a) {
     free(a->ties);
 }
 
-static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
-                    const double *p, int64_t rows, whet_frechet_opts opts) {
-    answers few = run(ctx, space, observed, k, p, rows, opts, 1, "in f32");
-    answers all = run(ctx, space, observed, k, p, rows, opts, 2, "");
+enum { MOST = 30 };
+
+/* all: [rows, MOST] in f64, the best MOST, of which the best `top` are the first. */
+static void compare_top(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
+                        const double *p, int64_t rows, whet_frechet_opts opts, int32_t top,
+                        const answers *all) {
+    answers few = run(ctx, space, observed, k, p, rows, opts, top, "in f32");
     for (int64_t i = 0; i < rows; i++) {
-        if (few.best[i] != all.best[2 * i] || few.ties[i] != all.ties[i])
-            fail_msg("row %d: point %d of %d ties; expected %d of %d", (int)i, (int)few.best[i],
-                     few.ties[i], (int)all.best[2 * i], all.ties[i]);
-        assert_near(few.cost[i], all.cost[2 * i], 2 * TEST_PRECISE);
-        if (isinf(all.margin[i]))
+        if (few.ties[i] != all->ties[i])
+            fail_msg("row %d: %d ties; expected %d", (int)i, few.ties[i], all->ties[i]);
+        for (int64_t t = 0; t < top; t++) {
+            if (few.best[i * top + t] != all->best[i * MOST + t])
+                fail_msg("row %d, place %d of %d: point %d; expected %d", (int)i, (int)t, (int)top,
+                         (int)few.best[i * top + t], (int)all->best[i * MOST + t]);
+            assert_near(few.cost[i * top + t], all->cost[i * MOST + t], 2 * TEST_PRECISE);
+        }
+        if (isinf(all->margin[i]))
             assert_true(isinf(few.margin[i]));
-        else if (fabs(few.margin[i] - all.margin[i]) >
-                 4 * TEST_PRECISE * (all.margin[i] + all.cost[2 * i]))
-            fail_msg("row %d: margin %.17g; expected %.17g", (int)i, few.margin[i], all.margin[i]);
+        else if (fabs(few.margin[i] - all->margin[i]) >
+                 4 * TEST_PRECISE * (all->margin[i] + all->cost[i * MOST]))
+            fail_msg("row %d: margin %.17g; expected %.17g", (int)i, few.margin[i], all->margin[i]);
     }
     release(&few);
+}
+
+static void compare(whet_ctx *ctx, const whet_space *space, const int64_t *observed, int64_t k,
+                    const double *p, int64_t rows, whet_frechet_opts opts) {
+    static const int32_t TOPS[] = {1, 7, MOST};
+    answers all = run(ctx, space, observed, k, p, rows, opts, MOST, NULL);
+    for (int i = 0; i < 3; i++)
+        compare_top(ctx, space, observed, k, p, i == 0 || rows < 20 ? rows : 20, opts, TOPS[i],
+                    &all);
     release(&all);
 }
 
@@ -83,13 +106,13 @@ static void compare_entries(whet_ctx *ctx, const whet_space *space, const int64_
     test_ok(ctx, whet_frechet_run_sparse(ctx, f, &sparse, best, cost, ties, margin));
     whet_frechet_destroy(ctx, f);
     opts.sparse = false;
-    answers all = run(ctx, space, observed, k, dense, rows, opts, 2, "");
+    answers all = run(ctx, space, observed, k, dense, rows, opts, 1, NULL);
     for (int64_t i = 0; i < rows; i++) {
-        if (best[i] != all.best[2 * i] || ties[i] != all.ties[i])
+        if (best[i] != all.best[i] || ties[i] != all.ties[i])
             fail_msg("row %d by entries: point %d of %d ties; expected %d of %d", (int)i,
-                     (int)best[i], ties[i], (int)all.best[2 * i], all.ties[i]);
-        assert_near(cost[i], all.cost[2 * i], 2 * TEST_PRECISE);
-        if (fabs(margin[i] - all.margin[i]) > 4 * TEST_PRECISE * (all.margin[i] + all.cost[2 * i]))
+                     (int)best[i], ties[i], (int)all.best[i], all.ties[i]);
+        assert_near(cost[i], all.cost[i], 2 * TEST_PRECISE);
+        if (fabs(margin[i] - all.margin[i]) > 4 * TEST_PRECISE * (all.margin[i] + all.cost[i]))
             fail_msg("row %d by entries: margin %.17g; expected %.17g", (int)i, margin[i],
                      all.margin[i]);
     }
@@ -187,6 +210,28 @@ static void embeddings_near_and_far(void **state) {
         observed[1] = 101;
         for (int64_t j = 2; j < K; j++) observed[j] = 200 + j;
         compare(ctx, space, observed, K, p, which == 1 ? 20 : ROWS, opts);
+        free(observed);
+        whet_space_destroy(ctx, space);
+    }
+    free(p);
+    test_ctx_done(ctx);
+}
+
+/* Angles, and power 1: tables of an embedding. */
+static void embeddings_without_a_shortcut(void **state) {
+    (void)state;
+    enum { N = 9000, DIM = 20, K = 500, ROWS = 40 };
+    whet_ctx *ctx = test_ctx(2);
+    double *p = test_probs(ROWS, K, 3);
+    for (int which = 0; which < 4; which++) {
+        whet_space *space = cloud(ctx, N, DIM, which == 3 ? 1000 : 0, which % 2 == 0, which < 2);
+        int64_t *observed = test_points(N, 2);
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        observed[0] = 100; /* where another point lies */
+        for (int64_t j = 1; j < K; j++) observed[j] = 200 + j;
+        space->embedding.angular = which < 2;
+        opts.power = which == 1 ? 2 : 1;
+        compare(ctx, space, observed, K, p, ROWS, opts);
         free(observed);
         whet_space_destroy(ctx, space);
     }
@@ -388,6 +433,7 @@ int main(void) {
         cmocka_unit_test(tables_with_many_ties),
         cmocka_unit_test(more_ties_than_are_kept),
         cmocka_unit_test(embeddings_near_and_far),
+        cmocka_unit_test(embeddings_without_a_shortcut),
         cmocka_unit_test(lists_of_candidates_are_gathered),
         cmocka_unit_test(graphs_of_every_width),
         cmocka_unit_test(ties_are_those_of_the_least),
