@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The progress bar: one line on stderr, redrawn at most ten times a second, only on a terminal and
- * without --quiet. Shows stage, share, rate, time left and the stage's own words; wiped before anything else is printed
- * and at the end. */
+ * without --quiet. Shows stage, share, rate, time left and the stage's own words; wiped before anything
+ * else is printed and at the end. */
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>

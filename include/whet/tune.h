@@ -83,7 +83,8 @@ typedef struct whet_tune_job {
     whet_tune_task task;
     whet_tune_loss loss;
     double temperature; /* of the loss; 0 = its default */
-    const char *space;  /* SPACE (whet/space.h) in which classes are points, for EXPECTED_COST, FRECHET and
+    const char
+        *space; /* SPACE (whet/space.h) in which classes are points, for EXPECTED_COST, FRECHET and
                            METRIC_DISTANCE; else NULL */
     whet_tune_head head;
     whet_tune_adapter adapter;

@@ -55,7 +55,7 @@ static double rooted(double x, int32_t power) { return power == 2 ? sqrt(x) : x;
 
 /* Numbers of the points that the last search came to: zeros again. */
 static void clear_hops(const hop_balls *t, ball_scratch *s) {
-    const size_t bytes = (size_t)(HOP_SOURCES * t->width);
+    const size_t bytes = (size_t)HOP_SOURCES * (size_t)t->width;
     if (s->search.everywhere) {
         memset(s->hops, 0, bytes * (size_t)s->search.n);
         return;

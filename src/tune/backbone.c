@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * See backbone.h. */
+ * An encoder or a language model, opened from its folder and recorded; see backbone.h. */
 #include "tune/backbone.h"
 
 #include "io/io_i.h"

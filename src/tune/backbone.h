@@ -6,7 +6,6 @@
 
 #include <jansson.h>
 
-#include "nn/llama_i.h"
 #include "nn/nn_i.h"
 
 typedef struct whet_i_backbone {

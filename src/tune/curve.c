@@ -77,11 +77,11 @@ static whet_status metric_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
 }
 
 static whet_status step_axis(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg) {
-    const double step = fmax(1, round_step(fmax(1, (double)run->state.step)));
-    for (double at = 0; at <= (double)run->state.step; at += step)
+    const int64_t step = (int64_t)fmax(1, round_step(fmax(1, (double)run->state.step)));
+    for (int64_t at = 0; at <= run->state.step; at += step)
         WHET_TRY(whet_i_buf_printf(ctx, svg,
-                                   "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%.0f</text>",
-                                   x_of(run, (int64_t)at), HEIGHT - BOTTOM + 18, at));
+                                   "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%lld</text>",
+                                   x_of(run, at), HEIGHT - BOTTOM + 18, (long long)at));
     return whet_i_buf_printf(ctx, svg, "<text x=\"%d\" y=\"%d\" text-anchor=\"middle\">step</text>",
                              WIDTH / 2, HEIGHT - 10);
 }
