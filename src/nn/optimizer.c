@@ -190,10 +190,20 @@ static whet_status not_finite(whet_ctx *ctx, const whet_i_optimizer *o) {
     return whet_i_fail(ctx, WHET_ERR_NUMERIC, "the norm of the gradients overflows");
 }
 
+/* All blocks; a few numbers by this thread, before others would have woken up. */
+static whet_status for_blocks(whet_ctx *ctx, const whet_i_optimizer *o,
+                              void (*fn)(void *arg, int64_t i, int32_t worker), void *arg) {
+    int64_t numbers = 0;
+    for (int64_t i = 0; i < o->n_blocks; i++) numbers += o->blocks[i].count;
+    if (numbers > BLOCK) return whet_i_parallel_for(ctx, NULL, o->n_blocks, fn, arg);
+    for (int64_t i = 0; i < o->n_blocks; i++) fn(arg, i, 0);
+    return WHET_OK;
+}
+
 whet_status whet_i_optimizer_step(whet_ctx *ctx, whet_i_optimizer *o, double learning_rate,
                                   double *norm) {
     double sum = 0;
-    WHET_TRY(whet_i_parallel_for(ctx, NULL, o->n_blocks, sum_squares, o));
+    WHET_TRY(for_blocks(ctx, o, sum_squares, o));
     for (int64_t i = 0; i < o->n_blocks; i++) sum += o->sums[i];
     if (!isfinite(sum)) return not_finite(ctx, o);
     *norm = (sqrt)(sum);
@@ -204,7 +214,7 @@ whet_status whet_i_optimizer_step(whet_ctx *ctx, whet_i_optimizer *o, double lea
               .gradient_scale = clip > 0 && *norm > 0 ? fmin(1, clip / (*norm + 1e-6)) : 1,
               .correction1 = 1 - (pow)(o->settings.beta1, t),
               .correction2 = 1 - (pow)(o->settings.beta2, t)};
-    WHET_TRY(whet_i_parallel_for(ctx, NULL, o->n_blocks, change, &s));
+    WHET_TRY(for_blocks(ctx, o, change, &s));
     o->steps++;
     return WHET_OK;
 }

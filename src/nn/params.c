@@ -8,7 +8,11 @@
 
 #include "nn/shape_text.h"
 
-enum { NAME_SIZE = 512, LIVE_STEP = 8 /* the optimizer's sums run in so many chains */ };
+enum {
+    FEW = 1 << 17 /* numbers to pack */,
+    NAME_SIZE = 512,
+    LIVE_STEP = 8 /* the optimizer's sums run in so many chains */
+};
 
 whet_status whet_i_params_create(whet_ctx *ctx, whet_dtype dtype, whet_i_params **out) {
     whet_i_params *p;
@@ -423,7 +427,10 @@ whet_status whet_i_params_pack(whet_ctx *ctx, whet_i_params *params) {
     WHET_TRY(reserve(ctx, params, n, longest));
     packing p = {params, params->pack_items, params->pack_space, WHET_I_PANEL * longest};
     (void)list_items(params, p.items, &longest);
-    WHET_TRY(whet_i_parallel_for(ctx, NULL, n, pack_one, &p));
+    if (n * p.space_count > FEW) /* else it is done before another thread has woken up */
+        WHET_TRY(whet_i_parallel_for(ctx, NULL, n, pack_one, &p));
+    else
+        for (int64_t i = 0; i < n; i++) pack_one(&p, i, 0);
     for (int64_t i = 0; i < params->n_weights; i++) {
         params->weights[i].packed_forward = params->weights[i].need_forward;
         params->weights[i].packed_backward = params->weights[i].need_backward;
