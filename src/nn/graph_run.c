@@ -146,7 +146,7 @@ static whet_i_task task_of(const whet_i_executor *e, const whet_i_step *s,
 
 /* What one member of the team does. */
 static void walk(whet_i_executor *e, const whet_i_batch *batch, int32_t worker) {
-    const int32_t team = e->plan->sizes.workers;
+    const int32_t team = omp_get_num_threads(); /* may be fewer than were asked for */
     char *scratch = e->scratch + worker * e->plan->scratch;
     atomic_int_fast64_t *taken = e->taken;
     for (int64_t i = 0; i < e->plan->n_steps; i++) {
