@@ -2,9 +2,10 @@
  * One training step of an encoder with a classification head, measured; bench/nn/run_train.py pairs
  * it with torch.
  *
- *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute]
+ *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute] [parts=N]
  *
- * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head.
+ * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head. parts: the
+ * rows are worked on in N parts one after the other, as whet tune does with --batch-tokens.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
  * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes".
@@ -35,7 +36,9 @@ typedef struct bench {
     whet_i_optimizer *optimizer;
     whet_token_rows rows;
     whet_i_text_batch batch;
-    int64_t n_rows, n_tokens;
+    int64_t n_rows, n_tokens, parts;
+    int64_t *order;
+    int32_t *class_of; /* [n_rows] */
 } bench;
 
 static void ok(const bench *b, whet_status status) {
@@ -94,11 +97,11 @@ static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode) 
 }
 
 static void plan(bench *b, int32_t threads, bool recompute) {
-    const whet_i_plan_opts opts = {.sizes = {.rows = {1, b->n_rows, b->n_rows * b->n_tokens},
-                                             .longest = b->n_tokens,
-                                             .workers = threads},
-                                   .loss = b->loss,
-                                   .recompute = recompute};
+    const int64_t n = b->n_rows / b->parts;
+    const whet_i_plan_opts opts = {
+        .sizes = {.rows = {1, n, n * b->n_tokens}, .longest = b->n_tokens, .workers = threads},
+        .loss = b->loss,
+        .recompute = recompute};
     ok(b, whet_i_plan_create(b->ctx, b->graph, &opts, &b->plan));
     ok(b, whet_i_params_pack(b->ctx, b->params));
     ok(b, whet_i_executor_create(b->ctx, b->plan, &b->executor));
@@ -108,24 +111,37 @@ static void plan(bench *b, int32_t threads, bool recompute) {
 
 static void make_batch(bench *b) {
     const int64_t n = b->n_rows * b->n_tokens;
-    static int32_t labels[4096];
-    int64_t *order, *start;
+    int64_t *start;
     int32_t *ids;
-    ok(b, whet_i_alloc(b->ctx, b->n_rows, &order));
+    ok(b, whet_i_alloc(b->ctx, b->n_rows, &b->order));
+    ok(b, whet_i_alloc(b->ctx, b->n_rows, &b->class_of));
     ok(b, whet_i_alloc(b->ctx, b->n_rows + 1, &start));
     ok(b, whet_i_alloc(b->ctx, n, &ids));
     for (int64_t i = 0; i < n; i++) ids[i] = (int32_t)(1000 + (i * 7919) % 20000);
     for (int64_t i = 0; i <= b->n_rows; i++) start[i] = i * b->n_tokens;
     for (int64_t i = 0; i < b->n_rows; i++) {
-        order[i] = i;
-        labels[i] = (int32_t)(i % 2);
+        b->order[i] = i;
+        b->class_of[i] = (int32_t)(i % 2);
     }
     b->rows = (whet_token_rows){b->n_rows, start, ids, NULL};
-    ok(b, whet_i_text_batch_init(b->ctx, &b->batch, n, b->n_rows));
-    whet_i_text_batch_fill(&b->batch, &b->rows, order, b->n_rows,
-                           b->config.family->position_offset);
-    b->batch.batch.feeds[b->graph->values[b->labels].output] = labels;
-    whet_i_free(b->ctx, order);
+    ok(b, whet_i_text_batch_init(b->ctx, &b->batch, n / b->parts, b->n_rows / b->parts));
+}
+
+/* Forward and backward over all parts; the mean loss. */
+static double gradients(bench *b) {
+    const int64_t n = b->n_rows / b->parts;
+    double loss = 0;
+    for (int64_t i = 0; i < b->parts; i++) {
+        whet_i_batch *batch = &b->batch.batch;
+        whet_i_text_batch_fill(&b->batch, &b->rows, b->order + i * n, n,
+                               b->config.family->position_offset);
+        batch->feeds[b->graph->values[b->labels].output] = b->class_of + i * n;
+        batch->accumulate = i > 0;
+        batch->loss_scale = (whet_i_real)(1 / (double)b->parts);
+        whet_i_executor_run(b->executor, batch);
+        loss += (double)whet_i_executor_value(b->executor, b->loss)[0] / (double)b->parts;
+    }
+    return loss;
 }
 
 static double peak_bytes(void) {
@@ -137,12 +153,11 @@ static double peak_bytes(void) {
 static void step(bench *b) {
     double norm;
     const double wall = seconds(CLOCK_MONOTONIC), cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
-    whet_i_executor_run(b->executor, &b->batch.batch);
+    const double loss = gradients(b);
     ok(b, whet_i_optimizer_step(b->ctx, b->optimizer, 1e-5, &norm));
     ok(b, whet_i_params_pack(b->ctx, b->params));
     (void)printf("%.9f %.9f %.9g %.0f\n", seconds(CLOCK_MONOTONIC) - wall,
-                 seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu,
-                 (double)whet_i_executor_value(b->executor, b->loss)[0], peak_bytes());
+                 seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, loss, peak_bytes());
     (void)fflush(stdout);
 }
 
@@ -215,7 +230,14 @@ int main(int argc, char **argv) {
     b.n_rows = atoi(argv[4]);
     b.n_tokens = atoi(argv[5]);
     load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32, argv[6]);
-    plan(&b, opts.threads, argc > 7);
+    bool recompute = false;
+    b.parts = 1;
+    for (int i = 7; i < argc; i++) {
+        if (strcmp(argv[i], "recompute") == 0) recompute = true;
+        if (strncmp(argv[i], "parts=", 6) == 0) b.parts = atoi(argv[i] + 6);
+    }
+    if (b.parts < 1 || b.n_rows % b.parts) return 2;
+    plan(&b, opts.threads, recompute);
     whet_i_safetensors_forget(b.file);
     make_batch(&b);
     (void)printf("%s %.0f\n", whet_kernels_name(b.ctx), (double)whet_i_plan_bytes(b.plan) / 1e6);

@@ -11,7 +11,8 @@ same on both sides). Weights drift apart by rounding, so the accuracies agree to
 
 Whether it is rounding: the same 20 steps by torch and by whet in f64, and how far each side in f32 comes from
 torch in f64 (whet; torch as above, on two threads, and channels last); and after one step, the largest error of
-any tensor, relative to the tensor's largest number. A mistake would stand in f64 too; rounding does not.
+any tensor, relative to the tensor's largest number. A mistake would stand in f64 too; rounding does not. And by
+torch in f64 from parameters that are moved by as much as f32 rounds (2^-24), and less: how far that alone leads.
 """
 import argparse
 import json
@@ -106,6 +107,8 @@ def rounding(args, folder, case, seed):
              "whet": start(args, case, "whet"), "torch": start(args, case, "nchw"),
              "torch, two threads": start(args, case, "nchw", "2"),
              "torch, channels last": start(args, case, "channels_last")}
+    moved = {f"torch f64, moved by {e}": e for e in ("6e-8", "1e-10", "1e-13")}
+    sides |= {name: start(args, case, "f64") for name in moved}
     first = os.path.join(folder, "first.safetensors")
     x, y = case[1](args, "train", case[4])
     order = np.random.default_rng(seed).permutation(case[4])
@@ -114,6 +117,8 @@ def rounding(args, folder, case, seed):
     for name, side in sides.items():
         side.ask(data)
         side.ask("init " + first)
+        if name in moved:
+            side.ask("move " + moved[name])
         losses[name] = [side.ask("train 1")[2]]
         files[name] = os.path.join(folder, name.replace(" ", "_"))
         side.ask("tensors " + files[name])

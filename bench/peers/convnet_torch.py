@@ -5,7 +5,8 @@
         nchw|channels_last|f64 [HIDDEN ...]
 
 Plain SGD at 0.05 (torch.optim.SGD), gradients set to None, as users write it. `noise NODE` names the
-node of whet's recording that draws: a vae's noise is then the same on both sides.
+node of whet's recording that draws: a vae's noise is then the same on both sides. `move E`
+multiplies each parameter by 1 + E times a standard normal number.
 """
 import os
 import sys
@@ -170,6 +171,11 @@ def main():
                     renamed[k].copy_(v)
         elif words[0] == "noise":
             model.node = int(words[1])
+        elif words[0] == "move":
+            with torch.no_grad():
+                draw = torch.Generator().manual_seed(99)
+                for p in model.parameters():
+                    p.mul_(1 + float(words[1]) * torch.randn(p.shape, generator=draw, dtype=torch.float64))
         elif words[0] == "tensors":
             dump(model, words[1])
         elif words[0] == "train":

@@ -468,6 +468,7 @@ static whet_status prepare(whet_ctx *ctx, const planner *p) {
 static whet_status finish(whet_ctx *ctx, const planner *p, whet_i_plan *plan) {
     plan->graph = p->g;
     plan->sizes = p->sizes;
+    plan->always_team = p->opts->always_team;
     plan->n_steps = p->n_steps;
     WHET_TRY(whet_i_alloc(ctx, p->n_steps, &plan->steps));
     for (int64_t i = 0; i < p->n_steps; i++) {

@@ -35,8 +35,9 @@ struct whet_i_plan {
     int64_t n_steps, n_phases;
     int64_t reals;   /* of the block */
     int64_t scratch; /* bytes a worker, a multiple of 64 */
-    void **states;   /* [n_nodes] of prepare */
-    int64_t *kept;   /* [n_values] places of values that are kept, else nowhere */
+    bool always_team;
+    void **states; /* [n_nodes] of prepare */
+    int64_t *kept; /* [n_values] places of values that are kept, else nowhere */
 };
 
 #endif

@@ -1,17 +1,85 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Running a plan: a team of threads walks the steps together. Within a phase, items are taken by
- * whoever is free; a barrier stands between phases. Items write what depends on the item alone, so
- * the bits do not depend on the team. */
+ * whoever is free; a gate stands between phases. Items write what depends on the item alone, so
+ * the bits do not depend on the team, and a plan of little work is walked by one thread.
+ *
+ * The gate is ours because OpenMP's barrier spins for milliseconds, and where other programs want the
+ * processors too, it spins while the thread that it waits for cannot run. */
 #include <omp.h>
+#include <pthread.h>
 
 #include "nn/graph_plan.h"
+
+typedef struct gate {
+    atomic_int arrived, round;
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+} gate;
+
+enum { SPINS = 1 << 13 }; /* some 100 microseconds: sleeping and waking take a tenth of that */
 
 struct whet_i_executor {
     const whet_i_plan *plan;
     whet_i_real *block;
     char *scratch;              /* [workers, plan->scratch] */
     atomic_int_fast64_t *taken; /* [n_phases] items handed out */
+    gate gate;
+    bool alone; /* one thread walks: it is the only one, or others would cost more than they do */
 };
+
+/* ---- the gate --------------------------------------------------------------------------------- */
+
+/* Waits until all of the team are here. */
+static void meet(gate *g, int32_t team) {
+    const int round = atomic_load(&g->round);
+    if (atomic_fetch_add(&g->arrived, 1) == team - 1) {
+        atomic_store(&g->arrived, 0);
+        (void)pthread_mutex_lock(&g->lock);
+        atomic_store(&g->round, round + 1);
+        (void)pthread_cond_broadcast(&g->opened);
+        (void)pthread_mutex_unlock(&g->lock);
+        return;
+    }
+    for (int i = 0; i < SPINS; i++) {
+        if (atomic_load(&g->round) != round) return;
+#ifdef __x86_64__
+        __builtin_ia32_pause();
+#endif
+    }
+    (void)pthread_mutex_lock(&g->lock);
+    while (atomic_load(&g->round) == round) (void)pthread_cond_wait(&g->opened, &g->lock);
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
+/* ---- how much there is to do ------------------------------------------------------------------ */
+
+/* Multiplications of one row, about: each number of a weight once, of a convolution's once a place. */
+static double work_of_row(const whet_i_graph *g, const whet_i_node *node) {
+    const int64_t columns = g->values[node->outputs[0]].columns;
+    double work = (double)columns;
+    for (int32_t i = 0; i < node->n_params; i++) {
+        const whet_i_param *w = &g->params->items[node->params[i]];
+        const int64_t places = w->rank == 4 ? columns / w->shape[0] : 1;
+        if (w->rank > 1 && !w->by_rows) work += (double)w->count * (double)places;
+    }
+    return work;
+}
+
+/* A thread does some ten thousand multiplications while two meet at a gate, and many more while one
+ * that sleeps wakes up. */
+static bool is_small(const whet_i_plan *plan) {
+    const double least = 512e3; /* a phase */
+    double work = 0;
+    for (int64_t i = 0; i < plan->n_steps; i++) {
+        if (plan->steps[i].kind == WHET_I_STEP_SEED) continue;
+        const whet_i_node *node = &plan->graph->nodes[plan->steps[i].node];
+        const whet_i_extent rows = plan->graph->values[node->outputs[0]].extent;
+        work += (double)plan->sizes.rows[rows] * work_of_row(plan->graph, node);
+    }
+    return work < least * (double)plan->n_phases;
+}
+
+/* ---- making ----------------------------------------------------------------------------------- */
 
 whet_status whet_i_executor_create(whet_ctx *ctx, const whet_i_plan *plan, whet_i_executor **out) {
     whet_i_executor *e = NULL;
@@ -19,6 +87,9 @@ whet_status whet_i_executor_create(whet_ctx *ctx, const whet_i_plan *plan, whet_
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_calloc(ctx, 1, &e));
     e->plan = plan;
+    e->alone = plan->sizes.workers == 1 || (!plan->always_team && is_small(plan));
+    (void)pthread_mutex_init(&e->gate.lock, NULL); /* with default attributes they cannot fail */
+    (void)pthread_cond_init(&e->gate.opened, NULL);
     WHET_TRY_DONE(whet_i_alloc(ctx, plan->reals, &e->block));
     WHET_TRY_DONE(whet_i_mul(ctx, plan->sizes.workers, plan->scratch, &bytes));
     WHET_TRY_DONE(whet_i_alloc(ctx, bytes, &e->scratch));
@@ -32,11 +103,15 @@ done:
 
 void whet_i_executor_destroy(whet_ctx *ctx, whet_i_executor *executor) {
     if (!executor) return;
+    (void)pthread_cond_destroy(&executor->gate.opened);
+    (void)pthread_mutex_destroy(&executor->gate.lock);
     whet_i_free(ctx, executor->taken);
     whet_i_free(ctx, executor->scratch);
     whet_i_free(ctx, executor->block);
     whet_i_free(ctx, executor);
 }
+
+/* ---- running ---------------------------------------------------------------------------------- */
 
 static whet_i_real *at(const whet_i_executor *e, int64_t place) {
     return place == WHET_I_NOWHERE ? NULL : e->block + place;
@@ -70,14 +145,15 @@ static whet_i_task task_of(const whet_i_executor *e, const whet_i_step *s,
 }
 
 /* What one member of the team does. */
-static void walk(const whet_i_executor *e, const whet_i_batch *batch, int32_t worker) {
+static void walk(whet_i_executor *e, const whet_i_batch *batch, int32_t worker) {
+    const int32_t team = omp_get_num_threads(); /* may be fewer than were asked for */
     char *scratch = e->scratch + worker * e->plan->scratch;
     atomic_int_fast64_t *taken = e->taken;
     for (int64_t i = 0; i < e->plan->n_steps; i++) {
         const whet_i_step *s = &e->plan->steps[i];
         if (s->kind == WHET_I_STEP_SEED) {
             if (worker == 0) *at(e, s->grad_out[0]) = batch->loss_scale;
-#pragma omp barrier
+            meet(&e->gate, team);
             continue;
         }
         const whet_i_task t = task_of(e, s, batch);
@@ -88,7 +164,7 @@ static void walk(const whet_i_executor *e, const whet_i_batch *batch, int32_t wo
                 if (item >= n) break;
                 s->pass->run(&t, phase, item, scratch);
             }
-#pragma omp barrier
+            meet(&e->gate, team);
         }
     }
 }
@@ -111,7 +187,7 @@ static void walk_alone(const whet_i_executor *e, const whet_i_batch *batch) {
 
 void whet_i_executor_run(whet_i_executor *executor, const whet_i_batch *batch) {
     const int32_t workers = executor->plan->sizes.workers;
-    if (workers == 1) {
+    if (executor->alone) {
         walk_alone(executor, batch);
         return;
     }

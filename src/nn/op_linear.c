@@ -23,7 +23,7 @@ typedef struct settings {
 } settings;
 
 /* Parameters of a node: the parts' matrices, then their biases. */
-enum { ROWS_MOST = 528, ROWS_LEAST = 24 };
+enum { ROWS_MOST = 528, ROWS_LEAST = 24, ROWS_STEP = 6 };
 /* A piece of w: its columns, as many as the kernels' product reads g once for; its rows, a multiple of
  * those that the product takes at a time, and no fewer than pay for packing x; of the biases. */
 enum { PIECE_COLUMNS = 192, PIECE_STEP = 48, PIECE_LEAST = 192, BIAS_PIECE = 256 };
@@ -37,12 +37,13 @@ static const whet_i_weight *weight_of(const whet_i_graph *g, const whet_i_node *
 static bool is_half(const whet_i_graph *g) { return g->params->dtype == WHET_BF16; }
 
 /* Rows of an item: alone, as many as share one reading of w; in a team, a quarter of what each member
- * gets. Multiples of the kernels' tiles. Bits do not depend on it. */
+ * gets. Multiples of the kernels' tiles, so that little is left over: a short item at the end is one that
+ * somebody waits for. Bits do not depend on it. */
 static int64_t row_block(const whet_i_task *t) {
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
     int64_t block = t->workers == 1 ? ROWS_MOST : rows / (4 * t->workers);
     block = block > ROWS_MOST ? ROWS_MOST : block < ROWS_LEAST ? ROWS_LEAST : block;
-    return block / ROWS_LEAST * ROWS_LEAST;
+    return block / ROWS_STEP * ROWS_STEP;
 }
 
 static void multiply(const whet_i_task *t, const whet_i_linear *args) {

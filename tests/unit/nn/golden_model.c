@@ -91,6 +91,7 @@ void golden_check(golden_model *m, const char *prefix, int64_t first_position, b
     m->batch.batch.feeds[m->graph->values[m->labels].output] = m->label_ids.data;
     const whet_i_value keep[] = {m->logits, m->loss};
     const whet_i_plan_opts opts = {
+        .always_team = true,
         .sizes = {.rows = {1, n, m->rows.start[n]}, .longest = longest_of(&m->rows), .workers = 2},
         .loss = m->loss,
         .keep = keep,

@@ -169,7 +169,8 @@ typedef struct machine {
 
 static machine make(bench *b, int32_t workers, bool recompute, bool gradients) {
     machine m;
-    whet_i_plan_opts opts = {.sizes = {.longest = longest(b->c), .workers = workers},
+    whet_i_plan_opts opts = {.always_team = true,
+                             .sizes = {.longest = longest(b->c), .workers = workers},
                              .loss = gradients ? b->loss : WHET_I_NONE,
                              .keep = &b->loss,
                              .n_keep = 1,

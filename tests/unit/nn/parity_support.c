@@ -143,6 +143,7 @@ void check_parity(const parity_case *c) {
     for (int64_t i = 0; i < 2 * WHET_COUNT_OF(workers); i++) {
         const whet_i_value keep[] = {p.loss, p.out};
         const whet_i_plan_opts opts = {
+            .always_team = true,
             .sizes = {.rows = {1, c->rows, 0}, .workers = workers[i % WHET_COUNT_OF(workers)]},
             .loss = p.loss,
             .keep = keep,

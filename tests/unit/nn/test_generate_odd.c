@@ -130,6 +130,7 @@ static void check_cache(const llama_shape *s, int32_t workers, const char *kerne
                           .past = past};
     const int64_t count = cache.nodes * SEQUENCES * cache.room * cache.columns;
     const whet_i_plan_opts opts = {
+        .always_team = true,
         .sizes = {.rows = {1, SEQUENCES, 100}, .longest = s->positions, .workers = workers},
         .loss = WHET_I_NONE,
         .keep = &m->logits,

@@ -206,7 +206,8 @@ static const whet_i_real *forward(machine *m, whet_i_value keep, int64_t rows, c
                                   bool train) {
     const whet_i_batch batch = {.rows = {1, rows, 0}, .feeds = {x}, .train = train};
     if (!m->plan) {
-        const whet_i_plan_opts opts = {.sizes = {.rows = {1, 8, 0}, .workers = 2},
+        const whet_i_plan_opts opts = {.always_team = true,
+                                       .sizes = {.rows = {1, 8, 0}, .workers = 2},
                                        .loss = WHET_I_NONE,
                                        .keep = &keep,
                                        .n_keep = 1};

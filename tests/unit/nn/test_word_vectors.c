@@ -38,7 +38,9 @@ static trained start(int32_t threads, whet_i_optimizer_kind kind, bool whole) {
     test_ok(r.ctx, whet_i_params_settle(r.ctx, r.params, 3));
     assert_true((r.params->items[0].live == NULL) == whole);
     const whet_i_plan_opts opts = {
-        .sizes = {.rows = {1, ROWS, TOKENS}, .longest = TOKENS, .workers = threads}, .loss = loss};
+        .always_team = true,
+        .sizes = {.rows = {1, ROWS, TOKENS}, .longest = TOKENS, .workers = threads},
+        .loss = loss};
     test_ok(r.ctx, whet_i_plan_create(r.ctx, r.graph, &opts, &r.plan));
     test_ok(r.ctx, whet_i_executor_create(r.ctx, r.plan, &r.executor));
     s.kind = kind;

@@ -143,8 +143,11 @@ static void check_file(const char *path, const char *name) {
     set_values(params, "m.more_w2", &w2);
     const whet_i_param *zero = &params->items[whet_i_params_find(params, "y")];
     memset(zero->values, 0, (size_t)zero->count * sizeof *zero->values);
-    const whet_i_plan_opts opts = {
-        .sizes = {.rows = {1, rows, 0}, .workers = 2}, .loss = loss, .keep = &y, .n_keep = 1};
+    const whet_i_plan_opts opts = {.always_team = true,
+                                   .sizes = {.rows = {1, rows, 0}, .workers = 2},
+                                   .loss = loss,
+                                   .keep = &y,
+                                   .n_keep = 1};
     test_ok(v.ctx, whet_i_plan_create(v.ctx, g, &opts, &plan));
     test_ok(v.ctx, whet_i_executor_create(v.ctx, plan, &executor));
     const whet_i_batch batch = {.rows = {1, rows, 0}, .loss_scale = 1};
