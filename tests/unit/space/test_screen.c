@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows screened in f32 and finished in f64, the best alone and the best few, against f64 throughout: large
- * tables with structural ties, flat and peaked rows, embeddings near and far from the origin, masses far from 1.
+ * tables with structural ties, flat and peaked rows, embeddings near and far from the origin, masses far
+ * from 1.
  * Both ways promise costs to 1e-12, ties at 1e-9, the same points. */
 #include "space_support.h"
 
