@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Frechet costs over a large matrix or graph, or an embedding without a shortcut: the table of distances
- * to the power q and the probabilities are rounded to f32 and multiplied, the few least of each row are summed again in f64 (screen.c). All terms
- * are >= 0, so that the f32 cost is relatively right whatever they are. */
+ * Frechet costs over a large matrix or graph, or an embedding without a shortcut: the table of distances to
+ * the power q and the probabilities are rounded to f32 and multiplied, the few least of each row are summed
+ * again in f64 (screen.c). All terms are >= 0, so that the f32 cost is relatively right whatever they are. */
 #include <math.h>
 
 #include "space/embedding_powers.h"
