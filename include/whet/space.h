@@ -423,9 +423,9 @@ typedef struct whet_predict_job {
     double temperature;          /* default 1; other than 1 only without `calibrate` */
     whet_calibration calibration;
     int32_t power, top;
-    bool force;    /* replace an existing output */
-    uint64_t seed; /* of the bootstrap */
-    bool explain;  /* read, prepare and report the plan; predict and write nothing */
+    bool force;         /* replace an existing output */
+    uint64_t seed;      /* of the bootstrap */
+    bool explain;       /* read, prepare and report the plan; predict and write nothing */
     const char *method; /* as whet_frechet_opts */
 } whet_predict_job;
 #define WHET_PREDICT_JOB_INIT \
