@@ -78,6 +78,7 @@ typedef struct whet_classifier_meta {
     int64_t max_length;              /* tokens; 0 = the model's limit */
     const whet_tfidf *tfidf;         /* NULL: not TF-IDF; neither: the caller's own features */
     const char *text_column;         /* NULL, or the column that held the texts */
+    const whet_str *class_texts;     /* NULL, or [k] what the class names mean, UTF-8 without NUL */
 } whet_classifier_meta;
 
 /* Writes classifier.safetensors and classifier.json (docs/formats/classifier.md) for the chosen

@@ -108,11 +108,12 @@ static whet_status open_space(whet_ctx *ctx, const whet_apply_job *job, apply_st
 
 static whet_status make_space(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     const whet_names *classes = whet_classifier_classes(s->classifier);
-    const whet_i_embedder embedder = {s->encoder, whet_classifier_source(s->classifier)->tfidf,
-                                      whet_classifier_dim(s->classifier)};
+    const whet_classifier_meta *meta = whet_classifier_source(s->classifier);
+    const whet_i_embedder embedder = {s->encoder, meta->tfidf, whet_classifier_dim(s->classifier)};
     whet_space *space;
     if (!s->self_space.names) return WHET_OK;
-    WHET_TRY(whet_i_self_space_make(ctx, &s->self_space, classes, NULL, &embedder, &space));
+    WHET_TRY(
+        whet_i_self_space_make(ctx, &s->self_space, classes, meta->class_texts, &embedder, &space));
     return whet_i_label_space_place(ctx, job->space, space, job->space_candidates, classes,
                                     &s->space);
 }

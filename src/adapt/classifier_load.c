@@ -16,6 +16,8 @@ struct whet_classifier {
     char *candidate, *settings;
     char *path, *fingerprint, *pooling, *dtype, *column;
     whet_tfidf *tfidf;
+    whet_str *class_texts; /* NULL, or [k] */
+    whet_i_arena arena;    /* of them */
     whet_classifier_meta meta;
 };
 
@@ -26,6 +28,8 @@ void whet_classifier_destroy(whet_ctx *ctx, whet_classifier *c) {
     whet_i_pool_free(ctx, &c->pool);
     whet_names_destroy(ctx, c->classes);
     whet_tfidf_destroy(ctx, c->tfidf);
+    whet_i_free(ctx, c->class_texts);
+    whet_i_arena_free(ctx, &c->arena);
     char *const texts[] = {c->candidate, c->settings, c->path,  c->fingerprint,
                            c->pooling,   c->dtype,    c->column};
     for (int64_t i = 0; i < WHET_COUNT_OF(texts); i++) whet_i_free(ctx, texts[i]);
@@ -86,6 +90,32 @@ static whet_status read_classes(whet_ctx *ctx, const char *where, const json_t *
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: %lld classes; expected at least 2", where,
                            (long long)k);
     c->pool.k = k;
+    return WHET_OK;
+}
+
+/* What the names mean, where the job was told. */
+static whet_status read_class_texts(whet_ctx *ctx, const char *where, const json_t *o,
+                                    whet_classifier *c) {
+    json_t *list;
+    const int64_t k = c->pool.k;
+    WHET_TRY(whet_i_json_array_or_none(ctx, where, o, "class_texts", &list));
+    if (!list) return WHET_OK;
+    if ((int64_t)json_array_size(list) != k)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: %lld class texts; expected %lld, one a class",
+                           where, (long long)json_array_size(list), (long long)k);
+    WHET_TRY(whet_i_alloc(ctx, k, &c->class_texts));
+    for (int64_t i = 0; i < k; i++) {
+        const json_t *item = json_array_get(list, (size_t)i);
+        const size_t len = json_string_length(item);
+        char *copy;
+        if (!json_is_string(item))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: class text %lld is %s; expected a string",
+                               where, (long long)i, whet_i_json_kind(item));
+        WHET_TRY(whet_i_arena_alloc(ctx, &c->arena, (int64_t)len + 1, 1, &copy));
+        memcpy(copy, json_string_value(item), len + 1);
+        c->class_texts[i] = (whet_str){copy, (int64_t)len};
+    }
+    c->meta.class_texts = c->class_texts;
     return WHET_OK;
 }
 
@@ -215,6 +245,7 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     whet_str source;
     WHET_TRY(read_head(ctx, where, o, c));
     WHET_TRY(read_classes(ctx, where, o, c));
+    WHET_TRY(read_class_texts(ctx, where, o, c));
     WHET_TRY(read_features(ctx, where, o, c));
     WHET_TRY(read_preparation(ctx, where, o, c));
     WHET_TRY(read_parts(ctx, where, o, c));

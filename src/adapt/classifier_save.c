@@ -97,6 +97,15 @@ static json_t *classes_of(const whet_names *classes, bool *ok) {
     return list;
 }
 
+static json_t *texts_of(const whet_str *texts, int64_t k, bool *ok) {
+    json_t *list = json_array();
+    for (int64_t c = 0; c < k; c++) {
+        json_t *text = json_stringn(texts[c].ptr, (size_t)texts[c].len);
+        if (!text || json_array_append_new(list, text) != 0) *ok = false;
+    }
+    return list;
+}
+
 static json_t *parts_of(const whet_adapt_fit *fit, const whet_i_part *parts, int64_t n, bool *ok) {
     json_t *list = json_array();
     for (int64_t p = 0; p < n; p++) {
@@ -126,6 +135,8 @@ static json_t *document(const whet_adapt_fit *fit, const whet_classifier_meta *m
     put_text(o, "preparation", whet_i_preparation_names[fit->pool.prepare.kind], ok);
     put(o, "neighbours", json_integer(fit->pool.m), ok);
     put(o, "classes", classes_of(fit->classes, ok), ok);
+    if (meta->class_texts)
+        put(o, "class_texts", texts_of(meta->class_texts, whet_names_count(fit->classes), ok), ok);
     return o;
 }
 

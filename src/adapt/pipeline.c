@@ -195,6 +195,7 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
         meta.dtype = whet_dtype_name(run->job->dtype);
         meta.max_length = run->job->max_length;
     }
+    if (run->job->class_names) meta.class_texts = run->class_texts;
     if (run->train.text_column >= 0)
         meta.text_column =
             whet_names_get(whet_table_columns(run->train.table), run->train.text_column).ptr;

@@ -188,6 +188,17 @@ static whet_status keep_text(whet_ctx *ctx, whet_i_run *run, int64_t class, whet
     return WHET_OK;
 }
 
+/* They are saved with the classifier, as JSON. */
+static whet_status check_text(whet_ctx *ctx, const whet_table *table, int64_t line, whet_str text) {
+    char quoted[WHET_QUOTE_SIZE];
+    int64_t at = 0, n = 1;
+    for (; at < text.len && n > 0; at += n)
+        n = text.ptr[at] ? whet_i_utf8_length(text.ptr + at, text.len - at) : 0;
+    if (n > 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s:%" PRId64 ": text %s; expected UTF-8",
+                       whet_table_path(table), line, whet_i_quote(quoted, text));
+}
+
 static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_table *table) {
     int64_t class_column, text_column;
     char quoted[WHET_QUOTE_SIZE];
@@ -203,6 +214,7 @@ static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_t
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s:%" PRId64 ": class %s again; expected one text a class",
                                whet_table_path(table), line, whet_i_quote(quoted, name));
+        WHET_TRY(check_text(ctx, table, line, text));
         if (text.len) WHET_TRY(keep_text(ctx, run, class, text));
     }
     return WHET_OK;

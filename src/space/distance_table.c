@@ -6,9 +6,9 @@
  * block: memory then does not grow with k x candidates, but for the distances of large graphs. */
 #include <math.h>
 
-#include "space/embedding_powers.h"
 #include "space/graph_rows.h"
 #include "space/lanes_i.h"
+#include "space/observed_vectors.h"
 #include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
@@ -23,7 +23,7 @@ enum {
 typedef struct table_plan {
     double *table;   /* [n_candidates, k], or NULL: made panel by panel */
     graph_rows rows; /* large graphs: distances from the observed, however the table is made */
-    embedding_powers embedding;
+    observed_vectors embedding;
 } table_plan;
 
 /* ---- distances of some candidates ------------------------------------------------------------ */
@@ -69,7 +69,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     if (!t) return;
     whet_i_free(ctx, t->table);
     whet_i_graph_rows_free(ctx, &t->rows);
-    whet_i_embedding_powers_free(ctx, &t->embedding);
+    whet_i_observed_vectors_free(ctx, &t->embedding);
     whet_i_free(ctx, t);
 }
 
@@ -118,7 +118,7 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->k, &values));
     WHET_TRY(whet_i_calloc(ctx, 1, &t));
     if (f->space->kind == SPACE_EMBEDDING)
-        WHET_TRY_DONE(whet_i_embedding_powers_make(ctx, f, &t->embedding));
+        WHET_TRY_DONE(whet_i_observed_vectors_make(ctx, f, true, &t->embedding));
     if (searched(f))
         WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &t->rows));
     if (values <= KEEP_VALUES) WHET_TRY_DONE(make_table(ctx, f, t, values));

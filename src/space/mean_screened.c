@@ -11,6 +11,7 @@
 #include <float.h>
 #include <math.h>
 
+#include "space/observed_vectors.h"
 #include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
@@ -18,10 +19,10 @@
 typedef struct mean_plan {
     const float *vectors; /* [N, dim] of all points: the space's, or a copy */
     float *copy;
-    double *norm;                     /* [n_candidates] squared norms, scaled */
-    double *observed, *observed_norm; /* [k, dim], [k] scaled */
-    double largest;                   /* norm */
-    bool all;                         /* points are candidates; else their vectors are gathered */
+    observed_vectors observed;
+    double *norm;   /* [n_candidates] squared norms, scaled */
+    double largest; /* norm */
+    bool all;       /* points are candidates; else their vectors are gathered */
 } mean_plan;
 
 /* Scratch behind the screen's: means [L, dim] in f64, in f32, gathered vectors [PANEL, dim] in f32. */
@@ -106,12 +107,12 @@ static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frec
         double sum = 0;
         for (int64_t j = 0; j < f->k && l < b->count; j++) {
             b->weights[j * SCREEN_LANES + l] /= b->mass[l];
-            sum += b->weights[j * SCREEN_LANES + l] * p->observed_norm[j];
+            sum += b->weights[j * SCREEN_LANES + l] * p->observed.norm[j];
         }
         b->least[l] = sum; /* R, until the row is done */
     }
     whet_i_matmul_f64_serial(true, false, SCREEN_LANES, dim, f->k, b->weights, SCREEN_LANES,
-                             p->observed, dim, 0, means, dim);
+                             p->observed.vector, dim, 0, means, dim);
     const double error = whet_i_screen_error(dim);
     for (int64_t l = 0; l < SCREEN_LANES; l++) {
         double norm = 0;
@@ -131,8 +132,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
     if (!p) return;
     whet_i_free(ctx, p->copy);
     whet_i_free(ctx, p->norm);
-    whet_i_free(ctx, p->observed);
-    whet_i_free(ctx, p->observed_norm);
+    whet_i_observed_vectors_free(ctx, &p->observed);
     whet_i_free(ctx, p);
 }
 
@@ -145,37 +145,6 @@ static whet_status take_vectors(whet_ctx *ctx, const whet_frechet *f, mean_plan 
     for (int64_t i = 0; i < values; i++) p->copy[i] = (float)e->f64[i];
     p->vectors = p->copy;
     return WHET_OK;
-}
-
-static double squared_norm(const double *x, int64_t dim) {
-    double sum = 0;
-    for (int64_t i = 0; i < dim; i++) sum += x[i] * x[i];
-    return sum;
-}
-
-static whet_status take_norms(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
-    const space_embedding *e = &f->space->embedding;
-    whet_status status = WHET_OK;
-    double *one = NULL, *zero = NULL;
-    int64_t values;
-    WHET_TRY(whet_i_mul(ctx, f->k, e->dim, &values));
-    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &p->norm));
-    WHET_TRY_DONE(whet_i_alloc(ctx, values, &p->observed));
-    WHET_TRY_DONE(whet_i_alloc(ctx, f->k, &p->observed_norm));
-    WHET_TRY_DONE(whet_i_alloc(ctx, e->dim, &one));
-    WHET_TRY_DONE(whet_i_calloc(ctx, e->dim, &zero));
-    for (int64_t c = 0; c < f->n_candidates; c++) {
-        whet_i_embedding_rows(e, f->candidates + c, 1, zero, one);
-        p->norm[c] = squared_norm(one, e->dim);
-        p->largest = fmax(p->largest, sqrt(p->norm[c]));
-    }
-    whet_i_embedding_rows(e, f->observed, f->k, zero, p->observed);
-    for (int64_t j = 0; j < f->k; j++)
-        p->observed_norm[j] = squared_norm(p->observed + j * e->dim, e->dim);
-done:
-    whet_i_free(ctx, zero);
-    whet_i_free(ctx, one);
-    return status;
 }
 
 static int64_t scratch_values(const whet_frechet *f) {
@@ -191,7 +160,10 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
     p->all = f->n_candidates == f->space->n;
     WHET_TRY_DONE(take_vectors(ctx, f, p));
-    WHET_TRY_DONE(take_norms(ctx, f, p));
+    WHET_TRY_DONE(whet_i_observed_vectors_make(ctx, f, false, &p->observed));
+    WHET_TRY_DONE(whet_i_alloc(ctx, f->n_candidates, &p->norm));
+    WHET_TRY_DONE(whet_i_candidate_norms(ctx, f, &p->observed, NULL, p->norm));
+    for (int64_t c = 0; c < f->n_candidates; c++) p->largest = fmax(p->largest, sqrt(p->norm[c]));
     f->state = p;
     f->lanes = SCREEN_LANES;
     f->n_weights = f->k;

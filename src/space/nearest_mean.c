@@ -12,6 +12,7 @@
 #include <float.h>
 
 #include "space/lanes_i.h"
+#include "space/observed_vectors.h"
 #include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
@@ -22,10 +23,9 @@ enum {
 };
 
 typedef struct mean_plan {
-    double *observed, *observed_norm; /* [k, dim] centred; [k] squared norms */
-    double *candidates;               /* [n_candidates, dim] centred, or NULL */
-    double *norm;                     /* [n_candidates] squared norms */
-    double *centre;                   /* [dim] */
+    observed_vectors observed; /* centred */
+    double *candidates;        /* [n_candidates, dim] from the same centre, or NULL */
+    double *norm;              /* [n_candidates] squared norms */
     double largest_norm;
 } mean_plan;
 
@@ -36,14 +36,15 @@ static void costs(const whet_frechet *f, frechet_block *b) {
     /* The terms without y go where the noise will be. */
     double *rest = b->noise;
     for (int64_t g = 0; g < lanes; g += LANE_GROUP)
-        f->lane->combine(f->k, p->observed_norm, NULL, b->weights + g, lanes, rest + g);
-    whet_i_matmul_f64_serial(true, false, dim, lanes, f->k, p->observed, dim, b->weights, lanes, 0,
-                             sum, lanes);
+        f->lane->combine(f->k, p->observed.norm, NULL, b->weights + g, lanes, rest + g);
+    whet_i_matmul_f64_serial(true, false, dim, lanes, f->k, p->observed.vector, dim, b->weights,
+                             lanes, 0, sum, lanes);
     for (int64_t from = 0; from < f->n_costs; from += PANEL) {
         const int64_t n = f->n_costs - from < PANEL ? f->n_costs - from : PANEL;
         const double *rows = p->candidates ? p->candidates + from * dim : panel;
         if (!p->candidates)
-            whet_i_embedding_rows(&f->space->embedding, f->candidates + from, n, p->centre, panel);
+            whet_i_embedding_rows(&f->space->embedding, f->candidates + from, n, p->observed.centre,
+                                  panel);
         double *out = b->costs + from * lanes;
         whet_i_matmul_f64_serial(false, false, n, lanes, dim, rows, dim, sum, lanes, 0, out, lanes);
         for (int64_t c = 0; c < n; c++)
@@ -73,50 +74,20 @@ static double exact(const whet_frechet *f, const frechet_block *b, int64_t lane,
 static void plan_destroy(whet_ctx *ctx, void *state) {
     mean_plan *p = state;
     if (!p) return;
-    whet_i_free(ctx, p->observed);
-    whet_i_free(ctx, p->observed_norm);
+    whet_i_observed_vectors_free(ctx, &p->observed);
     whet_i_free(ctx, p->candidates);
     whet_i_free(ctx, p->norm);
-    whet_i_free(ctx, p->centre);
     whet_i_free(ctx, p);
 }
 
-static double squared_norm(const double *x, int64_t dim) {
-    double sum = 0;
-    for (int64_t i = 0; i < dim; i++) sum += x[i] * x[i];
-    return sum;
-}
-
-static whet_status centre_observed(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
-    const space_embedding *e = &f->space->embedding;
+static whet_status take_candidates(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
     int64_t values;
-    WHET_TRY(whet_i_mul(ctx, f->k, e->dim, &values));
-    WHET_TRY(whet_i_alloc(ctx, values, &p->observed));
-    WHET_TRY(whet_i_alloc(ctx, f->k, &p->observed_norm));
-    WHET_TRY(whet_i_calloc(ctx, e->dim, &p->centre));
-    whet_i_embedding_rows(e, f->observed, f->k, p->centre, p->observed);
-    for (int64_t i = 0; i < values; i++) p->centre[i % e->dim] += p->observed[i] / (double)f->k;
-    whet_i_embedding_rows(e, f->observed, f->k, p->centre, p->observed);
-    for (int64_t j = 0; j < f->k; j++)
-        p->observed_norm[j] = squared_norm(p->observed + j * e->dim, e->dim);
-    return WHET_OK;
-}
-
-static whet_status centre_candidates(whet_ctx *ctx, const whet_frechet *f, mean_plan *p) {
-    const space_embedding *e = &f->space->embedding;
-    int64_t values;
-    double *one = NULL;
-    WHET_TRY(whet_i_mul(ctx, f->n_candidates, e->dim, &values));
+    WHET_TRY(whet_i_mul(ctx, f->n_candidates, f->space->embedding.dim, &values));
     WHET_TRY(whet_i_alloc(ctx, f->n_candidates, &p->norm));
     if (values <= KEEP_VALUES) WHET_TRY(whet_i_alloc(ctx, values, &p->candidates));
-    WHET_TRY(whet_i_alloc(ctx, e->dim, &one));
-    for (int64_t c = 0; c < f->n_candidates; c++) {
-        double *row = p->candidates ? p->candidates + c * e->dim : one;
-        whet_i_embedding_rows(e, f->candidates + c, 1, p->centre, row);
-        p->norm[c] = squared_norm(row, e->dim);
+    WHET_TRY(whet_i_candidate_norms(ctx, f, &p->observed, p->candidates, p->norm));
+    for (int64_t c = 0; c < f->n_candidates; c++)
         if (p->norm[c] > p->largest_norm) p->largest_norm = p->norm[c];
-    }
-    whet_i_free(ctx, one);
     return WHET_OK;
 }
 
@@ -125,8 +96,8 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     mean_plan *p = NULL;
     const int64_t dim = f->space->embedding.dim;
     WHET_TRY(whet_i_calloc(ctx, 1, &p));
-    WHET_TRY_DONE(centre_observed(ctx, f, p));
-    WHET_TRY_DONE(centre_candidates(ctx, f, p));
+    WHET_TRY_DONE(whet_i_observed_vectors_make(ctx, f, true, &p->observed));
+    WHET_TRY_DONE(take_candidates(ctx, f, p));
     f->state = p;
     f->lanes = whet_i_frechet_lanes(f->n_candidates);
     f->n_weights = f->k;

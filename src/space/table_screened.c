@@ -4,8 +4,8 @@
  * again in f64 (screen.c). All terms are >= 0, so that the f32 cost is relatively right whatever they are. */
 #include <math.h>
 
-#include "space/embedding_powers.h"
 #include "space/graph_rows.h"
+#include "space/observed_vectors.h"
 #include "space/screen_i.h"
 
 #include "tensor/tensor_i.h"
@@ -103,7 +103,7 @@ static void plan_destroy(whet_ctx *ctx, void *state) {
 typedef struct filling {
     const whet_frechet *f;
     float *table;
-    embedding_powers embedding;
+    observed_vectors embedding;
     double *scratch; /* embeddings: a worker's powers [PANEL, k] and vectors [PANEL, dim] */
 } filling;
 
@@ -136,12 +136,12 @@ static whet_status take_table(whet_ctx *ctx, whet_frechet *f, screened_plan *p) 
     if (f->space->kind == SPACE_EMBEDDING) {
         WHET_TRY_DONE(whet_i_mul(ctx, filling_scratch(f), whet_ctx_threads(ctx), &room));
         WHET_TRY_DONE(whet_i_alloc(ctx, room, &w.scratch));
-        WHET_TRY_DONE(whet_i_embedding_powers_make(ctx, f, &w.embedding));
+        WHET_TRY_DONE(whet_i_observed_vectors_make(ctx, f, true, &w.embedding));
     }
     status = whet_i_parallel_for(ctx, NULL, (f->n_candidates + POWERS_PANEL - 1) / POWERS_PANEL,
                                  fill_rows, &w);
 done:
-    whet_i_embedding_powers_free(ctx, &w.embedding);
+    whet_i_observed_vectors_free(ctx, &w.embedding);
     whet_i_free(ctx, w.scratch);
     return status;
 }

@@ -44,17 +44,44 @@ ADD_POWERS(add_powers32, uint32_t)
 ADD_POWERS(add_powers_float, float)
 ADD_POWERS(add_powers64, double)
 
-/* Costs of places from .. from + n - 1. Matrices are whole: a place is a point. */
+/* Of a row of a matrix, where some points are candidates: theirs alone. */
+#define ADD_GATHERED(name, type) \
+    static void name(const type *d, const int64_t *points, int64_t n, double p, int32_t power, \
+                     double *sum) { \
+        if (power == 2) \
+            for (int64_t i = 0; i < n; i++) \
+                sum[i] += p * ((double)d[points[i]] * (double)d[points[i]]); \
+        else \
+            for (int64_t i = 0; i < n; i++) sum[i] += p * (double)d[points[i]]; \
+    }
+ADD_GATHERED(add_gathered32, float)
+ADD_GATHERED(add_gathered64, double)
+
+/* Those of the distances of one observed point in a matrix: a place is a candidate. */
+static void add_matrix(const whet_frechet *f, int64_t observed, int64_t from, int64_t n, double p,
+                       double *sum) {
+    const space_matrix *matrix = &f->space->matrix;
+    const int64_t row = observed * f->space->n;
+    const bool all = f->n_candidates == f->space->n;
+    if (matrix->f32 && all)
+        add_powers_float(matrix->f32 + row + from, n, p, f->power, sum);
+    else if (matrix->f32)
+        add_gathered32(matrix->f32 + row, f->candidates + from, n, p, f->power, sum);
+    else if (all)
+        add_powers64(matrix->f64 + row + from, n, p, f->power, sum);
+    else
+        add_gathered64(matrix->f64 + row, f->candidates + from, n, p, f->power, sum);
+}
+
+/* Costs of places from .. from + n - 1. */
 static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from, int64_t n,
                        double *sum) {
     const sparse_table *t = f->state;
-    const space_matrix *matrix = &f->space->matrix;
     memset(sum, 0, sizeof *sum * (size_t)n);
     for (int64_t e = 0; e < r->m; e++) {
         const double p = r->p[e] * r->scale;
         if (!(p > 0)) continue;
         const int64_t at = r->column[e] * t->rows.n + from;
-        const int64_t in_matrix = f->observed[r->column[e]] * f->space->n + from;
         if (t->rows.hops8)
             add_powers8(t->rows.hops8 + at, n, p, f->power, sum);
         else if (t->rows.hops16)
@@ -63,10 +90,8 @@ static void add_places(const whet_frechet *f, const sparse_row *r, int64_t from,
             add_powers32(t->rows.hops32 + at, n, p, f->power, sum);
         else if (t->rows.lengths)
             add_powers64(t->rows.lengths + at, n, p, f->power, sum);
-        else if (matrix->f32)
-            add_powers_float(matrix->f32 + in_matrix, n, p, f->power, sum);
         else
-            add_powers64(matrix->f64 + in_matrix, n, p, f->power, sum);
+            add_matrix(f, f->observed[r->column[e]], from, n, p, sum);
     }
 }
 
@@ -284,8 +309,7 @@ done:
 }
 
 static bool serves(const whet_frechet *f) {
-    const bool all = f->n_candidates == f->space->n;
-    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row && all;
+    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row;
     return f->sparse && f->top == 1 && (matrix || f->space->kind == SPACE_GRAPH);
 }
 
@@ -318,9 +342,8 @@ const frechet_method whet_i_method_table_entries = {
     .name = "table-entries",
     .title = "table by entries",
     .cost = "O(m N), balls passed over",
-    .needs =
-        "a matrix with all points as candidates or a graph, rows that come entry by entry, and "
-        "the best candidate alone (top 1)",
+    .needs = "a matrix of all distances or a graph, rows that come entry by entry, and "
+             "the best candidate alone (top 1)",
     .serves = serves,
     .pays = pays,
     .why = why,

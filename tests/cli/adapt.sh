@@ -140,7 +140,19 @@ for options in 'embedding:auto' 'embedding:auto,metric=euclidean,names=names.txt
         --output auto.tsv
     cmp -s auto/predictions.tsv auto.tsv || fail "apply --space $options predicts otherwise than adapt"
 done
+# The same where the names are words of the job's telling, which the names themselves are not.
+printf 'class\ttext\nmatch\tmatch vote\nvote\tvote "striker" vote\n' >words.tsv
+rm -rf auto auto.tsv
+run 0 whet adapt --train named_train.tsv --test named_test.tsv --class-names words.tsv --space embedding:auto,names=names.txt \
+    --candidates all --output auto --quiet
+run 0 whet adapt apply --classifier auto/classifier --input named_test.tsv --space embedding:auto,names=names.txt \
+    --candidates all --output auto.tsv
+cmp -s auto/predictions.tsv auto.tsv || fail 'apply --space embedding:auto does not know the words of --class-names'
+printf 'class\ttext\nmatch\tgo\377al\n' >bytes.tsv
 mark
+run 3 whet adapt --train named_train.tsv --class-names bytes.tsv --output o
+tells 'bytes.tsv:2: text "go'
+tells 'expected UTF-8'
 run 3 whet adapt --train train.tsv --test test.tsv --space embedding:auto --output o
 tells 'embedding:auto'
 run 3 whet adapt --train train.tsv --space embedding:auto,names=names.txt --output o

@@ -169,11 +169,13 @@ static void a_reloaded_classifier_predicts_the_same_bits(void **state) {
         test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
         const int64_t chosen = whet_adapt_fit_chosen(fit);
         if (methods[m]) assert_string_equal(whet_adapt_fit_info(fit, chosen)->name, methods[m]);
+        const whet_str words[] = {{"two words", 9}, {"", 0}, {"\xc3\xa9\"\\", 4}, {"d", 1}};
         const whet_classifier_meta meta = {.encoder_path = "some/where",
                                            .encoder_fingerprint = "0123456789abcdef",
                                            .dtype = "f32",
                                            .max_length = 77,
-                                           .text_column = "text"};
+                                           .text_column = "text",
+                                           .class_texts = m % 2 ? words : NULL};
         test_ok(ctx, whet_adapt_fit_save(ctx, fit, test_tmp(dir), &meta));
         test_ok(ctx, whet_classifier_load(ctx, test_tmp(dir), &loaded));
         test_ok(ctx, whet_adapt_fit_predict(ctx, fit, chosen, s.x, s.n, a));
@@ -190,6 +192,9 @@ static void a_reloaded_classifier_predicts_the_same_bits(void **state) {
         assert_string_equal(back->encoder_fingerprint, "0123456789abcdef");
         assert_string_equal(back->text_column, "text");
         assert_null(back->pooling);
+        assert_true((m % 2 == 1) == (back->class_texts != NULL));
+        for (int c = 0; c < 4 && m % 2; c++)
+            assert_true(whet_str_equal(back->class_texts[c], words[c]));
         assert_int_equal(back->max_length, 77);
         s.x[5 * D] = NAN;
         test_fails(ctx, whet_classifier_predict(ctx, loaded, s.x, s.n, b), WHET_ERR_DATA);

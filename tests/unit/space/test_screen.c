@@ -106,6 +106,7 @@ static void compare_entries(whet_ctx *ctx, const whet_space *space, const int64_
     test_ok(ctx, whet_frechet_run_sparse(ctx, f, &sparse, best, cost, ties, margin));
     whet_frechet_destroy(ctx, f);
     opts.sparse = false;
+    opts.method = NULL;
     answers all = run(ctx, space, observed, k, dense, rows, opts, 1, NULL);
     for (int64_t i = 0; i < rows; i++) {
         if (best[i] != all.best[i] || ties[i] != all.ties[i])
@@ -143,6 +144,16 @@ static void tables_with_many_ties(void **state) {
     opts.power = 1;
     compare(ctx, table, observed, K, p, ROWS, opts);
     compare_entries(ctx, table, observed, K, ROWS, opts);
+    /* All but every fourth point. */
+    int64_t *list = TEST_NEW(int64_t, N);
+    for (int64_t v = 0; v < N; v++)
+        if (v % 4) list[opts.n_candidates++] = v;
+    opts.candidates = WHET_CANDIDATES_LIST;
+    opts.candidate_list = list;
+    opts.method = "table-entries";
+    for (opts.power = 1; opts.power <= 2; opts.power++)
+        compare_entries(ctx, table, observed, K, ROWS, opts);
+    free(list);
     free(p);
     free(observed);
     whet_space_destroy(ctx, table);
