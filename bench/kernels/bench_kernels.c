@@ -226,16 +226,6 @@ static const bench_case cases[] = {
     {"gelu_tanh_backward", gelu_tanh_backward, copy, TOKENS, INNER, 0, 0, 3},
 };
 
-static int compare(const void *x, const void *y) {
-    const double a = *(const double *)x, b = *(const double *)y;
-    return (a > b) - (a < b);
-}
-
-static double median(int n, double *x) {
-    qsort(x, (size_t)n, sizeof *x, compare);
-    return (x[(n - 1) / 2] + x[n / 2]) / 2;
-}
-
 static double measured(const bench *b, void (*call)(const bench *)) {
     const double from = seconds(CLOCK_THREAD_CPUTIME_ID);
     call(b);
@@ -263,8 +253,8 @@ static void run(bench *b, const bench_case *s, int rounds, bool first) {
                  "\"%s\": %.1f, \"%s\": %.1f, \"ratio\": %.3f}",
                  first ? "" : ",\n", s->name, (long long)s->m, (long long)s->n, (long long)s->k,
                  small ? "turned" : "columns", (long long)s->columns, moves ? "GB/s" : "GFLOP/s",
-                 work / median(rounds, kernel), moves ? "memcpy GB/s" : "sgemm GFLOP/s",
-                 work / median(rounds, peer), median(rounds, ratio));
+                 work / median(kernel, rounds), moves ? "memcpy GB/s" : "sgemm GFLOP/s",
+                 work / median(peer, rounds), median(ratio, rounds));
     (void)fflush(stdout);
 }
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "../clock.h"
+#include "dump.h"
 #include "space/space_i.h"
 
 typedef struct problem {
@@ -35,21 +36,7 @@ static whet_status make(whet_ctx *ctx, problem *p) {
     return WHET_OK;
 }
 
-static bool dump(const char *folder, const char *name, const void *bytes, size_t size) {
-    char path[4096];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (!file) return false;
-    const bool whole = fwrite(bytes, 1, size, file) == size;
-    return fclose(file) == 0 && whole;
-}
-
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static whet_status measure(whet_ctx *ctx, const problem *p, double *median) {
+static whet_status measure(whet_ctx *ctx, const problem *p, double *middle) {
     enum { TIMES = 25 };
     double times[TIMES];
     whet_space *space = NULL;
@@ -62,8 +49,7 @@ static whet_status measure(whet_ctx *ctx, const problem *p, double *median) {
         WHET_TRY_DONE(whet_frechet_run(ctx, f, p->probs, p->rows, p->best, NULL, NULL, NULL));
         times[i] = seconds(CLOCK_MONOTONIC) - start;
     }
-    qsort(times, TIMES, sizeof *times, ascending);
-    *median = times[TIMES / 2];
+    *middle = median(times, TIMES);
 done:
     whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, space);
@@ -79,11 +65,11 @@ int main(int argc, char **argv) {
     whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
     opts.threads = atoi(argv[4]);
     whet_ctx *ctx = NULL;
-    double median = 0;
+    double middle = 0;
     whet_status status = whet_ctx_create(&opts, &ctx);
     if (status != WHET_OK) return whet_status_exit_code(status);
     status = make(ctx, &p);
-    if (status == WHET_OK) status = measure(ctx, &p, &median);
+    if (status == WHET_OK) status = measure(ctx, &p, &middle);
     bool dumped = false;
     if (status == WHET_OK)
         dumped = dump(argv[5], "parent.i64", p.parent, (size_t)p.n * 8) &&
@@ -92,7 +78,7 @@ int main(int argc, char **argv) {
                  dump(argv[5], "best.i64", p.best, (size_t)p.rows * 8);
     if (dumped)
         (void)printf("{\"nodes\": %lld, \"classes\": %lld, \"rows\": %lld, \"ms\": %.4f}\n",
-                     (long long)p.n, (long long)p.k, (long long)p.rows, median * 1e3);
+                     (long long)p.n, (long long)p.k, (long long)p.rows, middle * 1e3);
     else
         (void)fprintf(stderr, "bench_frechet: %s\n", whet_error(ctx));
     whet_i_free(ctx, p.parent);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "../clock.h"
+#include "dump.h"
 #include "space/space_i.h"
 #include "tensor/tensor_i.h"
 
@@ -96,11 +97,6 @@ done:
     return status;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static whet_status measure(whet_ctx *ctx, problem *p) {
     double ours[TIMES], bare[TIMES];
     const int64_t inner = p->matrix || p->graph ? p->k : p->dim;
@@ -128,23 +124,12 @@ static whet_status measure(whet_ctx *ctx, problem *p) {
                                         p->rows, 0, p->c, p->rows));
         bare[i] = seconds(CLOCK_MONOTONIC) - begin;
     }
-    qsort(ours, TIMES, sizeof *ours, ascending);
-    qsort(bare, TIMES, sizeof *bare, ascending);
-    p->whet = ours[TIMES / 2];
-    p->product = bare[TIMES / 2];
+    p->whet = median(ours, TIMES);
+    p->product = median(bare, TIMES);
 done:
     whet_frechet_destroy(ctx, f);
     whet_space_destroy(ctx, space);
     return status;
-}
-
-static bool dump(const char *folder, const char *name, const void *bytes, size_t size) {
-    char path[4096];
-    (void)snprintf(path, sizeof path, "%s/%s", folder, name);
-    FILE *file = fopen(path, "wb");
-    if (!file) return false;
-    const bool whole = fwrite(bytes, 1, size, file) == size;
-    return fclose(file) == 0 && whole;
 }
 
 static bool leave(const problem *p, const char *folder) {

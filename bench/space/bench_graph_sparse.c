@@ -83,11 +83,6 @@ static whet_status make_rows(whet_ctx *ctx, problem *p) {
     return WHET_OK;
 }
 
-static int ascending(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static whet_status bench(whet_ctx *ctx, problem *p) {
     enum { TIMES = 3 };
     double times[TIMES];
@@ -106,8 +101,7 @@ static whet_status bench(whet_ctx *ctx, problem *p) {
         WHET_TRY(whet_frechet_run_sparse(ctx, p->f, &rows, p->best, NULL, NULL, NULL));
         times[i] = seconds(CLOCK_MONOTONIC) - begin;
     }
-    qsort(times, TIMES, sizeof *times, ascending);
-    p->run = times[TIMES / 2];
+    p->run = median(times, TIMES);
     whet_ctx_memory(ctx, NULL, &p->peak);
     p->peak -= before;
     return WHET_OK;
