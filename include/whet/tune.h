@@ -36,8 +36,9 @@ typedef enum whet_tune_schedule {
     WHET_TUNE_COSINE = 2
 } whet_tune_schedule;
 
-/* What is made small. The first three train a head for classes or numbers; the others have no head and
- * train the pooled embedding, as unit vectors, of single texts with classes, or of two texts a row. */
+/* What is made small. CROSS_ENTROPY to EXPECTED_COST, and FRECHET, train a head for classes or numbers;
+ * CONTRASTIVE to IN_BATCH have no head and train the pooled embedding of an encoder, as unit vectors, of
+ * single texts with classes, or of two texts a row; CAUSAL trains a language model. */
 typedef enum whet_tune_loss {
     WHET_TUNE_LOSS_AUTO = 0,     /* by the task: cross-entropy of classes, squares of numbers */
     WHET_TUNE_CROSS_ENTROPY = 1, /* with label smoothing */
@@ -48,16 +49,17 @@ typedef enum whet_tune_loss {
     WHET_TUNE_SUPERVISED = 5,    /* supervised contrastive (arXiv 2004.11362); temperature 0.1 */
     WHET_TUNE_COSINE_MSE = 6,    /* two texts a row: squares of their cosine - label; where labels
                                      exceed 1, they are divided by the largest of training */
-    WHET_TUNE_FRECHET = 9,       /* cross-entropy through the Frechet mean in `space` (Loki, arXiv
+    WHET_TUNE_IN_BATCH = 7,      /* two texts a row that belong together: log softmax of the own
+                                     partner among the batch's; temperature 0.05. No label is read */
+    WHET_TUNE_CAUSAL = 8,        /* next tokens: the mean of -log p over those asked for */
+    WHET_TUNE_FRECHET = 9        /* cross-entropy through the Frechet mean in `space` (Loki, arXiv
                                      2307.12226): of softmax(-expected squared distance /
                                      temperature); temperature: the mean of the squared distances */
-    WHET_TUNE_CAUSAL = 8,        /* next tokens: the mean of -log p over those asked for */
-    WHET_TUNE_IN_BATCH = 7       /* two texts a row that belong together: log softmax of the own
-                                     partner among the batch's; temperature 0.05. No label is read */
 } whet_tune_loss;
 
 typedef enum whet_tune_metric {
-    WHET_TUNE_METRIC_AUTO = 0, /* accuracy; of numbers Pearson's correlation */
+    WHET_TUNE_METRIC_AUTO =
+        0, /* accuracy; of numbers Pearson's correlation; of next tokens the loss */
     WHET_TUNE_METRIC_ACCURACY = 1,
     WHET_TUNE_METRIC_F1 = 2,   /* macro */
     WHET_TUNE_METRIC_MCC = 3,  /* Matthews' correlation, of any number of classes */
@@ -132,8 +134,8 @@ typedef struct whet_tune_job {
  * Trains and writes into the folder `output`:
  *   config.json, model.safetensors, tokenizer files   the tuned model (without adapters), of the best
  *                                                      validation, as transformers reads it
- *   adapter_config.json, adapter_model.safetensors    adapters, as PEFT reads LoRA's; with a loss on
- *                          embeddings in adapter/, and the model with them merged in beside it
+ *   adapter_config.json, adapter_model.safetensors    adapters, as PEFT reads LoRA's; without a
+ *                          head in adapter/, and the model with them merged in beside it
  *   metrics.jsonl          one line a step and a validation
  *   learning-curve.svg     loss and validation metric over the steps
  *   training.json          what was asked and what came out
