@@ -51,6 +51,8 @@ const char *whet_i_quote(char out[WHET_QUOTE_SIZE], whet_str text);
 WHET_CHECKED whet_status whet_i_names_numbered(whet_ctx *ctx, int64_t n, whet_names **out);
 /* Whether they were made so, and are still so. */
 bool whet_i_names_are_numbers(const whet_names *names);
+/* The number below `limit` that a name spells in plain decimal ("7", never "07" or "+7"), or -1. */
+int64_t whet_i_plain_number(whet_str name, int64_t limit);
 
 /* ---- sizes and memory ------------------------------------------------------------------------ */
 

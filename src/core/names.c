@@ -67,8 +67,7 @@ done:
 
 bool whet_i_names_are_numbers(const whet_names *names) { return names->numbers != NULL; }
 
-/* The number below `limit` that a name spells in plain decimal ("7", never "07" or "+7"), or -1. */
-static int64_t number_of(whet_str name, int64_t limit) {
+int64_t whet_i_plain_number(whet_str name, int64_t limit) {
     if (name.len < 1 || name.len > 18 || (name.len > 1 && name.ptr[0] == '0')) return -1;
     int64_t value = 0;
     for (int64_t i = 0; i < name.len; i++) {
@@ -112,7 +111,7 @@ static int64_t place_of(const whet_names *names, whet_str name) {
 }
 
 int64_t whet_names_find(const whet_names *names, whet_str name) {
-    if (names->numbers) return number_of(name, names->count);
+    if (names->numbers) return whet_i_plain_number(name, names->count);
     if (names->count == 0) return -1;
     return names->table[place_of(names, name)] - 1;
 }

@@ -116,6 +116,9 @@ double whet_i_graph_search_bytes(const whet_ctx *ctx, const whet_frechet *f, dou
 /* Whether a graph's table for sparse rows would be too large to be worth its memory. */
 bool whet_i_graph_table_is_large(const whet_frechet *f);
 
+/* *out [n]: the place of each point among the candidates, or -1; NULL where all points are candidates. */
+WHET_CHECKED whet_status whet_i_frechet_places(whet_ctx *ctx, const whet_frechet *f, int32_t **out);
+
 /* Rows of a block for methods that are products: fewer when there are very many candidates. */
 int64_t whet_i_frechet_lanes(int64_t n_candidates);
 

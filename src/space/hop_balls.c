@@ -48,9 +48,6 @@ static int64_t hops_at(const hop_balls *t, const ball_scratch *s, int64_t point,
                            : ((const uint32_t *)s->hops)[at];
 }
 
-static double powered(double x, int32_t power) { return power == 2 ? x * x : x; }
-static double rooted(double x, int32_t power) { return power == 2 ? sqrt(x) : x; }
-
 /* ---- the search ------------------------------------------------------------------------------ */
 
 /* Numbers of the points that the last search came to: zeros again. */
@@ -115,18 +112,6 @@ static double cost_of(const whet_frechet *f, const ball_scratch *s, const ball_r
     return sum;
 }
 
-static frechet_sparse_answer tell(const whet_frechet *f, tally *best, double mass, int64_t at,
-                                  const frechet_result *out) {
-    int64_t ties;
-    if (!isfinite(best->least)) return SPARSE_OVERFLOW;
-    const near_tie told = settle_ties(best, &ties);
-    out->best[at] = f->candidates[told.candidate];
-    out->cost[at] = told.cost / mass;
-    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
-    out->margin[at] = (best->next - best->least) / mass;
-    return SPARSE_DONE;
-}
-
 /* false where the ball was too small: it is then larger. */
 static bool judge(const whet_frechet *f, ball_scratch *s, ball_row *r, uint8_t *answer,
                   const frechet_result *out) {
@@ -153,7 +138,7 @@ static bool judge(const whet_frechet *f, ball_scratch *s, ball_row *r, uint8_t *
             return false;
         }
     }
-    answer[r->at] = (uint8_t)tell(f, &best, r->row.mass, r->at, out);
+    answer[r->at] = (uint8_t)tell_row(f, &best, r->row.mass, r->at, out);
     return true;
 }
 
@@ -199,7 +184,7 @@ static frechet_sparse_answer run_wide(const whet_frechet *f, ball_scratch *s, co
         const int64_t candidate = t->candidate ? t->candidate[v] : v;
         if (candidate >= 0 && !(s->cost[v] > best.next)) take_cost(&best, s->cost[v], candidate);
     }
-    return tell(f, &best, row->mass, at, out);
+    return tell_row(f, &best, row->mass, at, out);
 }
 
 /* ---- groups ---------------------------------------------------------------------------------- */
@@ -300,11 +285,7 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
     WHET_TRY_DONE(whet_i_graph_longest(ctx, f->space, f->observed, f->k, &longest));
     t->width = longest < UINT8_MAX ? 1 : longest < UINT16_MAX ? 2 : 4;
-    if (f->n_candidates < f->space->n) {
-        WHET_TRY_DONE(whet_i_alloc(ctx, f->space->n, &t->candidate));
-        for (int64_t v = 0; v < f->space->n; v++) t->candidate[v] = -1;
-        for (int64_t c = 0; c < f->n_candidates; c++) t->candidate[f->candidates[c]] = (int32_t)c;
-    }
+    WHET_TRY_DONE(whet_i_frechet_places(ctx, f, &t->candidate));
     f->state = t;
     t = NULL;
 done:

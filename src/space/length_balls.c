@@ -10,10 +10,6 @@
 
 static const double ROUNDING = 1e-9;
 
-typedef struct length_balls {
-    int32_t *candidate; /* [n] index of a point among the candidates, or -1; NULL: all are */
-} length_balls;
-
 typedef struct length_scratch {
     point_heap heap;
     double *far;                /* [n] infinite between searches */
@@ -33,9 +29,6 @@ typedef struct length_row {
     double sum;                /* of p d(c, j)^q */
     double norm, radius, edge; /* G(c); R; the longest edge at c */
 } length_row;
-
-static double powered(double x, int32_t power) { return power == 2 ? x * x : x; }
-static double rooted(double x, int32_t power) { return power == 2 ? sqrt(x) : x; }
 
 static int64_t point_of(const whet_frechet *f, const sparse_row *r, int64_t entry) {
     return f->observed[r->column[entry]];
@@ -130,11 +123,11 @@ static bool too_small(const whet_frechet *f, const length_scratch *s, double nex
 }
 
 static void take_ball(const whet_frechet *f, length_scratch *s, tally *best) {
-    const length_balls *t = f->state;
+    const int32_t *candidates = f->state; /* places of points among them; NULL: all are */
     *best = (tally){(double)INFINITY, (double)INFINITY, s->near, 0};
     for (int64_t i = 0; i < s->n_ball; i++) {
         const int32_t v = s->ball[i];
-        const int64_t candidate = t->candidate ? t->candidate[v] : v;
+        const int64_t candidate = candidates ? candidates[v] : v;
         if (candidate >= 0 && !(s->cost[v] > best->next)) take_cost(best, s->cost[v], candidate);
         s->cost[v] = -1;
     }
@@ -147,7 +140,6 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
     length_scratch *s = scratch;
     length_row r = {.row = {column, p, m, 1, 0}};
     tally best;
-    int64_t ties;
     const frechet_sparse_answer wrong = weigh_row(&r.row);
     if (wrong != SPARSE_DONE) return wrong;
     for (int64_t e = 1; e < m; e++)
@@ -160,13 +152,7 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
         for (int64_t e = 0; e < m; e++) add_entry(f, s, &r, e);
         take_ball(f, s, &best);
     } while (too_small(f, s, best.next, &r));
-    if (!isfinite(best.least)) return SPARSE_OVERFLOW;
-    const near_tie told = settle_ties(&best, &ties);
-    out->best[at] = f->candidates[told.candidate];
-    out->cost[at] = told.cost / r.row.mass;
-    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
-    out->margin[at] = (best.next - best.least) / r.row.mass;
-    return SPARSE_DONE;
+    return tell_row(f, &best, r.row.mass, at, out);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
@@ -214,27 +200,13 @@ done:
     return status;
 }
 
-static void plan_destroy(whet_ctx *ctx, void *state) {
-    length_balls *t = state;
-    if (!t) return;
-    whet_i_free(ctx, t->candidate);
-    whet_i_free(ctx, t);
-}
+static void plan_destroy(whet_ctx *ctx, void *state) { whet_i_free(ctx, state); }
 
 static whet_status make(whet_ctx *ctx, whet_frechet *f) {
-    whet_status status = WHET_OK;
-    length_balls *t = NULL;
-    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &t));
-    if (f->n_candidates < f->space->n) {
-        WHET_TRY_DONE(whet_i_alloc(ctx, f->space->n, &t->candidate));
-        for (int64_t v = 0; v < f->space->n; v++) t->candidate[v] = -1;
-        for (int64_t c = 0; c < f->n_candidates; c++) t->candidate[f->candidates[c]] = (int32_t)c;
-    }
-    f->state = t;
-    t = NULL;
-done:
-    plan_destroy(ctx, t);
-    return status;
+    int32_t *candidates;
+    WHET_TRY(whet_i_frechet_places(ctx, f, &candidates));
+    f->state = candidates;
+    return WHET_OK;
 }
 
 static bool serves(const whet_frechet *f) {

@@ -33,6 +33,9 @@ static inline frechet_sparse_answer weigh_row(sparse_row *r) {
     return SPARSE_DONE;
 }
 
+static inline double powered(double x, int32_t power) { return power == 2 ? x * x : x; }
+static inline double rooted(double x, int32_t power) { return power == 2 ? sqrt(x) : x; }
+
 /* A candidate that may tie. */
 typedef struct near_tie {
     double cost;
@@ -77,6 +80,19 @@ static inline near_tie settle_ties(tally *t, int64_t *ties) {
         if (t->near[i].candidate < told.candidate) told = t->near[i];
     }
     return told;
+}
+
+/* The results of row `at`, of this mass. */
+static inline frechet_sparse_answer tell_row(const whet_frechet *f, tally *t, double mass,
+                                             int64_t at, const frechet_result *out) {
+    int64_t ties;
+    if (!isfinite(t->least)) return SPARSE_OVERFLOW;
+    const near_tie told = settle_ties(t, &ties);
+    out->best[at] = f->candidates[told.candidate];
+    out->cost[at] = told.cost / mass;
+    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
+    out->margin[at] = (t->next - t->least) / mass;
+    return SPARSE_DONE;
 }
 
 #endif

@@ -90,6 +90,15 @@ done:
     return status;
 }
 
+whet_status whet_i_frechet_places(whet_ctx *ctx, const whet_frechet *f, int32_t **out) {
+    *out = NULL;
+    if (f->n_candidates == f->space->n) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, f->space->n, out));
+    for (int64_t v = 0; v < f->space->n; v++) (*out)[v] = -1;
+    for (int64_t c = 0; c < f->n_candidates; c++) (*out)[f->candidates[c]] = (int32_t)c;
+    return WHET_OK;
+}
+
 /* ---- the choice ------------------------------------------------------------------------------ */
 
 static const frechet_method *choose(const whet_frechet *f) {

@@ -144,17 +144,6 @@ whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *names, int64_
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
-/* The number that a name spells in plain decimal ("7", never "07" or "+7"), or -1. */
-static int64_t plain_number(whet_str name, int64_t limit) {
-    if (name.len < 1 || name.len > 18 || (name.len > 1 && name.ptr[0] == '0')) return -1;
-    int64_t value = 0;
-    for (int64_t i = 0; i < name.len; i++) {
-        if (name.ptr[i] < '0' || name.ptr[i] > '9') return -1;
-        value = value * 10 + (name.ptr[i] - '0');
-    }
-    return value < limit ? value : -1;
-}
-
 void whet_i_number_points(const whet_names *nodes, int64_t *map) {
     const int64_t n = whet_names_count(nodes);
     bool numbered = true;
@@ -162,7 +151,7 @@ void whet_i_number_points(const whet_names *nodes, int64_t *map) {
     if (whet_i_names_are_numbers(nodes)) return;
     /* Names are distinct: n of them below n are all of 0..n-1. */
     for (int64_t i = 0; i < n && numbered; i++) {
-        map[i] = plain_number(whet_names_get(nodes, i), n);
+        map[i] = whet_i_plain_number(whet_names_get(nodes, i), n);
         numbered = map[i] >= 0;
     }
     for (int64_t i = 0; i < n && !numbered; i++) map[i] = i;

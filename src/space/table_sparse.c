@@ -118,7 +118,7 @@ static int64_t measure_centres(const sparse_table *t, int32_t power, const spars
         add_powers64(t->to_centre + r->column[e] * t->balls, t->balls, r->p[e] * r->scale, power,
                      norm);
     for (int64_t b = 0; b < t->balls; b++) {
-        norm[b] = power == 2 ? sqrt(norm[b] / r->mass) : norm[b] / r->mass;
+        norm[b] = rooted(norm[b] / r->mass, power);
         if (norm[b] - t->radius[b] < norm[best] - t->radius[best]) best = b;
     }
     return best;
@@ -129,7 +129,7 @@ static double ball_bound(const sparse_table *t, int32_t power, double mass, doub
                          int64_t ball) {
     const double least = norm * (1 - 1e-12) - t->radius[ball];
     if (!(least > 0)) return 0;
-    return (1 - 1e-12) * mass * (power == 2 ? least * least : least);
+    return (1 - 1e-12) * mass * powered(least, power);
 }
 
 static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int32_t *column,
@@ -138,7 +138,6 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
     const sparse_table *t = f->state;
     sparse_scratch *s = scratch;
     tally best = {(double)INFINITY, (double)INFINITY, s->near, 0};
-    int64_t ties;
     sparse_row r = {column, p, m, 1, 0};
     const frechet_sparse_answer wrong = weigh_row(&r);
     if (wrong != SPARSE_DONE) return wrong;
@@ -151,13 +150,7 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
             if (b != first && !(ball_bound(t, f->power, r.mass, s->norm[b], b) > best.next))
                 take_ball(f, s, &r, t->first[b], t->first[b + 1], &best);
     }
-    if (!isfinite(best.least)) return SPARSE_OVERFLOW;
-    const near_tie told = settle_ties(&best, &ties);
-    out->best[at] = f->candidates[told.candidate];
-    out->cost[at] = told.cost / r.mass;
-    out->ties[at] = (int32_t)(ties < INT32_MAX ? ties : INT32_MAX);
-    out->margin[at] = (best.next - best.least) / r.mass;
-    return SPARSE_DONE;
+    return tell_row(f, &best, r.mass, at, out);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */
