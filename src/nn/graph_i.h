@@ -215,8 +215,8 @@ typedef struct whet_i_plan_opts {
     const whet_i_value *keep; /* [n_keep] values to read after a run */
     int64_t n_keep;
     bool recompute; /* values inside segments are made again, not kept */
-    bool
-        always_team; /* all workers even where there is too little to do for them: tests of the bits */
+    /* All workers, even where there is too little to do for them: tests of the bits. */
+    bool always_team;
 } whet_i_plan_opts;
 
 typedef struct whet_i_plan whet_i_plan;

@@ -60,9 +60,20 @@ static double work_of_row(const whet_i_graph *g, const whet_i_node *node) {
     for (int32_t i = 0; i < node->n_params; i++) {
         const whet_i_param *w = &g->params->items[node->params[i]];
         const int64_t places = w->rank == 4 ? columns / w->shape[0] : 1;
-        if (w->rank > 1 && !w->by_rows) work += (double)w->count * (double)places;
+        if (w->rank > 1 && (w->by_product || !w->by_rows))
+            work += (double)w->count * (double)places;
     }
     return work;
+}
+
+/* Of what it reads or writes, whichever has more: a loss reads many and writes one. */
+static int64_t rows_of(const whet_i_plan *plan, const whet_i_node *node) {
+    int64_t most = plan->sizes.rows[plan->graph->values[node->outputs[0]].extent];
+    for (int32_t i = 0; i < node->n_inputs; i++) {
+        const int64_t rows = plan->sizes.rows[plan->graph->values[node->inputs[i]].extent];
+        most = rows > most ? rows : most;
+    }
+    return most;
 }
 
 /* A thread does some ten thousand multiplications while two meet at a gate, and many more while one
@@ -73,8 +84,7 @@ static bool is_small(const whet_i_plan *plan) {
     for (int64_t i = 0; i < plan->n_steps; i++) {
         if (plan->steps[i].kind == WHET_I_STEP_SEED) continue;
         const whet_i_node *node = &plan->graph->nodes[plan->steps[i].node];
-        const whet_i_extent rows = plan->graph->values[node->outputs[0]].extent;
-        work += (double)plan->sizes.rows[rows] * work_of_row(plan->graph, node);
+        work += (double)rows_of(plan, node) * work_of_row(plan->graph, node);
     }
     return work < least * (double)plan->n_phases;
 }

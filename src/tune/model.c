@@ -181,15 +181,6 @@ static whet_status largest_batch(whet_ctx *ctx, const whet_i_tune *run, int64_t 
     return WHET_OK;
 }
 
-/* A step of less than about a millisecond is not worth a team: threads would wait for each other
- * longer than they work. */
-static int32_t workers_for(whet_ctx *ctx, const whet_i_params *params, int64_t tokens) {
-    double work = 0;
-    for (int64_t i = 0; i < params->n_weights; i++)
-        work += 6.0 * (double)params->weights[i].n * (double)params->weights[i].k;
-    return work * (double)tokens < 1e8 ? 1 : whet_ctx_threads(ctx);
-}
-
 static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t train = longest_row(&run->train), valid = longest_row(&run->valid);
     const int64_t longest = train > valid ? train : valid, texts = whet_i_tune_texts(run);
@@ -203,7 +194,7 @@ static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     run->sizes =
         (whet_i_sizes){.rows = {1, texts * run->job.batch_size, tokens, run->job.batch_size},
                        .longest = of_train > of_valid ? of_train : of_valid,
-                       .workers = workers_for(ctx, run->params, tokens)};
+                       .workers = whet_ctx_threads(ctx)};
     return WHET_OK;
 }
 
