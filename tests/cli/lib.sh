@@ -11,6 +11,7 @@
 #   json out|err                      that stream is exactly one JSON document
 #   absent PATH / present PATH        the file is not / is there
 #   unchanged                         nothing new was left in the folder since the last `mark`
+#   stopped SIGNAL DIR tune ...       runs it until DIR has a checkpoint, or its end, then signals; sets code
 set -u
 whet=$(realpath "${1:?usage: case.sh PROGRAM}")
 case_name=$(basename "$0" .sh)
@@ -47,6 +48,23 @@ run() {
     if [ "$expected" != 0 ] && [ "$expected" != 1 ] && ! grep -q '^whet: \|^{"error"' "$work/.err"; then
         fail "no sentence on stderr"
     fi
+}
+stopped() {
+    signal=$1
+    checkpoint=$2/checkpoint/state.safetensors
+    shift 2
+    last="$*"
+    "$whet" "$@" >"$work/.out" 2>"$work/.err" </dev/null &
+    pid=$!
+    tries=0
+    while [ ! -e "$checkpoint" ] && [ $tries -lt 200 ]; do
+        sleep 0.02
+        tries=$((tries + 1))
+    done
+    [ "$signal" != KILL ] || sleep 0.1 # somewhere behind it
+    kill "-$signal" $pid
+    wait $pid 2>/dev/null
+    code=$?
 }
 says() { grep -qF -e "$1" "$work/.out" || fail "stdout lacks: $1"; }
 tells() { grep -qF -e "$1" "$work/.err" || fail "stderr lacks: $1"; }

@@ -48,17 +48,8 @@ grep -q '"accuracy": 1.0' small/training.json || fail 'accumulated batches do no
 long="--model $model --train train.tsv --valid valid.tsv --lr 0.001 --batch 8 --epochs 60 --quiet"
 # shellcheck disable=SC2086
 run 0 whet tune $long --output whole
-i=0
 # shellcheck disable=SC2086
-"$whet" tune $long --output part >.out 2>.err </dev/null &
-pid=$!
-while [ ! -e part/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
-    sleep 0.02
-    i=$((i + 1))
-done
-kill -INT $pid
-wait $pid
-code=$?
+stopped INT part tune $long --output part
 if [ $code = 130 ]; then
     grep -q 'interrupted after step' .err || fail 'an interruption is not told'
     present part/checkpoint/state.safetensors
@@ -76,16 +67,7 @@ absent part/checkpoint
 
 # Killed without a word: the last checkpoint is whole.
 # shellcheck disable=SC2086
-"$whet" tune $long --output dead --save-steps 3 >.out 2>.err </dev/null &
-pid=$!
-i=0
-while [ ! -e dead/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
-    sleep 0.02
-    i=$((i + 1))
-done
-sleep 0.1
-kill -KILL $pid
-wait $pid 2>/dev/null
+stopped KILL dead tune $long --output dead --save-steps 3
 if [ -e dead/checkpoint/state.safetensors ]; then
     # shellcheck disable=SC2086
     run 0 whet tune $long --output dead --save-steps 3 --resume

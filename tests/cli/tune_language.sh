@@ -43,16 +43,7 @@ long="--model m --train pairs.tsv --target says --adapter more --epochs 400 --ba
 # shellcheck disable=SC2086
 run 0 whet tune $long --output whole
 # shellcheck disable=SC2086
-"$whet" tune $long --output part >.out 2>.err </dev/null &
-pid=$!
-i=0
-while [ ! -e part/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
-    sleep 0.02
-    i=$((i + 1))
-done
-kill -INT $pid
-wait $pid
-code=$?
+stopped INT part tune $long --output part
 if [ $code = 130 ]; then
     # shellcheck disable=SC2086
     run 3 whet tune $long --no-end --output part --resume

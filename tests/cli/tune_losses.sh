@@ -65,15 +65,7 @@ long="--model $model --train train.tsv --valid valid.tsv --lr 0.001 --batch 8 --
 run 0 whet tune $long --output whole
 for signal in INT KILL; do
     # shellcheck disable=SC2086
-    "$whet" tune $long --output part --save-steps 3 >.out 2>.err </dev/null &
-    pid=$!
-    i=0
-    while [ ! -e part/checkpoint/state.safetensors ] && [ $i -lt 200 ]; do
-        sleep 0.02
-        i=$((i + 1))
-    done
-    kill -$signal $pid
-    wait $pid 2>/dev/null
+    stopped $signal part tune $long --output part --save-steps 3
     if [ -e part/checkpoint/state.safetensors ]; then
         # shellcheck disable=SC2086
         run 3 whet tune $long --output part --resume --temperature 0.2
