@@ -55,6 +55,26 @@ static inline whet_space *test_embedding(whet_ctx *ctx, int64_t n, int64_t dim, 
     return space;
 }
 
+/* Edges to be filled in, of nodes "0" .. "n - 1"; and the graph of them, which are then released. */
+static inline whet_edges test_edges(whet_ctx *ctx, int64_t n, int64_t n_edges) {
+    whet_edges e = {.n_edges = n_edges};
+    test_ok(ctx, whet_i_names_numbered(ctx, n, &e.names));
+    e.from = TEST_NEW(int64_t, n_edges);
+    e.to = TEST_NEW(int64_t, n_edges);
+    e.length = TEST_NEW(double, n_edges);
+    return e;
+}
+
+static inline whet_space *test_graph_of(whet_ctx *ctx, whet_edges *e) {
+    whet_space *space = NULL;
+    test_ok(ctx, whet_i_space_from_graph(ctx, e, &space));
+    whet_names_destroy(ctx, e->names);
+    free(e->from);
+    free(e->to);
+    free(e->length);
+    return space;
+}
+
 /* d(y, j) for all pairs, [n, n]. */
 static inline double *test_table(const whet_space *space) {
     const int64_t n = whet_space_size(space);

@@ -17,13 +17,8 @@ typedef struct shape {
 
 static whet_space *graph(whet_ctx *ctx, shape g, uint64_t seed) {
     whet_i_rng rng;
-    whet_space *space = NULL;
-    whet_edges e = {.n_edges = g.n - 1 + g.more};
+    whet_edges e = test_edges(ctx, g.n, g.n - 1 + g.more);
     whet_i_rng_init(&rng, seed, 0);
-    test_ok(ctx, whet_i_names_numbered(ctx, g.n, &e.names));
-    e.from = TEST_NEW(int64_t, e.n_edges);
-    e.to = TEST_NEW(int64_t, e.n_edges);
-    e.length = TEST_NEW(double, e.n_edges);
     for (int64_t i = 0; i < e.n_edges; i++) {
         const bool tree = i < g.n - 1;
         e.to[i] = tree ? i + 1 : whet_i_rng_below(&rng, g.n);
@@ -33,12 +28,7 @@ static whet_space *graph(whet_ctx *ctx, shape g, uint64_t seed) {
                                                  : i;
         e.length[i] = g.weighted ? .25 * (double)(1 + whet_i_rng_below(&rng, 8)) : 1;
     }
-    test_ok(ctx, whet_i_space_from_graph(ctx, &e, &space));
-    whet_names_destroy(ctx, e.names);
-    free(e.from);
-    free(e.to);
-    free(e.length);
-    return space;
+    return test_graph_of(ctx, &e);
 }
 
 static const shape SHAPES[] = {{1, 0, 0, false},     {2, 0, 0, false},       {90, 0, 0, false},

@@ -132,29 +132,14 @@ static unsigned try_all(whet_ctx *ctx, problem *w) {
 
 static whet_space *graph_of(whet_ctx *ctx, int64_t n, bool weighted, uint64_t seed) {
     whet_i_rng rng;
-    whet_space *space = NULL;
-    whet_edges e = {.n_edges = 2 * n - 2};
-    char name[24];
+    whet_edges e = test_edges(ctx, n, 2 * n - 2);
     whet_i_rng_init(&rng, seed, 6);
-    test_ok(ctx, whet_names_create(ctx, &e.names));
-    for (int64_t v = 0; v < n; v++) {
-        (void)snprintf(name, sizeof name, "%d", (int)v);
-        test_ok(ctx, whet_names_add(ctx, e.names, whet_str_from(name), NULL));
-    }
-    e.from = TEST_NEW(int64_t, e.n_edges);
-    e.to = TEST_NEW(int64_t, e.n_edges);
-    e.length = TEST_NEW(double, e.n_edges);
     for (int64_t i = 0; i < e.n_edges; i++) {
         e.to[i] = i < n - 1 ? i + 1 : 1 + whet_i_rng_below(&rng, n - 1);
         e.from[i] = whet_i_rng_below(&rng, e.to[i]);
         e.length[i] = weighted ? .5 + whet_i_rng_uniform(&rng) : 1;
     }
-    test_ok(ctx, whet_i_space_from_graph(ctx, &e, &space));
-    whet_names_destroy(ctx, e.names);
-    free(e.from);
-    free(e.to);
-    free(e.length);
-    return space;
+    return test_graph_of(ctx, &e);
 }
 
 enum { KINDS = 11 };

@@ -273,18 +273,8 @@ static void lists_of_candidates_are_gathered(void **state) {
 /* n nodes, each joined to an earlier one (path: to the last), and `more` edges anywhere. */
 static whet_space *graph(whet_ctx *ctx, int64_t n, int64_t more, bool path, bool weighted) {
     whet_i_rng rng;
-    whet_space *space = NULL;
-    whet_edges e = {.n_edges = n - 1 + more};
-    char name[24];
+    whet_edges e = test_edges(ctx, n, n - 1 + more);
     whet_i_rng_init(&rng, 6, 0);
-    test_ok(ctx, whet_names_create(ctx, &e.names));
-    for (int64_t v = 0; v < n; v++) {
-        (void)snprintf(name, sizeof name, "%lld", (long long)v);
-        test_ok(ctx, whet_names_add(ctx, e.names, whet_str_from(name), NULL));
-    }
-    e.from = TEST_NEW(int64_t, e.n_edges);
-    e.to = TEST_NEW(int64_t, e.n_edges);
-    e.length = TEST_NEW(double, e.n_edges);
     for (int64_t i = 0; i < e.n_edges; i++) {
         const bool tree = i < n - 1;
         e.to[i] = tree ? i + 1 : whet_i_rng_below(&rng, n);
@@ -293,12 +283,7 @@ static whet_space *graph(whet_ctx *ctx, int64_t n, int64_t more, bool path, bool
                            : whet_i_rng_below(&rng, i + 1);
         e.length[i] = weighted ? .5 + whet_i_rng_uniform(&rng) : 1;
     }
-    test_ok(ctx, whet_i_space_from_graph(ctx, &e, &space));
-    whet_names_destroy(ctx, e.names);
-    free(e.from);
-    free(e.to);
-    free(e.length);
-    return space;
+    return test_graph_of(ctx, &e);
 }
 
 /* Hops of a byte, of two, too many for two, and lengths. */
