@@ -16,32 +16,12 @@ static whet_status find_text_column(whet_ctx *ctx, const whet_i_run *run, whet_i
     return whet_table_find(ctx, rows->table, text ? text : "text", &rows->text_column);
 }
 
-static bool is_utf8(whet_str text) {
-    for (int64_t i = 0; i < text.len;) {
-        const int64_t length = whet_i_utf8_length(text.ptr + i, text.len - i);
-        if (length == 0) return false;
-        i += length;
-    }
-    return true;
-}
-
 static whet_status view_texts(whet_ctx *ctx, whet_i_run_rows *rows) {
     if (rows->text_column < 0) return WHET_OK;
-    int64_t empty = 0, broken = 0;
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->texts));
-    for (int64_t i = 0; i < rows->n; i++) {
+    for (int64_t i = 0; i < rows->n; i++)
         rows->texts[i] = whet_table_cell(rows->table, i, rows->text_column);
-        empty += rows->texts[i].len == 0;
-        broken += !is_utf8(rows->texts[i]);
-    }
-    if (empty && !rows->array.data)
-        whet_i_log(ctx, WHET_LOG_WARN, "%s: %" PRId64 " of %" PRId64 " texts are empty", rows->path,
-                   empty, rows->n);
-    if (broken && !rows->array.data)
-        whet_i_log(ctx, WHET_LOG_WARN,
-                   "%s: %" PRId64 " of %" PRId64 " texts hold bytes that are not UTF-8, which say "
-                   "nothing to a model (iconv converts)",
-                   rows->path, broken, rows->n);
+    if (!rows->array.data) whet_i_warn_of_texts(ctx, rows->path, rows->texts, rows->n);
     return WHET_OK;
 }
 

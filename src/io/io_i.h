@@ -128,6 +128,8 @@ WHET_CHECKED whet_status whet_i_labels_classes(whet_ctx *ctx, const whet_i_given
 whet_str whet_i_trim(whet_str name);
 /* Length of the valid UTF-8 sequence at text[0 .. len), or 0. Pure. */
 int64_t whet_i_utf8_length(const char *text, int64_t len);
+/* Warns of empty texts, and of those that are not UTF-8. O(bytes). */
+void whet_i_warn_of_texts(whet_ctx *ctx, const char *path, const whet_str *texts, int64_t n);
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 

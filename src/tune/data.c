@@ -105,6 +105,8 @@ static whet_status view_texts(whet_ctx *ctx, const whet_i_tune *run,
         if (second >= 0)
             rows->seconds[i] = whet_table_cell(rows->table, given->items[i].row, second);
     }
+    whet_i_warn_of_texts(ctx, rows->path, rows->texts, rows->n);
+    if (rows->seconds) whet_i_warn_of_texts(ctx, rows->path, rows->seconds, rows->n);
     return WHET_OK;
 }
 

@@ -263,6 +263,7 @@ whet_status whet_i_tune_read_language(whet_ctx *ctx, whet_i_tune *run, whet_i_tu
     if (!run->job.max_length && run->backbone.max_length > MOST) run->backbone.max_length = MOST;
     WHET_TRY_DONE(check_settings(ctx, run));
     WHET_TRY_DONE(read_texts(ctx, run, rows->table, &run->arena, &s));
+    whet_i_warn_of_texts(ctx, rows->path, s.texts, s.n);
     WHET_TRY_DONE(encode(ctx, run, &s));
     WHET_TRY_DONE(make_rows(ctx, run, &s, rows));
     rows->unlabelled = whet_table_rows(rows->table) - s.n;

@@ -245,6 +245,15 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
     return whet_i_alloc_(ctx, run->sizes.rows[of], sizeof(float), false, &run->batch_targets);
 }
 
+static whet_status bind(whet_ctx *ctx, whet_i_tune *run) {
+    char quoted[WHET_QUOTE_SIZE];
+    const whet_i_backbone *b = &run->backbone;
+    const whet_status status = whet_i_weight_files_bind(ctx, &b->files, run->params, b->prefix);
+    if (status == WHET_OK) return WHET_OK;
+    return whet_i_fail_at(ctx, status, "model %s",
+                          whet_i_quote(quoted, whet_str_from(run->job.model)));
+}
+
 whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     const whet_i_optimizer_settings settings = {.kind = WHET_I_ADAMW,
                                                 .beta1 = 0.9,
@@ -254,8 +263,7 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
                                                 .clip = run->job.clip};
     WHET_TRY(split_targets(ctx, run));
     WHET_TRY(record(ctx, run));
-    WHET_TRY(
-        whet_i_weight_files_bind(ctx, &run->backbone.files, run->params, run->backbone.prefix));
+    WHET_TRY(bind(ctx, run));
     WHET_TRY(choose_trained(ctx, run));
     compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));

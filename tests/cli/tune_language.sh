@@ -97,6 +97,9 @@ run 0 whet tune --model classes --train labels.tsv --epochs 1 --output again --q
 run 0 whet tune --model m --train labels.tsv --adapter lora --dtype bf16 --epochs 1 --output lora --quiet
 grep -q '"SEQ_CLS"' lora/adapter_config.json || fail 'the adapter has another task'
 
+printf 'text\n\377 is no letter\nwell\n' >bytes.tsv
+run 0 whet tune --model m --train bytes.tsv --epochs 1 --output bytes
+tells '1 of 2 texts hold bytes that are not UTF-8'
 mark
 run 2 whet tune --model m --train labels.tsv --loss contrastive --output z
 tells 'embeddings of an encoder'
