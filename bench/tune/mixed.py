@@ -40,7 +40,7 @@ def whet(args, label, table, output, dtype):
                "--adapter", "lora", "--epochs", "1", "--batch", "32", "--max-length", "256", "--dropout", "0",
                "--dtype", dtype, "--threads", str(args.threads), "--quiet", "--force"]
     wall = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
     wall = time.perf_counter() - wall
     if status:
