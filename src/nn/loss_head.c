@@ -2,8 +2,9 @@
  * A language model's head and its cross-entropy at once; see ops_i.h for the definition. Logits
  * [tokens, vocabulary] are never whole: a block of ROWS tokens has them forward and for dx, a strip
  * of STRIP vocabulary entries for dw, and both make them again (two more products than an unfused
- * head costs). Sums over tokens are in order, so bits do not depend on the number of threads.
- * Legend: k columns of x, n entries of the vocabulary, p = softmax(x w^T). */
+ * head costs). Tokens without a label, a prompt's, cost nothing: blocks are of those that have one, put
+ * side by side. Sums over tokens are in order, so bits do not depend on the number of threads.
+ * Legend: k columns of x, n entries of the vocabulary, p = softmax(x w^T), i counts labelled tokens. */
 #include <math.h>
 
 #include "nn/ops_i.h"
@@ -32,10 +33,44 @@ static void multiply(const whet_i_task *t, const whet_i_linear *args) {
         t->kernels->linear_f32(args);
 }
 
-/* to [rows, n] = logits of `rows` tokens from `first` on, of n vocabulary entries from `entry` on, a
- * multiple of the panel. */
-static void logits_of(const whet_i_task *t, int64_t first, int64_t rows, int64_t entry, int64_t n,
-                      whet_i_real *to, void *scratch) {
+/* ---- tokens with a label ---------------------------------------------------------------------- */
+
+/* What the passes share: saved = [labelled tokens, log sum exp [T], token [T]]; a forward pass alone has
+ * the tokens in its temporary, behind the losses. Tokens of a batch are numbers that a float holds. */
+static whet_i_real *tokens_of(const whet_i_task *t) {
+    return t->saved ? t->saved + 1 + rows_of(t) : t->temporary + 1 + rows_of(t);
+}
+
+static whet_i_real *count_of(const whet_i_task *t) { return t->saved ? t->saved : t->temporary; }
+
+static int64_t labelled_of(const whet_i_task *t) { return (int64_t)*count_of(t); }
+
+static int64_t token_of(const whet_i_task *t, int64_t i) { return (int64_t)tokens_of(t)[i]; }
+
+static int32_t label_of(const whet_i_task *t, int64_t i) {
+    return ((const int32_t *)t->in[1])[token_of(t, i)];
+}
+
+static void list_tokens(const whet_i_task *t) {
+    const int32_t *labels = t->in[1];
+    whet_i_real *tokens = tokens_of(t);
+    int64_t n = 0;
+    for (int64_t i = 0; i < rows_of(t); i++)
+        if (labels[i] >= 0) tokens[n++] = (whet_i_real)i;
+    *count_of(t) = (whet_i_real)n;
+}
+
+/* to [rows, k] = x of labelled tokens first.. */
+static void gather(const whet_i_task *t, int64_t first, int64_t rows, whet_i_real *to) {
+    const int64_t k = settings_of(t->node)->k;
+    for (int64_t i = first; i < first + rows; i++, to += k)
+        memcpy(to, (const whet_i_real *)t->in[0] + token_of(t, i) * k, (size_t)k * sizeof *to);
+}
+
+/* to [rows, n] = logits of x [rows, k], of n vocabulary entries from `entry` on, a multiple of the
+ * panel. */
+static void logits_of(const whet_i_task *t, const whet_i_real *x, int64_t rows, int64_t entry,
+                      int64_t n, whet_i_real *to, void *scratch) {
     const settings *s = settings_of(t->node);
     const whet_i_weight *w = &t->graph->params->weights[s->weight];
     const int64_t skip = entry / WHET_I_PANEL * whet_i_panel_step(s->k);
@@ -43,7 +78,7 @@ static void logits_of(const whet_i_task *t, int64_t first, int64_t rows, int64_t
         .rows = rows,
         .n = n,
         .k = s->k,
-        .a = (const whet_i_real *)t->in[0] + first * s->k,
+        .a = x,
         .packed = is_half(t->graph) ? (const void *)((const uint16_t *)w->forward + skip)
                                     : (const void *)((const whet_i_real *)w->forward + skip),
         .c = to,
@@ -66,41 +101,36 @@ static double soften(const whet_i_task *t, int64_t n, whet_i_real *x) {
     return largest - log((double)x[most]);
 }
 
-/* saved[1 + i] = log sum exp of token i's logits, where it has a label. */
+/* temporary[1 + i] = the loss, saved[1 + i] = log sum exp of the logits of labelled token i. */
 static void row_losses(const whet_i_task *t, int64_t item, void *scratch) {
-    const int64_t n = settings_of(t->node)->n, first = item * ROWS;
-    const int64_t rows = whet_i_block_rows(rows_of(t), ROWS, item);
-    const int32_t *labels = (const int32_t *)t->in[1] + first;
-    whet_i_real *x = scratch;
-    logits_of(t, first, rows, 0, n, x, x + ROWS * n);
-    for (int64_t i = 0; i < rows; i++, x += n) {
-        t->temporary[first + i] = 0;
-        if (labels[i] < 0) continue;
-        const double own = (double)x[labels[i]], total = soften(t, n, x);
-        t->temporary[first + i] = (whet_i_real)(total - own);
-        if (t->saved) t->saved[1 + first + i] = (whet_i_real)total;
+    const settings *s = settings_of(t->node);
+    const int64_t n = s->n, first = item * ROWS;
+    const int64_t rows = whet_i_block_rows(labelled_of(t), ROWS, item);
+    whet_i_real *x = scratch, *logits = x + ROWS * s->k;
+    gather(t, first, rows, x);
+    logits_of(t, x, rows, 0, n, logits, logits + ROWS * n);
+    for (int64_t i = first; i < first + rows; i++, logits += n) {
+        const double own = (double)logits[label_of(t, i)], total = soften(t, n, logits);
+        t->temporary[1 + i] = (whet_i_real)(total - own);
+        if (t->saved) t->saved[1 + i] = (whet_i_real)total;
     }
 }
 
-/* saved[0] = tokens with a label. */
 static void mean_loss(const whet_i_task *t) {
-    const int32_t *labels = t->in[1];
+    const int64_t labelled = labelled_of(t);
     double sum = 0;
-    int64_t labelled = 0;
-    for (int64_t i = 0; i < rows_of(t); i++) {
-        sum += (double)t->temporary[i];
-        labelled += labels[i] >= 0;
-    }
+    for (int64_t i = 0; i < labelled; i++) sum += (double)t->temporary[1 + i];
     t->out[0][0] = (whet_i_real)(labelled ? sum / (double)labelled : 0);
-    if (t->saved) t->saved[0] = (whet_i_real)labelled;
 }
 
 static int64_t forward_items(const whet_i_task *t, int32_t phase) {
-    return phase == 0 ? whet_i_blocks(rows_of(t), ROWS) : 1;
+    return phase == 1 ? whet_i_blocks(labelled_of(t), ROWS) : 1;
 }
 
 static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     if (phase == 0)
+        list_tokens(t);
+    else if (phase == 1)
         row_losses(t, item, scratch);
     else
         mean_loss(t);
@@ -119,17 +149,12 @@ static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
     (void)sizes;
     const settings *s = settings_of(node);
     const int64_t wide = s->n > STRIP ? s->n : STRIP;
-    return ROWS * wide * (int64_t)sizeof(whet_i_real) + half_scratch(g, s);
+    return ROWS * (2 * s->k + wide) * (int64_t)sizeof(whet_i_real) + half_scratch(g, s);
 }
 
-static int64_t one_a_row(const whet_i_graph *g, const whet_i_node *node,
+static int64_t two_a_row(const whet_i_graph *g, const whet_i_node *node,
                          const whet_i_sizes *sizes) {
-    return sizes->rows[g->values[node->inputs[0]].extent];
-}
-
-static int64_t saved_reals(const whet_i_graph *g, const whet_i_node *node,
-                           const whet_i_sizes *sizes) {
-    return 1 + one_a_row(g, node, sizes);
+    return 1 + 2 * sizes->rows[g->values[node->inputs[0]].extent];
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
@@ -138,51 +163,57 @@ static int64_t saved_reals(const whet_i_graph *g, const whet_i_node *node,
  * these entries have of p. */
 static void to_gradient(const whet_i_task *t, int64_t first, int64_t rows, int64_t entry, int64_t n,
                         whet_i_real *x) {
-    const int32_t *labels = t->in[1];
-    const whet_i_real labelled = t->saved[0];
-    const whet_i_real g = labelled > 0 ? t->grad_out[0][0] / labelled : 0;
+    const whet_i_real g = t->grad_out[0][0] / (whet_i_real)labelled_of(t);
     for (int64_t i = first; i < first + rows; i++, x += n) {
-        if (labels[i] < 0) {
-            memset(x, 0, (size_t)n * sizeof *x);
-            continue;
-        }
         const double share = exp(soften(t, n, x) - (double)t->saved[1 + i]);
+        const int32_t label = label_of(t, i);
         t->kernels->scale(n, (whet_i_real)((double)g * share), x);
-        if (labels[i] >= entry && labels[i] < entry + n) x[labels[i] - entry] -= g;
+        if (label >= entry && label < entry + n) x[label - entry] -= g;
     }
 }
 
-/* Phase 0, by blocks of tokens: dx = d w. */
+/* Phase 0, by blocks of all tokens: dx = 0. */
+static void clear_rows(const whet_i_task *t, int64_t item) {
+    const int64_t k = settings_of(t->node)->k, rows = whet_i_block_rows(rows_of(t), ROWS, item);
+    whet_i_real *dx = t->grad_in[0] + item * ROWS * k;
+    memset(dx, 0, (size_t)(rows * k) * sizeof *dx);
+}
+
+/* Phase 1, by blocks of labelled tokens: dx += d w. */
 static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
-    const int64_t first = item * ROWS, rows = whet_i_block_rows(rows_of(t), ROWS, item);
-    whet_i_real *d = scratch, *dx = t->grad_in[0] + first * s->k;
-    logits_of(t, first, rows, 0, s->n, d, d + ROWS * s->n);
+    const int64_t first = item * ROWS, rows = whet_i_block_rows(labelled_of(t), ROWS, item);
+    whet_i_real *x = scratch, *dx = x + ROWS * s->k, *d = dx + ROWS * s->k;
+    gather(t, first, rows, x);
+    logits_of(t, x, rows, 0, s->n, d, d + ROWS * s->n);
     to_gradient(t, first, rows, 0, s->n, d);
     const whet_i_linear args = {.rows = rows,
                                 .n = s->k,
                                 .k = s->n,
                                 .a = d,
                                 .packed = t->graph->params->weights[s->weight].backward,
-                                .residual = t->adds[0] ? dx : NULL,
                                 .c = dx,
                                 .lda = s->n,
                                 .ldr = s->k,
                                 .ldc = s->k,
                                 .scratch = d + ROWS * s->n};
     multiply(t, &args);
+    for (int64_t i = first; i < first + rows; i++, dx += s->k)
+        t->kernels->add(s->k, dx, t->grad_in[0] + token_of(t, i) * s->k);
 }
 
-/* Phase 1, by strips of the vocabulary: dw = d^T x, over blocks of tokens in order. */
+/* Phase 2, by strips of the vocabulary: dw = d^T x, over blocks of tokens in order. */
 static void backward_strip(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
     const int64_t entry = item * STRIP, n = whet_i_block_rows(s->n, STRIP, item);
-    whet_i_real *d = scratch;
+    const int64_t labelled = labelled_of(t);
+    whet_i_real *x = scratch, *d = x + ROWS * s->k;
     whet_i_real *dw = t->graph->params->items[t->node->params[0]].gradient + entry * s->k;
     if (!t->param_adds[0]) memset(dw, 0, (size_t)(n * s->k) * sizeof *dw);
-    for (int64_t b = 0; b < whet_i_blocks(rows_of(t), ROWS); b++) {
-        const int64_t first = b * ROWS, rows = whet_i_block_rows(rows_of(t), ROWS, b);
-        logits_of(t, first, rows, entry, n, d, d + ROWS * n);
+    for (int64_t b = 0; b < whet_i_blocks(labelled, ROWS); b++) {
+        const int64_t first = b * ROWS, rows = whet_i_block_rows(labelled, ROWS, b);
+        gather(t, first, rows, x);
+        logits_of(t, x, rows, entry, n, d, d + ROWS * n);
         to_gradient(t, first, rows, entry, n, d);
         const whet_i_product args = {.m = n,
                                      .n = s->k,
@@ -190,7 +221,7 @@ static void backward_strip(const whet_i_task *t, int64_t item, void *scratch) {
                                      .a = d,
                                      .a_row = 1,
                                      .a_col = n,
-                                     .b = (const whet_i_real *)t->in[0] + first * s->k,
+                                     .b = x,
                                      .b_row = s->k,
                                      .b_col = 1,
                                      .beta = 1,
@@ -204,12 +235,15 @@ static void backward_strip(const whet_i_task *t, int64_t item, void *scratch) {
 }
 
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
-    if (phase == 0) return t->grad_in[0] ? whet_i_blocks(rows_of(t), ROWS) : 0;
+    if (phase == 0) return t->grad_in[0] && !t->adds[0] ? whet_i_blocks(rows_of(t), ROWS) : 0;
+    if (phase == 1) return t->grad_in[0] ? whet_i_blocks(labelled_of(t), ROWS) : 0;
     return weight_trains(t->graph, t->node) ? whet_i_blocks(settings_of(t->node)->n, STRIP) : 0;
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     if (phase == 0)
+        clear_rows(t, item);
+    else if (phase == 1)
         backward_rows(t, item, scratch);
     else
         backward_strip(t, item, scratch);
@@ -234,10 +268,10 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_graph *g, const whet_i_no
 
 static const whet_i_op op_head_loss = {
     .name = "head, cross-entropy",
-    .forward = {2, forward_items, forward_run, scratch_bytes, one_a_row},
-    .backward = {2, backward_items, backward_run, scratch_bytes, NULL},
+    .forward = {3, forward_items, forward_run, scratch_bytes, two_a_row},
+    .backward = {3, backward_items, backward_run, scratch_bytes, NULL},
     .backward_reads = backward_reads,
-    .saved = saved_reals,
+    .saved = two_a_row,
     .grad_shares = -1,
     .prepare = prepare,
 };

@@ -69,7 +69,8 @@ static int64_t keys_of(const head *h, int64_t first, int64_t rows) {
     return h->s->causal ? first + rows : h->t;
 }
 
-/* c [m, n] = a b (+ c when beta is 1), operands by strides. */
+/* c [m, n] = a b (+ c when beta is 1), operands by strides. Of bfloat16 where the network is: torch's
+ * autocast does the same. */
 static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i_real *a,
                     int64_t a_row, int64_t a_col, const whet_i_real *b, int64_t b_row,
                     int64_t b_col, whet_i_real beta, whet_i_real *c, int64_t ldc) {
@@ -85,7 +86,10 @@ static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i
                                  .beta = beta,
                                  .c = c,
                                  .ldc = ldc};
-    h->task->kernels->product(&args);
+    if (h->task->graph->params->dtype == WHET_BF16)
+        h->task->kernels->product_bf16(&args, NULL);
+    else
+        h->task->kernels->product(&args);
 }
 
 /* weights [rows, keys] = softmax of the block's scores, zero where a query sees nothing. */
