@@ -104,6 +104,7 @@ static void plan(bench *b, int32_t threads, bool recompute) {
         .recompute = recompute};
     ok(b, whet_i_plan_create(b->ctx, b->graph, &opts, &b->plan));
     ok(b, whet_i_params_pack(b->ctx, b->params));
+    whet_i_safetensors_forget(b->file); /* as whet tune does */
     ok(b, whet_i_executor_create(b->ctx, b->plan, &b->executor));
     const whet_i_optimizer_settings settings = WHET_I_OPTIMIZER_SETTINGS_INIT;
     ok(b, whet_i_optimizer_create(b->ctx, b->params, &settings, &b->optimizer));
@@ -156,6 +157,7 @@ static void step(bench *b) {
     const double loss = gradients(b);
     ok(b, whet_i_optimizer_step(b->ctx, b->optimizer, 1e-5, &norm));
     ok(b, whet_i_params_pack(b->ctx, b->params));
+    whet_i_safetensors_forget(b->file); /* as whet tune does */
     (void)printf("%.9f %.9f %.9g %.0f\n", seconds(CLOCK_MONOTONIC) - wall,
                  seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu, loss, peak_bytes());
     (void)fflush(stdout);
