@@ -96,6 +96,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
     }
 }
 
+#include "kernels/plain_bits.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
 #include "kernels/simd_product.h"
@@ -111,4 +112,5 @@ const whet_kernels whet_i_kernels_avx2 = {.name = "avx2",
                                           SIMD_SLOTS,
                                           CHANNEL_SLOTS,
                                           WIDENING_SLOTS,
-                                          PRODUCT_SLOTS};
+                                          PRODUCT_SLOTS,
+                                          BITS_SLOTS};

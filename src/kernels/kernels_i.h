@@ -175,6 +175,9 @@ typedef struct whet_kernels {
     void (*channel_norm)(const whet_i_channels *args);
     void (*channel_norm_sums)(const whet_i_channels *args);     /* g, sum, products */
     void (*channel_norm_backward)(const whet_i_channels *args); /* dx */
+
+    /* How many bits are set in both a [words] and b [words]. */
+    int64_t (*common_bits)(int64_t words, const uint64_t *a, const uint64_t *b);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

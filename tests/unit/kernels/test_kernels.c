@@ -183,6 +183,23 @@ static void check_conversions(const whet_kernels *table) {
     free(expected);
 }
 
+/* Bit by bit; no words, and counts around any vector's length. */
+static void check_bits(const whet_kernels *table) {
+    uint64_t a[40], b[40];
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 3, 0);
+    for (int64_t words = 0; words <= 40; words++) {
+        int64_t want = 0;
+        for (int64_t i = 0; i < words; i++) {
+            a[i] = i % 5 == 3 ? UINT64_MAX : whet_i_rng_u64(&rng);
+            b[i] = whet_i_rng_u64(&rng);
+            for (int bit = 0; bit < 64; bit++) want += (int64_t)(a[i] >> bit & b[i] >> bit & 1);
+        }
+        assert_int_equal(table->common_bits(words, a, b), want);
+    }
+}
+
+TABLE_TEST(bits, check_bits)
 TABLE_TEST(activations, check_activations)
 TABLE_TEST(tanh_is_accurate_everywhere, check_tanh)
 TABLE_TEST(layernorms, check_layernorms)
@@ -212,6 +229,7 @@ int main(void) {
         cmocka_unit_test(layernorms),  cmocka_unit_test(rmsnorms),
         cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
         cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
+        cmocka_unit_test(bits),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
