@@ -30,6 +30,8 @@ LAYERS = {
     "server": LIBRARY,
     "cli": LIBRARY + ["server", "whet"],
 }
+# Public headers that are a second one of their module.
+HEADER_OF = {"votes": "label"}
 # Programs above the library see only what any user of it sees.
 PUBLIC_ONLY = {"cli", "server"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)
@@ -43,7 +45,8 @@ def owner(path):
     if parts[0] in ("cli", "server"):
         return parts[0], False
     if parts[:2] == ["include", "whet"] and len(parts) == 3:
-        return parts[2][: -len(".h")], True
+        name = parts[2][: -len(".h")]
+        return HEADER_OF.get(name, name), True
     return None
 
 

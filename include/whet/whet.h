@@ -12,5 +12,6 @@
 #include "whet/space.h"
 #include "whet/tensor.h"
 #include "whet/tune.h"
+#include "whet/votes.h"
 
 #endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * votes: what labelling rules say about rows, and label models, which turn it into probabilities.
+ *
+ * Shapes: n rows, m rules, k classes. A vote is -1 (the rule abstains) or a class 0..k-1.
+ * A covered row has at least one vote. Same results, bit for bit, at any number of threads. */
+#ifndef WHET_VOTES_H
+#define WHET_VOTES_H
+
+#include "whet/core.h"
+#include "whet/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- votes ----------------------------------------------------------------------------------- */
+
+/* A view that owns nothing, in one of three forms, the others NULL. */
+typedef struct whet_votes {
+    int64_t n, m, k;      /* n >= 0, m >= 1, k >= 2, m k < 2^31 */
+    const int8_t *narrow; /* [n, m] row by row */
+    const int32_t *wide;  /* [n, m] row by row */
+    const int64_t *start; /* [n + 1]; votes of row i are start[i] .. start[i + 1] - 1 of ... */
+    const int32_t *rule;  /* [start[n]] rules, rising within a row */
+    const int32_t *vote;  /* [start[n]] 0..k-1 */
+} whet_votes;
+
+/* Sizes, and every vote. Errors: ARG (sizes, no form or several), DATA naming row and rule of a vote
+ * that is out of range, CANCELLED. O(n m), or O(votes). The calls below check by themselves. */
+WHET_API WHET_CHECKED whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes);
+
+/* ---- counts of pairs: all that moment methods need to know of the rows ------------------------ */
+
+/* Rows seen, and for every two (rule, class) how many rows had both votes: exact integers, so that
+ * shards can be counted apart, in any order, and added. Memory 8 (m k)^2 bytes. */
+typedef struct whet_vote_counts whet_vote_counts;
+
+/* All zero. Errors: ARG, LIMIT, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_vote_counts_create(whet_ctx *ctx, int64_t m, int64_t k,
+                                                          whet_vote_counts **out);
+WHET_API void whet_vote_counts_destroy(whet_ctx *ctx, whet_vote_counts *counts);
+/* Adds the rows of votes, whose m and k must be those of the counts. Errors: as whet_votes_check;
+ * CANCELLED leaves the counts as they were. O(n m + n (m k)^2 / 64) bit operations, or for k > 16
+ * O(votes of a row squared) a row. */
+WHET_API WHET_CHECKED whet_status whet_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts,
+                                                       const whet_votes *votes);
+/* Adds those of another shard, of the same m and k. Errors: ARG. */
+WHET_API WHET_CHECKED whet_status whet_vote_counts_merge(whet_ctx *ctx, whet_vote_counts *counts,
+                                                         const whet_vote_counts *other);
+WHET_API int64_t whet_vote_counts_rows(const whet_vote_counts *counts);
+/* Rows on which rule a voted v and rule b voted w; with a = b, v = w: on which rule a voted v. */
+WHET_API int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, int32_t v,
+                                     int64_t b, int32_t w);
+
+/* ---- label models ---------------------------------------------------------------------------- */
+
+typedef enum whet_label_method {
+    WHET_LABEL_MAJORITY = 0, /* classes with the most votes share the probability */
+    WHET_LABEL_WEIGHTED,     /* log odds of each rule's accuracy, and the balance */
+    WHET_LABEL_SNORKEL       /* completes the matrix of moments (MeTaL, arXiv 1810.02840) */
+} whet_label_method;
+/* The name as on the command line ("dawid-skene"); NULL beyond the last. Pure. */
+WHET_API const char *whet_label_method_name(whet_label_method method);
+/* false when there is no method of that name. Pure. */
+WHET_API bool whet_label_method_find(const char *name, whet_label_method *out);
+
+typedef struct whet_label_model_opts {
+    size_t struct_size;
+    whet_label_method method;
+    const double *balance;  /* [k] prior of the classes, > 0, any scale. NULL: from the labels,
+                              (count + 1) / (labels + k), and without labels 1 / k */
+    const int32_t *labels;  /* [n] class or -1 = none; NULL = none at all */
+    const double *accuracy; /* [m] of the rules where they vote, 0..1. weighted: instead of the
+                              labels, or of the agreement with the other rules' majority;
+                              snorkel: where it starts (else .7) */
+    bool compat;            /* the peer's behaviour where we differ: see docs/guide/label.md */
+    bool share;             /* majority: votes' shares instead of the top classes alone */
+    int64_t epochs;         /* snorkel: steps of the reference optimiser, 1..; default 500 */
+    double step;            /* snorkel: its rate, > 0; default .01 */
+    double start;           /* snorkel: the scale of its start, (0, 1]; the default .69646918... is
+                              what the package draws for seed 123 */
+    double l2;              /* snorkel: pull to the start, >= 0; default 0 */
+    bool fast;              /* snorkel: go to the optimum itself, by L-BFGS */
+} whet_label_model_opts;
+#define WHET_LABEL_MODEL_OPTS_INIT \
+    { \
+        .struct_size = sizeof(whet_label_model_opts), .epochs = 500, .step = .01, \
+        .start = 0.6964691855978616 \
+    }
+
+/* A fitted model. Read-only: may be shared. */
+typedef struct whet_label_model whet_label_model;
+
+/* What a model knows of itself; pointers live as long as it. */
+typedef struct whet_label_model_info {
+    whet_label_method method; /* in use: not the one asked for where that needs more rules */
+    int64_t m, k, rows;       /* rows it was fitted to */
+    int64_t steps;            /* of its optimiser; 0 = closed form */
+    double loss;              /* at the end; NaN without one */
+    const double *balance;    /* [k] sums to 1 */
+    const double *accuracy;   /* [m] estimated share of right votes among a rule's votes */
+    const double *coverage;   /* [m] share of rows it votes on */
+    const char *note;         /* a stated fallback, or "" */
+} whet_label_model_info;
+
+/* Fits to votes. Rules that never vote change nothing. With fewer than 3 rules that vote, snorkel
+ * falls back to weighted, with a warning and in info.note. Errors: as whet_votes_check; ARG
+ * (options); DATA (labels or balance out of range); NUMERIC (a fit that diverges, with what to try);
+ * NOMEM, LIMIT, CANCELLED.
+ * Cost: majority and weighted O(n m); snorkel one pass for the counts, then O((m k)^2 k) an epoch
+ * whatever n. */
+WHET_API WHET_CHECKED whet_status whet_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
+                                                       const whet_label_model_opts *opts,
+                                                       whet_label_model **out);
+/* The same from counts alone (opts->labels must be NULL): majority, snorkel, and weighted with
+ * given accuracies; others are ARG. Add counts and fit again as rows arrive. */
+WHET_API WHET_CHECKED whet_status whet_label_model_fit_counts(whet_ctx *ctx,
+                                                              const whet_vote_counts *counts,
+                                                              const whet_label_model_opts *opts,
+                                                              whet_label_model **out);
+WHET_API void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model);
+WHET_API void whet_label_model_get_info(const whet_label_model *model, whet_label_model_info *out);
+/* probs [n, k]; m and k of votes must be the model's. A row without votes gets the balance (from
+ * majority 1 / k). Errors: as whet_votes_check, ARG. O(votes k). */
+WHET_API WHET_CHECKED whet_status whet_label_model_predict(whet_ctx *ctx,
+                                                           const whet_label_model *model,
+                                                           const whet_votes *votes, double *probs);
+
+/* What to do with a row whose largest probabilities are equal to within 1e-5. */
+typedef enum whet_tie_policy {
+    WHET_TIE_LOWEST = 0, /* the lowest class */
+    WHET_TIE_ABSTAIN,    /* -1 */
+    WHET_TIE_HASH /* number SHA-1(decimal row) mod ties of them, as snorkel's "random" does */
+} whet_tie_policy;
+/* labels [n] of probs [n, k]; row 0 is called first_row. A row without votes ties by its balance
+ * like any other: leave it out where that is not wanted. Errors: ARG. O(n k). */
+WHET_API WHET_CHECKED whet_status whet_hard_labels(whet_ctx *ctx, const double *probs, int64_t n,
+                                                   int64_t k, whet_tie_policy policy,
+                                                   int64_t first_row, int32_t *labels);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files about votes share: rows as lists of cells, counts, the one form of all fitted
+ * models, and the table of methods.
+ *
+ * Legend: n rows, m rules, k classes; cell j k + v stands for "rule j votes v"; d = m k cells. */
+#ifndef WHET_LABEL_VOTE_MODEL_H
+#define WHET_LABEL_VOTE_MODEL_H
+
+#include "label/label_i.h"
+#include "whet/votes.h"
+
+/* ---- rows (votes.c) -------------------------------------------------------------------------- */
+
+/* Votes of row i as cells, rising; room for m of them. Returns how many. No branch hangs on a vote:
+ * abstaining is what no processor predicts. */
+static inline int64_t whet_i_vote_cells(const whet_votes *votes, int64_t i, int32_t *cell) {
+    const int32_t k = (int32_t)votes->k;
+    int64_t count = 0;
+    if (votes->narrow) {
+        const int8_t *row = votes->narrow + i * votes->m;
+        for (int32_t j = 0; j < (int32_t)votes->m; j++) {
+            cell[count] = j * k + row[j];
+            count += row[j] >= 0 ? 1 : 0;
+        }
+    } else if (votes->wide) {
+        const int32_t *row = votes->wide + i * votes->m;
+        for (int32_t j = 0; j < (int32_t)votes->m; j++) {
+            cell[count] = j * k + row[j];
+            count += row[j] >= 0 ? 1 : 0;
+        }
+    } else {
+        for (int64_t e = votes->start[i]; e < votes->start[i + 1]; e++)
+            cell[count++] = votes->rule[e] * k + votes->vote[e];
+    }
+    return count;
+}
+
+/* Sizes alone. */
+WHET_CHECKED whet_status whet_i_votes_check_shape(whet_ctx *ctx, const whet_votes *votes);
+
+/* Rows first .. last - 1 of part i of `parts`: parts are even and do not know the threads. */
+static inline void whet_i_part(int64_t n, int64_t parts, int64_t i, int64_t *first, int64_t *last) {
+    const int64_t each = n / parts, more = n % parts;
+    *first = i * each + (i < more ? i : more);
+    *last = *first + each + (i < more ? 1 : 0);
+}
+
+/* ---- counts (vote_counts.c) ------------------------------------------------------------------ */
+
+struct whet_vote_counts {
+    int64_t m, k, n;
+    int64_t *pairs; /* [d, d] symmetric; zero within a rule but on the diagonal */
+};
+
+/* ---- fitted models (label_model.c) ------------------------------------------------------------ */
+
+/* How scores become probabilities. */
+typedef enum whet_i_link {
+    WHET_I_LINK_SOFTMAX,
+    WHET_I_LINK_TOP,  /* even over the classes that attain the largest score */
+    WHET_I_LINK_SHARE /* scores over their sum */
+} whet_i_link;
+
+/* Every model here is a sum over votes: score_c = base[c] + sum over cells of table[cell, c]. */
+struct whet_label_model {
+    whet_label_model_info info;
+    whet_i_link link;
+    bool
+        abstains; /* abstaining is evidence, also of rows without any vote; else they get `prior` */
+    double *prior;  /* [k] of rows without a vote */
+    double *base;   /* [k] */
+    double *table;  /* [d, k] */
+    double *likely; /* [d, k] P(rule j votes v | class c), or NULL: for dependencies */
+    double *balance, *accuracy, *coverage;
+    char note[256];
+};
+
+/* Probabilities below this logarithm are none: a class is out when a vote says it cannot be. */
+#define WHET_I_LOG_NONE (-1e6)
+
+/* What a method fits from. Either votes or counts may be NULL. */
+typedef struct whet_i_label_fit {
+    const whet_votes *votes;
+    const whet_vote_counts *counts;
+    const whet_label_model_opts *opts;
+    const double *balance;  /* [k] sums to 1 */
+    const double *coverage; /* [m] */
+    int64_t n, m, k;
+} whet_i_label_fit;
+
+typedef struct whet_i_label_method {
+    const char *name;
+    bool needs_counts;   /* of pairs */
+    bool needs_rows;     /* cannot be fitted from counts */
+    int64_t least_rules; /* that vote; below, `weighted` takes its place */
+    /* Fills base, table and what the info says beyond sizes, balance and coverage; arrays are
+     * there, zeroed. */
+    whet_status (*fit)(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
+} whet_i_label_method;
+
+/* majority.c, weighted_vote.c, snorkel.c */
+whet_status whet_i_fit_majority(whet_ctx *ctx, const whet_i_label_fit *fit,
+                                whet_label_model *model);
+whet_status whet_i_fit_weighted(whet_ctx *ctx, const whet_i_label_fit *fit,
+                                whet_label_model *model);
+whet_status whet_i_fit_snorkel(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
+
+/* Estimated accuracies of rules from P(vote | class): sum_c p_c likely[(j, c), c] / coverage_j. */
+void whet_i_accuracies(const whet_i_label_fit *fit, const double *likely, double *accuracy);
+
+#endif

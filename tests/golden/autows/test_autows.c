@@ -1,0 +1,153 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Label models against the vectors of the reference implementations (snorkel 0.10, flyingsquid, and
+ * a plain Dawid-Skene in numpy). Tolerances are the specification's, section 9.2; reasons stand at
+ * each. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "label/vote_model.h"
+#include "whet/io.h"
+
+static const char *const sets[] = {"bin_n2000_m10",           "bin_noabstain_n1000_m5",
+                                   "bin_imbalanced_n3000_m6", "mc10_n5000_m15",
+                                   "mc10_unipolar_n5000_m30", "tiny_n8_m4_k3"};
+
+/* A set's votes, classes' balance and truth. */
+typedef struct problem {
+    const char *name;
+    whet_votes votes;
+    whet_tensor l, p;
+} problem;
+
+static whet_tensor array_of(whet_ctx *ctx, const char *set, const char *key, whet_dtype dtype,
+                            int32_t rank) {
+    char file[128], spec[1024];
+    whet_tensor out = {0};
+    (void)snprintf(file, sizeof file, "golden/autows/%s.npz", set);
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
+    test_ok(ctx, whet_array_read_as(ctx, spec, dtype, rank, false, &out));
+    return out;
+}
+
+static problem open_problem(whet_ctx *ctx, const char *set) {
+    problem q = {.name = set};
+    q.l = array_of(ctx, set, "L", WHET_I8, 2);
+    q.p = array_of(ctx, set, "p", WHET_F64, 1);
+    q.votes =
+        (whet_votes){.n = q.l.shape[0], .m = q.l.shape[1], .k = q.p.shape[0], .narrow = q.l.data};
+    return q;
+}
+
+static void close_problem(whet_ctx *ctx, problem *q) {
+    whet_tensor_destroy(ctx, &q->l);
+    whet_tensor_destroy(ctx, &q->p);
+}
+
+/* The largest difference to the array `key`, which must be within `tolerance`. */
+static void agrees(whet_ctx *ctx, const problem *q, const char *key, const double *got,
+                   int64_t count, int32_t rank, double tolerance) {
+    whet_tensor want = array_of(ctx, q->name, key, WHET_F64, rank);
+    const double *w = want.data;
+    double worst = 0;
+    assert_int_equal(whet_tensor_count(&want), count);
+    for (int64_t i = 0; i < count; i++) {
+        const double off = fabs(got[i] - w[i]);
+        worst = off > worst || isnan(off) ? off : worst;
+    }
+    if (!(worst <= tolerance))
+        fail_msg("%s: %s is off by %g; expected at most %g", q->name, key, worst, tolerance);
+    whet_tensor_destroy(ctx, &want);
+}
+
+static void labels_agree(whet_ctx *ctx, const problem *q, const char *key, const double *probs) {
+    whet_tensor want = array_of(ctx, q->name, key, WHET_I32, 1);
+    int32_t *got;
+    test_ok(ctx, whet_i_alloc(ctx, q->votes.n, &got));
+    test_ok(ctx, whet_hard_labels(ctx, probs, q->votes.n, q->votes.k, WHET_TIE_HASH, 0, got));
+    assert_memory_equal(got, want.data, (size_t)q->votes.n * sizeof *got);
+    whet_i_free(ctx, got);
+    whet_tensor_destroy(ctx, &want);
+}
+
+static double *fit(whet_ctx *ctx, const problem *q, const whet_label_model_opts *opts,
+                   whet_label_model **model) {
+    double *probs;
+    test_ok(ctx, whet_i_alloc(ctx, q->votes.n * q->votes.k, &probs));
+    test_ok(ctx, whet_label_model_fit(ctx, &q->votes, opts, model));
+    test_ok(ctx, whet_label_model_predict(ctx, *model, &q->votes, probs));
+    return probs;
+}
+
+static void majority_is_exact(void **state) {
+    (void)state;
+    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    whet_ctx *ctx = test_ctx(2);
+    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
+        problem q = open_problem(ctx, sets[s]);
+        whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
+        whet_label_model *model;
+        double *probs = fit(ctx, &q, &opts, &model);
+        agrees(ctx, &q, "P_mv", probs, q.votes.n * q.votes.k, 2, 0);
+        labels_agree(ctx, &q, "pred_mv", probs);
+        whet_label_model_destroy(ctx, model);
+        whet_i_free(ctx, probs);
+        close_problem(ctx, &q);
+    }
+    test_ctx_done(ctx);
+}
+
+/* mu to 1e-5 and posteriors to 1e-4 (theirs are f32): the package's runs of 100 and 500 epochs, with
+ * the balance of the data and an even one. 5000 epochs drift to 1e-5 and 1e-3 in f32. */
+static void snorkel_follows_the_package(void **state) {
+    (void)state;
+    static const struct {
+        const char *tag;
+        int64_t epochs;
+        bool even;
+        double mu, posterior;
+    } runs[] = {{"e100", 100, false, 1e-6, 1e-5},
+                {"e500", 500, false, 1e-6, 1e-5},
+                {"e5000", 5000, false, 2e-5, 1e-3},
+                {"e500_uniform", 500, true, 1e-6, 1e-5}};
+    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    whet_ctx *ctx = test_ctx(2);
+    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
+        problem q = open_problem(ctx, sets[s]);
+        const int64_t cells = q.votes.m * q.votes.k * q.votes.k;
+        for (int64_t r = 0; r < WHET_COUNT_OF(runs); r++) {
+            if (runs[r].epochs > 500 && cells > 1000) continue; /* seconds under sanitizers */
+            whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
+            whet_label_model *model;
+            whet_label_model_info info;
+            char key[64];
+            opts.method = WHET_LABEL_SNORKEL;
+            opts.balance = runs[r].even ? NULL : q.p.data;
+            opts.epochs = runs[r].epochs;
+            double *probs = fit(ctx, &q, &opts, &model);
+            whet_label_model_get_info(model, &info);
+            (void)snprintf(key, sizeof key, "mu_snorkel_%s", runs[r].tag);
+            agrees(ctx, &q, key, model->likely, cells, 2, runs[r].mu);
+            (void)snprintf(key, sizeof key, "P_snorkel_%s", runs[r].tag);
+            agrees(ctx, &q, key, probs, q.votes.n * q.votes.k, 2, runs[r].posterior);
+            (void)snprintf(key, sizeof key, "w_snorkel_%s", runs[r].tag);
+            agrees(ctx, &q, key, info.accuracy, q.votes.m, 1, runs[r].mu);
+            (void)snprintf(key, sizeof key, "pred_snorkel_%s", runs[r].tag);
+            labels_agree(ctx, &q, key, probs);
+            whet_label_model_destroy(ctx, model);
+            whet_i_free(ctx, probs);
+        }
+        close_problem(ctx, &q);
+    }
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(majority_is_exact),
+        cmocka_unit_test(snorkel_follows_the_package),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Label models: hand-computed cases, what the specification says of all of them (section 9.1), a
+ * second form of the same sum as oracle. The packages' vectors are in tests/golden/autows. */
+#include "support.h"
+
+#include <math.h>
+
+#include "votes_support.h"
+
+static whet_label_model_opts opts_of(whet_label_method method) {
+    whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
+    opts.method = method;
+    return opts;
+}
+
+static double *fitted(whet_ctx *ctx, const whet_votes *votes, const whet_label_model_opts *opts) {
+    whet_label_model *model;
+    double *probs;
+    test_ok(ctx, whet_i_alloc(ctx, votes->n * votes->k, &probs));
+    test_ok(ctx, whet_label_model_fit(ctx, votes, opts, &model));
+    test_ok(ctx, whet_label_model_predict(ctx, model, votes, probs));
+    whet_label_model_destroy(ctx, model);
+    return probs;
+}
+
+static int64_t methods(void) {
+    int64_t count = 0;
+    while (whet_label_method_name((whet_label_method)count)) count++;
+    return count;
+}
+
+static void near(double got, double want, double tolerance) {
+    if (!(fabs(got - want) <= tolerance)) fail_msg("%.17g; expected %.17g", got, want);
+}
+
+static double share_right(const double *probs, const drawn_votes *d) {
+    int64_t right = 0;
+    for (int64_t i = 0; i < d->votes.n; i++)
+        right += whet_i_argmax(probs + i * d->votes.k, d->votes.k) == d->truth[i] ? 1 : 0;
+    return (double)right / (double)d->votes.n;
+}
+
+static void names_are_found(void **state) {
+    (void)state;
+    whet_label_method found = WHET_LABEL_MAJORITY;
+    assert_true(methods() >= 3);
+    for (int64_t i = 0; i < methods(); i++) {
+        assert_true(whet_label_method_find(whet_label_method_name((whet_label_method)i), &found));
+        assert_int_equal(found, i);
+    }
+    assert_false(whet_label_method_find("magic", &found));
+}
+
+static void majority_by_hand(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const int8_t l[] = {0, 0, 1, 0, 2, -1, -1, -1, -1, 1, -1, -1};
+    const whet_votes votes = {.n = 4, .m = 3, .k = 3, .narrow = l};
+    whet_label_model_opts opts = opts_of(WHET_LABEL_MAJORITY);
+    double *probs = fitted(ctx, &votes, &opts);
+    const double top[] = {1, 0, 0, .5, 0, .5, 1. / 3, 1. / 3, 1. / 3, 0, 1, 0};
+    for (int i = 0; i < 12; i++) near(probs[i], top[i], 0);
+    whet_i_free(ctx, probs);
+    opts.share = true;
+    probs = fitted(ctx, &votes, &opts);
+    const double share[] = {2. / 3, 1. / 3, 0, .5, 0, .5, 1. / 3, 1. / 3, 1. / 3, 0, 1, 0};
+    for (int i = 0; i < 12; i++) near(probs[i], share[i], 0);
+    whet_i_free(ctx, probs);
+    test_ctx_done(ctx);
+}
+
+static void weighted_by_hand(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const int8_t l[] = {0, 1, 1, 0, -1, -1};
+    const whet_votes votes = {.n = 2, .m = 3, .k = 2, .narrow = l};
+    const double accuracy[] = {.9, .6, .7}, balance[] = {1, 3};
+    whet_label_model_opts opts = opts_of(WHET_LABEL_WEIGHTED);
+    opts.accuracy = accuracy;
+    opts.balance = balance;
+    double *probs = fitted(ctx, &votes, &opts);
+    const double odds = 1. / 3 * (.9 / .1) / ((.6 / .4) * (.7 / .3)), second = 1. / 3 * 9;
+    near(probs[0], odds / (1 + odds), 1e-15);
+    near(probs[2], second / (1 + second), 1e-15);
+    whet_i_free(ctx, probs);
+    /* counted on labels: rule 0 right once of once, rules 1 and 2 wrong once; two votes at .7 */
+    const int32_t labels[] = {0, -1};
+    whet_label_model *model;
+    whet_label_model_info info;
+    opts = opts_of(WHET_LABEL_WEIGHTED);
+    opts.labels = labels;
+    test_ok(ctx, whet_label_model_fit(ctx, &votes, &opts, &model));
+    whet_label_model_get_info(model, &info);
+    near(info.accuracy[0], 2.4 / 3, 1e-15);
+    near(info.accuracy[1], 1.4 / 3, 1e-15);
+    near(info.balance[0], 2. / 3, 1e-15); /* (1 + 1) / (1 + 2) */
+    near(info.coverage[1], .5, 0);
+    whet_label_model_destroy(ctx, model);
+    /* agreement with the others: rule 1 is alone against a tie, rule 0 against two */
+    opts = opts_of(WHET_LABEL_WEIGHTED);
+    test_ok(ctx, whet_label_model_fit(ctx, &votes, &opts, &model));
+    whet_label_model_get_info(model, &info);
+    near(info.accuracy[0], 1.4 / 3, 1e-15);
+    near(info.accuracy[1], 1.4 / 2, 1e-15);
+    whet_label_model_destroy(ctx, model);
+    test_ctx_done(ctx);
+}
+
+/* Every method on rows in another order, rules in another order, classes renamed, rows doubled, and
+ * a rule that never votes: the same answers, moved. Renaming classes moves sums, hence a tolerance;
+ * optimisers amplify what differs in the last bits. */
+static void answers_move_with_rows_rules_and_classes(void **state) {
+    (void)state;
+    enum { N = 300, M = 6, K = 3 };
+    whet_ctx *ctx = test_ctx(2);
+    drawn_votes d = draw_votes(ctx, N, M, K, 3);
+    static int8_t turned[N * M], renamed[N * M], doubled[2 * N * M], more[N * (M + 1)];
+    static const int8_t to[] = {2, 0, 1};
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < M; j++) {
+            const int8_t v = d.narrow[i * M + j];
+            turned[(N - 1 - i) * M + (M - 1 - j)] = v;
+            renamed[i * M + j] = v < 0 ? v : to[v];
+            doubled[i * M + j] = doubled[(N + i) * M + j] = v;
+            more[i * (M + 1) + j + (j >= 2 ? 1 : 0)] = v;
+            more[i * (M + 1) + 2] = -1;
+        }
+    for (int64_t m = 0; m < methods(); m++) {
+        const whet_label_model_opts opts = opts_of((whet_label_method)m);
+        whet_votes v = d.votes;
+        double *base = fitted(ctx, &v, &opts);
+        v.narrow = turned;
+        double *other = fitted(ctx, &v, &opts);
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < K; c++) near(other[(N - 1 - i) * K + c], base[i * K + c], 1e-7);
+        whet_i_free(ctx, other);
+        v.narrow = renamed;
+        other = fitted(ctx, &v, &opts);
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < K; c++) near(other[i * K + to[c]], base[i * K + c], 1e-7);
+        whet_i_free(ctx, other);
+        v = (whet_votes){.n = 2 * N, .m = M, .k = K, .narrow = doubled};
+        other = fitted(ctx, &v, &opts);
+        for (int i = 0; i < N * K; i++) {
+            near(other[i], other[N * K + i], 0);
+            if (m != WHET_LABEL_WEIGHTED) near(other[i], base[i], 1e-7); /* counts shrink less */
+        }
+        whet_i_free(ctx, other);
+        v = (whet_votes){.n = N, .m = M + 1, .k = K, .narrow = more};
+        other = fitted(ctx, &v, &opts);
+        for (int i = 0; i < N * K; i++) near(other[i], base[i], 1e-7);
+        whet_i_free(ctx, other);
+        whet_i_free(ctx, base);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+static void forms_and_threads_give_equal_bits(void **state) {
+    (void)state;
+    enum { N = 5000, M = 7, K = 4 };
+    static const int32_t threads[] = {1, 2, 5};
+    double *first = NULL;
+    whet_ctx *owner = test_ctx(1);
+    drawn_votes d = draw_votes(owner, N, M, K, 4);
+    int32_t *wide;
+    const whet_votes as_wide = wide_form(owner, &d.votes, &wide);
+    listed_votes list = list_form(owner, &d.votes);
+    const whet_votes *forms[] = {&d.votes, &as_wide, &list.votes};
+    for (int64_t m = 0; m < methods(); m++) {
+        const whet_label_model_opts opts = opts_of((whet_label_method)m);
+        for (int t = 0; t < 3; t++)
+            for (int f = 0; f < 3; f++) {
+                whet_ctx *ctx = test_ctx(threads[t]);
+                double *probs = fitted(ctx, forms[f], &opts);
+                if (!first) {
+                    test_ok(owner, whet_i_alloc(owner, N * K, &first));
+                    memcpy(first, probs, sizeof *first * N * K);
+                    assert_true(share_right(probs, &d) > .8);
+                }
+                assert_memory_equal(first, probs, sizeof *first * N * K);
+                whet_i_free(ctx, probs);
+                test_ctx_done(ctx);
+            }
+        whet_i_free(owner, first);
+        first = NULL;
+    }
+    free_list(owner, &list);
+    whet_i_free(owner, wide);
+    free_votes(owner, &d);
+    test_ctx_done(owner);
+}
+
+/* One rule that is always right among five that guess or nearly: every model that learns from more
+ * than agreement with the majority says what it says. */
+static void a_perfect_rule_among_noise_wins(void **state) {
+    (void)state;
+    enum { N = 4000, M = 6, K = 2 };
+    whet_ctx *ctx = test_ctx(2);
+    drawn_votes d = draw_votes(ctx, N, M, K, 6);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 1, 0);
+    /* two more that see something: of noise alone nobody can say which rule is the perfect one */
+    for (int64_t i = 0; i < N; i++)
+        for (int64_t j = 0; j < M; j++) {
+            const double right = j == 0 ? 1 : j < 3 ? .65 : .5;
+            d.narrow[i * M + j] =
+                (int8_t)(whet_i_rng_uniform(&rng) < right ? d.truth[i] : 1 - d.truth[i]);
+        }
+    for (int64_t m = WHET_LABEL_SNORKEL; m < methods(); m++) {
+        const whet_label_model_opts opts = opts_of((whet_label_method)m);
+        double *probs = fitted(ctx, &d.votes, &opts);
+        const double right = share_right(probs, &d);
+        if (!(right > .99)) fail_msg("%s: %g", whet_label_method_name(opts.method), right);
+        whet_i_free(ctx, probs);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+static void rows_without_votes_get_the_balance(void **state) {
+    (void)state;
+    enum { N = 400, M = 4, K = 3 };
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, N, M, K, 5);
+    const double balance[] = {2, 5, 3};
+    memset(d.narrow + 7 * M, -1, M);
+    for (int64_t m = 0; m < methods(); m++) {
+        whet_label_model_opts opts = opts_of((whet_label_method)m);
+        opts.balance = balance;
+        double *probs = fitted(ctx, &d.votes, &opts);
+        for (int c = 0; c < K; c++) {
+            const double want = m == WHET_LABEL_MAJORITY ? 1. / 3 : balance[c] / 10;
+            near(probs[7 * K + c], want, 1e-15);
+        }
+        whet_i_free(ctx, probs);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+static void few_rules_fall_back_and_say_so(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const int8_t l[] = {0, 1, -1, 1, 0, -1, -1, -1, -1};
+    const whet_votes votes = {.n = 3, .m = 3, .k = 2, .narrow = l};
+    for (int64_t m = 0; m < methods(); m++) {
+        whet_label_model_opts opts = opts_of((whet_label_method)m);
+        whet_label_model *model;
+        whet_label_model_info info;
+        test_ok(ctx, whet_label_model_fit(ctx, &votes, &opts, &model));
+        whet_label_model_get_info(model, &info);
+        if (info.method != (whet_label_method)m) {
+            assert_int_equal(info.method, WHET_LABEL_WEIGHTED);
+            assert_non_null(strstr(info.note, "needs votes of 3 rules, and there are 2"));
+        }
+        assert_true(info.method != WHET_LABEL_SNORKEL);
+        whet_label_model_destroy(ctx, model);
+    }
+    test_ctx_done(ctx);
+}
+
+static void counts_fit_what_rows_fit(void **state) {
+    (void)state;
+    enum { N = 900, M = 5, K = 3 };
+    whet_ctx *ctx = test_ctx(2);
+    drawn_votes d = draw_votes(ctx, N, M, K, 11);
+    whet_label_model_opts opts = opts_of(WHET_LABEL_SNORKEL);
+    whet_vote_counts *counts;
+    whet_label_model *model;
+    double *want = fitted(ctx, &d.votes, &opts), *got;
+    test_ok(ctx, whet_i_alloc(ctx, N * K, &got));
+    test_ok(ctx, whet_vote_counts_create(ctx, M, K, &counts));
+    for (int64_t at = 0; at < N; at += 300) { /* as they arrive */
+        const whet_votes part = {.n = 300, .m = M, .k = K, .narrow = d.narrow + at * M};
+        test_ok(ctx, whet_vote_counts_add(ctx, counts, &part));
+    }
+    test_ok(ctx, whet_label_model_fit_counts(ctx, counts, &opts, &model));
+    test_ok(ctx, whet_label_model_predict(ctx, model, &d.votes, got));
+    assert_memory_equal(got, want, sizeof *got * N * K);
+    whet_label_model_destroy(ctx, model);
+    opts.labels = d.truth;
+    test_fails(ctx, whet_label_model_fit_counts(ctx, counts, &opts, &model), WHET_ERR_ARG);
+    opts = opts_of(WHET_LABEL_WEIGHTED);
+    test_fails(ctx, whet_label_model_fit_counts(ctx, counts, &opts, &model), WHET_ERR_ARG);
+    test_says(ctx, "accuracies");
+    whet_vote_counts_destroy(ctx, counts);
+    whet_i_free(ctx, want);
+    whet_i_free(ctx, got);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+/* The optimum has no gradient, so that more steps of the reference end where the fast one does. */
+static void both_optimisers_of_snorkel_meet(void **state) {
+    (void)state;
+    enum { N = 4000, M = 6, K = 2 };
+    whet_ctx *ctx = test_ctx(2);
+    drawn_votes d = draw_votes(ctx, N, M, K, 12);
+    whet_label_model_opts opts = opts_of(WHET_LABEL_SNORKEL);
+    opts.epochs = 20000;
+    double *slow = fitted(ctx, &d.votes, &opts);
+    opts.fast = true;
+    double *fast = fitted(ctx, &d.votes, &opts);
+    for (int64_t i = 0; i < N * K; i++) near(fast[i], slow[i], 1e-4);
+    whet_i_free(ctx, slow);
+    whet_i_free(ctx, fast);
+    opts.fast = false;
+    opts.step = 100;
+    whet_label_model *model = NULL;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_NUMERIC);
+    test_says(ctx, "smaller rate");
+    assert_null(model);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+static void bad_options_are_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, 50, 4, 2, 13);
+    whet_label_model_opts opts = opts_of(WHET_LABEL_SNORKEL);
+    whet_label_model *model = NULL;
+    const double zero[] = {1, 0}, nan[] = {(double)NAN, 1}, sure[] = {.5, .5, 2, .5};
+    opts.balance = zero;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_DATA);
+    test_says(ctx, "balance of class 1 is 0");
+    opts.balance = nan;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_DATA);
+    opts = opts_of(WHET_LABEL_SNORKEL);
+    opts.accuracy = sure;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_DATA);
+    test_says(ctx, "accuracy of rule 2 is 2");
+    opts = opts_of((whet_label_method)99);
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_ARG);
+    opts = opts_of(WHET_LABEL_SNORKEL);
+    opts.epochs = 0;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_ARG);
+    opts = opts_of(WHET_LABEL_MAJORITY);
+    d.truth[3] = 2;
+    opts.labels = d.truth;
+    test_fails(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model), WHET_ERR_DATA);
+    test_says(ctx, "label of row 3 is 2; expected -1 to 1");
+    assert_null(model);
+    opts = opts_of(WHET_LABEL_MAJORITY);
+    test_ok(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model));
+    double probs[100];
+    whet_votes other = d.votes;
+    other.m = 2;
+    test_fails(ctx, whet_label_model_predict(ctx, model, &other, probs), WHET_ERR_ARG);
+    whet_label_model_destroy(ctx, model);
+    whet_label_model_destroy(ctx, NULL);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+typedef struct failing {
+    whet_votes votes;
+    whet_label_model_opts opts;
+} failing;
+
+static whet_status fit_and_predict(whet_ctx *ctx, void *arg) {
+    const failing *f = arg;
+    whet_label_model *model = NULL;
+    double probs[120];
+    whet_status status = whet_label_model_fit(ctx, &f->votes, &f->opts, &model);
+    if (status == WHET_OK) status = whet_label_model_predict(ctx, model, &f->votes, probs);
+    whet_label_model_destroy(ctx, model);
+    return status;
+}
+
+static void survives_failing_allocations(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, 40, 4, 3, 14);
+    for (int64_t m = 0; m < methods(); m++) {
+        failing f = {d.votes, opts_of((whet_label_method)m)};
+        f.opts.epochs = 3;
+        assert_true(test_each_allocation(fit_and_predict, &f) > 5);
+        f.opts.fast = true;
+        f.opts.labels = d.truth;
+        assert_true(test_each_allocation(fit_and_predict, &f) > 5);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_are_found),
+        cmocka_unit_test(majority_by_hand),
+        cmocka_unit_test(weighted_by_hand),
+        cmocka_unit_test(answers_move_with_rows_rules_and_classes),
+        cmocka_unit_test(forms_and_threads_give_equal_bits),
+        cmocka_unit_test(a_perfect_rule_among_noise_wins),
+        cmocka_unit_test(rows_without_votes_get_the_balance),
+        cmocka_unit_test(few_rules_fall_back_and_say_so),
+        cmocka_unit_test(counts_fit_what_rows_fit),
+        cmocka_unit_test(both_optimisers_of_snorkel_meet),
+        cmocka_unit_test(bad_options_are_told),
+        cmocka_unit_test(survives_failing_allocations),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
