@@ -12,10 +12,9 @@ static bool takes_key(const char *path) {
     return whet_i_has_extension(path, ".npz") || whet_i_has_extension(path, ".safetensors");
 }
 
-/* Splits into path and key (NULL = none); both live in *text. A file of the whole name wins; else
- * the first colon behind an archive's name that exists, else the first behind an archive's name:
- * folders and keys may hold colons themselves. */
-static whet_status split(whet_ctx *ctx, const char *spec, char **text, const char **key) {
+/* A file of the whole name wins; else the first colon behind an archive's name that exists, else the
+ * first behind an archive's name: folders and keys may hold colons themselves. */
+whet_status whet_i_array_split(whet_ctx *ctx, const char *spec, char **text, const char **key) {
     char *copy;
     char *guess = NULL;
     WHET_TRY(whet_i_strdup(ctx, whet_str_from(spec), &copy));
@@ -40,6 +39,21 @@ static whet_status split(whet_ctx *ctx, const char *spec, char **text, const cha
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+whet_status whet_i_array_room(whet_ctx *ctx, const char *where, const whet_tensor *head) {
+    enum { SMALL = 64 << 20 }; /* the question itself takes some reading */
+    char shape[160], what[512];
+    int64_t bytes = (int64_t)whet_dtype_size(head->dtype), used = 0;
+    for (int32_t i = 0; i < head->rank; i++)
+        WHET_TRY(whet_i_mul(ctx, bytes, head->shape[i], &bytes));
+    if (bytes < SMALL) return WHET_OK;
+    for (int32_t i = 0; i < head->rank; i++)
+        used += snprintf(shape + used, sizeof shape - (size_t)used, "%s%lld", i ? ", " : "",
+                         (long long)head->shape[i]);
+    (void)snprintf(what, sizeof what, "%.240s, [%s] of %s,", where, shape,
+                   whet_dtype_name(head->dtype));
+    return whet_i_check_room(ctx, what, (double)bytes, "fewer rows at a time");
+}
+
 static whet_status several(whet_ctx *ctx, const char *path, const whet_safetensors *file,
                            const char *key) {
     enum { SHOWN = 8 };
@@ -63,18 +77,28 @@ done:
     return status;
 }
 
+whet_status whet_i_array_pick(whet_ctx *ctx, const char *path, const char *key,
+                              whet_safetensors **file, whet_tensor *view) {
+    whet_safetensors *opened = NULL;
+    WHET_TRY(whet_safetensors_open(ctx, path, &opened));
+    const char *name = key && *key ? key : NULL;
+    if (!name && whet_safetensors_count(opened) == 1) name = whet_safetensors_name(opened, 0).ptr;
+    if (name && whet_safetensors_find(opened, name, view)) {
+        *file = opened;
+        return WHET_OK;
+    }
+    const whet_status status = several(ctx, path, opened, name);
+    whet_safetensors_close(ctx, opened);
+    return status;
+}
+
 static whet_status from_safetensors(whet_ctx *ctx, const char *path, const char *key,
                                     whet_tensor *out) {
-    whet_safetensors *file = NULL;
+    whet_safetensors *file;
     whet_tensor view;
-    WHET_TRY(whet_safetensors_open(ctx, path, &file));
-    whet_status status = WHET_OK;
-    const char *name = key && *key ? key : NULL;
-    if (!name && whet_safetensors_count(file) == 1) name = whet_safetensors_name(file, 0).ptr;
-    if (!name || !whet_safetensors_find(file, name, &view))
-        status = several(ctx, path, file, name);
-    else
-        status = whet_tensor_convert(ctx, &view, view.dtype, out);
+    WHET_TRY(whet_i_array_pick(ctx, path, key, &file, &view));
+    whet_status status = whet_i_array_room(ctx, path, &view);
+    if (status == WHET_OK) status = whet_tensor_convert(ctx, &view, view.dtype, out);
     whet_safetensors_close(ctx, file);
     return status;
 }
@@ -94,7 +118,7 @@ whet_status whet_array_read(whet_ctx *ctx, const char *spec, whet_tensor *out) {
     char *path = NULL;
     const char *key = NULL;
     whet_i_map map = {0};
-    WHET_TRY(split(ctx, spec, &path, &key));
+    WHET_TRY(whet_i_array_split(ctx, spec, &path, &key));
     whet_status status = WHET_OK;
     if (whet_i_has_extension(path, ".safetensors")) {
         status = from_safetensors(ctx, path, key, out);
@@ -106,53 +130,6 @@ done:
     whet_i_map_close(&map);
     whet_i_free(ctx, path);
     return status;
-}
-
-/* ---- the file itself ------------------------------------------------------------------------- */
-
-/* A view of a mapped .npy; false when its data cannot be used as it lies there. */
-static whet_status view_npy(whet_ctx *ctx, const char *path, whet_i_array_view *out, bool *viewed) {
-    whet_i_map map = {0};
-    whet_i_npy npy;
-    *viewed = false;
-    WHET_TRY(whet_i_map_open(ctx, path, &map));
-    const int64_t len = map.len < WHET_NPY_HEADER_MAX + 12 ? map.len : WHET_NPY_HEADER_MAX + 12;
-    const whet_status status = whet_i_npy_header(ctx, path, map.ptr, len, map.len, &npy);
-    const bool fits =
-        status == WHET_OK && !npy.fortran && npy.offset % (int64_t)whet_dtype_size(npy.dtype) == 0;
-    if (!fits) {
-        whet_i_map_close(&map);
-        return status;
-    }
-    union { /* nobody writes through it */
-        const char *read;
-        void *data;
-    } at = {map.ptr + npy.offset};
-    *out = (whet_i_array_view){{.data = at.data, .dtype = npy.dtype, .rank = npy.rank}, map};
-    memcpy(out->tensor.shape, npy.shape, sizeof npy.shape);
-    *viewed = true;
-    return WHET_OK;
-}
-
-whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec, whet_i_array_view *out) {
-    whet_i_array_view view = {0};
-    bool viewed = false;
-    if (whet_i_has_extension(spec, ".npy")) WHET_TRY(view_npy(ctx, spec, &view, &viewed));
-    if (!viewed) WHET_TRY(whet_array_read(ctx, spec, &view.tensor));
-    *out = view;
-    return WHET_OK;
-}
-
-void whet_i_array_view_forget(const whet_i_array_view *view) {
-    if (view->map.ptr) whet_i_map_forget(&view->map);
-}
-
-void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view) {
-    if (view->map.ptr)
-        whet_i_map_close(&view->map);
-    else
-        whet_tensor_destroy(ctx, &view->tensor);
-    *view = (whet_i_array_view){0};
 }
 
 /* ---- checks ---------------------------------------------------------------------------------- */

@@ -31,30 +31,40 @@ void whet_i_map_forget(const whet_i_map *map);
 /* {0} is fine; clears the struct. */
 void whet_i_map_close(whet_i_map *map);
 
-/* An array whose data is the mapped file where that is possible (a .npy in C order), else a copy. */
-typedef struct whet_i_array_view {
-    whet_tensor tensor;
-    whet_i_map map; /* {0} when the tensor is owned */
-} whet_i_array_view;
-/* spec and errors as whet_array_read. {0} is fine to close. */
-WHET_CHECKED whet_status whet_i_array_view_open(whet_ctx *ctx, const char *spec,
-                                                whet_i_array_view *out);
-void whet_i_array_view_forget(const whet_i_array_view *view);
+/* An array [rows, ...] of which no more than what is asked for is in memory, where its file allows: .npy
+ * and .npz (stored or deflated) in C order, safetensors; else the whole array from the first reading on. */
+typedef struct whet_i_array_rows whet_i_array_rows;
+/* Reads the header alone. spec and errors as whet_array_read. */
+WHET_CHECKED whet_status whet_i_array_rows_open(whet_ctx *ctx, const char *spec,
+                                                whet_i_array_rows **out);
+/* Its type and shape; without data. */
+const whet_tensor *whet_i_array_rows_head(const whet_i_array_rows *rows);
+/* Rows first .. first + n - 1 as `dtype`, to out [n, ...]; the array has one dimension or more. Going back
+ * in a deflated array begins it anew. Errors: ARG (no such rows), FORMAT (damage, a checksum behind the last
+ * row), LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_array_rows_read(whet_ctx *ctx, whet_i_array_rows *rows,
+                                                int64_t first, int64_t n, whet_dtype dtype,
+                                                void *out);
+void whet_i_array_rows_close(whet_ctx *ctx, whet_i_array_rows *rows); /* NULL is fine */
 /* Removes temporaries of this library in a folder whose processes are no more: what was half written when
  * one was killed. Says nothing, also where it cannot. */
 void whet_i_remove_stale(const char *dir);
-void whet_i_array_view_close(whet_ctx *ctx, whet_i_array_view *view);
 /* Whether the archive has an array of this (short) name; false when it cannot be read, which is
  * for the reader to tell. */
 bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key);
 
 /* An array of an archive of which no more than what is asked for is in memory. */
 typedef struct whet_i_npz_stream whet_i_npz_stream;
-/* Errors: as whet_array_read of "path:key". */
+/* Errors: as whet_array_read of "path:key", or of "path" (key NULL). */
 WHET_CHECKED whet_status whet_i_npz_stream_open(whet_ctx *ctx, const char *path, const char *key,
                                                 whet_i_npz_stream **out);
 /* How many elements it has, or -1 when it has not one dimension. */
 int64_t whet_i_npz_stream_count(const whet_i_npz_stream *stream);
+/* Type and shape, without data; whether elements come in C order. */
+bool whet_i_npz_stream_head(const whet_i_npz_stream *stream, whet_tensor *out);
+/* The next n elements as they are: out, n times the size of the type. Errors: FORMAT. */
+WHET_CHECKED whet_status whet_i_npz_stream_take(whet_ctx *ctx, whet_i_npz_stream *stream, int64_t n,
+                                                void *out);
 /* The next n elements as `dtype`, finite: out [n]. Errors: FORMAT (fewer are left, damage), DATA as
  * whet_array_read_as, NOMEM. */
 WHET_CHECKED whet_status whet_i_npz_stream_read(whet_ctx *ctx, whet_i_npz_stream *stream, int64_t n,

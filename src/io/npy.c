@@ -207,9 +207,11 @@ void whet_i_npy_from_fortran(const whet_i_npy *npy, const char *data, char *out)
     }
 }
 
-whet_status whet_i_npy_tensor(whet_ctx *ctx, const whet_i_npy *npy, whet_tensor *out) {
+whet_status whet_i_npy_tensor(whet_ctx *ctx, const char *where, const whet_i_npy *npy,
+                              whet_tensor *out) {
     whet_tensor made = {.dtype = npy->dtype, .rank = npy->rank};
     memcpy(made.shape, npy->shape, sizeof made.shape);
+    WHET_TRY(whet_i_array_room(ctx, where, &made));
     WHET_TRY(whet_i_alloc_(ctx, npy->data_bytes, 1, false, &made.data));
     *out = made;
     return WHET_OK;
@@ -219,7 +221,7 @@ whet_status whet_i_npy_parse(whet_ctx *ctx, const char *where, const char *bytes
                              whet_tensor *out) {
     whet_i_npy npy;
     WHET_TRY(whet_i_npy_header(ctx, where, bytes, len, len, &npy));
-    WHET_TRY(whet_i_npy_tensor(ctx, &npy, out));
+    WHET_TRY(whet_i_npy_tensor(ctx, where, &npy, out));
     if (npy.fortran && npy.rank > 1)
         whet_i_npy_from_fortran(&npy, bytes + npy.offset, out->data);
     else if (npy.data_bytes)

@@ -27,8 +27,9 @@ WHET_CHECKED whet_status whet_i_npy_parse(whet_ctx *ctx, const char *where, cons
                                           int64_t len, whet_tensor *out);
 /* `data` of npy->data_bytes in Fortran order into C order. */
 void whet_i_npy_from_fortran(const whet_i_npy *npy, const char *data, char *out);
-/* An owned tensor of this type and shape, not zeroed. */
-WHET_CHECKED whet_status whet_i_npy_tensor(whet_ctx *ctx, const whet_i_npy *npy, whet_tensor *out);
+/* An owned tensor of this type and shape, not zeroed. LIMIT where there is no memory for it. */
+WHET_CHECKED whet_status whet_i_npy_tensor(whet_ctx *ctx, const char *where, const whet_i_npy *npy,
+                                           whet_tensor *out);
 
 /* Appends the version 1.0 header that numpy itself writes; the data begins at a multiple of 64.
  * bf16 is WHET_ERR_UNSUPPORTED: numpy has no such type. */
@@ -39,5 +40,15 @@ WHET_CHECKED whet_status whet_i_npy_write_header(whet_ctx *ctx, const char *wher
 /* An array of an archive in memory: key NULL or "" when there is one only. */
 WHET_CHECKED whet_status whet_i_npz_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                           int64_t len, const char *key, whet_tensor *out);
+
+/* "path" or "path:key" cut into path and key (NULL = none); both live in *text, which the caller frees. */
+WHET_CHECKED whet_status whet_i_array_split(whet_ctx *ctx, const char *spec, char **text,
+                                            const char **key);
+/* The tensor of this name, or the only one: a view into the file, which the caller closes. */
+WHET_CHECKED whet_status whet_i_array_pick(whet_ctx *ctx, const char *path, const char *key,
+                                           whet_safetensors **file, whet_tensor *view);
+/* LIMIT unless an array of this type and shape fits into the memory that can be had. */
+WHET_CHECKED whet_status whet_i_array_room(whet_ctx *ctx, const char *where,
+                                           const whet_tensor *head);
 
 #endif

@@ -160,7 +160,7 @@ static whet_status read_entry(whet_ctx *ctx, const char *where, zip_file_t *entr
     whet_tensor made = {0};
     char *fortran = NULL, spare;
     WHET_TRY(read_header(ctx, where, entry, size, &npy));
-    whet_status status = whet_i_npy_tensor(ctx, &npy, &made);
+    whet_status status = whet_i_npy_tensor(ctx, where, &npy, &made);
     if (status != WHET_OK) return status;
     const bool turn = npy.fortran && npy.rank > 1;
     if (turn) WHET_TRY_DONE(whet_i_alloc(ctx, npy.data_bytes, &fortran));
@@ -230,7 +230,7 @@ whet_status whet_i_npz_stream_open(whet_ctx *ctx, const char *path, const char *
     whet_i_npz_stream *s;
     whet_i_buf spec = {0};
     WHET_TRY(whet_i_calloc(ctx, 1, &s));
-    WHET_TRY_DONE(whet_i_buf_printf(ctx, &spec, "%s:%s", path, key));
+    WHET_TRY_DONE(whet_i_buf_printf(ctx, &spec, key ? "%s:%s" : "%s", path, key));
     WHET_TRY_DONE(whet_i_strdup(ctx, (whet_str){spec.data, spec.len}, &s->spec));
     WHET_TRY_DONE(whet_i_map_open(ctx, path, &s->map));
     WHET_TRY_DONE(open_archive(ctx, path, s->map.ptr, s->map.len, &s->archive));
@@ -249,24 +249,37 @@ int64_t whet_i_npz_stream_count(const whet_i_npz_stream *s) {
     return s->npy.rank == 1 ? s->npy.shape[0] : -1;
 }
 
+bool whet_i_npz_stream_head(const whet_i_npz_stream *s, whet_tensor *out) {
+    *out = (whet_tensor){.dtype = s->npy.dtype, .rank = s->npy.rank};
+    memcpy(out->shape, s->npy.shape, sizeof out->shape);
+    return !s->npy.fortran || s->npy.rank < 2;
+}
+
+whet_status whet_i_npz_stream_take(whet_ctx *ctx, whet_i_npz_stream *s, int64_t n, void *out) {
+    const int64_t size = (int64_t)whet_dtype_size(s->npy.dtype);
+    if (n > s->npy.data_bytes / size - s->at)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: ends early; expected more", s->spec);
+    WHET_TRY(take(ctx, s->spec, s->entry, out, n * size));
+    s->at += n;
+    whet_i_map_forget(&s->map);
+    return WHET_OK;
+}
+
 whet_status whet_i_npz_stream_read(whet_ctx *ctx, whet_i_npz_stream *s, int64_t n, whet_dtype dtype,
                                    void *out) {
     const int64_t size = (int64_t)whet_dtype_size(s->npy.dtype);
-    if (n > s->npy.shape[0] - s->at)
-        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: ends early; expected more", s->spec);
+    const int64_t from = s->at;
     if (n == 0) return WHET_OK;
     if (n > s->room) {
         WHET_TRY(whet_i_realloc(ctx, &s->raw, n * size));
         s->room = n;
     }
-    WHET_TRY(take(ctx, s->spec, s->entry, s->raw, n * size));
+    WHET_TRY(whet_i_npz_stream_take(ctx, s, n, s->raw));
     const whet_tensor raw = {s->raw, s->npy.dtype, 1, {n}};
     whet_tensor made;
-    WHET_TRY(whet_i_array_convert(ctx, s->spec, &raw, s->at, dtype, true, &made));
+    WHET_TRY(whet_i_array_convert(ctx, s->spec, &raw, from, dtype, true, &made));
     memcpy(out, made.data, (size_t)n * whet_dtype_size(dtype));
     whet_tensor_destroy(ctx, &made);
-    s->at += n;
-    whet_i_map_forget(&s->map);
     return WHET_OK;
 }
 

@@ -34,6 +34,8 @@ static whet_status make_table(whet_ctx *ctx, locus_work *w, double **out) {
     double *table;
     if (s->kind != SPACE_GRAPH || s->graph.matrix.f64) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, w->k, s->n, &values));
+    WHET_TRY(whet_i_check_room(ctx, "the table of distances for the locus",
+                               (double)values * sizeof *table, "fewer observed classes"));
     WHET_TRY(whet_i_alloc(ctx, values, &table));
     const whet_status status = whet_i_graph_table(ctx, &s->graph, s->n, w->observed, w->k, table);
     if (status == WHET_OK)

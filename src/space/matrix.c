@@ -30,10 +30,12 @@ static bool fits_f32(whet_dtype dtype) {
     return false;
 }
 
+whet_dtype whet_i_kept_as(whet_dtype dtype) { return fits_f32(dtype) ? WHET_F32 : WHET_F64; }
+
 whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,
                               float **f32) {
     const bool small = fits_f32(in->dtype);
-    const whet_dtype dtype = small ? WHET_F32 : WHET_F64;
+    const whet_dtype dtype = whet_i_kept_as(in->dtype);
     whet_tensor copy = *in;
     if (take && in->dtype == dtype)
         *in = (whet_tensor){0};

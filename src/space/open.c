@@ -4,6 +4,8 @@
 
 #include "space/space_i.h"
 
+#include "io/io_i.h"
+
 /* The parts of "kind:what,names=FILE,metric=NAME"; what is not there is NULL. */
 typedef struct space_spec {
     const char *what, *names, *lengths, *metric, *rows, *forest;
@@ -90,6 +92,60 @@ static whet_status open_graph(whet_ctx *ctx, const space_spec *spec, whet_space 
     return open_edges(ctx, spec, false, out);
 }
 
+/* Whether the memory that an array takes as a space can be had, before any of it is asked for. */
+static whet_status check_array_room(whet_ctx *ctx, const char *path, const whet_tensor *head,
+                                    bool matrix) {
+    const whet_dtype kept = whet_i_kept_as(head->dtype);
+    const double values = (double)head->shape[0] * (double)head->shape[1];
+    whet_i_buf text = {0};
+    whet_status status = whet_i_buf_printf(ctx, &text, "%s: the space (%lld x %lld %s in %s)", path,
+                                           (long long)head->shape[0], (long long)head->shape[1],
+                                           matrix ? "distances" : "numbers", whet_dtype_name(kept));
+    if (status == WHET_OK)
+        status = whet_i_check_room(ctx, text.data, values * (double)whet_dtype_size(kept),
+                                   matrix ? "rows=, a matrix of the observed classes' rows alone"
+                                          : "f32, or vectors of fewer dimensions");
+    whet_i_buf_free(ctx, &text);
+    return status;
+}
+
+/* made: type and shape; gets its data, block by block, as the type that is kept. */
+static whet_status read_values(whet_ctx *ctx, whet_i_array_rows *file, whet_tensor *made) {
+    enum { AT_A_TIME = 1 << 22 };
+    const whet_dtype kept = whet_i_kept_as(made->dtype);
+    const int64_t rows = made->shape[0], most = AT_A_TIME / (made->shape[1] + 1) + 1;
+    int64_t row_bytes, bytes;
+    WHET_TRY(whet_i_mul(ctx, made->shape[1], (int64_t)whet_dtype_size(kept), &row_bytes));
+    WHET_TRY(whet_i_mul(ctx, rows, row_bytes, &bytes));
+    WHET_TRY(whet_i_alloc_(ctx, bytes, 1, false, &made->data));
+    made->dtype = kept;
+    for (int64_t at = 0; at < rows; at += most) {
+        const int64_t n = rows - at < most ? rows - at : most;
+        WHET_TRY(whet_i_array_rows_read(ctx, file, at, n, kept,
+                                        (char *)made->data + (size_t)(at * row_bytes)));
+        WHET_TRY(whet_i_progress(ctx, "reading the space", at + n, rows));
+    }
+    return WHET_OK;
+}
+
+/* Without its data where it is not of two dimensions, which its space then tells. */
+static whet_status read_array(whet_ctx *ctx, const char *path, bool matrix, whet_tensor *out) {
+    whet_status status = WHET_OK;
+    whet_i_array_rows *file;
+    WHET_TRY(whet_i_array_rows_open(ctx, path, &file));
+    whet_tensor made = *whet_i_array_rows_head(file);
+    if (made.rank == 2) {
+        WHET_TRY_DONE(check_array_room(ctx, path, &made, matrix));
+        WHET_TRY_DONE(read_values(ctx, file, &made));
+    }
+    *out = made;
+    made.data = NULL;
+done:
+    whet_tensor_destroy(ctx, &made);
+    whet_i_array_rows_close(ctx, file);
+    return status;
+}
+
 static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix, bool cosine,
                               whet_space **out) {
     whet_status status = WHET_OK;
@@ -97,7 +153,7 @@ static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix
     whet_tensor array = {0};
     if (spec->names) WHET_TRY(whet_names_read(ctx, spec->names, &names));
     if (spec->rows) WHET_TRY_DONE(whet_names_read(ctx, spec->rows, &rows));
-    WHET_TRY_DONE(whet_array_read(ctx, spec->what, &array));
+    WHET_TRY_DONE(read_array(ctx, spec->what, matrix, &array));
     status = rows     ? whet_i_space_from_slab(ctx, names, rows, &array, true, out)
              : matrix ? whet_i_space_from_matrix(ctx, names, &array, true, out)
                       : whet_i_space_from_embedding(ctx, names, &array, true, cosine, out);

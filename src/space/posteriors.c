@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Probabilities from files: dense arrays, kept in the type they come in and converted block by
- * block, or sparse rows through a window (rows_of_table.c, rows_of_archive.c, row_window.c). Values are
- * checked where they become f64, with the file, the row and the class in the sentence.
+ * Probabilities from files: dense arrays, read and converted block by block, or sparse rows through
+ * a window (rows_of_table.c, rows_of_archive.c, row_window.c). Values are checked where they become f64, with
+ * the file, the row and the class in the sentence.
  * Legend: k classes, rows as counted here, their numbers as the file gives them. */
 #include <math.h>
 
@@ -12,7 +12,7 @@
 void whet_posteriors_destroy(whet_ctx *ctx, whet_posteriors *p) {
     if (!p) return;
     whet_names_destroy(ctx, p->classes);
-    whet_i_array_view_close(ctx, &p->array);
+    whet_i_array_rows_close(ctx, p->array);
     whet_i_free(ctx, p->path);
     if (p->source) p->source->close(ctx, p->state);
     whet_i_window_free(ctx, &p->window);
@@ -67,8 +67,8 @@ int64_t whet_i_posteriors_find(const whet_posteriors *p, int64_t number) {
 static whet_status read_dense(whet_ctx *ctx, const char *probs, const char *classes,
                               whet_posteriors *p) {
     WHET_TRY(whet_names_read(ctx, classes, &p->classes));
-    WHET_TRY(whet_i_array_view_open(ctx, probs, &p->array));
-    const whet_tensor *array = &p->array.tensor;
+    WHET_TRY(whet_i_array_rows_open(ctx, probs, &p->array));
+    const whet_tensor *array = whet_i_array_rows_head(p->array);
     if (array->rank != 2)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: an array of %d dimensions; expected [rows, k]",
                            probs, array->rank);
@@ -139,21 +139,6 @@ static whet_status check_row(whet_ctx *ctx, const whet_posteriors *p, int64_t i,
                        (long long)whet_posteriors_row(p, i));
 }
 
-static whet_status dense_rows(whet_ctx *ctx, const whet_posteriors *p, int64_t first, int64_t n,
-                              double *out) {
-    const int64_t k = whet_names_count(p->classes);
-    const whet_tensor *array = &p->array.tensor;
-    const size_t size = whet_dtype_size(array->dtype);
-    const whet_tensor rows = {
-        (char *)array->data + (size_t)(first * k) * size, array->dtype, 2, {n, k}};
-    whet_tensor copy;
-    WHET_TRY(whet_tensor_convert(ctx, &rows, WHET_F64, &copy));
-    memcpy(out, copy.data, (size_t)(n * k) * sizeof *out);
-    whet_tensor_destroy(ctx, &copy);
-    whet_i_array_view_forget(&p->array);
-    return WHET_OK;
-}
-
 static whet_status check_range(whet_ctx *ctx, const whet_posteriors *p, int64_t first, int64_t n) {
     if (first >= 0 && n >= 0 && first <= p->rows && n <= p->rows - first) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG, "rows %lld and %lld more; expected 0..%lld",
@@ -171,7 +156,7 @@ whet_status whet_posteriors_block(whet_ctx *ctx, whet_posteriors *p, int64_t fir
         for (int64_t i = 0; i < n; i++)
             for (int64_t e = r.first[i]; e < r.first[i + 1]; e++) out[i * k + r.column[e]] = r.p[e];
     } else if (n > 0) {
-        WHET_TRY(dense_rows(ctx, p, first, n, out));
+        WHET_TRY(whet_i_array_rows_read(ctx, p->array, first, n, WHET_F64, out));
     }
     for (int64_t i = 0; i < n; i++) WHET_TRY(check_row(ctx, p, first + i, out + i * k));
     return WHET_OK;

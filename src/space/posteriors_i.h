@@ -30,8 +30,7 @@ struct whet_posteriors {
     char *path;
     int64_t rows;
     whet_names *classes;
-    /* Dense: the array as read, or the file itself, mapped. */
-    whet_i_array_view array;
+    whet_i_array_rows *array; /* dense */
     /* Sparse: a window that moves over the source, or holds everything (no source). */
     bool sparse;
     const row_source *source;

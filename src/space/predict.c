@@ -86,6 +86,8 @@ static whet_status calibrate(whet_ctx *ctx, prediction *p, whet_predict_report *
     WHET_TRY_DONE(whet_posteriors_labels(ctx, p->posteriors, p->space, p->job->calibrate, labels));
     WHET_TRY_DONE(gather(ctx, p, labels, NULL, &n));
     WHET_TRY_DONE(whet_i_mul(ctx, n, k, &values));
+    WHET_TRY_DONE(whet_i_check_room(ctx, "the calibration", (double)values * sizeof *probs,
+                                    "fewer labels: a thousand are enough"));
     WHET_TRY_DONE(whet_i_alloc(ctx, values, &probs));
     WHET_TRY_DONE(gather(ctx, p, labels, probs, &n));
     status = whet_temperature_fit(ctx, p->frechet, probs, n, labels, p->job->calibration,
@@ -97,8 +99,6 @@ done:
     whet_i_free(ctx, labels);
     return status;
 }
-
-/* ---- rows ------------------------------------------------------------------------------------ */
 
 /* ---- measuring ------------------------------------------------------------------------------- */
 

@@ -124,8 +124,10 @@ WHET_CHECKED whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, 
 void whet_i_neighbours_free(whet_ctx *ctx, space_graph *g);
 WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
 
-/* An array in f32 when that holds every value of its type, else in f64: a copy, or, with `take`, the
- * data itself where its type is right already (`in` is then cleared). */
+/* f32 where that holds every value of the type, else f64. */
+whet_dtype whet_i_kept_as(whet_dtype dtype);
+/* An array as whet_i_kept_as its type: a copy, or, with `take`, the data itself where its type is right
+ * already (`in` is then cleared). */
 WHET_CHECKED whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,
                                            float **f32);
 

@@ -178,6 +178,9 @@ def csr(name, shape, indptr, indices, data):
         for key, kind, values in (('indices', 'i', indices), ('indptr', 'i', indptr),
                                   ('data', 'd', data), ('shape', 'q', shape)):
             z.writestr(key + '.npy', npy(kind, values))
+with zipfile.ZipFile('whole.npz', 'w', zipfile.ZIP_DEFLATED) as z:
+    rows = npy('d', (.5, 0, .5, 0, 2, 0, .9, .1, 0))
+    z.writestr('p.npy', rows.replace(b'(9,), }  ', b'(3, 3), }', 1))
 csr('rows.npz', (3, 3), (0, 2, 3, 5), (0, 2, 1, 0, 1), (.5, .5, 2, .9, .1))
 csr('far.npz', (1, 3), (0, 1), (3,), (1,))
 csr('twice.npz', (1, 3), (0, 2), (1, 1), (1, 1))
@@ -197,6 +200,9 @@ for options in '--top 1' '--top 3 --temperature 2' '--candidates leaves' '--powe
     # shellcheck disable=SC2086
     run 0 whet predict --probs whole.npy --classes csr.txt --space path:9 --output c.tsv --force $options
     cmp -s a.tsv b.tsv || fail "compressed rows and a table differ with $options"
+    # shellcheck disable=SC2086
+    run 0 whet predict --probs whole.npz --classes csr.txt --space path:9 --output d.tsv --force $options
+    cmp -s c.tsv d.tsv || fail "whole rows differ in an archive with $options"
     # Costs are summed in another order: the last digits may differ.
     [ "$(cut -f 1,2,4 a.tsv)" = "$(cut -f 1,2,4 c.tsv)" ] ||
         fail "compressed rows and whole ones differ with $options"
@@ -286,6 +292,17 @@ if ! grep -q __asan_init "$whet"; then
         --space graph:long.txt --method table-entries --output x.tsv' "$whet"
     tells 'the plan (table by entries, 1500 observed classes, 150000 candidates, 1 threads) needs 1.8'
     tells 'left by the limit of its address space; try method length-searches, which needs'
+    python3 - <<'PY'
+header = "{'descr': '|u1', 'fortran_order': False, 'shape': (25000, 25000), }".ljust(117) + '\n'
+with open('hole.npy', 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00\x76\x00' + header.encode())
+    f.truncate(128 + 25000 * 25000)
+PY
+    run 5 sh -c 'ulimit -v 1500000; OMP_NUM_THREADS=1 exec "$0" predict --threads 1 --probs many.tsv \
+        --space matrix:hole.npy --output x.tsv' "$whet"
+    tells 'hole.npy: the space (25000 x 25000 distances in f32) needs 2.50 GB more; expected at most the '
+    tells 'left by the limit of its address space; try rows='
+    rm hole.npy
     unchanged
 fi
 

@@ -169,6 +169,27 @@ static void memory_does_not_grow_with_rows(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Whole rows in an archive, as many as come by at once and many more. */
+static const char *write_dense(whet_ctx *ctx, int64_t rows) {
+    float *x = TEST_NEW(float, rows *K);
+    for (int64_t i = 0; i < rows * K; i++) x[i] = (float)(1 + i % 13);
+    const whet_named_tensor item = {"p", {x, WHET_F32, 2, {rows, K}}};
+    const char *path = test_tmp("d.npz");
+    test_ok(ctx, whet_npz_write(ctx, path, true, &item, 1));
+    free(x);
+    return path;
+}
+
+static void nor_with_whole_rows_of_an_archive(void **state) {
+    (void)state;
+    enum { FEW = 20000, MANY = 200000, SLACK = 1 << 16 };
+    whet_ctx *ctx = test_ctx(1);
+    const size_t few = peak_of(write_dense(ctx, FEW), write_classes());
+    const size_t many = peak_of(write_dense(ctx, MANY), write_classes());
+    if (many > few + SLACK) fail_msg("%zu bytes; expected about %zu", many, few);
+    test_ctx_done(ctx);
+}
+
 /* Cut behind every byte, and with every byte changed: refused with a sentence, or read to the end. */
 static void damaged_archives_do_no_harm(void **state) {
     (void)state;
@@ -228,6 +249,7 @@ int main(void) {
         cmocka_unit_test(rows_come_as_the_file_has_them),
         cmocka_unit_test(gaps_are_known_to_labels),
         cmocka_unit_test(memory_does_not_grow_with_rows),
+        cmocka_unit_test(nor_with_whole_rows_of_an_archive),
         cmocka_unit_test(damaged_archives_do_no_harm),
         cmocka_unit_test(each_failing_allocation_is_survived),
     };

@@ -479,6 +479,35 @@ static void calibration_finds_the_temperature_of_the_labels(void **state) {
     test_ctx_done(ctx);
 }
 
+/* One byte a distance in the file, four in memory: known from the header. */
+static void too_large_an_array_is_refused_before_it_is_read(void **state) {
+    (void)state;
+    enum { N = 3000, LIMIT = 20000000 };
+    static const char *const kinds[] = {"matrix", "embedding"};
+    whet_ctx_opts limits = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx = NULL;
+    whet_space *space = NULL;
+    char spec[700];
+    uint8_t *d = TEST_NEW(uint8_t, N * N);
+    const whet_tensor t = {d, WHET_U8, 2, {N, N}};
+    limits.memory_limit = LIMIT;
+    assert_int_equal(whet_ctx_create(&limits, &ctx), WHET_OK);
+    test_ok(ctx, whet_npy_write(ctx, test_tmp("d.npy"), true, &t));
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++) {
+        size_t peak;
+        (void)snprintf(spec, sizeof spec, "%s:%s", kinds[i], test_tmp("d.npy"));
+        test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_LIMIT);
+        test_says(ctx, i == 0 ? "d.npy: the space (3000 x 3000 distances in f32) needs 36.0 MB more"
+                              : "d.npy: the space (3000 x 3000 numbers in f32) needs 36.0 MB more");
+        test_says(ctx, "expected at most the ");
+        test_says(ctx, " MB left by the limit that was set; try ");
+        whet_ctx_memory(ctx, NULL, &peak);
+        assert_true(peak < 1 << 20);
+    }
+    free(d);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(trees_measure_along_their_edges),
@@ -493,6 +522,7 @@ int main(void) {
         cmocka_unit_test(unknown_classes_are_named_with_their_nearest),
         cmocka_unit_test(temperature_goes_from_the_argmax_to_the_mean_of_all),
         cmocka_unit_test(calibration_finds_the_temperature_of_the_labels),
+        cmocka_unit_test(too_large_an_array_is_refused_before_it_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
