@@ -57,7 +57,11 @@ WHET_API int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, 
 typedef enum whet_label_method {
     WHET_LABEL_MAJORITY = 0, /* classes with the most votes share the probability */
     WHET_LABEL_WEIGHTED,     /* log odds of each rule's accuracy, and the balance */
-    WHET_LABEL_SNORKEL       /* completes the matrix of moments (MeTaL, arXiv 1810.02840) */
+    WHET_LABEL_SNORKEL,      /* completes the matrix of moments (MeTaL, arXiv 1810.02840) */
+    WHET_LABEL_FLYINGSQUID,  /* moments of triplets, closed form (arXiv 2002.11955) */
+    WHET_LABEL_DAWID_SKENE,  /* EM over confusion matrices with an abstain symbol (1979) */
+    WHET_LABEL_ONE_COIN,     /* EM over one accuracy a rule, coverage by class */
+    WHET_LABEL_IBCC          /* variational Bayes over confusion matrices (2012) */
 } whet_label_method;
 /* The name as on the command line ("dawid-skene"); NULL beyond the last. Pure. */
 WHET_API const char *whet_label_method_name(whet_label_method method);
@@ -81,11 +85,22 @@ typedef struct whet_label_model_opts {
                               what the package draws for seed 123 */
     double l2;              /* snorkel: pull to the start, >= 0; default 0 */
     bool fast;              /* snorkel: go to the optimum itself, by L-BFGS */
+    bool median;            /* flyingsquid: of the triplets, instead of their mean */
+    /* dawid-skene, one-coin, ibcc: */
+    bool learn_balance;   /* start from the balance and learn it; without it, the balance stays
+                             where it is given or labels say it, and is learned where nothing does */
+    bool keep_uncovered;  /* rows without votes take part, and what rules abstain on is evidence of
+                             their class, too; else they get the balance */
+    bool ignore_abstains; /* abstaining says nothing */
+    bool no_joining;      /* never join equal rows first (the same answers to 1e-12) */
+    double smoothing;     /* counts before the first row, >= 0, not for ibcc; default .01 */
+    double tolerance;   /* stop at this relative change of the log likelihood, >= 0; default 1e-8 */
+    int64_t most_steps; /* 1..; default 1000 */
 } whet_label_model_opts;
 #define WHET_LABEL_MODEL_OPTS_INIT \
     { \
         .struct_size = sizeof(whet_label_model_opts), .epochs = 500, .step = .01, \
-        .start = 0.6964691855978616 \
+        .start = 0.6964691855978616, .smoothing = .01, .tolerance = 1e-8, .most_steps = 1000 \
     }
 
 /* A fitted model. Read-only: may be shared. */
@@ -103,17 +118,20 @@ typedef struct whet_label_model_info {
     const char *note;         /* a stated fallback, or "" */
 } whet_label_model_info;
 
-/* Fits to votes. Rules that never vote change nothing. With fewer than 3 rules that vote, snorkel
- * falls back to weighted, with a warning and in info.note. Errors: as whet_votes_check; ARG
+/* Fits to votes. Rules that never vote change nothing. Labelled rows: their counts make the balance;
+ * dawid-skene, one-coin and ibcc keep them at their class (semi-supervised EM), weighted counts
+ * accuracies on them. With fewer than 3 rules that vote, snorkel and flyingsquid fall back to
+ * weighted, with a warning and in info.note. Errors: as whet_votes_check; ARG
  * (options); DATA (labels or balance out of range); NUMERIC (a fit that diverges, with what to try);
  * NOMEM, LIMIT, CANCELLED.
  * Cost: majority and weighted O(n m); snorkel one pass for the counts, then O((m k)^2 k) an epoch
- * whatever n. */
+ * whatever n; flyingsquid the counts, then O(m^3) for each class; the others O(votes k) a step, over
+ * distinct rows only where many repeat. */
 WHET_API WHET_CHECKED whet_status whet_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
                                                        const whet_label_model_opts *opts,
                                                        whet_label_model **out);
-/* The same from counts alone (opts->labels must be NULL): majority, snorkel, and weighted with
- * given accuracies; others are ARG. Add counts and fit again as rows arrive. */
+/* The same from counts alone (opts->labels must be NULL): majority, snorkel, flyingsquid, and
+ * weighted with given accuracies; others are ARG. Add counts and fit again as rows arrive. */
 WHET_API WHET_CHECKED whet_status whet_label_model_fit_counts(whet_ctx *ctx,
                                                               const whet_vote_counts *counts,
                                                               const whet_label_model_opts *opts,

@@ -12,6 +12,10 @@ static const whet_i_label_method methods[] = {
     [WHET_LABEL_MAJORITY] = {"majority", false, false, 1, whet_i_fit_majority},
     [WHET_LABEL_WEIGHTED] = {"weighted", false, false, 1, whet_i_fit_weighted},
     [WHET_LABEL_SNORKEL] = {"snorkel", true, false, 3, whet_i_fit_snorkel},
+    [WHET_LABEL_FLYINGSQUID] = {"flyingsquid", true, false, 3, whet_i_fit_flyingsquid},
+    [WHET_LABEL_DAWID_SKENE] = {"dawid-skene", false, true, 1, whet_i_fit_dawid_skene},
+    [WHET_LABEL_ONE_COIN] = {"one-coin", false, true, 1, whet_i_fit_one_coin},
+    [WHET_LABEL_IBCC] = {"ibcc", false, true, 1, whet_i_fit_ibcc},
 };
 
 const char *whet_label_method_name(whet_label_method method) {
@@ -67,6 +71,12 @@ static whet_status check_opts(whet_ctx *ctx, const whet_label_model_opts *o, int
                            "%" PRId64 " epochs at rate %g from %g with l2 %g; expected at least 1, "
                            "above 0, up to 1, at least 0",
                            o->epochs, o->step, o->start, o->l2);
+    if (!(o->smoothing >= 0) || !isfinite(o->smoothing) || !(o->tolerance >= 0) ||
+        o->most_steps < 1)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "smoothing %g, tolerance %g and %" PRId64
+                           " steps; expected at least 0, 0 and 1",
+                           o->smoothing, o->tolerance, o->most_steps);
     for (int64_t j = 0; o->accuracy && j < m; j++)
         if (!(o->accuracy[j] >= 0 && o->accuracy[j] <= 1))
             return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -187,6 +197,13 @@ void whet_i_accuracies(const whet_i_label_fit *fit, const double *likely, double
     }
 }
 
+/* What `compat` means for the methods whose options say it all. */
+static void resolve(whet_label_model_opts *opts) {
+    if (!opts->compat || opts->method != WHET_LABEL_DAWID_SKENE) return;
+    opts->smoothing = 0;
+    opts->learn_balance = opts->keep_uncovered = true;
+}
+
 static whet_status fit_model(whet_ctx *ctx, whet_i_label_fit *fit, whet_label_model **out) {
     whet_label_model *model = NULL;
     whet_vote_counts *counts = NULL;
@@ -229,6 +246,7 @@ whet_status whet_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
     WHET_TRY(whet_i_opts(ctx, opts, &known, sizeof known, "whet_label_model_opts"));
     WHET_TRY(whet_votes_check(ctx, votes));
     WHET_TRY(check_labels(ctx, known.labels, votes->n, votes->k));
+    resolve(&known);
     whet_i_label_fit fit = {
         .votes = votes, .opts = &known, .n = votes->n, .m = votes->m, .k = votes->k};
     return fit_model(ctx, &fit, out);
@@ -242,6 +260,7 @@ whet_status whet_label_model_fit_counts(whet_ctx *ctx, const whet_vote_counts *c
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "labels beside counts, which have no rows; expected "
                            "a balance, or none");
+    resolve(&known);
     whet_i_label_fit fit = {
         .counts = counts, .opts = &known, .n = counts->n, .m = counts->m, .k = counts->k};
     return fit_model(ctx, &fit, out);
@@ -276,11 +295,22 @@ static void link_share(double *row, int64_t k) {
     for (int64_t c = 0; c < k; c++) row[c] = sum > 0 ? row[c] / sum : 1 / (double)k;
 }
 
+static void link_odds(double *row, int64_t k) {
+    double sum = 0;
+    for (int64_t c = 0; c < k; c++) sum += row[c] = 1 / (1 + exp(-row[c]));
+    for (int64_t c = 0; c < k; c++) row[c] = sum > 0 ? row[c] / sum : 1 / (double)k;
+}
+
 static void link_row(whet_i_link link, double *row, int64_t k) {
     switch (link) {
     case WHET_I_LINK_SOFTMAX: whet_i_softmax(row, k); return;
     case WHET_I_LINK_TOP: link_top(row, k); return;
     case WHET_I_LINK_SHARE: link_share(row, k); return;
+    case WHET_I_LINK_ODDS: link_odds(row, k); return;
+    case WHET_I_LINK_SOFTMAX_OF_ODDS:
+        for (int64_t c = 0; c < k; c++) row[c] = 1 / (1 + exp(-row[c]));
+        whet_i_softmax(row, k);
+        return;
     }
 }
 

@@ -52,13 +52,29 @@ struct whet_vote_counts {
     int64_t *pairs; /* [d, d] symmetric; zero within a rule but on the diagonal */
 };
 
+/* ---- equal rows (vote_patterns.c) ------------------------------------------------------------- */
+
+typedef struct whet_i_vote_patterns {
+    whet_votes votes; /* one row for all that vote alike, in the order in which they first appear */
+    int64_t *weight;  /* how many; NULL: joining does not pay, and votes is empty */
+    int64_t *start;
+    int32_t *rule, *vote;
+} whet_i_vote_patterns;
+/* Rows with a label are left out. Errors: NOMEM, CANCELLED; out is then empty. */
+WHET_CHECKED whet_status whet_i_vote_patterns_find(whet_ctx *ctx, const whet_votes *votes,
+                                                   const int32_t *labels,
+                                                   whet_i_vote_patterns *out);
+void whet_i_vote_patterns_free(whet_ctx *ctx, whet_i_vote_patterns *patterns);
+
 /* ---- fitted models (label_model.c) ------------------------------------------------------------ */
 
 /* How scores become probabilities. */
 typedef enum whet_i_link {
     WHET_I_LINK_SOFTMAX,
-    WHET_I_LINK_TOP,  /* even over the classes that attain the largest score */
-    WHET_I_LINK_SHARE /* scores over their sum */
+    WHET_I_LINK_TOP,            /* even over the classes that attain the largest score */
+    WHET_I_LINK_SHARE,          /* scores over their sum */
+    WHET_I_LINK_ODDS,           /* log odds of each class, their probabilities over their sum */
+    WHET_I_LINK_SOFTMAX_OF_ODDS /* softmax of those probabilities */
 } whet_i_link;
 
 /* Every model here is a sum over votes: score_c = base[c] + sum over cells of table[cell, c]. */
@@ -98,12 +114,19 @@ typedef struct whet_i_label_method {
     whet_status (*fit)(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
 } whet_i_label_method;
 
-/* majority.c, weighted_vote.c, snorkel.c */
+/* Each in the file of its name. */
 whet_status whet_i_fit_majority(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model);
 whet_status whet_i_fit_weighted(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model);
 whet_status whet_i_fit_snorkel(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
+whet_status whet_i_fit_flyingsquid(whet_ctx *ctx, const whet_i_label_fit *fit,
+                                   whet_label_model *model);
+whet_status whet_i_fit_dawid_skene(whet_ctx *ctx, const whet_i_label_fit *fit,
+                                   whet_label_model *model);
+whet_status whet_i_fit_one_coin(whet_ctx *ctx, const whet_i_label_fit *fit,
+                                whet_label_model *model);
+whet_status whet_i_fit_ibcc(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
 
 /* Estimated accuracies of rules from P(vote | class): sum_c p_c likely[(j, c), c] / coverage_j. */
 void whet_i_accuracies(const whet_i_label_fit *fit, const double *likely, double *accuracy);

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Expectation and maximisation over votes. A step reads every row once: its class probabilities r by
+ * the model's scores, and at once what it adds to the expected counts. Scores count abstaining
+ * beforehand, so that a step costs the votes there are. Sums are kept in parts of the rows that do
+ * not know the threads, and joined in order.
+ *
+ * The start is the shares of a row's votes. Rows with a label have r fixed; their counts are made
+ * once. Equal rows are joined beforehand where that pays (vote_patterns.c): weight says how many a
+ * row stands for.
+ * Source: Dempster, Laird & Rubin 1977; Dawid & Skene 1979.
+ * Legend: n rows, m rules, k classes, d = m k cells. */
+#include <math.h>
+
+#include "label/vote_em.h"
+
+enum { MOST_PARTS = 64, LEAST_ROWS = 2048, PART_BYTES = 256 << 20 };
+
+typedef struct em {
+    const whet_votes *rows;
+    const int64_t *weight;         /* [rows] or NULL = 1 */
+    const int32_t *labels;         /* [rows] or NULL */
+    const whet_label_model *model; /* NULL: r is the share of votes */
+    bool keep_uncovered, labelled; /* which rows a pass reads */
+    int64_t parts, stride;         /* numbers of a part: [d, k] cells, [k] total, likelihood */
+    double *sums;                  /* [parts, stride] */
+    double *fixed;                 /* [stride] of the labelled rows */
+    double *whole;                 /* [stride] */
+    double *rows_of_worker;        /* [threads, k] */
+    int32_t *cells;                /* [threads, m] */
+} em;
+
+double whet_i_log_floored(double x) { return log(x > 1e-300 ? x : 1e-300); }
+
+bool whet_i_learns_balance(const whet_label_model_opts *opts) {
+    return opts->learn_balance || (!opts->balance && !opts->labels);
+}
+
+double whet_i_vote_abstained(const whet_i_vote_expectations *e, int64_t j, int64_t c) {
+    double votes = 0;
+    if (e->tireless[j]) return 0;
+    for (int64_t s = j * e->k; s < (j + 1) * e->k; s++) votes += e->cells[s * e->k + c];
+    const double left = e->total[c] - votes;
+    return left > 1e-12 * e->total[c] ? left
+                                      : 0; /* a difference of sums: below, it is their noise */
+}
+
+/* r of a row by the shares of its votes; by the model's scores, and ln of their sum comes back. */
+static double expect_row(const em *s, const int32_t *cell, int64_t count, double *restrict r) {
+    const int64_t k = s->rows->k;
+    if (!s->model) {
+        for (int64_t c = 0; c < k; c++) r[c] = count ? 0 : 1 / (double)k;
+        for (int64_t e = 0; e < count; e++) r[cell[e] % k] += 1 / (double)count;
+        return 0;
+    }
+    memcpy(r, s->model->base, sizeof *r * (size_t)k);
+    for (int64_t e = 0; e < count; e++) {
+        const double *restrict add = s->model->table + cell[e] * k;
+        for (int64_t c = 0; c < k; c++) r[c] += add[c];
+    }
+    double top = r[0], sum = 0;
+    for (int64_t c = 1; c < k; c++) top = r[c] > top ? r[c] : top;
+    for (int64_t c = 0; c < k; c++) sum += r[c] = exp(r[c] - top);
+    for (int64_t c = 0; c < k; c++) r[c] /= sum;
+    return top + log(sum);
+}
+
+static void pass_part(void *arg, int64_t part, int32_t worker) {
+    const em *s = arg;
+    const int64_t m = s->rows->m, k = s->rows->k;
+    double *sums = s->sums + part * s->stride, *total = sums + m * k * k, *likelihood = total + k;
+    double *restrict r = s->rows_of_worker + worker * k;
+    int32_t *cell = s->cells + worker * m;
+    int64_t first, last;
+    memset(sums, 0, sizeof *sums * (size_t)s->stride);
+    whet_i_part(s->rows->n, s->parts, part, &first, &last);
+    for (int64_t i = first; i < last; i++) {
+        const int32_t label = s->labels ? s->labels[i] : -1;
+        if ((label >= 0) != s->labelled) continue;
+        const int64_t count = whet_i_vote_cells(s->rows, i, cell);
+        if (count == 0 && label < 0 && !s->keep_uncovered) continue;
+        const double weight = s->weight ? (double)s->weight[i] : 1;
+        if (label >= 0) {
+            for (int64_t c = 0; c < k; c++) r[c] = c == label ? 1 : 0;
+        } else {
+            *likelihood += weight * expect_row(s, cell, count, r);
+        }
+        for (int64_t c = 0; s->weight && c < k; c++) r[c] *= weight;
+        for (int64_t e = 0; e < count; e++) {
+            double *restrict to = sums + cell[e] * k;
+            for (int64_t c = 0; c < k; c++) to[c] += r[c];
+        }
+        for (int64_t c = 0; c < k; c++) total[c] += r[c];
+    }
+}
+
+/* The parts' sums in order, on top of the labelled rows' where those are known. */
+static whet_status pass(whet_ctx *ctx, em *s, const double *onto, double *out) {
+    WHET_TRY(whet_i_parallel_for(ctx, NULL, s->parts, pass_part, s));
+    for (int64_t e = 0; e < s->stride; e++) {
+        double sum = onto ? onto[e] : 0;
+        for (int64_t p = 0; p < s->parts; p++) sum += s->sums[p * s->stride + e];
+        out[e] = sum;
+    }
+    return WHET_OK;
+}
+
+static whet_status make_room(whet_ctx *ctx, em *s) {
+    const int64_t m = s->rows->m, k = s->rows->k, threads = whet_ctx_threads(ctx);
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, m * k, k, &cells));
+    WHET_TRY(whet_i_add(ctx, cells, k + 1, &s->stride));
+    s->parts = PART_BYTES / 8 / s->stride;
+    s->parts = s->parts > MOST_PARTS ? MOST_PARTS : s->parts < 1 ? 1 : s->parts;
+    s->parts = s->parts > s->rows->n / LEAST_ROWS + 1 ? s->rows->n / LEAST_ROWS + 1 : s->parts;
+    WHET_TRY(whet_i_mul(ctx, s->parts, s->stride, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &s->sums));
+    WHET_TRY(whet_i_calloc(ctx, s->stride, &s->fixed));
+    WHET_TRY(whet_i_alloc(ctx, s->stride, &s->whole));
+    WHET_TRY(whet_i_mul(ctx, threads, k, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &s->rows_of_worker));
+    WHET_TRY(whet_i_mul(ctx, threads, m, &cells));
+    return whet_i_alloc(ctx, cells, &s->cells);
+}
+
+static void free_room(whet_ctx *ctx, em *s) {
+    whet_i_free(ctx, s->sums);
+    whet_i_free(ctx, s->fixed);
+    whet_i_free(ctx, s->whole);
+    whet_i_free(ctx, s->rows_of_worker);
+    whet_i_free(ctx, s->cells);
+}
+
+static whet_status iterate(whet_ctx *ctx, em *s, const whet_i_label_fit *fit, const char *stage,
+                           whet_i_vote_maximise maximise, const whet_i_vote_expectations *e,
+                           whet_label_model *model) {
+    const whet_label_model_opts *o = fit->opts;
+    double likelihood = 0, rows = 0;
+    for (int64_t c = 0; c < e->k; c++) rows += e->total[c];
+    for (int64_t step = 1; step <= o->most_steps; step++) {
+        WHET_TRY(whet_i_progress(ctx, stage, step - 1, 0));
+        maximise(fit, e, model);
+        s->model = model;
+        WHET_TRY(pass(ctx, s, s->fixed, s->whole));
+        const double before = likelihood;
+        likelihood = s->whole[s->stride - 1];
+        if (!isfinite(likelihood))
+            return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                               "%s: the likelihood is not a number at step %lld", stage,
+                               (long long)step);
+        whet_i_note(ctx, "log likelihood %.6g", likelihood);
+        model->info.steps = step;
+        model->info.loss = -likelihood;
+        /* 1e-12 a row: where the rules leave nothing open, the likelihood is 1 up to rounding. */
+        const double least = o->tolerance * fabs(likelihood) + 1e-12 * rows;
+        if (step > 1 && fabs(likelihood - before) <= least) break;
+    }
+    return whet_i_progress(ctx, stage, model->info.steps, model->info.steps);
+}
+
+whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const char *stage,
+                           whet_i_vote_maximise maximise, whet_label_model *model) {
+    const int64_t m = fit->m, k = fit->k;
+    whet_i_vote_patterns patterns = {0};
+    bool *silent = NULL, *tireless = NULL;
+    whet_status status = WHET_OK;
+    em s = {.rows = fit->votes,
+            .labels = fit->opts->labels,
+            .keep_uncovered = fit->opts->keep_uncovered,
+            .labelled = true};
+    WHET_TRY_DONE(make_room(ctx, &s));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m, &silent));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m, &tireless));
+    WHET_TRY_DONE(whet_i_calloc(ctx, m * k * k, &model->likely));
+    if (s.labels) WHET_TRY_DONE(pass(ctx, &s, NULL, s.fixed));
+    s.labelled = false;
+    if (!fit->opts->no_joining)
+        WHET_TRY_DONE(whet_i_vote_patterns_find(ctx, fit->votes, s.labels, &patterns));
+    if (patterns.weight) {
+        s.rows = &patterns.votes;
+        s.weight = patterns.weight;
+        s.labels = NULL;
+        const int64_t parts = s.rows->n / LEAST_ROWS + 1;
+        s.parts = parts < s.parts ? parts : s.parts;
+    }
+    WHET_TRY_DONE(pass(ctx, &s, NULL, s.whole));
+    double open = 0, rows = 0;
+    for (int64_t c = 0; c < k; c++) {
+        open += s.whole[m * k * k + c];
+        rows += s.whole[m * k * k + c] + s.fixed[m * k * k + c];
+    }
+    /* Where there are labels, they say where to start, and shares of votes only what they leave open:
+     * rules that most often err would be taken for good ones, and never seen through. */
+    const double part = open > 0 && rows > open ? fmin(1, 2 * (double)k / open) : 1;
+    for (int64_t i = 0; i < s.stride; i++) s.whole[i] = part * s.whole[i] + s.fixed[i];
+    for (int64_t j = 0; j < m; j++) {
+        silent[j] = !(fit->coverage[j] > 0);
+        tireless[j] = fit->coverage[j] * (double)fit->n > rows - .5;
+    }
+    const whet_i_vote_expectations e = {.m = m,
+                                        .k = k,
+                                        .cells = s.whole,
+                                        .total = s.whole + m * k * k,
+                                        .silent = silent,
+                                        .tireless = tireless};
+    WHET_TRY_DONE(iterate(ctx, &s, fit, stage, maximise, &e, model));
+    model->abstains = fit->opts->keep_uncovered && !fit->opts->ignore_abstains;
+    memcpy(model->prior, model->balance, sizeof *model->prior * (size_t)k);
+done:
+    whet_i_vote_patterns_free(ctx, &patterns);
+    whet_i_free(ctx, tireless);
+    whet_i_free(ctx, silent);
+    free_room(ctx, &s);
+    return status;
+}
