@@ -70,6 +70,20 @@ const cli_command cli_commands[] = {
              "labels. Prints which column is which class. See docs/guide/label.md.",
      .examples =
          "whet label baseline --features X.npy --labels L.tsv --method few-shot --probs P.npy"},
+    {.name = "label fit",
+     .run = cmd_label_fit,
+     .options = cmd_label_fit_options,
+     .summary = "votes of labelling rules to probabilities, by a label model",
+     .help =
+         "Reads votes, -1 = abstain, as an array or as triples, fits a label model to their\n"
+         "agreements, and writes the probability of every class for every row. Labels of some\n"
+         "rows give the balance of the classes, keep their rows at their class (EM models), and\n"
+         "judge all models by cross-fitting; --model auto takes the best. With fewer than three\n"
+         "voting rules, snorkel and flyingsquid fall back to weighted votes and say so.\n"
+         "See docs/guide/label.md.",
+     .examples = "whet label fit --votes V.npy --model snorkel --balance 0.7,0.3 --probs P.npy\n"
+                 "whet label fit --votes V.tsv --labels L.tsv --model auto --probs P.npy \\\n"
+                 "    --predictions labels.tsv"},
     {.name = "locus",
      .run = cmd_locus,
      .options = cmd_locus_options,

@@ -29,6 +29,45 @@ typedef struct whet_votes {
  * that is out of range, CANCELLED. O(n m), or O(votes). The calls below check by themselves. */
 WHET_API WHET_CHECKED whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes);
 
+/* ---- votes in files --------------------------------------------------------------------------- */
+
+/* Votes that a file holds, owned. Read-only: may be shared. */
+typedef struct whet_vote_file whet_vote_file;
+
+typedef struct whet_votes_read_opts {
+    size_t struct_size;
+    int64_t rows, rules; /* expected; 0 = as many as the file says. Of triples, which do not tell of
+                            rows without votes, the numbers there are */
+    int64_t classes;     /* 0 = the largest vote and one, at least 2 */
+} whet_votes_read_opts;
+#define WHET_VOTES_READ_OPTS_INIT \
+    { .struct_size = sizeof(whet_votes_read_opts) }
+
+/* spec: an array [n, m] of int8, int16, int32 or int64 as whet_array_read takes it; or a table (.tsv,
+ * .csv, .jsonl) of triples with the columns row, rule, vote, numbers from 0, in any order (a vote
+ * of -1 is none). Memory: n m bytes (4 n m but for int8); 8 bytes a row and a vote. Errors: as
+ * reading and whet_votes_check; SHAPE, DATA with line or index. O(bytes). */
+WHET_API WHET_CHECKED whet_status whet_votes_read(whet_ctx *ctx, const char *spec,
+                                                  const whet_votes_read_opts *opts,
+                                                  whet_vote_file **out);
+WHET_API void whet_vote_file_destroy(whet_ctx *ctx, whet_vote_file *file);
+WHET_API const whet_votes *whet_vote_file_votes(const whet_vote_file *file);
+/* More classes than the votes show: k is raised, never lowered. */
+WHET_API void whet_vote_file_set_classes(whet_vote_file *file, int64_t k);
+/* .npy as int8, int32 with more than 128 classes; .tsv as triples, which forget m and rows without
+ * votes at the end. Errors: ARG (another name), IO, EXISTS. */
+WHET_API WHET_CHECKED whet_status whet_votes_write(whet_ctx *ctx, const char *path, bool force,
+                                                   const whet_votes *votes);
+
+/* Labels of n rows as classes, -1 = none: an integer array [n]; or a table with row and label, or a
+ * line for every row and a column label with empty cells. Labels in tables are numbers 0..k-1, or
+ * names when classes [k] is not NULL. *out is released by whet_free_labels.
+ * Errors: as reading; SHAPE, DATA with line or index. */
+WHET_API WHET_CHECKED whet_status whet_class_labels_read(whet_ctx *ctx, const char *spec, int64_t n,
+                                                         const whet_names *classes, int64_t k,
+                                                         int32_t **out);
+WHET_API void whet_free_labels(whet_ctx *ctx, int32_t *labels);
+
 /* ---- counts of pairs: all that moment methods need to know of the rows ------------------------ */
 
 /* Rows seen, and for every two (rule, class) how many rows had both votes: exact integers, so that
@@ -144,6 +183,31 @@ WHET_API WHET_CHECKED whet_status whet_label_model_predict(whet_ctx *ctx,
                                                            const whet_label_model *model,
                                                            const whet_votes *votes, double *probs);
 
+/* ---- which model: cross-fitted on labels ------------------------------------------------------ */
+
+#define WHET_LABEL_METHODS 7
+typedef struct whet_label_score {
+    whet_label_method method, used;               /* what it fell back to, else the same */
+    int64_t n, covered;                           /* labelled rows; those that have votes */
+    double accuracy, accuracy_low, accuracy_high; /* over all of them, no vote counted as wrong, a
+                                                     tie of t classes as 1 / t; Wilson 95 % */
+    double covered_accuracy;                      /* over those with votes; NaN without */
+    double log_loss;                              /* mean -ln p(label) over all, p at least 1e-6 */
+} whet_label_score;
+
+/* Every method fitted `folds` times, each time without the labels that it is then judged by (of
+ * opts->labels, at least 2 of them); votes of those rows stay. scores [WHET_LABEL_METHODS] in the
+ * order of the methods; *best: the most accurate, of equals the one with the least log loss, then
+ * the first: so never one that is worse than majority. Errors: DATA (no labels), ARG, and as
+ * fitting. Cost: `folds` fits of each method; counts of pairs are made once. */
+WHET_API WHET_CHECKED whet_status whet_label_models_compare(whet_ctx *ctx, const whet_votes *votes,
+                                                            const whet_label_model_opts *opts,
+                                                            int32_t folds, uint64_t seed,
+                                                            whet_label_score *scores,
+                                                            whet_label_method *best);
+
+/* ---- hard labels ------------------------------------------------------------------------------ */
+
 /* What to do with a row whose largest probabilities are equal to within 1e-5. */
 typedef enum whet_tie_policy {
     WHET_TIE_LOWEST = 0, /* the lowest class */
@@ -155,6 +219,49 @@ typedef enum whet_tie_policy {
 WHET_API WHET_CHECKED whet_status whet_hard_labels(whet_ctx *ctx, const double *probs, int64_t n,
                                                    int64_t k, whet_tie_policy policy,
                                                    int64_t first_row, int32_t *labels);
+
+/* ---- files in, files out: `whet label fit` ---------------------------------------------------- */
+
+typedef struct whet_label_fit_job {
+    size_t struct_size;
+    const char *votes;            /* as whet_votes_read */
+    whet_votes_read_opts reading; /* rows, rules, classes */
+    const char *labels;           /* as whet_class_labels_read, or NULL */
+    const char *classes;          /* list of class names, or NULL: they are numbers */
+    const char *balance; /* "p0,p1,...", or a file of numbers (text, or an array [k]); or NULL */
+    whet_label_model_opts model; /* its labels and balance are the files' */
+    bool choose;                 /* the best method by cross-fitting, in place of model.method */
+    bool no_compare;             /* leave the cross-fitting out */
+    int32_t folds;               /* 2..; default 5 */
+    uint64_t seed;
+    const char *probs;       /* .npy f64 [n, k] to write, or NULL */
+    const char *predictions; /* .tsv with row, class, probability to write, or NULL */
+    whet_tie_policy ties;    /* for predictions; with WHET_TIE_ABSTAIN rows without votes have no
+                                class either */
+    bool force;
+} whet_label_fit_job;
+#define WHET_LABEL_FIT_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_label_fit_job), .reading = WHET_VOTES_READ_OPTS_INIT, \
+        .model = WHET_LABEL_MODEL_OPTS_INIT, .folds = 5 \
+    }
+
+typedef struct whet_label_fit_result {
+    whet_label_model *model;
+    whet_names *classes; /* NULL when there was no list */
+    int64_t rows, covered, labelled;
+    bool compared;
+    whet_label_score scores[WHET_LABEL_METHODS]; /* when compared */
+    whet_label_method best;
+    double majority_agreement; /* share of covered rows where the model's class is one of the
+                                  majority's */
+} whet_label_fit_result;
+
+/* Rows are predicted and written in blocks. Errors: as reading, fitting and writing; ARG (choose
+ * without labels). Both files are put in place at the end. */
+WHET_API WHET_CHECKED whet_status whet_label_fit_run(whet_ctx *ctx, const whet_label_fit_job *job,
+                                                     whet_label_fit_result *out);
+WHET_API void whet_label_fit_result_destroy(whet_ctx *ctx, whet_label_fit_result *result);
 
 #ifdef __cplusplus
 }

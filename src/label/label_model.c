@@ -174,8 +174,7 @@ static void coverage_of_counts(const whet_vote_counts *counts, double *coverage)
 }
 
 /* The method that can serve: the one asked for, or weighted votes with a note. */
-static whet_label_method choose_method(whet_ctx *ctx, const whet_i_label_fit *fit,
-                                       whet_label_model *model) {
+static whet_label_method choose_method(const whet_i_label_fit *fit, whet_label_model *model) {
     const whet_i_label_method *asked = &methods[fit->opts->method];
     int64_t voting = 0;
     for (int64_t j = 0; j < fit->m; j++) voting += fit->coverage[j] > 0 ? 1 : 0;
@@ -184,7 +183,6 @@ static whet_label_method choose_method(whet_ctx *ctx, const whet_i_label_fit *fi
                    "%s needs votes of %" PRId64 " rules, and there are %" PRId64
                    ": weighted votes in its place",
                    asked->name, asked->least_rules, voting);
-    whet_i_log(ctx, WHET_LOG_WARN, "%s", model->note);
     return WHET_LABEL_WEIGHTED;
 }
 
@@ -219,7 +217,7 @@ static whet_status fit_model(whet_ctx *ctx, whet_i_label_fit *fit, whet_label_mo
     else
         coverage_of_counts(fit->counts, model->coverage);
     model->info.rows = fit->n;
-    model->info.method = choose_method(ctx, fit, model);
+    model->info.method = choose_method(fit, model);
     const whet_i_label_method *method = &methods[model->info.method];
     if (method->needs_counts && !fit->counts) {
         WHET_TRY_DONE(whet_vote_counts_create(ctx, fit->m, fit->k, &counts));
@@ -240,16 +238,33 @@ done:
     return status;
 }
 
+void whet_i_label_model_warn(whet_ctx *ctx, const whet_label_model *model) {
+    if (model->note[0]) whet_i_log(ctx, WHET_LOG_WARN, "%s", model->note);
+}
+
+whet_status whet_i_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
+                                   const whet_vote_counts *counts,
+                                   const whet_label_model_opts *opts, whet_label_model **out) {
+    whet_label_model_opts known = *opts;
+    WHET_TRY(check_labels(ctx, known.labels, votes->n, votes->k));
+    resolve(&known);
+    whet_i_label_fit fit = {.votes = votes,
+                            .counts = counts,
+                            .opts = &known,
+                            .n = votes->n,
+                            .m = votes->m,
+                            .k = votes->k};
+    return fit_model(ctx, &fit, out);
+}
+
 whet_status whet_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
                                  const whet_label_model_opts *opts, whet_label_model **out) {
     whet_label_model_opts known = WHET_LABEL_MODEL_OPTS_INIT;
     WHET_TRY(whet_i_opts(ctx, opts, &known, sizeof known, "whet_label_model_opts"));
     WHET_TRY(whet_votes_check(ctx, votes));
-    WHET_TRY(check_labels(ctx, known.labels, votes->n, votes->k));
-    resolve(&known);
-    whet_i_label_fit fit = {
-        .votes = votes, .opts = &known, .n = votes->n, .m = votes->m, .k = votes->k};
-    return fit_model(ctx, &fit, out);
+    WHET_TRY(whet_i_label_model_fit(ctx, votes, NULL, &known, out));
+    whet_i_label_model_warn(ctx, *out);
+    return WHET_OK;
 }
 
 whet_status whet_label_model_fit_counts(whet_ctx *ctx, const whet_vote_counts *counts,
@@ -263,7 +278,9 @@ whet_status whet_label_model_fit_counts(whet_ctx *ctx, const whet_vote_counts *c
     resolve(&known);
     whet_i_label_fit fit = {
         .counts = counts, .opts = &known, .n = counts->n, .m = counts->m, .k = counts->k};
-    return fit_model(ctx, &fit, out);
+    WHET_TRY(fit_model(ctx, &fit, out));
+    whet_i_label_model_warn(ctx, *out);
+    return WHET_OK;
 }
 
 void whet_label_model_get_info(const whet_label_model *model, whet_label_model_info *out) {
@@ -277,8 +294,9 @@ enum { ROWS_A_PART = 2048 };
 typedef struct predicting {
     const whet_label_model *model;
     const whet_votes *votes;
-    int32_t *cells; /* [threads, m] */
-    double *probs;
+    int64_t first, n; /* rows */
+    int32_t *cells;   /* [threads, m] */
+    double *probs;    /* [n, k] */
 } predicting;
 
 static void link_top(double *row, int64_t k) {
@@ -317,12 +335,12 @@ static void link_row(whet_i_link link, double *row, int64_t k) {
 static void predict_part(void *arg, int64_t part, int32_t worker) {
     const predicting *p = arg;
     const whet_label_model *model = p->model;
-    const int64_t n = p->votes->n, k = p->votes->k, begin = part * ROWS_A_PART;
+    const int64_t n = p->n, k = p->votes->k, begin = part * ROWS_A_PART;
     const int64_t end = begin + ROWS_A_PART < n ? begin + ROWS_A_PART : n;
     int32_t *cell = p->cells + worker * p->votes->m;
     for (int64_t i = begin; i < end; i++) {
         double *restrict row = p->probs + i * k;
-        const int64_t count = whet_i_vote_cells(p->votes, i, cell);
+        const int64_t count = whet_i_vote_cells(p->votes, p->first + i, cell);
         if (count == 0 && !model->abstains) {
             memcpy(row, model->prior, sizeof *row * (size_t)k);
             continue;
@@ -336,20 +354,26 @@ static void predict_part(void *arg, int64_t part, int32_t worker) {
     }
 }
 
-whet_status whet_label_model_predict(whet_ctx *ctx, const whet_label_model *model,
-                                     const whet_votes *votes, double *probs) {
+whet_status whet_i_label_model_predict(whet_ctx *ctx, const char *stage,
+                                       const whet_label_model *model, const whet_votes *votes,
+                                       int64_t first, int64_t n, double *probs) {
     int64_t room;
     if (votes->m != model->info.m || votes->k != model->info.k)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "votes of %" PRId64 " rules and %" PRId64
                            " classes; the model expects %" PRId64 " and %" PRId64,
                            votes->m, votes->k, model->info.m, model->info.k);
-    WHET_TRY(whet_votes_check(ctx, votes));
-    predicting p = {.model = model, .votes = votes, .probs = probs};
+    predicting p = {.model = model, .votes = votes, .first = first, .n = n, .probs = probs};
     WHET_TRY(whet_i_mul(ctx, whet_ctx_threads(ctx), votes->m, &room));
     WHET_TRY(whet_i_alloc(ctx, room, &p.cells));
-    const whet_status status = whet_i_parallel_for(
-        ctx, "predicting", (votes->n + ROWS_A_PART - 1) / ROWS_A_PART, predict_part, &p);
+    const whet_status status =
+        whet_i_parallel_for(ctx, stage, (n + ROWS_A_PART - 1) / ROWS_A_PART, predict_part, &p);
     whet_i_free(ctx, p.cells);
     return status;
+}
+
+whet_status whet_label_model_predict(whet_ctx *ctx, const whet_label_model *model,
+                                     const whet_votes *votes, double *probs) {
+    WHET_TRY(whet_votes_check(ctx, votes));
+    return whet_i_label_model_predict(ctx, "predicting", model, votes, 0, votes->n, probs);
 }

@@ -114,6 +114,19 @@ typedef struct whet_i_label_method {
     whet_status (*fit)(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
 } whet_i_label_method;
 
+/* Fitting and predicting of votes that have been checked; counts of their pairs where they are known,
+ * else NULL. probs [n, k] of rows first .. first + n - 1. */
+WHET_CHECKED whet_status whet_i_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
+                                                const whet_vote_counts *counts,
+                                                const whet_label_model_opts *opts,
+                                                whet_label_model **out);
+/* Tells the note, if there is one. */
+void whet_i_label_model_warn(whet_ctx *ctx, const whet_label_model *model);
+WHET_CHECKED whet_status whet_i_label_model_predict(whet_ctx *ctx, const char *stage,
+                                                    const whet_label_model *model,
+                                                    const whet_votes *votes, int64_t first,
+                                                    int64_t n, double *probs);
+
 /* Each in the file of its name. */
 whet_status whet_i_fit_majority(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model);

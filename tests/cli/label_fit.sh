@@ -1,0 +1,125 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet label fit, as a user types it: every model, arrays and triples, labels, balances, refusals.
+. "$(dirname "$0")/lib.sh"
+
+# votes FILE N DTYPE: N rows of five rules (right 9 times of 10, silent 1 time of 7), and their truth
+votes() {
+    python3 - "$@" <<'PY'
+import struct, sys
+name, n, dtype = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+state = 12345
+def draw(k):
+    global state
+    state = (state * 6364136223846793005 + 1442695040888963407) % 2**64
+    return (state >> 33) % k
+size = {'i1': 'b', 'i4': 'i', 'f4': 'f'}[dtype]
+rows, truth = [], []
+for i in range(n):
+    y = draw(3)
+    truth.append(y)
+    rows.append([-1 if draw(7) == 0 else y if draw(10) else (y + 1 + draw(2)) % 3 for j in range(5)])
+header = ("{'descr': '<%s', 'fortran_order': False, 'shape': (%d, 5), }" % (dtype, n)).ljust(117) + '\n'
+with open(name, 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
+    for row in rows:
+        f.write(struct.pack('<5' + size, *row))
+with open('triples.tsv', 'w') as f:
+    f.write('row\trule\tvote\n')
+    for i in reversed(range(n)):
+        for j in range(5):
+            if rows[i][j] >= 0:
+                f.write('%d\t%d\t%d\n' % (i, j, rows[i][j]))
+with open('truth.tsv', 'w') as f:
+    f.write('row\tlabel\n' + ''.join('%d\t%d\n' % (i, y) for i, y in enumerate(truth)))
+with open('labels.tsv', 'w') as f:
+    f.write('row\tlabel\n' + ''.join('%d\t%s\n' % (i, 'abc'[y]) for i, y in enumerate(truth[:60])))
+PY
+}
+# right FILE: rows of a prediction table whose class is the truth, in whole per cent
+right() {
+    python3 - "$1" <<'PY'
+import sys
+truth = [line.split('\t')[1].strip() for line in open('truth.tsv')][1:]
+rows = [line.rstrip('\n').split('\t') for line in open(sys.argv[1])]
+assert rows[0] == ['row', 'class', 'probability'] and len(rows) == len(truth) + 1
+print(100 * sum(r[1] == t for r, t in zip(rows[1:], truth)) // len(truth))
+PY
+}
+
+votes V.npy 400 i1
+for model in majority weighted snorkel flyingsquid dawid-skene one-coin ibcc; do
+    run 0 whet label fit --votes V.npy --model $model --probs $model.npy --predictions $model.tsv
+    quiet
+    says "$model on 400 rows"
+    [ "$(right $model.tsv)" -ge 90 ] || fail "$model is right on $(right $model.tsv) %"
+done
+
+# Triples in any order are the same votes; so is int32; threads change nothing.
+run 0 whet label fit --votes triples.tsv --rows 400 --rules 5 --model snorkel --probs t.npy
+cmp -s t.npy snorkel.npy || fail 'triples differ from the array'
+votes W.npy 400 i4
+run 0 whet label fit --votes W.npy --model snorkel --probs w.npy --threads 1
+cmp -s w.npy snorkel.npy || fail 'int32 differs from int8'
+
+# Labels: names, the balance, the comparison, the choice.
+printf 'a\nb\nc\n' >classes.txt
+run 0 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --model auto \
+    --predictions auto.tsv --json
+json out
+says '"comparison"'
+says '"labelled": 60'
+run 0 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --model snorkel \
+    --probs l.npy
+says 'cross-fitted on 60 labels'
+says '   best'
+run 0 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --no-compare --probs n.npy
+grep -q cross-fitted .out && fail '--no-compare compares'
+printf '0.5\n0.25\n0.25\n' >balance.txt
+run 0 whet label fit --votes V.npy --balance balance.txt --model snorkel --probs b.npy
+run 0 whet label fit --votes V.npy --balance 2,1,1 --model snorkel --probs c.npy
+cmp -s b.npy c.npy || fail 'a file and a list of the same balance differ'
+says '0      0.5000'
+
+# Two rules: a stated fallback. A class that nobody votes for; rows without votes.
+printf 'row\trule\tvote\n0\t0\t0\n1\t0\t1\n1\t1\t1\n3\t1\t0\n' >two.tsv
+run 0 whet label fit --votes two.tsv --model snorkel --class-count 3 --predictions two-out.tsv
+tells 'snorkel needs votes of 3 rules, and there are 2: weighted votes in its place'
+says 'weighted on 4 rows (3 with votes), 2 rules, 3 classes'
+tab=$(printf '\t')
+grep -q "^2${tab}${tab}0.33333" two-out.tsv || fail 'a row without votes has a class'
+run 0 whet label fit --votes two.tsv --model dawid-skene --ties lowest --predictions low.tsv
+grep -q "^2${tab}[01]${tab}" low.tsv || fail 'a row without votes has no class with --ties lowest'
+
+# Refusals: nothing is written.
+mark
+run 2 whet label fit --votes V.npy --model majority
+tells '--probs'
+run 2 whet label fit --votes V.npy --model auto --probs p.npy
+tells '--labels'
+run 2 whet label fit --votes V.npy --model magic --probs p.npy
+run 4 whet label fit --votes V.npy --model majority --probs snorkel.npy
+run 4 whet label fit --votes none.npy --model majority --probs p.npy
+run 3 whet label fit --votes V.npy --class-count 2 --probs p.npy
+tells 'V.npy: vote ['
+tells 'is 2; expected -1 to 1'
+run 3 whet label fit --votes V.npy --balance 0.5,0.5 --probs p.npy
+run 3 whet label fit --votes V.npy --balance 0.5,0.5,0 --probs p.npy
+tells 'balance of class 2 is "0"; expected a number above 0'
+run 3 whet label fit --votes V.npy --labels labels.tsv --probs p.npy
+tells 'labels.tsv:2: label is'
+unchanged
+votes F.npy 20 f4
+printf 'row\tlabel\n0\t1\n20\t1\n' >far.tsv
+printf 'row\trule\tvote\n0\t0\tnan\n' >nan.tsv
+mark
+run 3 whet label fit --votes F.npy --probs p.npy
+tells 'F.npy is f32'
+run 3 whet label fit --votes triples.tsv --rows 20 --labels far.tsv --probs p.npy
+tells 'far.tsv:3: row is "20"; expected a number from 0 to 19'
+run 3 whet label fit --votes nan.tsv --probs p.npy
+tells 'nan.tsv:2: vote is "nan"'
+run 6 whet label fit --votes V.npy --model snorkel --lr 1000 --probs p.npy
+tells 'try a smaller rate'
+unchanged
+finish
