@@ -61,6 +61,20 @@ const cli_command cli_commands[] = {
      .examples = "whet generate --model DIR --prompt 'Once upon a time' --tokens 50\n"
                  "whet generate --model DIR --input prompts.tsv --temperature 0.8 --top-p 0.9 \\\n"
                  "    --output texts.tsv"},
+    {.name = "label apply",
+     .run = cmd_label_apply,
+     .options = cmd_label_apply_options,
+     .summary = "the votes of labelling rules on the rows of a table or of features",
+     .help =
+         "Rules are keywords, regular expressions and ranges of numbers on columns, and models\n"
+         "on features (as whet label generate writes them). A rule that fails on a row counts\n"
+         "a fault and abstains there. Prints each rule's coverage and faults. Tables are read\n"
+         "part by part. See docs/guide/label-rules.md.",
+     .examples =
+         "whet label apply --rules rules.json --input texts.tsv --votes V.npy\n"
+         "whet label apply --rules made.json --input X.npy --votes V.npy\n"
+         "whet label apply --rules new.json --input texts.tsv --previous-rules rules.json \\\n"
+         "    --previous-votes V.npy --votes V2.npy"},
     {.name = "label baseline",
      .run = cmd_label_baseline,
      .options = cmd_label_baseline_options,

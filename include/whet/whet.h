@@ -8,6 +8,7 @@
 #include "whet/io.h"
 #include "whet/kernels.h"
 #include "whet/label.h"
+#include "whet/labelling.h"
 #include "whet/nn.h"
 #include "whet/space.h"
 #include "whet/tensor.h"

@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * labelling: labelling functions (here: rules), which vote for a class of a row or abstain; rules
+ * kept in a file, applied to tables and features; rules made from features and a few labels.
+ *
+ * Shapes: n rows, m rules, k classes, d features. X [n, d] f32 row-major; votes [n, m] row-major,
+ * -1 = the rule abstains, else a class 0..k-1. Same results, bit for bit, at any number of threads. */
+#ifndef WHET_LABELLING_H
+#define WHET_LABELLING_H
+
+#include "whet/core.h"
+#include "whet/io.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- rules ----------------------------------------------------------------------------------- */
+
+/* Rules over one list of classes: keywords, regular expressions and ranges of numbers on columns of a
+ * table; decision trees, logistic regressions and nearest neighbours on chosen features; cosine to
+ * the classes' own vectors. The file is described in docs/formats/rules.md.
+ * Read-only once loaded or made: may be shared. */
+typedef struct whet_rules whet_rules;
+
+/* Errors: IO; FORMAT with the rule's place for what is malformed; UNSUPPORTED for a pattern that does
+ * not compile, with the position in it; LIMIT, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_rules_load(whet_ctx *ctx, const char *path,
+                                                  whet_rules **out);
+/* Errors: IO, EXISTS, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_rules_save(whet_ctx *ctx, const whet_rules *rules,
+                                                  const char *path, bool force);
+WHET_API void whet_rules_destroy(whet_ctx *ctx, whet_rules *rules); /* NULL is fine */
+WHET_API int64_t whet_rules_count(const whet_rules *rules);
+/* The name of rule j, 0 <= j < count; distinct; NUL-terminated behind its len bytes. */
+WHET_API whet_str whet_rules_name(const whet_rules *rules, int64_t j);
+/* The classes in the order of the votes; at least 2. */
+WHET_API const whet_names *whet_rules_classes(const whet_rules *rules);
+/* Columns that features must have; 0 when no rule looks at features. */
+WHET_API int64_t whet_rules_features(const whet_rules *rules);
+
+/* ---- applying -------------------------------------------------------------------------------- */
+
+/* What became of one rule on all rows. */
+typedef struct whet_rule_report {
+    int64_t votes; /* rows it voted on */
+    int64_t
+        faults; /* rows on which it failed and abstained: a pattern over its limit of steps, a cell
+                       that is no number, a feature that is not finite */
+} whet_rule_report;
+
+typedef struct whet_rules_input {
+    const float *features;   /* [n, d], any values; NULL when no rule looks at features */
+    int64_t d;               /* whet_rules_features(rules) */
+    const whet_table *table; /* of n rows; NULL when no rule looks at columns */
+    int64_t n;
+    int64_t match_limit; /* steps that one match may take, 1..1e9; 0 = 100,000 */
+} whet_rules_input;
+
+/* votes [n, m]; reports [m] are added to, or NULL. A rule that fails on a row abstains there.
+ * Errors: ARG (missing input, a column that the table does not have), SHAPE, NOMEM, CANCELLED.
+ * Cost: keywords of all rules on a column are found in one pass over its bytes (Aho & Corasick 1975);
+ * the others O(1) of their kind a row. Safe on different contexts. */
+WHET_API WHET_CHECKED whet_status whet_rules_apply(whet_ctx *ctx, const whet_rules *rules,
+                                                   const whet_rules_input *input, int32_t *votes,
+                                                   whet_rule_report *reports);
+
+typedef struct whet_rules_job {
+    size_t struct_size;
+    const char *rules; /* .json */
+    const char
+        *input; /* a table (.tsv .csv .jsonl), or features: .npy, .npz:key, .safetensors:name */
+    const char *features; /* features beside a table, for rules of both kinds; or NULL */
+    const char *votes;    /* .npy to write: [n, m] i8, or i32 with more than 127 classes */
+    bool force;
+    int64_t match_limit;        /* as above */
+    const char *previous_rules; /* rules applied before to the same input, and ... */
+    const char *previous_votes; /* ... their votes: columns of rules that have not changed are taken
+                                    from there, the others are computed. Both or neither */
+} whet_rules_job;
+#define WHET_RULES_JOB_INIT \
+    { .struct_size = sizeof(whet_rules_job) }
+
+/* What whet_rules_apply_files found. Released by whet_rules_result_free. */
+typedef struct whet_rules_result {
+    whet_rules *rules;
+    whet_rule_report *reports; /* [m]; faults of columns taken over are 0 */
+    int64_t n;
+    int64_t covered; /* rows with at least one vote */
+    int64_t reused;  /* columns taken from the previous votes */
+} whet_rules_result;
+
+/* Files in, votes out; a table is read part by part, so that memory does not grow with rows.
+ * Errors: as reading, whet_rules_load and whet_rules_apply; *out is {0} on failure. */
+WHET_API WHET_CHECKED whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,
+                                                         whet_rules_result *out);
+WHET_API void whet_rules_result_free(whet_ctx *ctx, whet_rules_result *result);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rules applied to a file: part by part, so that memory does not grow with rows; columns of rules that
+ * have not changed are taken from votes made before.
+ * Legend: n rows, m rules. */
+#include <inttypes.h>
+
+#include "io/io_i.h"
+#include "label/rules_i.h"
+
+enum { PART_BYTES = 1 << 23, PART_ROWS = 1 << 15 };
+
+typedef struct run {
+    const whet_rules_job *job;
+    whet_rules *rules, *old_rules;
+    whet_i_table_parts *parts; /* NULL: features alone */
+    whet_tensor features;      /* f32, or no data */
+    whet_tensor old_votes;     /* i32 [n, old m] */
+    int64_t *from;             /* [m] column of the old votes; -1: computed */
+    bool *skip;                /* [m] */
+    bool narrow;
+    int64_t n, done, covered, reused;
+    int32_t *votes; /* a part's [rows, m] */
+    int8_t *bytes;  /* the same, narrow */
+    int64_t room;   /* rows that these two hold */
+    whet_rule_report *reports;
+    whet_npy_stream *out;
+} run;
+
+static void release(whet_ctx *ctx, run *r) {
+    whet_npy_stream_abort(ctx, r->out);
+    whet_rules_destroy(ctx, r->rules);
+    whet_rules_destroy(ctx, r->old_rules);
+    whet_i_table_parts_close(ctx, r->parts);
+    whet_tensor_destroy(ctx, &r->features);
+    whet_tensor_destroy(ctx, &r->old_votes);
+    whet_i_free(ctx, r->from);
+    whet_i_free(ctx, r->skip);
+    whet_i_free(ctx, r->votes);
+    whet_i_free(ctx, r->bytes);
+    whet_i_free(ctx, r->reports);
+}
+
+/* ---- inputs ----------------------------------------------------------------------------------- */
+
+static bool is_array(const char *path) {
+    static const char *const ends[] = {".tsv", ".csv", ".jsonl", ".ndjson", ".txt"};
+    for (int64_t e = 0; e < WHET_COUNT_OF(ends); e++)
+        if (whet_i_has_extension(path, ends[e])) return false;
+    return true;
+}
+
+/* Its rows: counting takes a pass of its own, for the header of the votes says how many there are. */
+static whet_status count_rows(whet_ctx *ctx, run *r) {
+    for (;;) {
+        whet_table *part;
+        WHET_TRY(whet_i_table_parts_next(ctx, r->parts, &part));
+        if (!part) break;
+        r->n += whet_table_rows(part);
+        whet_table_destroy(ctx, part);
+        WHET_TRY(whet_i_progress(ctx, "count rows", r->n, 0));
+    }
+    return whet_i_table_parts_rewind(ctx, r->parts);
+}
+
+static whet_status open_inputs(whet_ctx *ctx, run *r) {
+    const bool array = is_array(r->job->input);
+    const char *features = array ? r->job->input : r->job->features;
+    if (array && r->job->features)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "the input and --features are both arrays; expected a table and an array");
+    if (!array) {
+        WHET_TRY(whet_i_table_parts_open(ctx, r->job->input, PART_BYTES, &r->parts));
+        WHET_TRY(count_rows(ctx, r));
+    }
+    if (!features) return WHET_OK;
+    WHET_TRY(whet_array_read_as(ctx, features, WHET_F32, 2, false, &r->features));
+    const int64_t rows = r->features.shape[0], d = r->features.shape[1];
+    if (array) r->n = rows;
+    if (rows != r->n)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s: %" PRId64 " rows; expected %" PRId64 ", as %s has", features, rows,
+                           r->n, r->job->input);
+    if (whet_rules_features(r->rules) && whet_rules_features(r->rules) != d)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s: %" PRId64 " columns; expected %" PRId64 ", as %s says", features, d,
+                           whet_rules_features(r->rules), r->job->rules);
+    return WHET_OK;
+}
+
+/* ---- columns that are there already ----------------------------------------------------------- */
+
+/* The same in every way, as their documents tell. */
+static whet_status same_rule(whet_ctx *ctx, const whet_rules *a, int64_t i, const whet_rules *b,
+                             int64_t j, bool *same) {
+    json_t *left = whet_i_rule_json(a, &a->rule[i]), *right = whet_i_rule_json(b, &b->rule[j]);
+    const bool whole = left && right;
+    if (whole) *same = json_equal(left, right);
+    json_decref(left);
+    json_decref(right);
+    if (whole) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: comparing rules");
+}
+
+static bool same_classes(const whet_names *a, const whet_names *b) {
+    if (whet_names_count(a) != whet_names_count(b)) return false;
+    for (int64_t c = 0; c < whet_names_count(a); c++)
+        if (!whet_str_equal(whet_names_get(a, c), whet_names_get(b, c))) return false;
+    return true;
+}
+
+static whet_status check_old(whet_ctx *ctx, const run *r) {
+    const whet_rules_job *job = r->job;
+    const int64_t *shape = r->old_votes.shape, k = whet_names_count(r->rules->classes);
+    const int32_t *vote = r->old_votes.data;
+    if (!same_classes(r->rules->classes, r->old_rules->classes))
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: its classes are others; expected those of %s",
+                           job->previous_rules, job->rules);
+    if (shape[0] != r->n || shape[1] != r->old_rules->m)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s is [%" PRId64 ", %" PRId64 "]; expected [%" PRId64 ", %" PRId64
+                           "], the rows of %s and the rules of %s",
+                           job->previous_votes, shape[0], shape[1], r->n, r->old_rules->m,
+                           job->input, job->previous_rules);
+    for (int64_t i = 0; i < shape[0] * shape[1]; i++)
+        if (vote[i] < -1 || vote[i] >= k)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s[%" PRId64 ",%" PRId64 "] is %d; expected -1 to %" PRId64,
+                               job->previous_votes, i / shape[1], i % shape[1], vote[i], k - 1);
+    return WHET_OK;
+}
+
+static whet_status match_old(whet_ctx *ctx, run *r) {
+    const whet_rules_job *job = r->job;
+    WHET_TRY(whet_i_alloc(ctx, r->rules->m, &r->from));
+    WHET_TRY(whet_i_calloc(ctx, r->rules->m, &r->skip));
+    for (int64_t j = 0; j < r->rules->m; j++) r->from[j] = -1;
+    if (!job->previous_rules) return WHET_OK;
+    WHET_TRY(whet_rules_load(ctx, job->previous_rules, &r->old_rules));
+    WHET_TRY(whet_array_read_as(ctx, job->previous_votes, WHET_I32, 2, false, &r->old_votes));
+    WHET_TRY(check_old(ctx, r));
+    for (int64_t j = 0; j < r->rules->m; j++) {
+        const whet_str name = whet_rules_name(r->rules, j);
+        const int64_t old = whet_names_find(r->old_rules->names, name);
+        bool same = false;
+        if (old >= 0) WHET_TRY(same_rule(ctx, r->rules, j, r->old_rules, old, &same));
+        if (!same) continue;
+        r->from[j] = old;
+        r->skip[j] = true;
+        r->reused++;
+    }
+    return WHET_OK;
+}
+
+static void take_over(run *r, int64_t rows) {
+    const int32_t *old = r->old_votes.data;
+    const int64_t m = r->rules->m, width = r->old_votes.shape[1];
+    for (int64_t j = 0; r->reused && j < m; j++)
+        for (int64_t i = 0; r->from[j] >= 0 && i < rows; i++) {
+            const int32_t vote = old[(r->done + i) * width + r->from[j]];
+            r->votes[i * m + j] = vote;
+            r->reports[j].votes += vote >= 0;
+        }
+}
+
+/* ---- a part ----------------------------------------------------------------------------------- */
+
+static whet_status make_room(whet_ctx *ctx, run *r, int64_t rows) {
+    int64_t cells;
+    if (rows <= r->room) return WHET_OK;
+    WHET_TRY(whet_i_mul(ctx, rows, r->rules->m, &cells));
+    WHET_TRY(whet_i_realloc(ctx, &r->votes, cells));
+    if (r->narrow) WHET_TRY(whet_i_realloc(ctx, &r->bytes, cells));
+    r->room = rows;
+    return WHET_OK;
+}
+
+static whet_status write_part(whet_ctx *ctx, run *r, int64_t rows) {
+    const int64_t m = r->rules->m;
+    for (int64_t i = 0; i < rows; i++) {
+        int32_t most = -1;
+        for (int64_t j = 0; j < m; j++)
+            most = r->votes[i * m + j] > most ? r->votes[i * m + j] : most;
+        r->covered += most >= 0;
+    }
+    if (!r->narrow) return whet_npy_stream_append(ctx, r->out, r->votes, rows);
+    for (int64_t i = 0; i < rows * m; i++) r->bytes[i] = (int8_t)r->votes[i];
+    return whet_npy_stream_append(ctx, r->out, r->bytes, rows);
+}
+
+static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64_t rows) {
+    const float *x = r->features.data;
+    const whet_rules_input input = {.features = x ? x + r->done * r->features.shape[1] : NULL,
+                                    .d = x ? r->features.shape[1] : 0,
+                                    .table = table,
+                                    .n = rows,
+                                    .match_limit = r->job->match_limit};
+    if (rows > r->n - r->done)
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: rows were added while it was read",
+                           r->job->input);
+    WHET_TRY(make_room(ctx, r, rows));
+    WHET_TRY(whet_i_rules_apply_some(ctx, r->rules, &input, r->skip, NULL, r->votes, r->reports));
+    take_over(r, rows);
+    WHET_TRY(write_part(ctx, r, rows));
+    r->done += rows;
+    return whet_i_progress(ctx, "apply rules", r->done, r->n);
+}
+
+static whet_status do_parts(whet_ctx *ctx, run *r) {
+    while (!r->parts && r->done < r->n) {
+        const int64_t rows = r->n - r->done < PART_ROWS ? r->n - r->done : PART_ROWS;
+        WHET_TRY(do_part(ctx, r, NULL, rows));
+    }
+    while (r->parts) {
+        whet_table *part;
+        WHET_TRY(whet_i_table_parts_next(ctx, r->parts, &part));
+        if (!part) break;
+        const whet_status status = do_part(ctx, r, part, whet_table_rows(part));
+        whet_table_destroy(ctx, part);
+        if (status != WHET_OK) return status;
+    }
+    return WHET_OK;
+}
+
+static whet_status compute(whet_ctx *ctx, run *r) {
+    WHET_TRY(whet_rules_load(ctx, r->job->rules, &r->rules));
+    WHET_TRY(open_inputs(ctx, r));
+    WHET_TRY(match_old(ctx, r));
+    WHET_TRY(whet_i_calloc(ctx, r->rules->m, &r->reports));
+    r->narrow = whet_names_count(r->rules->classes) <= INT8_MAX;
+    const int64_t shape[2] = {r->n, r->rules->m};
+    WHET_TRY(whet_npy_stream_open(ctx, r->job->votes, r->job->force, r->narrow ? WHET_I8 : WHET_I32,
+                                  2, shape, &r->out));
+    WHET_TRY(do_parts(ctx, r));
+    whet_npy_stream *out = r->out;
+    r->out = NULL;
+    return whet_npy_stream_commit(ctx, out);
+}
+
+whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,
+                                   whet_rules_result *out) {
+    whet_rules_job known = WHET_RULES_JOB_INIT;
+    run r = {.job = &known};
+    *out = (whet_rules_result){0};
+    WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_rules_job"));
+    if (!known.rules || !known.input || !known.votes ||
+        !known.previous_rules != !known.previous_votes)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "expected rules, an input and votes to write, and previous rules and "
+                           "votes both or neither");
+    const whet_status status = compute(ctx, &r);
+    if (status == WHET_OK) {
+        *out = (whet_rules_result){r.rules, r.reports, r.n, r.covered, r.reused};
+        r.rules = NULL;
+        r.reports = NULL;
+    }
+    release(ctx, &r);
+    return status;
+}
+
+void whet_rules_result_free(whet_ctx *ctx, whet_rules_result *result) {
+    whet_rules_destroy(ctx, result->rules);
+    whet_i_free(ctx, result->reports);
+    *result = (whet_rules_result){0};
+}

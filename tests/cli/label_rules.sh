@@ -1,0 +1,79 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet label apply, as a user types it: rules on texts and on features, faults, columns taken over,
+# refusals.
+. "$(dirname "$0")/lib.sh"
+
+# votes FILE: the votes as text, a row a line
+votes() {
+    python3 - "$1" <<'PY'
+import ast, struct, sys
+data = open(sys.argv[1], 'rb').read()
+size = struct.unpack('<H', data[8:10])[0]
+header = ast.literal_eval(data[10:10 + size].decode())
+n, m = header['shape']
+code = {'|i1': 'b', '<i4': 'i'}[header['descr']]
+values = struct.unpack('<%d%s' % (n * m, code), data[10 + size:])
+for i in range(n):
+    print(*values[i * m:(i + 1) * m])
+PY
+}
+expect_votes() { [ "$(votes "$1" | tr '\n' '|')" = "$2" ] || fail "$1 holds $(votes "$1" | tr '\n' '|')"; }
+
+cat >rules.json <<'J'
+{"format": "whet-rules", "version": 1, "classes": ["ham", "spam"], "rules": [
+  {"name": "free", "type": "keywords", "column": "text", "words": ["free", "prize"], "votes": "spam"},
+  {"name": "link", "type": "regex", "column": "text", "pattern": "https?://", "votes": "spam"},
+  {"name": "short", "type": "number", "column": "length", "below": 10, "votes": "ham"}]}
+J
+printf 'text\tlength\nFree prize\t12\nsee http://x\tmany\nhello\t5\n' >t.tsv
+run 0 whet label apply --rules rules.json --input t.tsv --votes v.npy
+says "$(printf 'free\t0.3333\t0')"
+says "$(printf 'short\t0.3333\t1')"
+says '3 rows, 1.0000 with a vote'
+tells '1 times a rule failed on a row and abstained'
+expect_votes v.npy '1 -1 -1|-1 1 -1|-1 -1 0|'
+
+# The same rows in other formats; --json; standard output is taken.
+printf 'text,length\n"Free, prize",12\n"see http://x",many\nhello,5\n' >t.csv
+printf '{"text":"Free prize","length":12}\n{"text":"see http://x","length":"many"}\n{"text":"hello","length":5}\n' >t.jsonl
+for input in t.csv t.jsonl; do
+    run 0 whet label apply --rules rules.json --input $input --votes w.npy --force --json --quiet
+    json out
+    says '"faults": 1'
+    expect_votes w.npy '1 -1 -1|-1 1 -1|-1 -1 0|'
+done
+
+# One more rule: the columns that are there are taken over.
+sed 's/"rules": \[/"rules": [{"name": "hi", "type": "keywords", "column": "text", "words": ["hello"], "votes": "ham"},/' \
+    rules.json >more.json
+run 0 whet label apply --rules more.json --input t.tsv --previous-rules rules.json \
+    --previous-votes v.npy --votes more.npy
+says '3 columns taken over'
+expect_votes more.npy '-1 1 -1 -1|-1 -1 1 -1|0 -1 -1 0|'
+
+# Nothing to do, and a table without rows.
+printf 'text\tlength\n' >none.tsv
+run 0 whet label apply --rules rules.json --input none.tsv --votes none.npy
+says '0 rows'
+
+# Refusals: nothing is written.
+mark
+run 4 whet label apply --rules rules.json --input t.tsv --votes v.npy
+tells 'v.npy'
+run 2 whet label apply --rules rules.json --input t.tsv --votes z.npy --previous-rules rules.json
+tells 'both or neither'
+run 4 whet label apply --rules absent.json --input t.tsv --votes z.npy
+unchanged
+sed 's/"text"/"body"/' rules.json >column.json
+sed 's,https?://,(,' rules.json >pattern.json
+mark
+run 2 whet label apply --rules column.json --input t.tsv --votes z.npy
+tells 'rule "free"'
+tells 'body'
+run 3 whet label apply --rules pattern.json --input t.tsv --votes z.npy
+tells 'rules[1]: the pattern "(" does not compile, at byte 1'
+run 3 whet label apply --rules t.tsv --input t.tsv --votes z.npy
+tells 't.tsv:1:'
+unchanged
+finish

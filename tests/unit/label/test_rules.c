@@ -1,0 +1,509 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rules from JSON, what they say of rows, and what becomes of broken ones. The oracle of keywords is a
+ * search word by word; that of patterns the votes that their authors' implementation gives. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/table_i.h"
+#include "label/rules_i.h"
+
+/* ---- helpers ---------------------------------------------------------------------------------- */
+
+static whet_rules *rules_of(whet_ctx *ctx, const char *text) {
+    json_t *document;
+    whet_rules *rules = NULL;
+    test_ok(ctx, whet_i_json_parse(ctx, "r.json", text, (int64_t)strlen(text), &document));
+    test_ok(ctx, whet_i_rules_parse(ctx, "r.json", document, &rules));
+    json_decref(document);
+    return rules;
+}
+
+static whet_status refused(whet_ctx *ctx, const char *text) {
+    json_t *document;
+    whet_rules *rules = NULL;
+    test_ok(ctx, whet_i_json_parse(ctx, "r.json", text, (int64_t)strlen(text), &document));
+    const whet_status status = whet_i_rules_parse(ctx, "r.json", document, &rules);
+    json_decref(document);
+    whet_rules_destroy(ctx, rules);
+    return status;
+}
+
+static whet_status table_of(whet_ctx *ctx, const char *text, whet_table **out) {
+    char *bytes;
+    const int64_t len = (int64_t)strlen(text);
+    const whet_status status = whet_i_alloc(ctx, len + 1, &bytes);
+    if (status != WHET_OK) return status;
+    memcpy(bytes, text, (size_t)len + 1);
+    return whet_i_table_parse(ctx, WHET_TABLE_TSV, "t.tsv", bytes, len, out);
+}
+
+/* ---- hand-computed ---------------------------------------------------------------------------- */
+
+static const char written[] =
+    "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"ham\",\"spam\"],\"rules\":["
+    "{\"name\":\"free\",\"type\":\"keywords\",\"column\":\"text\",\"words\":[\"free\",\"win big\"],"
+    "\"votes\":\"spam\"},"
+    "{\"name\":\"part\",\"type\":\"keywords\",\"column\":\"text\",\"words\":[\"FREE\"],"
+    "\"whole_words\":false,\"ignore_case\":false,\"votes\":\"spam\"},"
+    "{\"name\":\"url\",\"type\":\"regex\",\"column\":\"text\",\"pattern\":\"\\\\bhttps?://\","
+    "\"ignore_case\":true,\"votes\":\"spam\"},"
+    "{\"name\":\"short\",\"type\":\"number\",\"column\":\"len\",\"below\":10,\"votes\":\"ham\"},"
+    "{\"type\":\"number\",\"column\":\"len\",\"least\":10,\"below\":20.5,\"votes\":\"spam\"}]}";
+
+static const char rows[] = "text\tlen\n"
+                           "Free, for you\t9.99\n"
+                           "carefree FREEDOM\t10\n"
+                           "see HTTPS://x\t20.5\n"
+                           "xhttp://x; win big\tlong\n"
+                           "free_ fre\xc3\xa9\t\n"
+                           "\xff"
+                           "free\t-1e3\n";
+
+static void written_rules_vote_as_they_say(void **state) {
+    (void)state;
+    /* A byte that is no letter of ASCII belongs to a word: so "\xff" "free" is none. */
+    static const int32_t expected[6][5] = {{1, -1, -1, 0, -1},   {-1, 1, -1, -1, 1},
+                                           {-1, -1, 1, -1, -1},  {1, -1, -1, -1, -1},
+                                           {-1, -1, -1, -1, -1}, {-1, -1, -1, 0, -1}};
+    whet_ctx *ctx = test_ctx(2);
+    whet_rules *rules = rules_of(ctx, written);
+    whet_table *table;
+    whet_rule_report reports[5] = {{0}};
+    int32_t votes[30];
+    test_ok(ctx, table_of(ctx, rows, &table));
+    const whet_rules_input input = {.table = table, .n = 6};
+    test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes, reports));
+    assert_memory_equal(votes, expected, sizeof votes);
+    assert_int_equal(whet_rules_count(rules), 5);
+    assert_string_equal(whet_rules_name(rules, 4).ptr, "rule 4");
+    assert_int_equal(reports[0].votes, 2);
+    assert_int_equal(reports[3].faults, 1); /* "long"; an empty cell is no fault */
+    assert_int_equal(reports[2].faults, 0); /* bytes that are not UTF-8 are none either */
+    whet_table_destroy(ctx, table);
+    whet_rules_destroy(ctx, rules);
+    test_ctx_done(ctx);
+}
+
+/* A stump on feature 2, a logistic regression on 0 and 3, neighbours and similarity. */
+static const char models[] =
+    "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"b\",\"c\"],\"features\":4,"
+    "\"rules\":[{\"type\":\"tree\",\"features\":[2],\"votes\":[\"a\",\"c\"],\"least\":[0.7,null],"
+    "\"nodes\":[{\"feature\":2,\"at_most\":0.5,\"yes\":1,\"no\":2},{\"p\":[0.7,0.3]},{\"p\":[0.1,0."
+    "9]}]}"
+    ",{\"type\":\"logistic\",\"features\":[0,3],\"votes\":[\"b\",null],\"least\":[0.5,0],"
+    "\"weights\":[[1,0],[0,2]],\"biases\":[0.5,0]},"
+    "{\"type\":\"neighbours\",\"features\":[0,1],\"votes\":[\"a\",\"b\"],\"least\":[0.6,0.6],\"k\":"
+    "3,"
+    "\"of\":[0,1,1,0],\"points\":[[0,0],[0,1],[1,0],[9,9]]},"
+    "{\"type\":\"similarity\",\"votes\":[\"a\",\"b\"],\"least\":[0.6,0.6],"
+    "\"vectors\":[[2,0,0,0],[0,3,0,4]]},"
+    "{\"type\":\"number\",\"feature\":1,\"least\":1,\"votes\":\"c\"}]}";
+
+static const float points[5][4] = {
+    {0, 0, .5f, 0}, {1, .5f, .75f, 2}, {10, 9, 0, 0}, {0, 1, 0, 0}, {NAN, 0, 0, 0}};
+
+static void models_vote_as_computed_by_hand(void **state) {
+    (void)state;
+    /* Row 1: 1 + .5 < 4: "rest". Neighbours of row 0: points 0, 1, 2: b 2/3; of row 2: 9,9 first,
+     * then [1,0], [0,1] (81 + 81 = 162 - ...): b 2/3. Cosine of row 3 with b: 3/5 = .6. */
+    static const int32_t expected[5][5] = {{0, 1, 1, -1, -1},
+                                           {-1, -1, 1, 1, -1},
+                                           {0, 1, 1, 0, 2},
+                                           {0, 1, 1, 1, 2},
+                                           {0, -1, -1, -1, -1}};
+    whet_ctx *ctx = test_ctx(2);
+    whet_rules *rules = rules_of(ctx, models);
+    whet_rule_report reports[5] = {{0}};
+    int32_t votes[25];
+    const whet_rules_input input = {.features = points[0], .d = 4, .n = 5};
+    test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes, reports));
+    assert_memory_equal(votes, expected, sizeof votes);
+    assert_int_equal(reports[0].faults, 0); /* does not look at the NaN */
+    assert_int_equal(reports[1].faults + reports[2].faults + reports[3].faults, 3);
+    assert_int_equal(whet_rules_features(rules), 4);
+    whet_rules_destroy(ctx, rules);
+    test_ctx_done(ctx);
+}
+
+static void saved_rules_are_the_same_rules(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const char *texts[2] = {written, models};
+    for (int t = 0; t < 2; t++) {
+        const char *path = test_tmp(t ? "models.json" : "written.json");
+        whet_rules *rules = rules_of(ctx, texts[t]), *again;
+        test_ok(ctx, whet_rules_save(ctx, rules, path, false));
+        test_fails(ctx, whet_rules_save(ctx, rules, path, false), WHET_ERR_EXISTS);
+        test_ok(ctx, whet_rules_load(ctx, path, &again));
+        json_t *a = whet_i_rules_json(rules), *b = whet_i_rules_json(again);
+        assert_non_null(a);
+        assert_true(json_equal(a, b));
+        json_decref(a);
+        json_decref(b);
+        whet_rules_destroy(ctx, rules);
+        whet_rules_destroy(ctx, again);
+    }
+    test_ctx_done(ctx);
+}
+
+/* ---- keywords against a search word by word --------------------------------------------------- */
+
+static bool of_word(char c) { return c == 'a' || c == 'b' || c == 'A'; }
+
+static bool search(const char *text, const char *word, bool whole, bool ignore_case) {
+    const size_t len = strlen(word), n = strlen(text);
+    for (size_t i = 0; i + len <= n; i++) {
+        size_t at = 0;
+        for (; at < len; at++) {
+            const char c = ignore_case && text[i + at] == 'A' ? 'a' : text[i + at];
+            const char w = ignore_case && word[at] == 'A' ? 'a' : word[at];
+            if (c != w) break;
+        }
+        if (at < len) continue;
+        if (!whole || ((i == 0 || !of_word(text[i - 1])) && !of_word(text[i + len]))) return true;
+    }
+    return false;
+}
+
+static void random_word(whet_i_rng *rng, char *out, int64_t most) {
+    const int64_t len = 1 + whet_i_rng_below(rng, most);
+    for (int64_t i = 0; i < len; i++) out[i] = "aabbA  -"[whet_i_rng_below(rng, 8)];
+    out[len] = '\0';
+}
+
+static void keywords_are_found_as_one_by_one(void **state) {
+    (void)state;
+    enum { WORDS = 40, RULES = 10 };
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 3, 0);
+    for (int round = 0; round < 60; round++) {
+        char word[WORDS][8], text[40];
+        whet_i_keyword keywords[WORDS];
+        whet_i_keywords *scan;
+        const bool ignore_case = round % 2;
+        for (int w = 0; w < WORDS; w++) {
+            random_word(&rng, word[w], 1 + w % 6);
+            keywords[w] = (whet_i_keyword){whet_str_from(word[w]), w % 3 == 0, w % RULES};
+        }
+        test_ok(ctx, whet_i_keywords_build(ctx, keywords, WORDS, ignore_case, &scan));
+        for (int t = 0; t < 40; t++) {
+            bool found[RULES] = {false}, expected[RULES] = {false};
+            random_word(&rng, text, 30);
+            whet_i_keywords_scan(scan, whet_str_from(text), found);
+            for (int w = 0; w < WORDS; w++)
+                if (search(text, word[w], w % 3 == 0, ignore_case)) expected[w % RULES] = true;
+            assert_memory_equal(found, expected, sizeof found);
+        }
+        whet_i_keywords_free(ctx, scan);
+    }
+    /* Every byte in use: none is left for "in no word". */
+    char all[256];
+    for (int b = 0; b < 256; b++) all[b] = (char)b;
+    const whet_i_keyword one = {{all, 256}, false, 0};
+    whet_i_keywords *scan;
+    bool found = false;
+    test_ok(ctx, whet_i_keywords_build(ctx, &one, 1, false, &scan));
+    whet_i_keywords_scan(scan, (whet_str){all, 255}, &found);
+    assert_false(found);
+    whet_i_keywords_scan(scan, (whet_str){all, 256}, &found);
+    assert_true(found);
+    whet_i_keywords_free(ctx, scan);
+    test_ctx_done(ctx);
+}
+
+/* ---- real rules ------------------------------------------------------------------------------- */
+
+/* The rules of a set as JSON: name, regex, label of rules.tsv. */
+static const char *convert(whet_ctx *ctx, const char *folder, const char *classes) {
+    char path[256];
+    whet_table *table;
+    (void)snprintf(path, sizeof path, "data/%s/rules.tsv", folder);
+    test_ok(ctx, whet_table_read(ctx, test_shared(path), &table));
+    json_t *list = json_array(), *names = json_loads(classes, 0, NULL);
+    assert_non_null(names);
+    for (int64_t i = 0; i < whet_table_rows(table); i++)
+        assert_int_equal(
+            json_array_append_new(list, json_pack("{s:s, s:b, s:s, s:s, s:s}", "type", "regex",
+                                                  "ignore_case", 1, "column", "text", "votes",
+                                                  whet_table_cell(table, i, 0).ptr, "pattern",
+                                                  whet_table_cell(table, i, 1).ptr)),
+            0);
+    json_t *document = json_pack("{s:s, s:i, s:o, s:o}", "format", "whet-rules", "version", 1,
+                                 "classes", names, "rules", list);
+    char *text = json_dumps(document, 0);
+    const char *file = test_write_text(folder, text);
+    free(text);
+    json_decref(document);
+    whet_table_destroy(ctx, table);
+    return file;
+}
+
+static void votes_are_those_of_the_authors(const char *folder, const char *classes) {
+    char input[256], golden[256], name[64];
+    (void)snprintf(input, sizeof input, "data/%s/test.tsv", folder);
+    (void)snprintf(golden, sizeof golden, "data/%s/L_test.npy", folder);
+    test_need_shared(golden);
+    whet_ctx *ctx = test_ctx(2);
+    (void)snprintf(name, sizeof name, "%s.npy", folder);
+    whet_rules_job job = WHET_RULES_JOB_INIT;
+    whet_rules_result result;
+    whet_tensor ours, theirs;
+    job.rules = convert(ctx, folder, classes);
+    job.input = test_shared(input);
+    job.votes = test_tmp(name);
+    test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+    test_ok(ctx, whet_array_read(ctx, job.votes, &ours));
+    test_ok(ctx, whet_array_read(ctx, test_shared(golden), &theirs));
+    assert_int_equal(ours.dtype, WHET_I8);
+    assert_int_equal(ours.shape[0], theirs.shape[0]);
+    assert_int_equal(ours.shape[1], theirs.shape[1]);
+    assert_memory_equal(ours.data, theirs.data, (size_t)whet_tensor_count(&ours));
+    whet_tensor_destroy(ctx, &ours);
+    whet_tensor_destroy(ctx, &theirs);
+    whet_rules_result_free(ctx, &result);
+    test_ctx_done(ctx);
+}
+
+static void spam_rules_vote_as_published(void **state) {
+    (void)state;
+    votes_are_those_of_the_authors("sms_rules", "[\"ham\",\"spam\"]");
+}
+
+static void question_rules_vote_as_published(void **state) {
+    (void)state;
+    votes_are_those_of_the_authors("trec_rules", "[\"DESCRIPTION\",\"ENTITY\",\"HUMAN\","
+                                                 "\"ABBREVIATION\",\"LOCATION\",\"NUMERIC\"]");
+}
+
+/* ---- failing rules, files --------------------------------------------------------------------- */
+
+#define HEAD "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"b\"],\"rules\":["
+
+static void a_pattern_that_explodes_abstains_and_is_counted(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    whet_rules *rules = rules_of(
+        ctx, HEAD "{\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"(a+)+$\",\"votes\":\"a\"},"
+                  "{\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"b\",\"votes\":\"b\"}]}");
+    whet_table *table;
+    whet_rule_report reports[2] = {{0}};
+    int32_t votes[4];
+    test_ok(ctx, table_of(ctx, "t\naaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab\naaa\n", &table));
+    whet_rules_input input = {.table = table, .n = 2};
+    test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes, reports));
+    assert_int_equal(votes[0], -1);
+    assert_int_equal(votes[1], 1);
+    assert_int_equal(votes[2], 0);
+    assert_int_equal(reports[0].faults, 1);
+    assert_int_equal(reports[0].votes, 1);
+    assert_int_equal(reports[1].faults, 0);
+    input.match_limit = 1;
+    test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes, reports));
+    assert_true(reports[0].faults > 1);
+    whet_table_destroy(ctx, table);
+    whet_rules_destroy(ctx, rules);
+    test_ctx_done(ctx);
+}
+
+static void one_more_rule_computes_one_more_column(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    const char *one =
+        "{\"name\":\"x\",\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"x\",\"votes\":\"a\"}";
+    const char *two =
+        "{\"name\":\"y\",\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"y\",\"votes\":\"b\"}";
+    char text[1024];
+    whet_rules_job job = WHET_RULES_JOB_INIT;
+    whet_rules_result result;
+    whet_tensor votes;
+    (void)snprintf(text, sizeof text, HEAD "%s]}", one);
+    job.rules = test_write_text("one.json", text);
+    job.input = test_write_text("t.tsv", "t\nx\ny\nxy\n");
+    job.votes = test_tmp("one.npy");
+    test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+    assert_int_equal(result.covered, 2);
+    whet_rules_result_free(ctx, &result);
+    /* Votes that no rule gave show which column was taken over. */
+    const int8_t old[3] = {1, 1, 1};
+    const whet_tensor forged = {(void *)(uintptr_t)old, WHET_I8, 2, {3, 1}};
+    test_ok(ctx, whet_npy_write(ctx, job.votes, true, &forged));
+    (void)snprintf(text, sizeof text, HEAD "%s,%s]}", two, one);
+    job.previous_rules = job.rules;
+    job.previous_votes = job.votes;
+    job.rules = test_write_text("two.json", text);
+    job.votes = test_tmp("two.npy");
+    test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+    assert_int_equal(result.reused, 1);
+    whet_rules_result_free(ctx, &result);
+    test_ok(ctx, whet_array_read(ctx, job.votes, &votes));
+    static const int8_t expected[6] = {-1, 1, 1, 1, 1, 1};
+    assert_memory_equal(votes.data, expected, sizeof expected);
+    whet_tensor_destroy(ctx, &votes);
+    job.input = test_write_text("more.tsv", "t\nx\n");
+    job.votes = test_tmp("three.npy");
+    test_fails(ctx, whet_rules_apply_files(ctx, &job, &result), WHET_ERR_SHAPE);
+    test_says(ctx, "is [3, 1]; expected [1, 1]");
+    test_ctx_done(ctx);
+}
+
+static void broken_rules_are_told(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        whet_status status;
+        const char *says;
+    } cases[] = {
+        {"[]", WHET_ERR_FORMAT, "an array; expected an object"},
+        {"{\"format\":\"x\"}", WHET_ERR_FORMAT, "expected whet-rules"},
+        {"{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"a\"]}", WHET_ERR_FORMAT,
+         "\"classes\"[1] is there already"},
+        {"{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\"]}", WHET_ERR_FORMAT,
+         "1 classes; expected at least 2"},
+        {HEAD "]}", WHET_ERR_FORMAT, "\"rules\" is empty"},
+        {HEAD "3]}", WHET_ERR_FORMAT, "r.json: rules[0] is an integer"},
+        {HEAD "{\"type\":\"magic\"}]}", WHET_ERR_FORMAT, "\"type\" is \"magic\""},
+        {HEAD "{\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"a(\",\"votes\":\"a\"}]}",
+         WHET_ERR_UNSUPPORTED, "rules[0]: the pattern \"a(\" does not compile, at byte 2: missing"},
+        {HEAD "{\"type\":\"regex\",\"column\":\"t\",\"pattern\":\"a\",\"votes\":\"z\"}]}",
+         WHET_ERR_FORMAT, "\"z\" is not among the classes"},
+        {HEAD "{\"type\":\"keywords\",\"column\":\"t\",\"words\":[\"\"],\"votes\":\"a\"}]}",
+         WHET_ERR_FORMAT, "\"words\"[0]"},
+        {HEAD "{\"type\":\"keywords\",\"column\":\"t\",\"words\":[],\"votes\":\"a\"}]}",
+         WHET_ERR_FORMAT, "\"words\" is empty"},
+        {HEAD "{\"type\":\"number\",\"column\":\"t\",\"least\":2,\"below\":2,\"votes\":\"a\"}]}",
+         WHET_ERR_FORMAT, "expected a range"},
+        {HEAD "{\"type\":\"number\",\"column\":\"t\",\"votes\":\"a\"}]}", WHET_ERR_FORMAT,
+         "or every one is"},
+        {HEAD "{\"type\":\"number\",\"feature\":0,\"least\":1,\"votes\":\"a\"}]}", WHET_ERR_FORMAT,
+         "\"column\" is missing"},
+        {HEAD "{\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":[]}]}",
+         WHET_ERR_FORMAT, "no features"},
+    };
+    static const char *const bodies[][2] = {
+        {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":"
+         "[{\"feature\":0,\"at_most\":1,\"yes\":0,\"no\":1},{\"p\":[1]}]",
+         "nodes[0]: \"yes\" is 0; expected an integer from 1 to 1"},
+        {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":[{\"p\":[1,"
+         "2]}]",
+         "expected arrays of 1"},
+        {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":"
+         "[{\"feature\":1,\"at_most\":1,\"yes\":1,\"no\":1},{\"p\":[1]}]",
+         "expected one of the rule's"},
+        {"\"type\":\"logistic\",\"features\":[1,0],\"votes\":[\"a\"],\"least\":[0]", "rising"},
+        {"\"type\":\"logistic\",\"features\":[2],\"votes\":[\"a\"],\"least\":[0]", "from 0 to 1"},
+        {"\"type\":\"logistic\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"weights\":[[1,2]"
+         "]",
+         "expected arrays of 1"},
+        {"\"type\":\"neighbours\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"k\":2,"
+         "\"of\":[0],\"points\":[[1]]",
+         "\"k\" is 2"},
+        {"\"type\":\"neighbours\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"k\":1,"
+         "\"of\":[1],\"points\":[[1]]",
+         "\"of\"[0]"},
+        {"\"type\":\"similarity\",\"votes\":[\"a\"],\"least\":[0],\"vectors\":[[1]]",
+         "expected arrays of 2"},
+    };
+    whet_ctx *ctx = test_ctx(1);
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        test_fails(ctx, refused(ctx, cases[c].text), cases[c].status);
+        test_says(ctx, cases[c].says);
+    }
+    for (size_t b = 0; b < sizeof bodies / sizeof *bodies; b++) {
+        char text[1024];
+        (void)snprintf(text, sizeof text,
+                       "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"b\"],"
+                       "\"features\":2,\"rules\":[{%s}]}",
+                       bodies[b][0]);
+        test_fails(ctx, refused(ctx, text), WHET_ERR_FORMAT);
+        test_says(ctx, bodies[b][1]);
+    }
+    test_ctx_done(ctx);
+}
+
+static void missing_inputs_are_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_rules *rules = rules_of(ctx, written), *of_features = rules_of(ctx, models);
+    whet_table *table;
+    int32_t votes[30];
+    test_ok(ctx, table_of(ctx, "texts\tlen\nx\t1\n", &table));
+    whet_rules_input input = {.table = table, .n = 1};
+    test_fails(ctx, whet_rules_apply(ctx, rules, &input, votes, NULL), WHET_ERR_ARG);
+    test_says(ctx, "rule \"free\"");
+    test_says(ctx, "text");
+    test_fails(ctx, whet_rules_apply(ctx, of_features, &input, votes, NULL), WHET_ERR_SHAPE);
+    input = (whet_rules_input){.features = points[0], .d = 4, .n = 1};
+    test_fails(ctx, whet_rules_apply(ctx, rules, &input, votes, NULL), WHET_ERR_ARG);
+    test_says(ctx, "expected a table");
+    whet_table_destroy(ctx, table);
+    whet_rules_destroy(ctx, rules);
+    whet_rules_destroy(ctx, of_features);
+    test_ctx_done(ctx);
+}
+
+static whet_status whole_run(whet_ctx *ctx, void *arg) {
+    whet_table *table = NULL;
+    whet_rules *rules = NULL;
+    int32_t votes[30];
+    (void)arg;
+    whet_status status = whet_rules_load(ctx, test_tmp("fault.json"), &rules);
+    if (status == WHET_OK) status = table_of(ctx, rows, &table);
+    const whet_rules_input input = {.table = table, .n = 6};
+    if (status == WHET_OK) status = whet_rules_apply(ctx, rules, &input, votes, NULL);
+    whet_table_destroy(ctx, table);
+    whet_rules_destroy(ctx, rules);
+    return status;
+}
+
+static void each_allocation_may_fail(void **state) {
+    (void)state;
+    (void)test_write_text("fault.json", written);
+    assert_true(test_each_allocation(whole_run, NULL) > 20);
+}
+
+static void threads_do_not_matter(void **state) {
+    (void)state;
+    enum { N = 3000 };
+    static const int32_t threads[3] = {1, 2, 5};
+    int32_t *votes[3];
+    float *x = malloc(sizeof *x * N * 4);
+    assert_non_null(x);
+    for (int i = 0; i < N * 4; i++) x[i] = (float)sin(.7 * i) * 2;
+    for (int t = 0; t < 3; t++) {
+        whet_ctx *ctx = test_ctx(threads[t]);
+        whet_rules *rules = rules_of(ctx, models);
+        whet_rule_report reports[5] = {{0}};
+        const whet_rules_input input = {.features = x, .d = 4, .n = N};
+        votes[t] = malloc(sizeof **votes * N * 5);
+        assert_non_null(votes[t]);
+        test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes[t], reports));
+        assert_memory_equal(votes[t], votes[0], sizeof **votes * N * 5);
+        whet_rules_destroy(ctx, rules);
+        test_ctx_done(ctx);
+    }
+    for (int t = 0; t < 3; t++) free(votes[t]);
+    free(x);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(written_rules_vote_as_they_say),
+        cmocka_unit_test(models_vote_as_computed_by_hand),
+        cmocka_unit_test(saved_rules_are_the_same_rules),
+        cmocka_unit_test(keywords_are_found_as_one_by_one),
+        cmocka_unit_test(spam_rules_vote_as_published),
+        cmocka_unit_test(question_rules_vote_as_published),
+        cmocka_unit_test(a_pattern_that_explodes_abstains_and_is_counted),
+        cmocka_unit_test(one_more_rule_computes_one_more_column),
+        cmocka_unit_test(broken_rules_are_told),
+        cmocka_unit_test(missing_inputs_are_told),
+        cmocka_unit_test(each_allocation_may_fail),
+        cmocka_unit_test(threads_do_not_matter),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
