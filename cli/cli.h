@@ -172,6 +172,8 @@ whet_status cmd_label_fit(cli_run *run);
 extern const cli_option cmd_label_fit_options[];
 whet_status cmd_label_apply(cli_run *run);
 extern const cli_option cmd_label_apply_options[];
+whet_status cmd_label_generate(cli_run *run);
+extern const cli_option cmd_label_generate_options[];
 whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
 whet_status cmd_generate(cli_run *run);

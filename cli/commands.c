@@ -98,6 +98,20 @@ const cli_command cli_commands[] = {
      .examples = "whet label fit --votes V.npy --model snorkel --balance 0.7,0.3 --probs P.npy\n"
                  "whet label fit --votes V.tsv --labels L.tsv --model auto --probs P.npy \\\n"
                  "    --predictions labels.tsv"},
+    {.name = "label generate",
+     .run = cmd_label_generate,
+     .options = cmd_label_generate_options,
+     .summary = "labelling rules from features and a few labels, and their votes on all rows",
+     .help =
+         "Makes rules on features (stumps, trees, logistic regressions, nearest neighbours) from\n"
+         "the labels of some rows, and writes their votes on every row; --save keeps the rules\n"
+         "for whet label apply. snuba: rules that add most to the others on labels they had\n"
+         "not seen, then more for the rows that stay unclear. See docs/guide/label-rules.md.",
+     .examples =
+         "whet label generate --features X.npy --labels L.tsv --method snuba \\\n"
+         "    --votes V.npy --save rules.json\n"
+         "whet label generate --features X.npy --labels L.tsv --method snuba --reference \\\n"
+         "    --votes V.npy"},
     {.name = "locus",
      .run = cmd_locus,
      .options = cmd_locus_options,

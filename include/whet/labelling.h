@@ -95,6 +95,85 @@ WHET_API WHET_CHECKED whet_status whet_rules_apply_files(whet_ctx *ctx, const wh
                                                          whet_rules_result *out);
 WHET_API void whet_rules_result_free(whet_ctx *ctx, whet_rules_result *result);
 
+/* ---- rules made from features and a few labels ------------------------------------------------- */
+
+typedef struct whet_synth_input {
+    const float *features; /* [n, d], finite, d >= 1 */
+    int64_t n, d;
+    const whet_names *classes; /* k >= 2 */
+    const int32_t *labels;     /* [n] class or -1; at least two classes must occur */
+    uint64_t seed;
+} whet_synth_input;
+
+typedef enum whet_synth_form {
+    WHET_SYNTH_MULTI = 0,  /* each rule tells all classes apart; with two classes: binary */
+    WHET_SYNTH_ONE_VS_REST /* each rule votes for one class or abstains */
+} whet_synth_form;
+
+typedef struct whet_snuba_opts {
+    size_t struct_size;
+    bool reference; /* the published algorithm, its defects included: docs/guide/label-rules.md */
+    whet_synth_form form;
+    int32_t iterations;  /* rounds of making candidates, 1..1000; default 3 */
+    int32_t cardinality; /* subsets of at most so many features, all of them: 1..64; 0 (default):
+                            single features and drawn subsets of growing size; reference: 1 */
+    int64_t subsets; /* subsets drawn: of each size (0: 8), or with a cardinality in all (0: every
+                            one) */
+    int32_t most_rules; /* 1..1000; default 40; reference: no limit but the iterations */
+} whet_snuba_opts;
+#define WHET_SNUBA_OPTS_INIT \
+    { .struct_size = sizeof(whet_snuba_opts), .iterations = 3, .most_rules = 40 }
+
+typedef struct whet_synth_report {
+    int64_t labelled, candidates; /* labels; models looked at a round */
+    int64_t rules;
+    int64_t rounds; /* that were run; one-vs-rest reference: of the last class */
+    int64_t vague;  /* labelled rows left for another round */
+    double accuracy,
+        log_loss; /* of the rules' joint posterior on labelled rows, by models and weights
+                                  that had not seen the row; NaN for the reference */
+} whet_synth_report;
+
+/* Snuba: heuristics from subsets of the features, the best committed, the next ones made for the rows
+ * that those leave unclear. By default in a corrected form: votes on labelled rows are out of fold; a
+ * candidate and its threshold are chosen by what they add to the likelihood of the labels, each row
+ * weighed without itself, and none is added that does not (see docs/guide/label-rules.md).
+ * *rules: destroyed by the caller; at least one. probs [n, k]: the rules' joint posterior, or NULL.
+ * report may be NULL. Errors: ARG, DATA (fewer than two classes, NaN with its row, no candidate that
+ * tells classes apart), NUMERIC, NOMEM, CANCELLED. Deterministic for a seed.
+ * Cost: a round fits candidates x folds small models on the labels. Source: Varma & Re 2019
+ * (arXiv 1812.06176); AutoWS-Bench-101 (arXiv 2208.14362). */
+WHET_API WHET_CHECKED whet_status whet_snuba(whet_ctx *ctx, const whet_synth_input *input,
+                                             const whet_snuba_opts *opts, whet_rules **rules,
+                                             double *probs, whet_synth_report *report);
+
+typedef enum whet_synth_method { WHET_SYNTH_SNUBA = 0 } whet_synth_method;
+
+typedef struct whet_synth_job {
+    size_t struct_size;
+    const char *features; /* array [n, d] */
+    const char
+        *labels; /* table: columns row (0-based) and label; or label for every row, with empty
+                             cells */
+    const char *classes; /* class list; NULL = the labels' own names, sorted */
+    whet_synth_method method;
+    whet_snuba_opts snuba;
+    uint64_t seed;
+    const char *votes; /* .npy to write: [n, m] i8, or i32 with more than 127 classes */
+    const char *save;  /* rules to write, .json; or NULL */
+    const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior; or NULL */
+    bool force;
+} whet_synth_job;
+#define WHET_SYNTH_JOB_INIT \
+    { .struct_size = sizeof(whet_synth_job), .snuba = WHET_SNUBA_OPTS_INIT }
+
+/* Files in; out the rules and the votes of every row, whose summary is *out, as whet_rules_apply_files
+ * gives it. Errors: as reading, whet_snuba; DATA with
+ * file and line for a label that is not among the classes or a row out of range. */
+WHET_API WHET_CHECKED whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job,
+                                                   whet_rules_result *out,
+                                                   whet_synth_report *report);
+
 #ifdef __cplusplus
 }
 #endif

@@ -96,14 +96,14 @@ double whet_i_weighted_f1(const int32_t *votes, const int32_t *truth, int64_t n,
 /* Snuba's grid: 10 margins .25, .2722, ..., .45. */
 #define WHET_I_BETAS 10
 double whet_i_beta(int64_t i);
-/* The thresholds of a two-output model that votes when p(1) <= pivot - beta or >= pivot + beta. */
-void whet_i_beta_binary(double pivot, double beta, double least[2]);
-/* Of a model with any outputs, which votes when the largest probability is >= pivot + beta. */
-void whet_i_beta_multi(double pivot, double beta, int64_t outs, double *least);
-/* The margin with the best weighted F1 of p [n, outs] on truth [n] in outputs, the largest of equals;
- * f1 [WHET_I_BETAS] or NULL; votes [n]: room. */
-double whet_i_beta_choose(const double *p, const int32_t *truth, int64_t n, int64_t outs,
-                          double pivot, int32_t *votes, double *f1);
+/* The margin with the best weighted F1 of p [n, outs] on truth [n] in 0..k-1, the largest of equals.
+ * Output o counts as class o. f1 [WHET_I_BETAS] or NULL; votes [n] are
+ * those at the margin. */
+double whet_i_beta_choose(const double *p, int64_t outs, const int32_t *truth, int64_t n, int64_t k,
+                          double pivot, bool binary, int32_t *votes, double *f1);
+/* The thresholds for a margin. binary, two outputs: votes when p(1) <= pivot - beta or >= pivot + beta;
+ * else when the largest probability is >= pivot + beta. */
+void whet_i_beta_least(double pivot, double beta, bool binary, int64_t outs, double *least);
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 

@@ -77,9 +77,10 @@ static void newton(const whet_i_few *f, double c, double *theta) {
         for (int64_t j = 0; j < m; j++) hessian[j][j] *= 1 + 1e-12; /* a flat intercept */
         if (!solve(hessian, m, step)) return;
         double found = INFINITY;
-        for (int halvings = 0; halvings < 30 && !(found < loss); halvings++, part /= 2) {
+        for (int halvings = 0; halvings < 30 && !(found < loss); halvings++) {
             for (int64_t j = 0; j < m; j++) tried[j] = theta[j] - part * step[j];
             found = slope(f, 1 / c, tried, next, curves);
+            part /= 2;
         }
         if (!(found < loss)) return; /* at the rounding of the loss */
         loss = found;

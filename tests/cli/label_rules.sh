@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# whet label apply, as a user types it: rules on texts and on features, faults, columns taken over,
-# refusals.
+# whet label apply and generate, as a user types them: rules on texts and on features, faults, columns
+# taken over, rules made from labels and applied again, refusals.
 . "$(dirname "$0")/lib.sh"
 
 # votes FILE: the votes as text, a row a line
@@ -75,5 +75,59 @@ run 3 whet label apply --rules pattern.json --input t.tsv --votes z.npy
 tells 'rules[1]: the pattern "(" does not compile, at byte 1'
 run 3 whet label apply --rules t.tsv --input t.tsv --votes z.npy
 tells 't.tsv:1:'
+unchanged
+
+# Rules made from labels: three features of which the first two tell, 60 rows, 20 labels.
+python3 - <<'PY'
+import struct
+rows = [((i % 2) * 2 - 1 + .01 * (i * 7 % 13), (i % 2) - .03 * (i * 5 % 11), .1 * (i * 3 % 17))
+        for i in range(60)]
+header = "{'descr': '<f4', 'fortran_order': False, 'shape': (60, 3), }".ljust(117) + '\n'
+with open('X.npy', 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
+    for row in rows:
+        f.write(struct.pack('<3f', *row))
+with open('L.tsv', 'w') as f:
+    f.write('row\tlabel\n' + ''.join('%d\t%s\n' % (i, 'spam' if i % 2 else 'ham') for i in range(20)))
+PY
+run 0 whet label generate --features X.npy --labels L.tsv --method snuba --votes g.npy --save made.json \
+    --probs p.npy
+quiet
+says 'rules from 20 labels'
+says 'on labels they had not seen: accuracy 1.000'
+present p.npy
+run 0 whet label apply --rules made.json --input X.npy --votes again.npy
+[ "$(votes g.npy)" = "$(votes again.npy)" ] || fail 'applied rules vote otherwise'
+votes g.npy | awk '{ for (j = 1; j <= NF; j++) if ($j >= 0 && $j != (NR - 1) % 2) exit 1 }' ||
+    fail 'a vote is wrong'
+run 0 whet label generate --features X.npy --labels L.tsv --method snuba --reference --votes ref.npy --json
+json out
+says '"accuracy": null'
+run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form one-vs-rest \
+    --cardinality 1 --votes - --quiet
+
+mark
+run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes g.npy --save z.json
+run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes z.npy --save made.json
+run 2 whet label generate --features X.npy --labels L.tsv --method magic --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method snuba --reference --probs q.npy \
+    --votes z.npy
+run 3 whet label apply --rules made.json --input t.tsv --votes z.npy
+tells 'looks at features'
+unchanged
+printf 'row\tlabel\n0\tham\n60\tspam\n' >far.tsv
+printf 'row\tlabel\n0\tham\n1\tham\n' >one.tsv
+printf 'row\tlabel\n0\tham\n0\tspam\n' >twice.tsv
+printf 'ham\nspam\n' >classes.txt
+mark
+run 3 whet label generate --features X.npy --labels far.tsv --method snuba --votes z.npy
+tells 'far.tsv:3: row is "60"; expected a number from 0 to 59'
+run 3 whet label generate --features X.npy --labels one.tsv --method snuba --votes z.npy
+tells 'one.tsv: 1 class; expected at least 2'
+run 3 whet label generate --features X.npy --labels one.tsv --classes classes.txt --method snuba \
+    --votes z.npy
+tells 'one class; expected at least 2 classes among the labels'
+run 3 whet label generate --features X.npy --labels twice.tsv --method snuba --votes z.npy
+tells 'second label'
 unchanged
 finish

@@ -1,0 +1,489 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Snuba, corrected: labelling functions from subsets of the features, chosen for what they add to the
+ * others on a few labels.
+ *
+ * Votes on labelled rows are always out of fold: by a model that was fitted without the row. Committed
+ * rules speak together through log odds: score_c = ln prior_c + sum of w over the rules that vote c,
+ * w = eta (logit a - logit prior_c), where a is the rule's accuracy when it votes c, shrunk to its
+ * accuracy on all rows. When a labelled row is judged, a is counted without it. A candidate, its
+ * threshold and its eta are chosen by the gain in the log likelihood of the labels, which weighs
+ * accuracy, coverage and what the others say already. The best of many candidates gains by luck: a
+ * candidate pays the log of how many there are of its family and size, and of these kinds (a
+ * likelihood ratio above M happens by chance with probability 1 / M at most); none is taken that does
+ * not gain more, so the number of rules follows from the labels. The next round makes candidates for
+ * the rows whose own class has less than half of the probability.
+ * Compare Varma & Re 2019 (arXiv 1812.06176), whose terms for accuracy and diversity this replaces.
+ * Legend: b labelled rows, k classes, M candidates; held: out of fold. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "label/label_i.h"
+#include "label/snuba_i.h"
+
+enum { FOLDS = 5, THRESHOLDS = 8, ETAS = 2, LEAST_ROWS = 10, LEAST_RULES = 3 };
+#define SHRINK 4. /* rows that a class's accuracy borrows from the rule's */
+
+static const double etas[ETAS] = {1, .5};
+
+/* What a model says of a labelled row: its top output, and how sure. */
+typedef struct said {
+    int32_t class; /* -1: an output that stands for none */
+    float p;
+} said;
+
+typedef struct choice {
+    double gain, least, eta;
+} choice;
+
+/* A committed rule's log odds by class voted. */
+typedef struct weights {
+    int64_t votes, hits;    /* of all classes */
+    int64_t *voted, *right; /* [k] */
+} weights;
+
+typedef struct run {
+    const whet_i_rows *rows;
+    const whet_i_candidates *list;
+    const whet_snuba_opts *opts;
+    bool apart;
+    int64_t n_list; /* candidates of a round: those of the list, times k when apart */
+    double *prior;  /* [k] */
+    double *score;  /* [b, k] ln prior and the weights that count, each without the row */
+    double *now;    /* [b, k] its softmax */
+    int64_t *place; /* [n_fit] rows to fit to */
+    int64_t n_fit;
+    int32_t *fold; /* [n_fit] */
+    int64_t folds;
+    said *held;     /* [n_list, b] */
+    bool *usable;   /* [n_list] not all its features are constant */
+    choice *chosen; /* [n_list] */
+    double *price;  /* [candidates] nats */
+    int64_t workers;
+    whet_i_fitter *fitter; /* [workers] */
+    int64_t *train;        /* [workers, b] */
+    int32_t *target;       /* [workers, b] */
+    int32_t *classes;      /* [workers, k] output to class */
+    double *p;             /* [workers, k] */
+    int64_t *counts;       /* [workers, 2 k] */
+    double *full;          /* [rules, k] weights as used on other rows */
+    int64_t rules;
+} run;
+
+/* ---- models out of fold ----------------------------------------------------------------------- */
+
+/* Outputs for a fit to `n` places: classes that occur; apart: the rest, and the class. false when
+ * there are not two. */
+static bool outputs(const run *r, int32_t class, const int64_t *place, int64_t n, int32_t worker,
+                    whet_i_fit_task *task) {
+    int32_t *target = r->target + worker * r->rows->b, *classes = r->classes + worker * r->rows->k;
+    int32_t next = 0;
+    if (class >= 0) {
+        bool seen[2] = {false, false};
+        for (int64_t i = 0; i < n; i++) {
+            target[place[i]] = r->rows->y[place[i]] == class;
+            seen[target[place[i]]] = true;
+        }
+        classes[0] = -1;
+        classes[1] = class;
+        next = seen[0] && seen[1] ? 2 : 1;
+    } else {
+        int64_t *number = r->counts + worker * 2 * r->rows->k;
+        for (int64_t c = 0; c < r->rows->k; c++) number[c] = -1;
+        for (int64_t i = 0; i < n; i++) number[r->rows->y[place[i]]] = 0;
+        for (int64_t c = 0; c < r->rows->k; c++) {
+            if (number[c] < 0) continue;
+            classes[next] = (int32_t)c;
+            number[c] = next++;
+        }
+        for (int64_t i = 0; i < n; i++) target[place[i]] = (int32_t)number[r->rows->y[place[i]]];
+    }
+    task->place = place;
+    task->n = n;
+    task->target = target;
+    task->outs = next;
+    return next > 1;
+}
+
+static void fit(const run *r, int64_t at, const int64_t *place, int64_t n, int32_t worker,
+                bool *whole) {
+    whet_i_fit_task task = {
+        .rows = r->rows, .list = r->list, .candidate = at % r->list->n, .standard = true};
+    const int32_t class = r->apart ? (int32_t)(at / r->list->n) : -1;
+    *whole = outputs(r, class, place, n, worker, &task);
+    if (*whole) whet_i_candidate_fit(&task, &r->fitter[worker]);
+}
+
+static said say(const run *r, int64_t row, int32_t worker) {
+    const whet_i_fitter *f = &r->fitter[worker];
+    double *p = r->p + worker * r->rows->k;
+    whet_i_model_probs(&f->model, whet_i_labelled_row(r->rows, row), 0, p, f->probs_room);
+    const int64_t top = whet_i_argmax(p, f->model.outs);
+    return (said){r->classes[worker * r->rows->k + top], (float)p[top]};
+}
+
+/* Each fold's rows by a model of the others, rows that are not fitted to by a model of all. */
+static void hold_out(void *arg, int64_t at, int32_t worker) {
+    run *r = arg;
+    int64_t *train = r->train + worker * r->rows->b;
+    said *held = r->held + at * r->rows->b;
+    const whet_i_candidate *item = &r->list->item[at % r->list->n];
+    bool whole, apart = false;
+    for (int64_t i = 0; i < r->rows->b; i++) held[i] = (said){-1, 0};
+    for (int32_t f = 0; f < r->folds; f++) {
+        int64_t n = 0;
+        for (int64_t i = 0; i < r->n_fit; i++)
+            if (r->fold[i] != f) train[n++] = r->place[i];
+        fit(r, at, train, n, worker, &whole);
+        for (int64_t i = 0; whole && i < r->n_fit; i++)
+            if (r->fold[i] == f) held[r->place[i]] = say(r, r->place[i], worker);
+    }
+    if (r->n_fit < r->rows->b) {
+        int64_t next = 0;
+        fit(r, at, r->place, r->n_fit, worker, &whole);
+        for (int64_t i = 0; whole && i < r->rows->b; i++) {
+            if (next < r->n_fit && r->place[next] == i)
+                next++;
+            else
+                held[i] = say(r, i, worker);
+        }
+    }
+    for (int32_t j = 0; j < item->inputs; j++)
+        apart = apart || r->rows->scale[r->list->input[item->first + j]] > 0;
+    r->usable[at] = apart;
+}
+
+/* ---- what a rule would add -------------------------------------------------------------------- */
+
+static double logit(double p) { return log(p / (1 - p)); }
+
+/* Log odds of class c from `right` of `voted`, of all `hits` of `votes`. */
+static double odds(const run *r, int64_t c, int64_t right, int64_t voted, int64_t hits,
+                   int64_t votes) {
+    const double all = ((double)hits + 1) / ((double)votes + 2);
+    const double own = ((double)right + SHRINK * all) / ((double)voted + SHRINK);
+    return logit(own) - logit(r->prior[c]);
+}
+
+static void count_votes(const run *r, const said *held, double least, weights *w) {
+    const int64_t k = r->rows->k;
+    w->votes = w->hits = 0;
+    memset(w->voted, 0, sizeof *w->voted * (size_t)k);
+    memset(w->right, 0, sizeof *w->right * (size_t)k);
+    for (int64_t i = 0; i < r->rows->b; i++) {
+        if (held[i].class < 0 || (double)held[i].p < least) continue;
+        const bool hit = held[i].class == r->rows->y[i];
+        w->votes++;
+        w->hits += hit;
+        w->voted[held[i].class]++;
+        w->right[held[i].class] += hit;
+    }
+}
+
+/* The weight of a vote on labelled row i, counted without it. */
+static double without(const run *r, const weights *w, int64_t c, bool hit) {
+    return odds(r, c, w->right[c] - hit, w->voted[c] - 1, w->hits - hit, w->votes - 1);
+}
+
+static double gain_of(const run *r, const said *held, double least, double eta, const weights *w) {
+    double gain = 0;
+    for (int64_t i = 0; i < r->rows->b; i++) {
+        const int32_t c = held[i].class;
+        if (c < 0 || (double)held[i].p < least) continue;
+        const bool hit = c == r->rows->y[i];
+        const double step = eta * without(r, w, c, hit);
+        gain += (hit ? step : 0) - log1p(r->now[i * r->rows->k + c] * expm1(step));
+    }
+    return gain;
+}
+
+/* Thresholds lie between the surest and the least sure of its votes: at quantiles. */
+static int64_t thresholds_of(const run *r, const said *held, double *least) {
+    double low = INFINITY, high = -INFINITY;
+    for (int64_t i = 0; i < r->rows->b; i++) {
+        if (held[i].class < 0) continue;
+        low = fmin(low, (double)held[i].p);
+        high = fmax(high, (double)held[i].p);
+    }
+    if (!(low <= high)) return 0;
+    for (int64_t t = 0; t < THRESHOLDS; t++) least[t] = low + (high - low) * (double)t / THRESHOLDS;
+    return low < high ? THRESHOLDS : 1;
+}
+
+static void weigh(void *arg, int64_t at, int32_t worker) {
+    run *r = arg;
+    const said *held = r->held + at * r->rows->b;
+    int64_t *counts = r->counts + worker * 2 * r->rows->k;
+    weights w = {.voted = counts, .right = counts + r->rows->k};
+    double least[THRESHOLDS];
+    r->chosen[at] = (choice){-INFINITY, 0, 0};
+    if (!r->usable[at]) return;
+    const int64_t n = thresholds_of(r, held, least);
+    for (int64_t t = 0; t < n; t++) {
+        count_votes(r, held, least[t], &w);
+        for (int e = 0; e < ETAS; e++) {
+            const double gain = gain_of(r, held, least[t], etas[e], &w) - r->price[at % r->list->n];
+            if (gain > r->chosen[at].gain) r->chosen[at] = (choice){gain, least[t], etas[e]};
+        }
+    }
+}
+
+/* ---- committing ------------------------------------------------------------------------------- */
+
+static void softmax_all(const run *r) {
+    const int64_t k = r->rows->k;
+    memcpy(r->now, r->score, sizeof *r->now * (size_t)(r->rows->b * k));
+    for (int64_t i = 0; i < r->rows->b; i++) whet_i_softmax(r->now + i * k, k);
+}
+
+static whet_status commit(whet_ctx *ctx, run *r, int64_t at, int32_t round, whet_rules *rules) {
+    const int64_t k = r->rows->k;
+    const said *held = r->held + at * r->rows->b;
+    const choice *chosen = &r->chosen[at];
+    weights w = {.voted = r->counts, .right = r->counts + k};
+    char name[96], title[160];
+    bool whole;
+    count_votes(r, held, chosen->least, &w);
+    for (int64_t i = 0; i < r->rows->b; i++) {
+        const int32_t c = held[i].class;
+        if (c >= 0 && (double)held[i].p >= chosen->least)
+            r->score[i * k + c] += chosen->eta * without(r, &w, c, c == r->rows->y[i]);
+    }
+    for (int64_t c = 0; c < k; c++)
+        r->full[r->rules * k + c] =
+            chosen->eta * odds(r, c, w.right[c], w.voted[c], w.hits, w.votes);
+    r->rules++;
+    softmax_all(r);
+    fit(r, at, r->place, r->n_fit, 0, &whole);
+    whet_i_model *m = &r->fitter[0].model;
+    for (int64_t o = 0; o < m->outs; o++) {
+        m->vote[o] = r->classes[o];
+        m->least[o] = m->vote[o] < 0 ? (double)INFINITY : chosen->least;
+    }
+    whet_i_candidate_name(r->list, at % r->list->n, name);
+    if (r->apart)
+        (void)snprintf(title, sizeof title, "round %d, class %d: %s", round, r->classes[1], name);
+    else
+        (void)snprintf(title, sizeof title, "round %d: %s", round, name);
+    return whet_i_rules_add_model(ctx, rules, title, m);
+}
+
+/* What the best must gain more than, after its price. The first rules need only gain something: label
+ * models need LEAST_RULES to tell their accuracies. */
+static double dues(const run *r, int64_t at) {
+    return r->rules < LEAST_RULES ? -r->price[at % r->list->n] : 0;
+}
+
+/* The first rule is taken whatever it adds: rules are what was asked for. */
+static whet_status commit_all(whet_ctx *ctx, run *r, int32_t round, whet_rules *rules) {
+    while (r->rules < r->opts->most_rules) {
+        int64_t best = 0;
+        WHET_TRY(whet_i_parallel_for(ctx, "choose rules", r->n_list, weigh, r));
+        for (int64_t at = 1; at < r->n_list; at++)
+            if (r->chosen[at].gain > r->chosen[best].gain) best = at;
+        if (!isfinite(r->chosen[best].gain)) break;
+        if (r->rules > 0 && r->chosen[best].gain <= dues(r, best)) break;
+        WHET_TRY(commit(ctx, r, best, round, rules));
+    }
+    if (r->rules > 0) return WHET_OK;
+    return whet_i_fail(
+        ctx, WHET_ERR_DATA,
+        "every feature is constant, or no candidate could be fitted; expected features "
+        "that tell rows apart");
+}
+
+/* ---- rounds ----------------------------------------------------------------------------------- */
+
+static whet_status start_round(whet_ctx *ctx, run *r, int32_t round) {
+    int32_t *y = NULL;
+    r->n_fit = 0;
+    for (int64_t i = 0; i < r->rows->b; i++)
+        if (round == 1 || r->now[i * r->rows->k + r->rows->y[i]] < .5) r->place[r->n_fit++] = i;
+    r->folds = r->n_fit < FOLDS ? r->n_fit : FOLDS;
+    WHET_TRY(whet_i_alloc(ctx, r->n_fit, &y));
+    for (int64_t i = 0; i < r->n_fit; i++) y[i] = r->rows->y[r->place[i]];
+    const whet_status status =
+        r->n_fit ? whet_i_stratified_folds(ctx, y, r->n_fit, r->rows->k, (int32_t)r->folds, 0,
+                                           (uint64_t)round, r->fold)
+                 : WHET_OK;
+    whet_i_free(ctx, y);
+    return status;
+}
+
+static void judge_all(const run *r, whet_synth_report *report) {
+    const int64_t b = r->rows->b, k = r->rows->k;
+    int64_t right = 0;
+    for (int64_t i = 0; i < b; i++) right += whet_i_argmax(r->now + i * k, k) == r->rows->y[i];
+    report->accuracy = (double)right / (double)b;
+    report->log_loss = whet_i_log_loss(r->now, b, k, r->rows->y);
+}
+
+static whet_status all_rounds(whet_ctx *ctx, run *r, whet_rules *rules, whet_synth_report *report) {
+    for (int32_t round = 1; round <= r->opts->iterations; round++) {
+        const int64_t before = r->rules;
+        WHET_TRY(start_round(ctx, r, round));
+        report->vague = r->n_fit;
+        if (round > 1 && r->n_fit < LEAST_ROWS) break;
+        WHET_TRY(whet_i_parallel_for(ctx, "candidates", r->n_list, hold_out, r));
+        WHET_TRY(commit_all(ctx, r, round, rules));
+        report->rounds = round;
+        if (r->rules == before || r->rules == r->opts->most_rules) break;
+    }
+    judge_all(r, report);
+    return WHET_OK;
+}
+
+/* ---- room ------------------------------------------------------------------------------------- */
+
+static void release(whet_ctx *ctx, run *r) {
+    for (int64_t w = 0; r->fitter && w < r->workers; w++) whet_i_fitter_free(ctx, &r->fitter[w]);
+    whet_i_free(ctx, r->fitter);
+    whet_i_free(ctx, r->prior);
+    whet_i_free(ctx, r->score);
+    whet_i_free(ctx, r->now);
+    whet_i_free(ctx, r->place);
+    whet_i_free(ctx, r->fold);
+    whet_i_free(ctx, r->held);
+    whet_i_free(ctx, r->usable);
+    whet_i_free(ctx, r->chosen);
+    whet_i_free(ctx, r->price);
+    whet_i_free(ctx, r->train);
+    whet_i_free(ctx, r->target);
+    whet_i_free(ctx, r->classes);
+    whet_i_free(ctx, r->p);
+    whet_i_free(ctx, r->counts);
+    whet_i_free(ctx, r->full);
+}
+
+/* Candidates of one family and size stand together in a list. */
+static void price_candidates(run *r) {
+    const whet_i_candidate *item = r->list->item;
+    int64_t kinds = 0;
+    for (int64_t c = 0, end; c < r->list->n; c = end) {
+        for (end = c + 1; end < r->list->n; end++)
+            if (item[end].kind != item[c].kind || item[end].inputs != item[c].inputs) break;
+        const int64_t like = (end - c) * (r->apart ? r->rows->k : 1);
+        for (int64_t at = c; at < end; at++) r->price[at] = log((double)like);
+        kinds++;
+    }
+    for (int64_t c = 0; c < r->list->n; c++) r->price[c] += log((double)kinds);
+}
+
+static whet_status prepare(whet_ctx *ctx, run *r) {
+    const int64_t b = r->rows->b, k = r->rows->k, workers = whet_ctx_threads(ctx);
+    int64_t cells, held, each, full;
+    r->workers = workers;
+    r->n_list = r->list->n;
+    if (r->apart) WHET_TRY(whet_i_mul(ctx, r->list->n, k, &r->n_list));
+    WHET_TRY(whet_i_mul(ctx, b, k, &cells));
+    WHET_TRY(whet_i_mul(ctx, r->n_list, b, &held));
+    WHET_TRY(whet_i_mul(ctx, workers, b, &each));
+    WHET_TRY(whet_i_mul(ctx, r->opts->most_rules, k, &full));
+    WHET_TRY(whet_i_calloc(ctx, workers, &r->fitter));
+    for (int64_t w = 0; w < workers; w++)
+        WHET_TRY(whet_i_fitter_create(ctx, r->list, b, k, &r->fitter[w]));
+    WHET_TRY(whet_i_alloc(ctx, k, &r->prior));
+    WHET_TRY(whet_i_alloc(ctx, cells, &r->score));
+    WHET_TRY(whet_i_alloc(ctx, cells, &r->now));
+    WHET_TRY(whet_i_alloc(ctx, b, &r->place));
+    WHET_TRY(whet_i_alloc(ctx, b, &r->fold));
+    WHET_TRY(whet_i_alloc(ctx, held, &r->held));
+    WHET_TRY(whet_i_alloc(ctx, r->n_list, &r->usable));
+    WHET_TRY(whet_i_alloc(ctx, r->n_list, &r->chosen));
+    WHET_TRY(whet_i_alloc(ctx, each, &r->train));
+    WHET_TRY(whet_i_alloc(ctx, each, &r->target));
+    WHET_TRY(whet_i_alloc(ctx, workers * k, &r->classes));
+    WHET_TRY(whet_i_alloc(ctx, workers * k, &r->p));
+    WHET_TRY(whet_i_alloc(ctx, workers * 2 * k, &r->counts));
+    WHET_TRY(whet_i_alloc(ctx, full, &r->full));
+    WHET_TRY(whet_i_alloc(ctx, r->list->n, &r->price));
+    price_candidates(r);
+    for (int64_t c = 0; c < k; c++) r->prior[c] = 1;
+    for (int64_t i = 0; i < b; i++) r->prior[r->rows->y[i]] += 1;
+    for (int64_t c = 0; c < k; c++) r->prior[c] /= (double)(b + k);
+    for (int64_t i = 0; i < b * k; i++) r->score[i] = log(r->prior[i % k]);
+    softmax_all(r);
+    return WHET_OK;
+}
+
+/* The joint posterior of all rows. */
+static whet_status posterior(whet_ctx *ctx, const run *r, const whet_rules *rules, double *probs) {
+    const int64_t n = r->rows->n, k = r->rows->k;
+    int64_t cells;
+    int32_t *votes;
+    WHET_TRY(whet_i_mul(ctx, n, r->rules, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &votes));
+    const whet_rules_input input = {.features = r->rows->x, .d = r->rows->d, .n = n};
+    const whet_status status = whet_rules_apply(ctx, rules, &input, votes, NULL);
+    for (int64_t i = 0; status == WHET_OK && i < n; i++) {
+        double *row = probs + i * k;
+        for (int64_t c = 0; c < k; c++) row[c] = log(r->prior[c]);
+        for (int64_t j = 0; j < r->rules; j++) {
+            const int32_t vote = votes[i * r->rules + j];
+            if (vote >= 0) row[vote] += r->full[j * k + vote];
+        }
+        whet_i_softmax(row, k);
+    }
+    whet_i_free(ctx, votes);
+    return status;
+}
+
+static whet_status corrected(whet_ctx *ctx, const whet_i_rows *rows, const whet_i_candidates *list,
+                             const whet_snuba_opts *opts, whet_rules *rules, double *probs,
+                             whet_synth_report *report) {
+    run r = {.rows = rows, .list = list, .opts = opts};
+    r.apart = rows->k > 2 && opts->form == WHET_SYNTH_ONE_VS_REST;
+    whet_status status = prepare(ctx, &r);
+    if (status == WHET_OK) status = all_rounds(ctx, &r, rules, report);
+    if (status == WHET_OK && probs) status = posterior(ctx, &r, rules, probs);
+    release(ctx, &r);
+    return status;
+}
+
+/* ---- the entrance ----------------------------------------------------------------------------- */
+
+static whet_status check(whet_ctx *ctx, const whet_snuba_opts *o, const double *probs) {
+    if (o->iterations < 1 || o->iterations > 1000 || o->cardinality < 0 || o->cardinality > 64 ||
+        o->subsets < 0 || o->most_rules < 1 || o->most_rules > 1000)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%d iterations, a cardinality of %d, %lld subsets, at most %d rules; "
+                           "expected 1 to 1000, 0 to 64, none below 0, 1 to 1000",
+                           o->iterations, o->cardinality, (long long)o->subsets, o->most_rules);
+    if (o->reference && probs)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "the reference form has no joint posterior; expected none to be asked for");
+    return WHET_OK;
+}
+
+whet_status whet_snuba(whet_ctx *ctx, const whet_synth_input *input, const whet_snuba_opts *opts,
+                       whet_rules **out, double *probs, whet_synth_report *report) {
+    whet_status status = WHET_OK;
+    whet_snuba_opts o = WHET_SNUBA_OPTS_INIT;
+    whet_i_rows rows = {0};
+    whet_i_candidates list = {0};
+    whet_rules *rules = NULL;
+    whet_synth_report found = {0};
+    WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_snuba_opts"));
+    WHET_TRY(check(ctx, &o, probs));
+    WHET_TRY_DONE(whet_i_rows_build(ctx, input, &rows));
+    if (o.reference && o.cardinality == 0) o.cardinality = 1;
+    WHET_TRY_DONE(
+        o.cardinality
+            ? whet_i_candidates_all(ctx, rows.d, o.cardinality, o.subsets, input->seed, &list)
+            : whet_i_candidates_ladder(ctx, rows.d, o.subsets ? o.subsets : 8, input->seed, &list));
+    WHET_TRY_DONE(whet_i_rules_create(ctx, input->classes, rows.d, &rules));
+    WHET_TRY_DONE(o.reference ? whet_i_snuba_reference(ctx, &rows, &list, &o, rules, &found)
+                              : corrected(ctx, &rows, &list, &o, rules, probs, &found));
+    found.labelled = rows.b;
+    found.candidates = list.n;
+    found.rules = whet_rules_count(rules);
+    if (report) *report = found;
+    *out = rules;
+    rules = NULL;
+done:
+    whet_rules_destroy(ctx, rules);
+    whet_i_candidates_free(ctx, &list);
+    whet_i_rows_free(ctx, &rows);
+    return status;
+}

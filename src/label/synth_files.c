@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rules made from files: features, labels with places to complain about, votes and rules written.
+ * Legend: n rows, m rules, k classes. */
+#include <inttypes.h>
+
+#include "io/io_i.h"
+#include "label/rule_candidates.h"
+
+typedef struct run {
+    const whet_synth_job *job;
+    whet_tensor features, votes, probs;
+    whet_table *table;
+    whet_i_given_labels given;
+    whet_names *classes;
+    int32_t *labels;
+    whet_rules *rules;
+    whet_rule_report *reports;
+    int64_t covered;
+} run;
+
+static void release(whet_ctx *ctx, run *r) {
+    whet_tensor_destroy(ctx, &r->features);
+    whet_tensor_destroy(ctx, &r->votes);
+    whet_tensor_destroy(ctx, &r->probs);
+    whet_i_free(ctx, r->given.items);
+    whet_table_destroy(ctx, r->table);
+    whet_names_destroy(ctx, r->classes);
+    whet_i_free(ctx, r->labels);
+    whet_rules_destroy(ctx, r->rules);
+    whet_i_free(ctx, r->reports);
+}
+
+static whet_status read_labels(whet_ctx *ctx, run *r) {
+    const int64_t n = r->features.shape[0];
+    const char *path = r->job->labels;
+    WHET_TRY(whet_table_read(ctx, path, &r->table));
+    if (whet_names_find(whet_table_columns(r->table), whet_str_from("row")) >= 0)
+        return whet_i_labels_of_sparse(ctx, r->table, n, &r->given);
+    int64_t column;
+    WHET_TRY(whet_table_find(ctx, r->table, "label", &column));
+    if (whet_table_rows(r->table) != n)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s: %" PRId64 " rows and no column row; expected %" PRId64
+                           " rows, as %s has, or the columns row and label",
+                           path, whet_table_rows(r->table), n, r->job->features);
+    return whet_i_labels_of_column(ctx, r->table, column, &r->given);
+}
+
+static whet_status assign_labels(whet_ctx *ctx, run *r) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t n = r->features.shape[0];
+    WHET_TRY(whet_i_alloc(ctx, n, &r->labels));
+    for (int64_t i = 0; i < n; i++) r->labels[i] = -1;
+    for (int64_t g = 0; g < r->given.n; g++) {
+        const whet_i_given_label *label = &r->given.items[g];
+        const int64_t c = whet_names_find(r->classes, label->name);
+        if (c < 0)
+            return whet_i_fail(
+                ctx, WHET_ERR_DATA, "%s:%" PRId64 ": label %s is not among the classes of %s",
+                r->job->labels, label->line, whet_i_quote(quoted, label->name), r->job->classes);
+        if (r->labels[label->row] >= 0 && r->labels[label->row] != c)
+            return whet_i_fail(
+                ctx, WHET_ERR_DATA,
+                "%s:%" PRId64 ": row %" PRId64 " has a second label, %s; expected one",
+                r->job->labels, label->line, label->row, whet_i_quote(quoted, label->name));
+        r->labels[label->row] = (int32_t)c;
+    }
+    return WHET_OK;
+}
+
+static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) {
+    const int64_t n = r->features.shape[0], k = whet_names_count(r->classes);
+    const whet_synth_input input = {.features = r->features.data,
+                                    .n = n,
+                                    .d = r->features.shape[1],
+                                    .classes = r->classes,
+                                    .labels = r->labels,
+                                    .seed = r->job->seed};
+    if (k < 2)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %" PRId64 " class%s; expected at least 2",
+                           r->job->labels, k, k == 1 ? "" : "es");
+    if (r->job->probs) {
+        const int64_t shape[2] = {n, k};
+        WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));
+    }
+    return whet_snuba(ctx, &input, &r->job->snuba, &r->rules, r->probs.data, report);
+}
+
+static whet_status vote(whet_ctx *ctx, run *r) {
+    const int64_t n = r->features.shape[0], m = whet_rules_count(r->rules);
+    const int64_t shape[2] = {n, m};
+    const whet_rules_input input = {
+        .features = r->features.data, .d = r->features.shape[1], .n = n};
+    WHET_TRY(whet_i_calloc(ctx, m, &r->reports));
+    WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
+    WHET_TRY(whet_rules_apply(ctx, r->rules, &input, r->votes.data, r->reports));
+    const int32_t *votes = r->votes.data;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t most = -1;
+        for (int64_t j = 0; j < m; j++) most = votes[i * m + j] > most ? votes[i * m + j] : most;
+        r->covered += most >= 0;
+    }
+    return WHET_OK;
+}
+
+/* All are open before the first appears. */
+static whet_status write_all(whet_ctx *ctx, run *r) {
+    const whet_synth_job *job = r->job;
+    const bool narrow = whet_names_count(r->classes) <= INT8_MAX;
+    whet_tensor bytes = {0};
+    whet_npy_stream *votes = NULL, *probs = NULL, *last = NULL;
+    whet_status status = WHET_OK;
+    if (narrow) WHET_TRY(whet_tensor_convert(ctx, &r->votes, WHET_I8, &bytes));
+    const whet_tensor *written = narrow ? &bytes : &r->votes;
+    WHET_TRY_DONE(whet_npy_stream_open(ctx, job->votes, job->force, written->dtype, 2,
+                                       written->shape, &votes));
+    WHET_TRY_DONE(whet_npy_stream_append(ctx, votes, written->data, written->shape[0]));
+    if (job->probs) {
+        WHET_TRY_DONE(
+            whet_npy_stream_open(ctx, job->probs, job->force, WHET_F64, 2, r->probs.shape, &probs));
+        WHET_TRY_DONE(whet_npy_stream_append(ctx, probs, r->probs.data, r->probs.shape[0]));
+    }
+    if (job->save) WHET_TRY_DONE(whet_rules_save(ctx, r->rules, job->save, job->force));
+    last = probs;
+    probs = NULL;
+    if (last) WHET_TRY_DONE(whet_npy_stream_commit(ctx, last));
+    last = votes;
+    votes = NULL;
+    status = whet_npy_stream_commit(ctx, last);
+done:
+    whet_npy_stream_abort(ctx, votes);
+    whet_npy_stream_abort(ctx, probs);
+    whet_tensor_destroy(ctx, &bytes);
+    return status;
+}
+
+static whet_status compute(whet_ctx *ctx, run *r, whet_synth_report *report) {
+    const whet_synth_job *job = r->job;
+    WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &r->features));
+    WHET_TRY(read_labels(ctx, r));
+    WHET_TRY(job->classes ? whet_names_read(ctx, job->classes, &r->classes)
+                          : whet_i_labels_classes(ctx, &r->given, &r->classes));
+    WHET_TRY(assign_labels(ctx, r));
+    WHET_TRY(make_rules(ctx, r, report));
+    WHET_TRY(vote(ctx, r));
+    return write_all(ctx, r);
+}
+
+whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job, whet_rules_result *out,
+                             whet_synth_report *report) {
+    whet_synth_job known = WHET_SYNTH_JOB_INIT;
+    run r = {.job = &known};
+    *out = (whet_rules_result){0};
+    WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_synth_job"));
+    if (!known.features || !known.labels || !known.votes)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "expected features and labels to read and votes to write");
+    const whet_status status = compute(ctx, &r, report);
+    if (status == WHET_OK) {
+        *out = (whet_rules_result){r.rules, r.reports, r.features.shape[0], r.covered, 0};
+        r.rules = NULL;
+        r.reports = NULL;
+    }
+    release(ctx, &r);
+    return status;
+}
