@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The baselines on the graph of neighbours: harmonic functions, and local and global consistency, whose
+ * alpha and temperature are those with the least cross-fitted log loss.
+ * Legend: n rows, k classes, b labelled rows. */
+#include <math.h>
+
+#include "label/baselines.h"
+
+/* F over all k classes to probabilities over the seen ones, and the rest. */
+static whet_status spread_to_probs(whet_ctx *ctx, const whet_i_baseline *s, double temperature) {
+    whet_status status = WHET_OK;
+    int32_t *classes = NULL, *dense = NULL;
+    int64_t *counts = NULL, seen;
+    double *row = NULL;
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &classes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->b, &dense));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &counts));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &row));
+    whet_i_dense_classes(s->y, s->b, s->k, classes, &seen, dense);
+    const double unseen = seen == s->k ? 0 : whet_i_unseen_mass(s->y, s->b, s->k, counts);
+    for (int64_t i = 0; i < s->n; i++) {
+        for (int64_t c = 0; c < seen; c++) row[c] = s->probs[i * s->k + classes[c]];
+        whet_i_spread_posterior(row, seen);
+        whet_i_share_out(row, classes, seen, s->k, unseen, s->probs + i * s->k);
+    }
+    whet_i_temper(s->probs, s->n, s->k, temperature);
+done:
+    whet_i_free(ctx, classes);
+    whet_i_free(ctx, dense);
+    whet_i_free(ctx, counts);
+    whet_i_free(ctx, row);
+    return status;
+}
+
+/* One alpha cross-fitted from its Green's columns at the labels; see whet_i_green_spreading. */
+static whet_status cross_spread(whet_ctx *ctx, const whet_i_baseline *s, const double *green,
+                                double *probs, double *temperature, double *loss) {
+    whet_status status = WHET_OK;
+    int32_t *y = NULL, *classes = NULL, *dense = NULL;
+    int64_t *counts = NULL;
+    double *row = NULL;
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->b, &y));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->b, &dense));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &classes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &counts));
+    WHET_TRY_DONE(whet_i_alloc(ctx, s->k, &row));
+    for (int64_t at = 0; at < s->splits.n; at++) {
+        const whet_i_split *split = &s->splits.split[at];
+        int64_t seen;
+        for (int64_t i = 0; i < split->n_train; i++) y[i] = s->y[split->train[i]];
+        whet_i_dense_classes(y, split->n_train, s->k, classes, &seen, dense);
+        const double unseen =
+            seen == s->k ? 0 : whet_i_unseen_mass(y, split->n_train, s->k, counts);
+        for (int64_t i = 0; i < split->n_held; i++) {
+            const int64_t held = split->held[i];
+            for (int64_t c = 0; c < seen; c++) row[c] = 0;
+            for (int64_t j = 0; j < split->n_train; j++)
+                row[dense[j]] += green[s->rows[held] * s->b + split->train[j]];
+            whet_i_spread_posterior(row, seen);
+            whet_i_share_out(row, classes, seen, s->k, unseen,
+                             probs + (split->repeat * s->b + held) * s->k);
+        }
+    }
+    WHET_TRY_DONE(whet_i_temperature_fit(ctx, probs, s->cases, s->k, s->case_y, temperature, loss));
+done:
+    whet_i_free(ctx, y);
+    whet_i_free(ctx, dense);
+    whet_i_free(ctx, classes);
+    whet_i_free(ctx, counts);
+    whet_i_free(ctx, row);
+    return status;
+}
+
+static whet_status spread(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph) {
+    static const double alphas[] = {.5, .8, .9, .95, .99};
+    whet_status status = WHET_OK;
+    double *green = NULL, *probs = NULL, alpha = .9, temperature = 1, best = INFINITY;
+    int64_t cells, all;
+    WHET_TRY(whet_i_mul(ctx, s->n, s->b, &cells));
+    WHET_TRY(whet_i_mul(ctx, s->cases, s->k, &all));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &green));
+    WHET_TRY_DONE(whet_i_alloc(ctx, all, &probs));
+    for (int64_t a = 0; s->cases > 0 && a < WHET_COUNT_OF(alphas); a++) {
+        double own, loss;
+        WHET_TRY_DONE(whet_i_green_spreading(ctx, graph, alphas[a], s->rows, s->b, green));
+        WHET_TRY_DONE(cross_spread(ctx, s, green, probs, &own, &loss));
+        if (!(loss < best)) continue;
+        best = loss;
+        alpha = alphas[a];
+        temperature = own;
+    }
+    WHET_TRY_DONE(whet_i_spread(ctx, graph, alpha, s->labels, s->k, s->probs));
+    WHET_TRY_DONE(spread_to_probs(ctx, s, temperature));
+done:
+    whet_i_free(ctx, green);
+    whet_i_free(ctx, probs);
+    return status;
+}
+
+static whet_status propagate(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph) {
+    WHET_TRY(whet_i_harmonic(ctx, graph, s->labels, s->k, s->probs));
+    for (int64_t i = 0; i < s->n; i++) { /* what conjugate gradients leave of rounding */
+        double *row = s->probs + i * s->k, sum = 0;
+        for (int64_t c = 0; c < s->k; c++) sum += row[c] = fmax(row[c], 0);
+        for (int64_t c = 0; c < s->k; c++) row[c] /= sum;
+    }
+    return WHET_OK;
+}
+
+typedef whet_status (*on_graph)(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph);
+
+static whet_status build_and(whet_ctx *ctx, const whet_i_baseline *s, on_graph run) {
+    whet_i_graph graph;
+    WHET_TRY(whet_i_graph_build(ctx, s->x, s->n, s->d, WHET_I_NEIGHBOURS, &graph));
+    const whet_status status = run(ctx, s, &graph);
+    whet_i_graph_free(ctx, &graph);
+    return status;
+}
+
+whet_status whet_i_propagate(whet_ctx *ctx, const whet_i_baseline *s) {
+    return build_and(ctx, s, propagate);
+}
+
+whet_status whet_i_spreading(whet_ctx *ctx, const whet_i_baseline *s) {
+    return build_and(ctx, s, spread);
+}
