@@ -14,16 +14,17 @@ const cli_option cmd_label_baseline_options[] = {
      .help = "table with row (from 0) and label, or a label for every row with empty cells"},
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "few-shot|propagate|spread|zero-shot",
+     .choices = "few-shot|propagate|spread|zero-shot|prototypes|cluster|goggles",
      .required = true,
-     .help = "logistic regression, harmonic functions, local and global consistency, class names"},
+     .help = "logistic regression, harmonic functions, local and global consistency, class names, "
+             "class means, k-means, mixtures over affinities"},
     {.name = "classes",
      .type = CLI_PATH,
      .help = "class names in the order of the columns, one a line; without: the labels', sorted"},
     {.name = "class-features",
      .type = CLI_PATH,
      .value = "C.npy",
-     .help = "features of the classes [classes, d], for zero-shot"},
+     .help = "features of the classes [classes, d], for zero-shot; prototypes may have them"},
     {.name = "loss",
      .type = CLI_ENUM,
      .choices = "cross-entropy|expected-cost|frechet",
@@ -52,8 +53,10 @@ static json_t *class_list(const whet_names *classes) {
 }
 
 whet_status cmd_label_baseline(cli_run *run) {
-    static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT, WHET_BASELINE_PROPAGATE,
-                                            WHET_BASELINE_SPREAD, WHET_BASELINE_ZERO_SHOT};
+    static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT,   WHET_BASELINE_PROPAGATE,
+                                            WHET_BASELINE_SPREAD,     WHET_BASELINE_ZERO_SHOT,
+                                            WHET_BASELINE_PROTOTYPES, WHET_BASELINE_CLUSTER,
+                                            WHET_BASELINE_GOGGLES};
     static const whet_head_loss losses[] = {WHET_LOSS_CROSS_ENTROPY, WHET_LOSS_EXPECTED_COST,
                                             WHET_LOSS_FRECHET};
     whet_baseline_job job = WHET_BASELINE_JOB_INIT;
@@ -71,9 +74,12 @@ whet_status cmd_label_baseline(cli_run *run) {
     job.force = run->force;
     if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
         return cli_fail(run, WHET_ERR_ARG, "--method %s needs --labels", cli_text(run, "method"));
-    if ((job.method == WHET_BASELINE_ZERO_SHOT) != (job.class_features != NULL))
+    if (job.method == WHET_BASELINE_ZERO_SHOT && !job.class_features)
+        return cli_fail(run, WHET_ERR_ARG, "--method zero-shot needs --class-features");
+    if (job.class_features && job.method != WHET_BASELINE_ZERO_SHOT &&
+        job.method != WHET_BASELINE_PROTOTYPES)
         return cli_fail(run, WHET_ERR_ARG,
-                        "--class-features and --method zero-shot; expected both or neither");
+                        "--class-features needs --method zero-shot or prototypes");
     if (job.loss != WHET_LOSS_CROSS_ENTROPY && job.method != WHET_BASELINE_FEW_SHOT)
         return cli_fail(run, WHET_ERR_ARG, "--loss %s needs --method few-shot",
                         cli_text(run, "loss"));

@@ -89,9 +89,12 @@ WHET_API WHET_CHECKED whet_status whet_tfidf_transform(whet_ctx *ctx, const whet
 
 typedef enum whet_baseline {
     WHET_BASELINE_FEW_SHOT = 0, /* logistic regression, its penalty chosen by cross-fitting */
-    WHET_BASELINE_PROPAGATE, /* harmonic functions on the graph of neighbours (Zhu et al. 2003) */
-    WHET_BASELINE_SPREAD,    /* local and global consistency (Zhou et al. 2004), alpha as above */
-    WHET_BASELINE_ZERO_SHOT  /* cosine to the classes' own features; labels only calibrate it */
+    WHET_BASELINE_PROPAGATE,  /* harmonic functions on the graph of neighbours (Zhu et al. 2003) */
+    WHET_BASELINE_SPREAD,     /* local and global consistency (Zhou et al. 2004), alpha as above */
+    WHET_BASELINE_ZERO_SHOT,  /* cosine to the classes' own features; labels only calibrate it */
+    WHET_BASELINE_PROTOTYPES, /* cosine to the mean of a class's rows, and of its own features */
+    WHET_BASELINE_CLUSTER,    /* k-means; labels name the groups, by an optimal assignment */
+    WHET_BASELINE_GOGGLES     /* mixtures over affinities to the labelled rows (arXiv 1903.04552) */
 } whet_baseline;
 
 /* What a few-shot head is trained for. */
@@ -109,7 +112,7 @@ typedef struct whet_baseline_input {
     int64_t n, d;
     int64_t k;                   /* classes, >= 2 */
     const int32_t *labels;       /* [n], class index or -1; zero-shot: may be NULL */
-    const float *class_features; /* [k, d] for zero-shot, else NULL */
+    const float *class_features; /* [k, d]: zero-shot; NULL or not: prototypes; NULL: others */
     uint64_t seed;
     whet_head_loss loss; /* few-shot alone may have another than cross-entropy */
     const double *cost;  /* [k, k] squared distances between classes, >= 0, symmetric; scale is
@@ -120,7 +123,8 @@ typedef struct whet_baseline_input {
  * defined). Rows of any scale: rows of unit length are taken as they are, others are prepared as
  * whet/adapt.h says. Errors: DATA (no label, a NaN with its row), ARG, NOMEM, NUMERIC, CANCELLED.
  * Cost: few-shot O(labels^2 d + labels^2 k) a fit; the graph O(n^2 d) products in blocks, then
- * O(10 n k) a step of conjugate gradients. */
+ * O(10 n k) a step of conjugate gradients; groups 100 steps of O(n k d), O(n k labels) for GOGGLES. The
+ * last two need n >= k; their labelled rows keep no label: a probability is one of the group. */
 WHET_API WHET_CHECKED whet_status whet_baseline_run(whet_ctx *ctx, whet_baseline method,
                                                     const whet_baseline_input *input,
                                                     double *probs);

@@ -32,8 +32,10 @@ static whet_status check(whet_ctx *ctx, whet_baseline method, const whet_baselin
     WHET_TRY(whet_i_check_finite(ctx, "features", in->features, in->n, in->d));
     if (method == WHET_BASELINE_ZERO_SHOT && !in->class_features)
         return whet_i_fail(ctx, WHET_ERR_ARG, "zero-shot without features of the classes");
-    if (method != WHET_BASELINE_ZERO_SHOT && in->class_features)
-        return whet_i_fail(ctx, WHET_ERR_ARG, "features of the classes are for zero-shot alone");
+    if (in->class_features && method != WHET_BASELINE_ZERO_SHOT &&
+        method != WHET_BASELINE_PROTOTYPES)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "features of the classes are for zero-shot and prototypes alone");
     if (in->class_features)
         WHET_TRY(whet_i_check_finite(ctx, "class features", in->class_features, in->k, in->d));
     if ((in->loss != WHET_LOSS_CROSS_ENTROPY) != (in->cost != NULL))
@@ -88,12 +90,28 @@ static whet_status set_up(whet_ctx *ctx, whet_baseline method, const whet_baseli
     return WHET_OK;
 }
 
+whet_status whet_i_calibrate_on_labels(whet_ctx *ctx, const whet_i_baseline *s) {
+    double *labelled, temperature = 1, loss;
+    if (s->b == 0) {
+        whet_i_temper(s->probs, s->n, s->k, 1);
+        return WHET_OK;
+    }
+    WHET_TRY(whet_i_alloc(ctx, s->b * s->k, &labelled));
+    for (int64_t i = 0; i < s->b; i++)
+        memcpy(labelled + i * s->k, s->probs + s->rows[i] * s->k, sizeof *labelled * (size_t)s->k);
+    const whet_status status =
+        whet_i_temperature_fit(ctx, labelled, s->b, s->k, s->y, &temperature, &loss);
+    whet_i_free(ctx, labelled);
+    if (status == WHET_OK) whet_i_temper(s->probs, s->n, s->k, temperature);
+    return status;
+}
+
 /* By whet_baseline. */
 static whet_status (*const runs[])(whet_ctx *ctx, const whet_i_baseline *s) = {
-    [WHET_BASELINE_FEW_SHOT] = whet_i_few_shot,
-    [WHET_BASELINE_PROPAGATE] = whet_i_propagate,
-    [WHET_BASELINE_SPREAD] = whet_i_spreading,
-    [WHET_BASELINE_ZERO_SHOT] = whet_i_zero_shot,
+    [WHET_BASELINE_FEW_SHOT] = whet_i_few_shot,    [WHET_BASELINE_PROPAGATE] = whet_i_propagate,
+    [WHET_BASELINE_SPREAD] = whet_i_spreading,     [WHET_BASELINE_ZERO_SHOT] = whet_i_zero_shot,
+    [WHET_BASELINE_PROTOTYPES] = whet_i_centroids, [WHET_BASELINE_CLUSTER] = whet_i_clusters,
+    [WHET_BASELINE_GOGGLES] = whet_i_affinities,
 };
 
 whet_status whet_baseline_run(whet_ctx *ctx, whet_baseline method, const whet_baseline_input *input,

@@ -26,5 +26,11 @@ whet_status whet_i_few_shot(whet_ctx *ctx, const whet_i_baseline *s);  /* baseli
 whet_status whet_i_propagate(whet_ctx *ctx, const whet_i_baseline *s); /* baseline_graph.c */
 whet_status whet_i_spreading(whet_ctx *ctx, const whet_i_baseline *s);
 whet_status whet_i_zero_shot(whet_ctx *ctx, const whet_i_baseline *s); /* baseline_vectors.c */
+whet_status whet_i_centroids(whet_ctx *ctx, const whet_i_baseline *s);
+whet_status whet_i_clusters(whet_ctx *ctx, const whet_i_baseline *s); /* baseline_groups.c */
+whet_status whet_i_affinities(whet_ctx *ctx, const whet_i_baseline *s);
+
+/* s->probs take the temperature that suits the labelled rows best. */
+whet_status whet_i_calibrate_on_labels(whet_ctx *ctx, const whet_i_baseline *s);
 
 #endif

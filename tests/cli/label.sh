@@ -34,7 +34,7 @@ features X.npy 60
 features C.npy 2
 tab=$(printf '\t')
 printf 'row\tlabel\n0\tham\n1\tspam\n2\tham\n3\tspam\n4\tham\n5\tspam\n6\tham\n7\tspam\n' >L.tsv
-for method in few-shot propagate spread; do
+for method in few-shot propagate spread prototypes cluster goggles; do
     run 0 whet label baseline --features X.npy --labels L.tsv --method $method --probs $method.npy
     quiet
     says "$method from 8 labels"
@@ -45,6 +45,9 @@ done
 run 0 whet label baseline --features X.npy --labels L.tsv --method zero-shot --class-features C.npy \
     --probs z.npy
 [ "$(most z.npy 40)$(most z.npy 41)" = 01 ] || fail 'rows 40 and 41 of zero-shot'
+run 0 whet label baseline --features X.npy --labels L.tsv --method prototypes --class-features C.npy \
+    --probs named.npy
+[ "$(most named.npy 40)$(most named.npy 41)" = 01 ] || fail 'rows 40 and 41 of named prototypes'
 
 # The order of a class list, a column with empty cells, no labels at all.
 printf 'spam\nham\n' >classes.txt
@@ -86,6 +89,9 @@ run 2 whet label baseline --features X.npy --method spread --probs p.npy
 tells '--labels'
 run 2 whet label baseline --features X.npy --labels L.tsv --method zero-shot --probs p.npy
 tells '--class-features'
+run 2 whet label baseline --features X.npy --labels L.tsv --method goggles --class-features C.npy \
+    --probs p.npy
+tells '--class-features needs --method zero-shot or prototypes'
 run 2 whet label baseline --features X.npy --labels L.tsv --method magic --probs p.npy
 unchanged
 printf 'row\tlabel\n0\tham\n60\tspam\n' >far.tsv
