@@ -35,6 +35,17 @@ const cli_option cmd_label_baseline_options[] = {
      .type = CLI_STRING,
      .value = "SPACE",
      .help = "label space of the classes, as whet predict takes it"},
+    {.name = "gamma",
+     .type = CLI_FLOAT,
+     .low = 1e-12,
+     .high = 1e12,
+     .help = "propagate, spread: join all rows, by exp(-gamma distance^2); without: ten nearest by "
+             "cosine"},
+    {.name = "alpha",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = .999999,
+     .help = "spread: how much a row listens to its neighbours; without: cross-fitted"},
     {.name = "probs",
      .type = CLI_OUTPUT,
      .value = "P.npy",
@@ -70,6 +81,8 @@ whet_status cmd_label_baseline(cli_run *run) {
     job.probs = cli_text(run, "probs");
     job.loss = losses[cli_choice(run, "loss")];
     job.space = cli_text(run, "space");
+    job.gamma = cli_number(run, "gamma");
+    job.alpha = cli_number(run, "alpha");
     job.seed = run->seed;
     job.force = run->force;
     if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
@@ -80,6 +93,11 @@ whet_status cmd_label_baseline(cli_run *run) {
         job.method != WHET_BASELINE_PROTOTYPES)
         return cli_fail(run, WHET_ERR_ARG,
                         "--class-features needs --method zero-shot or prototypes");
+    if (job.gamma > 0 && job.method != WHET_BASELINE_PROPAGATE &&
+        job.method != WHET_BASELINE_SPREAD)
+        return cli_fail(run, WHET_ERR_ARG, "--gamma needs --method propagate or spread");
+    if (job.alpha > 0 && job.method != WHET_BASELINE_SPREAD)
+        return cli_fail(run, WHET_ERR_ARG, "--alpha needs --method spread");
     if (job.loss != WHET_LOSS_CROSS_ENTROPY && job.method != WHET_BASELINE_FEW_SHOT)
         return cli_fail(run, WHET_ERR_ARG, "--loss %s needs --method few-shot",
                         cli_text(run, "loss"));

@@ -117,6 +117,9 @@ typedef struct whet_baseline_input {
     whet_head_loss loss; /* few-shot alone may have another than cross-entropy */
     const double *cost;  /* [k, k] squared distances between classes, >= 0, symmetric; scale is
                             irrelevant; NULL with cross-entropy */
+    double gamma; /* propagate, spread: 0 = ten nearest neighbours by cosine; else all rows, as they
+                     are, with weights exp(-gamma |x_i - x_j|^2): memory 16 n^2 bytes */
+    double alpha; /* spread: 0 = cross-fitted; else in (0, 1) */
 } whet_baseline_input;
 
 /* probs [n, k]: of every row, labelled ones included (propagate keeps their labels, as it is
@@ -141,7 +144,8 @@ typedef struct whet_baseline_job {
     const char *probs; /* .npy to write: f64 [n, k] */
     bool force;
     whet_head_loss loss;
-    const char *space; /* SPACE whose squared distances are the cost; NULL with cross-entropy */
+    const char *space;   /* SPACE whose squared distances are the cost; NULL with cross-entropy */
+    double gamma, alpha; /* as whet_baseline_input's */
 } whet_baseline_job;
 #define WHET_BASELINE_JOB_INIT \
     { .struct_size = sizeof(whet_baseline_job) }

@@ -195,7 +195,9 @@ static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline
                                        .class_features = f->class_features.data,
                                        .seed = job->seed,
                                        .loss = job->loss,
-                                       .cost = f->cost};
+                                       .cost = f->cost,
+                                       .gamma = job->gamma,
+                                       .alpha = job->alpha};
     WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &f->probs));
     WHET_TRY(whet_baseline_run(ctx, job->method, &input, f->probs.data));
     return whet_npy_write(ctx, job->probs, job->force, &f->probs);

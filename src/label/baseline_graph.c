@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The baselines on the graph of neighbours: harmonic functions, and local and global consistency, whose
- * alpha and temperature are those with the least cross-fitted log loss.
+ * alpha (unless given) and temperature are those with the least cross-fitted log loss. The graph is that of
+ * nearest neighbours by cosine, or with gamma that of all rows.
  * Legend: n rows, k classes, b labelled rows. */
 #include <math.h>
 
@@ -71,25 +72,44 @@ done:
     return status;
 }
 
+/* Green's columns of the labels, on either graph; graph NULL: of all rows. */
+static whet_status green_of(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph,
+                            double alpha, double *green) {
+    if (graph) return whet_i_green_spreading(ctx, graph, alpha, s->rows, s->b, green);
+    return whet_i_dense_green(ctx, s->in->features, s->n, s->in->d, s->in->gamma, alpha, s->rows,
+                              s->b, green);
+}
+
+/* F = sum over labels of their columns. */
+static void add_columns(const whet_i_baseline *s, const double *green) {
+    memset(s->probs, 0, (size_t)(s->n * s->k) * sizeof *s->probs);
+    for (int64_t i = 0; i < s->n; i++)
+        for (int64_t l = 0; l < s->b; l++) s->probs[i * s->k + s->y[l]] += green[i * s->b + l];
+}
+
 static whet_status spread(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph) {
     static const double alphas[] = {.5, .8, .9, .95, .99};
+    const double *choices = s->in->alpha > 0 ? &s->in->alpha : alphas;
+    const int64_t n_choices = s->in->alpha > 0 ? 1 : WHET_COUNT_OF(alphas);
     whet_status status = WHET_OK;
-    double *green = NULL, *probs = NULL, alpha = .9, temperature = 1, best = INFINITY;
+    double *green = NULL, *probs = NULL, temperature = 1, best = INFINITY;
+    double alpha = s->in->alpha > 0 ? s->in->alpha : .9;
     int64_t cells, all;
     WHET_TRY(whet_i_mul(ctx, s->n, s->b, &cells));
     WHET_TRY(whet_i_mul(ctx, s->cases, s->k, &all));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &green));
     WHET_TRY_DONE(whet_i_alloc(ctx, all, &probs));
-    for (int64_t a = 0; s->cases > 0 && a < WHET_COUNT_OF(alphas); a++) {
+    for (int64_t a = 0; s->cases > 0 && a < n_choices; a++) {
         double own, loss;
-        WHET_TRY_DONE(whet_i_green_spreading(ctx, graph, alphas[a], s->rows, s->b, green));
+        WHET_TRY_DONE(green_of(ctx, s, graph, choices[a], green));
         WHET_TRY_DONE(cross_spread(ctx, s, green, probs, &own, &loss));
         if (!(loss < best)) continue;
         best = loss;
-        alpha = alphas[a];
+        alpha = choices[a];
         temperature = own;
     }
-    WHET_TRY_DONE(whet_i_spread(ctx, graph, alpha, s->labels, s->k, s->probs));
+    WHET_TRY_DONE(green_of(ctx, s, graph, alpha, green));
+    add_columns(s, green);
     WHET_TRY_DONE(spread_to_probs(ctx, s, temperature));
 done:
     whet_i_free(ctx, green);
@@ -97,9 +117,12 @@ done:
     return status;
 }
 
+/* graph NULL: of all rows. */
 static whet_status propagate(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph) {
-    WHET_TRY(whet_i_harmonic(ctx, graph, s->labels, s->k, s->probs));
-    for (int64_t i = 0; i < s->n; i++) { /* what conjugate gradients leave of rounding */
+    WHET_TRY(graph ? whet_i_harmonic(ctx, graph, s->labels, s->k, s->probs)
+                   : whet_i_dense_harmonic(ctx, s->in->features, s->n, s->in->d, s->in->gamma,
+                                           s->labels, s->k, s->probs));
+    for (int64_t i = 0; i < s->n; i++) { /* what the solver leaves of rounding */
         double *row = s->probs + i * s->k, sum = 0;
         for (int64_t c = 0; c < s->k; c++) sum += row[c] = fmax(row[c], 0);
         for (int64_t c = 0; c < s->k; c++) row[c] /= sum;
@@ -111,6 +134,7 @@ typedef whet_status (*on_graph)(whet_ctx *ctx, const whet_i_baseline *s, const w
 
 static whet_status build_and(whet_ctx *ctx, const whet_i_baseline *s, on_graph run) {
     whet_i_graph graph;
+    if (s->in->gamma > 0) return run(ctx, s, NULL);
     WHET_TRY(whet_i_graph_build(ctx, s->x, s->n, s->d, WHET_I_NEIGHBOURS, &graph));
     const whet_status status = run(ctx, s, &graph);
     whet_i_graph_free(ctx, &graph);

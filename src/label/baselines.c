@@ -44,6 +44,14 @@ static whet_status check(whet_ctx *ctx, whet_baseline method, const whet_baselin
             "a loss by the metric and distances of classes; expected both or neither");
     if (in->loss != WHET_LOSS_CROSS_ENTROPY && method != WHET_BASELINE_FEW_SHOT)
         return whet_i_fail(ctx, WHET_ERR_ARG, "a loss other than cross-entropy is for few-shot");
+    const bool on_graph = method == WHET_BASELINE_PROPAGATE || method == WHET_BASELINE_SPREAD;
+    if (!(in->gamma >= 0 && isfinite(in->gamma)) || (in->gamma > 0 && !on_graph))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "gamma is %g; expected more than 0, with propagate or spread",
+                           in->gamma);
+    if (!(in->alpha >= 0 && in->alpha < 1) || (in->alpha > 0 && method != WHET_BASELINE_SPREAD))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "alpha is %g; expected between 0 and 1, with spread",
+                           in->alpha);
     if (method != WHET_BASELINE_ZERO_SHOT && !in->labels)
         return whet_i_fail(ctx, WHET_ERR_ARG, "a method that needs labels, without labels");
     for (int64_t i = 0; in->labels && i < in->n; i++)

@@ -285,6 +285,18 @@ void whet_i_spread_posterior(double *row, int64_t seen);
 WHET_CHECKED whet_status whet_i_harmonic(whet_ctx *ctx, const whet_i_graph *graph, const int32_t *y,
                                          int64_t k, double *f);
 
+/* ---- the graph of all rows (dense_graph.c) --------------------------------------------------- */
+
+/* As whet_i_harmonic and whet_i_green_spreading, with weights exp(-gamma |x_i - x_j|^2) between all rows
+ * x [n, d]. Cost n^2 d + n^3 / 3, memory 16 n^2. Errors: NUMERIC (a row's weights vanish; not positive
+ * definite), LIMIT, NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_dense_harmonic(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                               double gamma, const int32_t *y, int64_t k,
+                                               double *f);
+WHET_CHECKED whet_status whet_i_dense_green(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                            double gamma, double alpha, const int64_t *rows,
+                                            int64_t b, double *green);
+
 /* ---- rows of any scale to unit rows (prepare.c) ---------------------------------------------- */
 
 /* Rows of unit length (or zero) are taken as they are. With class features, others are divided by

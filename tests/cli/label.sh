@@ -42,6 +42,10 @@ for method in few-shot propagate spread prototypes cluster goggles; do
     says "1${tab}spam"
     [ "$(most $method.npy 40)$(most $method.npy 41)" = 01 ] || fail "rows 40 and 41 of $method"
 done
+run 0 whet label baseline --features X.npy --labels L.tsv --method propagate --gamma .5 --probs all.npy
+run 0 whet label baseline --features X.npy --labels L.tsv --method spread --gamma .5 --alpha .2 \
+    --probs all2.npy
+[ "$(most all.npy 40)$(most all2.npy 41)" = 01 ] || fail 'rows 40 and 41 among all rows'
 run 0 whet label baseline --features X.npy --labels L.tsv --method zero-shot --class-features C.npy \
     --probs z.npy
 [ "$(most z.npy 40)$(most z.npy 41)" = 01 ] || fail 'rows 40 and 41 of zero-shot'
@@ -92,6 +96,10 @@ tells '--class-features'
 run 2 whet label baseline --features X.npy --labels L.tsv --method goggles --class-features C.npy \
     --probs p.npy
 tells '--class-features needs --method zero-shot or prototypes'
+run 2 whet label baseline --features X.npy --labels L.tsv --method few-shot --gamma 1 --probs p.npy
+tells '--gamma needs --method propagate or spread'
+run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --alpha .5 --probs p.npy
+tells '--alpha needs --method spread'
 run 2 whet label baseline --features X.npy --labels L.tsv --method magic --probs p.npy
 unchanged
 printf 'row\tlabel\n0\tham\n60\tspam\n' >far.tsv

@@ -3,9 +3,11 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "label/label_i.h"
 #include "tensor/tensor_i.h"
+#include "whet/io.h"
 
 enum { N = 130, D = 6, K = 3, M = 5 };
 
@@ -225,6 +227,132 @@ static void baselines_answer_every_row(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- all rows, against scikit-learn on 1,797 digits ------------------------------------------- */
+
+enum { DIGITS = 1797, PIXELS = 64, CLASSES = 10, LABELLED = 100 };
+
+typedef struct digits {
+    float x[DIGITS * PIXELS];
+    int32_t y[DIGITS], labels[DIGITS];
+    int64_t rows[LABELLED];
+} digits;
+
+static void read_golden(whet_ctx *ctx, const char *key, whet_dtype dtype, int32_t rank,
+                        whet_tensor *out) {
+    char spec[1200];
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared("golden/autows/semi_digits.npz"), key);
+    test_ok(ctx, whet_array_read_as(ctx, spec, dtype, rank, true, out));
+}
+
+static void read_digits(whet_ctx *ctx, digits *d) {
+    whet_tensor x, y, rows;
+    read_golden(ctx, "X", WHET_F32, 2, &x);
+    read_golden(ctx, "y", WHET_I32, 1, &y);
+    read_golden(ctx, "idx_lab", WHET_I64, 1, &rows);
+    memcpy(d->x, x.data, sizeof d->x);
+    memcpy(d->y, y.data, sizeof d->y);
+    memcpy(d->rows, rows.data, sizeof d->rows);
+    for (int i = 0; i < DIGITS; i++) d->labels[i] = -1;
+    for (int i = 0; i < LABELLED; i++) d->labels[d->rows[i]] = d->y[d->rows[i]];
+    whet_tensor_destroy(ctx, &x);
+    whet_tensor_destroy(ctx, &y);
+    whet_tensor_destroy(ctx, &rows);
+}
+
+/* Its iterations end when a round moves all numbers by 1e-3 together, which at alpha .2 leaves at most
+ * 1e-3 .2 / .8 in one, and rows are divided by their sums afterwards. */
+static void compare(whet_ctx *ctx, const char *key, const double *f) {
+    whet_tensor expected;
+    int same = 0;
+    read_golden(ctx, key, WHET_F64, 2, &expected);
+    const double *e = expected.data;
+    for (int i = 0; i < DIGITS; i++) {
+        double sum = 0;
+        for (int c = 0; c < CLASSES; c++) sum += f[i * CLASSES + c];
+        for (int c = 0; c < CLASSES; c++)
+            assert_true(fabs(f[i * CLASSES + c] / sum - e[i * CLASSES + c]) < 2.5e-4 / sum);
+        same += whet_i_argmax(f + i * CLASSES, CLASSES) == whet_i_argmax(e + i * CLASSES, CLASSES);
+    }
+    assert_true(same >= .998 * DIGITS);
+    whet_tensor_destroy(ctx, &expected);
+}
+
+static void all_rows_as_scikit_learn_has_them(void **state) {
+    (void)state;
+    test_need_shared("golden/autows/semi_digits.npz");
+    static digits d;
+    static double f[DIGITS * CLASSES], green[DIGITS * LABELLED];
+    static const struct {
+        double gamma;
+        const char *key;
+    } spreads[] = {{1, "P_ls_rbf_g1"}, {5, "P_ls_rbf_g5"}, {20, "P_ls_rbf_g20"}};
+    whet_ctx *ctx = test_ctx(2);
+    read_digits(ctx, &d);
+    test_ok(ctx, whet_i_dense_harmonic(ctx, d.x, DIGITS, PIXELS, 1, d.labels, CLASSES, f));
+    compare(ctx, "P_lp_rbf_g1", f);
+    for (int i = 0; i < 3; i++) {
+        test_ok(ctx, whet_i_dense_green(ctx, d.x, DIGITS, PIXELS, spreads[i].gamma, .2, d.rows,
+                                        LABELLED, green));
+        memset(f, 0, sizeof f);
+        for (int r = 0; r < DIGITS; r++)
+            for (int l = 0; l < LABELLED; l++)
+                f[r * CLASSES + d.y[d.rows[l]]] += .8 * green[r * LABELLED + l];
+        compare(ctx, spreads[i].key, f);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Each unlabelled row is the weighted mean of all others, whatever gamma is; consistency solves its own
+ * equation. */
+static void all_rows_solve_their_equations(void **state) {
+    (void)state;
+    static float x[N * D];
+    static double f[N * K], green[N * 2], w[N * N], degree[N];
+    const int64_t rows[2] = {3, 77};
+    int32_t y[N];
+    whet_ctx *ctx = test_ctx(2);
+    make_rows(x);
+    labels_of(y);
+    static const double gammas[] = {.1, 2, 40};
+    for (int at = 0; at < 3; at++) {
+        const double gamma = gammas[at];
+        for (int i = 0; i < N; i++) {
+            degree[i] = 0;
+            for (int j = 0; j < N; j++) {
+                double square = 0;
+                for (int c = 0; c < D; c++) {
+                    const double off = (double)x[i * D + c] - (double)x[j * D + c];
+                    square += off * off;
+                }
+                w[i * N + j] = i == j ? 0 : exp(-gamma * square);
+                degree[i] += w[i * N + j];
+            }
+        }
+        test_ok(ctx, whet_i_dense_harmonic(ctx, x, N, D, gamma, y, K, f));
+        test_ok(ctx, whet_i_dense_green(ctx, x, N, D, gamma, .7, rows, 2, green));
+        for (int i = 0; i < N; i++) {
+            for (int c = 0; c < K; c++) {
+                double mean = 0;
+                for (int j = 0; j < N; j++) mean += w[i * N + j] * f[j * K + c] / degree[i];
+                near(f[i * K + c], y[i] >= 0 ? (c == y[i] ? 1 : 0) : mean);
+            }
+            for (int l = 0; l < 2; l++) {
+                double sum = i == rows[l] ? 1 : 0;
+                for (int j = 0; j < N; j++)
+                    sum += .7 * w[i * N + j] * green[j * 2 + l] / sqrt(degree[i] * degree[j]);
+                near(green[i * 2 + l], sum);
+            }
+        }
+    }
+    x[0] = 1e6F;
+    test_fails(ctx, whet_i_dense_harmonic(ctx, x, N, D, 1, y, K, f), WHET_ERR_NUMERIC);
+    test_says(ctx, "row 0 is so far");
+    const whet_baseline_input far = {
+        .features = x, .n = N, .d = D, .k = K, .labels = y, .gamma = -1};
+    test_fails(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &far, f), WHET_ERR_ARG);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbours_are_those_of_a_full_sort),
@@ -233,6 +361,8 @@ int main(void) {
         cmocka_unit_test(spreading_solves_the_dense_system),
         cmocka_unit_test(harmonic_rows_are_the_means_of_their_neighbours),
         cmocka_unit_test(baselines_answer_every_row),
+        cmocka_unit_test(all_rows_as_scikit_learn_has_them),
+        cmocka_unit_test(all_rows_solve_their_equations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
