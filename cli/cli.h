@@ -170,6 +170,8 @@ whet_status cmd_label_baseline(cli_run *run);
 extern const cli_option cmd_label_baseline_options[];
 whet_status cmd_label_fit(cli_run *run);
 extern const cli_option cmd_label_fit_options[];
+whet_status cmd_label_analyze(cli_run *run);
+extern const cli_option cmd_label_analyze_options[];
 whet_status cmd_label_apply(cli_run *run);
 extern const cli_option cmd_label_apply_options[];
 whet_status cmd_label_generate(cli_run *run);

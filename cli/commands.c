@@ -61,6 +61,18 @@ const cli_command cli_commands[] = {
      .examples = "whet generate --model DIR --prompt 'Once upon a time' --tokens 50\n"
                  "whet generate --model DIR --input prompts.tsv --temperature 0.8 --top-p 0.9 \\\n"
                  "    --output texts.tsv"},
+    {.name = "label analyze",
+     .run = cmd_label_analyze,
+     .options = cmd_label_analyze_options,
+     .summary = "what labelling rules do: coverage, conflicts, accuracy, agreement",
+     .help =
+         "For each rule: the classes it votes for, the shares of all rows on which it votes, on\n"
+         "which others do, too, and on which one of them disagrees; with --truth, how often it\n"
+         "is right; and the accuracy that a label model learns without the truth. Then pairs\n"
+         "of rules that hang together. --json has the agreement of every two. See\n"
+         "docs/guide/label.md.",
+     .examples = "whet label analyze --votes V.npy --truth Y.npy\n"
+                 "whet label analyze --votes V.npy --explain 17 --report votes.html"},
     {.name = "label apply",
      .run = cmd_label_apply,
      .options = cmd_label_apply_options,

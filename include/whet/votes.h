@@ -91,6 +91,41 @@ WHET_API int64_t whet_vote_counts_rows(const whet_vote_counts *counts);
 WHET_API int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, int32_t v,
                                      int64_t b, int32_t w);
 
+/* both, agree [m, m]: rows on which two rules vote, and vote alike; both[j, j] is a rule's votes. */
+WHET_API void whet_vote_counts_agreement(const whet_vote_counts *counts, int64_t *both,
+                                         int64_t *agree);
+
+/* ---- what rules do ---------------------------------------------------------------------------- */
+
+typedef struct whet_rule_summary {
+    int64_t votes;              /* rows it votes on; over n: its coverage */
+    int64_t overlaps;           /* of them, those where another rule votes, too */
+    int64_t conflicts;          /* of them, those where another rule votes otherwise */
+    int64_t correct, incorrect; /* on rows of known class */
+    double accuracy, accuracy_low, accuracy_high; /* correct over both, 0 without; Wilson 95 % */
+} whet_rule_summary;
+
+typedef struct whet_votes_totals {
+    int64_t rows, covered, overlapping, conflicting; /* rows with 1, 2, 2 different votes */
+    int64_t labelled;                                /* rows of known class */
+} whet_votes_totals;
+
+/* truth [n], -1 = not known, or NULL. rules [m]; vote_counts [m, k] votes of each rule for each class
+ * (those that are not 0 are its polarity). Errors: as whet_votes_check, DATA (truth). O(n m). */
+WHET_API WHET_CHECKED whet_status whet_votes_summary(whet_ctx *ctx, const whet_votes *votes,
+                                                     const int32_t *truth, whet_rule_summary *rules,
+                                                     int64_t *vote_counts,
+                                                     whet_votes_totals *totals);
+/* counts [m, k + 1, k]: rows of true class c on which rule j abstained (first) or voted v - 1. */
+WHET_API WHET_CHECKED whet_status whet_votes_confusion(whet_ctx *ctx, const whet_votes *votes,
+                                                       const int32_t *truth, int64_t *counts);
+/* Rows of known class on which a rule votes otherwise, rising: the first `most`, and how many there
+ * are. Errors: as above, ARG. */
+WHET_API WHET_CHECKED whet_status whet_votes_wrong_rows(whet_ctx *ctx, const whet_votes *votes,
+                                                        const int32_t *truth, int64_t rule,
+                                                        int64_t most, int64_t *rows,
+                                                        int64_t *count);
+
 /* ---- label models ---------------------------------------------------------------------------- */
 
 typedef enum whet_label_method {
@@ -183,6 +218,33 @@ WHET_API WHET_CHECKED whet_status whet_label_model_predict(whet_ctx *ctx,
                                                            const whet_label_model *model,
                                                            const whet_votes *votes, double *probs);
 
+/* scores [m + 1, k]: what is added to the score of each class by the balance (first) and by the vote
+ * of each rule; a rule that abstains has zeros. Of majority: the votes. top [2]: the classes with the
+ * best and the next score. The difference of two columns is the log odds. Errors: ARG. */
+WHET_API WHET_CHECKED whet_status whet_label_model_explain(whet_ctx *ctx,
+                                                           const whet_label_model *model,
+                                                           const whet_votes *votes, int64_t row,
+                                                           double *scores, int64_t *top);
+
+/* Two rules that vote together, or agree, more often than independent rules of their accuracies. */
+typedef struct whet_rule_dependence {
+    int64_t a, b;
+    int64_t both, agree;                  /* rows on which both vote, and vote alike */
+    double agreement, expected_agreement; /* agree over both; and what the model expects */
+    double expected_both;
+    double agreement_z, both_z; /* excess in standard errors */
+    bool copy;                  /* the two vote alike on every row, on 10 or more */
+} whet_rule_dependence;
+/* By a model with P(vote | class): any but majority and weighted. Medians of triplets (flyingsquid) do
+ * not bend to the dependence itself, EM does: it takes two copies for the truth. Pairs with 5 standard
+ * errors and .05 in agreement, or 1.2 times the rows in common, and copies; the strongest first, `most`
+ * of them; *count is all. Errors: ARG, NOMEM. O((m k)^2). */
+WHET_API WHET_CHECKED whet_status whet_rule_dependences(whet_ctx *ctx,
+                                                        const whet_label_model *model,
+                                                        const whet_vote_counts *counts,
+                                                        int64_t most, whet_rule_dependence *out,
+                                                        int64_t *count);
+
 /* ---- which model: cross-fitted on labels ------------------------------------------------------ */
 
 #define WHET_LABEL_METHODS 7
@@ -262,6 +324,44 @@ typedef struct whet_label_fit_result {
 WHET_API WHET_CHECKED whet_status whet_label_fit_run(whet_ctx *ctx, const whet_label_fit_job *job,
                                                      whet_label_fit_result *out);
 WHET_API void whet_label_fit_result_destroy(whet_ctx *ctx, whet_label_fit_result *result);
+
+/* ---- files in, what rules do out: `whet label analyze` ----------------------------------------- */
+
+typedef struct whet_label_analyze_job {
+    size_t struct_size;
+    const char *votes;            /* as whet_votes_read */
+    whet_votes_read_opts reading; /* rows, rules, classes */
+    const char *truth;            /* as whet_class_labels_read, or NULL */
+    const char *classes, *rules;  /* lists of names, or NULL: numbers */
+    whet_label_method method;     /* whose accuracies are learned, without the truth */
+    const char *report;           /* .html to write, or NULL */
+    bool force;
+} whet_label_analyze_job;
+#define WHET_LABEL_ANALYZE_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_label_analyze_job), .reading = WHET_VOTES_READ_OPTS_INIT, \
+        .method = WHET_LABEL_DAWID_SKENE \
+    }
+
+#define WHET_LABEL_DEPENDENCES 100
+typedef struct whet_label_analysis {
+    whet_vote_file *file;
+    int32_t *truth;                   /* [n] or NULL */
+    whet_names *classes, *rule_names; /* NULL: numbers */
+    whet_rule_summary *rules;         /* [m] */
+    int64_t *vote_counts;             /* [m, k] */
+    whet_votes_totals totals;
+    int64_t *both, *agree;                                    /* [m, m] */
+    whet_label_model *model;                                  /* learned */
+    whet_rule_dependence dependences[WHET_LABEL_DEPENDENCES]; /* the strongest */
+    int64_t n_dependences;                                    /* all of them */
+} whet_label_analysis;
+
+/* Errors: as reading, summing, counting and fitting. */
+WHET_API WHET_CHECKED whet_status whet_label_analyze_run(whet_ctx *ctx,
+                                                         const whet_label_analyze_job *job,
+                                                         whet_label_analysis *out);
+WHET_API void whet_label_analysis_destroy(whet_ctx *ctx, whet_label_analysis *analysis);
 
 #ifdef __cplusplus
 }

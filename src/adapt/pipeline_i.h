@@ -168,8 +168,6 @@ whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, c
 bool whet_i_texts_mean(const whet_str *texts, int64_t k);
 /* Indices of the `m` largest of p[k], best first, ties by lowest index; m <= 3. Returns how many. */
 int32_t whet_i_top(const double *p, int64_t k, int32_t m, int32_t out[3]);
-/* Appends text with invalid UTF-8 replaced by U+FFFD and control characters by spaces. */
-whet_status whet_i_append_clean(whet_ctx *ctx, whet_i_buf *buf, whet_str text);
 double whet_i_seconds_now(void);
 
 #endif

@@ -396,7 +396,7 @@ whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out)
         if (run->train.labels[i] >= 0) labels[run->train.labels[i]]++;
     for (int64_t i = 0; tested && i < run->test.n; i++) known += run->test.truth[i] >= 0;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_html_head(ctx, out));
+    WHET_TRY_DONE(whet_i_html_head(ctx, out, "whet adapt: report"));
     WHET_TRY_DONE(head(ctx, out, run));
     WHET_TRY_DONE(what_was_done(ctx, out, run));
     WHET_TRY_DONE(data_section(ctx, out, run, labels));

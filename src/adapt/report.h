@@ -6,22 +6,8 @@
 
 #include "adapt/pipeline_i.h"
 
-/* Appends to a buffer that the caller owns, or returns. */
-#define WHET_PUT(...) WHET_TRY(whet_i_buf_printf(ctx, out, __VA_ARGS__))
-
 /* The whole document. out starts as {0}; released by the caller, on failure too. */
 whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out);
-
-/* ---- report_html.c --------------------------------------------------------------------------- */
-
-/* Text with <>&"' escaped, invalid UTF-8 replaced, control characters as spaces. */
-whet_status whet_i_html(whet_ctx *ctx, whet_i_buf *out, whet_str text);
-/* The same, cut to `most` characters with an ellipsis. */
-whet_status whet_i_html_cut(whet_ctx *ctx, whet_i_buf *out, whet_str text, int64_t most);
-/* "12,345"; out holds WHET_COUNT_SIZE bytes; returns out. */
-enum { WHET_COUNT_SIZE = 32 };
-const char *whet_i_count(char out[WHET_COUNT_SIZE], int64_t n);
-whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out);
 
 /* ---- report_figures.c ------------------------------------------------------------------------ */
 

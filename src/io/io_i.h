@@ -197,4 +197,22 @@ WHET_CHECKED whet_status whet_i_json_array_or_none(whet_ctx *ctx, const char *wh
 /* "an integer", "a string", "missing" (NULL), ...; pure. */
 const char *whet_i_json_kind(const json_t *value);
 
+/* ---- reports as HTML (html.c) ------------------------------------------------------------------ */
+
+/* Appends to a buffer `out` that the caller owns, or returns. */
+#define WHET_PUT(...) WHET_TRY(whet_i_buf_printf(ctx, out, __VA_ARGS__))
+
+/* Appends text with invalid UTF-8 replaced by U+FFFD and control characters by spaces. */
+WHET_CHECKED whet_status whet_i_append_clean(whet_ctx *ctx, whet_i_buf *buf, whet_str text);
+/* The same with <>&"' escaped. */
+WHET_CHECKED whet_status whet_i_html(whet_ctx *ctx, whet_i_buf *out, whet_str text);
+/* The same, cut to `most` characters with an ellipsis. */
+WHET_CHECKED whet_status whet_i_html_cut(whet_ctx *ctx, whet_i_buf *out, whet_str text,
+                                         int64_t most);
+/* "12,345"; out holds WHET_COUNT_SIZE bytes; returns out. */
+enum { WHET_COUNT_SIZE = 32 };
+const char *whet_i_count(char out[WHET_COUNT_SIZE], int64_t n);
+/* The document up to <body>, with the style of all reports (classes: see there); the title is ours. */
+WHET_CHECKED whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out, const char *title);
+
 #endif

@@ -99,6 +99,53 @@ static void majority_is_exact(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Coverage, overlaps, conflicts, accuracy, P(vote | class): exact, being quotients of integers. */
+static void summaries_are_exact(void **state) {
+    (void)state;
+    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
+        problem q = open_problem(ctx, sets[s]);
+        const int64_t m = q.votes.m, k = q.votes.k, cells = m * (k + 1) * k;
+        whet_tensor y = array_of(ctx, q.name, "Y", WHET_I32, 1);
+        whet_rule_summary rules[64];
+        whet_votes_totals totals;
+        int64_t *by_class, *confusion, of_class[16] = {0};
+        double column[5][64], *shares;
+        test_ok(ctx, whet_i_alloc(ctx, m * k, &by_class));
+        test_ok(ctx, whet_i_alloc(ctx, cells, &confusion));
+        test_ok(ctx, whet_i_alloc(ctx, cells, &shares));
+        test_ok(ctx, whet_votes_summary(ctx, &q.votes, y.data, rules, by_class, &totals));
+        test_ok(ctx, whet_votes_confusion(ctx, &q.votes, y.data, confusion));
+        for (int64_t i = 0; i < q.votes.n; i++) of_class[((const int32_t *)y.data)[i]]++;
+        for (int64_t j = 0; j < m; j++) {
+            column[0][j] = (double)rules[j].votes / (double)q.votes.n;
+            column[1][j] = (double)rules[j].overlaps / (double)q.votes.n;
+            column[2][j] = (double)rules[j].conflicts / (double)q.votes.n;
+            column[3][j] = (double)rules[j].correct;
+            column[4][j] = (double)rules[j].incorrect;
+            for (int64_t v = 0; v <= k; v++)
+                for (int64_t c = 0; c < k; c++)
+                    shares[(j * (k + 1) + v) * k + c] =
+                        (double)confusion[(j * (k + 1) + v) * k + c] / (double)of_class[c];
+        }
+        agrees(ctx, &q, "lfa_coverage", column[0], m, 1, 0);
+        agrees(ctx, &q, "lfa_overlaps", column[1], m, 1, 0);
+        agrees(ctx, &q, "lfa_conflicts", column[2], m, 1, 0);
+        agrees(ctx, &q, "lfa_correct", column[3], m, 1, 0);
+        agrees(ctx, &q, "lfa_incorrect", column[4], m, 1, 0);
+        for (int64_t j = 0; j < m; j++) column[0][j] = rules[j].accuracy;
+        agrees(ctx, &q, "lfa_empacc", column[0], m, 1, 0x1p-52); /* theirs is (1 + mean) / 2 */
+        agrees(ctx, &q, "lfa_probs", shares, cells, 3, 1e-15);
+        whet_i_free(ctx, by_class);
+        whet_i_free(ctx, confusion);
+        whet_i_free(ctx, shares);
+        whet_tensor_destroy(ctx, &y);
+        close_problem(ctx, &q);
+    }
+    test_ctx_done(ctx);
+}
+
 /* mu to 1e-5 and posteriors to 1e-4 (theirs are f32): the package's runs of 100 and 500 epochs, with
  * the balance of the data and an even one. 5000 epochs drift to 1e-5 and 1e-3 in f32. */
 static void snorkel_follows_the_package(void **state) {
@@ -247,6 +294,7 @@ static void dawid_skene_follows_numpy(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(majority_is_exact),
+        cmocka_unit_test(summaries_are_exact),
         cmocka_unit_test(snorkel_follows_the_package),
         cmocka_unit_test(flyingsquid_is_the_closed_form),
         cmocka_unit_test(dawid_skene_follows_numpy),

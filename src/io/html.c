@@ -1,10 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The report's frame: escaping, numbers, style. Colours follow the reader's light or dark scheme
+ * The frame of reports: escaping, numbers, style. Colours follow the reader's light or dark scheme
  * and turn plain on paper. */
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "adapt/report.h"
+#include "io/io_i.h"
+
+/* The Unicode standard, table 3-7. */
+whet_status whet_i_append_clean(whet_ctx *ctx, whet_i_buf *buf, whet_str text) {
+    for (int64_t i = 0; i < text.len;) {
+        const int64_t length = whet_i_utf8_length(text.ptr + i, text.len - i);
+        const unsigned char c = (unsigned char)text.ptr[i];
+        if (length == 0)
+            WHET_TRY(whet_i_buf_append(ctx, buf, "\xef\xbf\xbd", 3));
+        else if (c < 0x20 || c == 0x7f)
+            WHET_TRY(whet_i_buf_append(ctx, buf, " ", 1));
+        else
+            WHET_TRY(whet_i_buf_append(ctx, buf, text.ptr + i, length));
+        i += length ? length : 1;
+    }
+    return WHET_OK;
+}
 
 static const char *entity(char c) {
     switch (c) {
@@ -96,13 +112,14 @@ static const char style[] =
     "h2{break-after:avoid}svg,tr,.tile{break-inside:avoid}"
     "*{-webkit-print-color-adjust:exact;print-color-adjust:exact}}\n";
 
-whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out) {
+whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out, const char *title) {
     WHET_PUT("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
              "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
              /* Nothing in a report may fetch or run anything, whatever the texts in it say. */
              "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
              "style-src 'unsafe-inline'\">\n"
-             "<title>whet adapt: report</title>\n<style>\n");
+             "<title>%s</title>\n<style>\n",
+             title);
     WHET_TRY(whet_i_buf_append(ctx, out, style, (int64_t)sizeof style - 1));
     WHET_PUT("</style>\n</head>\n<body>\n");
     return WHET_OK;

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet label analyze: what labelling rules do, how they agree, why a row has its class. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "cli.h"
+
+enum { PAIRS_SHOWN = 20, WRONG_SHOWN = 1000 };
+
+const cli_option cmd_label_analyze_options[] = {
+    {.name = "votes",
+     .type = CLI_PATH,
+     .value = "V.npy",
+     .required = true,
+     .help = "votes [rows, rules], -1 = abstain; or a table with row, rule, vote"},
+    {.name = "truth",
+     .type = CLI_PATH,
+     .value = "Y.npy",
+     .help = "true classes: an array, -1 = not known, or a table with row and label"},
+    {.name = "classes", .type = CLI_PATH, .help = "class names, one a line"},
+    {.name = "rule-names", .type = CLI_PATH, .help = "names of the rules, one a line"},
+    {.name = "model",
+     .type = CLI_ENUM,
+     .choices = "majority|weighted|snorkel|flyingsquid|dawid-skene|one-coin|ibcc",
+     .preset = "dawid-skene",
+     .help = "label model that learns accuracies, without the truth, and explains rows"},
+    {.name = "explain",
+     .type = CLI_INT,
+     .value = "ROW",
+     .min = 0,
+     .max = INT64_MAX,
+     .help = "what each rule adds to the score of each class of this row"},
+    {.name = "wrong",
+     .type = CLI_INT,
+     .value = "RULE",
+     .min = 0,
+     .max = INT32_MAX,
+     .help = "the rows of known class that this rule got wrong"},
+    {.name = "report",
+     .type = CLI_OUTPUT,
+     .value = "R.html",
+     .help = "the same as a page with plots"},
+    {.name = "rows",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT64_MAX,
+     .help = "rows there are, for triples that leave out some at the end"},
+    {.name = "class-count",
+     .type = CLI_INT,
+     .min = 2,
+     .max = INT32_MAX,
+     .help = "classes there are"},
+    {0},
+};
+
+static const char *name_of(const whet_names *names, int64_t i, char out[24]) {
+    if (names) return whet_names_get(names, i).ptr;
+    (void)snprintf(out, 24, "%lld", (long long)i);
+    return out;
+}
+
+static double share(int64_t part, int64_t whole) {
+    return whole ? (double)part / (double)whole : 0;
+}
+
+/* "0,2", the classes a rule votes for; cut at the length of the column. */
+static const char *polarity(const whet_label_analysis *a, int64_t j, int64_t k, char out[16]) {
+    int used = 0;
+    out[0] = '\0';
+    for (int64_t c = 0; c < k; c++) {
+        if (a->vote_counts[j * k + c] == 0) continue;
+        if (used > 9) {
+            (void)snprintf(out + used, 16 - (size_t)used, "..");
+            break;
+        }
+        used += snprintf(out + used, 16 - (size_t)used, "%s%lld", used ? "," : "", (long long)c);
+    }
+    return used ? out : "-";
+}
+
+static void print_rules(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
+                        const whet_label_model_info *info) {
+    const whet_votes_totals *t = &a->totals;
+    cli_print(run,
+              "%lld rows, %lld rules, %lld classes; %.4f covered, %.4f by two or more, %.4f in "
+              "conflict\n\n",
+              (long long)v->n, (long long)v->m, (long long)v->k, share(t->covered, v->n),
+              share(t->overlapping, v->n), share(t->conflicting, v->n));
+    cli_print(run, "%-20s %-12s %8s %8s %9s", "rule", "polarity", "coverage", "overlaps",
+              "conflicts");
+    if (a->truth) cli_print(run, " %8s %9s %9s", "correct", "incorrect", "emp. acc.");
+    cli_print(run, " %8s\n", "learned");
+    for (int64_t j = 0; j < v->m; j++) {
+        const whet_rule_summary *r = &a->rules[j];
+        char name[24], classes[16];
+        cli_print(run, "%-20.40s %-12s %8.4f %8.4f %9.4f", name_of(a->rule_names, j, name),
+                  polarity(a, j, v->k, classes), share(r->votes, v->n), share(r->overlaps, v->n),
+                  share(r->conflicts, v->n));
+        if (a->truth)
+            cli_print(run, " %8lld %9lld %9.4f", (long long)r->correct, (long long)r->incorrect,
+                      r->accuracy);
+        if (isnan(info->accuracy[j]))
+            cli_print(run, " %8s\n", "-");
+        else
+            cli_print(run, " %8.4f\n", info->accuracy[j]);
+    }
+}
+
+static void print_pairs(cli_run *run, const whet_label_analysis *a) {
+    const int64_t shown = a->n_dependences < PAIRS_SHOWN ? a->n_dependences : PAIRS_SHOWN;
+    if (shown == 0) return;
+    cli_print(run,
+              "\n%lld pairs of rules meet or agree more often than their accuracies explain:\n",
+              (long long)a->n_dependences);
+    cli_print(run, "%-20s %-20s %9s %9s %9s %9s\n", "rule", "rule", "agree", "expected",
+              "both vote", "expected");
+    for (int64_t i = 0; i < shown; i++) {
+        const whet_rule_dependence *d = &a->dependences[i];
+        char first[24], second[24];
+        cli_print(run, "%-20.40s %-20.40s %9.4f %9.4f %9lld %9.1f%s\n",
+                  name_of(a->rule_names, d->a, first), name_of(a->rule_names, d->b, second),
+                  d->agreement, d->expected_agreement, (long long)d->both, d->expected_both,
+                  d->copy ? "  copies" : "");
+    }
+}
+
+static json_t *matrix(const int64_t *x, int64_t m) {
+    json_t *rows = json_array();
+    for (int64_t a = 0; a < m; a++) {
+        json_t *row = json_array();
+        for (int64_t b = 0; b < m; b++)
+            (void)json_array_append_new(row, json_integer((json_int_t)x[a * m + b]));
+        (void)json_array_append_new(rows, row);
+    }
+    return rows;
+}
+
+static json_t *rule_json(const whet_label_analysis *a, const whet_votes *v,
+                         const whet_label_model_info *info, int64_t j) {
+    const whet_rule_summary *r = &a->rules[j];
+    char name[24];
+    json_t *classes = json_array();
+    for (int64_t c = 0; c < v->k; c++)
+        if (a->vote_counts[j * v->k + c])
+            (void)json_array_append_new(classes, json_integer((json_int_t)c));
+    json_t *rule = json_pack(
+        "{s:s, s:o, s:o, s:o, s:o, s:o}", "rule", name_of(a->rule_names, j, name), "polarity",
+        classes, "coverage", cli_json_number(share(r->votes, v->n)), "overlaps",
+        cli_json_number(share(r->overlaps, v->n)), "conflicts",
+        cli_json_number(share(r->conflicts, v->n)), "learned", cli_json_number(info->accuracy[j]));
+    if (!a->truth || !rule) return rule;
+    (void)json_object_set_new(rule, "correct", json_integer((json_int_t)r->correct));
+    (void)json_object_set_new(rule, "incorrect", json_integer((json_int_t)r->incorrect));
+    (void)json_object_set_new(rule, "accuracy", cli_json_number(r->accuracy));
+    (void)json_object_set_new(rule, "accuracy_low", cli_json_number(r->accuracy_low));
+    (void)json_object_set_new(rule, "accuracy_high", cli_json_number(r->accuracy_high));
+    return rule;
+}
+
+static json_t *document(const whet_label_analysis *a, const whet_votes *v,
+                        const whet_label_model_info *info) {
+    json_t *rules = json_array(), *pairs = json_array();
+    for (int64_t j = 0; j < v->m; j++) (void)json_array_append_new(rules, rule_json(a, v, info, j));
+    for (int64_t i = 0; i < a->n_dependences && i < WHET_LABEL_DEPENDENCES; i++) {
+        const whet_rule_dependence *d = &a->dependences[i];
+        (void)json_array_append_new(
+            pairs,
+            json_pack("{s:b, s:I, s:I, s:o, s:o, s:I, s:o, s:o, s:o}", "copy", d->copy, "a",
+                      (json_int_t)d->a, "b", (json_int_t)d->b, "agreement",
+                      cli_json_number(d->agreement), "expected_agreement",
+                      cli_json_number(d->expected_agreement), "both", (json_int_t)d->both,
+                      "expected_both", cli_json_number(d->expected_both), "agreement_z",
+                      cli_json_number(d->agreement_z), "both_z", cli_json_number(d->both_z)));
+    }
+    return json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s, s:o, s:o, s:o, s:o}", "rows",
+                     (json_int_t)v->n, "rules", (json_int_t)v->m, "classes", (json_int_t)v->k,
+                     "covered", (json_int_t)a->totals.covered, "overlapping",
+                     (json_int_t)a->totals.overlapping, "conflicting",
+                     (json_int_t)a->totals.conflicting, "labelled", (json_int_t)a->totals.labelled,
+                     "model", whet_label_method_name(info->method), "summary", rules, "both",
+                     matrix(a->both, v->m), "agree", matrix(a->agree, v->m), "dependences", pairs);
+}
+
+/* The log odds of a row's best class against the next, by rule. */
+static whet_status explain(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
+                           json_t *all) {
+    const int64_t row = cli_integer(run, "explain"), m = v->m, k = v->k;
+    double *scores = calloc((size_t)((m + 1) * k), sizeof *scores), odds = 0;
+    char first[24], second[24];
+    int64_t top[2];
+    if (!scores) return cli_fail(run, WHET_ERR_NOMEM, "no memory to explain a row");
+    const whet_status status = whet_label_model_explain(run->ctx, a->model, v, row, scores, top);
+    if (status != WHET_OK) {
+        free(scores);
+        return status;
+    }
+    json_t *list = json_array();
+    cli_print(run, "\nrow %lld: log odds of class %s against %s\n", (long long)row,
+              name_of(a->classes, top[0], first), name_of(a->classes, top[1], second));
+    for (int64_t j = 0; j <= m; j++) {
+        const double part = scores[j * k + top[0]] - scores[j * k + top[1]];
+        char name[24];
+        const char *who = j ? name_of(a->rule_names, j - 1, name) : "balance";
+        odds += part;
+        if (j > 0 && part == 0) continue;
+        cli_print(run, "%-20.40s %+9.4f\n", who, part);
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:o}", "rule", who, "log_odds", cli_json_number(part)));
+    }
+    cli_print(run, "%-20s %+9.4f\n", "together", odds);
+    free(scores);
+    (void)json_object_set_new(all, "explanation",
+                              json_pack("{s:I, s:I, s:I, s:o, s:o}", "row", (json_int_t)row,
+                                        "class", (json_int_t)top[0], "against", (json_int_t)top[1],
+                                        "log_odds", cli_json_number(odds), "rules", list));
+    return WHET_OK;
+}
+
+static whet_status wrong(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
+                         json_t *all) {
+    int64_t rows[WRONG_SHOWN], count;
+    const whet_status status = whet_votes_wrong_rows(
+        run->ctx, v, a->truth, cli_integer(run, "wrong"), WRONG_SHOWN, rows, &count);
+    if (status != WHET_OK) return status;
+    const int64_t shown = count < WRONG_SHOWN ? count : WRONG_SHOWN;
+    json_t *list = json_array();
+    cli_print(run, "\nrule %lld got %lld rows wrong%s\nrow\tclass\n",
+              (long long)cli_integer(run, "wrong"), (long long)count,
+              count > shown ? " (the first 1000):" : ":");
+    for (int64_t i = 0; i < shown; i++) {
+        char name[24];
+        cli_print(run, "%lld\t%s\n", (long long)rows[i],
+                  name_of(a->classes, a->truth[rows[i]], name));
+        (void)json_array_append_new(list, json_integer((json_int_t)rows[i]));
+    }
+    (void)json_object_set_new(all, "wrong",
+                              json_pack("{s:I, s:I, s:o}", "rule",
+                                        (json_int_t)cli_integer(run, "wrong"), "count",
+                                        (json_int_t)count, "rows", list));
+    return WHET_OK;
+}
+
+whet_status cmd_label_analyze(cli_run *run) {
+    whet_label_analyze_job job = WHET_LABEL_ANALYZE_JOB_INIT;
+    whet_label_analysis a;
+    whet_label_model_info info;
+    job.votes = cli_text(run, "votes");
+    job.truth = cli_text(run, "truth");
+    job.classes = cli_text(run, "classes");
+    job.rules = cli_text(run, "rule-names");
+    job.report = cli_text(run, "report");
+    job.reading.rows = cli_integer(run, "rows");
+    job.reading.classes = cli_integer(run, "class-count");
+    job.force = run->force;
+    (void)whet_label_method_find(cli_text(run, "model"), &job.method);
+    if (cli_given(run, "wrong") && !job.truth)
+        return cli_fail(run, WHET_ERR_ARG, "--wrong needs --truth");
+    whet_status status = whet_label_analyze_run(run->ctx, &job, &a);
+    if (status != WHET_OK) return status;
+    const whet_votes *votes = whet_vote_file_votes(a.file);
+    whet_label_model_get_info(a.model, &info);
+    json_t *all = document(&a, votes, &info);
+    print_rules(run, &a, votes, &info);
+    print_pairs(run, &a);
+    if (cli_given(run, "explain")) status = explain(run, &a, votes, all);
+    if (status == WHET_OK && cli_given(run, "wrong")) status = wrong(run, &a, votes, all);
+    cli_json(run, all);
+    whet_label_analysis_destroy(run->ctx, &a);
+    return status;
+}

@@ -1,0 +1,58 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet label analyze, as a user types it: the table, names, rows, the page, refusals.
+. "$(dirname "$0")/lib.sh"
+
+# Twelve rows; rules 0 and 2 are copies, rule 1 differs on one row in four, rule 3 never votes.
+{
+    printf 'row\trule\tvote\n'
+    for i in 0 1 2 3 4 5 6 7 8 9 10 11; do
+        printf '%d\t0\t%d\n%d\t1\t%d\n%d\t2\t%d\n' $i $((i % 2)) $i \
+            $((i % 4 == 3 ? 0 : i % 2)) $i $((i % 2))
+    done
+    printf '12\t3\t-1\n'
+} >V.tsv
+{
+    printf 'row\tlabel\n'
+    for i in 0 1 2 3 4 5 6 7; do printf '%d\t%s\n' $i "$([ $((i % 2)) = 0 ] && echo ham || echo spam)"; done
+} >Y.tsv
+printf 'ham\nspam\n' >classes.txt
+printf 'first\nsecond\ncopy\nsilent\n' >rules.txt
+
+run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --rule-names rules.txt
+quiet
+says '13 rows, 4 rules, 2 classes; 0.9231 covered, 0.9231 by two or more, 0.2308 in conflict'
+says 'second               0,1            0.9231   0.9231    0.2308        6         2    0.7500'
+says 'silent               -              0.0000   0.0000    0.0000        0         0    0.0000'
+says 'first                copy                    1.0000'
+says 'copies'
+run 0 whet label analyze --votes V.tsv
+quiet
+says 'learned'
+run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --wrong 1 --json
+json out
+says '"wrong"'
+says '"agree"'
+run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --wrong 1
+says 'rule 1 got 2 rows wrong:'
+says "3$(printf '\t')spam"
+run 0 whet label analyze --votes V.tsv --explain 3 --model weighted
+says 'row 3: log odds of class 1 against 0'
+says 'together'
+run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --report votes.html
+present votes.html
+grep -q '</html>' votes.html || fail 'the page is cut'
+
+mark
+run 4 whet label analyze --votes V.tsv --report votes.html
+run 2 whet label analyze --votes V.tsv --wrong 1
+tells '--truth'
+run 2 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --wrong 9
+run 2 whet label analyze --votes V.tsv --explain 13
+run 3 whet label analyze --votes V.tsv --truth Y.tsv
+tells 'Y.tsv:2: label is "ham"'
+printf 'first\n' >one.txt
+mark
+run 3 whet label analyze --votes V.tsv --rule-names one.txt
+unchanged
+finish
