@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet label apply: the votes of rules on rows; whet label generate: rules from a few labels. */
+#include <string.h>
+
 #include "cli.h"
 
 const cli_option cmd_label_apply_options[] = {
@@ -109,7 +111,7 @@ const cli_option cmd_label_generate_options[] = {
      .help = "table with row (from 0) and label, or a label for every row with empty cells"},
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "snuba",
+     .choices = "snuba|iws",
      .required = true,
      .help = "how rules are made and chosen"},
     {.name = "votes",
@@ -160,9 +162,73 @@ const cli_option cmd_label_generate_options[] = {
      .help = "rules at most (not for --reference)"},
     {.name = "reference",
      .type = CLI_FLAG,
-     .help = "the published algorithm, its defects included"},
+     .help = "snuba: the published algorithm, its defects included"},
+    {.name = "queries",
+     .type = CLI_INT,
+     .min = 0,
+     .max = 100000,
+     .preset = "25",
+     .help = "iws: rules asked about, beside 4 drawn ones"},
+    {.name = "usefulness",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 1,
+     .preset = "0.6",
+     .help = "iws: accuracy from which a rule is useful"},
+    {.name = "acquisition",
+     .type = CLI_ENUM,
+     .choices = "straddle|active|random",
+     .preset = "straddle",
+     .help = "iws: which rule is asked about next"},
+    {.name = "ask",
+     .type = CLI_FLAG,
+     .help = "iws: you answer on the terminal, instead of the labels"},
+    {.name = "answers",
+     .type = CLI_PATH,
+     .value = "A.jsonl",
+     .help = "with --ask: answers are kept here, one by one, and not asked again"},
+    {.name = "texts",
+     .type = CLI_PATH,
+     .value = "T.tsv",
+     .help = "with --ask: the rows as text, to show examples"},
+    {.name = "column",
+     .type = CLI_STRING,
+     .preset = "text",
+     .help = "the column of --texts to show"},
     {0},
 };
+
+/* What asking needs. */
+typedef struct asking {
+    cli_run *run;
+    const whet_table *texts; /* NULL: rows are shown by number */
+    int64_t column;
+} asking;
+
+static void show_example(const asking *a, int64_t row, int32_t vote) {
+    char quoted[400] = "";
+    if (a->texts && row < whet_table_rows(a->texts))
+        (void)cli_quote(quoted, sizeof quoted, whet_table_cell(a->texts, row, a->column).ptr);
+    (void)fprintf(stderr, "    row %lld: class %d %s\n", (long long)row, vote, quoted);
+}
+
+/* The end of the input stops, as q does. */
+static whet_iws_answer ask_on_terminal(void *user, const whet_iws_question *q) {
+    const asking *a = user;
+    char line[64];
+    cli_progress_clear(a->run);
+    (void)fprintf(stderr, "%lld of %lld: %s\n  votes on %.0f %% of the rows, such as\n",
+                  (long long)q->number, (long long)q->of, q->rule, 100 * q->coverage);
+    for (int64_t e = 0; e < q->examples; e++) show_example(a, q->row[e], q->vote[e]);
+    for (;;) {
+        (void)fprintf(stderr, "  is it right more often than not? [y]es, [n]o, [q]uit: ");
+        (void)fflush(stderr);
+        if (!fgets(line, sizeof line, stdin)) return WHET_IWS_STOP;
+        if (line[0] == 'y' || line[0] == 'Y') return WHET_IWS_YES;
+        if (line[0] == 'n' || line[0] == 'N') return WHET_IWS_NO;
+        if (line[0] == 'q' || line[0] == 'Q') return WHET_IWS_STOP;
+    }
+}
 
 static void print_generated(cli_run *run, const whet_rules_result *r,
                             const whet_synth_report *report) {
@@ -176,9 +242,10 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
                                     json_pack("{s:s%, s:I}", "name", name.ptr, (size_t)name.len,
                                               "votes", (json_int_t)r->reports[j].votes));
     }
-    cli_print(run, "%lld rules from %lld labels in %lld rounds; %.4f of %lld rows have a vote\n",
+    cli_print(run, "%lld rules from %lld labels, %lld %s; %.4f of %lld rows have a vote\n",
               (long long)report->rules, (long long)report->labelled, (long long)report->rounds,
-              (double)r->covered / n, (long long)r->n);
+              strcmp(cli_text(run, "method"), "iws") ? "rounds" : "answers", (double)r->covered / n,
+              (long long)r->n);
     if (report->accuracy >= 0)
         cli_print(run,
                   "the rules together, on labels they had not seen: accuracy %.3f, log loss "
@@ -193,28 +260,67 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
                             class_list(whet_rules_classes(r->rules)), "rules", list));
 }
 
-whet_status cmd_label_generate(cli_run *run) {
-    static const whet_synth_method methods[] = {WHET_SYNTH_SNUBA};
+static void fill_job(cli_run *run, whet_synth_job *job) {
+    static const whet_synth_method methods[] = {WHET_SYNTH_SNUBA, WHET_SYNTH_IWS};
     static const whet_synth_form forms[] = {WHET_SYNTH_MULTI, WHET_SYNTH_ONE_VS_REST};
+    static const whet_iws_acquisition next[] = {WHET_IWS_STRADDLE, WHET_IWS_ACTIVE,
+                                                WHET_IWS_RANDOM};
+    job->features = cli_text(run, "features");
+    job->labels = cli_text(run, "labels");
+    job->classes = cli_text(run, "classes");
+    job->method = methods[cli_choice(run, "method")];
+    job->votes = cli_text(run, "votes");
+    job->save = cli_text(run, "save");
+    job->probs = cli_text(run, "probs");
+    job->snuba.reference = cli_flag(run, "reference");
+    job->snuba.form = job->iws.form = forms[cli_choice(run, "form")];
+    job->snuba.iterations = (int32_t)cli_integer(run, "iterations");
+    job->snuba.cardinality = job->iws.cardinality = (int32_t)cli_integer(run, "cardinality");
+    job->snuba.subsets = job->iws.subsets = cli_integer(run, "subsets");
+    job->snuba.most_rules = (int32_t)cli_integer(run, "most-rules");
+    if (cli_given(run, "most-rules")) job->iws.most_rules = job->snuba.most_rules;
+    job->iws.queries = (int32_t)cli_integer(run, "queries");
+    job->iws.usefulness = cli_number(run, "usefulness");
+    job->iws.acquisition = next[cli_choice(run, "acquisition")];
+    job->iws.answers = cli_text(run, "answers");
+    job->seed = run->seed;
+    job->force = run->force;
+}
+
+static whet_status check_options(cli_run *run) {
+    static const char *const asked[] = {"answers", "texts"};
+    const bool iws = strcmp(cli_text(run, "method"), "iws") == 0;
+    if (iws && cli_flag(run, "reference"))
+        return cli_fail(run, WHET_ERR_ARG, "--reference needs --method snuba");
+    if (cli_flag(run, "ask") && !iws)
+        return cli_fail(run, WHET_ERR_ARG, "--ask needs --method iws");
+    for (int i = 0; i < 2; i++)
+        if (cli_given(run, asked[i]) && !cli_flag(run, "ask"))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --ask", asked[i]);
+    return WHET_OK;
+}
+
+whet_status cmd_label_generate(cli_run *run) {
     whet_synth_job job = WHET_SYNTH_JOB_INIT;
     whet_synth_report report;
     whet_rules_result result;
-    job.features = cli_text(run, "features");
-    job.labels = cli_text(run, "labels");
-    job.classes = cli_text(run, "classes");
-    job.method = methods[cli_choice(run, "method")];
-    job.votes = cli_text(run, "votes");
-    job.save = cli_text(run, "save");
-    job.probs = cli_text(run, "probs");
-    job.snuba.reference = cli_flag(run, "reference");
-    job.snuba.form = forms[cli_choice(run, "form")];
-    job.snuba.iterations = (int32_t)cli_integer(run, "iterations");
-    job.snuba.cardinality = (int32_t)cli_integer(run, "cardinality");
-    job.snuba.subsets = cli_integer(run, "subsets");
-    job.snuba.most_rules = (int32_t)cli_integer(run, "most-rules");
-    job.seed = run->seed;
-    job.force = run->force;
-    const whet_status status = whet_synth_files(run->ctx, &job, &result, &report);
+    whet_table *texts = NULL;
+    asking ask = {run, NULL, 0};
+    whet_status status = check_options(run);
+    if (status != WHET_OK) return status;
+    fill_job(run, &job);
+    if (cli_flag(run, "ask")) {
+        job.iws.ask = ask_on_terminal;
+        job.iws.user = &ask;
+    }
+    if (cli_text(run, "texts")) {
+        status = whet_table_read(run->ctx, cli_text(run, "texts"), &texts);
+        if (status == WHET_OK)
+            status = whet_table_find(run->ctx, texts, cli_text(run, "column"), &ask.column);
+        ask.texts = texts;
+    }
+    if (status == WHET_OK) status = whet_synth_files(run->ctx, &job, &result, &report);
+    whet_table_destroy(run->ctx, texts);
     if (status != WHET_OK) return status;
     print_generated(run, &result, &report);
     whet_rules_result_free(run->ctx, &result);

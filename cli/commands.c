@@ -118,7 +118,8 @@ const cli_command cli_commands[] = {
          "Makes rules on features (stumps, trees, logistic regressions, nearest neighbours) from\n"
          "the labels of some rows, and writes their votes on every row; --save keeps the rules\n"
          "for whet label apply. snuba: rules that add most to the others on labels they had\n"
-         "not seen, then more for the rows that stay unclear. See docs/guide/label-rules.md.",
+         "not seen, then more for the rows that stay unclear. iws: rules called useful by the\n"
+         "labels, or by you (--ask), and those like them. See docs/guide/label-rules.md.",
      .examples =
          "whet label generate --features X.npy --labels L.tsv --method snuba \\\n"
          "    --votes V.npy --save rules.json\n"

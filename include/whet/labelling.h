@@ -147,7 +147,64 @@ WHET_API WHET_CHECKED whet_status whet_snuba(whet_ctx *ctx, const whet_synth_inp
                                              const whet_snuba_opts *opts, whet_rules **rules,
                                              double *probs, whet_synth_report *report);
 
-typedef enum whet_synth_method { WHET_SYNTH_SNUBA = 0 } whet_synth_method;
+/* ---- rules chosen by asking which are useful --------------------------------------------------- */
+
+/* A question to a person: is this rule right more often than opts.usefulness where it votes? */
+typedef struct whet_iws_question {
+    int64_t number, of; /* which question this is, from 1, and how many there may be */
+    const char *rule;   /* its name */
+    double coverage;    /* share of rows it votes on, estimated on 256 */
+    double expected;    /* how useful it is expected to be, about 0 to 1 */
+    int64_t examples;   /* rows it votes on, at most 8, ... */
+    const int64_t *row;
+    const int32_t *vote; /* ... and its votes */
+} whet_iws_question;
+typedef enum whet_iws_answer { WHET_IWS_NO = 0, WHET_IWS_YES, WHET_IWS_STOP } whet_iws_answer;
+/* STOP ends the questions; the answers so far count. */
+typedef whet_iws_answer (*whet_iws_ask_fn)(void *user, const whet_iws_question *question);
+
+typedef enum whet_iws_acquisition {
+    WHET_IWS_STRADDLE = 0, /* uncertain ones near the border of usefulness: 1.96 s - |mu - r| */
+    WHET_IWS_ACTIVE,       /* the most promising: mu */
+    WHET_IWS_RANDOM
+} whet_iws_acquisition;
+
+typedef struct whet_iws_opts {
+    size_t struct_size;
+    whet_synth_form form;
+    int32_t cardinality,
+        seeds; /* candidates as in whet_snuba_opts; rules asked about at random before
+                                   the others, 1..1000, default 4 */
+    int64_t subsets;
+    int32_t queries;    /* asked about after them, 0..100000; default 25 */
+    double usefulness;  /* r: accuracy from which a rule is useful, 0..1; default .6 */
+    int32_t most_rules; /* 1..10000; default 100: of rules expected to be useful, not asked about */
+    whet_iws_acquisition acquisition;
+    whet_iws_ask_fn ask; /* NULL: the labels answer */
+    void *user;
+    const char *answers; /* .jsonl: answers given before, by the rule's name, which are not asked
+                            again; rewritten after each answer. NULL: none are kept */
+} whet_iws_opts;
+#define WHET_IWS_OPTS_INIT \
+    { \
+        .struct_size = sizeof(whet_iws_opts), .seeds = 4, .queries = 25, .usefulness = .6, \
+        .most_rules = 100 \
+    }
+
+/* Interactive weak supervision: learns from few answers which of many candidates are useful, and takes
+ * those that were called useful and those it expects to be, best first by (2 mu - 1) coverage. Answers
+ * of the labels are out of fold, as are the margins in which candidates abstain. The expectation is a
+ * Bayesian linear regression on how candidates vote, in closed form (docs/guide/label-rules.md).
+ * When nothing is useful the rule with the best accuracy on the labels is given, with a warning.
+ * report: rounds are the answers; accuracy and log_loss NaN. Otherwise as whet_snuba.
+ * Source: Boecking et al. 2021 (arXiv 2012.06046); straddle: Bryan et al. 2005. */
+WHET_API WHET_CHECKED whet_status whet_iws(whet_ctx *ctx, const whet_synth_input *input,
+                                           const whet_iws_opts *opts, whet_rules **rules,
+                                           whet_synth_report *report);
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+typedef enum whet_synth_method { WHET_SYNTH_SNUBA = 0, WHET_SYNTH_IWS } whet_synth_method;
 
 typedef struct whet_synth_job {
     size_t struct_size;
@@ -158,17 +215,22 @@ typedef struct whet_synth_job {
     const char *classes; /* class list; NULL = the labels' own names, sorted */
     whet_synth_method method;
     whet_snuba_opts snuba;
+    whet_iws_opts iws;
     uint64_t seed;
     const char *votes; /* .npy to write: [n, m] i8, or i32 with more than 127 classes */
     const char *save;  /* rules to write, .json; or NULL */
-    const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior; or NULL */
+    const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior (snuba, not its
+                             reference form); or NULL */
     bool force;
 } whet_synth_job;
 #define WHET_SYNTH_JOB_INIT \
-    { .struct_size = sizeof(whet_synth_job), .snuba = WHET_SNUBA_OPTS_INIT }
+    { \
+        .struct_size = sizeof(whet_synth_job), .snuba = WHET_SNUBA_OPTS_INIT, \
+        .iws = WHET_IWS_OPTS_INIT \
+    }
 
 /* Files in; out the rules and the votes of every row, whose summary is *out, as whet_rules_apply_files
- * gives it. Errors: as reading, whet_snuba; DATA with
+ * gives it. Errors: as reading, whet_snuba, whet_iws; DATA with
  * file and line for a label that is not among the classes or a row out of range. */
 WHET_API WHET_CHECKED whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job,
                                                    whet_rules_result *out,

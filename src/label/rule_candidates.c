@@ -8,7 +8,14 @@
 #include "label/label_i.h"
 #include "label/rule_candidates.h"
 
-enum { MOST_SUBSETS = 2000000, MOST_SINGLE = 2048, LADDER_DEPTH = 3, NEIGHBOURS = 5, TRIES = 64 };
+enum {
+    MOST_SUBSETS = 2000000,
+    MOST_SINGLE = 2048,
+    LADDER_DEPTH = 3,
+    NEIGHBOURS = 5,
+    TRIES = 64,
+    DRAWN = 8
+};
 
 /* ---- rows apart ------------------------------------------------------------------------------- */
 
@@ -293,6 +300,12 @@ done:
     subsets_free(ctx, &s);
     whet_i_candidates_free(ctx, &list);
     return status;
+}
+
+whet_status whet_i_candidates_make(whet_ctx *ctx, int64_t d, int32_t cardinality, int64_t wanted,
+                                   uint64_t seed, whet_i_candidates *out) {
+    if (cardinality) return whet_i_candidates_all(ctx, d, cardinality, wanted, seed, out);
+    return whet_i_candidates_ladder(ctx, d, wanted ? wanted : DRAWN, seed, out);
 }
 
 void whet_i_candidate_name(const whet_i_candidates *list, int64_t candidate, char out[96]) {

@@ -51,6 +51,10 @@ WHET_CHECKED whet_status whet_i_candidates_all(whet_ctx *ctx, int64_t d, int32_t
  * `subsets` of each size, and the last two on all features. */
 WHET_CHECKED whet_status whet_i_candidates_ladder(whet_ctx *ctx, int64_t d, int64_t subsets,
                                                   uint64_t seed, whet_i_candidates *out);
+/* The first with a cardinality, else the second with `subsets` or 8 of each size. */
+WHET_CHECKED whet_status whet_i_candidates_make(whet_ctx *ctx, int64_t d, int32_t cardinality,
+                                                int64_t subsets, uint64_t seed,
+                                                whet_i_candidates *out);
 void whet_i_candidates_free(whet_ctx *ctx, whet_i_candidates *list);
 
 /* ---- fitting one ------------------------------------------------------------------------------ */

@@ -19,18 +19,13 @@
 #include <stdlib.h>
 
 #include "label/label_i.h"
+#include "label/out_of_fold.h"
 #include "label/snuba_i.h"
 
-enum { FOLDS = 5, THRESHOLDS = 8, ETAS = 2, LEAST_ROWS = 10, LEAST_RULES = 3 };
+enum { ETAS = 2, LEAST_ROWS = 10, LEAST_RULES = 3 };
 #define SHRINK 4. /* rows that a class's accuracy borrows from the rule's */
 
 static const double etas[ETAS] = {1, .5};
-
-/* What a model says of a labelled row: its top output, and how sure. */
-typedef struct said {
-    int32_t class; /* -1: an output that stands for none */
-    float p;
-} said;
 
 typedef struct choice {
     double gain, least, eta;
@@ -46,112 +41,15 @@ typedef struct run {
     const whet_i_rows *rows;
     const whet_i_candidates *list;
     const whet_snuba_opts *opts;
-    bool apart;
-    int64_t n_list; /* candidates of a round: those of the list, times k when apart */
+    whet_i_out_of_fold held;
     double *prior;  /* [k] */
     double *score;  /* [b, k] ln prior and the weights that count, each without the row */
     double *now;    /* [b, k] its softmax */
-    int64_t *place; /* [n_fit] rows to fit to */
-    int64_t n_fit;
-    int32_t *fold; /* [n_fit] */
-    int64_t folds;
-    said *held;     /* [n_list, b] */
-    bool *usable;   /* [n_list] not all its features are constant */
-    choice *chosen; /* [n_list] */
-    double *price;  /* [candidates] nats */
-    int64_t workers;
-    whet_i_fitter *fitter; /* [workers] */
-    int64_t *train;        /* [workers, b] */
-    int32_t *target;       /* [workers, b] */
-    int32_t *classes;      /* [workers, k] output to class */
-    double *p;             /* [workers, k] */
-    int64_t *counts;       /* [workers, 2 k] */
-    double *full;          /* [rules, k] weights as used on other rows */
+    choice *chosen; /* [candidates] */
+    double *price;  /* [candidates of the list] nats */
+    double *full;   /* [rules, k] weights as used on other rows */
     int64_t rules;
 } run;
-
-/* ---- models out of fold ----------------------------------------------------------------------- */
-
-/* Outputs for a fit to `n` places: classes that occur; apart: the rest, and the class. false when
- * there are not two. */
-static bool outputs(const run *r, int32_t class, const int64_t *place, int64_t n, int32_t worker,
-                    whet_i_fit_task *task) {
-    int32_t *target = r->target + worker * r->rows->b, *classes = r->classes + worker * r->rows->k;
-    int32_t next = 0;
-    if (class >= 0) {
-        bool seen[2] = {false, false};
-        for (int64_t i = 0; i < n; i++) {
-            target[place[i]] = r->rows->y[place[i]] == class;
-            seen[target[place[i]]] = true;
-        }
-        classes[0] = -1;
-        classes[1] = class;
-        next = seen[0] && seen[1] ? 2 : 1;
-    } else {
-        int64_t *number = r->counts + worker * 2 * r->rows->k;
-        for (int64_t c = 0; c < r->rows->k; c++) number[c] = -1;
-        for (int64_t i = 0; i < n; i++) number[r->rows->y[place[i]]] = 0;
-        for (int64_t c = 0; c < r->rows->k; c++) {
-            if (number[c] < 0) continue;
-            classes[next] = (int32_t)c;
-            number[c] = next++;
-        }
-        for (int64_t i = 0; i < n; i++) target[place[i]] = (int32_t)number[r->rows->y[place[i]]];
-    }
-    task->place = place;
-    task->n = n;
-    task->target = target;
-    task->outs = next;
-    return next > 1;
-}
-
-static void fit(const run *r, int64_t at, const int64_t *place, int64_t n, int32_t worker,
-                bool *whole) {
-    whet_i_fit_task task = {
-        .rows = r->rows, .list = r->list, .candidate = at % r->list->n, .standard = true};
-    const int32_t class = r->apart ? (int32_t)(at / r->list->n) : -1;
-    *whole = outputs(r, class, place, n, worker, &task);
-    if (*whole) whet_i_candidate_fit(&task, &r->fitter[worker]);
-}
-
-static said say(const run *r, int64_t row, int32_t worker) {
-    const whet_i_fitter *f = &r->fitter[worker];
-    double *p = r->p + worker * r->rows->k;
-    whet_i_model_probs(&f->model, whet_i_labelled_row(r->rows, row), 0, p, f->probs_room);
-    const int64_t top = whet_i_argmax(p, f->model.outs);
-    return (said){r->classes[worker * r->rows->k + top], (float)p[top]};
-}
-
-/* Each fold's rows by a model of the others, rows that are not fitted to by a model of all. */
-static void hold_out(void *arg, int64_t at, int32_t worker) {
-    run *r = arg;
-    int64_t *train = r->train + worker * r->rows->b;
-    said *held = r->held + at * r->rows->b;
-    const whet_i_candidate *item = &r->list->item[at % r->list->n];
-    bool whole, apart = false;
-    for (int64_t i = 0; i < r->rows->b; i++) held[i] = (said){-1, 0};
-    for (int32_t f = 0; f < r->folds; f++) {
-        int64_t n = 0;
-        for (int64_t i = 0; i < r->n_fit; i++)
-            if (r->fold[i] != f) train[n++] = r->place[i];
-        fit(r, at, train, n, worker, &whole);
-        for (int64_t i = 0; whole && i < r->n_fit; i++)
-            if (r->fold[i] == f) held[r->place[i]] = say(r, r->place[i], worker);
-    }
-    if (r->n_fit < r->rows->b) {
-        int64_t next = 0;
-        fit(r, at, r->place, r->n_fit, worker, &whole);
-        for (int64_t i = 0; whole && i < r->rows->b; i++) {
-            if (next < r->n_fit && r->place[next] == i)
-                next++;
-            else
-                held[i] = say(r, i, worker);
-        }
-    }
-    for (int32_t j = 0; j < item->inputs; j++)
-        apart = apart || r->rows->scale[r->list->input[item->first + j]] > 0;
-    r->usable[at] = apart;
-}
 
 /* ---- what a rule would add -------------------------------------------------------------------- */
 
@@ -165,7 +63,7 @@ static double odds(const run *r, int64_t c, int64_t right, int64_t voted, int64_
     return logit(own) - logit(r->prior[c]);
 }
 
-static void count_votes(const run *r, const said *held, double least, weights *w) {
+static void count_votes(const run *r, const whet_i_said *held, double least, weights *w) {
     const int64_t k = r->rows->k;
     w->votes = w->hits = 0;
     memset(w->voted, 0, sizeof *w->voted * (size_t)k);
@@ -185,7 +83,8 @@ static double without(const run *r, const weights *w, int64_t c, bool hit) {
     return odds(r, c, w->right[c] - hit, w->voted[c] - 1, w->hits - hit, w->votes - 1);
 }
 
-static double gain_of(const run *r, const said *held, double least, double eta, const weights *w) {
+static double gain_of(const run *r, const whet_i_said *held, double least, double eta,
+                      const weights *w) {
     double gain = 0;
     for (int64_t i = 0; i < r->rows->b; i++) {
         const int32_t c = held[i].class;
@@ -197,28 +96,14 @@ static double gain_of(const run *r, const said *held, double least, double eta, 
     return gain;
 }
 
-/* Thresholds lie between the surest and the least sure of its votes: at quantiles. */
-static int64_t thresholds_of(const run *r, const said *held, double *least) {
-    double low = INFINITY, high = -INFINITY;
-    for (int64_t i = 0; i < r->rows->b; i++) {
-        if (held[i].class < 0) continue;
-        low = fmin(low, (double)held[i].p);
-        high = fmax(high, (double)held[i].p);
-    }
-    if (!(low <= high)) return 0;
-    for (int64_t t = 0; t < THRESHOLDS; t++) least[t] = low + (high - low) * (double)t / THRESHOLDS;
-    return low < high ? THRESHOLDS : 1;
-}
-
 static void weigh(void *arg, int64_t at, int32_t worker) {
     run *r = arg;
-    const said *held = r->held + at * r->rows->b;
-    int64_t *counts = r->counts + worker * 2 * r->rows->k;
+    const whet_i_said *held = r->held.said + at * r->rows->b;
+    int64_t *counts = r->held.counts + worker * 2 * r->rows->k;
     weights w = {.voted = counts, .right = counts + r->rows->k};
-    double least[THRESHOLDS];
+    double least[WHET_I_THRESHOLDS];
     r->chosen[at] = (choice){-INFINITY, 0, 0};
-    if (!r->usable[at]) return;
-    const int64_t n = thresholds_of(r, held, least);
+    const int64_t n = whet_i_out_of_fold_thresholds(&r->held, at, least);
     for (int64_t t = 0; t < n; t++) {
         count_votes(r, held, least[t], &w);
         for (int e = 0; e < ETAS; e++) {
@@ -238,11 +123,10 @@ static void softmax_all(const run *r) {
 
 static whet_status commit(whet_ctx *ctx, run *r, int64_t at, int32_t round, whet_rules *rules) {
     const int64_t k = r->rows->k;
-    const said *held = r->held + at * r->rows->b;
+    const whet_i_said *held = r->held.said + at * r->rows->b;
     const choice *chosen = &r->chosen[at];
-    weights w = {.voted = r->counts, .right = r->counts + k};
-    char name[96], title[160];
-    bool whole;
+    weights w = {.voted = r->held.counts, .right = r->held.counts + k};
+    char name[128], title[160];
     count_votes(r, held, chosen->least, &w);
     for (int64_t i = 0; i < r->rows->b; i++) {
         const int32_t c = held[i].class;
@@ -254,18 +138,10 @@ static whet_status commit(whet_ctx *ctx, run *r, int64_t at, int32_t round, whet
             chosen->eta * odds(r, c, w.right[c], w.voted[c], w.hits, w.votes);
     r->rules++;
     softmax_all(r);
-    fit(r, at, r->place, r->n_fit, 0, &whole);
-    whet_i_model *m = &r->fitter[0].model;
-    for (int64_t o = 0; o < m->outs; o++) {
-        m->vote[o] = r->classes[o];
-        m->least[o] = m->vote[o] < 0 ? (double)INFINITY : chosen->least;
-    }
-    whet_i_candidate_name(r->list, at % r->list->n, name);
-    if (r->apart)
-        (void)snprintf(title, sizeof title, "round %d, class %d: %s", round, r->classes[1], name);
-    else
-        (void)snprintf(title, sizeof title, "round %d: %s", round, name);
-    return whet_i_rules_add_model(ctx, rules, title, m);
+    whet_i_out_of_fold_name(&r->held, at, name);
+    (void)snprintf(title, sizeof title, "round %d, %s", round, name);
+    return whet_i_rules_add_model(ctx, rules, title,
+                                  whet_i_out_of_fold_fit(&r->held, at, chosen->least, 0));
 }
 
 /* What the best must gain more than, after its price. The first rules need only gain something: label
@@ -278,8 +154,8 @@ static double dues(const run *r, int64_t at) {
 static whet_status commit_all(whet_ctx *ctx, run *r, int32_t round, whet_rules *rules) {
     while (r->rules < r->opts->most_rules) {
         int64_t best = 0;
-        WHET_TRY(whet_i_parallel_for(ctx, "choose rules", r->n_list, weigh, r));
-        for (int64_t at = 1; at < r->n_list; at++)
+        WHET_TRY(whet_i_parallel_for(ctx, "choose rules", r->held.n, weigh, r));
+        for (int64_t at = 1; at < r->held.n; at++)
             if (r->chosen[at].gain > r->chosen[best].gain) best = at;
         if (!isfinite(r->chosen[best].gain)) break;
         if (r->rules > 0 && r->chosen[best].gain <= dues(r, best)) break;
@@ -294,20 +170,12 @@ static whet_status commit_all(whet_ctx *ctx, run *r, int32_t round, whet_rules *
 
 /* ---- rounds ----------------------------------------------------------------------------------- */
 
-static whet_status start_round(whet_ctx *ctx, run *r, int32_t round) {
-    int32_t *y = NULL;
-    r->n_fit = 0;
+static void start_round(run *r, int32_t round) {
+    whet_i_out_of_fold *held = &r->held;
+    held->n_fit = 0;
     for (int64_t i = 0; i < r->rows->b; i++)
-        if (round == 1 || r->now[i * r->rows->k + r->rows->y[i]] < .5) r->place[r->n_fit++] = i;
-    r->folds = r->n_fit < FOLDS ? r->n_fit : FOLDS;
-    WHET_TRY(whet_i_alloc(ctx, r->n_fit, &y));
-    for (int64_t i = 0; i < r->n_fit; i++) y[i] = r->rows->y[r->place[i]];
-    const whet_status status =
-        r->n_fit ? whet_i_stratified_folds(ctx, y, r->n_fit, r->rows->k, (int32_t)r->folds, 0,
-                                           (uint64_t)round, r->fold)
-                 : WHET_OK;
-    whet_i_free(ctx, y);
-    return status;
+        if (round == 1 || r->now[i * r->rows->k + r->rows->y[i]] < .5)
+            held->place[held->n_fit++] = i;
 }
 
 static void judge_all(const run *r, whet_synth_report *report) {
@@ -321,10 +189,10 @@ static void judge_all(const run *r, whet_synth_report *report) {
 static whet_status all_rounds(whet_ctx *ctx, run *r, whet_rules *rules, whet_synth_report *report) {
     for (int32_t round = 1; round <= r->opts->iterations; round++) {
         const int64_t before = r->rules;
-        WHET_TRY(start_round(ctx, r, round));
-        report->vague = r->n_fit;
-        if (round > 1 && r->n_fit < LEAST_ROWS) break;
-        WHET_TRY(whet_i_parallel_for(ctx, "candidates", r->n_list, hold_out, r));
+        start_round(r, round);
+        report->vague = r->held.n_fit;
+        if (round > 1 && r->held.n_fit < LEAST_ROWS) break;
+        WHET_TRY(whet_i_out_of_fold_run(ctx, &r->held, round));
         WHET_TRY(commit_all(ctx, r, round, rules));
         report->rounds = round;
         if (r->rules == before || r->rules == r->opts->most_rules) break;
@@ -336,22 +204,12 @@ static whet_status all_rounds(whet_ctx *ctx, run *r, whet_rules *rules, whet_syn
 /* ---- room ------------------------------------------------------------------------------------- */
 
 static void release(whet_ctx *ctx, run *r) {
-    for (int64_t w = 0; r->fitter && w < r->workers; w++) whet_i_fitter_free(ctx, &r->fitter[w]);
-    whet_i_free(ctx, r->fitter);
+    whet_i_out_of_fold_free(ctx, &r->held);
     whet_i_free(ctx, r->prior);
     whet_i_free(ctx, r->score);
     whet_i_free(ctx, r->now);
-    whet_i_free(ctx, r->place);
-    whet_i_free(ctx, r->fold);
-    whet_i_free(ctx, r->held);
-    whet_i_free(ctx, r->usable);
     whet_i_free(ctx, r->chosen);
     whet_i_free(ctx, r->price);
-    whet_i_free(ctx, r->train);
-    whet_i_free(ctx, r->target);
-    whet_i_free(ctx, r->classes);
-    whet_i_free(ctx, r->p);
-    whet_i_free(ctx, r->counts);
     whet_i_free(ctx, r->full);
 }
 
@@ -362,7 +220,7 @@ static void price_candidates(run *r) {
     for (int64_t c = 0, end; c < r->list->n; c = end) {
         for (end = c + 1; end < r->list->n; end++)
             if (item[end].kind != item[c].kind || item[end].inputs != item[c].inputs) break;
-        const int64_t like = (end - c) * (r->apart ? r->rows->k : 1);
+        const int64_t like = (end - c) * (r->held.apart ? r->rows->k : 1);
         for (int64_t at = c; at < end; at++) r->price[at] = log((double)like);
         kinds++;
     }
@@ -370,31 +228,16 @@ static void price_candidates(run *r) {
 }
 
 static whet_status prepare(whet_ctx *ctx, run *r) {
-    const int64_t b = r->rows->b, k = r->rows->k, workers = whet_ctx_threads(ctx);
-    int64_t cells, held, each, full;
-    r->workers = workers;
-    r->n_list = r->list->n;
-    if (r->apart) WHET_TRY(whet_i_mul(ctx, r->list->n, k, &r->n_list));
+    const int64_t b = r->rows->b, k = r->rows->k;
+    const bool apart = r->opts->form == WHET_SYNTH_ONE_VS_REST;
+    int64_t cells, full;
+    WHET_TRY(whet_i_out_of_fold_create(ctx, r->rows, r->list, apart, &r->held));
     WHET_TRY(whet_i_mul(ctx, b, k, &cells));
-    WHET_TRY(whet_i_mul(ctx, r->n_list, b, &held));
-    WHET_TRY(whet_i_mul(ctx, workers, b, &each));
     WHET_TRY(whet_i_mul(ctx, r->opts->most_rules, k, &full));
-    WHET_TRY(whet_i_calloc(ctx, workers, &r->fitter));
-    for (int64_t w = 0; w < workers; w++)
-        WHET_TRY(whet_i_fitter_create(ctx, r->list, b, k, &r->fitter[w]));
     WHET_TRY(whet_i_alloc(ctx, k, &r->prior));
     WHET_TRY(whet_i_alloc(ctx, cells, &r->score));
     WHET_TRY(whet_i_alloc(ctx, cells, &r->now));
-    WHET_TRY(whet_i_alloc(ctx, b, &r->place));
-    WHET_TRY(whet_i_alloc(ctx, b, &r->fold));
-    WHET_TRY(whet_i_alloc(ctx, held, &r->held));
-    WHET_TRY(whet_i_alloc(ctx, r->n_list, &r->usable));
-    WHET_TRY(whet_i_alloc(ctx, r->n_list, &r->chosen));
-    WHET_TRY(whet_i_alloc(ctx, each, &r->train));
-    WHET_TRY(whet_i_alloc(ctx, each, &r->target));
-    WHET_TRY(whet_i_alloc(ctx, workers * k, &r->classes));
-    WHET_TRY(whet_i_alloc(ctx, workers * k, &r->p));
-    WHET_TRY(whet_i_alloc(ctx, workers * 2 * k, &r->counts));
+    WHET_TRY(whet_i_alloc(ctx, r->held.n, &r->chosen));
     WHET_TRY(whet_i_alloc(ctx, full, &r->full));
     WHET_TRY(whet_i_alloc(ctx, r->list->n, &r->price));
     price_candidates(r);
@@ -432,7 +275,6 @@ static whet_status corrected(whet_ctx *ctx, const whet_i_rows *rows, const whet_
                              const whet_snuba_opts *opts, whet_rules *rules, double *probs,
                              whet_synth_report *report) {
     run r = {.rows = rows, .list = list, .opts = opts};
-    r.apart = rows->k > 2 && opts->form == WHET_SYNTH_ONE_VS_REST;
     whet_status status = prepare(ctx, &r);
     if (status == WHET_OK) status = all_rounds(ctx, &r, rules, report);
     if (status == WHET_OK && probs) status = posterior(ctx, &r, rules, probs);
@@ -469,9 +311,7 @@ whet_status whet_snuba(whet_ctx *ctx, const whet_synth_input *input, const whet_
     WHET_TRY_DONE(whet_i_rows_build(ctx, input, &rows));
     if (o.reference && o.cardinality == 0) o.cardinality = 1;
     WHET_TRY_DONE(
-        o.cardinality
-            ? whet_i_candidates_all(ctx, rows.d, o.cardinality, o.subsets, input->seed, &list)
-            : whet_i_candidates_ladder(ctx, rows.d, o.subsets ? o.subsets : 8, input->seed, &list));
+        whet_i_candidates_make(ctx, rows.d, o.cardinality, o.subsets, input->seed, &list));
     WHET_TRY_DONE(whet_i_rules_create(ctx, input->classes, rows.d, &rules));
     WHET_TRY_DONE(o.reference ? whet_i_snuba_reference(ctx, &rows, &list, &o, rules, &found)
                               : corrected(ctx, &rows, &list, &o, rules, probs, &found));

@@ -83,6 +83,8 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
         const int64_t shape[2] = {n, k};
         WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));
     }
+    if (r->job->method == WHET_SYNTH_IWS)
+        return whet_iws(ctx, &input, &r->job->iws, &r->rules, report);
     return whet_snuba(ctx, &input, &r->job->snuba, &r->rules, r->probs.data, report);
 }
 
@@ -155,6 +157,9 @@ whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job, whet_rule
     if (!known.features || !known.labels || !known.votes)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "expected features and labels to read and votes to write");
+    if (known.probs && known.method != WHET_SYNTH_SNUBA)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a joint posterior is asked for; expected it of snuba alone");
     const whet_status status = compute(ctx, &r, report);
     if (status == WHET_OK) {
         *out = (whet_rules_result){r.rules, r.reports, r.features.shape[0], r.covered, 0};

@@ -106,12 +106,34 @@ says '"accuracy": null'
 run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form one-vs-rest \
     --cardinality 1 --votes - --quiet
 
+# Interactive weak supervision: the labels answer, or somebody on the terminal, whose answers are kept.
+run 0 whet label generate --features X.npy --labels L.tsv --method iws --votes i.npy
+says 'from 20 labels, '
+printf 'text\n' >texts.tsv
+for i in $(seq 60); do echo "text $i" >>texts.tsv; done
+printf 'y\nperhaps\nn\nq\n' >typed
+last='whet label generate --ask'
+"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers a.jsonl \
+    --texts texts.tsv --votes j.npy <typed >.out 2>.err || fail 'exit code'
+says '2 answers'
+tells 'of 29'
+tells '"text '
+[ "$(grep -c '"useful":true' a.jsonl)$(grep -c '"useful":false' a.jsonl)" = 11 ] || fail 'answers kept'
+run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers a.jsonl \
+    --votes k.npy
+says '2 answers'
+
 mark
 run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes g.npy --save z.json
 run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes z.npy --save made.json
 run 2 whet label generate --features X.npy --labels L.tsv --method magic --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --reference --probs q.npy \
     --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method iws --reference --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method iws --probs q.npy --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method snuba --ask --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method iws --answers a.jsonl --votes z.npy
+tells '--answers needs --ask'
 run 3 whet label apply --rules made.json --input t.tsv --votes z.npy
 tells 'looks at features'
 unchanged
