@@ -40,6 +40,7 @@ typedef struct whet_i_linear {
     const whet_i_real *bias;     /* [n], or NULL */
     const whet_i_real *residual; /* [rows, n], rows ldr apart, or NULL; may be c */
     whet_i_real *before;         /* a w^T + bias is written here too, rows ldc apart; NULL = not */
+    uint16_t *before_half;       /* the same, as bfloat16 to nearest even */
     whet_i_real *c;              /* rows ldc apart; NULL = only `before` is wanted */
     int64_t lda, ldr, ldc;
     whet_i_act act;

@@ -102,6 +102,10 @@ static void finish(const whet_i_linear *p, int64_t row, int64_t first, const whe
         whet_i_real y = sums[j - first];
         if (p->bias) y += p->bias[j];
         if (p->before) p->before[row * p->ldc + j] = y;
+        if (p->before_half) {
+            const float single = (float)y;
+            whet_i_ref_bf16_from_f32(1, &single, p->before_half + row * p->ldc + j);
+        }
         if (!p->c) continue;
         y = activated(p->act, y);
         if (p->residual) y += p->residual[row * p->ldr + j];

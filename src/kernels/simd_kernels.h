@@ -208,20 +208,35 @@ static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
 /* ---- linear layers -----------------------------------------------------------------------------
  */
 
+/* As whet_i_ref_bf16_from_f32, in a form that compilers make vectors of. */
+static void narrow_row(int64_t n, const float *x, uint16_t *out) {
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, x + i, sizeof bits);
+        const uint32_t nearest = bits + 0x7fff + (bits >> 16 & 1), quiet = bits | 0x400000;
+        out[i] = (uint16_t)(((bits & 0x7fffffff) > 0x7f800000 ? quiet : nearest) >> 16);
+    }
+}
+
 static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t first,
                    const float *sums) {
+    float line[TILE_COLS];
     for (int64_t i = 0; i < rows; i++, sums += TILE_COLS) {
         for (int64_t j = 0; j < TILE_COLS && first + j < p->n; j += LANES) {
             const int64_t count = p->n - first - j;
             vec y = v_load(sums + j);
             if (p->bias) y = v_add(y, load(p->bias + first + j, count));
             if (p->before) store(p->before + (row + i) * p->ldc + first + j, count, y);
+            if (p->before_half) v_store(line + j, y);
             if (!p->c) continue;
             y = v_activate(p->act, y);
             if (p->residual)
                 y = v_add(y, load(p->residual + (row + i) * p->ldr + first + j, count));
             store(p->c + (row + i) * p->ldc + first + j, count, y);
         }
+        if (p->before_half)
+            narrow_row(p->n - first < TILE_COLS ? p->n - first : TILE_COLS, line,
+                       p->before_half + (row + i) * p->ldc + first);
     }
 }
 
@@ -274,6 +289,7 @@ static void linear_f32(const whet_i_linear *p) {
         s.a = p->a + row * p->lda;
         s.residual = p->residual ? p->residual + row * p->ldr : NULL;
         s.before = p->before ? p->before + row * p->ldc : NULL;
+        s.before_half = p->before_half ? p->before_half + row * p->ldc : NULL;
         s.c = p->c ? p->c + row * p->ldc : NULL;
         const float *panel = p->packed;
         for (int64_t first = 0; first < p->n;

@@ -51,6 +51,7 @@ typedef struct whet_i_value_info {
     int32_t producer; /* node, or -1: fed from outside */
     int32_t output;   /* of the producer; or the feed's number */
     bool integers;    /* a feed of int32_t */
+    bool half;        /* bfloat16, which only its producer writes and reads */
 } whet_i_value_info;
 
 typedef struct whet_i_graph {
@@ -92,6 +93,7 @@ typedef struct whet_i_recording {
     whet_i_param_id params[WHET_I_PARAMS_MAX];
     whet_i_extent extents[WHET_I_OUTPUTS_MAX];
     int64_t columns[WHET_I_OUTPUTS_MAX];
+    bool half[WHET_I_OUTPUTS_MAX]; /* see whet_i_value_info */
 } whet_i_recording;
 WHET_CHECKED whet_status whet_i_graph_record(whet_ctx *ctx, whet_i_graph *graph,
                                              const whet_i_recording *recording,

@@ -187,15 +187,17 @@ static whet_status new_buffer(planner *p, int64_t size, int32_t step, int32_t *o
     return WHET_OK;
 }
 
+/* Reals; two numbers of bfloat16 take one's place. */
 static int64_t value_size(const planner *p, whet_i_value v) {
-    return p->sizes.rows[p->g->values[v].extent] * p->g->values[v].columns;
+    const int64_t numbers = p->sizes.rows[p->g->values[v].extent] * p->g->values[v].columns;
+    return p->g->values[v].half ? (numbers + 1) / 2 : numbers;
 }
 
 static whet_status value_buffer(planner *p, whet_i_value v, int32_t step, int32_t *out) {
-    int64_t size;
-    WHET_TRY(
-        whet_i_mul(p->ctx, p->sizes.rows[p->g->values[v].extent], p->g->values[v].columns, &size));
-    return new_buffer(p, size, step, out);
+    int64_t numbers;
+    WHET_TRY(whet_i_mul(p->ctx, p->sizes.rows[p->g->values[v].extent], p->g->values[v].columns,
+                        &numbers));
+    return new_buffer(p, value_size(p, v), step, out);
 }
 
 static void touch(planner *p, int32_t b, int32_t step) {

@@ -34,7 +34,7 @@ whet_status whet_i_graph_feed(whet_ctx *ctx, whet_i_graph *graph, bool integers,
                               whet_i_extent extent, int64_t columns, whet_i_value *out) {
     if (graph->n_feeds == WHET_I_FEEDS_MAX)
         return whet_i_fail(ctx, WHET_ERR_INTERNAL, "over %d feeds", WHET_I_FEEDS_MAX);
-    const whet_i_value_info info = {extent, columns, -1, graph->n_feeds, integers};
+    const whet_i_value_info info = {extent, columns, -1, graph->n_feeds, integers, false};
     WHET_TRY(add_value(ctx, graph, &info, out));
     graph->n_feeds++;
     return WHET_OK;
@@ -62,7 +62,8 @@ whet_status whet_i_graph_record(whet_ctx *ctx, whet_i_graph *g, const whet_i_rec
     memcpy(node.inputs, r->inputs, sizeof node.inputs);
     memcpy(node.params, r->params, sizeof node.params);
     for (int32_t i = 0; i < r->n_outputs; i++) {
-        const whet_i_value_info info = {r->extents[i], r->columns[i], node.index, i, false};
+        const whet_i_value_info info = {r->extents[i], r->columns[i], node.index, i,
+                                        false,         r->half[i]};
         WHET_TRY(add_value(ctx, g, &info, &node.outputs[i]));
         outputs[i] = node.outputs[i];
     }

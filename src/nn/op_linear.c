@@ -7,7 +7,8 @@
  *                 the one that the forward pass has, in bf16 it is kept;
  *   dw = g^T x    by pieces of w, each a sum over all rows, whose order does not depend on how w is cut;
  *   db = sum g    by columns.
- * Frozen parts cost nothing; the activation is not stored but made again from what stands before it.
+ * Frozen parts cost nothing; the activation is not stored but made again from what stands before it, which
+ * a network of bfloat16 keeps as that.
  * Legend: m rows, k columns of x, n columns of out. */
 #include <stdio.h>
 
@@ -53,6 +54,16 @@ static void multiply(const whet_i_task *t, const whet_i_linear *args) {
         t->kernels->linear_f32(args);
 }
 
+/* What stands before the activation, from number `at` on. */
+static uint16_t *half_before(const whet_i_task *t, int64_t at) {
+    return (uint16_t *)(void *)t->out[1] + at;
+}
+
+/* bfloat16 goes with float: the f64 of tests has none. */
+static void widen(const whet_i_task *t, int64_t n, const uint16_t *from, whet_i_real *to) {
+    t->kernels->f32_from_bf16(n, from, (float *)(void *)to);
+}
+
 /* ---- forward ---------------------------------------------------------------------------------- */
 
 static int64_t row_items(const whet_i_task *t, int32_t phase) {
@@ -92,7 +103,8 @@ static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void
         .packed = is_half(t->graph) ? (const void *)((const uint16_t *)w->forward + skip)
                                     : (const void *)((const whet_i_real *)w->forward + skip),
         .residual = residual ? residual + at : NULL,
-        .before = t->out[1] ? t->out[1] + at : NULL,
+        .before = t->out[1] && !is_half(t->graph) ? t->out[1] + at : NULL,
+        .before_half = t->out[1] && is_half(t->graph) ? half_before(t, at) : NULL,
         .c = t->out[0] ? t->out[0] + at : NULL,
         .lda = s->k,
         .ldr = s->n,
@@ -122,7 +134,10 @@ static void activate_rows(const whet_i_task *t, int32_t phase, int64_t item, voi
     const int64_t block = row_block(t);
     const int64_t rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, item);
     whet_i_real *to = t->out[0] + item * block * s->n;
-    memcpy(to, t->out[1] + item * block * s->n, (size_t)(rows * s->n) * sizeof *to);
+    if (is_half(t->graph))
+        widen(t, rows * s->n, half_before(t, item * block * s->n), to);
+    else
+        memcpy(to, t->out[1] + item * block * s->n, (size_t)(rows * s->n) * sizeof *to);
     t->kernels->activate(s->act, rows * s->n, to);
 }
 
@@ -179,14 +194,27 @@ static void turn_panel(const whet_i_task *t, int64_t item) {
     }
 }
 
+/* g [rows, n] through the activation; `row` [n] holds what a network of bfloat16 keeps, widened. */
+static void backward_activation(const whet_i_task *t, int64_t first, int64_t rows, whet_i_real *g,
+                                whet_i_real *row) {
+    const settings *s = settings_of(t->node);
+    if (!is_half(t->graph)) {
+        t->kernels->activate_backward(s->act, rows * s->n, t->out[1] + first * s->n, g);
+        return;
+    }
+    for (int64_t i = 0; i < rows; i++, g += s->n) {
+        widen(t, s->n, half_before(t, (first + i) * s->n), row);
+        t->kernels->activate_backward(s->act, s->n, row, g);
+    }
+}
+
 /* Phase 1, by rows: through the activation, into dx and the residual. */
 static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
     const int64_t block = row_block(t), first = item * block;
     const int64_t rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, item);
     whet_i_real *g = t->grad_out[0] + first * s->n;
-    if (s->act != WHET_I_ACT_NONE)
-        t->kernels->activate_backward(s->act, rows * s->n, t->out[1] + first * s->n, g);
+    if (s->act != WHET_I_ACT_NONE) backward_activation(t, first, rows, g, scratch);
     if (t->grad_in[0]) {
         whet_i_real *dx = t->grad_in[0] + first * s->k;
         const whet_i_linear args = {.rows = rows,
@@ -305,7 +333,9 @@ static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
                                 const whet_i_sizes *sizes) {
     (void)sizes;
     const settings *s = settings_of(node);
+    const int64_t row = s->n * (int64_t)sizeof(whet_i_real);
     int64_t most = linear_scratch(g, s->n);
+    if (most < row) most = row;
     for (int32_t i = 0; is_half(g) && i < s->parts; i++) {
         const int64_t bytes = g->params->kernels->product_bf16_scratch(s->rows[i], PIECE_COLUMNS);
         if (bytes > most) most = bytes;
@@ -361,7 +391,8 @@ static whet_status record(whet_ctx *ctx, whet_i_graph *g, whet_i_value x, whet_i
                           .n_params = s->bias ? 2 * s->parts : s->parts,
                           .inputs = {x, residual},
                           .extents = {extent, extent},
-                          .columns = {s->n, s->n}};
+                          .columns = {s->n, s->n},
+                          .half = {false, active && is_half(g)}};
     memcpy(r.params, params, (size_t)r.n_params * sizeof *params);
     WHET_TRY(whet_i_graph_record(ctx, g, &r, outputs));
     *out = outputs[0];

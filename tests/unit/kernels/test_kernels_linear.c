@@ -49,7 +49,13 @@ static void compare_linear(const linear_case *s, const whet_i_linear *p, const f
     const double expected = exact_act(s->act, sum) + extra;
     const double bound = 1.13 * error + act_bound(sum) + 2 * UNIT * (fabs(extra) + fabs(expected));
     if (s->use_c) assert_true(fabs((double)p->c[i * p->ldc + j] - expected) <= bound);
-    if (s->use_before) assert_true(fabs((double)p->before[i * p->ldc + j] - sum) <= error);
+    if (s->use_before) {
+        const double before = (double)p->before[i * p->ldc + j];
+        assert_true(fabs(before - sum) <= error);
+        float half;
+        whet_i_kernels_ref.f32_from_bf16(1, p->before_half + i * p->ldc + j, &half);
+        assert_true((double)half == through_bf16((float)before));
+    }
 }
 
 static void check_linear(const whet_kernels *table, const linear_case *s) {
@@ -59,6 +65,8 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
     numbers start = make_numbers(s->rows * ldc, 6), c = make_numbers(s->rows * ldc, 6);
     void *packed = packed_weights(table, s->half, s->n, s->k, w.x, s->k, 1);
     void *scratch = malloc((size_t)table->linear_scratch(s->rows, s->k));
+    uint16_t *before_half = calloc((size_t)(s->rows * ldc + 1), sizeof *before_half);
+    assert_non_null(before_half);
     const whet_i_linear args = {.rows = s->rows,
                                 .n = s->n,
                                 .k = s->k,
@@ -67,6 +75,7 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
                                 .bias = s->use_bias ? bias.x : NULL,
                                 .residual = s->use_residual ? c.x : NULL,
                                 .before = s->use_before ? before.x : NULL,
+                                .before_half = s->use_before ? before_half : NULL,
                                 .c = s->use_c ? c.x : NULL,
                                 .lda = lda,
                                 .ldr = ldc,
@@ -81,11 +90,13 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
         /* Between rows nothing is touched. */
         assert_true(c.x[i * ldc + s->n] == start.x[i * ldc + s->n]);
         assert_true(before.x[i * ldc + s->n] == start.x[i * ldc + s->n]);
+        assert_true(before_half[i * ldc + s->n] == 0);
     }
     if (!s->use_c) assert_memory_equal(c.x, start.x, sizeof(float) * (size_t)c.n);
     if (!s->use_before) assert_memory_equal(before.x, start.x, sizeof(float) * (size_t)before.n);
     free(packed);
     free(scratch);
+    free(before_half);
     drop_numbers(&a);
     drop_numbers(&w);
     drop_numbers(&bias);
