@@ -111,9 +111,9 @@ const cli_option cmd_label_generate_options[] = {
      .help = "table with row (from 0) and label, or a label for every row with empty cells"},
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "snuba|iws",
+     .choices = "snuba|iws|goggles",
      .required = true,
-     .help = "how rules are made and chosen"},
+     .help = "how rules are made and chosen; goggles: votes of three mixtures, without rules"},
     {.name = "votes",
      .type = CLI_OUTPUT,
      .value = "V.npy",
@@ -260,8 +260,18 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
                             class_list(whet_rules_classes(r->rules)), "rules", list));
 }
 
+/* Of a method without rules. */
+static void print_votes(cli_run *run, const whet_rules_result *r, const whet_synth_report *report) {
+    cli_print(run, "%lld columns of votes from %lld labels on %lld rows\n",
+              (long long)report->rules, (long long)report->labelled, (long long)r->n);
+    cli_json(run, json_pack("{s:s, s:I, s:I, s:I, s:I}", "method", cli_text(run, "method"), "rows",
+                            (json_int_t)r->n, "labels", (json_int_t)report->labelled, "columns",
+                            (json_int_t)report->rules, "covered", (json_int_t)r->covered));
+}
+
 static void fill_job(cli_run *run, whet_synth_job *job) {
-    static const whet_synth_method methods[] = {WHET_SYNTH_SNUBA, WHET_SYNTH_IWS};
+    static const whet_synth_method methods[] = {WHET_SYNTH_SNUBA, WHET_SYNTH_IWS,
+                                                WHET_SYNTH_GOGGLES};
     static const whet_synth_form forms[] = {WHET_SYNTH_MULTI, WHET_SYNTH_ONE_VS_REST};
     static const whet_iws_acquisition next[] = {WHET_IWS_STRADDLE, WHET_IWS_ACTIVE,
                                                 WHET_IWS_RANDOM};
@@ -292,6 +302,9 @@ static whet_status check_options(cli_run *run) {
     const bool iws = strcmp(cli_text(run, "method"), "iws") == 0;
     if (iws && cli_flag(run, "reference"))
         return cli_fail(run, WHET_ERR_ARG, "--reference needs --method snuba");
+    if (strcmp(cli_text(run, "method"), "goggles") == 0 && cli_text(run, "save"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--save needs --method snuba or iws: goggles has no rules");
     if (cli_flag(run, "ask") && !iws)
         return cli_fail(run, WHET_ERR_ARG, "--ask needs --method iws");
     for (int i = 0; i < 2; i++)
@@ -322,7 +335,10 @@ whet_status cmd_label_generate(cli_run *run) {
     if (status == WHET_OK) status = whet_synth_files(run->ctx, &job, &result, &report);
     whet_table_destroy(run->ctx, texts);
     if (status != WHET_OK) return status;
-    print_generated(run, &result, &report);
+    if (result.rules)
+        print_generated(run, &result, &report);
+    else
+        print_votes(run, &result, &report);
     whet_rules_result_free(run->ctx, &result);
     return WHET_OK;
 }

@@ -90,7 +90,7 @@ const cli_command cli_commands[] = {
     {.name = "label baseline",
      .run = cmd_label_baseline,
      .options = cmd_label_baseline_options,
-     .summary = "labels of all rows from labels of some, by one of four baselines",
+     .summary = "labels of all rows from labels of some, by one of seven baselines",
      .help = "Reads features and the labels of some rows, and writes the probability of every\n"
              "class for every row. The settings of a method are chosen by cross-fitting on the\n"
              "labels. Prints which column is which class. See docs/guide/label.md.",

@@ -202,9 +202,25 @@ WHET_API WHET_CHECKED whet_status whet_iws(whet_ctx *ctx, const whet_synth_input
                                            const whet_iws_opts *opts, whet_rules **rules,
                                            whet_synth_report *report);
 
+/* ---- votes without rules ----------------------------------------------------------------------- */
+
+#define WHET_GOGGLES_VOTES 3
+/* GOGGLES: votes [n, WHET_GOGGLES_VOTES] of mixtures over three affinities to the labelled rows (cosines of
+ * the rows, of their principal components, of those whitened), and probs [n, k] of the mixture that joins
+ * them, or NULL. Labels name components alone. Needs n >= k. report: rules is WHET_GOGGLES_VOTES, accuracy
+ * and log_loss NaN. Rows of any scale, as for whet_baseline_run, whose WHET_BASELINE_GOGGLES gives probs
+ * calibrated on the labels. Source: Das et al. 2020 (arXiv 1903.04552). */
+WHET_API WHET_CHECKED whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input,
+                                               int32_t *votes, double *probs,
+                                               whet_synth_report *report);
+
 /* ---- files ------------------------------------------------------------------------------------ */
 
-typedef enum whet_synth_method { WHET_SYNTH_SNUBA = 0, WHET_SYNTH_IWS } whet_synth_method;
+typedef enum whet_synth_method {
+    WHET_SYNTH_SNUBA = 0,
+    WHET_SYNTH_IWS,
+    WHET_SYNTH_GOGGLES /* votes, but no rules: nothing to save, and out->rules is NULL */
+} whet_synth_method;
 
 typedef struct whet_synth_job {
     size_t struct_size;
@@ -220,7 +236,7 @@ typedef struct whet_synth_job {
     const char *votes; /* .npy to write: [n, m] i8, or i32 with more than 127 classes */
     const char *save;  /* rules to write, .json; or NULL */
     const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior (snuba, not its
-                             reference form); or NULL */
+                             reference form; goggles); or NULL */
     bool force;
 } whet_synth_job;
 #define WHET_SYNTH_JOB_INIT \

@@ -56,6 +56,6 @@ done:
 
 whet_status whet_i_affinities(whet_ctx *ctx, const whet_i_baseline *s) {
     WHET_TRY(enough_rows(ctx, s));
-    WHET_TRY(whet_i_goggles(ctx, s->x, s->n, s->d, s->k, s->labels, s->in->seed, s->probs));
+    WHET_TRY(whet_i_goggles(ctx, s->x, s->n, s->d, s->k, s->labels, s->in->seed, s->probs, NULL));
     return whet_i_calibrate_on_labels(ctx, s);
 }

@@ -7,7 +7,7 @@
 #include "label/mixtures.h"
 #include "tensor/tensor_i.h"
 
-enum { VIEWS = 3, MOST_COMPONENTS = 64 };
+enum { VIEWS = WHET_GOGGLES_VOTES, MOST_COMPONENTS = 64 };
 
 typedef struct goggles {
     const float *x; /* [n, d] of unit length */
@@ -23,6 +23,7 @@ typedef struct goggles {
     double *affinity;   /* [n, b] */
     double *r;          /* [n, k] */
     double *posteriors; /* [n, VIEWS k] */
+    int32_t *votes;     /* [n, VIEWS] or NULL */
 } goggles;
 
 static void release(whet_ctx *ctx, goggles *s) {
@@ -115,6 +116,10 @@ static whet_status group(whet_ctx *ctx, goggles *s, int64_t view) {
     for (int64_t i = 0; i < s->n; i++)
         memcpy(s->posteriors + (i * VIEWS + view) * s->k, s->r + i * s->k,
                (size_t)s->k * sizeof *s->r);
+    if (!s->votes) return WHET_OK;
+    WHET_TRY(whet_i_map_to_classes(ctx, s->n, s->k, s->y, s->r));
+    for (int64_t i = 0; i < s->n; i++)
+        s->votes[i * VIEWS + view] = (int32_t)whet_i_argmax(s->r + i * s->k, s->k);
     return WHET_OK;
 }
 
@@ -131,9 +136,10 @@ static whet_status group_views(whet_ctx *ctx, goggles *s) {
 }
 
 whet_status whet_i_goggles(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t k,
-                           const int32_t *y, uint64_t seed, double *probs) {
+                           const int32_t *y, uint64_t seed, double *probs, int32_t *votes) {
     whet_status status = WHET_OK;
-    goggles s = {.x = x, .n = n, .d = d, .k = k, .y = y, .seed = seed, .dim = n < d ? n : d};
+    goggles s = {
+        .x = x, .n = n, .d = d, .k = k, .y = y, .seed = seed, .dim = n < d ? n : d, .votes = votes};
     if (s.dim > MOST_COMPONENTS) s.dim = MOST_COMPONENTS;
     for (int64_t i = 0; i < n; i++) s.b += y[i] >= 0 ? 1 : 0;
     if (k > n)
@@ -144,5 +150,41 @@ whet_status whet_i_goggles(whet_ctx *ctx, const float *x, int64_t n, int64_t d, 
     WHET_TRY_DONE(whet_i_bernoulli_fit(ctx, s.posteriors, n, VIEWS * k, k, y, seed, probs));
 done:
     release(ctx, &s);
+    return status;
+}
+
+whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input, int32_t *votes,
+                         double *probs, whet_synth_report *report) {
+    const int64_t n = input->n, k = whet_names_count(input->classes);
+    whet_status status = WHET_OK;
+    whet_i_prepare prepare = {0};
+    float *x = NULL;
+    int32_t *own_votes = NULL;
+    double *own_probs = NULL;
+    int64_t cells, all, labelled = 0;
+    WHET_TRY(whet_i_check_finite(ctx, "features", input->features, n, input->d));
+    for (int64_t i = 0; i < n; i++) labelled += input->labels[i] >= 0 ? 1 : 0;
+    if (labelled == 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "none of %lld rows has a label; expected some",
+                           (long long)n);
+    WHET_TRY_DONE(whet_i_prepare_fit(ctx, input->features, n, input->d, false, &prepare));
+    WHET_TRY_DONE(whet_i_mul(ctx, n, prepare.d, &cells));
+    WHET_TRY_DONE(whet_i_mul(ctx, n, k, &all));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &x));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n * VIEWS, &own_votes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, all, &own_probs));
+    whet_i_prepare_apply(&prepare, input->features, n, x);
+    WHET_TRY_DONE(
+        whet_i_goggles(ctx, x, n, prepare.d, k, input->labels, input->seed, own_probs, own_votes));
+    memcpy(votes, own_votes, (size_t)(n * VIEWS) * sizeof *votes);
+    if (probs) memcpy(probs, own_probs, (size_t)all * sizeof *probs);
+    if (report)
+        *report = (whet_synth_report){
+        .rules = VIEWS, .labelled = labelled, .accuracy = (double)NAN, .log_loss = (double)NAN};
+done:
+    whet_i_prepare_free(ctx, &prepare);
+    whet_i_free(ctx, x);
+    whet_i_free(ctx, own_votes);
+    whet_i_free(ctx, own_probs);
     return status;
 }

@@ -6,6 +6,7 @@
 #define WHET_LABEL_MIXTURES_H
 
 #include "label/label_i.h"
+#include "whet/labelling.h"
 
 /* ---- what they share (mixture_passes.c) ------------------------------------------------------ */
 
@@ -83,8 +84,10 @@ WHET_CHECKED whet_status whet_i_map_to_classes(whet_ctx *ctx, int64_t n, int64_t
  * mixture of k Gaussians over its [n, labelled] matrix, without labels; a mixture of Bernoulli variables
  * over all their posteriors is the answer. Labels are used to name components alone.
  * Source: Das et al. 2020 (arXiv 1903.04552); affinities of vectors in place of VGG's. Cost: about 100
- * steps of 4 n labelled k. */
+ * steps of 4 n labelled k. votes [n, WHET_GOGGLES_VOTES] or NULL: the class of each affinity's mixture, its
+ * components named by the labels, too. */
 WHET_CHECKED whet_status whet_i_goggles(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
-                                        int64_t k, const int32_t *y, uint64_t seed, double *probs);
+                                        int64_t k, const int32_t *y, uint64_t seed, double *probs,
+                                        int32_t *votes);
 
 #endif

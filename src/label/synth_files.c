@@ -83,26 +83,35 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
         const int64_t shape[2] = {n, k};
         WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));
     }
+    if (r->job->method == WHET_SYNTH_GOGGLES) {
+        const int64_t shape[2] = {n, WHET_GOGGLES_VOTES};
+        WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
+        return whet_goggles(ctx, &input, r->votes.data, r->probs.data, report);
+    }
     if (r->job->method == WHET_SYNTH_IWS)
         return whet_iws(ctx, &input, &r->job->iws, &r->rules, report);
     return whet_snuba(ctx, &input, &r->job->snuba, &r->rules, r->probs.data, report);
 }
 
-static whet_status vote(whet_ctx *ctx, run *r) {
-    const int64_t n = r->features.shape[0], m = whet_rules_count(r->rules);
-    const int64_t shape[2] = {n, m};
-    const whet_rules_input input = {
-        .features = r->features.data, .d = r->features.shape[1], .n = n};
-    WHET_TRY(whet_i_calloc(ctx, m, &r->reports));
-    WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
-    WHET_TRY(whet_rules_apply(ctx, r->rules, &input, r->votes.data, r->reports));
+static void count_covered(run *r) {
+    const int64_t n = r->votes.shape[0], m = r->votes.shape[1];
     const int32_t *votes = r->votes.data;
     for (int64_t i = 0; i < n; i++) {
         int32_t most = -1;
         for (int64_t j = 0; j < m; j++) most = votes[i * m + j] > most ? votes[i * m + j] : most;
         r->covered += most >= 0;
     }
-    return WHET_OK;
+}
+
+static whet_status vote(whet_ctx *ctx, run *r) {
+    if (!r->rules) return WHET_OK; /* votes are there already */
+    const int64_t n = r->features.shape[0], m = whet_rules_count(r->rules);
+    const int64_t shape[2] = {n, m};
+    const whet_rules_input input = {
+        .features = r->features.data, .d = r->features.shape[1], .n = n};
+    WHET_TRY(whet_i_calloc(ctx, m, &r->reports));
+    WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
+    return whet_rules_apply(ctx, r->rules, &input, r->votes.data, r->reports);
 }
 
 /* All are open before the first appears. */
@@ -145,6 +154,7 @@ static whet_status compute(whet_ctx *ctx, run *r, whet_synth_report *report) {
     WHET_TRY(assign_labels(ctx, r));
     WHET_TRY(make_rules(ctx, r, report));
     WHET_TRY(vote(ctx, r));
+    count_covered(r);
     return write_all(ctx, r);
 }
 
@@ -157,9 +167,11 @@ whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job, whet_rule
     if (!known.features || !known.labels || !known.votes)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "expected features and labels to read and votes to write");
-    if (known.probs && known.method != WHET_SYNTH_SNUBA)
+    if (known.probs && known.method == WHET_SYNTH_IWS)
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "a joint posterior is asked for; expected it of snuba alone");
+                           "a joint posterior is asked for; expected it of snuba or goggles");
+    if (known.save && known.method == WHET_SYNTH_GOGGLES)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "rules of goggles, which has none, are to be saved");
     const whet_status status = compute(ctx, &r, report);
     if (status == WHET_OK) {
         *out = (whet_rules_result){r.rules, r.reports, r.features.shape[0], r.covered, 0};

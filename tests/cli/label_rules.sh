@@ -107,6 +107,11 @@ run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form 
     --cardinality 1 --votes - --quiet
 
 # Interactive weak supervision: the labels answer, or somebody on the terminal, whose answers are kept.
+run 0 whet label generate --features X.npy --labels L.tsv --method goggles --votes o.npy --probs op.npy
+quiet
+says '3 columns of votes from 20 labels on 60 rows'
+[ "$(votes o.npy | head -c 3)" != "$(votes o.npy | tail -c 4 | head -c 3)" ] || fail 'goggles votes for one class'
+present op.npy
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --votes i.npy
 says 'from 20 labels, '
 printf 'text\n' >texts.tsv
@@ -129,6 +134,8 @@ run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes
 run 2 whet label generate --features X.npy --labels L.tsv --method magic --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --reference --probs q.npy \
     --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method goggles --save z.json --votes z.npy
+tells '--save needs --method snuba or iws'
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --reference --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --probs q.npy --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --ask --votes z.npy

@@ -281,6 +281,44 @@ static void groups_become_classes(void **state) {
     }
 }
 
+/* The same answer by the rules' interface; each affinity's column says the cloud. */
+static whet_status run_votes(whet_ctx *ctx, void *arg) {
+    cloud_job *job = arg;
+    static const char *const list[K] = {"a", "b", "c"};
+    static int32_t votes[N * WHET_GOGGLES_VOTES];
+    whet_synth_report report;
+    whet_names *classes = NULL;
+    whet_status status = whet_names_create(ctx, &classes);
+    for (int c = 0; c < K && status == WHET_OK; c++)
+        status = whet_names_add(ctx, classes, whet_str_from(list[c]), NULL);
+    const whet_synth_input in = {job->x, N, D, classes, job->y, 1};
+    if (status == WHET_OK) status = whet_goggles(ctx, &in, votes, job->probs, &report);
+    whet_names_destroy(ctx, classes);
+    if (status != WHET_OK) return status;
+    assert_int_equal(report.labelled, 12);
+    int right[WHET_GOGGLES_VOTES] = {0};
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(whet_i_argmax(job->probs + i * K, K), i % K);
+        for (int j = 0; j < WHET_GOGGLES_VOTES; j++)
+            right[j] += votes[i * WHET_GOGGLES_VOTES + j] == i % K;
+    }
+    /* Whitening makes as much of the directions that tell nothing. */
+    for (int j = 0; j < WHET_GOGGLES_VOTES; j++) assert_true(right[j] >= .9 * N);
+    return WHET_OK;
+}
+
+static void affinities_vote(void **state) {
+    (void)state;
+    static cloud_job job;
+    make_job(&job, WHET_BASELINE_GOGGLES);
+    assert_true(test_each_allocation(run_votes, &job) > 10);
+    whet_ctx *ctx = test_ctx(1);
+    for (int i = 0; i < N; i++) job.y[i] = -1;
+    test_fails(ctx, run_votes(ctx, &job), WHET_ERR_DATA);
+    test_says(ctx, "none of 240 rows has a label");
+    test_ctx_done(ctx);
+}
+
 static void allocations_may_fail(void **state) {
     (void)state;
     static cloud_job job;
@@ -315,6 +353,7 @@ int main(void) {
         cmocka_unit_test(components_take_the_classes_they_agree_with),
         cmocka_unit_test(bernoulli_variables_by_hand),
         cmocka_unit_test(groups_become_classes),
+        cmocka_unit_test(affinities_vote),
         cmocka_unit_test(allocations_may_fail),
         cmocka_unit_test(fewer_rows_than_classes),
     };
