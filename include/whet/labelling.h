@@ -176,8 +176,10 @@ typedef struct whet_iws_opts {
         seeds; /* candidates as in whet_snuba_opts; rules asked about at random before
                                    the others, 1..1000, default 4 */
     int64_t subsets;
-    int32_t queries;    /* asked about after them, 0..100000; default 25 */
-    double usefulness;  /* r: accuracy from which a rule is useful, 0..1; default .6 */
+    int32_t queries; /* asked about after them, 0..100000; default 25 */
+    double
+        usefulness; /* r: accuracy, classes weighing alike, from which a rule is useful, 0..1; default
+                           .6 */
     int32_t most_rules; /* 1..10000; default 100: of rules expected to be useful, not asked about */
     whet_iws_acquisition acquisition;
     whet_iws_ask_fn ask; /* NULL: the labels answer */

@@ -13,6 +13,7 @@ typedef struct run {
     const whet_rules_job *job;
     whet_rules *rules, *old_rules;
     whet_i_table_parts *parts; /* NULL: features alone */
+    whet_names *columns;       /* of all parts */
     whet_tensor features;      /* f32, or no data */
     whet_tensor old_votes;     /* i32 [n, old m] */
     int64_t *from;             /* [m] column of the old votes; -1: computed */
@@ -31,6 +32,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_rules_destroy(ctx, r->rules);
     whet_rules_destroy(ctx, r->old_rules);
     whet_i_table_parts_close(ctx, r->parts);
+    whet_names_destroy(ctx, r->columns);
     whet_tensor_destroy(ctx, &r->features);
     whet_tensor_destroy(ctx, &r->old_votes);
     whet_i_free(ctx, r->from);
@@ -49,15 +51,25 @@ static bool is_array(const char *path) {
     return true;
 }
 
-/* Its rows: counting takes a pass of its own, for the header of the votes says how many there are. */
+static whet_status note_part(whet_ctx *ctx, run *r, const whet_table *part) {
+    const whet_names *columns = whet_table_columns(part);
+    r->n += whet_table_rows(part);
+    for (int64_t c = 0; c < whet_names_count(columns); c++)
+        WHET_TRY(whet_names_add(ctx, r->columns, whet_names_get(columns, c), NULL));
+    return whet_i_progress(ctx, "count rows", r->n, 0);
+}
+
+/* Its rows and columns (those of JSON lines may first appear late): a pass of its own, for the header
+ * of the votes says how many rows there are. */
 static whet_status count_rows(whet_ctx *ctx, run *r) {
+    WHET_TRY(whet_names_create(ctx, &r->columns));
     for (;;) {
         whet_table *part;
         WHET_TRY(whet_i_table_parts_next(ctx, r->parts, &part));
         if (!part) break;
-        r->n += whet_table_rows(part);
+        const whet_status status = note_part(ctx, r, part);
         whet_table_destroy(ctx, part);
-        WHET_TRY(whet_i_progress(ctx, "count rows", r->n, 0));
+        WHET_TRY(status);
     }
     return whet_i_table_parts_rewind(ctx, r->parts);
 }
@@ -199,7 +211,8 @@ static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: rows were added while it was read",
                            r->job->input);
     WHET_TRY(make_room(ctx, r, rows));
-    WHET_TRY(whet_i_rules_apply_some(ctx, r->rules, &input, r->skip, NULL, r->votes, r->reports));
+    const whet_i_apply_part part = {.skip = r->skip, .columns = r->columns};
+    WHET_TRY(whet_i_rules_apply_some(ctx, r->rules, &input, &part, r->votes, r->reports));
     take_over(r, rows);
     WHET_TRY(write_part(ctx, r, rows));
     r->done += rows;

@@ -32,7 +32,8 @@ typedef struct application {
     const whet_rules_input *input;
     const bool *skip; /* [m] rules that are not applied; NULL: none */
     int32_t *votes;
-    int64_t *column; /* [m] of the table; -1: none */
+    const whet_names *elsewhere; /* columns that other parts of the table have; or NULL */
+    int64_t *column;             /* [m] of the table; -1: none, or one whose cells are empty */
     keyword_group *group;
     int64_t groups;
     worker *workers;
@@ -44,6 +45,10 @@ typedef struct application {
 static void count(whet_rule_report *report, int32_t vote, bool fault) {
     report->votes += vote >= 0;
     report->faults += fault;
+}
+
+static whet_str cell_of(const application *a, int64_t i, int64_t column) {
+    return column < 0 ? whet_str_from("") : whet_table_cell(a->input->table, i, column);
 }
 
 static bool finite_inputs(const whet_i_model *m, const float *x) {
@@ -66,11 +71,11 @@ static int32_t model_vote(const application *a, const whet_i_model *m, int64_t i
 static int32_t number_vote(const application *a, const whet_i_rule *rule, int64_t column, int64_t i,
                            bool *fault) {
     double value;
-    if (column < 0) {
+    if (!rule->column) {
         value = (double)a->input->features[i * a->input->d + rule->feature];
         *fault = !isfinite(value);
     } else {
-        const whet_str cell = whet_i_trim(whet_table_cell(a->input->table, i, column));
+        const whet_str cell = whet_i_trim(cell_of(a, i, column));
         if (cell.len == 0) return -1;
         *fault = !whet_i_parse_real(cell, &value);
     }
@@ -79,8 +84,7 @@ static int32_t number_vote(const application *a, const whet_i_rule *rule, int64_
 
 static int32_t regex_vote(const application *a, const whet_i_rule *rule, int64_t column, int64_t i,
                           worker *w, bool *fault) {
-    const int found =
-        whet_i_text_find(rule->code, w->text, whet_table_cell(a->input->table, i, column));
+    const int found = whet_i_text_find(rule->code, w->text, cell_of(a, i, column));
     *fault = found < 0;
     return found > 0 ? rule->vote : -1;
 }
@@ -90,8 +94,7 @@ static void apply_row(application *a, int64_t i, worker *w) {
     int32_t *votes = a->votes + i * rules->m;
     if (a->groups) memset(w->found, 0, sizeof *w->found * (size_t)rules->m);
     for (int64_t g = 0; g < a->groups; g++)
-        whet_i_keywords_scan(a->group[g].scan,
-                             whet_table_cell(a->input->table, i, a->group[g].column), w->found);
+        whet_i_keywords_scan(a->group[g].scan, cell_of(a, i, a->group[g].column), w->found);
     for (int64_t j = 0; j < rules->m; j++) {
         const whet_i_rule *rule = &rules->rule[j];
         bool fault = false;
@@ -141,6 +144,11 @@ static whet_status find_inputs(whet_ctx *ctx, application *a) {
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "rule %s looks at the column %s; expected a table as input", quoted,
                                rule->column);
+        const whet_str column = whet_str_from(rule->column);
+        if (a->elsewhere && whet_names_find(a->elsewhere, column) >= 0) {
+            a->column[j] = whet_names_find(whet_table_columns(input->table), column);
+            continue;
+        }
         const whet_status found = whet_table_find(ctx, input->table, rule->column, &a->column[j]);
         if (found != WHET_OK) return whet_i_fail_at(ctx, found, "rule %s", quoted);
     }
@@ -239,15 +247,20 @@ static whet_status check_input(whet_ctx *ctx, const whet_rules_input *input) {
 }
 
 whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
-                                    const whet_rules_input *input, const bool *skip,
-                                    const char *stage, int32_t *votes, whet_rule_report *reports) {
+                                    const whet_rules_input *input, const whet_i_apply_part *part,
+                                    int32_t *votes, whet_rule_report *reports) {
     whet_status status = WHET_OK;
-    application a = {.rules = rules, .input = input, .skip = skip, .votes = votes};
+    application a = {.rules = rules,
+                     .input = input,
+                     .skip = part->skip,
+                     .elsewhere = part->columns,
+                     .votes = votes};
     WHET_TRY(check_input(ctx, input));
     WHET_TRY_DONE(find_inputs(ctx, &a));
     WHET_TRY_DONE(build_groups(ctx, &a));
     WHET_TRY_DONE(make_workers(ctx, &a));
-    WHET_TRY_DONE(whet_i_parallel_for(ctx, stage, (input->n + BLOCK - 1) / BLOCK, apply_block, &a));
+    WHET_TRY_DONE(
+        whet_i_parallel_for(ctx, part->stage, (input->n + BLOCK - 1) / BLOCK, apply_block, &a));
     for (int64_t t = 0; t < a.n_workers && reports; t++)
         for (int64_t j = 0; j < rules->m; j++) {
             reports[j].votes += a.workers[t].reports[j].votes;
@@ -260,5 +273,6 @@ done:
 
 whet_status whet_rules_apply(whet_ctx *ctx, const whet_rules *rules, const whet_rules_input *input,
                              int32_t *votes, whet_rule_report *reports) {
-    return whet_i_rules_apply_some(ctx, rules, input, NULL, "apply rules", votes, reports);
+    const whet_i_apply_part whole = {.stage = "apply rules"};
+    return whet_i_rules_apply_some(ctx, rules, input, &whole, votes, reports);
 }

@@ -7,8 +7,8 @@
  * principal ones, scaled to mean square length 1, and a constant. On that lies a Bayesian linear
  * regression for useful (1) or not (0) around 1/2, where the original trains 50 small networks after
  * every answer. The next question is the one with the largest 1.96 s - |mu - r|.
- * Margins are chosen, and the labels answer, out of fold. Rules asked about at random are asked about:
- * the published code declares them useful.
+ * Margins are chosen, and the labels answer, out of fold, and with classes weighing alike. Rules asked
+ * about at random are asked about: the published code declares them useful.
  * Legend: M candidates, b labelled rows, k classes, r the accuracy from which a rule is useful. */
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@ typedef struct run {
     const whet_i_rows *rows;
     whet_i_out_of_fold held;
     double *least;    /* [M] chosen thresholds; NaN: never votes */
-    double *accuracy; /* [M] out of fold, where it votes */
+    int64_t *own;     /* [k] labels of a class */
+    double *accuracy; /* [M] out of fold, where it votes, classes weighing alike */
     double *coverage; /* [M] on the drawn rows */
     int64_t n_drawn, n_coded;
     int64_t *drawn; /* [n_drawn] rows, ascending */
@@ -52,28 +53,31 @@ typedef struct run {
 
 /* ---- thresholds and accuracies, out of fold --------------------------------------------------- */
 
-/* F1 of a one-vs-rest candidate's class; weighted F1 of all classes else. */
+/* F1 of a one-vs-rest candidate's class, the mean over classes that have labels else; and the accuracy
+ * where it votes, classes weighing alike: a rule that always says the most frequent class knows nothing.
+ */
 static double f1_of(const run *r, int64_t at, double least, double *accuracy) {
     const int64_t b = r->rows->b, k = r->rows->k;
     const whet_i_said *said = r->held.said + at * b;
     int64_t hit[WHET_I_F1_CLASSES] = {0}, voted[WHET_I_F1_CLASSES] = {0};
-    int64_t own[WHET_I_F1_CLASSES] = {0}, hits = 0, votes = 0;
-    double sum = 0, weight = 0;
+    int64_t of[WHET_I_F1_CLASSES] = {0}; /* votes on rows of the class */
+    double sum = 0, classes = 0, right = 0, all = 0;
     for (int64_t i = 0; i < b; i++) {
-        own[r->rows->y[i]]++;
         if (said[i].class < 0 || (double)said[i].p < least) continue;
-        votes++;
         voted[said[i].class]++;
+        of[r->rows->y[i]]++;
         hit[said[i].class] += said[i].class == r->rows->y[i];
-        hits += said[i].class == r->rows->y[i];
     }
     for (int64_t c = 0; c < k; c++) {
+        if (r->own[c] == 0) continue;
+        right += (double)hit[c] / (double)r->own[c];
+        all += (double)of[c] / (double)r->own[c];
         if (r->held.apart && c != at / r->held.list->n) continue;
-        weight += (double)own[c];
-        if (hit[c]) sum += (double)own[c] * 2 * (double)hit[c] / (double)(voted[c] + own[c]);
+        classes += 1;
+        if (hit[c]) sum += 2 * (double)hit[c] / (double)(voted[c] + r->own[c]);
     }
-    *accuracy = votes ? (double)hits / (double)votes : 0;
-    return weight > 0 ? sum / weight : 0;
+    *accuracy = all > 0 ? right / all : 0;
+    return classes > 0 ? sum / classes : 0;
 }
 
 static void choose_threshold(run *r, int64_t at) {
@@ -375,6 +379,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_i_free(ctx, r->coverage);
     whet_i_free(ctx, r->drawn);
     whet_i_free(ctx, r->code);
+    whet_i_free(ctx, r->own);
     whet_i_free(ctx, r->coded);
     whet_i_free(ctx, r->z);
     whet_i_free(ctx, r->answer);
@@ -402,6 +407,8 @@ static whet_status prepare(whet_ctx *ctx, run *r, const whet_i_candidates *list)
     WHET_TRY(whet_i_calloc(ctx, n, &r->answer));
     WHET_TRY(whet_i_alloc(ctx, r->n_drawn, &r->drawn));
     WHET_TRY(whet_i_alloc(ctx, codes, &r->code));
+    WHET_TRY(whet_i_calloc(ctx, r->rows->k, &r->own));
+    for (int64_t i = 0; i < r->rows->b; i++) r->own[r->rows->y[i]]++;
     draw_rows(r);
     draw_codes(r);
     WHET_TRY(whet_i_mul(ctx, n, r->n_coded * r->width, &cells));

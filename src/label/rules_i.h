@@ -151,10 +151,15 @@ WHET_CHECKED whet_status whet_i_rules_parse(whet_ctx *ctx, const char *where,
 json_t *whet_i_rule_json(const whet_rules *rules, const whet_i_rule *rule);
 json_t *whet_i_rules_json(const whet_rules *rules);
 
-/* whet_rules_apply without the rules that skip [m] marks (NULL: none), whose votes are left alone. */
+/* A part of a longer table, or of the rules. */
+typedef struct whet_i_apply_part {
+    const bool *skip; /* [m] rules that are not applied, whose votes are left alone; or NULL */
+    const whet_names *columns; /* of all parts: one that this part lacks has empty cells; or NULL */
+    const char *stage;         /* progress is reported under this name; or NULL */
+} whet_i_apply_part;
 WHET_CHECKED whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
-                                                 const whet_rules_input *input, const bool *skip,
-                                                 const char *stage, int32_t *votes,
+                                                 const whet_rules_input *input,
+                                                 const whet_i_apply_part *part, int32_t *votes,
                                                  whet_rule_report *reports);
 
 /* ---- patterns (regex_rule.c) ------------------------------------------------------------------ */

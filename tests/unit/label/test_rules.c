@@ -351,6 +351,38 @@ static void one_more_rule_computes_one_more_column(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A member that first appears behind the first part of JSON lines is an empty cell before. */
+static void columns_may_appear_late(void **state) {
+    (void)state;
+    enum { LINES = 200000 };
+    whet_ctx *ctx = test_ctx(2);
+    static const char line[] = "{\"a\":\"a text of some length to fill the first parts with\"}\n";
+    static const char last[] = "{\"late\":\"x\"}\n";
+    const int64_t len = (int64_t)strlen(line), end = (int64_t)strlen(last);
+    char *text = malloc((size_t)(LINES * len + end));
+    assert_non_null(text);
+    for (int64_t i = 0; i < LINES; i++) memcpy(text + i * len, line, (size_t)len);
+    memcpy(text + LINES * len, last, (size_t)end);
+    whet_rules_job job = WHET_RULES_JOB_INIT;
+    whet_rules_result result;
+    job.rules = test_write_text(
+        "late.json",
+        HEAD "{\"type\":\"regex\",\"column\":\"late\",\"pattern\":\"x\",\"votes\":\"a\"},"
+             "{\"type\":\"keywords\",\"column\":\"late\",\"words\":[\"x\"],\"votes\":\"b\"},"
+             "{\"type\":\"number\",\"column\":\"late\",\"least\":0,\"votes\":\"b\"}]}");
+    job.input = test_write("late.jsonl", text, LINES * len + end);
+    job.votes = test_tmp("late.npy");
+    test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+    assert_int_equal(result.n, LINES + 1);
+    assert_int_equal(result.covered, 1);
+    assert_int_equal(result.reports[0].votes, 1);
+    assert_int_equal(result.reports[1].votes, 1);
+    assert_int_equal(result.reports[2].faults, 1); /* "x" is no number; absent ones are none */
+    whet_rules_result_free(ctx, &result);
+    free(text);
+    test_ctx_done(ctx);
+}
+
 static void broken_rules_are_told(void **state) {
     (void)state;
     static const struct {
@@ -500,6 +532,7 @@ int main(void) {
         cmocka_unit_test(question_rules_vote_as_published),
         cmocka_unit_test(a_pattern_that_explodes_abstains_and_is_counted),
         cmocka_unit_test(one_more_rule_computes_one_more_column),
+        cmocka_unit_test(columns_may_appear_late),
         cmocka_unit_test(broken_rules_are_told),
         cmocka_unit_test(missing_inputs_are_told),
         cmocka_unit_test(each_allocation_may_fail),
