@@ -173,6 +173,32 @@ static whet_status place_rows(whet_ctx *ctx, whet_space *space, const whet_names
     return WHET_OK;
 }
 
+/* Where two rows tell the same distance they must agree. */
+static whet_status check_rows_agree(whet_ctx *ctx, whet_space *space, const whet_names *rows,
+                                    double slack) {
+    const int64_t k = whet_names_count(rows), n = space->n;
+    whet_status status = WHET_OK;
+    int64_t *point;
+    WHET_TRY(whet_i_alloc(ctx, k, &point));
+    WHET_TRY_DONE(whet_space_find_all(ctx, space, rows, point));
+    for (int64_t i = 0; i < k; i++) {
+        for (int64_t j = i + 1; j < k; j++) {
+            const double one = whet_i_matrix_at(&space->matrix, i * n + point[j]);
+            const double two = whet_i_matrix_at(&space->matrix, j * n + point[i]);
+            if (fabs(one - two) <= slack) continue;
+            status = whet_i_fail(ctx, WHET_ERR_DATA,
+                                 "d[%lld,%lld] is %g, d[%lld,%lld] is %g; expected the same "
+                                 "distance from both rows",
+                                 (long long)i, (long long)point[j], one, (long long)j,
+                                 (long long)point[i], two);
+            goto done;
+        }
+    }
+done:
+    whet_i_free(ctx, point);
+    return status;
+}
+
 whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names *names, const whet_names *rows,
                                    whet_tensor *d, bool take, whet_space **out) {
     const int64_t k = whet_names_count(rows);
@@ -188,8 +214,10 @@ whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names *names, const
     WHET_TRY(whet_i_space_begin(ctx, SPACE_MATRIX, n, names, &space));
     space_matrix *m = &space->matrix;
     WHET_TRY_DONE(whet_i_take_array(ctx, d, take, &m->f64, &m->f32));
+    double largest = 0;
     for (int64_t i = 0; i < k * n; i++) {
         const double x = whet_i_matrix_at(m, i);
+        largest = fmax(largest, x);
         if (x >= 0 && isfinite(x)) continue;
         status = whet_i_fail(ctx, WHET_ERR_DATA,
                              "d[%lld,%lld] is %g; expected finite distances of 0 or more",
@@ -197,6 +225,7 @@ whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names *names, const
         goto done;
     }
     WHET_TRY_DONE(place_rows(ctx, space, rows));
+    WHET_TRY_DONE(check_rows_agree(ctx, space, rows, SLACK * largest));
     *out = space;
     space = NULL;
 done:

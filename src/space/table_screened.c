@@ -53,12 +53,19 @@ static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t
                              SCREEN_LANES, 0, costs, SCREEN_LANES);
 }
 
+/* Of a matrix of all points the row of the candidate, so that those of all j lie together. */
+static double matrix_distance(const whet_frechet *f, int64_t point, int64_t j) {
+    const space_matrix *m = &f->space->matrix;
+    const int64_t n = f->space->n, observed = f->observed[j];
+    return whet_i_matrix_at(m, m->row ? m->row[observed] * n + point : point * n + observed);
+}
+
 static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
     const screened_plan *p = f->state;
     const int64_t point = f->candidates[candidate];
     const double d = p->rows.n ? whet_i_graph_rows_at(&p->rows, j, point)
                      : f->space->kind == SPACE_MATRIX
-                         ? whet_i_matrix_at(&f->space->matrix, point * f->space->n + f->observed[j])
+                         ? matrix_distance(f, point, j)
                          : whet_space_distance(f->space, point, f->observed[j]);
     return f->power == 2 ? d * d : d;
 }
@@ -123,7 +130,11 @@ static void fill_rows(void *arg, int64_t item, int32_t worker) {
         for (int64_t i = 0; i < n * f->k; i++) out[i] = (float)powers[i];
         return;
     }
-    for (int64_t i = 0; i < n * f->k; i++) out[i] = (float)power_of(f, from + i / f->k, i % f->k);
+    /* Observed points outside: rows of a slab are theirs. */
+    for (int64_t j = 0; j < f->k && f->space->matrix.row; j++)
+        for (int64_t c = 0; c < n; c++) out[c * f->k + j] = (float)power_of(f, from + c, j);
+    for (int64_t i = 0; i < n * f->k && !f->space->matrix.row; i++)
+        out[i] = (float)power_of(f, from + i / f->k, i % f->k);
 }
 
 static whet_status take_table(whet_ctx *ctx, whet_frechet *f, screened_plan *p) {
@@ -172,8 +183,8 @@ done:
 }
 
 static bool serves(const whet_frechet *f) {
-    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row;
-    return (matrix || f->space->kind == SPACE_GRAPH || f->space->kind == SPACE_EMBEDDING) &&
+    return (f->space->kind == SPACE_MATRIX || f->space->kind == SPACE_GRAPH ||
+            f->space->kind == SPACE_EMBEDDING) &&
            whet_i_screen_serves(f);
 }
 
@@ -200,7 +211,7 @@ const frechet_method whet_i_method_table_f32 = {
     .name = "table-f32",
     .title = "distance table in f32, the least in f64",
     .cost = "O(K N)",
-    .needs = "a matrix of all distances, a graph or an embedding, and top 1024 at most",
+    .needs = "a matrix, a graph or an embedding, and top 1024 at most",
     .serves = serves,
     .pays = pays,
     .why = whet_i_table_why,

@@ -61,7 +61,7 @@ ADD_GATHERED(add_gathered64, double)
 static void add_matrix(const whet_frechet *f, int64_t observed, int64_t from, int64_t n, double p,
                        double *sum) {
     const space_matrix *matrix = &f->space->matrix;
-    const int64_t row = observed * f->space->n;
+    const int64_t row = (matrix->row ? matrix->row[observed] : observed) * f->space->n;
     const bool all = f->n_candidates == f->space->n;
     if (matrix->f32 && all)
         add_powers_float(matrix->f32 + row + from, n, p, f->power, sum);
@@ -302,8 +302,8 @@ done:
 }
 
 static bool serves(const whet_frechet *f) {
-    const bool matrix = f->space->kind == SPACE_MATRIX && !f->space->matrix.row;
-    return f->sparse && f->top == 1 && (matrix || f->space->kind == SPACE_GRAPH);
+    return f->sparse && f->top == 1 &&
+           (f->space->kind == SPACE_MATRIX || f->space->kind == SPACE_GRAPH);
 }
 
 static bool pays(const whet_frechet *f) {
@@ -335,8 +335,8 @@ const frechet_method whet_i_method_table_entries = {
     .name = "table-entries",
     .title = "table by entries",
     .cost = "O(m N), balls passed over",
-    .needs = "a matrix of all distances or a graph, rows that come entry by entry, and "
-             "the best candidate alone (top 1)",
+    .needs = "a matrix or a graph, rows that come entry by entry, and the best candidate alone "
+             "(top 1)",
     .serves = serves,
     .pays = pays,
     .why = why,

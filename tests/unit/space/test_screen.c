@@ -128,6 +128,28 @@ static void compare_entries(whet_ctx *ctx, const whet_space *space, const int64_
     free(margin);
 }
 
+/* The rows of the observed points alone, in an order of their own. */
+static whet_space *slab_of(whet_ctx *ctx, const whet_space *table, const int64_t *observed,
+                           int64_t k) {
+    const int64_t n = whet_space_size(table);
+    whet_space *slab = NULL;
+    whet_names *rows = NULL;
+    char name[32];
+    double *d = TEST_NEW(double, k *n);
+    test_ok(ctx, whet_names_create(ctx, &rows));
+    for (int64_t i = 0; i < k; i++) {
+        const int64_t from = observed[k - 1 - i];
+        (void)snprintf(name, sizeof name, "%d", (int)from);
+        test_ok(ctx, whet_names_add(ctx, rows, whet_str_from(name), NULL));
+        for (int64_t v = 0; v < n; v++) d[i * n + v] = whet_space_distance(table, from, v);
+    }
+    whet_tensor t = {d, WHET_F64, 2, {k, n}};
+    test_ok(ctx, whet_i_space_from_slab(ctx, whet_space_names(table), rows, &t, false, &slab));
+    whet_names_destroy(ctx, rows);
+    free(d);
+    return slab;
+}
+
 /* Hops in a tree of leaves and inner nodes: whole branches tie. */
 static void tables_with_many_ties(void **state) {
     (void)state;
@@ -153,9 +175,19 @@ static void tables_with_many_ties(void **state) {
     opts.method = "table-entries";
     for (opts.power = 1; opts.power <= 2; opts.power++)
         compare_entries(ctx, table, observed, K, ROWS, opts);
+    whet_space *slab = slab_of(ctx, table, observed, K);
+    opts.power = 2;
+    compare_entries(ctx, slab, observed, K, ROWS, opts);
+    opts.method = "table-f32";
+    compare(ctx, slab, observed, K, p, ROWS, opts);
+    opts.candidates = WHET_CANDIDATES_ALL;
+    opts.method = NULL;
+    compare(ctx, slab, observed, K, p, ROWS, opts);
+    compare_entries(ctx, slab, observed, K, ROWS, opts);
     free(list);
     free(p);
     free(observed);
+    whet_space_destroy(ctx, slab);
     whet_space_destroy(ctx, table);
     whet_space_destroy(ctx, tree);
     test_ctx_done(ctx);

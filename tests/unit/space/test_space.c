@@ -293,7 +293,7 @@ static void slabs_know_distances_from_their_rows(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     whet_space *space = NULL;
-    double d[] = {2, 0, 1, 5, 1, 4, 3, 0};
+    double d[] = {2, 0, 1, 5, 1, 5, 3, 0};
     const whet_tensor t = {d, WHET_F64, 2, {2, 4}};
     test_ok(ctx, whet_npy_write(ctx, test_tmp("slab.npy"), true, &t));
     char spec[2000];
@@ -324,6 +324,12 @@ static void slabs_know_distances_from_their_rows(void **state) {
                    test_tmp("all.txt"), test_tmp("turned.txt"));
     test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_DATA);
     test_says(ctx, "to itself");
+    d[7 - 2] = 4.5;
+    test_ok(ctx, whet_npy_write(ctx, test_tmp("slab.npy"), true, &t));
+    (void)snprintf(spec, sizeof spec, "matrix:%s,names=%s,rows=%s", test_tmp("slab.npy"),
+                   test_tmp("all.txt"), test_tmp("rows.txt"));
+    test_fails(ctx, whet_space_open(ctx, spec, NULL, &space), WHET_ERR_DATA);
+    test_says(ctx, "d[0,3] is 5, d[1,1] is 4.5; expected the same distance from both rows");
     test_ctx_done(ctx);
 }
 
