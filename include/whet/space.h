@@ -69,6 +69,7 @@ typedef struct whet_frechet_opts {
     const char
         *method; /* NULL or "auto": the planner chooses; else a `name` of whet_frechet_plan, to take
                            whether or not it is quickest. All give the same results */
+    int64_t entries; /* sparse: about how many will come in all, for the planner; 0: not known, few */
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }
@@ -118,7 +119,8 @@ typedef struct whet_sparse_rows {
 /* As whet_frechet_run. Trees of which all nodes are candidates, prepared with `sparse`: O(m log m + m
  * log N) a row of m entries, whatever N. Large trees of which some are: O(m log N) for each node, of
  * the subtree that the entries span and of the paths to the candidates told, that costs no more than
- * they do. Large graphs: no table of over 512 MiB is made, but the graph is searched from the row's
+ * they do. Large graphs: no table of over 512 MiB is made (but where opts->entries says that
+ * it saves searches, and memory allows), but the graph is searched from the row's
  * classes, no farther than matters. Else rows are filled up with zeros, some at a time. */
 WHET_API WHET_CHECKED whet_status whet_frechet_run_sparse(whet_ctx *ctx,
                                                           const whet_frechet *frechet,
@@ -311,6 +313,8 @@ WHET_API WHET_CHECKED whet_status whet_posteriors_block(whet_ctx *ctx, whet_post
  * or labels are asked for next. Rows behind those before are read on; others from the start of the file.
  * Errors: ARG, NOMEM, IO (the file has changed). */
 WHET_API bool whet_posteriors_are_sparse(const whet_posteriors *posteriors);
+/* How many entries sparse rows have in all; 0 of dense ones. */
+WHET_API int64_t whet_posteriors_entry_count(const whet_posteriors *posteriors);
 WHET_API WHET_CHECKED whet_status whet_posteriors_entries(whet_ctx *ctx,
                                                           whet_posteriors *posteriors,
                                                           int64_t first, int64_t n,

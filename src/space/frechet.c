@@ -59,6 +59,7 @@ whet_status whet_frechet_create(whet_ctx *ctx, const whet_space *space, const in
         whet_i_candidates_take(ctx, space, observed, k, &o, &f->candidates, &f->n_candidates));
     if (f->top > f->n_candidates) f->top = (int32_t)f->n_candidates;
     f->sparse = o.sparse;
+    f->entries = o.entries;
     WHET_TRY_DONE(whet_i_frechet_plan(ctx, o.method, f));
     if (f->n_costs) WHET_TRY_DONE(whet_i_alloc(ctx, space->n, &f->cost_row));
     for (int64_t c = 0; c < f->n_costs; c++)

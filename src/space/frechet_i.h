@@ -79,7 +79,9 @@ struct whet_frechet {
     int64_t *observed;   /* [k] points */
     int64_t *candidates; /* [n_candidates] points, ascending */
     int32_t power, top;
-    bool sparse; /* rows come by their entries alone */
+    bool sparse;     /* rows come by their entries alone */
+    int64_t entries; /* about so many, if known */
+    double room;     /* bytes that can be had when the method is chosen */
     const frechet_method *method;
     const char *why;     /* this method was chosen */
     frechet_sizes sizes; /* as they were expected */

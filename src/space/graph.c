@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Graphs as label spaces: shortest-path distances, by breadth-first search when every edge has
- * length 1, else by Dijkstra's algorithm on a binary heap with lazy deletion. Graphs of few points
+ * length 1, else by Dijkstra's algorithm (point_queue.h). Graphs of few points
  * keep the whole table; larger ones are searched from the points that are asked for.
  * Cost a source: O(n + m), or O(m log m) with lengths. Legend: n points, m edges. */
 #include <math.h>
 
-#include "space/point_heap.h"
+#include "space/point_queue.h"
 #include "space/space_i.h"
 
 enum { TABLE_POINTS = 4096 }; /* 128 MiB of table at most */
 
-static void breadth_first(const space_graph *g, int64_t from, point_heap *s, double *out) {
+static void breadth_first(const space_graph *g, int64_t from, point_queue *s, double *out) {
     int64_t reached = 0;
     out[from] = 0;
     s->point[reached++] = (int32_t)from;
@@ -25,36 +25,41 @@ static void breadth_first(const space_graph *g, int64_t from, point_heap *s, dou
     }
 }
 
-static void dijkstra(const space_graph *g, int64_t from, point_heap *s, double *out) {
-    s->n = 0;
+static void dijkstra(const space_graph *g, int64_t from, point_queue *s, double *out) {
+    double so_far;
+    int32_t v;
+    queue_begin(s, g->longest);
     out[from] = 0;
     heap_push(s, (int32_t)from, 0);
-    while (s->n > 0) {
-        const int64_t v = s->point[0];
-        const double so_far = s->priority[0];
+    while (queue_peek(s, g, out, &v, &so_far)) {
         heap_pop(s);
         if (so_far > out[v]) continue; /* an old entry: v was reached by a shorter way */
         for (int64_t i = g->first[v]; i < g->first[v + 1]; i++) {
-            const double length = so_far + g->length[i];
-            if (length >= out[g->neighbour[i]]) continue;
-            out[g->neighbour[i]] = length;
-            heap_push(s, g->neighbour[i], length);
+            const int32_t u = g->neighbour[i];
+            const double length = so_far + g->length[i], old = out[u];
+            if (length >= old) continue;
+            out[u] = length;
+            queue_push(s, u, old, length);
         }
     }
 }
 
-static void search_free(whet_ctx *ctx, point_heap *s) {
+static void search_free(whet_ctx *ctx, point_queue *s) {
     whet_i_free(ctx, s->point);
     whet_i_free(ctx, s->priority);
+    whet_i_free(ctx, s->next);
+    whet_i_free(ctx, s->last);
 }
 
 /* Breadth-first searches use the heap's points as their queue. */
-static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, point_heap *out) {
-    point_heap s = {0};
+static whet_status search_alloc(whet_ctx *ctx, const space_graph *g, int64_t n, point_queue *out) {
+    point_queue s = {0};
     whet_status status = WHET_OK;
     const int64_t places = g->length ? g->first[n] + 1 : n;
     WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.point));
     if (g->length) WHET_TRY_DONE(whet_i_alloc(ctx, places, &s.priority));
+    if (g->length) WHET_TRY_DONE(whet_i_alloc(ctx, n, &s.next));
+    if (g->length) WHET_TRY_DONE(whet_i_alloc(ctx, n, &s.last));
     *out = s;
     return WHET_OK;
 done:
@@ -62,7 +67,7 @@ done:
     return status;
 }
 
-static void run(const space_graph *g, int64_t n, int64_t from, point_heap *s, double *out) {
+static void run(const space_graph *g, int64_t n, int64_t from, point_queue *s, double *out) {
     for (int64_t v = 0; v < n; v++) out[v] = (double)INFINITY;
     if (g->length)
         dijkstra(g, from, s, out);
@@ -76,7 +81,7 @@ whet_status whet_i_graph_distances(whet_ctx *ctx, const space_graph *graph, int6
         memcpy(out, graph->matrix.f64 + from * n, (size_t)n * sizeof *out);
         return WHET_OK;
     }
-    point_heap s;
+    point_queue s;
     WHET_TRY(search_alloc(ctx, graph, n, &s));
     run(graph, n, from, &s, out);
     search_free(ctx, &s);
@@ -87,7 +92,7 @@ typedef struct table_work {
     const space_graph *graph;
     int64_t n;
     const int64_t *from;
-    point_heap *scratch; /* one a worker */
+    point_queue *scratch; /* one a worker */
     double *out;
 } table_work;
 

@@ -299,7 +299,9 @@ static bool serves(const whet_frechet *f) {
 
 static const char *why(const whet_frechet *f) {
     (void)f;
-    return "a table of distances would be over 512 MiB: the classes of each row are searched from";
+    return "a table of distances would be over 512 MiB, and take longer or more than half of the "
+           "memory: the "
+           "classes of each row are searched from";
 }
 
 static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {

@@ -6,12 +6,12 @@
 #include <math.h>
 
 #include "space/near_ties.h"
-#include "space/point_heap.h"
+#include "space/point_queue.h"
 
 static const double ROUNDING = 1e-9;
 
 typedef struct length_scratch {
-    point_heap heap;
+    point_queue queue;
     double *far;                /* [n] infinite between searches */
     double *cost;               /* [n] of points in the ball; -1 elsewhere */
     double *weight;             /* [n] of the row's classes; 0 elsewhere */
@@ -40,15 +40,15 @@ static int64_t point_of(const whet_frechet *f, const sparse_row *r, int64_t entr
 static void search(const whet_frechet *f, length_scratch *s, int64_t from, double limit,
                    length_row *row) {
     const space_graph *g = &f->space->graph;
-    s->n_settled = s->n_touched = s->heap.n = 0;
+    double so_far;
+    int32_t v;
+    queue_begin(&s->queue, g->longest);
+    s->n_settled = s->n_touched = 0;
     s->far[from] = 0;
     s->touched[s->n_touched++] = (int32_t)from;
-    heap_push(&s->heap, (int32_t)from, 0);
-    while (s->heap.n > 0) {
-        const int32_t v = s->heap.point[0];
-        const double so_far = s->heap.priority[0];
-        if (so_far > limit) break;
-        heap_pop(&s->heap);
+    heap_push(&s->queue, (int32_t)from, 0);
+    while (queue_peek(&s->queue, g, s->far, &v, &so_far) && !(so_far > limit)) {
+        heap_pop(&s->queue);
         if (so_far > s->far[v]) continue;
         s->settled[s->n_settled++] = v;
         if (row && s->weight[v] > 0) {
@@ -61,11 +61,11 @@ static void search(const whet_frechet *f, length_scratch *s, int64_t from, doubl
         }
         for (int64_t e = g->first[v]; e < g->first[v + 1]; e++) {
             const int32_t u = g->neighbour[e];
-            const double length = so_far + g->length[e];
-            if (length >= s->far[u] || length > limit) continue;
-            if (isinf(s->far[u])) s->touched[s->n_touched++] = u;
+            const double length = so_far + g->length[e], old = s->far[u];
+            if (length >= old || length > limit) continue;
+            if (isinf(old)) s->touched[s->n_touched++] = u;
             s->far[u] = length;
-            heap_push(&s->heap, u, length);
+            queue_push(&s->queue, u, old, length);
         }
     }
 }
@@ -160,8 +160,10 @@ static frechet_sparse_answer row(const whet_frechet *f, void *scratch, const int
 static void scratch_free(whet_ctx *ctx, void *scratch) {
     length_scratch *s = scratch;
     if (!s) return;
-    whet_i_free(ctx, s->heap.point);
-    whet_i_free(ctx, s->heap.priority);
+    whet_i_free(ctx, s->queue.point);
+    whet_i_free(ctx, s->queue.priority);
+    whet_i_free(ctx, s->queue.next);
+    whet_i_free(ctx, s->queue.last);
     whet_i_free(ctx, s->far);
     whet_i_free(ctx, s->cost);
     whet_i_free(ctx, s->weight);
@@ -179,8 +181,10 @@ static whet_status scratch_create(whet_ctx *ctx, const whet_frechet *f, int64_t 
     whet_status status = WHET_OK;
     length_scratch *s;
     WHET_TRY(whet_i_calloc(ctx, 1, &s));
-    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->heap.point));
-    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->heap.priority));
+    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->queue.point));
+    WHET_TRY_DONE(whet_i_alloc(ctx, ends, &s->queue.priority));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->queue.next));
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->queue.last));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->far));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &s->cost));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &s->weight));
@@ -215,14 +219,16 @@ static bool serves(const whet_frechet *f) {
 
 static const char *why(const whet_frechet *f) {
     (void)f;
-    return "a table of distances would be over 512 MiB: the classes of each row are searched from";
+    return "a table of distances would be over 512 MiB, and take longer or more than half of the "
+           "memory: the "
+           "classes of each row are searched from";
 }
 
 static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *out) {
     const double n = (double)f->space->n, candidates = (double)f->n_candidates;
     (void)ctx;
     out->held = out->making = f->n_candidates < f->space->n ? 4 * n : 0;
-    out->thread = 52 * n + 12 * (double)f->space->graph.first[f->space->n] + 16 * candidates;
+    out->thread = 60 * n + 12 * (double)f->space->graph.first[f->space->n] + 16 * candidates;
     return WHET_OK;
 }
 

@@ -110,6 +110,7 @@ whet_status whet_i_neighbours(whet_ctx *ctx, int64_t n, int64_t m, const int64_t
         g.neighbour[at_from] = (int32_t)to[e];
         g.neighbour[at_to] = (int32_t)from[e];
         if (!hops) g.length[at_from] = g.length[at_to] = length[e];
+        if (!hops) g.longest = fmax(g.longest, length[e]);
     }
     *out = g;
     return WHET_OK;

@@ -48,10 +48,13 @@ double whet_i_graph_search_bytes(const whet_ctx *ctx, const whet_frechet *f, dou
     return (double)whet_ctx_threads(ctx) * (double)f->space->n * (36 + blocks);
 }
 
+/* A table takes a search from every observed point; searches by entries one an entry. */
 bool whet_i_graph_table_is_large(const whet_frechet *f) {
     enum { MOST_BYTES = 512 << 20 }; /* at a byte a hop */
     const int64_t width = f->space->graph.length ? 8 : 1;
-    return f->k > MOST_BYTES / width / f->n_candidates;
+    const double most_bytes = (double)f->k * (double)f->n_candidates * (double)(width < 2 ? 2 : 8);
+    if (f->k <= MOST_BYTES / width / f->n_candidates) return false;
+    return f->k > f->entries / 2 || most_bytes > f->room / 2;
 }
 
 /* What the plan needs at most, while it is made or when rows run. */
@@ -152,6 +155,7 @@ whet_status whet_i_frechet_plan(whet_ctx *ctx, const char *name, whet_frechet *f
         WHET_TRY(find(ctx, name, f, &f->method));
         f->why = "it was asked for";
     } else {
+        f->room = whet_i_room_below(ctx, "").bytes;
         f->method = choose(f);
         f->why = f->method->why(f);
     }

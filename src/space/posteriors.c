@@ -162,6 +162,8 @@ whet_status whet_posteriors_block(whet_ctx *ctx, whet_posteriors *p, int64_t fir
     return WHET_OK;
 }
 
+int64_t whet_posteriors_entry_count(const whet_posteriors *p) { return p->entries; }
+
 bool whet_posteriors_are_sparse(const whet_posteriors *p) { return p->sparse; }
 
 whet_status whet_posteriors_entries(whet_ctx *ctx, whet_posteriors *p, int64_t first, int64_t n,

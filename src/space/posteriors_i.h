@@ -33,6 +33,7 @@ struct whet_posteriors {
     whet_i_array_rows *array; /* dense */
     /* Sparse: a window that moves over the source, or holds everything (no source). */
     bool sparse;
+    int64_t entries; /* in all */
     const row_source *source;
     void *state;
     row_window window;

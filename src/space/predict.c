@@ -51,6 +51,7 @@ static whet_status prepare(whet_ctx *ctx, prediction *p) {
     const whet_names *classes = whet_posteriors_classes(p->posteriors);
     p->k = whet_names_count(classes);
     opts.sparse = whet_posteriors_are_sparse(p->posteriors);
+    opts.entries = whet_posteriors_entry_count(p->posteriors);
     WHET_TRY(whet_space_open(ctx, job->space, classes, &p->space));
     WHET_TRY(find_points(ctx, p->space, classes, job->classes ? job->classes : job->probs,
                          &p->observed));

@@ -164,6 +164,7 @@ static whet_status check_all(whet_ctx *ctx, whet_posteriors *p, archive_rows *a)
     while (a->next < p->rows) {
         p->window.n = 0;
         WHET_TRY(more(ctx, p, AT_A_TIME));
+        p->entries += p->window.first[p->window.n];
         WHET_TRY(whet_i_progress(ctx, "read", a->next, p->rows));
     }
     p->window.n = 0;

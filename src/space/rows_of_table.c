@@ -209,6 +209,7 @@ static whet_status place_entries(whet_ctx *ctx, whet_posteriors *p, table_rows *
         if (i + 1 == n || e[i + 1].row != e[i].row) WHET_TRY(whet_i_window_end(ctx, p, w, i + 1));
     }
     p->rows = w->n;
+    p->entries = n;
     return WHET_OK;
 }
 
@@ -248,6 +249,7 @@ static whet_status check_all(whet_ctx *ctx, whet_posteriors *p, table_rows *t) {
         if (t->disorder || w->n == 0) break;
         for (int64_t i = 0; i < w->n; i++) p->in_turn &= w->number[i] == p->rows + i;
         p->rows += w->n;
+        p->entries += w->first[w->n];
         w->n = 0;
     }
     return WHET_OK;

@@ -50,6 +50,7 @@ typedef struct space_graph {
     int64_t *first;
     int32_t *neighbour;
     double *length;      /* NULL when every length is 1: distances are hops */
+    double longest;      /* of the lengths */
     space_matrix matrix; /* all distances when there are few points, else empty */
 } space_graph;
 

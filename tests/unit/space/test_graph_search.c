@@ -416,6 +416,60 @@ static void every_failing_allocation_is_reported(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Lengths that differ by nothing, a little, and all that f64 has: the queue's lists hold many points, few,
+ * or all. Bellman and Ford's sums are of the same terms in the same order, least of the same: equal bits. */
+static void distances_do_not_depend_on_the_queue(void **state) {
+    (void)state;
+    enum { N = 400, EDGES = 1200, KINDS = 6 };
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 9, 0);
+    for (int kind = 0; kind < KINDS; kind++) {
+        whet_edges e = test_edges(ctx, N, EDGES);
+        double *d = TEST_NEW(double, N), *length = TEST_NEW(double, EDGES);
+        int64_t *from = TEST_NEW(int64_t, EDGES), *to = TEST_NEW(int64_t, EDGES);
+        for (int64_t i = 0; i < EDGES; i++) {
+            const double u = whet_i_rng_uniform(&rng);
+            to[i] = e.to[i] = i < N - 1 ? i + 1 : whet_i_rng_below(&rng, N);
+            from[i] = i >= N - 1  ? (to[i] + 1 + whet_i_rng_below(&rng, N - 1)) % N
+                      : kind == 5 ? i
+                                  : whet_i_rng_below(&rng, i + 1);
+            e.from[i] = from[i];
+            e.length[i] = kind == 0   ? .5 + u
+                          : kind == 1 ? (u < .3 ? 0 : u)
+                          : kind == 2 ? exp(40 * u - 20)
+                          : kind == 3 ? exp(1300 * u - 650)
+                          : kind == 4 ? (u < .5 ? 5e-324 : 0)
+                                      : 1e3 + u;
+            length[i] = e.length[i];
+        }
+        whet_space *space = test_graph_of(ctx, &e);
+        for (int64_t source = 0; source < N; source += 57) {
+            for (int64_t v = 0; v < N; v++) d[v] = v == source ? 0 : (double)INFINITY;
+            for (bool again = true; again;) {
+                again = false;
+                for (int64_t i = 0; i < 2 * EDGES; i++) {
+                    const int64_t a = i % 2 ? from[i / 2] : to[i / 2],
+                                  b = i % 2 ? to[i / 2] : from[i / 2];
+                    if (!(d[a] + length[i / 2] < d[b])) continue;
+                    d[b] = d[a] + length[i / 2];
+                    again = true;
+                }
+            }
+            for (int64_t v = 0; v < N; v++)
+                if (whet_space_distance(space, source, v) != d[v])
+                    fail_msg("kind %d: %g; expected %g", kind,
+                             whet_space_distance(space, source, v), d[v]);
+        }
+        whet_space_destroy(ctx, space);
+        free(d);
+        free(length);
+        free(from);
+        free(to);
+    }
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_are_those_of_single_searches),
@@ -425,6 +479,7 @@ int main(void) {
         cmocka_unit_test(balls_grow_until_nothing_outside_matters),
         cmocka_unit_test(large_graphs_are_searched),
         cmocka_unit_test(impossible_rows_are_named),
+        cmocka_unit_test(distances_do_not_depend_on_the_queue),
         cmocka_unit_test(every_failing_allocation_is_reported),
     };
     return cmocka_run_group_tests_name("space/graph", tests, NULL, NULL);

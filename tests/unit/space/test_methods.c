@@ -297,12 +297,40 @@ static void too_large_a_plan_is_refused_before_it_is_made(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Searches pay while they are fewer than those of the table, or where that would take most of the memory. */
+static void a_table_pays_when_many_entries_come(void **state) {
+    (void)state;
+    static const struct {
+        int64_t k, entries;
+        double room;
+        bool weighted, large;
+    } CASES[] = {
+        {1000, 0, 1e12, true, true},      {1000, 1999, 1e12, true, true},
+        {1000, 2000, 1e12, true, false},  {1000, 2000, 2.6e9, true, true}, /* 1.6 GB and the same */
+        {1000, 2000, 3.3e9, true, false}, {300, 0, 1e12, true, false},     /* 480 MB */
+        {3000, 5999, 1e12, false, true},  {3000, 6000, 1e12, false, false},
+        {3000, 6000, 2.3e9, false, true}, {2600, 0, 1e12, false, false},
+    };
+    double length[1] = {1};
+    whet_space space = {.kind = SPACE_GRAPH, .n = 200000};
+    for (int64_t i = 0; i < WHET_COUNT_OF(CASES); i++) {
+        space.graph.length = CASES[i].weighted ? length : NULL;
+        const whet_frechet f = {.space = &space,
+                                .k = CASES[i].k,
+                                .n_candidates = space.n,
+                                .entries = CASES[i].entries,
+                                .room = CASES[i].room};
+        if (whet_i_graph_table_is_large(&f) != CASES[i].large) fail_msg("case %d", (int)i);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(all_that_serve_agree),
         cmocka_unit_test(an_unknown_method_is_refused),
         cmocka_unit_test(plans_are_as_large_as_was_said),
         cmocka_unit_test(too_large_a_plan_is_refused_before_it_is_made),
+        cmocka_unit_test(a_table_pays_when_many_entries_come),
     };
     return cmocka_run_group_tests_name("space/methods", tests, NULL, NULL);
 }

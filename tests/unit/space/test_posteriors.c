@@ -83,6 +83,9 @@ static void visit(whet_ctx *ctx, const char *probs, const char *classes, int64_t
     test_ok(ctx, whet_posteriors_read(ctx, probs, classes, &p));
     assert_true(whet_posteriors_are_sparse(p));
     assert_int_equal(whet_posteriors_rows(p), rows);
+    int64_t entries = 0;
+    for (int64_t i = 0; i < rows; i++) entries += entries_of(i);
+    assert_int_equal(whet_posteriors_entry_count(p), entries);
     for (int64_t at = 0, n = 1; at < rows; at += n, n = (7 * n + 3) % 4099)
         holds(ctx, p, at, n < rows - at ? n : rows - at, step);
     holds(ctx, p, 0, rows, step);
