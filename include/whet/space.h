@@ -69,7 +69,8 @@ typedef struct whet_frechet_opts {
     const char
         *method; /* NULL or "auto": the planner chooses; else a `name` of whet_frechet_plan, to take
                            whether or not it is quickest. All give the same results */
-    int64_t entries; /* sparse: about how many will come in all, for the planner; 0: not known, few */
+    /* sparse: about how many will come in all, for the planner; 0: not known, few */
+    int64_t entries;
 } whet_frechet_opts;
 #define WHET_FRECHET_OPTS_INIT \
     { .struct_size = sizeof(whet_frechet_opts), .power = 2, .top = 1 }

@@ -9,8 +9,12 @@ static whet_status read_points(whet_ctx *ctx, const whet_space *space, const cha
                                int64_t **out, int64_t *n) {
     whet_names *names;
     int64_t *points = NULL;
-    whet_status status;
+    whet_status status = WHET_OK;
     WHET_TRY(whet_names_read(ctx, path, &names));
+    if (whet_names_count(names) == 0) {
+        status = whet_i_fail(ctx, WHET_ERR_DATA, "%s: no class; expected one or more", path);
+        goto done;
+    }
     WHET_TRY_DONE(whet_i_alloc(ctx, whet_names_count(names), &points));
     status = whet_space_find_all(ctx, space, names, points);
     if (status != WHET_OK) {

@@ -45,6 +45,29 @@ static whet_status not_connected(whet_ctx *ctx, const whet_space *space, int64_t
                        whet_i_quote(two, whet_names_get(space->names, lost)));
 }
 
+/* The first edge that the walk had no use for: the same again, or one that closes a cycle. */
+static whet_status name_cycle(whet_ctx *ctx, const whet_space *space, int64_t m,
+                              const int64_t *from, const int64_t *to) {
+    char one[WHET_QUOTE_SIZE], two[WHET_QUOTE_SIZE];
+    const int64_t *parent = space->tree.parent;
+    bool *used, again = false;
+    int64_t e = 0;
+    WHET_TRY(whet_i_calloc(ctx, space->n, &used));
+    for (;; e++) {
+        const bool down = parent[to[e]] == from[e], up = parent[from[e]] == to[e];
+        const int64_t child = down ? to[e] : from[e];
+        again = (down || up) && used[child];
+        if (again || !(down || up) || e == m - 1) break;
+        used[child] = true;
+    }
+    whet_i_free(ctx, used);
+    whet_i_quote(one, whet_names_get(space->names, from[e]));
+    whet_i_quote(two, whet_names_get(space->names, to[e]));
+    return whet_i_fail(ctx, WHET_ERR_DATA, "the edge of %s and %s %s; expected a tree; %s", one,
+                       two, again ? "is given twice" : "closes a cycle",
+                       again ? "try each edge once" : "try graph:FILE");
+}
+
 /* Fills space->tree from m checked edges. */
 static whet_status grow(whet_ctx *ctx, whet_space *space, int64_t m, const int64_t *from,
                         const int64_t *to, const double *length, int64_t root, bool rooted) {
@@ -56,10 +79,7 @@ static whet_status grow(whet_ctx *ctx, whet_space *space, int64_t m, const int64
     if (orient(&g, space->n, root, &space->tree) != space->n) {
         status = not_connected(ctx, space, root);
     } else if (m != space->n - 1) {
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "%lld nodes and %lld edges make a cycle; expected a tree with %lld "
-                             "edges; try graph:FILE",
-                             (long long)space->n, (long long)m, (long long)space->n - 1);
+        status = name_cycle(ctx, space, m, from, to);
     }
 done:
     whet_i_neighbours_free(ctx, &g);

@@ -355,7 +355,12 @@ run 3 whet predict --probs empty.tsv --space tree:tree.tsv --output x.tsv
 run 3 whet predict "$@" --space tree:forest.tsv
 tells 'nodes "a" and "c" are not connected'
 run 3 whet predict "$@" --space tree:ring.tsv
+tells 'ring.tsv: the edge of "b" and "c" closes a cycle'
 tells 'try graph:FILE'
+: >none.txt
+mark
+run 3 whet predict "$@" --space tree:tree.tsv --candidates none.txt
+tells 'none.txt: no class'
 unchanged
 absent x.tsv
 finish
