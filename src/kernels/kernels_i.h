@@ -109,6 +109,22 @@ typedef struct whet_i_channels {
     bool gated, adds;                  /* g is of z already; add to dx */
 } whet_i_channels;
 
+/* Rows of votes: r = softmax(base + sum of the rows of table that its cells name), and, where counts are
+ * wanted, r times the row's weight added to the counts of those cells and to the total (r is then not kept).
+ * width is a multiple of 8; base is at most -1e4 where no class is, which gives 0. Every table has the same
+ * bits. */
+typedef struct whet_i_vote_rows {
+    int64_t rows, width;
+    const int32_t *start; /* [rows + 1] of cell */
+    const int32_t *cell;
+    const double *base, *table; /* [width], [cells, width] */
+    const double *weight;       /* [rows], or NULL = 1 */
+    double *r;                  /* [rows, width] */
+    double *counts;             /* [cells, width], or NULL */
+    double *total;              /* [width] */
+    double *likelihood;         /* += sum of weight ln sum exp score */
+} whet_i_vote_rows;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -179,6 +195,7 @@ typedef struct whet_kernels {
 
     /* How many bits are set in both a [words] and b [words]. */
     int64_t (*common_bits)(int64_t words, const uint64_t *a, const uint64_t *b);
+    void (*vote_rows)(const whet_i_vote_rows *args);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

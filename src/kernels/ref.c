@@ -6,7 +6,7 @@
 
 #include "kernels/kernels_i.h"
 
-#include "kernels/plain_bits.h"
+#include "kernels/plain_votes.h"
 
 #define R(x) ((whet_i_real)(x))
 
@@ -333,7 +333,7 @@ const whet_kernels whet_i_kernels_ref = {
     .pack_bf16 = whet_i_ref_pack_bf16,
     .linear_bf16 = linear_bf16,
     .linear_scratch = linear_scratch,
-    BITS_SLOTS,
+    VOTE_SLOTS,
     .product_f64 = product_f64,
     .product = product,
     .product_bf16 = product_bf16,

@@ -31,9 +31,9 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
             const double log_none = counts ? whet_i_log_floored(none) : 0;
             model->base[c] += log_none;
             for (int64_t s = j * k; s < (j + 1) * k; s++) {
-                const double p = all > 0 ? (o->smoothing + e->cells[s * k + c]) / all : 0;
+                const double p = all > 0 ? (o->smoothing + e->cells[s * e->width + c]) / all : 0;
                 model->likely[s * k + c] = p * (o->ignore_abstains ? fit->coverage[j] : 1);
-                model->table[s * k + c] = whet_i_log_floored(p) - log_none;
+                model->table[s * model->width + c] = whet_i_log_floored(p) - log_none;
             }
         }
     }

@@ -105,7 +105,7 @@ static void two_classes(const squid *q, whet_label_model *model) {
         for (int64_t v = 0; v < 2; v++)
             for (int64_t y = 0; y < 2; y++) {
                 model->likely[(j * 2 + v) * 2 + y] = joint[v][y] / p[y];
-                model->table[(j * 2 + v) * 2 + y] = log_of(joint[v][y]) - log(p[y]);
+                model->table[(j * 2 + v) * model->width + y] = log_of(joint[v][y]) - log(p[y]);
             }
     }
     for (int64_t y = 0; y < 2; y++) model->base[y] = (q->fit->opts->compat ? 2 : 1) * log(p[y]);
@@ -122,7 +122,7 @@ static void many_classes(const squid *q, whet_label_model *model) {
             model->likely[(j * k + c) * k + c] = joint[1][1] / pi;
             for (int64_t v = 0; v < k; v++) {
                 const double *at = joint[v == c ? 1 : 0];
-                model->table[(j * k + v) * k + c] = log_of(at[1]) - log_of(at[0]) - odds;
+                model->table[(j * k + v) * model->width + c] = log_of(at[1]) - log_of(at[0]) - odds;
                 if (v != c) model->likely[(j * k + c) * k + v] = joint[1][0] / (1 - pi);
             }
         }

@@ -52,15 +52,15 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
             const double votes = fit->opts->ignore_abstains ? fit->coverage[j] : 1;
             double all = abstained;
             for (int64_t v = 0; v < k; v++)
-                all += e->cells[(j * k + v) * k + c] + (v == c ? PRIOR_RIGHT : PRIOR_ELSE);
+                all += e->cells[(j * k + v) * e->width + c] + (v == c ? PRIOR_RIGHT : PRIOR_ELSE);
             const double whole = digamma(all),
                          none = abstained > 0 ? digamma(abstained) - whole : 0;
             model->base[c] += none;
             for (int64_t v = 0; v < k; v++) {
                 const double at =
-                    e->cells[(j * k + v) * k + c] + (v == c ? PRIOR_RIGHT : PRIOR_ELSE);
+                    e->cells[(j * k + v) * e->width + c] + (v == c ? PRIOR_RIGHT : PRIOR_ELSE);
                 model->likely[(j * k + v) * k + c] = at / all * votes;
-                model->table[(j * k + v) * k + c] = digamma(at) - whole - none;
+                model->table[(j * k + v) * model->width + c] = digamma(at) - whole - none;
             }
         }
     }

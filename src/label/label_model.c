@@ -103,10 +103,13 @@ static whet_status make_model(whet_ctx *ctx, int64_t m, int64_t k, whet_label_mo
     whet_label_model *model = NULL;
     whet_status status = WHET_OK;
     int64_t cells;
-    WHET_TRY(whet_i_mul(ctx, m * k, k, &cells));
+    const int64_t width = (k + 7) / 8 * 8;
+    WHET_TRY(whet_i_mul(ctx, m * k, width, &cells));
     WHET_TRY(whet_i_calloc(ctx, 1, &model));
+    model->width = width;
     WHET_TRY_DONE(whet_i_calloc(ctx, k, &model->prior));
-    WHET_TRY_DONE(whet_i_calloc(ctx, k, &model->base));
+    WHET_TRY_DONE(whet_i_calloc(ctx, width, &model->base));
+    for (int64_t c = k; c < width; c++) model->base[c] = WHET_I_LOG_NONE;
     WHET_TRY_DONE(whet_i_calloc(ctx, cells, &model->table));
     WHET_TRY_DONE(whet_i_calloc(ctx, k, &model->balance));
     WHET_TRY_DONE(whet_i_calloc(ctx, m, &model->accuracy));
@@ -129,18 +132,26 @@ typedef struct covering {
     const whet_votes *votes;
     int64_t parts;
     int64_t *count; /* [parts, m] */
-    int32_t *cells; /* [threads, m] */
 } covering;
 
 static void cover_part(void *arg, int64_t part, int32_t worker) {
     const covering *c = arg;
     const int64_t m = c->votes->m;
     int64_t first, last;
+    (void)worker;
     whet_i_part(c->votes->n, c->parts, part, &first, &last);
+    int64_t *count = c->count + part * m;
     for (int64_t i = first; i < last; i++) {
-        int32_t *cell = c->cells + worker * m;
-        const int64_t votes = whet_i_vote_cells(c->votes, i, cell);
-        for (int64_t e = 0; e < votes; e++) c->count[part * m + cell[e] / (int32_t)c->votes->k]++;
+        if (c->votes->narrow) {
+            const int8_t *row = c->votes->narrow + i * m;
+            for (int64_t j = 0; j < m; j++) count[j] += row[j] >= 0 ? 1 : 0;
+        } else if (c->votes->wide) {
+            const int32_t *row = c->votes->wide + i * m;
+            for (int64_t j = 0; j < m; j++) count[j] += row[j] >= 0 ? 1 : 0;
+        } else {
+            for (int64_t e = c->votes->start[i]; e < c->votes->start[i + 1]; e++)
+                count[c->votes->rule[e]]++;
+        }
     }
 }
 
@@ -150,8 +161,6 @@ static whet_status coverage_of_votes(whet_ctx *ctx, const whet_votes *votes, dou
     int64_t room;
     WHET_TRY_DONE(whet_i_mul(ctx, c.parts, votes->m, &room));
     WHET_TRY_DONE(whet_i_calloc(ctx, room, &c.count));
-    WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), votes->m, &room));
-    WHET_TRY_DONE(whet_i_alloc(ctx, room, &c.cells));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, c.parts, cover_part, &c));
     for (int64_t j = 0; j < votes->m; j++) {
         int64_t sum = 0;
@@ -159,7 +168,6 @@ static whet_status coverage_of_votes(whet_ctx *ctx, const whet_votes *votes, dou
         coverage[j] = votes->n ? (double)sum / (double)votes->n : 0;
     }
 done:
-    whet_i_free(ctx, c.cells);
     whet_i_free(ctx, c.count);
     return status;
 }
@@ -294,9 +302,10 @@ enum { ROWS_A_PART = 2048 };
 typedef struct predicting {
     const whet_label_model *model;
     const whet_votes *votes;
+    const whet_kernels *kernels;
     int64_t first, n; /* rows */
-    int32_t *cells;   /* [threads, m] */
-    double *probs;    /* [n, k] */
+    whet_i_vote_batch batch;
+    double *probs; /* [n, k] */
 } predicting;
 
 static void link_top(double *row, int64_t k) {
@@ -332,43 +341,62 @@ static void link_row(whet_i_link link, double *row, int64_t k) {
     }
 }
 
+/* Scores of row i of a batch, in plain order. */
+static void score_row(const whet_label_model *model, const whet_i_vote_rows *rows, int64_t i,
+                      double *restrict row) {
+    const int64_t k = model->info.k;
+    memcpy(row, model->base, sizeof *row * (size_t)k);
+    for (int64_t e = rows->start[i]; e < rows->start[i + 1]; e++) {
+        const double *restrict add = model->table + rows->cell[e] * model->width;
+        for (int64_t c = 0; c < k; c++) row[c] += add[c];
+    }
+}
+
 static void predict_part(void *arg, int64_t part, int32_t worker) {
     const predicting *p = arg;
     const whet_label_model *model = p->model;
-    const int64_t n = p->n, k = p->votes->k, begin = part * ROWS_A_PART;
-    const int64_t end = begin + ROWS_A_PART < n ? begin + ROWS_A_PART : n;
-    int32_t *cell = p->cells + worker * p->votes->m;
-    for (int64_t i = begin; i < end; i++) {
-        double *restrict row = p->probs + i * k;
-        const int64_t count = whet_i_vote_cells(p->votes, p->first + i, cell);
-        if (count == 0 && !model->abstains) {
-            memcpy(row, model->prior, sizeof *row * (size_t)k);
-            continue;
+    const int64_t k = p->votes->k, begin = part * ROWS_A_PART;
+    const int64_t end = begin + ROWS_A_PART < p->n ? begin + ROWS_A_PART : p->n;
+    for (int64_t at = begin; at < end; at += WHET_I_VOTE_BATCH) {
+        const int64_t count = end - at < WHET_I_VOTE_BATCH ? end - at : WHET_I_VOTE_BATCH;
+        whet_i_vote_rows rows =
+            whet_i_vote_batch_fill(&p->batch, worker, p->votes, p->first + at, count);
+        rows.base = model->base;
+        rows.table = model->table;
+        if (model->link == WHET_I_LINK_SOFTMAX) p->kernels->vote_rows(&rows);
+        for (int64_t i = 0; i < count; i++) {
+            double *row = p->probs + (at + i) * k;
+            if (rows.start[i] == rows.start[i + 1] && !model->abstains) {
+                memcpy(row, model->prior, sizeof *row * (size_t)k);
+            } else if (model->link == WHET_I_LINK_SOFTMAX) {
+                memcpy(row, rows.r + i * rows.width, sizeof *row * (size_t)k);
+            } else {
+                score_row(model, &rows, i, row);
+                link_row(model->link, row, k);
+            }
         }
-        memcpy(row, model->base, sizeof *row * (size_t)k);
-        for (int64_t e = 0; e < count; e++) {
-            const double *restrict add = model->table + cell[e] * k;
-            for (int64_t c = 0; c < k; c++) row[c] += add[c];
-        }
-        link_row(model->link, row, k);
     }
 }
 
 whet_status whet_i_label_model_predict(whet_ctx *ctx, const char *stage,
                                        const whet_label_model *model, const whet_votes *votes,
                                        int64_t first, int64_t n, double *probs) {
-    int64_t room;
     if (votes->m != model->info.m || votes->k != model->info.k)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "votes of %" PRId64 " rules and %" PRId64
                            " classes; the model expects %" PRId64 " and %" PRId64,
                            votes->m, votes->k, model->info.m, model->info.k);
-    predicting p = {.model = model, .votes = votes, .first = first, .n = n, .probs = probs};
-    WHET_TRY(whet_i_mul(ctx, whet_ctx_threads(ctx), votes->m, &room));
-    WHET_TRY(whet_i_alloc(ctx, room, &p.cells));
-    const whet_status status =
-        whet_i_parallel_for(ctx, stage, (n + ROWS_A_PART - 1) / ROWS_A_PART, predict_part, &p);
-    whet_i_free(ctx, p.cells);
+    predicting p = {.model = model,
+                    .votes = votes,
+                    .kernels = whet_i_kernels(ctx),
+                    .first = first,
+                    .n = n,
+                    .probs = probs};
+    whet_status status = whet_i_vote_batch_make(ctx, votes->m, model->width, &p.batch);
+    if (status == WHET_OK)
+        status =
+            whet_i_parallel_for(ctx, stage, (n + ROWS_A_PART - 1) / ROWS_A_PART, predict_part, &p);
+    whet_i_vote_batch_free(ctx, &p.batch);
     return status;
 }
 

@@ -12,7 +12,7 @@ whet_status whet_i_fit_majority(whet_ctx *ctx, const whet_i_label_fit *fit,
     (void)ctx;
     model->link = fit->opts->share ? WHET_I_LINK_SHARE : WHET_I_LINK_TOP;
     for (int64_t c = 0; c < k; c++) model->prior[c] = 1 / (double)k;
-    for (int64_t s = 0; s < fit->m * k; s++) model->table[s * k + s % k] = 1;
+    for (int64_t s = 0; s < fit->m * k; s++) model->table[s * model->width + s % k] = 1;
     for (int64_t j = 0; j < fit->m; j++) model->accuracy[j] = (double)NAN;
     return WHET_OK;
 }

@@ -10,8 +10,8 @@ static double accuracy_of(const whet_i_vote_expectations *e, double smoothing, i
     double right = smoothing, votes = (double)k * smoothing;
     for (int64_t s = j * k; s < (j + 1) * k; s++)
         for (int64_t c = 0; c < k; c++) {
-            votes += e->cells[s * k + c];
-            right += s - j * k == c ? e->cells[s * k + c] : 0;
+            votes += e->cells[s * e->width + c];
+            right += s - j * k == c ? e->cells[s * e->width + c] : 0;
         }
     return votes > 0 ? right / votes : 0;
 }
@@ -42,7 +42,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
                 const double p = votes * (v == c ? a : miss);
                 model->likely[(j * k + v) * k + c] =
                     p * (fit->opts->ignore_abstains ? fit->coverage[j] : 1);
-                model->table[(j * k + v) * k + c] = whet_i_log_floored(p) - log_none;
+                model->table[(j * k + v) * model->width + c] = whet_i_log_floored(p) - log_none;
             }
         }
     }

@@ -276,7 +276,8 @@ whet_status whet_i_fit_snorkel(whet_ctx *ctx, const whet_i_label_fit *fit,
     clamp(&c, fit->n);
     WHET_TRY_DONE(order_classes(&c));
     for (int64_t i = 0; i < c.k; i++) model->base[i] = log(c.p[i]);
-    for (int64_t i = 0; i < c.d * c.k; i++) model->table[i] = log(c.mu[i]);
+    for (int64_t i = 0; i < c.d * c.k; i++)
+        model->table[i / c.k * model->width + i % c.k] = log(c.mu[i]);
     whet_i_accuracies(fit, c.mu, model->accuracy);
     model->likely = c.mu;
     c.mu = NULL;

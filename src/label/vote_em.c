@@ -20,13 +20,16 @@ typedef struct em {
     const int64_t *weight;         /* [rows] or NULL = 1 */
     const int32_t *labels;         /* [rows] or NULL */
     const whet_label_model *model; /* NULL: r is the share of votes */
+    const whet_kernels *kernels;
     bool keep_uncovered, labelled; /* which rows a pass reads */
-    int64_t parts, stride;         /* numbers of a part: [d, k] cells, [k] total, likelihood */
-    double *sums;                  /* [parts, stride] */
-    double *fixed;                 /* [stride] of the labelled rows */
-    double *whole;                 /* [stride] */
-    double *rows_of_worker;        /* [threads, k] */
-    int32_t *cells;                /* [threads, m] */
+    int64_t width, parts,
+        stride;        /* numbers of a part: [d, width] cells, [width] total, likelihood */
+    double *sums;      /* [parts, stride] */
+    double *fixed;     /* [stride] of the labelled rows */
+    double *whole;     /* [stride] */
+    double *weights;   /* [threads, WHET_I_VOTE_BATCH] */
+    int32_t *class_of; /* [d] */
+    whet_i_vote_batch batch;
 } em;
 
 double whet_i_log_floored(double x) { return log(x > 1e-300 ? x : 1e-300); }
@@ -38,58 +41,71 @@ bool whet_i_learns_balance(const whet_label_model_opts *opts) {
 double whet_i_vote_abstained(const whet_i_vote_expectations *e, int64_t j, int64_t c) {
     double votes = 0;
     if (e->tireless[j]) return 0;
-    for (int64_t s = j * e->k; s < (j + 1) * e->k; s++) votes += e->cells[s * e->k + c];
+    for (int64_t s = j * e->k; s < (j + 1) * e->k; s++) votes += e->cells[s * e->width + c];
     const double left = e->total[c] - votes;
     return left > 1e-12 * e->total[c] ? left
                                       : 0; /* a difference of sums: below, it is their noise */
 }
 
-/* r of a row by the shares of its votes; by the model's scores, and ln of their sum comes back. */
-static double expect_row(const em *s, const int32_t *cell, int64_t count, double *restrict r) {
-    const int64_t k = s->rows->k;
-    if (!s->model) {
-        for (int64_t c = 0; c < k; c++) r[c] = count ? 0 : 1 / (double)k;
-        for (int64_t e = 0; e < count; e++) r[cell[e] % k] += 1 / (double)count;
-        return 0;
+/* r of rows by their label, or by the shares of their votes, and what it adds. */
+static void add_known_rows(const em *s, const whet_i_vote_rows *rows, const int32_t *label) {
+    const int64_t k = s->rows->k, width = s->width;
+    double *restrict r = rows->r;
+    for (int64_t c = 0; c < width; c++) r[c] = 0;
+    for (int64_t i = 0; i < rows->rows; i++) {
+        const int64_t first = rows->start[i], last = rows->start[i + 1];
+        const double weight = rows->weight ? rows->weight[i] : 1;
+        const double share = last > first ? weight / (double)(last - first) : weight / (double)k;
+        for (int64_t c = 0; c < k; c++) r[c] = label || last > first ? 0 : share;
+        if (label) r[label[i]] = weight;
+        for (int64_t e = first; !label && e < last; e++) r[s->class_of[rows->cell[e]]] += share;
+        for (int64_t e = first; e < last; e++) {
+            double *restrict to = rows->counts + rows->cell[e] * width;
+            for (int64_t c = 0; c < width; c++) to[c] += r[c];
+        }
+        for (int64_t c = 0; c < width; c++) rows->total[c] += r[c];
     }
-    memcpy(r, s->model->base, sizeof *r * (size_t)k);
-    for (int64_t e = 0; e < count; e++) {
-        const double *restrict add = s->model->table + cell[e] * k;
-        for (int64_t c = 0; c < k; c++) r[c] += add[c];
+}
+
+/* The next rows from *at on that this pass reads, as many as the worker has room for. */
+static whet_i_vote_rows take_rows(const em *s, int32_t worker, int64_t *at, int64_t last,
+                                  int32_t *label) {
+    whet_i_vote_rows rows = whet_i_vote_batch_fill(&s->batch, worker, s->rows, 0, 0);
+    int32_t *start = s->batch.start + worker * (WHET_I_VOTE_BATCH + 1);
+    int32_t *cell = s->batch.cell + worker * WHET_I_VOTE_BATCH * s->rows->m;
+    double *weight = s->weights + worker * WHET_I_VOTE_BATCH;
+    for (; *at < last && rows.rows < WHET_I_VOTE_BATCH; (*at)++) {
+        const int32_t known = s->labels ? s->labels[*at] : -1, end = start[rows.rows];
+        if ((known >= 0) != s->labelled) continue;
+        const int64_t count = whet_i_vote_cells(s->rows, *at, cell + end);
+        if (count == 0 && known < 0 && !s->keep_uncovered) continue;
+        label[rows.rows] = known;
+        if (s->weight) weight[rows.rows] = (double)s->weight[*at];
+        start[++rows.rows] = end + (int32_t)count;
     }
-    double top = r[0], sum = 0;
-    for (int64_t c = 1; c < k; c++) top = r[c] > top ? r[c] : top;
-    for (int64_t c = 0; c < k; c++) sum += r[c] = exp(r[c] - top);
-    for (int64_t c = 0; c < k; c++) r[c] /= sum;
-    return top + log(sum);
+    rows.weight = s->weight ? weight : NULL;
+    return rows;
 }
 
 static void pass_part(void *arg, int64_t part, int32_t worker) {
     const em *s = arg;
-    const int64_t m = s->rows->m, k = s->rows->k;
-    double *sums = s->sums + part * s->stride, *total = sums + m * k * k, *likelihood = total + k;
-    double *restrict r = s->rows_of_worker + worker * k;
-    int32_t *cell = s->cells + worker * m;
-    int64_t first, last;
+    double *sums = s->sums + part * s->stride;
+    int32_t label[WHET_I_VOTE_BATCH];
+    int64_t at, last;
     memset(sums, 0, sizeof *sums * (size_t)s->stride);
-    whet_i_part(s->rows->n, s->parts, part, &first, &last);
-    for (int64_t i = first; i < last; i++) {
-        const int32_t label = s->labels ? s->labels[i] : -1;
-        if ((label >= 0) != s->labelled) continue;
-        const int64_t count = whet_i_vote_cells(s->rows, i, cell);
-        if (count == 0 && label < 0 && !s->keep_uncovered) continue;
-        const double weight = s->weight ? (double)s->weight[i] : 1;
-        if (label >= 0) {
-            for (int64_t c = 0; c < k; c++) r[c] = c == label ? 1 : 0;
-        } else {
-            *likelihood += weight * expect_row(s, cell, count, r);
+    whet_i_part(s->rows->n, s->parts, part, &at, &last);
+    while (at < last) {
+        whet_i_vote_rows rows = take_rows(s, worker, &at, last, label);
+        rows.counts = sums;
+        rows.total = sums + s->stride - 1 - s->width;
+        rows.likelihood = sums + s->stride - 1;
+        if (s->labelled || !s->model) {
+            add_known_rows(s, &rows, s->labelled ? label : NULL);
+            continue;
         }
-        for (int64_t c = 0; s->weight && c < k; c++) r[c] *= weight;
-        for (int64_t e = 0; e < count; e++) {
-            double *restrict to = sums + cell[e] * k;
-            for (int64_t c = 0; c < k; c++) to[c] += r[c];
-        }
-        for (int64_t c = 0; c < k; c++) total[c] += r[c];
+        rows.base = s->model->base;
+        rows.table = s->model->table;
+        s->kernels->vote_rows(&rows);
     }
 }
 
@@ -105,10 +121,10 @@ static whet_status pass(whet_ctx *ctx, em *s, const double *onto, double *out) {
 }
 
 static whet_status make_room(whet_ctx *ctx, em *s) {
-    const int64_t m = s->rows->m, k = s->rows->k, threads = whet_ctx_threads(ctx);
+    const int64_t m = s->rows->m, k = s->rows->k;
     int64_t cells;
-    WHET_TRY(whet_i_mul(ctx, m * k, k, &cells));
-    WHET_TRY(whet_i_add(ctx, cells, k + 1, &s->stride));
+    WHET_TRY(whet_i_mul(ctx, m * k, s->width, &cells));
+    WHET_TRY(whet_i_add(ctx, cells, s->width + 1, &s->stride));
     s->parts = PART_BYTES / 8 / s->stride;
     s->parts = s->parts > MOST_PARTS ? MOST_PARTS : s->parts < 1 ? 1 : s->parts;
     s->parts = s->parts > s->rows->n / LEAST_ROWS + 1 ? s->rows->n / LEAST_ROWS + 1 : s->parts;
@@ -116,18 +132,19 @@ static whet_status make_room(whet_ctx *ctx, em *s) {
     WHET_TRY(whet_i_alloc(ctx, cells, &s->sums));
     WHET_TRY(whet_i_calloc(ctx, s->stride, &s->fixed));
     WHET_TRY(whet_i_alloc(ctx, s->stride, &s->whole));
-    WHET_TRY(whet_i_mul(ctx, threads, k, &cells));
-    WHET_TRY(whet_i_alloc(ctx, cells, &s->rows_of_worker));
-    WHET_TRY(whet_i_mul(ctx, threads, m, &cells));
-    return whet_i_alloc(ctx, cells, &s->cells);
+    WHET_TRY(whet_i_alloc(ctx, (int64_t)WHET_I_VOTE_BATCH * whet_ctx_threads(ctx), &s->weights));
+    WHET_TRY(whet_i_alloc(ctx, m * k, &s->class_of));
+    for (int64_t c = 0; c < m * k; c++) s->class_of[c] = (int32_t)(c % k);
+    return whet_i_vote_batch_make(ctx, m, s->width, &s->batch);
 }
 
 static void free_room(whet_ctx *ctx, em *s) {
     whet_i_free(ctx, s->sums);
     whet_i_free(ctx, s->fixed);
     whet_i_free(ctx, s->whole);
-    whet_i_free(ctx, s->rows_of_worker);
-    whet_i_free(ctx, s->cells);
+    whet_i_free(ctx, s->weights);
+    whet_i_free(ctx, s->class_of);
+    whet_i_vote_batch_free(ctx, &s->batch);
 }
 
 static whet_status iterate(whet_ctx *ctx, em *s, const whet_i_label_fit *fit, const char *stage,
@@ -165,6 +182,8 @@ whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const cha
     whet_status status = WHET_OK;
     em s = {.rows = fit->votes,
             .labels = fit->opts->labels,
+            .kernels = whet_i_kernels(ctx),
+            .width = model->width,
             .keep_uncovered = fit->opts->keep_uncovered,
             .labelled = true};
     WHET_TRY_DONE(make_room(ctx, &s));
@@ -185,8 +204,8 @@ whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const cha
     WHET_TRY_DONE(pass(ctx, &s, NULL, s.whole));
     double open = 0, rows = 0;
     for (int64_t c = 0; c < k; c++) {
-        open += s.whole[m * k * k + c];
-        rows += s.whole[m * k * k + c] + s.fixed[m * k * k + c];
+        open += s.whole[m * k * s.width + c];
+        rows += s.whole[m * k * s.width + c] + s.fixed[m * k * s.width + c];
     }
     /* Where there are labels, they say where to start, and shares of votes only what they leave open:
      * rules that most often err would be taken for good ones, and never seen through. */
@@ -199,7 +218,8 @@ whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const cha
     const whet_i_vote_expectations e = {.m = m,
                                         .k = k,
                                         .cells = s.whole,
-                                        .total = s.whole + m * k * k,
+                                        .width = s.width,
+                                        .total = s.whole + m * k * s.width,
                                         .silent = silent,
                                         .tireless = tireless};
     WHET_TRY_DONE(iterate(ctx, &s, fit, stage, maximise, &e, model));

@@ -10,9 +10,9 @@
 
 /* Expected counts of the rows that take part. */
 typedef struct whet_i_vote_expectations {
-    int64_t m, k;
-    const double *cells;  /* [d, k] rows of class c on which rule j voted v */
-    const double *total;  /* [k] rows of class c */
+    int64_t m, k, width;
+    const double *cells;  /* [d, width] rows of class c on which rule j voted v */
+    const double *total;  /* [width] rows of class c */
     const bool *silent;   /* [m] no row has a vote of it */
     const bool *tireless; /* [m] every row has */
 } whet_i_vote_expectations;
@@ -20,7 +20,7 @@ typedef struct whet_i_vote_expectations {
 /* Rows of class c on which rule j abstained. */
 double whet_i_vote_abstained(const whet_i_vote_expectations *e, int64_t j, int64_t c);
 
-/* Writes base [k] and table [d, k] of the model (its scores of a row), likely [d, k], and balance [k]
+/* Writes base and table of the model (its scores of a row), likely [d, k], and balance [k]
  * where it is learned. Abstaining goes into base, and what a vote says instead into table. */
 typedef void (*whet_i_vote_maximise)(const whet_i_label_fit *fit, const whet_i_vote_expectations *e,
                                      whet_label_model *model);

@@ -37,7 +37,7 @@ whet_status whet_label_model_explain(whet_ctx *ctx, const whet_label_model *mode
     memset(scores, 0, sizeof *scores * (size_t)((m + 1) * k));
     memcpy(scores, model->base, sizeof *scores * (size_t)k);
     for (int64_t e = 0; e < count; e++)
-        memcpy(scores + (cell[e] / k + 1) * k, model->table + cell[e] * k,
+        memcpy(scores + (cell[e] / k + 1) * k, model->table + cell[e] * model->width,
                sizeof *scores * (size_t)k);
     whet_i_free(ctx, cell);
     top[0] = largest(scores, m, k, -1);

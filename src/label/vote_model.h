@@ -6,6 +6,7 @@
 #ifndef WHET_LABEL_VOTE_MODEL_H
 #define WHET_LABEL_VOTE_MODEL_H
 
+#include "kernels/kernels_i.h"
 #include "label/label_i.h"
 #include "whet/votes.h"
 
@@ -34,6 +35,21 @@ static inline int64_t whet_i_vote_cells(const whet_votes *votes, int64_t i, int3
     }
     return count;
 }
+
+/* Rows as a kernel takes them: room for WHET_I_VOTE_BATCH rows a worker. */
+enum { WHET_I_VOTE_BATCH = 128 };
+typedef struct whet_i_vote_batch {
+    int64_t m, width;
+    int32_t *start; /* [threads, WHET_I_VOTE_BATCH + 1] */
+    int32_t *cell;  /* [threads, WHET_I_VOTE_BATCH, m] */
+    double *r;      /* [threads, WHET_I_VOTE_BATCH, width] */
+} whet_i_vote_batch;
+WHET_CHECKED whet_status whet_i_vote_batch_make(whet_ctx *ctx, int64_t m, int64_t width,
+                                                whet_i_vote_batch *out);
+/* Cells of rows first .. first + count - 1 into the worker's room; the rest is the caller's to set. */
+whet_i_vote_rows whet_i_vote_batch_fill(const whet_i_vote_batch *batch, int32_t worker,
+                                        const whet_votes *votes, int64_t first, int64_t count);
+void whet_i_vote_batch_free(whet_ctx *ctx, whet_i_vote_batch *batch);
 
 /* Sizes alone. */
 WHET_CHECKED whet_status whet_i_votes_check_shape(whet_ctx *ctx, const whet_votes *votes);
@@ -84,8 +100,9 @@ struct whet_label_model {
     bool
         abstains; /* abstaining is evidence, also of rows without any vote; else they get `prior` */
     double *prior;  /* [k] of rows without a vote */
-    double *base;   /* [k] */
-    double *table;  /* [d, k] */
+    int64_t width;  /* of rows of scores: k made a multiple of 8 (whet_i_vote_rows) */
+    double *base;   /* [width]; WHET_I_LOG_NONE behind class k - 1 */
+    double *table;  /* [d, width] */
     double *likely; /* [d, k] P(rule j votes v | class c), or NULL: for dependencies */
     double *balance, *accuracy, *coverage;
     char note[256];

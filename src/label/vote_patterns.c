@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rows that vote alike, joined: of many rows and few rules, most repeat. A first look at some rows
- * says whether that pays; where few repeat, a table of them all would cost more than it gives.
+ * says whether that pays: where nearly all of the first 4096 differ, or more than a quarter of the first
+ * 65536, a table of them all would cost more than it gives.
  * Legend: n rows, m rules. */
 #include "label/vote_model.h"
 
-enum { LOOK_ROWS = 1 << 16, FIRST_SLOTS = 1 << 10, LESS = 4 };
+enum { GLANCE_ROWS = 1 << 12, LOOK_ROWS = 1 << 16, FIRST_SLOTS = 1 << 10, LESS = 4 };
 
 typedef struct joining {
     whet_i_vote_patterns *out;
@@ -104,7 +105,9 @@ whet_status whet_i_vote_patterns_find(whet_ctx *ctx, const whet_votes *votes, co
         if (labels && labels[i] >= 0) continue;
         const int64_t count = whet_i_vote_cells(votes, i, cell);
         WHET_TRY_DONE(join_row(ctx, &g, cell, count, (int32_t)votes->k));
-        pays = ++read % LOOK_ROWS != 0 || g.rows * LESS <= read;
+        read++;
+        pays = read % LOOK_ROWS != 0 || g.rows * LESS <= read;
+        if (read == GLANCE_ROWS) pays = g.rows * 10 <= read * 9;
     }
     pays = pays && g.rows * LESS <= read && g.rows > 0;
 done:

@@ -99,3 +99,40 @@ whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes) {
     WHET_TRY(status);
     return bad < votes->n ? tell_bad(ctx, votes, bad) : WHET_OK;
 }
+
+/* ---- rows for kernels ------------------------------------------------------------------------- */
+
+whet_status whet_i_vote_batch_make(whet_ctx *ctx, int64_t m, int64_t width,
+                                   whet_i_vote_batch *out) {
+    const int64_t rows = (int64_t)WHET_I_VOTE_BATCH * whet_ctx_threads(ctx);
+    int64_t cells;
+    *out = (whet_i_vote_batch){.m = m, .width = width};
+    if (m > INT32_MAX / WHET_I_VOTE_BATCH)
+        return whet_i_fail(ctx, WHET_ERR_LIMIT, "%" PRId64 " rules; expected at most %d", m,
+                           INT32_MAX / WHET_I_VOTE_BATCH);
+    WHET_TRY(whet_i_alloc(ctx, rows + whet_ctx_threads(ctx), &out->start));
+    WHET_TRY(whet_i_mul(ctx, rows, m, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &out->cell));
+    WHET_TRY(whet_i_mul(ctx, rows, width, &cells));
+    return whet_i_alloc(ctx, cells, &out->r);
+}
+
+whet_i_vote_rows whet_i_vote_batch_fill(const whet_i_vote_batch *batch, int32_t worker,
+                                        const whet_votes *votes, int64_t first, int64_t count) {
+    int32_t *start = batch->start + worker * (WHET_I_VOTE_BATCH + 1);
+    int32_t *cell = batch->cell + worker * WHET_I_VOTE_BATCH * batch->m;
+    start[0] = 0;
+    for (int64_t i = 0; i < count; i++)
+        start[i + 1] = start[i] + (int32_t)whet_i_vote_cells(votes, first + i, cell + start[i]);
+    return (whet_i_vote_rows){.rows = count,
+                              .width = batch->width,
+                              .start = start,
+                              .cell = cell,
+                              .r = batch->r + worker * WHET_I_VOTE_BATCH * batch->width};
+}
+
+void whet_i_vote_batch_free(whet_ctx *ctx, whet_i_vote_batch *batch) {
+    whet_i_free(ctx, batch->start);
+    whet_i_free(ctx, batch->cell);
+    whet_i_free(ctx, batch->r);
+}

@@ -109,7 +109,7 @@ whet_status whet_i_fit_weighted(whet_ctx *ctx, const whet_i_label_fit *fit,
     for (int64_t j = 0; j < m; j++) {
         const double a = fmin(1 - MARGIN, fmax(1 / (double)k + MARGIN, model->accuracy[j]));
         const double weight = log(a * (double)(k - 1) / (1 - a));
-        for (int64_t c = 0; c < k; c++) model->table[(j * k + c) * k + c] = weight;
+        for (int64_t c = 0; c < k; c++) model->table[(j * k + c) * model->width + c] = weight;
     }
     return WHET_OK;
 }

@@ -199,6 +199,75 @@ static void check_bits(const whet_kernels *table) {
     }
 }
 
+/* Rows of votes against exp of libm (2^-51 a term, a division, roundings of the sums: 1e-14 of a
+ * probability), and bit by bit against ref; counts are sums of what predicting gives. */
+static void check_votes(const whet_kernels *table) {
+    enum { ROWS = 37, CELLS = 30, MOST = 24 };
+    static const double weight[ROWS] = {1, 2, 3, [36] = 5};
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 4, 0);
+    for (int64_t width = 8; width <= MOST; width += 8)
+        for (int form = 0; form < 3; form++) {
+            double base[MOST], scores[CELLS * MOST], r[ROWS * MOST], kept[ROWS * MOST];
+            double counts[CELLS * MOST] = {0}, total[MOST] = {0}, likelihood = 0, want = 0;
+            int32_t start[ROWS + 1] = {0}, cell[ROWS * 6];
+            for (int64_t c = 0; c < width; c++)
+                base[c] = c < width - 3 ? whet_i_rng_normal(&rng) : -1e6;
+            for (int64_t i = 0; i < CELLS * width; i++) scores[i] = 40 * whet_i_rng_normal(&rng);
+            for (int i = 0; i < ROWS; i++) {
+                start[i + 1] = start[i] + (int32_t)whet_i_rng_below(&rng, 7);
+                for (int32_t e = start[i]; e < start[i + 1]; e++)
+                    cell[e] = (int32_t)whet_i_rng_below(&rng, CELLS);
+            }
+            whet_i_vote_rows args = {.rows = ROWS,
+                                     .width = width,
+                                     .start = start,
+                                     .cell = cell,
+                                     .base = base,
+                                     .table = scores,
+                                     .r = r};
+            table->vote_rows(&args);
+            memcpy(kept, r, sizeof r);
+            for (int64_t i = 0; i < ROWS; i++) {
+                double exact[MOST], top = -1e300, sum = 0;
+                for (int64_t c = 0; c < width; c++) {
+                    exact[c] = base[c];
+                    for (int32_t e = start[i]; e < start[i + 1]; e++)
+                        exact[c] += scores[cell[e] * width + c];
+                    top = fmax(top, exact[c]);
+                }
+                for (int64_t c = 0; c < width; c++) sum += exact[c] = exp(exact[c] - top);
+                for (int64_t c = 0; c < width; c++)
+                    assert_true(fabs(r[i * width + c] - exact[c] / sum) <=
+                                1e-14 * exact[c] / sum + 1e-300);
+                want += (form == 2 ? weight[i] : 1) * (top + log(sum));
+            }
+            args.r = kept;
+            whet_i_kernels_ref.vote_rows(&args);
+            assert_memory_equal(kept, r, sizeof(double) * (size_t)(ROWS * width));
+            if (form == 0) continue;
+            args.r = r;
+            args.weight = form == 2 ? weight : NULL;
+            args.counts = counts;
+            args.total = total;
+            args.likelihood = &likelihood;
+            table->vote_rows(&args);
+            assert_true(fabs(likelihood - want) <= 1e-12 * fabs(want));
+            for (int64_t c = 0; c < width; c++) {
+                double sum = 0, of_cell = 0;
+                for (int64_t i = 0; i < ROWS; i++) {
+                    const double part = kept[i * width + c] * (form == 2 ? weight[i] : 1);
+                    sum += part;
+                    for (int32_t e = start[i]; e < start[i + 1]; e++)
+                        of_cell += cell[e] == 3 ? part : 0;
+                }
+                assert_true(fabs(total[c] - sum) <= 1e-13 &&
+                            fabs(counts[3 * width + c] - of_cell) <= 1e-13);
+            }
+        }
+}
+
+TABLE_TEST(votes, check_votes)
 TABLE_TEST(bits, check_bits)
 TABLE_TEST(activations, check_activations)
 TABLE_TEST(tanh_is_accurate_everywhere, check_tanh)
@@ -229,7 +298,7 @@ int main(void) {
         cmocka_unit_test(layernorms),  cmocka_unit_test(rmsnorms),
         cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
         cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
-        cmocka_unit_test(bits),
+        cmocka_unit_test(bits),        cmocka_unit_test(votes),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
