@@ -23,7 +23,8 @@ const cli_option cmd_label_apply_options[] = {
      .type = CLI_OUTPUT,
      .value = "V.npy",
      .required = true,
-     .help = "votes [rows, rules] to write: class, or -1 where a rule abstains"},
+     .help =
+         "votes [rows, rules] to write: class, or -1 where a rule abstains; .tsv: row, rule, vote"},
     {.name = "previous-rules",
      .type = CLI_PATH,
      .value = "OLD.json",
@@ -118,7 +119,8 @@ const cli_option cmd_label_generate_options[] = {
      .type = CLI_OUTPUT,
      .value = "V.npy",
      .required = true,
-     .help = "votes [rows, rules] to write: class, or -1 where a rule abstains"},
+     .help =
+         "votes [rows, rules] to write: class, or -1 where a rule abstains; .tsv: row, rule, vote"},
     {.name = "save",
      .type = CLI_PATH,
      .value = "RULES.json",

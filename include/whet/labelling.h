@@ -235,7 +235,9 @@ typedef struct whet_synth_job {
     whet_snuba_opts snuba;
     whet_iws_opts iws;
     uint64_t seed;
-    const char *votes; /* .npy to write: [n, m] i8, or i32 with more than 127 classes */
+    const char
+        *votes; /* to write: .npy [n, m] i8, or i32 with more than 128 classes; or .tsv, triples
+                          row, rule, vote of the votes that there are */
     const char *save;  /* rules to write, .json; or NULL */
     const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior (snuba, not its
                              reference form; goggles); or NULL */

@@ -6,6 +6,7 @@
 
 #include "io/io_i.h"
 #include "label/rules_i.h"
+#include "label/vote_stream.h"
 
 enum { PART_BYTES = 1 << 23, PART_ROWS = 1 << 15 };
 
@@ -18,17 +19,15 @@ typedef struct run {
     whet_tensor old_votes;     /* i32 [n, old m] */
     int64_t *from;             /* [m] column of the old votes; -1: computed */
     bool *skip;                /* [m] */
-    bool narrow;
     int64_t n, done, covered, reused;
     int32_t *votes; /* a part's [rows, m] */
-    int8_t *bytes;  /* the same, narrow */
     int64_t room;   /* rows that these two hold */
     whet_rule_report *reports;
-    whet_npy_stream *out;
+    whet_i_vote_stream *out;
 } run;
 
 static void release(whet_ctx *ctx, run *r) {
-    whet_npy_stream_abort(ctx, r->out);
+    whet_i_vote_stream_abort(ctx, r->out);
     whet_rules_destroy(ctx, r->rules);
     whet_rules_destroy(ctx, r->old_rules);
     whet_i_table_parts_close(ctx, r->parts);
@@ -38,7 +37,6 @@ static void release(whet_ctx *ctx, run *r) {
     whet_i_free(ctx, r->from);
     whet_i_free(ctx, r->skip);
     whet_i_free(ctx, r->votes);
-    whet_i_free(ctx, r->bytes);
     whet_i_free(ctx, r->reports);
 }
 
@@ -182,7 +180,6 @@ static whet_status make_room(whet_ctx *ctx, run *r, int64_t rows) {
     if (rows <= r->room) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, rows, r->rules->m, &cells));
     WHET_TRY(whet_i_realloc(ctx, &r->votes, cells));
-    if (r->narrow) WHET_TRY(whet_i_realloc(ctx, &r->bytes, cells));
     r->room = rows;
     return WHET_OK;
 }
@@ -195,9 +192,7 @@ static whet_status write_part(whet_ctx *ctx, run *r, int64_t rows) {
             most = r->votes[i * m + j] > most ? r->votes[i * m + j] : most;
         r->covered += most >= 0;
     }
-    if (!r->narrow) return whet_npy_stream_append(ctx, r->out, r->votes, rows);
-    for (int64_t i = 0; i < rows * m; i++) r->bytes[i] = (int8_t)r->votes[i];
-    return whet_npy_stream_append(ctx, r->out, r->bytes, rows);
+    return whet_i_vote_stream_append(ctx, r->out, r->votes, rows);
 }
 
 static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64_t rows) {
@@ -240,14 +235,12 @@ static whet_status compute(whet_ctx *ctx, run *r) {
     WHET_TRY(open_inputs(ctx, r));
     WHET_TRY(match_old(ctx, r));
     WHET_TRY(whet_i_calloc(ctx, r->rules->m, &r->reports));
-    r->narrow = whet_names_count(r->rules->classes) <= INT8_MAX;
-    const int64_t shape[2] = {r->n, r->rules->m};
-    WHET_TRY(whet_npy_stream_open(ctx, r->job->votes, r->job->force, r->narrow ? WHET_I8 : WHET_I32,
-                                  2, shape, &r->out));
+    WHET_TRY(whet_i_vote_stream_open(ctx, r->job->votes, r->job->force, r->n, r->rules->m,
+                                     whet_names_count(r->rules->classes), &r->out));
     WHET_TRY(do_parts(ctx, r));
-    whet_npy_stream *out = r->out;
+    whet_i_vote_stream *out = r->out;
     r->out = NULL;
-    return whet_npy_stream_commit(ctx, out);
+    return whet_i_vote_stream_commit(ctx, out);
 }
 
 whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,

@@ -5,6 +5,7 @@
 
 #include "io/io_i.h"
 #include "label/rule_candidates.h"
+#include "label/vote_stream.h"
 
 typedef struct run {
     const whet_synth_job *job;
@@ -117,15 +118,13 @@ static whet_status vote(whet_ctx *ctx, run *r) {
 /* All are open before the first appears. */
 static whet_status write_all(whet_ctx *ctx, run *r) {
     const whet_synth_job *job = r->job;
-    const bool narrow = whet_names_count(r->classes) <= INT8_MAX;
-    whet_tensor bytes = {0};
-    whet_npy_stream *votes = NULL, *probs = NULL, *last = NULL;
+    const int64_t *shape = r->votes.shape;
+    whet_i_vote_stream *votes = NULL, *last_votes = NULL;
+    whet_npy_stream *probs = NULL, *last = NULL;
     whet_status status = WHET_OK;
-    if (narrow) WHET_TRY(whet_tensor_convert(ctx, &r->votes, WHET_I8, &bytes));
-    const whet_tensor *written = narrow ? &bytes : &r->votes;
-    WHET_TRY_DONE(whet_npy_stream_open(ctx, job->votes, job->force, written->dtype, 2,
-                                       written->shape, &votes));
-    WHET_TRY_DONE(whet_npy_stream_append(ctx, votes, written->data, written->shape[0]));
+    WHET_TRY_DONE(whet_i_vote_stream_open(ctx, job->votes, job->force, shape[0], shape[1],
+                                          whet_names_count(r->classes), &votes));
+    WHET_TRY_DONE(whet_i_vote_stream_append(ctx, votes, r->votes.data, shape[0]));
     if (job->probs) {
         WHET_TRY_DONE(
             whet_npy_stream_open(ctx, job->probs, job->force, WHET_F64, 2, r->probs.shape, &probs));
@@ -135,13 +134,12 @@ static whet_status write_all(whet_ctx *ctx, run *r) {
     last = probs;
     probs = NULL;
     if (last) WHET_TRY_DONE(whet_npy_stream_commit(ctx, last));
-    last = votes;
+    last_votes = votes;
     votes = NULL;
-    status = whet_npy_stream_commit(ctx, last);
+    status = whet_i_vote_stream_commit(ctx, last_votes);
 done:
-    whet_npy_stream_abort(ctx, votes);
+    whet_i_vote_stream_abort(ctx, votes);
     whet_npy_stream_abort(ctx, probs);
-    whet_tensor_destroy(ctx, &bytes);
     return status;
 }
 

@@ -52,6 +52,11 @@ run 0 whet label apply --rules more.json --input t.tsv --previous-rules rules.js
 says '3 columns taken over'
 expect_votes more.npy '-1 1 -1 -1|-1 -1 1 -1|0 -1 -1 0|'
 
+# Triples, which whet label fit reads.
+run 0 whet label apply --rules rules.json --input t.tsv --votes v.tsv
+[ "$(tr '\t\n' ' |' <v.tsv)" = 'row rule vote|0 0 1|1 1 1|2 2 0|' ] || fail "$(cat v.tsv)"
+run 0 whet label fit --votes v.tsv --rules 3 --model majority --probs m.npy
+
 # Nothing to do, and a table without rows.
 printf 'text\tlength\n' >none.tsv
 run 0 whet label apply --rules rules.json --input none.tsv --votes none.npy
