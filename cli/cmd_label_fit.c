@@ -187,7 +187,8 @@ static void print_result(cli_run *run, const whet_label_fit_result *r,
                   r->majority_agreement);
     cli_print(run, "\nclass  balance\n");
     for (int64_t c = 0; c < info->k; c++)
-        cli_print(run, "%-6lld %.4f  %s\n", (long long)c, info->balance[c], class_name(r, c));
+        cli_print(run, "%-6lld %.4f  %s%s\n", (long long)c, info->balance[c], class_name(r, c),
+                  r->class_votes[c] ? "" : "  no rule votes for it");
     cli_print(run, "\nrule   coverage  accuracy\n");
     for (int64_t j = 0; j < info->m; j++) {
         if (isnan(info->accuracy[j]))
@@ -200,6 +201,28 @@ static void print_result(cli_run *run, const whet_label_fit_result *r,
                           : "");
     }
     if (r->compared) print_scores(run, r, info);
+    for (int64_t j = 0; j < info->m; j++)
+        if (r->copy_of[j] >= 0)
+            cli_note(run,
+                     "rule %lld votes as rule %lld does on every row: together they count twice",
+                     (long long)j, (long long)r->copy_of[j]);
+}
+
+/* [[rule, the one it copies], ...] */
+static json_t *copies_json(const whet_label_fit_result *r, int64_t m) {
+    json_t *list = json_array();
+    for (int64_t j = 0; j < m; j++)
+        if (r->copy_of[j] >= 0)
+            (void)json_array_append_new(
+                list, json_pack("[I, I]", (json_int_t)j, (json_int_t)r->copy_of[j]));
+    return list;
+}
+
+static json_t *class_votes_json(const whet_label_fit_result *r, int64_t k) {
+    json_t *list = json_array();
+    for (int64_t c = 0; c < k; c++)
+        (void)json_array_append_new(list, json_integer((json_int_t)r->class_votes[c]));
+    return list;
 }
 
 static json_t *numbers(const double *x, int64_t n) {
@@ -239,18 +262,19 @@ whet_status cmd_label_fit(cli_run *run) {
     whet_label_model_get_info(r.model, &info);
     print_result(run, &r, &info);
     cli_json(run,
-             json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
-                       "s:s, s:o, s:s?}",
-                       "model", whet_label_method_name(info.method), "note", info.note, "rows",
-                       (json_int_t)r.rows, "covered", (json_int_t)r.covered, "labelled",
-                       (json_int_t)r.labelled, "rules", (json_int_t)info.m, "classes",
-                       (json_int_t)info.k, "steps", (json_int_t)info.steps, "loss",
-                       cli_json_number(info.loss), "majority_agreement",
-                       cli_json_number(r.majority_agreement), "balance",
-                       numbers(info.balance, info.k), "accuracy", numbers(info.accuracy, info.m),
-                       "coverage", numbers(info.coverage, info.m), "output",
-                       job.probs ? job.probs : job.predictions, "comparison", scores_json(&r),
-                       "best", r.compared ? whet_label_method_name(r.best) : NULL));
+             json_pack(
+                 "{s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
+                 "s:s, s:o, s:s?}",
+                 "copies", copies_json(&r, info.m), "class_votes", class_votes_json(&r, info.k),
+                 "model", whet_label_method_name(info.method), "note", info.note, "rows",
+                 (json_int_t)r.rows, "covered", (json_int_t)r.covered, "labelled",
+                 (json_int_t)r.labelled, "rules", (json_int_t)info.m, "classes", (json_int_t)info.k,
+                 "steps", (json_int_t)info.steps, "loss", cli_json_number(info.loss),
+                 "majority_agreement", cli_json_number(r.majority_agreement), "balance",
+                 numbers(info.balance, info.k), "accuracy", numbers(info.accuracy, info.m),
+                 "coverage", numbers(info.coverage, info.m), "output",
+                 job.probs ? job.probs : job.predictions, "comparison", scores_json(&r), "best",
+                 r.compared ? whet_label_method_name(r.best) : NULL));
     whet_label_fit_result_destroy(run->ctx, &r);
     return WHET_OK;
 }

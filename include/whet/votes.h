@@ -103,6 +103,9 @@ typedef struct whet_rule_summary {
     int64_t conflicts;          /* of them, those where another rule votes otherwise */
     int64_t correct, incorrect; /* on rows of known class */
     double accuracy, accuracy_low, accuracy_high; /* correct over both, 0 without; Wilson 95 % */
+    int64_t
+        copy_of; /* the first rule that has the same vote on every row, by a 64-bit hash; -1 = none, and
+                        for rules that never vote */
 } whet_rule_summary;
 
 typedef struct whet_votes_totals {
@@ -312,6 +315,8 @@ typedef struct whet_label_fit_result {
     whet_label_model *model;
     whet_names *classes; /* NULL when there was no list */
     int64_t rows, covered, labelled;
+    int64_t *class_votes; /* [k] of all rules */
+    int64_t *copy_of;     /* [m] as in whet_rule_summary: such rules count as if they were two */
     bool compared;
     whet_label_score scores[WHET_LABEL_METHODS]; /* when compared */
     whet_label_method best;

@@ -107,6 +107,8 @@ WHET_CHECKED whet_status whet_i_table_parts_next(whet_ctx *ctx, whet_i_table_par
                                                  whet_table **out);
 /* Back to the first part. Errors: IO. */
 WHET_CHECKED whet_status whet_i_table_parts_rewind(whet_ctx *ctx, whet_i_table_parts *parts);
+/* Bytes of the whole table: of what it says, no more than in proportion to them need be believed. */
+int64_t whet_i_table_parts_bytes(const whet_i_table_parts *parts);
 void whet_i_table_parts_close(whet_ctx *ctx, whet_i_table_parts *parts); /* NULL is fine */
 
 /* ---- labels ---------------------------------------------------------------------------------- */

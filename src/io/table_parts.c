@@ -166,6 +166,8 @@ whet_status whet_i_table_parts_next(whet_ctx *ctx, whet_i_table_parts *s, whet_t
     return whet_i_table_parse_part(ctx, s->format, s->path, bytes, len, skipped, out);
 }
 
+int64_t whet_i_table_parts_bytes(const whet_i_table_parts *s) { return s->len; }
+
 whet_status whet_i_table_parts_rewind(whet_ctx *ctx, whet_i_table_parts *s) {
     if (s->fd >= 0 && lseek(s->fd, 0, SEEK_SET) != 0)
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be read again: %s", s->path,

@@ -221,6 +221,26 @@ static whet_status commit(whet_ctx *ctx, fit_files *f) {
     return WHET_OK;
 }
 
+/* What the user should know of the votes whatever the model. */
+static whet_status look_at_votes(whet_ctx *ctx, const whet_votes *votes, whet_label_fit_result *r) {
+    const int64_t m = votes->m, k = votes->k;
+    whet_rule_summary *rules = NULL;
+    int64_t *counts = NULL;
+    whet_votes_totals totals;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(ctx, m, &rules));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m * k, &counts));
+    WHET_TRY_DONE(whet_i_calloc(ctx, k, &r->class_votes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m, &r->copy_of));
+    WHET_TRY_DONE(whet_votes_summary(ctx, votes, NULL, rules, counts, &totals));
+    for (int64_t i = 0; i < m * k; i++) r->class_votes[i % k] += counts[i];
+    for (int64_t j = 0; j < m; j++) r->copy_of[j] = rules[j].copy_of;
+done:
+    whet_i_free(ctx, counts);
+    whet_i_free(ctx, rules);
+    return status;
+}
+
 static whet_status run(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
     const whet_label_fit_job *job = f->job;
     whet_label_model_opts opts = job->model;
@@ -228,6 +248,7 @@ static whet_status run(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
     opts.labels = f->labels;
     opts.balance = f->balance;
     r->rows = f->votes->n;
+    WHET_TRY(look_at_votes(ctx, f->votes, r));
     for (int64_t i = 0; f->labels && i < r->rows; i++) r->labelled += f->labels[i] >= 0 ? 1 : 0;
     if (job->choose || (r->labelled >= 2 && !job->no_compare)) {
         WHET_TRY(whet_label_models_compare(ctx, f->votes, &opts, job->folds, job->seed, r->scores,
@@ -244,6 +265,8 @@ static whet_status run(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
 void whet_label_fit_result_destroy(whet_ctx *ctx, whet_label_fit_result *result) {
     whet_label_model_destroy(ctx, result->model);
     whet_names_destroy(ctx, result->classes);
+    whet_i_free(ctx, result->class_votes);
+    whet_i_free(ctx, result->copy_of);
     *result = (whet_label_fit_result){0};
 }
 

@@ -61,6 +61,16 @@ static inline void whet_i_part(int64_t n, int64_t parts, int64_t i, int64_t *fir
     *last = *first + each + (i < more ? 1 : 0);
 }
 
+/* ---- files (votes_file.c) --------------------------------------------------------------------- */
+
+struct whet_i_table_parts;
+/* Votes of triples in parts that are the caller's; where names them in sentences. Errors as
+ * whet_votes_read. */
+WHET_CHECKED whet_status whet_i_votes_of_triples(whet_ctx *ctx, const char *where,
+                                                 struct whet_i_table_parts *parts,
+                                                 const whet_votes_read_opts *opts,
+                                                 whet_vote_file **out);
+
 /* ---- counts (vote_counts.c) ------------------------------------------------------------------ */
 
 struct whet_vote_counts {

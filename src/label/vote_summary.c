@@ -7,12 +7,13 @@
 
 #include "label/vote_model.h"
 
-enum { PARTS = 64, COLUMNS = 5 };
+enum { PARTS = 64, COLUMNS = 6 };
 
 typedef struct summing {
     const whet_votes *votes;
     const int32_t *truth;
-    int64_t *rules;  /* [PARTS, m, COLUMNS] votes, overlaps, conflicts, correct, incorrect */
+    int64_t *rules;  /* [PARTS, m, COLUMNS] votes, overlaps, conflicts, correct, incorrect, and
+                      a sum of hashes of (row, vote), which wraps */
     int64_t *vote;   /* [PARTS, m, k] */
     int64_t *totals; /* [PARTS, 4] covered, overlap, conflict, labelled */
     int32_t *cells;  /* [threads, m] */
@@ -42,19 +43,22 @@ static void sum_part(void *arg, int64_t part, int32_t worker) {
             rule[2] += differ ? 1 : 0; /* whoever votes then has someone against it */
             rule[3] += truth >= 0 && cell[e] % k == truth ? 1 : 0;
             rule[4] += truth >= 0 && cell[e] % k != truth ? 1 : 0;
+            const uint64_t mark =
+                whet_i_hash_u64((uint64_t)i * 0x9e3779b97f4a7c15U + (uint64_t)(cell[e] % k));
+            rule[5] = (int64_t)((uint64_t)rule[5] + mark);
             vote[cell[e]]++;
         }
     }
 }
 
 static int64_t sum_of(const int64_t *parts, int64_t stride, int64_t at) {
-    int64_t sum = 0;
-    for (int64_t p = 0; p < PARTS; p++) sum += parts[p * stride + at];
-    return sum;
+    uint64_t sum = 0; /* hashes wrap; counts do not come near */
+    for (int64_t p = 0; p < PARTS; p++) sum += (uint64_t)parts[p * stride + at];
+    return (int64_t)sum;
 }
 
-static void publish(const summing *s, whet_rule_summary *rules, int64_t *vote_counts,
-                    whet_votes_totals *totals) {
+static void publish(const summing *s, int64_t *marks, whet_rule_summary *rules,
+                    int64_t *vote_counts, whet_votes_totals *totals) {
     const int64_t m = s->votes->m, k = s->votes->k, stride = m * COLUMNS;
     for (int64_t j = 0; j < m; j++) {
         whet_rule_summary *r = &rules[j];
@@ -63,6 +67,10 @@ static void publish(const summing *s, whet_rule_summary *rules, int64_t *vote_co
                                  .conflicts = sum_of(s->rules, stride, j * COLUMNS + 2),
                                  .correct = sum_of(s->rules, stride, j * COLUMNS + 3),
                                  .incorrect = sum_of(s->rules, stride, j * COLUMNS + 4)};
+        r->copy_of = -1;
+        marks[j] = sum_of(s->rules, stride, j * COLUMNS + 5);
+        for (int64_t i = 0; r->votes && r->copy_of < 0 && i < j; i++)
+            if (marks[i] == marks[j] && rules[i].votes == r->votes) r->copy_of = i;
         const int64_t judged = r->correct + r->incorrect;
         r->accuracy = judged ? (double)r->correct / (double)judged : 0;
         whet_wilson(r->correct, judged, &r->accuracy_low, &r->accuracy_high);
@@ -90,7 +98,7 @@ whet_status whet_votes_summary(whet_ctx *ctx, const whet_votes *votes, const int
                                whet_votes_totals *totals) {
     summing s = {.votes = votes, .truth = truth};
     whet_status status = WHET_OK;
-    int64_t room;
+    int64_t room, *marks = NULL;
     WHET_TRY(check_truth(ctx, votes, truth));
     WHET_TRY_DONE(whet_i_mul(ctx, (int64_t)PARTS * COLUMNS, votes->m, &room));
     WHET_TRY_DONE(whet_i_calloc(ctx, room, &s.rules));
@@ -99,9 +107,11 @@ whet_status whet_votes_summary(whet_ctx *ctx, const whet_votes *votes, const int
     WHET_TRY_DONE(whet_i_calloc(ctx, (int64_t)PARTS * 4, &s.totals));
     WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), votes->m, &room));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &s.cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, votes->m, &marks));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, "summing votes", PARTS, sum_part, &s));
-    publish(&s, rules, vote_counts, totals);
+    publish(&s, marks, rules, vote_counts, totals);
 done:
+    whet_i_free(ctx, marks);
     whet_i_free(ctx, s.cells);
     whet_i_free(ctx, s.totals);
     whet_i_free(ctx, s.vote);

@@ -11,9 +11,11 @@
 #include "label/vote_model.h"
 
 enum { BLOCK_ROWS = 1 << 16, PART_BYTES = 8 << 20 };
-/* Rows and rules of triples that may be meant; beyond, a number is a slip, not a size. */
-#define MOST_ROWS ((int64_t)1 << 33)
-#define MOST_RULES ((int64_t)1 << 24)
+/* Rows and rules that triples may speak of where nobody says how many there are: a number far beyond
+ * what the file's length makes likely is a slip, and no reason for gigabytes. */
+#define ROWS_ANYWAY ((int64_t)1 << 20)
+#define ROWS_A_BYTE 64
+#define RULES_ANYWAY ((int64_t)1 << 16)
 
 struct whet_vote_file {
     whet_votes votes;
@@ -82,6 +84,7 @@ typedef struct triples {
     const char *path;
     whet_i_table_parts *parts;
     int64_t column[3];
+    int64_t most_rows, most_rules;
     int64_t n, m, cap; /* rows and rules so far; room of count */
     int64_t *count;    /* [cap] votes of a row, then where its next one goes */
 } triples;
@@ -100,8 +103,8 @@ static whet_status number_in(whet_ctx *ctx, const triples *t, const whet_table *
 
 static whet_status triple_in(whet_ctx *ctx, const triples *t, const whet_table *table, int64_t i,
                              int64_t out[3]) {
-    WHET_TRY(number_in(ctx, t, table, i, 0, 0, MOST_ROWS - 1, &out[0]));
-    WHET_TRY(number_in(ctx, t, table, i, 1, 0, MOST_RULES - 1, &out[1]));
+    WHET_TRY(number_in(ctx, t, table, i, 0, 0, t->most_rows - 1, &out[0]));
+    WHET_TRY(number_in(ctx, t, table, i, 1, 0, t->most_rules - 1, &out[1]));
     return number_in(ctx, t, table, i, 2, -1, INT32_MAX - 1, &out[2]);
 }
 
@@ -205,26 +208,21 @@ static whet_status place_triples(whet_ctx *ctx, triples *t, whet_vote_file *file
 
 /* Of triples all rows and rules are known only when the file says how many: more may be told. */
 static whet_status extend_rows(whet_ctx *ctx, const whet_votes_read_opts *opts, triples *t) {
-    const int64_t n = opts->rows, m = opts->rules;
-    if ((n && t->n > n) || (m && t->m > m))
-        return whet_i_fail(ctx, WHET_ERR_DATA,
-                           "%s: votes of row %" PRId64 " and rule %" PRId64
-                           " (counted from 0); expected at most %" PRId64 " rows and %" PRId64
-                           " rules",
-                           t->path, t->n - 1, t->m - 1, n ? n : t->n, m ? m : t->m);
-    if (n) WHET_TRY(grow_count(ctx, t, n - 1));
-    t->n = n ? n : t->n;
-    t->m = m ? m : t->m;
-    if (t->m < 1)
-        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no votes; expected at least one", t->path);
-    return WHET_OK;
+    if (opts->rows) WHET_TRY(grow_count(ctx, t, opts->rows - 1));
+    t->n = opts->rows ? opts->rows : t->n;
+    t->m = opts->rules ? opts->rules : t->m;
+    if (t->m > 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no votes; expected at least one", t->path);
 }
 
-static whet_status read_triples(whet_ctx *ctx, const char *path, const whet_votes_read_opts *opts,
-                                whet_vote_file *file) {
-    triples t = {.path = path};
+static whet_status read_triples(whet_ctx *ctx, const char *where, whet_i_table_parts *parts,
+                                const whet_votes_read_opts *opts, whet_vote_file *file) {
+    const int64_t bytes = whet_i_table_parts_bytes(parts);
+    triples t = {.path = where, .parts = parts};
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_table_parts_open(ctx, path, PART_BYTES, &t.parts));
+    t.most_rows = opts->rows ? opts->rows : ROWS_ANYWAY + ROWS_A_BYTE * bytes;
+    t.most_rules = opts->rules ? opts->rules : RULES_ANYWAY + bytes;
+    t.most_rules = t.most_rules < INT32_MAX ? t.most_rules : INT32_MAX;
     WHET_TRY_DONE(each_part(ctx, &t, NULL));
     WHET_TRY_DONE(extend_rows(ctx, opts, &t));
     WHET_TRY_DONE(place_triples(ctx, &t, file));
@@ -232,7 +230,6 @@ static whet_status read_triples(whet_ctx *ctx, const char *path, const whet_vote
         .n = t.n, .m = t.m, .start = file->start, .rule = file->rule, .vote = file->vote};
 done:
     whet_i_free(ctx, t.count);
-    whet_i_table_parts_close(ctx, t.parts);
     return status;
 }
 
@@ -256,36 +253,54 @@ static int32_t largest_vote(const whet_votes *v) {
     return most;
 }
 
+/* As many classes as said or seen; then every vote is checked. */
+static whet_status finish(whet_ctx *ctx, const char *where, const whet_votes_read_opts *opts,
+                          whet_vote_file *file) {
+    whet_votes *v = &file->votes;
+    if ((opts->rows && v->n != opts->rows) || (opts->rules && v->m != opts->rules))
+        return whet_i_fail(
+            ctx, WHET_ERR_SHAPE,
+            "%s has %" PRId64 " rows and %" PRId64 " rules; expected %" PRId64 " and %" PRId64,
+            where, v->n, v->m, opts->rows ? opts->rows : v->n, opts->rules ? opts->rules : v->m);
+    v->k = opts->classes;
+    if (v->k == 0) v->k = largest_vote(v) + 1 > 2 ? (int64_t)largest_vote(v) + 1 : 2;
+    const whet_status status = whet_votes_check(ctx, v);
+    return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", where);
+}
+
+whet_status whet_i_votes_of_triples(whet_ctx *ctx, const char *where, whet_i_table_parts *parts,
+                                    const whet_votes_read_opts *opts, whet_vote_file **out) {
+    whet_vote_file *file = NULL;
+    WHET_TRY(whet_i_calloc(ctx, 1, &file));
+    whet_status status = read_triples(ctx, where, parts, opts, file);
+    if (status == WHET_OK) status = finish(ctx, where, opts, file);
+    if (status == WHET_OK)
+        *out = file;
+    else
+        whet_vote_file_destroy(ctx, file);
+    return status;
+}
+
 whet_status whet_votes_read(whet_ctx *ctx, const char *spec, const whet_votes_read_opts *opts,
                             whet_vote_file **out) {
     whet_votes_read_opts known = WHET_VOTES_READ_OPTS_INIT;
+    whet_i_table_parts *parts = NULL;
     whet_vote_file *file = NULL;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_opts(ctx, opts, &known, sizeof known, "whet_votes_read_opts"));
+    if (is_table(spec)) {
+        WHET_TRY(whet_i_table_parts_open(ctx, spec, PART_BYTES, &parts));
+        status = whet_i_votes_of_triples(ctx, spec, parts, &known, out);
+        whet_i_table_parts_close(ctx, parts);
+        return status;
+    }
     WHET_TRY(whet_i_calloc(ctx, 1, &file));
-    if (is_table(spec))
-        WHET_TRY_DONE(read_triples(ctx, spec, &known, file));
+    status = read_dense(ctx, spec, file);
+    if (status == WHET_OK) status = finish(ctx, spec, &known, file);
+    if (status == WHET_OK)
+        *out = file;
     else
-        WHET_TRY_DONE(read_dense(ctx, spec, file));
-    whet_votes *v = &file->votes;
-    if ((known.rows && v->n != known.rows) || (known.rules && v->m != known.rules)) {
-        status = whet_i_fail(
-            ctx, WHET_ERR_SHAPE,
-            "%s has %" PRId64 " rows and %" PRId64 " rules; expected %" PRId64 " and %" PRId64,
-            spec, v->n, v->m, known.rows ? known.rows : v->n, known.rules ? known.rules : v->m);
-        goto done;
-    }
-    v->k = known.classes;
-    if (v->k == 0) v->k = largest_vote(v) + 1 > 2 ? largest_vote(v) + 1 : 2;
-    status = whet_votes_check(ctx, v);
-    if (status != WHET_OK) {
-        status = whet_i_fail_at(ctx, status, "%s", spec);
-        goto done;
-    }
-    *out = file;
-    file = NULL;
-done:
-    whet_vote_file_destroy(ctx, file);
+        whet_vote_file_destroy(ctx, file);
     return status;
 }
 

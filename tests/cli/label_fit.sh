@@ -86,10 +86,15 @@ printf 'row\trule\tvote\n0\t0\t0\n1\t0\t1\n1\t1\t1\n3\t1\t0\n' >two.tsv
 run 0 whet label fit --votes two.tsv --model snorkel --class-count 3 --predictions two-out.tsv
 tells 'snorkel needs votes of 3 rules, and there are 2: weighted votes in its place'
 says 'weighted on 4 rows (3 with votes), 2 rules, 3 classes'
+says '2      0.3333    no rule votes for it'
 tab=$(printf '\t')
 grep -q "^2${tab}${tab}0.33333" two-out.tsv || fail 'a row without votes has a class'
 run 0 whet label fit --votes two.tsv --model dawid-skene --ties lowest --predictions low.tsv
 grep -q "^2${tab}[01]${tab}" low.tsv || fail 'a row without votes has no class with --ties lowest'
+
+printf 'row\trule\tvote\n0\t0\t0\n1\t0\t1\n0\t1\t0\n1\t1\t1\n0\t2\t1\n' >copies.tsv
+run 0 whet label fit --votes copies.tsv --model majority --predictions copies-out.tsv
+tells 'rule 1 votes as rule 0 does on every row: together they count twice'
 
 # Refusals: nothing is written.
 mark

@@ -25,6 +25,7 @@ static void summary_by_hand(void **state) {
                 t.labelled == 3);
     assert_true(rules[1].votes == 3 && rules[1].overlaps == 2 && rules[1].conflicts == 1);
     assert_true(rules[1].correct == 2 && rules[1].incorrect == 1);
+    assert_true(rules[0].copy_of == -1 && rules[2].copy_of == -1);
     assert_true(rules[2].votes == 2 && rules[2].correct == 1 && rules[2].accuracy == .5);
     const int64_t want[] = {1, 1, 0, 1, 1, 1, 0, 2, 0};
     assert_memory_equal(by_class, want, sizeof want);
@@ -125,6 +126,12 @@ static void planted_copies_are_found(void **state) {
             if (form == 1 || whet_i_rng_below(&rng, 5)) d.narrow[i * M + 6] = d.narrow[i * M + 2];
         opts.method = WHET_LABEL_FLYINGSQUID;
         opts.median = true;
+        whet_rule_summary rules[M];
+        whet_votes_totals totals;
+        int64_t by_class[M * K];
+        test_ok(ctx, whet_votes_summary(ctx, &d.votes, NULL, rules, by_class, &totals));
+        for (int j = 0; j < M; j++)
+            assert_int_equal(rules[j].copy_of, form == 1 && j == 6 ? 2 : -1);
         test_ok(ctx, whet_vote_counts_create(ctx, M, K, &counts));
         test_ok(ctx, whet_vote_counts_add(ctx, counts, &d.votes));
         test_ok(ctx, whet_label_model_fit_counts(ctx, counts, &opts, &model));

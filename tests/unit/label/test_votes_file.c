@@ -109,7 +109,7 @@ static void bad_files_are_told(void **state) {
     const char *path = test_write_text("fine.tsv", "row\trule\tvote\n4\t1\t2\n");
     opts.rows = 4;
     test_fails(ctx, whet_votes_read(ctx, path, &opts, &file), WHET_ERR_DATA);
-    test_says(ctx, "votes of row 4");
+    test_says(ctx, "fine.tsv:2: row is \"4\"; expected a whole number from 0 to 3");
     opts = (whet_votes_read_opts)WHET_VOTES_READ_OPTS_INIT;
     opts.classes = 2;
     test_fails(ctx, whet_votes_read(ctx, path, &opts, &file), WHET_ERR_DATA);

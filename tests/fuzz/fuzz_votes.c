@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Triples of votes from anybody: what is read passes its own check and, written and read again, is the
+ * same; parts of any length say the same. */
+#include "fuzz.h"
+
+#include "io/table_i.h"
+#include "label/vote_model.h"
+
+static whet_status read(whet_ctx *ctx, const uint8_t *data, size_t size, int64_t part,
+                        whet_vote_file **out) {
+    const whet_votes_read_opts opts = WHET_VOTES_READ_OPTS_INIT;
+    whet_i_table_parts *parts = NULL;
+    WHET_TRY(whet_i_table_parts_over(ctx, WHET_TABLE_TSV, "f", (const char *)data, (int64_t)size,
+                                     part, &parts));
+    const whet_status status = whet_i_votes_of_triples(ctx, "f", parts, &opts, out);
+    whet_i_table_parts_close(ctx, parts);
+    return status;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
+    whet_ctx *ctx = fuzz_begin();
+    whet_vote_file *whole = NULL, *part = NULL;
+    const whet_status status = read(ctx, data, size, 1 << 20, &whole);
+    if (status == WHET_OK) {
+        const whet_votes *a = whet_vote_file_votes(whole);
+        FUZZ_REQUIRE(whet_votes_check(ctx, a) == WHET_OK);
+        FUZZ_REQUIRE(read(ctx, data, size, 7, &part) == WHET_OK);
+        const whet_votes *b = whet_vote_file_votes(part);
+        FUZZ_REQUIRE(a->n == b->n && a->m == b->m && a->k == b->k);
+        FUZZ_REQUIRE(memcmp(a->start, b->start, sizeof *a->start * (size_t)(a->n + 1)) == 0);
+        const size_t votes = sizeof *a->rule * (size_t)a->start[a->n];
+        FUZZ_REQUIRE(memcmp(a->rule, b->rule, votes) == 0 && memcmp(a->vote, b->vote, votes) == 0);
+        fuzz_touch(a->rule, (int64_t)votes);
+    }
+    whet_vote_file_destroy(ctx, whole);
+    whet_vote_file_destroy(ctx, part);
+    fuzz_end(ctx, status);
+    return 0;
+}
