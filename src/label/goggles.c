@@ -180,7 +180,7 @@ whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input, int32_t *
     if (probs) memcpy(probs, own_probs, (size_t)all * sizeof *probs);
     if (report)
         *report = (whet_synth_report){
-        .rules = VIEWS, .labelled = labelled, .accuracy = (double)NAN, .log_loss = (double)NAN};
+            .rules = VIEWS, .labelled = labelled, .accuracy = (double)NAN, .log_loss = (double)NAN};
 done:
     whet_i_prepare_free(ctx, &prepare);
     whet_i_free(ctx, x);
