@@ -57,7 +57,9 @@ const cli_option cmd_adapt_options[] = {
     {.name = "label-method",
      .type = CLI_STRING,
      .value = "NAME",
-     .help = "use this candidate, whatever the comparison says: a name of its table"},
+     .help = "use this candidate, whatever the comparison says: a name of its table (snuba, iws, "
+             "goggles and propagate are fitted when asked for); auto: compare those, too; none: "
+             "without them, as by default"},
     {.name = "adapter",
      .type = CLI_ENUM,
      .choices = "none|more|lora",

@@ -24,8 +24,10 @@ typedef struct whet_adapt_opts {
     uint64_t seed;
     int32_t repeats;    /* of cross-fitting, 1..100; default 5 */
     int32_t folds;      /* 2..20; default 5 */
-    const char *method; /* NULL = choose by comparison; else the candidate to choose, by name: ARG
-                           lists the names when there is none such, DATA when it is unavailable */
+    const char *method; /* NULL or "none" = choose by comparison; "auto" = with the slow candidates
+                           (weak supervision: snuba, iws, goggles, propagate) in it; else the
+                           candidate to choose, by name: ARG lists the names when there is none
+                           such, DATA when it is unavailable */
 } whet_adapt_opts;
 #define WHET_ADAPT_OPTS_INIT \
     { sizeof(whet_adapt_opts), 0, 5, 5, NULL }
@@ -150,7 +152,7 @@ typedef struct whet_adapt_job {
     const char *space;         /* label space: predict by the Frechet mean */
     const char *space_candidates; /* "all", "observed", "leaves"; NULL = the leaves, or all points
                                      when a class is an inner node */
-    const char *method;           /* use this candidate whatever the comparison says */
+    const char *method;           /* as in whet_adapt_opts */
     int64_t budget;               /* labels to use; 0 = all that are given */
     whet_draw draw;               /* which, with a budget */
     uint64_t seed;

@@ -42,6 +42,7 @@ struct whet_i_candidate {
     const char *prior;     /* name of the candidate whose posteriors it smooths, or NULL */
     bool needs_names;      /* class vectors */
     bool needs_neighbours; /* of the rows to predict */
+    bool on_request;       /* slow: takes part when asked for by its name, or by "auto" */
     bool blends;           /* takes part in the blend, and may be chosen */
     /* Settles the settings; fills everything of `out` but available and note. */
     whet_status (*crossfit)(whet_ctx *ctx, const whet_i_candidate *self, whet_i_trial *trial,

@@ -10,8 +10,12 @@ static whet_status list_names(whet_ctx *ctx, whet_names *names, whet_i_buf *list
         WHET_TRY(whet_names_add(ctx, names, whet_str_from(name), NULL));
         WHET_TRY(whet_i_buf_printf(ctx, list, "%s, ", name));
     }
-    WHET_TRY(whet_i_buf_printf(ctx, list, WHET_I_BLEND));
-    return whet_names_add(ctx, names, whet_str_from(WHET_I_BLEND), NULL);
+    static const char *const others[] = {WHET_I_BLEND, WHET_I_AUTO, WHET_I_NO_WEAK};
+    for (int64_t i = 0; i < WHET_COUNT_OF(others); i++) {
+        WHET_TRY(whet_names_add(ctx, names, whet_str_from(others[i]), NULL));
+        WHET_TRY(whet_i_buf_printf(ctx, list, "%s%s", i ? ", " : "", others[i]));
+    }
+    return WHET_OK;
 }
 
 static whet_status refuse(whet_ctx *ctx, const char *name) {
@@ -32,11 +36,16 @@ done:
     return status;
 }
 
+bool whet_i_method_compares(const char *name) {
+    return !name || strcmp(name, WHET_I_AUTO) == 0 || strcmp(name, WHET_I_NO_WEAK) == 0;
+}
+
 whet_status whet_i_method_find(whet_ctx *ctx, const char *name, int64_t *out) {
     const int64_t n = whet_i_candidate_count();
     int64_t at = 0;
     while (at < n && strcmp(whet_i_candidates[at]->name, name) != 0) at++;
-    if (at == n && strcmp(name, WHET_I_BLEND) != 0) return refuse(ctx, name);
+    if (at == n && strcmp(name, WHET_I_BLEND) != 0 && !whet_i_method_compares(name))
+        return refuse(ctx, name);
     *out = at;
     return WHET_OK;
 }

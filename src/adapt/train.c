@@ -40,15 +40,26 @@ static void default_settings(whet_i_result *r) {
     (void)snprintf(r->words, sizeof r->words, "defaults: too few labels to choose");
 }
 
-static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, whet_adapt_fit *fit) {
+/* What keeps the candidate out, or NULL. method: what was asked for, or NULL. */
+static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const char *method) {
+    if (c->needs_names && !pool->names) return "needs embeddings of the class names";
+    if (c->on_request &&
+        !(method && (strcmp(method, WHET_I_AUTO) == 0 || strcmp(method, c->name) == 0)))
+        return "takes its time: --label-method auto compares it";
+    return NULL;
+}
+
+static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, const char *method,
+                                whet_adapt_fit *fit) {
     const int64_t n = whet_i_candidate_count();
     for (int64_t i = 0; i < n; i++) {
         const whet_i_candidate *c = whet_i_candidates[i];
         whet_i_result *r = &fit->results[i];
         WHET_TRY(whet_i_progress(ctx, "fit", i, 2 * n));
-        r->available = !c->needs_names || trial->pool->names;
-        if (!r->available) {
-            (void)snprintf(r->note, sizeof r->note, "needs embeddings of the class names");
+        const char *note = why_not(c, trial->pool, method);
+        r->available = !note;
+        if (note) {
+            (void)snprintf(r->note, sizeof r->note, "%s", note);
             continue;
         }
         if (trial->cases == 0) {
@@ -301,7 +312,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     whet_adapt_fit *fit = NULL;
     whet_i_trial trial = {0};
     blending parts = {0};
-    _Static_assert(WHET_I_MOST_PARTS > 9, "room for the table and the blend");
+    _Static_assert(WHET_I_MOST_PARTS > 13, "room for the table and the blend");
     WHET_TRY(check_opts(ctx, opts, &o));
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;
@@ -311,7 +322,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     WHET_TRY_DONE(copy_names(ctx, input->classes, &fit->classes));
     WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o.repeats : 0,
                                     o.folds, o.seed, &trial));
-    WHET_TRY_DONE(crossfit_all(ctx, &trial, fit));
+    WHET_TRY_DONE(crossfit_all(ctx, &trial, o.method, fit));
     WHET_TRY_DONE(make_blend(ctx, &trial, fit, &parts));
     WHET_TRY_DONE(fit_all(ctx, &trial, fit));
     for (int64_t p = 0; p < parts.m; p++) {
@@ -320,7 +331,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
         fit->blend[fit->n_blend++] =
             (whet_i_part){whet_i_candidates[at], fit->models[at], parts.weights[p]};
     }
-    if (o.method)
+    if (!whet_i_method_compares(o.method))
         WHET_TRY_DONE(choose_asked(ctx, fit, o.method));
     else if (trial.cases > 0)
         choose(&trial, fit, &parts);

@@ -215,9 +215,9 @@ tells 'not in this version'
 # A candidate that there is not, or cannot be: told before any file is read or text embedded.
 run 2 whet adapt --train nothere.tsv --label-method logistik --output o
 tells 'logistic, logistic-smoothed'
-tells 'spread, zero-shot, blend; nearest is "logistic"'
+tells 'spread, zero-shot, snuba, iws, goggles, propagate, blend, auto, none; nearest is "logistic"'
 run 2 whet adapt --train train.tsv --label-method qqqqqq --output o
-tells 'zero-shot, blend'
+tells 'propagate, blend, auto, none'
 quiet_about 'nearest'
 run 2 whet adapt --train train.tsv --label-method '' --output o
 printf 'text\tlabel\na b\t1\nc d\t2\n' >numbers.tsv

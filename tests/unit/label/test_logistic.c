@@ -133,9 +133,61 @@ static void the_best_temperature_beats_a_grid(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Certain labels of weight one: the hard regression. A row of weight three is three rows. */
+static void soft_labels_that_are_certain_are_hard(void **state) {
+    (void)state;
+    static float x[B * D];
+    static double z[(B + 2) * D], q[(B + 2) * K], weight[B + 2], theta[3][(D + 1) * K];
+    static double room[100000];
+    int32_t y[B];
+    int64_t rows[B];
+    make_rows(x, y, rows);
+    for (int i = 0; i < B * D; i++) z[i] = (double)x[i];
+    for (int i = 0; i < B; i++) {
+        q[i * K + y[i]] = 1;
+        weight[i] = 1;
+    }
+    assert_true(whet_i_soft_logistic_workspace(B + 2, D, K) <= 100000);
+    whet_i_logistic_start(B, D, y, K, theta[0]);
+    (void)whet_i_logistic_solve(z, B, D, y, K, 1, NULL, 1e-9, 1000, theta[0], room);
+    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 1, 1e-9, 1000, theta[1], room);
+    for (int i = 0; i < D * K; i++) /* gradients of 1e-9 over a curvature of 1 / (C b) = .04 */
+        assert_true(fabs(theta[0][i] - theta[1][i]) < 1e-7);
+    /* Uncertain ones: the gradient at the optimum, by its definition. */
+    for (int i = 0; i < B; i++)
+        for (int c = 0; c < K; c++) q[i * K + c] = c == y[i] ? .6 : .2;
+    weight[0] = 3;
+    weight[1] = 0;
+    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 2, 1e-9, 1000, theta[1], room);
+    for (int j = 0; j <= D; j++)
+        for (int c = 0; c < K; c++) {
+            double slope = j < D ? theta[1][j * K + c] / 2 : 0;
+            for (int i = 0; i < B; i++) {
+                double s[K], sum = 0;
+                for (int e = 0; e < K; e++) {
+                    s[e] = theta[1][D * K + e];
+                    for (int u = 0; u < D; u++) s[e] += z[i * D + u] * theta[1][u * K + e];
+                    sum += exp(s[e]);
+                }
+                slope += weight[i] * (exp(s[c]) / sum - q[i * K + c]) * (j < D ? z[i * D + j] : 1);
+            }
+            assert_true(fabs(slope) < 1e-6);
+        }
+    /* Row 0 three times. */
+    for (int copy = 0; copy < 2; copy++) {
+        memcpy(z + (B + copy) * D, z, sizeof(double) * D);
+        memcpy(q + (B + copy) * K, q, sizeof(double) * K);
+        weight[B + copy] = 1;
+    }
+    weight[0] = 1;
+    (void)whet_i_soft_logistic_solve(z, B + 2, D, q, weight, K, 2, 1e-9, 1000, theta[2], room);
+    for (int i = 0; i < D * K; i++) assert_true(fabs(theta[1][i] - theta[2][i]) < 1e-7);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(coefficients_are_those_of_scikit_learn),
+        cmocka_unit_test(soft_labels_that_are_certain_are_hard),
         cmocka_unit_test(unseen_classes_share_what_is_left),
         cmocka_unit_test(folds_are_even_in_size_and_class),
         cmocka_unit_test(the_best_temperature_beats_a_grid),
