@@ -184,9 +184,9 @@ int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32
 /* The start: W = 0, bias the log shares of the classes (the optimum for C -> 0). */
 void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta);
 
-/* The same on rows z [b, r] with targets q [b, k], rows of which sum to 1 (or to less, for less of a row), and
- * weights [b] >= 0, not all 0: minimises (1 / sum w) [ sum_i w_i sum_c -q_ic ln p_ic + |W|^2 / (2 C) ] from the shares
- * of the classes; theta [r + 1, k] is written. (soft_logistic.c) */
+/* The same on rows z [b, r] with targets q [b, k], rows of which sum to 1, and weights [b] >= 0, not
+ * all 0: minimises (1 / sum w) [ sum_i w_i sum_c -q_ic ln p_ic + |W|^2 / (2 C) ] from the shares of
+ * the classes; theta [r + 1, k] is written. (soft_logistic.c) */
 int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k);
 int64_t whet_i_soft_logistic_solve(const double *z, int64_t b, int64_t r, const double *q,
                                    const double *weight, int64_t k, double c, double tolerance,
