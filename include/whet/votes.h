@@ -169,7 +169,8 @@ typedef struct whet_label_model_opts {
     bool keep_uncovered;  /* rows without votes take part, and what rules abstain on is evidence of
                              their class, too; else they get the balance */
     bool ignore_abstains; /* abstaining says nothing */
-    bool no_joining;      /* never join equal rows first (the same answers to 1e-12) */
+    bool no_joining;      /* neither join equal rows nor keep lists of votes up to 256 MB: slower,
+                               the same answers to 1e-12 */
     double smoothing;     /* counts before the first row, >= 0, not for ibcc; default .01 */
     double tolerance;   /* stop at this relative change of the log likelihood, >= 0; default 1e-8 */
     int64_t most_steps; /* 1..; default 1000 */

@@ -13,7 +13,7 @@
 
 #include "label/vote_em.h"
 
-enum { MOST_PARTS = 64, LEAST_ROWS = 2048, PART_BYTES = 256 << 20 };
+enum { MOST_PARTS = 64, LEAST_ROWS = 2048, PART_BYTES = 256 << 20, KEPT_BYTES = 256 << 20 };
 
 typedef struct em {
     const whet_votes *rows;
@@ -30,6 +30,12 @@ typedef struct em {
     double *weights;   /* [threads, WHET_I_VOTE_BATCH] */
     int32_t *class_of; /* [d] */
     whet_i_vote_batch batch;
+    /* the rows that are not labelled, as kernels take them, where they fit: a part's begin at its first
+     * row's place */
+    int64_t *kept;       /* [parts] how many, or NULL: rows are read anew in every pass */
+    int32_t *kept_start; /* [rows + parts] */
+    int32_t *kept_cell;  /* [rows, m] */
+    double *kept_weight; /* [rows] or NULL */
 } em;
 
 double whet_i_log_floored(double x) { return log(x > 1e-300 ? x : 1e-300); }
@@ -87,15 +93,60 @@ static whet_i_vote_rows take_rows(const em *s, int32_t worker, int64_t *at, int6
     return rows;
 }
 
+static void keep_part(void *arg, int64_t part, int32_t worker) {
+    const em *s = arg;
+    const int64_t m = s->rows->m;
+    int64_t first, last, count = 0;
+    (void)worker;
+    whet_i_part(s->rows->n, s->parts, part, &first, &last);
+    int32_t *start = s->kept_start + first + part, *cell = s->kept_cell + first * m;
+    start[0] = 0;
+    for (int64_t i = first; i < last; i++) {
+        if (s->labels && s->labels[i] >= 0) continue;
+        const int64_t votes = whet_i_vote_cells(s->rows, i, cell + start[count]);
+        if (votes == 0 && !s->keep_uncovered) continue;
+        if (s->weight) s->kept_weight[first + count] = (double)s->weight[i];
+        start[count + 1] = start[count] + (int32_t)votes;
+        count++;
+    }
+    s->kept[part] = count;
+}
+
+/* The same batches as take_rows makes. */
+static whet_i_vote_rows kept_rows(const em *s, int32_t worker, int64_t part, int64_t first,
+                                  int64_t at) {
+    const int64_t left = s->kept[part] - at;
+    return (whet_i_vote_rows){.rows = left < WHET_I_VOTE_BATCH ? left : WHET_I_VOTE_BATCH,
+                              .width = s->width,
+                              .start = s->kept_start + first + part + at,
+                              .cell = s->kept_cell + first * s->rows->m,
+                              .weight = s->weight ? s->kept_weight + first + at : NULL,
+                              .r = s->batch.r + worker * WHET_I_VOTE_BATCH * s->width};
+}
+
+static whet_status keep_cells(whet_ctx *ctx, em *s) {
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, s->rows->n, s->rows->m, &cells));
+    if (cells > KEPT_BYTES / 4) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, s->rows->n + s->parts, &s->kept_start));
+    WHET_TRY(whet_i_alloc(ctx, cells, &s->kept_cell));
+    if (s->weight) WHET_TRY(whet_i_alloc(ctx, s->rows->n, &s->kept_weight));
+    WHET_TRY(whet_i_alloc(ctx, s->parts, &s->kept));
+    return whet_i_parallel_for(ctx, NULL, s->parts, keep_part, s);
+}
+
 static void pass_part(void *arg, int64_t part, int32_t worker) {
     const em *s = arg;
     double *sums = s->sums + part * s->stride;
     int32_t label[WHET_I_VOTE_BATCH];
-    int64_t at, last;
+    const bool kept = s->kept && !s->labelled;
+    int64_t first, last;
     memset(sums, 0, sizeof *sums * (size_t)s->stride);
-    whet_i_part(s->rows->n, s->parts, part, &at, &last);
-    while (at < last) {
-        whet_i_vote_rows rows = take_rows(s, worker, &at, last, label);
+    whet_i_part(s->rows->n, s->parts, part, &first, &last);
+    for (int64_t at = kept ? 0 : first; at < (kept ? s->kept[part] : last);) {
+        whet_i_vote_rows rows =
+            kept ? kept_rows(s, worker, part, first, at) : take_rows(s, worker, &at, last, label);
+        at += kept ? rows.rows : 0;
         rows.counts = sums;
         rows.total = sums + s->stride - 1 - s->width;
         rows.likelihood = sums + s->stride - 1;
@@ -144,6 +195,10 @@ static void free_room(whet_ctx *ctx, em *s) {
     whet_i_free(ctx, s->whole);
     whet_i_free(ctx, s->weights);
     whet_i_free(ctx, s->class_of);
+    whet_i_free(ctx, s->kept);
+    whet_i_free(ctx, s->kept_start);
+    whet_i_free(ctx, s->kept_cell);
+    whet_i_free(ctx, s->kept_weight);
     whet_i_vote_batch_free(ctx, &s->batch);
 }
 
@@ -168,7 +223,7 @@ static whet_status iterate(whet_ctx *ctx, em *s, const whet_i_label_fit *fit, co
         model->info.steps = step;
         model->info.loss = -likelihood;
         /* 1e-12 a row: where the rules leave nothing open, the likelihood is 1 up to rounding. */
-        const double least = o->tolerance * fabs(likelihood) + 1e-12 * rows;
+        const double least = o->tolerance > 0 ? o->tolerance * fabs(likelihood) + 1e-12 * rows : 0;
         if (step > 1 && fabs(likelihood - before) <= least) break;
     }
     return whet_i_progress(ctx, stage, model->info.steps, model->info.steps);
@@ -201,6 +256,7 @@ whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const cha
         const int64_t parts = s.rows->n / LEAST_ROWS + 1;
         s.parts = parts < s.parts ? parts : s.parts;
     }
+    if (!fit->opts->no_joining) WHET_TRY_DONE(keep_cells(ctx, &s));
     WHET_TRY_DONE(pass(ctx, &s, NULL, s.whole));
     double open = 0, rows = 0;
     for (int64_t c = 0; c < k; c++) {
