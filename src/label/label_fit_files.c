@@ -251,9 +251,13 @@ static whet_status run(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
     WHET_TRY(look_at_votes(ctx, f->votes, r));
     for (int64_t i = 0; f->labels && i < r->rows; i++) r->labelled += f->labels[i] >= 0 ? 1 : 0;
     if (job->choose || (r->labelled >= 2 && !job->no_compare)) {
-        WHET_TRY(whet_label_models_compare(ctx, f->votes, &opts, job->folds, job->seed, r->scores,
-                                           &r->best));
-        r->compared = true;
+        const whet_status status = whet_label_models_compare(ctx, f->votes, &opts, job->folds,
+                                                             job->seed, r->scores, &r->best);
+        /* the model asked for may need no counts of pairs, whose memory is what is lacking */
+        if (status != WHET_OK && (status != WHET_ERR_LIMIT || job->choose)) return status;
+        if (status != WHET_OK)
+            whet_i_log(ctx, WHET_LOG_WARN, "models are not compared: %s", whet_error(ctx));
+        r->compared = status == WHET_OK;
     }
     if (job->choose) opts.method = r->best;
     WHET_TRY(whet_i_label_model_fit(ctx, f->votes, NULL, &opts, &r->model));

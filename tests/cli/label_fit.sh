@@ -92,6 +92,11 @@ grep -q "^2${tab}${tab}0.33333" two-out.tsv || fail 'a row without votes has a c
 run 0 whet label fit --votes two.tsv --model dawid-skene --ties lowest --predictions low.tsv
 grep -q "^2${tab}[01]${tab}" low.tsv || fail 'a row without votes has no class with --ties lowest'
 
+# More rules than their pairs can be counted: models that count none serve all the same.
+printf 'row\tlabel\n0\t0\n1\t1\n' >pair.tsv
+run 0 whet label fit --votes two.tsv --rules 400000 --labels pair.tsv --model one-coin --predictions wide.tsv
+tells 'models are not compared: counting every two votes needs'
+run 5 whet label fit --votes two.tsv --rules 400000 --labels pair.tsv --model auto --predictions none.tsv
 printf 'row\trule\tvote\n0\t0\t0\n1\t0\t1\n0\t1\t0\n1\t1\t1\n0\t2\t1\n' >copies.tsv
 run 0 whet label fit --votes copies.tsv --model majority --predictions copies-out.tsv
 tells 'rule 1 votes as rule 0 does on every row: together they count twice'
