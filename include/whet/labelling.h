@@ -194,7 +194,8 @@ typedef struct whet_iws_opts {
     }
 
 /* Interactive weak supervision: learns from few answers which of many candidates are useful, and takes
- * those that were called useful and those it expects to be, best first by (2 mu - 1) coverage. Answers
+ * those that were called useful and those it expects to be and the labels do not contradict, best first
+ * by (2 mu - 1) coverage. Answers
  * of the labels are out of fold, as are the margins in which candidates abstain. The expectation is a
  * Bayesian linear regression on how candidates vote, in closed form (docs/guide/label-rules.md).
  * When nothing is useful the rule with the best accuracy on the labels is given, with a warning.

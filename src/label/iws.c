@@ -328,12 +328,13 @@ static whet_status take(whet_ctx *ctx, run *r, int64_t at, whet_rules *rules) {
                                   whet_i_out_of_fold_fit(&r->held, at, r->least[at], 0));
 }
 
-/* The best of those that were not asked about, by what they are expected to do for coverage. */
+/* The best of those that were not asked about, by what they are expected to do for coverage; none that
+ * the labels contradict. */
 static int64_t most_promising(const run *r) {
     int64_t chosen = -1;
     double best = 0;
     for (int64_t at = 0; at < r->held.n; at++) {
-        if (!open_to_ask(r, at)) continue;
+        if (!open_to_ask(r, at) || r->accuracy[at] < r->opts->usefulness) continue;
         const double mean = expected(r, at, NULL);
         const double score = (2 * mean - 1) * r->coverage[at];
         if (mean < r->opts->usefulness || !(score > best)) continue;
