@@ -66,29 +66,35 @@ def main():
               "threads": args.threads, "pairs": args.pairs, "load_average": round(os.getloadavg()[0], 1),
               "runs": {}}
     for name, (iterations, cardinality, form, peer_form, published) in RUNS.items():
-        times = {"reference": [], "corrected": [], "one_thread": [], "peer": []}
+        times = {"reference": [], "corrected": [], "one_thread_cpu": [], "corrected_one_thread_cpu": [],
+                 "peer": [], "peer_cpu": []}
         with tempfile.TemporaryDirectory() as folder:
             same = equal_votes(args, name, folder)
-            for _ in range(args.pairs):
+            for pair in range(args.pairs):
                 what = [args.bench, f"{args.golden}/snuba_{name}.npz", iterations, cardinality, form]
                 times["reference"].append(run(*what, "reference", args.threads)["seconds"])
-                times["one_thread"].append(run(*what, "reference", 1)["seconds"])
+                times["one_thread_cpu"].append(run(*what, "reference", 1)["cpu"])
+                times["corrected_one_thread_cpu"].append(run(*what, "corrected", 1)["cpu"])
                 times["corrected"].append(run(*what, "corrected", args.threads)["seconds"])
-                if peer_form and iterations == 3:
-                    times["peer"].append(run(args.python, peer, what[1], iterations, peer_form,
-                                             f"{folder}/p.npy")["seconds"])
+                if peer_form and iterations == 3 and (pair == 0 or peer_form == "binary"):
+                    peer_run = run(args.python, peer, what[1], iterations, peer_form,
+                                   f"{folder}/p.npy")
+                    times["peer"].append(peer_run["seconds"])
+                    times["peer_cpu"].append(peer_run["cpu"])
         entry = {f"{key}_seconds": round(statistics.median(v), 4) for key, v in times.items() if v}
         entry["published_stack_seconds"] = published
         entry["equal_votes"] = same
         if times["peer"]:
             entry["ratio"] = round(statistics.median(times["peer"]) /
                                    statistics.median(times["reference"]), 1)
+            entry["ratio_cpu"] = round(statistics.median(times["peer_cpu"]) /
+                                       statistics.median(times["one_thread_cpu"]), 1)
         record["runs"][name] = entry
         print(name, json.dumps(entry), flush=True)
-    if args.output:
-        with open(args.output, "w", encoding="utf-8") as file:
-            json.dump(record, file, indent=1)
-            file.write("\n")
+        if args.output:
+            with open(args.output, "w", encoding="utf-8") as file:
+                json.dump(record, file, indent=1)
+                file.write("\n")
 
 
 if __name__ == "__main__":
