@@ -105,7 +105,7 @@ const cli_command cli_commands[] = {
          "agreements, and writes the probability of every class for every row. Labels of some\n"
          "rows give the balance of the classes, keep their rows at their class (EM models), and\n"
          "judge all models by cross-fitting; --model auto takes the best. With fewer than three\n"
-         "voting rules, snorkel and flyingsquid fall back to weighted votes and say so.\n"
+         "voting rules, what learns from agreement falls back to weighted votes and says so.\n"
          "See docs/guide/label.md.",
      .examples = "whet label fit --votes V.npy --model snorkel --balance 0.7,0.3 --probs P.npy\n"
                  "whet label fit --votes V.tsv --labels L.tsv --model auto --probs P.npy \\\n"

@@ -13,9 +13,9 @@ static const whet_i_label_method methods[] = {
     [WHET_LABEL_WEIGHTED] = {"weighted", false, false, 1, whet_i_fit_weighted},
     [WHET_LABEL_SNORKEL] = {"snorkel", true, false, 3, whet_i_fit_snorkel},
     [WHET_LABEL_FLYINGSQUID] = {"flyingsquid", true, false, 3, whet_i_fit_flyingsquid},
-    [WHET_LABEL_DAWID_SKENE] = {"dawid-skene", false, true, 1, whet_i_fit_dawid_skene},
-    [WHET_LABEL_ONE_COIN] = {"one-coin", false, true, 1, whet_i_fit_one_coin},
-    [WHET_LABEL_IBCC] = {"ibcc", false, true, 1, whet_i_fit_ibcc},
+    [WHET_LABEL_DAWID_SKENE] = {"dawid-skene", false, true, 3, whet_i_fit_dawid_skene},
+    [WHET_LABEL_ONE_COIN] = {"one-coin", false, true, 3, whet_i_fit_one_coin},
+    [WHET_LABEL_IBCC] = {"ibcc", false, true, 3, whet_i_fit_ibcc},
 };
 
 const char *whet_label_method_name(whet_label_method method) {
@@ -184,9 +184,12 @@ static void coverage_of_counts(const whet_vote_counts *counts, double *coverage)
 /* The method that can serve: the one asked for, or weighted votes with a note. */
 static whet_label_method choose_method(const whet_i_label_fit *fit, whet_label_model *model) {
     const whet_i_label_method *asked = &methods[fit->opts->method];
-    int64_t voting = 0;
+    int64_t voting = 0, labelled = 0;
     for (int64_t j = 0; j < fit->m; j++) voting += fit->coverage[j] > 0 ? 1 : 0;
-    if (voting >= asked->least_rules) return fit->opts->method;
+    for (int64_t i = 0; fit->opts->labels && i < fit->n; i++)
+        labelled += fit->opts->labels[i] >= 0 ? 1 : 0;
+    /* EM with labels learns from them what one rule is worth; without, from agreement alone. */
+    if (voting >= asked->least_rules || (asked->needs_rows && labelled)) return fit->opts->method;
     (void)snprintf(model->note, sizeof model->note,
                    "%s needs votes of %" PRId64 " rules, and there are %" PRId64
                    ": weighted votes in its place",

@@ -133,9 +133,11 @@ typedef struct whet_i_label_fit {
 
 typedef struct whet_i_label_method {
     const char *name;
-    bool needs_counts;   /* of pairs */
-    bool needs_rows;     /* cannot be fitted from counts */
-    int64_t least_rules; /* that vote; below, `weighted` takes its place */
+    bool needs_counts; /* of pairs */
+    bool needs_rows;   /* cannot be fitted from counts */
+    int64_t
+        least_rules; /* that vote; below, `weighted` takes its place, unless it is of rows and has
+                            labels */
     /* Fills base, table and what the info says beyond sizes, balance and coverage; arrays are
      * there, zeroed. */
     whet_status (*fit)(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
