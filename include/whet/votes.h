@@ -198,8 +198,8 @@ typedef struct whet_label_model_info {
 
 /* Fits to votes. Rules that never vote change nothing. Labelled rows: their counts make the balance;
  * dawid-skene, one-coin and ibcc keep them at their class (semi-supervised EM), weighted counts
- * accuracies on them. With fewer than 3 rules that vote, all but majority and weighted
- * fall back to weighted (the last three only where there are no labels), with a warning and in info.note. Errors: as whet_votes_check; ARG
+ * accuracies on them. With fewer than 3 rules that vote, all but majority fall back to weighted (the EM
+ * models where there are no labels), with a warning and in info.note. Errors: as whet_votes_check; ARG
  * (options); DATA (labels or balance out of range); NUMERIC (a fit that diverges, with what to try);
  * NOMEM, LIMIT, CANCELLED.
  * Cost: majority and weighted O(n m); snorkel one pass for the counts, then O((m k)^2 k) an epoch
