@@ -444,6 +444,48 @@ static void both_optimisers_of_snorkel_meet(void **state) {
     test_ctx_done(ctx);
 }
 
+/* The loss of the start, which the rules' given accuracies move: its differences against the first step,
+ * which is the gradient times the rate. Entries off the diagonal start at 0 and do not move. */
+static void snorkel_steps_along_its_gradient(void **state) {
+    (void)state;
+    enum { N = 2000, M = 5, K = 3 };
+    const double h = 1e-4, balance[K] = {.5, .2, .3};
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, N, M, K, 19);
+    whet_label_model_opts opts = opts_of(WHET_LABEL_SNORKEL);
+    double accuracy[M] = {.6, .7, .5, .55, .65}, loss[3];
+    opts.accuracy = accuracy;
+    opts.balance = balance;
+    opts.epochs = 1;
+    opts.step = 1e-3;
+    for (int j = 0; j < M; j++) {
+        double slope = 0;
+        for (int side = 0; side < 3; side++) {
+            whet_label_model *model;
+            whet_label_model_info info;
+            accuracy[j] += side == 0 ? 0 : side == 1 ? h : -2 * h;
+            test_ok(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model));
+            whet_label_model_get_info(model, &info);
+            loss[side] = info.loss;
+            for (int c = 0; side == 0 && c < K; c++) {
+                int64_t votes = 0;
+                for (int i = 0; i < N; i++) votes += d.narrow[i * M + j] == c ? 1 : 0;
+                /* start = scale x share x accuracy / balance */
+                const double moves = opts.start * (double)votes / N / balance[c];
+                const double after = model->likely[((int64_t)j * K + c) * K + c];
+                slope += (moves * accuracy[j] - after) / opts.step * moves;
+            }
+            whet_label_model_destroy(ctx, model);
+        }
+        accuracy[j] += h;
+        const double difference = (loss[1] - loss[2]) / (2 * h);
+        near(difference, slope, 1e-6 * fabs(slope) + 1e-9);
+        assert_true(fabs(slope) > 1e-3);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
 static void bad_options_are_told(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -530,6 +572,7 @@ int main(void) {
         cmocka_unit_test(few_rules_fall_back_and_say_so),
         cmocka_unit_test(counts_fit_what_rows_fit),
         cmocka_unit_test(both_optimisers_of_snorkel_meet),
+        cmocka_unit_test(snorkel_steps_along_its_gradient),
         cmocka_unit_test(bad_options_are_told),
         cmocka_unit_test(survives_failing_allocations),
     };
