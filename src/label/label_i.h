@@ -25,6 +25,15 @@ double whet_i_log_loss(const double *probs, int64_t n, int64_t k, const int32_t 
  * whose class occurs once (Good 1953), (singletons + .5) / (b + 1). */
 double whet_i_unseen_mass(const int32_t *y, int64_t b, int64_t k, int64_t *counts);
 
+/* ---- labels of rows from files (class_labels.c) ------------------------------------------------ */
+
+/* A table with row and label, or with a label for each of n rows and empty cells, and the classes: of a
+ * list, or the labels' own, sorted. path may be NULL when there is a list: no row has a label then.
+ * labels [n], -1 = none; both are the caller's. Errors: as reading; SHAPE; DATA with line. */
+WHET_CHECKED whet_status whet_i_row_labels_read(whet_ctx *ctx, const char *path,
+                                                const char *classes_path, int64_t n,
+                                                whet_names **classes, int32_t **labels);
+
 /* ---- folds (folds.c) ------------------------------------------------------------------------- */
 
 /* fold [b] in 0..folds-1: each class is dealt round over the folds, one class after the other in

@@ -4,14 +4,13 @@
 #include <inttypes.h>
 
 #include "io/io_i.h"
+#include "label/label_i.h"
 #include "label/rule_candidates.h"
 #include "label/vote_stream.h"
 
 typedef struct run {
     const whet_synth_job *job;
     whet_tensor features, votes, probs;
-    whet_table *table;
-    whet_i_given_labels given;
     whet_names *classes;
     int32_t *labels;
     whet_rules *rules;
@@ -23,50 +22,10 @@ static void release(whet_ctx *ctx, run *r) {
     whet_tensor_destroy(ctx, &r->features);
     whet_tensor_destroy(ctx, &r->votes);
     whet_tensor_destroy(ctx, &r->probs);
-    whet_i_free(ctx, r->given.items);
-    whet_table_destroy(ctx, r->table);
     whet_names_destroy(ctx, r->classes);
     whet_i_free(ctx, r->labels);
     whet_rules_destroy(ctx, r->rules);
     whet_i_free(ctx, r->reports);
-}
-
-static whet_status read_labels(whet_ctx *ctx, run *r) {
-    const int64_t n = r->features.shape[0];
-    const char *path = r->job->labels;
-    WHET_TRY(whet_table_read(ctx, path, &r->table));
-    if (whet_names_find(whet_table_columns(r->table), whet_str_from("row")) >= 0)
-        return whet_i_labels_of_sparse(ctx, r->table, n, &r->given);
-    int64_t column;
-    WHET_TRY(whet_table_find(ctx, r->table, "label", &column));
-    if (whet_table_rows(r->table) != n)
-        return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                           "%s: %" PRId64 " rows and no column row; expected %" PRId64
-                           " rows, as %s has, or the columns row and label",
-                           path, whet_table_rows(r->table), n, r->job->features);
-    return whet_i_labels_of_column(ctx, r->table, column, &r->given);
-}
-
-static whet_status assign_labels(whet_ctx *ctx, run *r) {
-    char quoted[WHET_QUOTE_SIZE];
-    const int64_t n = r->features.shape[0];
-    WHET_TRY(whet_i_alloc(ctx, n, &r->labels));
-    for (int64_t i = 0; i < n; i++) r->labels[i] = -1;
-    for (int64_t g = 0; g < r->given.n; g++) {
-        const whet_i_given_label *label = &r->given.items[g];
-        const int64_t c = whet_names_find(r->classes, label->name);
-        if (c < 0)
-            return whet_i_fail(
-                ctx, WHET_ERR_DATA, "%s:%" PRId64 ": label %s is not among the classes of %s",
-                r->job->labels, label->line, whet_i_quote(quoted, label->name), r->job->classes);
-        if (r->labels[label->row] >= 0 && r->labels[label->row] != c)
-            return whet_i_fail(
-                ctx, WHET_ERR_DATA,
-                "%s:%" PRId64 ": row %" PRId64 " has a second label, %s; expected one",
-                r->job->labels, label->line, label->row, whet_i_quote(quoted, label->name));
-        r->labels[label->row] = (int32_t)c;
-    }
-    return WHET_OK;
 }
 
 static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) {
@@ -146,10 +105,8 @@ done:
 static whet_status compute(whet_ctx *ctx, run *r, whet_synth_report *report) {
     const whet_synth_job *job = r->job;
     WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &r->features));
-    WHET_TRY(read_labels(ctx, r));
-    WHET_TRY(job->classes ? whet_names_read(ctx, job->classes, &r->classes)
-                          : whet_i_labels_classes(ctx, &r->given, &r->classes));
-    WHET_TRY(assign_labels(ctx, r));
+    WHET_TRY(whet_i_row_labels_read(ctx, job->labels, job->classes, r->features.shape[0],
+                                    &r->classes, &r->labels));
     WHET_TRY(make_rules(ctx, r, report));
     WHET_TRY(vote(ctx, r));
     count_covered(r);
