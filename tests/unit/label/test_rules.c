@@ -351,6 +351,48 @@ static void one_more_rule_computes_one_more_column(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Votes for class 127 fit into a byte, for 128 they do not; triples name those that there are. */
+static void votes_are_as_wide_as_classes_need(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    for (int k = 128; k <= 129; k++) {
+        json_t *classes = json_array(), *rule;
+        for (int c = 0; c < k; c++)
+            assert_int_equal(json_array_append_new(classes, json_sprintf("c%d", c)), 0);
+        rule = json_pack("{s:s, s:s, s:i, s:o}", "type", "number", "column", "t", "least", 1,
+                         "votes", json_sprintf("c%d", k - 1));
+        json_t *document = json_pack("{s:s, s:i, s:o, s:[o]}", "format", "whet-rules", "version", 1,
+                                     "classes", classes, "rules", rule);
+        char *text = json_dumps(document, 0), *line;
+        whet_rules_job job = WHET_RULES_JOB_INIT;
+        whet_rules_result result;
+        whet_tensor votes;
+        int64_t len;
+        assert_non_null(text);
+        job.rules = test_write_text("wide.json", text);
+        job.input = test_write_text("wide.tsv", "t\n0\n2\n");
+        job.votes = test_tmp("wide.npy");
+        job.force = true;
+        test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+        whet_rules_result_free(ctx, &result);
+        test_ok(ctx, whet_array_read(ctx, job.votes, &votes));
+        assert_int_equal(votes.dtype, k == 128 ? WHET_I8 : WHET_I32);
+        if (k == 128) assert_int_equal(((const int8_t *)votes.data)[1], 127);
+        if (k == 129) assert_int_equal(((const int32_t *)votes.data)[1], 128);
+        whet_tensor_destroy(ctx, &votes);
+        job.votes = test_tmp("wide-votes.tsv");
+        test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+        whet_rules_result_free(ctx, &result);
+        test_ok(ctx, whet_i_file_read(ctx, job.votes, 1000, &line, &len));
+        assert_string_equal(line, k == 128 ? "row\trule\tvote\n1\t0\t127\n"
+                                           : "row\trule\tvote\n1\t0\t128\n");
+        whet_i_free(ctx, line);
+        free(text);
+        json_decref(document);
+    }
+    test_ctx_done(ctx);
+}
+
 /* A member that first appears behind the first part of JSON lines is an empty cell before. */
 static void columns_may_appear_late(void **state) {
     (void)state;
@@ -532,6 +574,7 @@ int main(void) {
         cmocka_unit_test(question_rules_vote_as_published),
         cmocka_unit_test(a_pattern_that_explodes_abstains_and_is_counted),
         cmocka_unit_test(one_more_rule_computes_one_more_column),
+        cmocka_unit_test(votes_are_as_wide_as_classes_need),
         cmocka_unit_test(columns_may_appear_late),
         cmocka_unit_test(broken_rules_are_told),
         cmocka_unit_test(missing_inputs_are_told),
