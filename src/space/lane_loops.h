@@ -195,5 +195,24 @@ static void sweep(const int64_t *points, int64_t n, const double *costs, int64_t
     }
 }
 
-const lane_loops LANE_LOOPS = {LANE_LOOPS_NAME,   load,      combine,    pass_up,
-                               pass_down_squared, pass_down, least_cost, sweep};
+typedef float singles __attribute__((vector_size(LANE_VECTOR * 8)));
+
+/* In f32, vectors of twice as many lanes. */
+static void gather(const int32_t *observed, const float *share, int32_t n, const float *powers,
+                   float *sum) {
+    enum { WIDE = 2 * LANE_VECTOR, COUNT = LANE_GROUP / WIDE };
+    singles total[COUNT];
+    memset(total, 0, sizeof total);
+    for (int32_t e = 0; e < n; e++) {
+        const float *row = powers + (int64_t)observed[e] * LANE_GROUP;
+        for (int i = 0; i < COUNT; i++) {
+            singles x;
+            memcpy(&x, row + i * WIDE, sizeof x);
+            total[i] += share[e] * x;
+        }
+    }
+    memcpy(sum, total, sizeof total);
+}
+
+const lane_loops LANE_LOOPS = {LANE_LOOPS_NAME, load,       combine, pass_up, pass_down_squared,
+                               pass_down,       least_cost, sweep,   gather};

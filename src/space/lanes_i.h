@@ -45,6 +45,9 @@ struct lane_loops {
     /* Counts and finds what is within the limit and just above it; points [n], -1 = no candidate */
     void (*sweep)(const int64_t *point, int64_t n, const double *costs, int64_t lanes,
                   lane_sweep *out);
+    /* sum [LANE_GROUP] = sum over n entries of share[e] times row observed[e] of powers [k, LANE_GROUP] */
+    void (*gather)(const int32_t *observed, const float *share, int32_t n, const float *powers,
+                   float *sum);
 };
 
 /* The loops that go with the context's kernel set. */

@@ -40,7 +40,9 @@ static double scale_of(const space_embedding *e, int64_t point) {
     return e->scale ? e->scale[point] : 1;
 }
 
-static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs) {
+static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, int32_t columns,
+                  float *costs) {
+    (void)columns;
     const mean_plan *p = f->state;
     const space_embedding *e = &f->space->embedding;
     const float *vectors = p->vectors + from * e->dim;
@@ -122,7 +124,9 @@ static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frec
         }
         b->noise[l] = 2 * error * (p->largest * sqrt(norm) + p->largest * p->largest);
     }
-    whet_i_screen_rows(f, b, at, &TABLE, 2 * FLT_EPSILON, out);
+    int32_t lane[SCREEN_LANES];
+    const int32_t all = whet_i_screen_all(b, lane);
+    (void)whet_i_screen_rows(f, b, at, &TABLE, 2 * FLT_EPSILON, lane, all, NULL, out);
 }
 
 /* ---- the plan -------------------------------------------------------------------------------- */

@@ -65,16 +65,16 @@ static void keep(screen_kept *heap, int32_t *n, int32_t most, float cost, int32_
 
 /* Goes through a panel; limit [L]: the largest kept, infinite until the heap is full. NaN is kept, so
  * that overflow is seen. */
-static void keep_panel(const float *costs, int64_t from, int64_t n, int32_t most, screen_kept *kept,
-                       int32_t *count, float *limit) {
+static void keep_panel(const float *costs, int64_t from, int64_t n, int32_t columns, int32_t most,
+                       screen_kept *kept, int32_t *count, float *limit) {
     for (int64_t c = 0; c < n; c++) {
         const float *row = costs + c * L;
-        for (int g = 0; g < L; g += GROUP) {
+        for (int g = 0; g < columns; g += GROUP) {
             int any = 0;
             for (int l = 0; l < GROUP; l++) any |= !(row[g + l] >= limit[g + l]);
             if (!any) continue;
             for (int l = g; l < g + GROUP; l++) {
-                if (row[l] >= limit[l]) continue;
+                if (l >= columns || row[l] >= limit[l]) continue;
                 screen_kept *heap = kept + l * most;
                 keep(heap, &count[l], most, row[l], (int32_t)(from + c));
                 if (count[l] == most) limit[l] = heap[0].cost;
@@ -134,26 +134,37 @@ static int64_t finish_all(const whet_frechet *f, frechet_block *b, int64_t lane,
     return f->n_candidates;
 }
 
-void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
-                        const screen_table *table, double relative, const frechet_result *out) {
+int32_t whet_i_screen_all(const frechet_block *b, int32_t lane[SCREEN_LANES]) {
+    for (int32_t l = 0; l < b->count; l++) lane[l] = l;
+    return (int32_t)b->count;
+}
+
+int32_t whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
+                           const screen_table *table, double relative, const int32_t *lane,
+                           int32_t columns, int32_t *left, const frechet_result *out) {
     float *costs = panel_of(b), limit[L];
     screen_kept *kept = kept_of(b);
     const int32_t most = kept_most(f);
-    int32_t count[L] = {0};
+    int32_t count[L] = {0}, n_left = 0;
     for (int l = 0; l < L; l++) limit[l] = INFINITY;
     for (int64_t from = 0; from < f->n_candidates; from += SCREEN_PANEL) {
-        const int64_t left = f->n_candidates - from, n = left < SCREEN_PANEL ? left : SCREEN_PANEL;
-        table->panel(f, b, from, n, costs);
-        keep_panel(costs, from, n, most, kept, count, limit);
+        const int64_t more = f->n_candidates - from, n = more < SCREEN_PANEL ? more : SCREEN_PANEL;
+        table->panel(f, b, from, n, columns, costs);
+        keep_panel(costs, from, n, columns, most, kept, count, limit);
     }
-    for (int64_t lane = 0; lane < b->count; lane++) {
-        screen_kept *few = kept + lane * most;
-        qsort(few, (size_t)count[lane], sizeof *few, by_cost);
-        int64_t n = finish_few(f, b, lane, table, relative, few, count[lane]);
-        if (n == 0) n = finish_all(f, b, lane, table);
-        b->least[lane] = b->choices[0].cost;
-        if (!isfinite(b->least[lane])) continue; /* reported by the caller */
+    for (int32_t i = 0; i < columns; i++) {
+        screen_kept *few = kept + i * most;
+        qsort(few, (size_t)count[i], sizeof *few, by_cost);
+        int64_t n = finish_few(f, b, lane[i], table, relative, few, count[i]);
+        if (n == 0 && left) {
+            left[n_left++] = lane[i];
+            continue;
+        }
+        if (n == 0) n = finish_all(f, b, lane[i], table);
+        b->least[lane[i]] = b->choices[0].cost;
+        if (!isfinite(b->least[lane[i]])) continue; /* reported by the caller */
         const frechet_choice none = {(double)INFINITY, -1, -1};
-        whet_i_choices_tell(f, b->choices, n, none, 1, at + lane, out);
+        whet_i_choices_tell(f, b->choices, n, none, 1, at + lane[i], out);
     }
+    return n_left;
 }

@@ -22,8 +22,10 @@ typedef struct screen_kept {
 
 /* What differs between the tables that are screened. */
 typedef struct screen_table {
-    /* costs [n, SCREEN_LANES] of candidates from .. from + n - 1, in f32; scratch as asked for. */
-    void (*panel)(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs);
+    /* costs [n, SCREEN_LANES] of candidates from .. from + n - 1, in f32, of the rows in the first
+     * `columns` of them; scratch as asked for. */
+    void (*panel)(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, int32_t columns,
+                  float *costs);
     /* The cost in f64 at mass 1, as precise as is promised. */
     double (*exact)(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row);
 } screen_table;
@@ -32,11 +34,15 @@ typedef struct screen_table {
 int64_t whet_i_screen_scratch(const whet_frechet *f);
 double *whet_i_screen_rest(const whet_frechet *f, frechet_block *b);
 
-/* The rows of a block, taken at mass 1. An f32 cost c of lane l stands for a cost within
- * relative c + absolute[l] of c + offset[l]; offset and absolute [SCREEN_LANES] are in b->least and
- * b->noise. */
-void whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
-                        const screen_table *table, double relative, const frechet_result *out);
+/* Some rows of a block, taken at mass 1: lane[i] is that of column i, of `columns`. An f32 cost c of lane l
+ * stands for a cost within relative c + absolute[l] of c + offset[l], or above; offset and absolute
+ * [SCREEN_LANES] are in b->least and b->noise. Rows of which the few do not settle the result are computed in
+ * f64 throughout, or, with `left`, are left: their lanes go there, and their number is given. */
+int32_t whet_i_screen_rows(const whet_frechet *f, frechet_block *b, int64_t at,
+                           const screen_table *table, double relative, const int32_t *lane,
+                           int32_t columns, int32_t *left, const frechet_result *out);
+/* lane[i] = i for the rows of a block; gives their number. */
+int32_t whet_i_screen_all(const frechet_block *b, int32_t lane[SCREEN_LANES]);
 
 /* Upper bound of the relative error of a sum of n products in f32, its factors rounded to f32. */
 double whet_i_screen_error(int64_t n);

@@ -7,6 +7,7 @@
 #include "space/graph_rows.h"
 #include "space/observed_vectors.h"
 #include "space/screen_i.h"
+#include "space/truncation.h"
 
 #include "tensor/tensor_i.h"
 
@@ -15,7 +16,7 @@ typedef struct screened_plan {
     graph_rows rows; /* graphs: a panel of the table is made of them as it is needed */
 } screened_plan;
 
-/* Scratch behind the screen's: weights [k, L], and for graphs a panel [PANEL, k], both f32. */
+/* Scratch behind the screen's: weights [k, L], for graphs a panel [PANEL, k], both f32; the truncation. */
 static float *weights_of(const whet_frechet *f, frechet_block *b) {
     return (float *)whet_i_screen_rest(f, b);
 }
@@ -39,18 +40,44 @@ static void fill_candidate(const whet_frechet *f, const graph_rows *r, int64_t p
     }
 }
 
-static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, float *costs) {
+static truncation truncation_of(const whet_frechet *f, frechet_block *b) {
+    const int64_t panel = f->space->kind == SPACE_GRAPH ? f->k * SCREEN_PANEL / 2 : 0;
+    return whet_i_truncation_at(whet_i_screen_rest(f, b) + f->k * SCREEN_LANES / 2 + panel);
+}
+
+static void panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n, int32_t columns,
+                  float *costs) {
+    enum { GROUP = 16 };
     const screened_plan *p = f->state;
+    const int64_t wide = (columns + GROUP - 1) / GROUP * GROUP;
     if (p->table) {
-        whet_i_matmul_f32_serial(false, false, n, SCREEN_LANES, f->k, p->table + from * f->k, f->k,
+        whet_i_matmul_f32_serial(false, false, n, wide, f->k, p->table + from * f->k, f->k,
                                  weights_of(f, b), SCREEN_LANES, 0, costs, SCREEN_LANES);
         return;
     }
     float *table = table_of(f, b);
     for (int64_t c = 0; c < n; c++)
         fill_candidate(f, &p->rows, f->candidates[from + c], table + c * f->k);
-    whet_i_matmul_f32_serial(false, false, n, SCREEN_LANES, f->k, table, f->k, weights_of(f, b),
+    whet_i_matmul_f32_serial(false, false, n, wide, f->k, table, f->k, weights_of(f, b),
                              SCREEN_LANES, 0, costs, SCREEN_LANES);
+}
+
+/* Of rows by their largest probabilities. */
+static void truncated_panel(const whet_frechet *f, frechet_block *b, int64_t from, int64_t n,
+                            int32_t columns, float *costs) {
+    const screened_plan *p = f->state;
+    const truncation t = truncation_of(f, b);
+    float *powers = (float *)(t.n + SCREEN_LANES), *row = powers + f->k * LANE_GROUP;
+    for (int64_t at = 0; at < n; at += LANE_GROUP) {
+        const int64_t some = n - at < LANE_GROUP ? n - at : LANE_GROUP;
+        for (int64_t c = 0; c < some; c++) {
+            const int64_t candidate = from + at + c;
+            const float *from_row = p->table ? p->table + candidate * f->k : row;
+            if (!p->table) fill_candidate(f, &p->rows, f->candidates[candidate], row);
+            for (int64_t j = 0; j < f->k; j++) powers[j * LANE_GROUP + c] = from_row[j];
+        }
+        whet_i_truncated_costs(f, &t, powers, columns, some, costs + at * SCREEN_LANES);
+    }
 }
 
 /* Of a matrix of all points the row of the candidate, so that those of all j lie together. */
@@ -83,20 +110,48 @@ static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64
     return sum[0] / mass;
 }
 
-static const screen_table TABLE = {panel, exact};
+static const screen_table TABLE = {panel, exact}, TRUNCATED = {truncated_panel, exact};
+
+/* Rows that their largest probabilities settle; gives how many are left, and their lanes. The table is turned
+ * round for them, which few rows are not worth. */
+static int32_t truncated_rows(const whet_frechet *f, frechet_block *b, int64_t at, int32_t *left,
+                              const frechet_result *out) {
+    const screened_plan *p = f->state;
+    const truncation t = truncation_of(f, b);
+    enum { WORTH_TURNING = 48 };
+    int32_t tried[SCREEN_LANES], n = 0, n_left = 0;
+    if (b->count < WORTH_TURNING) return whet_i_screen_all(b, left);
+    for (int32_t l = 0; l < b->count; l++)
+        if (whet_i_truncate(f, b, l, p->rows.n ? &p->rows : NULL, &t, n))
+            tried[n++] = l;
+        else
+            left[n_left++] = l;
+    if (n < WORTH_TURNING) return whet_i_screen_all(b, left);
+    return n_left + whet_i_screen_rows(f, b, at, &TRUNCATED,
+                                       whet_i_screen_error(TRUNCATED_MOST + 8), tried, n,
+                                       left + n_left, out);
+}
 
 static void rows(const whet_frechet *f, frechet_block *b, int64_t at, const frechet_result *out) {
     float *weights = weights_of(f, b);
     double share[SCREEN_LANES];
+    int32_t lane[SCREEN_LANES];
     for (int64_t l = 0; l < SCREEN_LANES; l++) {
-        share[l] = l < b->count ? 1 / b->mass[l] : 0; /* rows are taken at mass 1 */
         b->least[l] = 0;
         b->noise[l] = 1e-44 * (double)f->k; /* products below the range of f32 */
     }
+    const int32_t n = f->space->kind == SPACE_EMBEDDING ? whet_i_screen_all(b, lane)
+                                                        : truncated_rows(f, b, at, lane, out);
+    if (n == 0) return;
+    for (int32_t i = 0; i < SCREEN_LANES; i++) {
+        share[i] = i < n ? 1 / b->mass[lane[i]] : 0; /* rows are taken at mass 1 */
+        if (i >= n) lane[i] = 0;
+    }
     for (int64_t j = 0; j < f->k; j++)
-        for (int64_t l = 0; l < SCREEN_LANES; l++)
-            weights[j * SCREEN_LANES + l] = (float)(b->weights[j * SCREEN_LANES + l] * share[l]);
-    whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k + 1), out);
+        for (int32_t i = 0; i < SCREEN_LANES; i++)
+            weights[j * SCREEN_LANES + i] =
+                (float)(b->weights[j * SCREEN_LANES + lane[i]] * share[i]);
+    (void)whet_i_screen_rows(f, b, at, &TABLE, whet_i_screen_error(f->k + 1), lane, n, NULL, out);
 }
 
 static void plan_destroy(whet_ctx *ctx, void *state) {
@@ -159,7 +214,8 @@ done:
 
 static int64_t scratch_values(const whet_frechet *f) {
     return whet_i_screen_scratch(f) + f->k * SCREEN_LANES / 2 +
-           (f->space->kind == SPACE_GRAPH ? f->k * SCREEN_PANEL / 2 : 0);
+           (f->space->kind == SPACE_GRAPH ? f->k * SCREEN_PANEL / 2 : 0) + TRUNCATION_SCRATCH +
+           f->k * (LANE_GROUP + 1) / 2 + 1;
 }
 
 static whet_status make(whet_ctx *ctx, whet_frechet *f) {

@@ -356,6 +356,70 @@ static void graphs_of_every_width(void **state) {
     test_ctx_done(ctx);
 }
 
+/* One to twelve classes, near one another or anywhere, hold all of the mass, or all but a little, or half. */
+static double *peaked_rows(whet_ctx *ctx, const whet_space *space, const int64_t *observed,
+                           int64_t k, int64_t rows) {
+    static const double LEFT_OUT[] = {0, 1e-9, 1e-4, 5e-3, 2e-2, .5};
+    const int64_t n = whet_space_size(space);
+    double *p = TEST_NEW(double, rows *k), *d = TEST_NEW(double, n);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 11, 0);
+    for (int64_t i = 0; i < rows; i++) {
+        const double scale = i % 7 == 6 ? 1e-305 : i % 9 == 8 ? 1e250 : 1, left = LEFT_OUT[i % 6];
+        const int64_t label = whet_i_rng_below(&rng, n), large = 1 + i % 12;
+        for (int64_t j = 0; j < k; j++)
+            p[i * k + j] = scale * left * whet_i_rng_uniform(&rng) * 2 / (double)k;
+        if (space->kind == SPACE_GRAPH)
+            test_ok(ctx, whet_i_graph_distances(ctx, &space->graph, n, label, d));
+        for (int64_t e = 0; e < large; e++) {
+            int64_t most = whet_i_rng_below(&rng, k);
+            for (int64_t j = 0; j < k && i % 3 && space->kind == SPACE_GRAPH; j++)
+                if (d[observed[j]] < d[observed[most]]) most = j;
+            d[observed[most]] = (double)INFINITY;
+            p[i * k + most] += scale * (.2 + whet_i_rng_uniform(&rng)) / (double)large;
+        }
+    }
+    free(d);
+    return p;
+}
+
+/* Rows that their largest probabilities settle, those that they nearly do, and those that they do not. */
+static void peaked_rows_are_those_of_f64(void **state) {
+    (void)state;
+    enum { N = 3000, K = 500, ROWS = 200, LONG = 70000, FEW = 64 };
+    static const int32_t TOPS[] = {1, 7};
+    whet_ctx *ctx = test_ctx(2);
+    for (int kind = 0; kind < 5; kind++) {
+        const int64_t n = kind == 3 ? LONG : N, k = kind == 3 ? FEW : K;
+        whet_space *tree = kind == 4 ? test_tree(ctx, n, 0, false, 1) : NULL;
+        whet_space *space =
+            kind == 4 ? test_matrix_of(ctx, tree)
+                      : graph(ctx, n, kind < 2 ? 4000 : 0, kind == 2 || kind == 3, kind == 1);
+        int64_t *list = TEST_NEW(int64_t, n);
+        whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+        for (int64_t v = 0; v < n; v++)
+            if (v % 5) list[opts.n_candidates++] = v;
+        opts.candidate_list = list;
+        opts.method = "table-f32";
+        for (int way = 0; way < 3 && (kind != 3 || way == 0); way++) {
+            int64_t *observed = test_points(n, 2);
+            double *p = peaked_rows(ctx, space, observed, k, ROWS);
+            opts.power = way == 1 ? 1 : 2;
+            opts.candidates = way == 2 ? WHET_CANDIDATES_LIST : WHET_CANDIDATES_ALL;
+            answers all = run(ctx, space, observed, k, p, ROWS, opts, MOST, NULL);
+            for (int t = 0; t < 2; t++)
+                compare_top(ctx, space, observed, k, p, ROWS, opts, TOPS[t], &all);
+            release(&all);
+            free(p);
+            free(observed);
+        }
+        free(list);
+        whet_space_destroy(ctx, space);
+        whet_space_destroy(ctx, tree);
+    }
+    test_ctx_done(ctx);
+}
+
 /* Costs that tie with one another but not with the least, in every order: what ties is known at the end. */
 static void ties_are_those_of_the_least(void **state) {
     (void)state;
@@ -464,6 +528,7 @@ int main(void) {
         cmocka_unit_test(embeddings_without_a_shortcut),
         cmocka_unit_test(lists_of_candidates_are_gathered),
         cmocka_unit_test(graphs_of_every_width),
+        cmocka_unit_test(peaked_rows_are_those_of_f64),
         cmocka_unit_test(ties_are_those_of_the_least),
         cmocka_unit_test(the_same_at_any_number_of_threads),
         cmocka_unit_test(every_failing_allocation_is_reported),
