@@ -250,8 +250,9 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
               (long long)r->n);
     if (report->accuracy >= 0)
         cli_print(run,
-                  "the rules together, on labels they had not seen: accuracy %.3f, log loss "
-                  "%.3f\n",
+                  "the rules together, out of fold on the labels that chose them (optimistic): "
+                  "accuracy %.3f, log "
+                  "loss %.3f\n",
                   report->accuracy, report->log_loss);
     cli_json(run, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "method",
                             cli_text(run, "method"), "rows", (json_int_t)r->n, "labels",

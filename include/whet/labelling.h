@@ -131,7 +131,8 @@ typedef struct whet_synth_report {
     int64_t vague;  /* labelled rows left for another round */
     double accuracy,
         log_loss; /* of the rules' joint posterior on labelled rows, by models and weights
-                                  that had not seen the row; NaN for the reference */
+                                  that had not seen the row; optimistic all the same, for the
+                                  rules were chosen by these labels; NaN for the reference */
 } whet_synth_report;
 
 /* Snuba: heuristics from subsets of the features, the best committed, the next ones made for the rows
