@@ -168,6 +168,8 @@ whet_status cmd_version(cli_run *run);
 extern const cli_option cmd_version_options[];
 whet_status cmd_label_baseline(cli_run *run);
 extern const cli_option cmd_label_baseline_options[];
+whet_status cmd_label_features(cli_run *run);
+extern const cli_option cmd_label_features_options[];
 whet_status cmd_label_fit(cli_run *run);
 extern const cli_option cmd_label_fit_options[];
 whet_status cmd_label_analyze(cli_run *run);

@@ -96,6 +96,17 @@ const cli_command cli_commands[] = {
              "labels. Prints which column is which class. See docs/guide/label.md.",
      .examples =
          "whet label baseline --features X.npy --labels L.tsv --method few-shot --probs P.npy"},
+    {.name = "label features",
+     .run = cmd_label_features,
+     .options = cmd_label_features_options,
+     .summary = "features without a model: TF-IDF of texts, principal components",
+     .help = "tfidf: words, pairs of words and pieces of words, weighed and projected on their\n"
+             "main directions, rows of unit length. pca: rows less their mean, in the directions\n"
+             "of most variance. Both are fitted on --input; --test is only transformed. See\n"
+             "docs/guide/label.md.",
+     .examples = "whet label features --method tfidf --input train.tsv --output X.npy \\\n"
+                 "    --test test.tsv --test-output X_test.npy\n"
+                 "whet label features --method pca --input X.npy --dim 50 --output Y.npy"},
     {.name = "label fit",
      .run = cmd_label_fit,
      .options = cmd_label_fit_options,

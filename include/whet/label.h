@@ -85,6 +85,35 @@ WHET_API WHET_CHECKED whet_status whet_tfidf_transform(whet_ctx *ctx, const whet
                                                        const whet_str *texts, int64_t n,
                                                        float *out);
 
+typedef enum whet_features {
+    WHET_FEATURES_TFIDF = 0, /* of a column of texts, as above */
+    WHET_FEATURES_PCA        /* principal components of features: centred, not scaled */
+} whet_features;
+
+typedef struct whet_feature_job {
+    size_t struct_size;
+    whet_features method;
+    const char *input;  /* what is fitted to, and transformed: a table, or an array [n, d] */
+    const char *column; /* of the tables, for texts */
+    const char *test;   /* only transformed, never fitted to; NULL = none */
+    int64_t dim;        /* columns at most, 1..1024; default 100 */
+    uint64_t seed;
+    const char *output, *test_output; /* .npy to write: f32 [rows, columns]; the second with test */
+    bool force;
+} whet_feature_job;
+#define WHET_FEATURE_JOB_INIT \
+    { .struct_size = sizeof(whet_feature_job), .dim = 100 }
+
+typedef struct whet_feature_result {
+    int64_t rows, test_rows, dim; /* dim: columns that came out */
+    double explained;             /* PCA: share of the variance that they keep; else -1 */
+} whet_feature_result;
+
+/* Files in, features out, as `whet label features` does; nothing is written unless all is made.
+ * Errors: as reading, whet_tfidf_fit; SHAPE (test has other columns), DATA, NUMERIC, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,
+                                                     whet_feature_result *out);
+
 /* ---- baselines: labels of all rows from labels of some --------------------------------------- */
 
 typedef enum whet_baseline {

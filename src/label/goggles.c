@@ -15,7 +15,7 @@ typedef struct goggles {
     const int32_t *y;
     uint64_t seed;
     float *components; /* [n, dim] what the rows have of each */
-    double *deviation; /* [dim] */
+    whet_i_components pca;
     int64_t dim;
     float *view;        /* [n, columns], unit rows, where it is not x */
     float *anchors;     /* [b, columns] */
@@ -28,7 +28,7 @@ typedef struct goggles {
 
 static void release(whet_ctx *ctx, goggles *s) {
     whet_i_free(ctx, s->components);
-    whet_i_free(ctx, s->deviation);
+    whet_i_components_free(ctx, &s->pca);
     whet_i_free(ctx, s->view);
     whet_i_free(ctx, s->anchors);
     whet_i_free(ctx, s->products);
@@ -46,7 +46,6 @@ static whet_status make(whet_ctx *ctx, goggles *s) {
     WHET_TRY(whet_i_mul(ctx, s->b, columns, &anchors));
     WHET_TRY(whet_i_alloc(ctx, s->n * s->dim, &s->components));
     WHET_TRY(whet_i_alloc(ctx, s->n * s->dim, &s->view));
-    WHET_TRY(whet_i_alloc(ctx, s->dim, &s->deviation));
     WHET_TRY(whet_i_alloc(ctx, anchors, &s->anchors));
     WHET_TRY(whet_i_alloc(ctx, affinity, &s->products));
     WHET_TRY(whet_i_alloc(ctx, affinity, &s->affinity));
@@ -56,38 +55,12 @@ static whet_status make(whet_ctx *ctx, goggles *s) {
 
 /* ---- views of the rows ----------------------------------------------------------------------- */
 
-static whet_status find_components(whet_ctx *ctx, goggles *s) {
-    whet_status status = WHET_OK;
-    double *mean = NULL, *axes = NULL, *by_column = NULL, *scores = NULL, *at_mean = NULL;
-    WHET_TRY_DONE(whet_i_alloc(ctx, s->d, &mean));
-    WHET_TRY_DONE(whet_i_alloc(ctx, s->dim * s->d, &axes));
-    WHET_TRY_DONE(whet_i_alloc(ctx, s->dim * s->d, &by_column));
-    WHET_TRY_DONE(whet_i_alloc(ctx, s->n * s->dim, &scores));
-    WHET_TRY_DONE(whet_i_alloc(ctx, s->dim, &at_mean));
-    WHET_TRY_DONE(whet_i_pca(ctx, s->x, s->n, s->d, s->dim, mean, axes, s->deviation));
-    for (int64_t c = 0; c < s->dim; c++) {
-        s->deviation[c] = sqrt(fmax(s->deviation[c], 0));
-        at_mean[c] = whet_i_dot(mean, axes + c * s->d, s->d);
-        for (int64_t j = 0; j < s->d; j++) by_column[j * s->dim + c] = axes[c * s->d + j];
-    }
-    WHET_TRY_DONE(whet_i_scores(ctx, s->x, s->n, s->d, by_column, s->dim, scores));
-    for (int64_t i = 0; i < s->n * s->dim; i++)
-        s->components[i] = (float)(scores[i] - at_mean[i % s->dim]);
-done:
-    whet_i_free(ctx, mean);
-    whet_i_free(ctx, axes);
-    whet_i_free(ctx, by_column);
-    whet_i_free(ctx, scores);
-    whet_i_free(ctx, at_mean);
-    return status;
-}
-
 /* Rows of components at unit length; whitened: each divided by its deviation first. */
 static void view_components(goggles *s, bool whitened) {
     const whet_i_prepare unit = {.kind = WHET_I_UNIT, .d_in = s->dim, .d = s->dim};
-    const double least = 1e-6 * s->deviation[0];
+    const double least = 1e-6 * s->pca.deviation[0];
     for (int64_t i = 0; i < s->n * s->dim; i++) {
-        const double by = s->deviation[i % s->dim];
+        const double by = s->pca.deviation[i % s->dim];
         const double divided = by > least ? (double)s->components[i] / by : 0;
         s->view[i] = whitened ? (float)divided : s->components[i];
     }
@@ -126,7 +99,8 @@ static whet_status group(whet_ctx *ctx, goggles *s, int64_t view) {
 static whet_status group_views(whet_ctx *ctx, goggles *s) {
     WHET_TRY(affinity_of(ctx, s, s->x, s->d));
     WHET_TRY(group(ctx, s, 0));
-    WHET_TRY(find_components(ctx, s));
+    WHET_TRY(whet_i_components_fit(ctx, s->x, s->n, s->d, s->dim, &s->pca));
+    WHET_TRY(whet_i_components_apply(ctx, &s->pca, s->x, s->n, s->components));
     for (int64_t view = 1; view < VIEWS; view++) {
         view_components(s, view == 2);
         WHET_TRY(affinity_of(ctx, s, s->view, s->dim));

@@ -25,6 +25,23 @@ double whet_i_log_loss(const double *probs, int64_t n, int64_t k, const int32_t 
  * whose class occurs once (Good 1953), (singletons + .5) / (b + 1). */
 double whet_i_unseen_mass(const int32_t *y, int64_t b, int64_t k, int64_t *counts);
 
+/* ---- principal components (principal_components.c) --------------------------------------------- */
+
+typedef struct whet_i_components {
+    int64_t d, dim;
+    double *axes;      /* [d, dim] columns of unit length, or zero beyond the rank */
+    double *at_mean;   /* [dim] what the mean has of each */
+    double *deviation; /* [dim] falling */
+} whet_i_components;
+
+/* As whet_i_pca, of x [n, d]; dim <= min(n, d). */
+WHET_CHECKED whet_status whet_i_components_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                               int64_t dim, whet_i_components *out);
+void whet_i_components_free(whet_ctx *ctx, whet_i_components *components);
+/* out [n, dim] = (x - mean) axes. */
+WHET_CHECKED whet_status whet_i_components_apply(whet_ctx *ctx, const whet_i_components *components,
+                                                 const float *x, int64_t n, float *out);
+
 /* ---- labels of rows from files (class_labels.c) ------------------------------------------------ */
 
 /* A table with row and label, or with a label for each of n rows and empty cells, and the classes: of a

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# whet label baseline, as a user types it: four methods, class order, refusals.
+# whet label baseline and whet label features, as a user types them.
 . "$(dirname "$0")/lib.sh"
 
 # features FILE N: N rows around (1, 0) and (0, 1) in turn; probs FILE ROW COLUMN: a cell.
@@ -83,6 +83,24 @@ tells '--method few-shot'
 run 3 whet label baseline --features X.npy --labels L.tsv --method few-shot --loss frechet \
     --space path:2 --probs p.npy
 tells 'L.tsv: class "ham" is not in the label space'
+unchanged
+
+# Features without a model: fitted on the input, tests only put through.
+run 0 whet label features --method pca --input X.npy --dim 1 --output Y.npy --test C.npy --test-output Z.npy
+quiet
+says 'Y.npy: 60 rows of 1 columns'
+says 'Z.npy: 2 rows'
+says 'of the variance'
+present Y.npy Z.npy
+printf 'text\nred apples\ngreen apples\nred wine\n' >words.tsv
+run 0 whet label features --method tfidf --input words.tsv --dim 2 --output W.npy --json
+json out
+mark
+run 2 whet label features --method pca --input X.npy --output p.npy --test C.npy
+tells '--test and --test-output'
+run 4 whet label features --method pca --input X.npy --output Y.npy
+run 2 whet label features --method tfidf --input words.tsv --column body --output p.npy
+tells 'body'
 unchanged
 
 # Refusals: nothing is written.
