@@ -163,6 +163,10 @@ static void print_scores(cli_run *run, const whet_label_fit_result *r,
     for (int i = 0; i < WHET_LABEL_METHODS; i++) {
         const whet_label_score *s = &r->scores[i];
         const bool fell = s->used != s->method;
+        if (s->failed) {
+            cli_print(run, "%-13s diverged\n", whet_label_method_name(s->method));
+            continue;
+        }
         cli_print(run, "%-13s %9.4f   %.4f - %.4f %9.4f %9.4f%s%s%s\n",
                   whet_label_method_name(s->method), s->accuracy, s->accuracy_low, s->accuracy_high,
                   s->covered_accuracy, s->log_loss, s->method == r->best ? "   best" : "",

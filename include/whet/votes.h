@@ -259,6 +259,8 @@ typedef struct whet_label_score {
                                                      tie of t classes as 1 / t; Wilson 95 % */
     double covered_accuracy;                      /* over those with votes; NaN without */
     double log_loss;                              /* mean -ln p(label) over all, p at least 1e-6 */
+    bool
+        failed; /* it diverged on a fold: accuracies and log loss are NaN, and it is never the best */
 } whet_label_score;
 
 /* Every method fitted `folds` times, each time without the labels that it is then judged by (of

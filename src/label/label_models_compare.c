@@ -80,6 +80,19 @@ done:
     return status;
 }
 
+static void mark_failed(const comparing *c, whet_label_score *score) {
+    const double none = (double)NAN;
+    *score = (whet_label_score){.method = score->method,
+                                .used = score->method,
+                                .n = c->b,
+                                .accuracy = none,
+                                .accuracy_low = none,
+                                .accuracy_high = none,
+                                .covered_accuracy = none,
+                                .log_loss = none,
+                                .failed = true};
+}
+
 static void judge(const comparing *c, whet_label_score *score) {
     double right = 0;
     for (int64_t l = 0; l < c->b; l++) {
@@ -100,6 +113,7 @@ static void judge(const comparing *c, whet_label_score *score) {
 }
 
 static bool is_better(const whet_label_score *a, const whet_label_score *b) {
+    if (a->failed || b->failed) return b->failed && !a->failed;
     return a->accuracy > b->accuracy || (a->accuracy >= b->accuracy && a->log_loss < b->log_loss);
 }
 
@@ -120,12 +134,19 @@ whet_status whet_label_models_compare(whet_ctx *ctx, const whet_votes *votes,
     int64_t choice = 0;
     for (int64_t m = 0; m < WHET_LABEL_METHODS; m++) {
         found[m].method = (whet_label_method)m;
-        for (int32_t f = 0; f < c.folds; f++) {
+        for (int32_t f = 0; f < c.folds && status == WHET_OK; f++) {
             WHET_TRY_DONE(whet_i_progress(ctx, "comparing models", m * c.folds + f,
                                           WHET_LABEL_METHODS * (int64_t)c.folds));
-            WHET_TRY_DONE(hold_out(ctx, &c, f, (whet_label_method)m, &found[m]));
+            status = hold_out(ctx, &c, f, (whet_label_method)m, &found[m]);
         }
-        judge(&c, &found[m]);
+        /* A model that diverges is no reason to keep the others back. */
+        if (status == WHET_OK)
+            judge(&c, &found[m]);
+        else if (status == WHET_ERR_NUMERIC)
+            mark_failed(&c, &found[m]);
+        else
+            goto done;
+        status = WHET_OK;
         if (is_better(&found[m], &found[choice])) choice = m;
     }
     memcpy(scores, found, sizeof found);

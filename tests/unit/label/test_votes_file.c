@@ -213,6 +213,13 @@ static void scores_are_of_labels_not_seen(void **state) {
     assert_true(scores[WHET_LABEL_MAJORITY].accuracy < 1e-12);
     assert_true(scores[WHET_LABEL_SNORKEL].accuracy < .1); /* knows the labels' balance alone */
     assert_true(scores[best].accuracy >= scores[WHET_LABEL_MAJORITY].accuracy);
+    opts.step = 1e6; /* one that diverges keeps nobody back */
+    test_ok(ctx, whet_label_models_compare(ctx, &d.votes, &opts, 5, 1, scores, &best));
+    for (int m = 0; m < WHET_LABEL_METHODS; m++) {
+        assert_true(scores[m].failed == (m == WHET_LABEL_SNORKEL));
+        assert_true(isnan(scores[m].accuracy) == scores[m].failed);
+    }
+    assert_true(best != WHET_LABEL_SNORKEL);
     free_votes(ctx, &d);
     test_ctx_done(ctx);
 }
