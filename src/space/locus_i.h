@@ -19,6 +19,9 @@ typedef struct locus_work {
     whet_reach *reach;   /* [n]; WHET_REACH_UNDECIDED where it is to be found */
     const double *table; /* graphs: distances [k, N] from the observed points, else NULL */
     int64_t programmes;
+    double *
+        rows; /* programmes: [n, k] squared distances of representatives, as they are asked for; or NULL */
+    bool *known; /* [n] which rows are there */
 } locus_work;
 
 /* Squared distances of points [n] to the observed: out [n, k]. */

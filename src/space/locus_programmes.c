@@ -75,6 +75,23 @@ done:
     return status;
 }
 
+/* Squared distances of a representative: programmes ask for the same ones again and again. */
+static void take_row(const locus_work *w, int64_t place, double *out) {
+    double *row = w->rows ? w->rows + place * w->k : out;
+    if (!w->rows || !w->known[place]) whet_i_locus_rows(w, &w->point[place], 1, row);
+    if (!w->rows) return;
+    w->known[place] = true;
+    memcpy(out, row, sizeof *out * (size_t)w->k);
+}
+
+/* Without them where they would take more than 256 MiB. */
+static whet_status make_rows(whet_ctx *ctx, locus_work *w) {
+    enum { MOST_VALUES = 1 << 25 };
+    if (w->k > MOST_VALUES / w->n) return WHET_OK;
+    WHET_TRY(whet_i_calloc(ctx, w->n, &w->known));
+    return whet_i_alloc(ctx, w->n * w->k, &w->rows);
+}
+
 /* ---- one programme --------------------------------------------------------------------------- */
 
 /* The first p: y's nearest observed point i and the j that y comes nearest to lying between (the least
@@ -109,7 +126,7 @@ static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool
     WHET_TRY(whet_i_calloc(ctx, w->k, &p->p));
     WHET_TRY(whet_i_calloc(ctx, p->room, &p->q));
     WHET_TRY(whet_i_alloc(ctx, p->room, &p->rows));
-    whet_i_locus_rows(w, &w->point[place], 1, p->own);
+    take_row(w, place, p->own);
     int64_t nearest = 0;
     for (int64_t j = 0; j < w->k; j++) {
         p->scale = fmax(p->scale, p->own[j]);
@@ -130,7 +147,7 @@ static whet_status add_row(whet_ctx *ctx, const locus_work *w, programme *p, int
         WHET_TRY(whet_i_realloc(ctx, &p->q, 2 * p->room));
         p->room *= 2;
     }
-    whet_i_locus_rows(w, &w->point[place], 1, difference);
+    take_row(w, place, difference);
     for (int64_t j = 0; j < w->k; j++) difference[j] = (p->own[j] - difference[j]) / p->scale;
     whet_i_game_add(p->game, difference, !p->by_rule || place < p->place);
     p->rows[p->n++] = place;
@@ -143,7 +160,7 @@ static void upper_bound(const locus_work *w, programme *p, double *row, double *
     memset(sum, 0, sizeof *sum * (size_t)w->k);
     for (int64_t i = 0; i < p->n; i++) {
         if (!(p->q[i] > 0)) continue;
-        whet_i_locus_rows(w, &w->point[p->rows[i]], 1, row);
+        take_row(w, p->rows[i], row);
         for (int64_t j = 0; j < w->k; j++) sum[j] += p->q[i] * row[j];
         total += p->q[i];
     }
@@ -294,9 +311,14 @@ whet_status whet_i_locus_programmes(whet_ctx *ctx, locus_work *w) {
     for (int64_t i = 0; i < w->n; i++) place_of[w->point[i]] = i;
     WHET_TRY_DONE(whet_frechet_create(ctx, w->space, w->observed, w->k, &opts, &f));
     WHET_TRY_DONE(sample(ctx, f, w, place_of));
+    WHET_TRY_DONE(make_rows(ctx, w));
     WHET_TRY_DONE(solve_all(ctx, f, w, place_of, WHET_REACH_UNDECIDED, false));
     WHET_TRY_DONE(solve_all(ctx, f, w, place_of, WHET_REACH_TIED, true));
 done:
+    whet_i_free(ctx, w->rows);
+    whet_i_free(ctx, w->known);
+    w->rows = NULL;
+    w->known = NULL;
     whet_frechet_destroy(ctx, f);
     whet_i_free(ctx, place_of);
     return status;
