@@ -328,7 +328,7 @@ static void graphs_of_every_width(void **state) {
                  {22000, 0, 256, true, false},
                  {90000, 0, 64, true, false},
                  {8000, 3000, 800, false, true}};
-    enum { ROWS = 20 };
+    enum { ROWS = 8 };
     whet_ctx *ctx = test_ctx(2);
     for (int i = 0; i < 4; i++) {
         whet_space *space = graph(ctx, KINDS[i].n, KINDS[i].more, KINDS[i].path, KINDS[i].weighted);
