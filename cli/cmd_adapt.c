@@ -201,22 +201,35 @@ static int name_width(const json_t *candidates) {
     return width > 40 ? 40 : (int)width;
 }
 
+/* Candidate i and those behind it that are missing for the same reason, on one line: how many. */
+static size_t print_missing(cli_run *run, const json_t *candidates, size_t i) {
+    const char *note = text_at(json_array_get(candidates, i), "note");
+    size_t n = 0;
+    for (; i + n < json_array_size(candidates); n++) {
+        const json_t *c = json_array_get(candidates, i + n);
+        if (json_is_true(json_object_get(c, "available")) || strcmp(text_at(c, "note"), note) != 0)
+            break;
+        cli_print(run, "%s%s", n ? ", " : "  ", text_at(c, "name"));
+    }
+    cli_print(run, ": %s\n", note);
+    return n;
+}
+
 static void print_candidates(cli_run *run, const json_t *root) {
     const bool tested = !json_is_null(json_object_get(root, "test"));
     const json_t *candidates = json_object_get(root, "candidates");
     const int width = name_width(candidates);
-    size_t i;
-    json_t *c;
     cli_print(run, "\n  %-*s  %-17s", width, "candidate", "cross-fitted, %");
     if (tested) cli_print(run, "  %-17s  %8s  %8s", "test, %", "macro F1", "log loss");
     cli_print(run, "\n");
-    json_array_foreach(candidates, i, c) {
+    for (size_t i = 0; i < json_array_size(candidates); i++) {
+        const json_t *c = json_array_get(candidates, i);
         const bool chosen = json_is_true(json_object_get(c, "chosen"));
-        cli_print(run, "%s %-*s", chosen ? "*" : " ", width, text_at(c, "name"));
         if (!json_is_true(json_object_get(c, "available"))) {
-            cli_print(run, "  %s\n", text_at(c, "note"));
+            i += print_missing(run, candidates, i) - 1;
             continue;
         }
+        cli_print(run, "%s %-*s", chosen ? "*" : " ", width, text_at(c, "name"));
         const json_t *test = json_object_get(c, "test");
         if (json_is_null(json_object_get(c, "cross_fitted")))
             cli_print(run, "  %-17s", "not compared");

@@ -45,7 +45,7 @@ static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, c
     if (c->needs_names && !pool->names) return "needs embeddings of the class names";
     if (c->on_request &&
         !(method && (strcmp(method, WHET_I_AUTO) == 0 || strcmp(method, c->name) == 0)))
-        return "takes its time: --label-method auto compares it";
+        return "left out, being slow: --label-method auto compares them";
     return NULL;
 }
 
