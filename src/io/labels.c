@@ -71,6 +71,11 @@ whet_status whet_i_labels_of_sparse(whet_ctx *ctx, const whet_table *table, int6
         const whet_str name = whet_i_trim(whet_table_cell(table, i, label_column));
         const int64_t line = whet_table_line(table, i);
         int64_t row;
+        if (n_rows == 0)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s:%" PRId64
+                               ": a label of row %s; expected none, as there are no rows",
+                               given->path, line, whet_i_quote(quoted, cell));
         if (!whet_i_parse_int(cell, &row) || row < 0 || row >= n_rows)
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s:%" PRId64 ": row is %s; expected a number from 0 to %" PRId64

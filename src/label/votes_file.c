@@ -49,7 +49,12 @@ static whet_status read_dense(whet_ctx *ctx, const char *spec, whet_vote_file *f
     WHET_TRY(whet_i_array_rows_open(ctx, spec, &rows));
     const whet_tensor *head = whet_i_array_rows_head(rows);
     const int64_t n = head->shape[0], m = head->rank == 2 ? head->shape[1] : 0;
-    if (head->rank != 2 || m < 1 || !is_integer(head->dtype)) {
+    if (head->rank == 2 && m < 1) {
+        status = whet_i_fail(ctx, WHET_ERR_SHAPE, "%s has no rules; expected at least one column",
+                             spec);
+        goto done;
+    }
+    if (head->rank != 2 || !is_integer(head->dtype)) {
         status = whet_i_fail(ctx, WHET_ERR_SHAPE,
                              "%s is %s with %d dimensions; expected votes [rows, rules] of int8 or "
                              "int32, -1 = abstain",

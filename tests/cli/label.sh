@@ -104,7 +104,10 @@ tells 'body'
 unchanged
 
 # Refusals: nothing is written.
+features none.npy 0
 mark
+run 3 whet label baseline --features none.npy --labels L.tsv --method spread --probs p.npy
+tells 'L.tsv:2: a label of row "0"; expected none, as there are no rows'
 run 4 whet label baseline --features X.npy --labels L.tsv --method spread --probs z.npy
 tells 'z.npy'
 run 2 whet label baseline --features X.npy --method spread --probs p.npy

@@ -118,6 +118,10 @@ static void bad_files_are_told(void **state) {
     test_ok(ctx, whet_npy_write(ctx, test_tmp("f.npy"), true, &t));
     test_fails(ctx, whet_votes_read(ctx, test_tmp("f.npy"), NULL, &file), WHET_ERR_SHAPE);
     test_says(ctx, "is f32 with 2 dimensions; expected votes [rows, rules] of int8 or int32");
+    t = (whet_tensor){.data = real, .dtype = WHET_I8, .rank = 2, .shape = {5, 0}};
+    test_ok(ctx, whet_npy_write(ctx, test_tmp("f.npy"), true, &t));
+    test_fails(ctx, whet_votes_read(ctx, test_tmp("f.npy"), NULL, &file), WHET_ERR_SHAPE);
+    test_says(ctx, "f.npy has no rules; expected at least one column");
     int8_t votes[] = {0, 1, -1, 5};
     t = (whet_tensor){.data = votes, .dtype = WHET_I8, .rank = 2, .shape = {2, 2}};
     test_ok(ctx, whet_npy_write(ctx, test_tmp("i.npy"), true, &t));
