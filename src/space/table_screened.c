@@ -87,25 +87,42 @@ static double matrix_distance(const whet_frechet *f, int64_t point, int64_t j) {
     return whet_i_matrix_at(m, m->row ? m->row[observed] * n + point : point * n + observed);
 }
 
-static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
+enum { POWERS = 256 };
+
+/* Distances of the candidate to n observed classes from the j-th on, to the power; what kind of space it is
+ * is asked once for all of them. */
+static void powers_of(const whet_frechet *f, int64_t candidate, int64_t j, int64_t n, double *out) {
     const screened_plan *p = f->state;
     const int64_t point = f->candidates[candidate];
-    const double d = p->rows.n ? whet_i_graph_rows_at(&p->rows, j, point)
-                     : f->space->kind == SPACE_MATRIX
-                         ? matrix_distance(f, point, j)
-                         : whet_space_distance(f->space, point, f->observed[j]);
-    return f->power == 2 ? d * d : d;
+    if (p->rows.n)
+        for (int64_t i = 0; i < n; i++) out[i] = whet_i_graph_rows_at(&p->rows, j + i, point);
+    else if (f->space->kind == SPACE_MATRIX)
+        for (int64_t i = 0; i < n; i++) out[i] = matrix_distance(f, point, j + i);
+    else
+        for (int64_t i = 0; i < n; i++)
+            out[i] = whet_space_distance(f->space, point, f->observed[j + i]);
+    for (int64_t i = 0; i < n && f->power == 2; i++) out[i] *= out[i];
+}
+
+static double power_of(const whet_frechet *f, int64_t candidate, int64_t j) {
+    double power;
+    powers_of(f, candidate, j, 1, &power);
+    return power;
 }
 
 /* Eight sums side by side, added in order; the row's probabilities lie together in the caller's array.
  * Each is scaled before it meets a distance: the row's mass may be at the end of what f64 holds. */
 static double exact(const whet_frechet *f, frechet_block *b, int64_t lane, int64_t row) {
     const double *w = b->probs + lane * f->k, scale = b->scale[lane], mass = b->mass[lane];
-    double sum[8] = {0};
-    int64_t j = 0;
-    for (; j + 8 <= f->k; j += 8)
-        for (int l = 0; l < 8; l++) sum[l] += w[j + l] * scale * power_of(f, row, j + l);
-    for (; j < f->k; j++) sum[j % 8] += w[j] * scale * power_of(f, row, j);
+    double sum[8] = {0}, power[POWERS];
+    for (int64_t from = 0; from < f->k; from += POWERS) {
+        const int64_t n = f->k - from < POWERS ? f->k - from : POWERS;
+        int64_t j = 0;
+        powers_of(f, row, from, n, power);
+        for (; j + 8 <= n; j += 8)
+            for (int l = 0; l < 8; l++) sum[l] += w[from + j + l] * scale * power[j + l];
+        for (; j < n; j++) sum[j % 8] += w[from + j] * scale * power[j];
+    }
     for (int l = 1; l < 8; l++) sum[0] += sum[l];
     return sum[0] / mass;
 }
@@ -223,7 +240,7 @@ static whet_status make(whet_ctx *ctx, whet_frechet *f) {
     whet_status status = WHET_OK;
     screened_plan *p = NULL;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
-    f->state = p; /* power_of looks there */
+    f->state = p; /* powers_of looks there */
     if (graph)
         WHET_TRY_DONE(whet_i_graph_rows_make(ctx, f->space, f->observed, f->k, NULL, 0, &p->rows));
     else

@@ -38,6 +38,18 @@ static int32_t find_largest(const double *p, int64_t k, int32_t most, int32_t *i
     return n;
 }
 
+/* Whether `most` of p [k] may hold WORTH of the mass: by Cauchy and Schwarz their squares then sum to
+ * WORTH^2 / most. Most rows that are not peaked are found out by that, in one pass without branches. */
+static bool may_be_peaked(const double *p, int64_t k, double unit, int32_t most) {
+    double sums[8] = {0}, square = 0;
+    int64_t j = 0;
+    for (; j + 8 <= k; j += 8)
+        for (int64_t u = 0; u < 8; u++) sums[u] += p[j + u] * p[j + u];
+    for (; j < k; j++) square += p[j] * p[j];
+    for (int64_t u = 0; u < 8; u++) square += sums[u];
+    return square * unit * unit * (double)most >= WORTH * WORTH * (1 - 1e-9);
+}
+
 /* g: of what is neither of the n kept entries; total: d(c, .)^q over the whole row. */
 static double far_from(const whet_frechet *f, const graph_rows *graph, const double *p, double unit,
                        const int32_t *kept, int32_t n, double left_out) {
@@ -63,6 +75,7 @@ bool whet_i_truncate(const whet_frechet *f, const frechet_block *b, int64_t lane
     int32_t *kept = t->observed + column * TRUNCATED_MOST, n = 0;
     float *share = t->share + column * TRUNCATED_MOST;
     const int32_t most = f->k / 32 < TRUNCATED_MOST ? (int32_t)(f->k / 32) : TRUNCATED_MOST;
+    if (!may_be_peaked(p, f->k, unit, most)) return false;
     const int32_t found = find_largest(p, f->k, most, kept);
     double mass = 0;
     while (n < found && mass < ENOUGH) mass += p[kept[n++]] * unit;
