@@ -50,8 +50,8 @@ static whet_status read_dense(whet_ctx *ctx, const char *spec, whet_vote_file *f
     const whet_tensor *head = whet_i_array_rows_head(rows);
     const int64_t n = head->shape[0], m = head->rank == 2 ? head->shape[1] : 0;
     if (head->rank == 2 && m < 1) {
-        status = whet_i_fail(ctx, WHET_ERR_SHAPE, "%s has no rules; expected at least one column",
-                             spec);
+        status =
+            whet_i_fail(ctx, WHET_ERR_SHAPE, "%s has no rules; expected at least one column", spec);
         goto done;
     }
     if (head->rank != 2 || !is_integer(head->dtype)) {
