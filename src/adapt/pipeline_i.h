@@ -168,6 +168,5 @@ whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, c
 bool whet_i_texts_mean(const whet_str *texts, int64_t k);
 /* Indices of the `m` largest of p[k], best first, ties by lowest index; m <= 3. Returns how many. */
 int32_t whet_i_top(const double *p, int64_t k, int32_t m, int32_t out[3]);
-double whet_i_seconds_now(void);
 
 #endif

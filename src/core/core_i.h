@@ -91,6 +91,9 @@ whet_i_room whet_i_room_below(const whet_ctx *ctx, const char *root);
 WHET_CHECKED whet_status whet_i_check_room(whet_ctx *ctx, const char *what, double bytes,
                                            const char *advice);
 
+/* From here on the context's peak (whet_ctx_memory) is counted anew. */
+void whet_i_memory_mark(whet_ctx *ctx);
+
 /* ---- arena: many small pieces released at once ----------------------------------------------- */
 
 typedef struct whet_i_arena {
@@ -171,6 +174,9 @@ WHET_CHECKED whet_status whet_i_progress(whet_ctx *ctx, const char *stage, int64
 
 /* While held, nothing asks the cancel hook: for work that must not be done by half. */
 void whet_i_hold_cancel(whet_ctx *ctx, bool hold);
+
+/* Seconds of a clock that only goes forward; 0 where there is none. */
+double whet_i_seconds_now(void);
 
 /* ---- numbers in text ------------------------------------------------------------------------- */
 

@@ -48,6 +48,8 @@ static whet_status no_memory(whet_ctx *ctx, size_t bytes) {
                        ctx->memory_now);
 }
 
+void whet_i_memory_mark(whet_ctx *ctx) { ctx->memory_peak = ctx->memory_now; }
+
 whet_status whet_i_alloc_(whet_ctx *ctx, int64_t count, size_t size, bool zero, void *out) {
     size_t bytes;
     WHET_TRY(byte_size(ctx, count, size, &bytes));

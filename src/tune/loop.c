@@ -4,15 +4,8 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "tune/tune_i.h"
-
-static double now(void) {
-    struct timespec t;
-    return clock_gettime(CLOCK_MONOTONIC, &t) == 0 ? (double)t.tv_sec + 1e-9 * (double)t.tv_nsec
-                                                   : 0;
-}
 
 /* ---- epochs ----------------------------------------------------------------------------------- */
 
@@ -89,7 +82,7 @@ static whet_status gradients(whet_ctx *ctx, whet_i_tune *run, int64_t s, double 
 }
 
 static void tell_step(whet_ctx *ctx, const whet_i_tune *run, double loss) {
-    const double seconds = now() - run->begun;
+    const double seconds = whet_i_seconds_now() - run->begun;
     whet_i_note(ctx, "loss %.4f  %.0f tokens/s  %.0f MB", loss,
                 seconds > 0 ? (double)run->tokens_done / seconds : 0,
                 (double)run->planned_bytes / 1e6);
@@ -197,13 +190,13 @@ static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run) {
 }
 
 whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
-    run->begun = now();
+    run->begun = whet_i_seconds_now();
     count_steps(run);
     run->state.best = NAN;
     if (run->job.resume) WHET_TRY(whet_i_tune_load_checkpoint(ctx, run));
     if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
     whet_status status = all_steps(ctx, run);
-    run->seconds = now() - run->begun;
+    run->seconds = whet_i_seconds_now() - run->begun;
     if (status == WHET_ERR_CANCELLED) return interrupted(ctx, run);
     WHET_TRY(status);
     return run->valid.n && !isnan(run->state.best) ? whet_i_tune_load_best(ctx, run) : WHET_OK;

@@ -26,6 +26,12 @@ static void allocations_are_aligned_counted_and_checked(void **state) {
     whet_ctx_memory(ctx, &now, &peak);
     assert_int_equal(now, 0);
     assert_int_equal(peak, 8000 + 16000);
+    whet_i_memory_mark(ctx);
+    test_ok(ctx, whet_i_alloc(ctx, 10, &x));
+    whet_ctx_memory(ctx, &now, &peak);
+    assert_int_equal(now, 80);
+    assert_int_equal(peak, 80);
+    whet_i_free(ctx, x);
     test_ctx_done(ctx);
 }
 

@@ -2,7 +2,7 @@
  * The clock that reports tell seconds by. */
 #include <time.h>
 
-#include "adapt/pipeline_i.h"
+#include "core/core_i.h"
 
 double whet_i_seconds_now(void) {
     struct timespec t;
