@@ -13,7 +13,7 @@ import tempfile
 BASE = ["core", "kernels", "tensor", "io"]
 MIDDLE = BASE + ["nn", "space"]
 METHODS = MIDDLE + ["label", "tune", "merge"]
-LIBRARY = METHODS + ["market", "adapt"]
+LIBRARY = METHODS + ["market", "adapt", "bench"]
 # module: the modules below it that it may include
 LAYERS = {
     "core": [],
@@ -27,6 +27,7 @@ LAYERS = {
     "merge": MIDDLE,
     "market": METHODS,
     "adapt": METHODS,
+    "bench": METHODS + ["adapt"],
     "server": LIBRARY,
     "cli": LIBRARY + ["server", "whet"],
 }
@@ -154,6 +155,8 @@ def self_test():
         ({"src/space/x.c": '#include "whet/nn.h"\n', "include/whet/nn.h": ""}, "space includes nn"),
         ({"src/io/x.c": '  #  include "core/hidden.h"\n'}, "is private to core"),
         ({"cli/x.c": '#include "core/core_i.h"\n'}, "expected include/whet only"),
+        ({"src/adapt/x.c": '#include "bench/bench_i.h"\n',
+          "src/bench/bench_i.h": ""}, "adapt includes bench"),
         ({"src/misc/x.c": '#include "whet/core.h"\n'}, 'module "misc" is unknown'),
         ({"src/stray.c": ""}, "belongs to no module"),
         ({"src/io/x.c": '#include "whet/nowhere.h"\n'}, "is not a header of this tree"),
