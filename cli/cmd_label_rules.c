@@ -25,6 +25,11 @@ const cli_option cmd_label_apply_options[] = {
      .required = true,
      .help =
          "votes [rows, rules] to write: class, or -1 where a rule abstains; .tsv: row, rule, vote"},
+    {.name = "probs",
+     .type = CLI_PATH,
+     .value = "P.npy",
+     .help = "the rules' joint posterior [rows, classes] to write: for rules that carry weights, "
+             "as those of whet label generate --method snuba --save do"},
     {.name = "previous-rules",
      .type = CLI_PATH,
      .value = "OLD.json",
@@ -83,6 +88,7 @@ whet_status cmd_label_apply(cli_run *run) {
     job.input = cli_text(run, "input");
     job.features = cli_text(run, "features");
     job.votes = cli_text(run, "votes");
+    job.probs = cli_text(run, "probs");
     job.previous_rules = cli_text(run, "previous-rules");
     job.previous_votes = cli_text(run, "previous-votes");
     job.match_limit = cli_integer(run, "match-limit");

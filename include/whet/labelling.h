@@ -64,6 +64,16 @@ WHET_API WHET_CHECKED whet_status whet_rules_apply(whet_ctx *ctx, const whet_rul
                                                    const whet_rules_input *input, int32_t *votes,
                                                    whet_rule_report *reports);
 
+/* Rules may carry a prior of the classes and what each rule's vote for a class adds to its log odds:
+ * those that whet_snuba makes do (not its reference form), and files may give them. */
+WHET_API bool whet_rules_weighted(const whet_rules *rules);
+/* probs [n, k]: what the rules say together, softmax over classes of ln prior_c + the log odds of the
+ * votes for c; the prior where none votes. On the rows that whet_snuba had, its own posterior, bit
+ * for bit. Errors: ARG when the rules carry no weights; as whet_rules_apply. Memory 4 n m bytes. */
+WHET_API WHET_CHECKED whet_status whet_rules_posterior(whet_ctx *ctx, const whet_rules *rules,
+                                                       const whet_rules_input *input,
+                                                       double *probs);
+
 typedef struct whet_rules_job {
     size_t struct_size;
     const char *rules; /* .json */
@@ -76,6 +86,7 @@ typedef struct whet_rules_job {
     const char *previous_rules; /* rules applied before to the same input, and ... */
     const char *previous_votes; /* ... their votes: columns of rules that have not changed are taken
                                     from there, the others are computed. Both or neither */
+    const char *probs;          /* .npy to write: f64 [n, k], the rules' joint posterior; or NULL */
 } whet_rules_job;
 #define WHET_RULES_JOB_INIT \
     { .struct_size = sizeof(whet_rules_job) }
@@ -89,8 +100,9 @@ typedef struct whet_rules_result {
     int64_t reused;  /* columns taken from the previous votes */
 } whet_rules_result;
 
-/* Files in, votes out; a table is read part by part, so that memory does not grow with rows.
- * Errors: as reading, whet_rules_load and whet_rules_apply; *out is {0} on failure. */
+/* Files in, votes and probabilities out; a table is read part by part, so that memory does not grow
+ * with rows. Errors: as reading, whet_rules_load, whet_rules_apply and whet_rules_posterior; *out is
+ * {0} on failure. */
 WHET_API WHET_CHECKED whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,
                                                          whet_rules_result *out);
 WHET_API void whet_rules_result_free(whet_ctx *ctx, whet_rules_result *result);
@@ -139,7 +151,8 @@ typedef struct whet_synth_report {
  * that those leave unclear. By default in a corrected form: votes on labelled rows are out of fold; a
  * candidate and its threshold are chosen by what they add to the likelihood of the labels, each row
  * weighed without itself, and none is added that does not (see docs/guide/label-rules.md).
- * *rules: destroyed by the caller; at least one. probs [n, k]: the rules' joint posterior, or NULL.
+ * *rules: destroyed by the caller; at least one; they carry weights (whet_rules_posterior). probs
+ * [n, k]: the rules' joint posterior, or NULL.
  * report may be NULL. Errors: ARG, DATA (fewer than two classes, NaN with its row, no candidate that
  * tells classes apart), NUMERIC, NOMEM, CANCELLED. Deterministic for a seed.
  * Cost: a round fits candidates x folds small models on the labels. Source: Varma & Re 2019

@@ -21,13 +21,16 @@ typedef struct run {
     bool *skip;                /* [m] */
     int64_t n, done, covered, reused;
     int32_t *votes; /* a part's [rows, m] */
+    double *probs;  /* a part's [rows, k], or NULL */
     int64_t room;   /* rows that these two hold */
     whet_rule_report *reports;
     whet_i_vote_stream *out;
+    whet_npy_stream *probs_out;
 } run;
 
 static void release(whet_ctx *ctx, run *r) {
     whet_i_vote_stream_abort(ctx, r->out);
+    whet_npy_stream_abort(ctx, r->probs_out);
     whet_rules_destroy(ctx, r->rules);
     whet_rules_destroy(ctx, r->old_rules);
     whet_i_table_parts_close(ctx, r->parts);
@@ -37,6 +40,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_i_free(ctx, r->from);
     whet_i_free(ctx, r->skip);
     whet_i_free(ctx, r->votes);
+    whet_i_free(ctx, r->probs);
     whet_i_free(ctx, r->reports);
 }
 
@@ -180,6 +184,8 @@ static whet_status make_room(whet_ctx *ctx, run *r, int64_t rows) {
     if (rows <= r->room) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, rows, r->rules->m, &cells));
     WHET_TRY(whet_i_realloc(ctx, &r->votes, cells));
+    WHET_TRY(whet_i_mul(ctx, rows, whet_names_count(r->rules->classes), &cells));
+    if (r->probs_out) WHET_TRY(whet_i_realloc(ctx, &r->probs, cells));
     r->room = rows;
     return WHET_OK;
 }
@@ -191,6 +197,10 @@ static whet_status write_part(whet_ctx *ctx, run *r, int64_t rows) {
         for (int64_t j = 0; j < m; j++)
             most = r->votes[i * m + j] > most ? r->votes[i * m + j] : most;
         r->covered += most >= 0;
+    }
+    if (r->probs_out) {
+        WHET_TRY(whet_i_rules_posterior(ctx, r->rules, r->votes, rows, r->probs));
+        WHET_TRY(whet_npy_stream_append(ctx, r->probs_out, r->probs, rows));
     }
     return whet_i_vote_stream_append(ctx, r->out, r->votes, rows);
 }
@@ -230,17 +240,38 @@ static whet_status do_parts(whet_ctx *ctx, run *r) {
     return WHET_OK;
 }
 
+/* All are open before the first appears. */
+static whet_status open_outputs(whet_ctx *ctx, run *r) {
+    const whet_rules_job *job = r->job;
+    const int64_t k = whet_names_count(r->rules->classes), shape[2] = {r->n, k};
+    if (job->probs)
+        WHET_TRY(
+            whet_npy_stream_open(ctx, job->probs, job->force, WHET_F64, 2, shape, &r->probs_out));
+    return whet_i_vote_stream_open(ctx, job->votes, job->force, r->n, r->rules->m, k, &r->out);
+}
+
+static whet_status commit_outputs(whet_ctx *ctx, run *r) {
+    whet_i_vote_stream *out = r->out;
+    whet_npy_stream *probs = r->probs_out;
+    r->probs_out = NULL;
+    if (probs) WHET_TRY(whet_npy_stream_commit(ctx, probs));
+    r->out = NULL;
+    return whet_i_vote_stream_commit(ctx, out);
+}
+
 static whet_status compute(whet_ctx *ctx, run *r) {
     WHET_TRY(whet_rules_load(ctx, r->job->rules, &r->rules));
+    if (r->job->probs && !r->rules->prior)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: the rules carry no weights, and have no joint posterior; expected "
+                           "\"prior\" and \"log_odds\", as Snuba's rules have them",
+                           r->job->rules);
     WHET_TRY(open_inputs(ctx, r));
     WHET_TRY(match_old(ctx, r));
     WHET_TRY(whet_i_calloc(ctx, r->rules->m, &r->reports));
-    WHET_TRY(whet_i_vote_stream_open(ctx, r->job->votes, r->job->force, r->n, r->rules->m,
-                                     whet_names_count(r->rules->classes), &r->out));
+    WHET_TRY(open_outputs(ctx, r));
     WHET_TRY(do_parts(ctx, r));
-    whet_i_vote_stream *out = r->out;
-    r->out = NULL;
-    return whet_i_vote_stream_commit(ctx, out);
+    return commit_outputs(ctx, r);
 }
 
 whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,

@@ -123,11 +123,13 @@ typedef struct whet_i_rule {
     bool whole_words, ignore_case;
     whet_str pattern; /* regex, as written */
     whet_i_text_code *code;
+    double *log_odds; /* [classes] what a vote for each adds; NULL without rules->prior */
 } whet_i_rule;
 
 struct whet_rules {
     whet_names *classes, *names;
     int64_t d;
+    double *prior; /* [classes], over 0, together 1; NULL: the rules carry no weights */
     whet_i_rule *rule;
     int64_t m, cap;
     whet_i_arena arena; /* all that rules point to but compiled patterns */
@@ -161,6 +163,15 @@ WHET_CHECKED whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules
                                                  const whet_rules_input *input,
                                                  const whet_i_apply_part *part, int32_t *votes,
                                                  whet_rule_report *reports);
+
+/* ---- what rules say together (rules_posterior.c) ---------------------------------------------- */
+
+/* Rules get a prior [k] and log odds [m, k], which are copied. */
+WHET_CHECKED whet_status whet_i_rules_weigh(whet_ctx *ctx, whet_rules *rules, const double *prior,
+                                            const double *log_odds);
+/* probs [n, k] of votes [n, m]; the rules carry a prior. Errors: CANCELLED. */
+WHET_CHECKED whet_status whet_i_rules_posterior(whet_ctx *ctx, const whet_rules *rules,
+                                                const int32_t *votes, int64_t n, double *probs);
 
 /* ---- patterns (regex_rule.c) ------------------------------------------------------------------ */
 

@@ -8,6 +8,7 @@
 #include "label/rules_i.h"
 
 enum { MOST_FEATURES = 1 << 24, FILE_BYTES = 1 << 28, PLACE = 512 };
+#define MOST_LOG_ODDS 1e6
 
 static const char *const kinds[] = {"tree",   "logistic", "neighbours", "similarity",
                                     "number", "keywords", "regex"};
@@ -356,6 +357,56 @@ static whet_status read_regex(reader *r) {
     return whet_i_text_compile(r->ctx, r->where, rule->pattern, rule->ignore_case, &rule->code);
 }
 
+/* ---- weights ---------------------------------------------------------------------------------- */
+
+/* Probabilities of the classes, before any vote. */
+static whet_status read_prior(reader *r) {
+    const int64_t k = whet_names_count(r->rules->classes);
+    json_t *array;
+    double *prior, sum = 0;
+    WHET_TRY(whet_i_json_array_or_none(r->ctx, r->where, r->object, "prior", &array));
+    if (!array) return WHET_OK;
+    WHET_TRY(sized(r, "prior", array, k));
+    WHET_TRY(room(r, k, sizeof *prior, &prior));
+    WHET_TRY(numbers(r, "prior", array, k, prior));
+    for (int64_t c = 0; c < k; c++) {
+        if (!(prior[c] > 0))
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                               "%s: \"prior\"[%lld] is %g; expected a probability over 0", r->where,
+                               (long long)c, prior[c]);
+        sum += prior[c];
+    }
+    if (fabs(sum - 1) > 1e-6)
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                           "%s: \"prior\" adds up to %g; expected probabilities that add up to 1",
+                           r->where, sum);
+    r->rules->prior = prior;
+    return WHET_OK;
+}
+
+/* Bounded, so that sums of them are finite. */
+static whet_status read_log_odds(reader *r) {
+    const int64_t k = whet_names_count(r->rules->classes);
+    json_t *array;
+    WHET_TRY(whet_i_json_array_or_none(r->ctx, r->where, r->object, "log_odds", &array));
+    if (!array != !r->rules->prior)
+        return whet_i_fail(
+            r->ctx, WHET_ERR_FORMAT,
+            "%s: \"log_odds\" %s; expected them of every rule and a \"prior\" of the "
+            "file, or neither",
+            r->where, array ? "without a prior" : "is missing");
+    if (!array) return WHET_OK;
+    WHET_TRY(sized(r, "log_odds", array, k));
+    WHET_TRY(room(r, k, sizeof *r->rule->log_odds, &r->rule->log_odds));
+    WHET_TRY(numbers(r, "log_odds", array, k, r->rule->log_odds));
+    for (int64_t c = 0; c < k; c++)
+        if (fabs(r->rule->log_odds[c]) > MOST_LOG_ODDS)
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                               "%s: \"log_odds\"[%lld] is %g; expected at most %g either way",
+                               r->where, (long long)c, r->rule->log_odds[c], MOST_LOG_ODDS);
+    return WHET_OK;
+}
+
 /* ---- the document ----------------------------------------------------------------------------- */
 
 static whet_status read_kind(reader *r) {
@@ -421,6 +472,7 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     whet_str format;
     int64_t version;
     json_t *list;
+    reader whole = {ctx, where, rules, document, NULL};
     if (!json_is_object(document))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: the document is %s; expected an object",
                            where, whet_i_json_kind(document));
@@ -431,6 +483,7 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(whet_i_json_int(ctx, where, document, "version", 1, 1, &version));
     WHET_TRY(whet_i_json_int_or(ctx, where, document, "features", 0, MOST_FEATURES, 0, &rules->d));
     WHET_TRY(read_classes(ctx, where, document, rules));
+    WHET_TRY(read_prior(&whole));
     WHET_TRY(whet_i_json_array(ctx, where, document, "rules", &list));
     if (json_array_size(list) == 0)
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"rules\" is empty; expected rules", where);
@@ -439,6 +492,7 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
         reader r = {ctx, place, rules, json_array_get(list, at), NULL};
         WHET_TRY(whet_i_rules_next(ctx, rules, &r.rule));
         WHET_TRY(read_rule(&r, (int64_t)at));
+        WHET_TRY(read_log_odds(&r));
         WHET_TRY(whet_i_rules_commit(ctx, rules, place));
     }
     return WHET_OK;
@@ -578,12 +632,19 @@ json_t *whet_i_rule_json(const whet_rules *rules, const whet_i_rule *rule) {
 json_t *whet_i_rules_json(const whet_rules *rules) {
     writer w = {json_object(), true};
     json_t *classes = json_array(), *list = json_array();
-    for (int64_t c = 0; c < whet_names_count(rules->classes); c++)
-        push(&w, classes, name_json(whet_names_get(rules->classes, c)));
-    for (int64_t j = 0; j < rules->m; j++) push(&w, list, whet_i_rule_json(rules, &rules->rule[j]));
+    const int64_t k = whet_names_count(rules->classes);
+    for (int64_t c = 0; c < k; c++) push(&w, classes, name_json(whet_names_get(rules->classes, c)));
+    for (int64_t j = 0; j < rules->m; j++) {
+        writer rule = {whet_i_rule_json(rules, &rules->rule[j]), true};
+        const double *log_odds = rules->rule[j].log_odds;
+        if (rules->prior) put(&rule, "log_odds", reals(&rule, log_odds, k, 1));
+        push(&w, list, rule.object);
+        w.ok = w.ok && rule.ok;
+    }
     put(&w, "format", json_string("whet-rules"));
     put(&w, "version", json_integer(1));
     put(&w, "classes", classes);
+    if (rules->prior) put(&w, "prior", reals(&w, rules->prior, k, 1));
     if (rules->d) put(&w, "features", json_integer(rules->d));
     put(&w, "rules", list);
     if (w.ok) return w.object;

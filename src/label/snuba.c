@@ -249,35 +249,17 @@ static whet_status prepare(whet_ctx *ctx, run *r) {
     return WHET_OK;
 }
 
-/* The joint posterior of all rows. */
-static whet_status posterior(whet_ctx *ctx, const run *r, const whet_rules *rules, double *probs) {
-    const int64_t n = r->rows->n, k = r->rows->k;
-    int64_t cells;
-    int32_t *votes;
-    WHET_TRY(whet_i_mul(ctx, n, r->rules, &cells));
-    WHET_TRY(whet_i_alloc(ctx, cells, &votes));
-    const whet_rules_input input = {.features = r->rows->x, .d = r->rows->d, .n = n};
-    const whet_status status = whet_rules_apply(ctx, rules, &input, votes, NULL);
-    for (int64_t i = 0; status == WHET_OK && i < n; i++) {
-        double *row = probs + i * k;
-        for (int64_t c = 0; c < k; c++) row[c] = log(r->prior[c]);
-        for (int64_t j = 0; j < r->rules; j++) {
-            const int32_t vote = votes[i * r->rules + j];
-            if (vote >= 0) row[vote] += r->full[j * k + vote];
-        }
-        whet_i_softmax(row, k);
-    }
-    whet_i_free(ctx, votes);
-    return status;
-}
-
 static whet_status corrected(whet_ctx *ctx, const whet_i_rows *rows, const whet_i_candidates *list,
                              const whet_snuba_opts *opts, whet_rules *rules, double *probs,
                              whet_synth_report *report) {
     run r = {.rows = rows, .list = list, .opts = opts};
     whet_status status = prepare(ctx, &r);
     if (status == WHET_OK) status = all_rounds(ctx, &r, rules, report);
-    if (status == WHET_OK && probs) status = posterior(ctx, &r, rules, probs);
+    if (status == WHET_OK) status = whet_i_rules_weigh(ctx, rules, r.prior, r.full);
+    if (status == WHET_OK && probs) {
+        const whet_rules_input input = {.features = rows->x, .d = rows->d, .n = rows->n};
+        status = whet_rules_posterior(ctx, rules, &input, probs);
+    }
     release(ctx, &r);
     return status;
 }

@@ -105,6 +105,8 @@ run 0 whet label apply --rules made.json --input X.npy --votes again.npy
 [ "$(votes g.npy)" = "$(votes again.npy)" ] || fail 'applied rules vote otherwise'
 votes g.npy | awk '{ for (j = 1; j <= NF; j++) if ($j >= 0 && $j != (NR - 1) % 2) exit 1 }' ||
     fail 'a vote is wrong'
+run 0 whet label apply --rules made.json --input X.npy --votes again.npy --probs again-p.npy --force
+cmp -s p.npy again-p.npy || fail 'the joint posterior of saved rules is another'
 run 0 whet label generate --features X.npy --labels L.tsv --method snuba --reference --votes ref.npy --json
 json out
 says '"accuracy": null'
@@ -146,6 +148,10 @@ run 2 whet label generate --features X.npy --labels L.tsv --method iws --probs q
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --ask --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --answers a.jsonl --votes z.npy
 tells '--answers needs --ask'
+run 4 whet label apply --rules made.json --input X.npy --votes z.npy --probs p.npy
+tells 'p.npy'
+run 2 whet label apply --rules rules.json --input t.tsv --votes z.npy --probs q.npy
+tells 'rules.json: the rules carry no weights'
 run 3 whet label apply --rules made.json --input t.tsv --votes z.npy
 tells 'looks at features'
 unchanged

@@ -15,6 +15,7 @@ static whet_status apply(whet_ctx *ctx, const whet_rules *rules) {
     const int64_t k = whet_names_count(whet_rules_classes(rules));
     float x[ROWS * MOST];
     int32_t votes[ROWS * MOST];
+    double probs[ROWS * MOST];
     char *bytes;
     whet_table *table = NULL;
     if (d > MOST || m > MOST) return WHET_OK;
@@ -23,10 +24,14 @@ static whet_status apply(whet_ctx *ctx, const whet_rules *rules) {
     memcpy(bytes, text, sizeof text);
     WHET_TRY(whet_i_table_parse(ctx, WHET_TABLE_TSV, "t.tsv", bytes, sizeof text - 1, &table));
     const whet_rules_input input = {x, d, table, ROWS, 1000};
-    const whet_status status = whet_rules_apply(ctx, rules, &input, votes, NULL);
-    whet_table_destroy(ctx, table);
+    whet_status status = whet_rules_apply(ctx, rules, &input, votes, NULL);
     for (int64_t i = 0; status == WHET_OK && i < ROWS * m; i++)
         FUZZ_REQUIRE(votes[i] >= -1 && votes[i] < k);
+    const bool posterior = status == WHET_OK && whet_rules_weighted(rules) && k <= MOST;
+    if (posterior) status = whet_rules_posterior(ctx, rules, &input, probs);
+    whet_table_destroy(ctx, table);
+    for (int64_t i = 0; posterior && status == WHET_OK && i < ROWS * k; i++)
+        FUZZ_REQUIRE(probs[i] >= 0 && probs[i] <= 1);
     return status;
 }
 
@@ -43,6 +48,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         FUZZ_REQUIRE(document);
         FUZZ_REQUIRE(whet_i_rules_parse(ctx, "again.json", document, &again) == WHET_OK);
         FUZZ_REQUIRE(whet_rules_count(again) == whet_rules_count(rules));
+        FUZZ_REQUIRE(whet_rules_weighted(again) == whet_rules_weighted(rules));
         json_decref(document);
         status = apply(ctx, rules);
     }

@@ -150,6 +150,93 @@ static void saved_rules_are_the_same_rules(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- what rules say together ------------------------------------------------------------------ */
+
+static const char weighted[] =
+    "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"ham\",\"spam\"],\"prior\":[0.25,0.75],"
+    "\"rules\":[{\"name\":\"free\",\"type\":\"keywords\",\"column\":\"text\",\"words\":[\"free\"],"
+    "\"votes\":\"spam\",\"log_odds\":[9,1.0986122886681098]},"
+    "{\"name\":\"short\",\"type\":\"number\",\"column\":\"len\",\"below\":10,\"votes\":\"ham\","
+    "\"log_odds\":[1.0986122886681098,-9]}]}";
+
+/* Both weights are ln 3: .25 to .75 without a vote, .25 to 2.25 with "free", .75 to .75 with "short",
+ * .75 to 2.25 with both. */
+static void weights_add_up_to_a_posterior(void **state) {
+    (void)state;
+    static const double expected[4] = {.75, .9, .5, .75};
+    whet_ctx *ctx = test_ctx(2);
+    whet_rules *rules = rules_of(ctx, weighted), *plain = rules_of(ctx, written);
+    const char *path = test_tmp("weighted.json");
+    whet_table *table;
+    double probs[8], again[8];
+    test_ok(ctx, table_of(ctx, "text\tlen\nx\t10\nfree\t\ny\t1\nfree\t9\n", &table));
+    const whet_rules_input input = {.table = table, .n = 4};
+    assert_true(whet_rules_weighted(rules));
+    assert_false(whet_rules_weighted(plain));
+    test_ok(ctx, whet_rules_posterior(ctx, rules, &input, probs));
+    for (int i = 0; i < 4; i++) {
+        assert_true(fabs(probs[2 * i + 1] - expected[i]) < 1e-15);
+        assert_true(fabs(probs[2 * i] + probs[2 * i + 1] - 1) < 1e-15);
+    }
+    test_ok(ctx, whet_rules_save(ctx, rules, path, false));
+    whet_rules_destroy(ctx, rules);
+    test_ok(ctx, whet_rules_load(ctx, path, &rules));
+    test_ok(ctx, whet_rules_posterior(ctx, rules, &input, again));
+    assert_memory_equal(again, probs, sizeof probs);
+    test_fails(ctx, whet_rules_posterior(ctx, plain, &input, again), WHET_ERR_ARG);
+    test_says(ctx, "carry no weights");
+    assert_memory_equal(again, probs, sizeof probs);
+    whet_table_destroy(ctx, table);
+    whet_rules_destroy(ctx, rules);
+    whet_rules_destroy(ctx, plain);
+    test_ctx_done(ctx);
+}
+
+/* Columns are taken over when weights alone have changed; a file of many parts gives the same bits. */
+static void posteriors_of_files_are_those_of_rows(void **state) {
+    (void)state;
+    enum { LINES = 70000 };
+    whet_ctx *ctx = test_ctx(2);
+    float *x = malloc(sizeof *x * LINES * 4);
+    double *probs = malloc(sizeof *probs * LINES * 3);
+    assert_true(x && probs);
+    for (int i = 0; i < LINES * 4; i++) x[i] = (float)sin(.7 * i) * 2;
+    whet_rules *rules = rules_of(ctx, models);
+    double log_odds[15];
+    for (int i = 0; i < 15; i++) log_odds[i] = cos(i);
+    test_ok(ctx, whet_i_rules_weigh(ctx, rules, (const double[3]){.2, .3, .5}, log_odds));
+    const whet_rules_input input = {.features = x, .d = 4, .n = LINES};
+    test_ok(ctx, whet_rules_posterior(ctx, rules, &input, probs));
+    whet_rules_job job = WHET_RULES_JOB_INIT;
+    whet_rules_result result;
+    whet_tensor made;
+    job.rules = test_tmp("posterior.json");
+    test_ok(ctx, whet_rules_save(ctx, rules, job.rules, false));
+    const whet_tensor features = {x, WHET_F32, 2, {LINES, 4}};
+    job.input = test_tmp("posterior-x.npy");
+    test_ok(ctx, whet_npy_write(ctx, job.input, false, &features));
+    job.votes = test_tmp("posterior-votes.npy");
+    job.probs = test_tmp("posterior-probs.npy");
+    for (int round = 0; round < 2; round++) {
+        job.force = round;
+        test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+        assert_int_equal(result.reused, round ? 5 : 0);
+        whet_rules_result_free(ctx, &result);
+        test_ok(ctx, whet_array_read(ctx, job.probs, &made));
+        assert_int_equal(made.dtype, WHET_F64);
+        assert_int_equal(made.shape[0], LINES);
+        assert_memory_equal(made.data, probs, sizeof *probs * LINES * 3);
+        whet_tensor_destroy(ctx, &made);
+        job.previous_rules = test_tmp("unweighted.json");
+        job.previous_votes = job.votes;
+        if (!round) (void)test_write_text("unweighted.json", models);
+    }
+    free(x);
+    free(probs);
+    whet_rules_destroy(ctx, rules);
+    test_ctx_done(ctx);
+}
+
 /* ---- keywords against a search word by word --------------------------------------------------- */
 
 static bool of_word(char c) { return c == 'a' || c == 'b' || c == 'A'; }
@@ -425,6 +512,9 @@ static void columns_may_appear_late(void **state) {
     test_ctx_done(ctx);
 }
 
+#define PRIOR "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"b\"],\"prior\":"
+#define WORD "{\"type\":\"keywords\",\"column\":\"t\",\"words\":[\"x\"],\"votes\":\"a\""
+
 static void broken_rules_are_told(void **state) {
     (void)state;
     static const struct {
@@ -457,6 +547,17 @@ static void broken_rules_are_told(void **state) {
          "\"column\" is missing"},
         {HEAD "{\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":[]}]}",
          WHET_ERR_FORMAT, "no features"},
+        {PRIOR "[1],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "\"prior\" holds an array of 1"},
+        {PRIOR "[0,1],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "\"prior\"[0] is 0; expected a"},
+        {PRIOR "[1.5,-0.5],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "\"prior\"[1] is -0.5"},
+        {PRIOR "[0.5,0.6],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "adds up to 1.1"},
+        {PRIOR "[0.5,null],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "\"prior\"[1] is null"},
+        {PRIOR "[0.5,0.5],\"rules\":[" WORD "}]}", WHET_ERR_FORMAT, "\"log_odds\" is missing"},
+        {PRIOR "[0.5,0.5],\"rules\":[" WORD ",\"log_odds\":[1]}]}", WHET_ERR_FORMAT,
+         "\"log_odds\" holds an array of 1"},
+        {PRIOR "[0.5,0.5],\"rules\":[" WORD ",\"log_odds\":[0,-1e7]}]}", WHET_ERR_FORMAT,
+         "\"log_odds\"[1] is -1e+07; expected at most 1e+06"},
+        {HEAD WORD ",\"log_odds\":[1,1]}]}", WHET_ERR_FORMAT, "\"log_odds\" without a prior"},
     };
     static const char *const bodies[][2] = {
         {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":"
@@ -524,11 +625,13 @@ static whet_status whole_run(whet_ctx *ctx, void *arg) {
     whet_table *table = NULL;
     whet_rules *rules = NULL;
     int32_t votes[30];
-    (void)arg;
-    whet_status status = whet_rules_load(ctx, test_tmp("fault.json"), &rules);
+    double probs[12];
+    whet_status status = whet_rules_load(ctx, arg, &rules);
     if (status == WHET_OK) status = table_of(ctx, rows, &table);
     const whet_rules_input input = {.table = table, .n = 6};
     if (status == WHET_OK) status = whet_rules_apply(ctx, rules, &input, votes, NULL);
+    if (status == WHET_OK && whet_rules_weighted(rules))
+        status = whet_rules_posterior(ctx, rules, &input, probs);
     whet_table_destroy(ctx, table);
     whet_rules_destroy(ctx, rules);
     return status;
@@ -536,8 +639,12 @@ static whet_status whole_run(whet_ctx *ctx, void *arg) {
 
 static void each_allocation_may_fail(void **state) {
     (void)state;
-    (void)test_write_text("fault.json", written);
-    assert_true(test_each_allocation(whole_run, NULL) > 20);
+    const char *texts[2] = {written, weighted};
+    for (int t = 0; t < 2; t++) {
+        char path[512]; /* the test's own path lives for eight calls */
+        (void)snprintf(path, sizeof path, "%s", test_write_text("fault.json", texts[t]));
+        assert_true(test_each_allocation(whole_run, path) > 20);
+    }
 }
 
 static void threads_do_not_matter(void **state) {
@@ -569,6 +676,8 @@ int main(void) {
         cmocka_unit_test(written_rules_vote_as_they_say),
         cmocka_unit_test(models_vote_as_computed_by_hand),
         cmocka_unit_test(saved_rules_are_the_same_rules),
+        cmocka_unit_test(weights_add_up_to_a_posterior),
+        cmocka_unit_test(posteriors_of_files_are_those_of_rows),
         cmocka_unit_test(keywords_are_found_as_one_by_one),
         cmocka_unit_test(spam_rules_vote_as_published),
         cmocka_unit_test(question_rules_vote_as_published),

@@ -404,6 +404,37 @@ static double accuracy(const double *probs, const int32_t *truth, const int32_t 
     return (double)right / all;
 }
 
+static double number_in(const json_t *object, const char *key, int64_t at) {
+    return json_number_value(json_array_get(json_object_get(object, key), (size_t)at));
+}
+
+/* prior_c x product of e^w, divided by their sum: products in place of sums of logarithms. Some 40
+ * factors of relative error 2^-52 each: 1e-12 leaves room. */
+static void check_by_hand(whet_ctx *ctx, const whet_rules *rules, const whet_rules_input *rows,
+                          const double *probs) {
+    const int64_t m = whet_rules_count(rules);
+    json_t *document = whet_i_rules_json(rules);
+    int32_t *votes = malloc(sizeof *votes * (size_t)(N * m));
+    assert_true(document && votes);
+    test_ok(ctx, whet_rules_apply(ctx, rules, rows, votes, NULL));
+    for (int i = 0; i < N; i++) {
+        double mass[CLASSES], sum = 0;
+        for (int c = 0; c < CLASSES; c++) {
+            mass[c] = number_in(document, "prior", c);
+            for (int64_t j = 0; j < m; j++)
+                if (votes[i * m + j] == c)
+                    mass[c] *=
+                        exp(number_in(json_array_get(json_object_get(document, "rules"), (size_t)j),
+                                      "log_odds", c));
+            sum += mass[c];
+        }
+        for (int c = 0; c < CLASSES; c++)
+            assert_true(fabs(probs[i * CLASSES + c] - mass[c] / sum) < 1e-12);
+    }
+    free(votes);
+    json_decref(document);
+}
+
 /* The best rule for such classes is right on about 93 of 100 rows (three means 3 sqrt 2 apart). */
 static void planted_classes_are_found_in_both_forms(void **state) {
     (void)state;
@@ -440,6 +471,51 @@ static void planted_classes_are_found_in_both_forms(void **state) {
     free(probs);
     whet_names_destroy(ctx, classes);
     test_ctx_done(ctx);
+}
+
+/* Saved rules give the posterior that they had, bit for bit, on the same rows at any number of threads;
+ * and on new rows what their document says, added up by hand. */
+static void saved_rules_keep_their_posterior(void **state) {
+    (void)state;
+    static const int32_t threads[3] = {1, 2, 5};
+    planted *p = malloc(sizeof *p), *fresh = malloc(sizeof *fresh);
+    double *probs[2];
+    for (int h = 0; h < 2; h++) probs[h] = malloc(sizeof **probs * N * CLASSES);
+    assert_true(p && fresh && probs[0] && probs[1]);
+    plant(p, 5);
+    plant(fresh, 6);
+    for (int form = 0; form < 2; form++)
+        for (int t = 0; t < 3; t++) {
+            whet_ctx *ctx = test_ctx(threads[t]);
+            whet_names *classes = class_names(ctx, CLASSES);
+            const whet_synth_input input = {p->x, N, DIM, classes, p->labels, 0};
+            const char *path = test_tmp("posterior.json");
+            whet_snuba_opts opts = WHET_SNUBA_OPTS_INIT;
+            whet_rules *rules;
+            opts.form = (whet_synth_form)form;
+            test_ok(ctx, whet_snuba(ctx, &input, &opts, &rules, probs[0], NULL));
+            test_ok(ctx, whet_rules_save(ctx, rules, path, true));
+            whet_rules_destroy(ctx, rules);
+            test_ok(ctx, whet_rules_load(ctx, path, &rules));
+            whet_rules_input rows = {.features = p->x, .d = DIM, .n = N};
+            test_ok(ctx, whet_rules_posterior(ctx, rules, &rows, probs[1]));
+            assert_memory_equal(probs[1], probs[0], sizeof **probs * N * CLASSES);
+            rows.features = fresh->x;
+            test_ok(ctx, whet_rules_posterior(ctx, rules, &rows, probs[1]));
+            assert_true(accuracy(probs[1], fresh->truth, fresh->labels) > .85);
+            check_by_hand(ctx, rules, &rows, probs[1]);
+            whet_rules_destroy(ctx, rules);
+            opts.reference = true;
+            test_ok(ctx, whet_snuba(ctx, &input, &opts, &rules, NULL, NULL));
+            assert_false(whet_rules_weighted(rules));
+            test_fails(ctx, whet_rules_posterior(ctx, rules, &rows, probs[1]), WHET_ERR_ARG);
+            whet_rules_destroy(ctx, rules);
+            whet_names_destroy(ctx, classes);
+            test_ctx_done(ctx);
+        }
+    free(p);
+    free(fresh);
+    for (int h = 0; h < 2; h++) free(probs[h]);
 }
 
 /* On labels that say nothing the cross-fitted accuracy must not be above chance by more than chance. */
@@ -580,6 +656,7 @@ int main(void) {
         cmocka_unit_test(the_verifier_is_the_published_one),
         cmocka_unit_test(the_reference_form_is_the_published_one),
         cmocka_unit_test(planted_classes_are_found_in_both_forms),
+        cmocka_unit_test(saved_rules_keep_their_posterior),
         cmocka_unit_test(noise_is_not_taken_for_knowledge),
         cmocka_unit_test(same_rules_at_any_number_of_threads),
         cmocka_unit_test(unusable_inputs_are_told),
