@@ -42,6 +42,22 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_FLAG,
      .help = "texts of a language model do not end with its end token"},
     {.name = "classes", .type = CLI_PATH, .help = "class list, one name a line"},
+    {.name = "probs",
+     .type = CLI_PATH,
+     .value = "P.npy",
+     .help = "probabilities [rows, classes] as labels of the training rows, by soft cross-entropy; "
+             "rows that have a label are certain of it, rows of equal numbers are left out"},
+    {.name = "row-weights",
+     .type = CLI_ENUM,
+     .choices = "even|confidence",
+     .preset = "even",
+     .help = "of rows with --probs: all alike, or by how sure they are, 1 - entropy / ln classes"},
+    {.name = "label-weight",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = 1e6,
+     .preset = "1",
+     .help = "what a label counts for, in rows with --probs"},
     {.name = "task",
      .type = CLI_ENUM,
      .choices = "auto|classification|regression|language",
@@ -220,6 +236,9 @@ static whet_tune_job job_of(const cli_run *run) {
     job.target = cli_text(run, "target");
     job.no_end = cli_flag(run, "no-end");
     job.classes = cli_text(run, "classes");
+    job.probs = cli_text(run, "probs");
+    job.row_weights = (whet_tune_weights)cli_choice(run, "row-weights");
+    job.label_weight = cli_number(run, "label-weight");
     job.task = (whet_tune_task)cli_choice(run, "task");
     job.loss = (whet_tune_loss)cli_choice(run, "loss");
     job.temperature = real_or(run, "temperature", 0);
@@ -269,6 +288,11 @@ static whet_status check_usage(cli_run *run) {
         cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
         return cli_fail(run, WHET_ERR_ARG,
                         "--head with a loss that trains none; expected no --head");
+    if (!cli_given(run, "probs") &&
+        (cli_given(run, "row-weights") || cli_given(run, "label-weight")))
+        return cli_fail(
+            run, WHET_ERR_ARG,
+            "--row-weights and --label-weight are of probabilistic labels; expected --probs");
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     return WHET_OK;

@@ -71,6 +71,12 @@ typedef enum whet_tune_metric {
                                      better */
 } whet_tune_metric;
 
+/* What training rows with probabilities count for. */
+typedef enum whet_tune_weights {
+    WHET_TUNE_WEIGHTS_EVEN = 0,
+    WHET_TUNE_WEIGHTS_CONFIDENCE = 1 /* 1 - entropy / ln k (COSINE, arXiv 2010.07835) */
+} whet_tune_weights;
+
 /* What `whet tune` is told. Strings are read during the call only; NULL = not given. */
 typedef struct whet_tune_job {
     size_t struct_size;
@@ -119,6 +125,10 @@ typedef struct whet_tune_job {
     uint64_t seed;
     const char *output; /* folder to write */
     bool force;         /* replace it when it exists */
+    const char *probs; /* array [rows of train, classes] of probabilities, as labels of the training
+                           rows; NULL = labels alone */
+    whet_tune_weights row_weights; /* of rows with probabilities */
+    double label_weight;           /* of a row with a label beside probabilities; 0 = 1 */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \
     { \
@@ -126,7 +136,15 @@ typedef struct whet_tune_job {
         .warmup = -1, .clip = 1, .dropout = -1, .dtype = WHET_F32 \
     }
 
-/* Validation of embeddings: rows with classes are given to the nearest prototype, the mean of a class's
+/* With probs the loss is the mean of -sum_c q_c log p_c over rows (soft cross-entropy), weighted by
+ * row_weights and label_weight, whose mean is made 1. Columns are the classes in the order of `classes`,
+ * else of the sorted labels of the training table, else they are named by their number. Rows sum to 1
+ * within 1e-3, and are made to. A row with a label in the training table (its column may be missing) is
+ * certain of it, whatever its probabilities; one whose probabilities are all equal, zeros among them, is
+ * left out and counted. Validation rows have labels. Label smoothing applies to all. Errors: SHAPE (rows,
+ * columns), DATA (with the row).
+ *
+ * Validation of embeddings: rows with classes are given to the nearest prototype, the mean of a class's
  * training rows; rows of two texts with numbers are judged by their cosine; IN_BATCH by how often no other
  * row's partner is nearer than the own one. CONTRASTIVE and SUPERVISED take batches with several rows of
  * each class (rows of rare classes come oftener).

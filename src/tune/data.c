@@ -35,14 +35,19 @@ static whet_status unknown_class(whet_ctx *ctx, const whet_i_tune *run, const ch
         near < 0 ? "" : whet_i_quote(near_quoted, whet_names_get(run->classes, near)));
 }
 
+whet_status whet_i_tune_class_of(whet_ctx *ctx, const whet_i_tune *run, const char *path,
+                                 const whet_i_given_label *label, int32_t *out) {
+    const int64_t class = whet_names_find(run->classes, label->name);
+    if (class < 0) return unknown_class(ctx, run, path, label);
+    *out = (int32_t) class;
+    return WHET_OK;
+}
+
 static whet_status assign_classes(whet_ctx *ctx, const whet_i_tune *run,
                                   const whet_i_given_labels *given, whet_i_tune_rows *rows) {
     WHET_TRY(whet_i_alloc(ctx, given->n, &rows->labels));
-    for (int64_t i = 0; i < given->n; i++) {
-        const int64_t class = whet_names_find(run->classes, given->items[i].name);
-        if (class < 0) return unknown_class(ctx, run, given->path, &given->items[i]);
-        rows->labels[i] = (int32_t) class;
-    }
+    for (int64_t i = 0; i < given->n; i++)
+        WHET_TRY(whet_i_tune_class_of(ctx, run, given->path, &given->items[i], &rows->labels[i]));
     return WHET_OK;
 }
 
@@ -83,7 +88,7 @@ static whet_status choose_task(whet_ctx *ctx, whet_i_tune *run, const whet_i_giv
     else
         WHET_TRY(whet_i_labels_classes(ctx, given, &run->classes));
     run->k = whet_names_count(run->classes);
-    if (run->k >= 2 && run->k <= 1 << 20) return WHET_OK;
+    if (run->k >= 2 && run->k <= WHET_I_TUNE_CLASSES_MAX) return WHET_OK;
     return whet_i_fail(
         ctx, WHET_ERR_DATA, "%s: one class only, %s; expected at least 2", given->path,
         whet_i_quote(quoted, run->k ? whet_names_get(run->classes, 0) : (whet_str){0}));
@@ -184,6 +189,14 @@ static whet_status assign_targets(whet_ctx *ctx, const whet_i_tune *run,
     return WHET_OK;
 }
 
+static whet_status read_targets(whet_ctx *ctx, whet_i_tune *run, const char *path, bool first,
+                                whet_i_tune_rows *rows, whet_i_given_labels *given) {
+    WHET_TRY(given_rows(ctx, run, rows->table, given));
+    if (given->n == 0) return no_rows(ctx, run, path);
+    if (first) WHET_TRY(choose_task(ctx, run, given));
+    return assign_targets(ctx, run, given, rows);
+}
+
 static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, bool first,
                              whet_i_tune_rows *rows) {
     whet_i_given_labels given = {0};
@@ -198,13 +211,10 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
         status = whet_i_tune_read_language(ctx, run, rows);
         goto done;
     }
-    WHET_TRY_DONE(given_rows(ctx, run, rows->table, &given));
-    if (given.n == 0) {
-        status = no_rows(ctx, run, path);
-        goto done;
-    }
-    if (first) WHET_TRY_DONE(choose_task(ctx, run, &given));
-    WHET_TRY_DONE(assign_targets(ctx, run, &given, rows));
+    if (first && run->job.probs)
+        WHET_TRY_DONE(whet_i_tune_read_probabilities(ctx, run, rows, &given));
+    else
+        WHET_TRY_DONE(read_targets(ctx, run, path, first, rows, &given));
     WHET_TRY_DONE(view_texts(ctx, run, &given, rows));
     WHET_TRY_DONE(encode(ctx, run, rows));
 done:

@@ -25,7 +25,7 @@ typedef struct source {
 
 bool whet_i_tune_reads_language(const whet_i_tune *run, const whet_table *table) {
     const whet_tune_job *j = &run->job;
-    if (!run->backbone.causal) return false;
+    if (!run->backbone.causal || j->probs) return false;
     if (j->loss == WHET_TUNE_CAUSAL || j->task == WHET_TUNE_LANGUAGE || j->target) return true;
     return j->loss == WHET_TUNE_LOSS_AUTO && j->task == WHET_TUNE_AUTO && !j->classes &&
            !j->space && !j->second && strcmp(j->label, "label") == 0 &&

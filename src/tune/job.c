@@ -22,6 +22,7 @@ static void fill_defaults(whet_tune_job *j) {
     if (j->head_rate == 0) j->head_rate = 1;
     if (j->weight_decay < 0) j->weight_decay = 0.01;
     if (j->warmup < 0) j->warmup = 0.1;
+    if (j->label_weight == 0) j->label_weight = 1;
     const whet_i_tune_kind *kind = whet_i_tune_kind_of(j->loss);
     if (!j->batch_size) j->batch_size = kind && kind->compares ? 32 : 16;
     if (!j->batch_tokens) j->batch_tokens = 8192;
@@ -45,6 +46,8 @@ static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
         return out_of_range(ctx, "the head's rate", j->head_rate, "a number above 0");
     if (!(j->smoothing >= 0 && j->smoothing < 1))
         return out_of_range(ctx, "label smoothing", j->smoothing, "0 to below 1");
+    if (!(j->label_weight > 0 && j->label_weight <= 1e6))
+        return out_of_range(ctx, "the labels' weight", j->label_weight, "above 0, to 1e6");
     if (!(j->dropout < 1)) return out_of_range(ctx, "dropout", j->dropout, "0 to below 1");
     if (!(j->clip >= 0)) return out_of_range(ctx, "clipping", j->clip, "0 or more");
     if (j->batch_size < 1 || j->batch_size > 1 << 20)
@@ -139,6 +142,9 @@ static void make_fingerprint(whet_i_tune *run) {
         hash = mix(hash, run->train.labels, run->train.n * (int64_t)sizeof *run->train.labels);
     if (run->train.targets)
         hash = mix(hash, run->train.targets, run->train.n * (int64_t)sizeof *run->train.targets);
+    if (run->train.probs)
+        hash =
+            mix(hash, run->train.probs, run->train.n * run->k * (int64_t)sizeof *run->train.probs);
     if (run->train.asked)
         hash = mix(hash, run->train.asked, run->train.n * (int64_t)sizeof *run->train.asked);
     if (run->costs) hash = mix(hash, run->costs, run->k * run->k * (int64_t)sizeof *run->costs);
@@ -156,6 +162,7 @@ static void make_fingerprint(whet_i_tune *run) {
 
 void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
     whet_i_free(ctx, rows->asked);
+    whet_i_free(ctx, rows->probs);
     whet_i_free(ctx, rows->targets);
     whet_i_free(ctx, rows->labels);
     whet_i_free(ctx, rows->lengths);

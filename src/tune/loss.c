@@ -130,12 +130,32 @@ static whet_status check_space(whet_ctx *ctx, const whet_tune_job *j) {
     return WHET_OK;
 }
 
+static whet_status check_probs(whet_ctx *ctx, const whet_tune_job *j, const whet_i_tune_kind *k) {
+    if (!j->probs && (j->row_weights != WHET_TUNE_WEIGHTS_EVEN || j->label_weight != 1))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "weights of rows and labels are given without probabilities of the "
+                           "classes; expected those as well");
+    if (j->row_weights < WHET_TUNE_WEIGHTS_EVEN || j->row_weights > WHET_TUNE_WEIGHTS_CONFIDENCE)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "row weights are number %d; expected even ones, or "
+                           "by confidence",
+                           (int)j->row_weights);
+    if (!j->probs) return WHET_OK;
+    if ((k && k->loss != WHET_TUNE_CROSS_ENTROPY) || j->target ||
+        (j->task != WHET_TUNE_AUTO && j->task != WHET_TUNE_CLASSIFY))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "probabilities of classes are given for another task or loss; expected "
+                           "classification by cross-entropy");
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *j) {
     const whet_i_tune_kind *k = whet_i_tune_kind_of(j->loss);
     if (j->loss != WHET_TUNE_LOSS_AUTO && !k)
         return whet_i_fail(ctx, WHET_ERR_ARG, "loss is number %d; expected one that there is",
                            (int)j->loss);
     WHET_TRY(check_space(ctx, j));
+    WHET_TRY(check_probs(ctx, j, k));
     if (j->temperature != 0 && !(j->temperature > 0 && j->temperature <= 1e6))
         return whet_i_fail(ctx, WHET_ERR_ARG, "the temperature is %g; expected above 0, to 1e6",
                            j->temperature);
@@ -198,6 +218,10 @@ static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, whet_i_value hid
         run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
     whet_i_graph *g = run->graph;
     WHET_TRY(whet_i_backbone_classify(ctx, g, &run->backbone, head, run->k, hidden, &run->logits));
+    if (run->train.probs) {
+        WHET_TRY(whet_i_graph_feed(ctx, g, false, WHET_I_EXAMPLES, run->k, &run->target_feed));
+        return whet_i_soft_cross_entropy(ctx, g, run->logits, run->target_feed, &run->loss);
+    }
     WHET_TRY(whet_i_graph_feed(ctx, g, !run->regression, WHET_I_EXAMPLES, 1, &run->target_feed));
     if (run->regression) return whet_i_mse(ctx, g, run->logits, run->target_feed, &run->loss);
     if (run->kind->loss == WHET_TUNE_EXPECTED_COST)

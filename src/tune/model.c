@@ -242,7 +242,9 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_alloc(ctx, run->sizes.rows[WHET_I_EXAMPLES], &run->batch_texts));
     const whet_i_extent of =
         run->kind->targets == WHET_I_TARGET_TOKENS ? WHET_I_TOKENS : WHET_I_EXAMPLES;
-    return whet_i_alloc_(ctx, run->sizes.rows[of], sizeof(float), false, &run->batch_targets);
+    int64_t targets;
+    WHET_TRY(whet_i_mul(ctx, run->sizes.rows[of], run->train.probs ? run->k : 1, &targets));
+    return whet_i_alloc_(ctx, targets, sizeof(float), false, &run->batch_targets);
 }
 
 static whet_status bind(whet_ctx *ctx, whet_i_tune *run) {

@@ -137,6 +137,7 @@ whet_status whet_i_tune_write_log(whet_ctx *ctx, whet_i_tune *run) {
 static json_t *settings_object(const whet_i_tune *run) {
     static const char *const adapters[] = {"full", "lora", "more"};
     static const char *const schedules[] = {"constant", "linear", "cosine"};
+    static const char *const weights[] = {"even", "confidence"};
     const whet_tune_job *j = &run->job;
     json_t *o = json_pack(
         "{s:s, s:s, s:I, s:f, s:f, s:f, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:s, s:b, s:I}",
@@ -151,6 +152,11 @@ static json_t *settings_object(const whet_i_tune *run) {
     if (o) (void)json_object_set_new(o, "loss", json_string(run->kind->name));
     if (o && run->kind->temperature != 0)
         (void)json_object_set_new(o, "temperature", json_real(whet_i_tune_temperature(run)));
+    if (o && j->probs) {
+        (void)json_object_set_new(o, "probs", json_string(j->probs));
+        (void)json_object_set_new(o, "row_weights", json_string(weights[j->row_weights]));
+        (void)json_object_set_new(o, "label_weight", json_real(j->label_weight));
+    }
     if (o && j->space) (void)json_object_set_new(o, "space", json_string(j->space));
     if (o && run->kind->embeds && run->regression)
         (void)json_object_set_new(o, "target_scale", json_real(run->target_scale));
@@ -178,6 +184,7 @@ static json_t *rows_object(const whet_i_tune_rows *rows) {
     json_t *o = json_pack("{s:I, s:I, s:I, s:I}", "rows", (json_int_t)rows->n, "unlabelled",
                           (json_int_t)rows->unlabelled, "truncated", (json_int_t)rows->truncated,
                           "tokens", (json_int_t)rows->tokens.start[rows->tokens.n_rows]);
+    if (o && rows->probs) (void)json_object_set_new(o, "labelled", json_integer(rows->clamped));
     if (!rows->asked) return o;
     (void)json_object_set_new(o, "asked_tokens", json_integer(rows->n_asked));
     (void)json_object_set_new(o, "cut_texts", json_integer(rows->cut));

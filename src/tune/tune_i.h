@@ -35,19 +35,23 @@ typedef struct whet_i_tune_kind {
     const char *metric_names;
 } whet_i_tune_kind;
 
+enum { WHET_I_TUNE_CLASSES_MAX = 1 << 20 };
+
 typedef struct whet_i_tune_rows {
     const char *path;
     whet_table *table;
-    int64_t n; /* rows with a label, or two texts; the others are left out */
-    int64_t unlabelled, truncated;
-    whet_str *texts, *seconds; /* [n] views; seconds NULL = single texts */
-    whet_token_rows tokens;    /* [n], or of two texts [2 n]: those of row i are 2 i and 2 i + 1 */
-    int64_t *lengths;          /* [n] tokens */
-    int32_t *labels;           /* [n] classes, or NULL */
-    float *targets;            /* [n] in regression, or NULL */
-    int32_t *asked;            /* [n] of next tokens: the first token that is asked for; or NULL */
-    int64_t n_asked;           /* tokens asked for in all */
-    int64_t cut;               /* of next tokens: texts that were cut into several rows */
+    int64_t n;                     /* rows with a label, or two texts; the others are left out */
+    int64_t unlabelled, truncated; /* unlabelled: left out */
+    whet_str *texts, *seconds;     /* [n] views; seconds NULL = single texts */
+    whet_token_rows tokens; /* [n], or of two texts [2 n]: those of row i are 2 i and 2 i + 1 */
+    int64_t *lengths;       /* [n] tokens */
+    int32_t *labels;        /* [n] classes, or NULL */
+    float *targets;         /* [n] in regression, or NULL */
+    float *probs;           /* [n, k] weighted probabilities of the classes, or NULL */
+    int64_t clamped;        /* with probs: rows whose label the table gives */
+    int32_t *asked;         /* [n] of next tokens: the first token that is asked for; or NULL */
+    int64_t n_asked;        /* tokens asked for in all */
+    int64_t cut;            /* of next tokens: texts that were cut into several rows */
 } whet_i_tune_rows;
 
 /* Correlations are NaN where one side is constant. */
@@ -94,7 +98,7 @@ typedef struct whet_i_tune {
     whet_i_plan *plan, *valid_plan;
     whet_i_executor *executor, *valid_executor;
     whet_i_text_batch batch;
-    void *batch_targets;  /* int32_t or float, one an example, or one a token */
+    void *batch_targets;  /* int32_t or float, one an example, or k, or one a token */
     int64_t *batch_texts; /* rows of tokens of a batch */
     whet_i_optimizer *optimizer;
     int64_t planned_bytes;
@@ -131,6 +135,15 @@ WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run)
 void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows);
 /* data.c: tables to tokens, labels, classes. */
 WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
+/* The class of a label that a table gives. Errors: DATA with the line and the nearest name. */
+WHET_CHECKED whet_status whet_i_tune_class_of(whet_ctx *ctx, const whet_i_tune *run,
+                                              const char *path, const whet_i_given_label *label,
+                                              int32_t *out);
+/* data_probabilities.c: classes, and rows->probs of the rows of rows->table that say something, which are
+ * told in *given: its items are the caller's. */
+WHET_CHECKED whet_status whet_i_tune_read_probabilities(whet_ctx *ctx, whet_i_tune *run,
+                                                        whet_i_tune_rows *rows,
+                                                        whet_i_given_labels *given);
 /* data_language.c: a table of texts, or of prompts and what follows, to rows of tokens. */
 bool whet_i_tune_reads_language(const whet_i_tune *run, const whet_table *table);
 WHET_CHECKED whet_status whet_i_tune_read_language(whet_ctx *ctx, whet_i_tune *run,

@@ -27,7 +27,10 @@ static void fill_targets(whet_i_tune *run, const whet_i_tune_rows *rows, const i
         return;
     }
     for (int64_t i = 0; i < n; i++) {
-        if (run->regression)
+        if (rows->probs)
+            memcpy((float *)run->batch_targets + i * run->k, rows->probs + which[i] * run->k,
+                   (size_t)run->k * sizeof(float));
+        else if (run->regression)
             ((float *)run->batch_targets)[i] = rows->targets[which[i]];
         else
             ((int32_t *)run->batch_targets)[i] = rows->labels[which[i]];
@@ -42,7 +45,9 @@ void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int6
     whet_i_text_batch_fill(&run->batch, &rows->tokens, run->batch_texts, texts * n,
                            run->backbone.first_position);
     run->batch.batch.rows[WHET_I_PAIRS] = texts * n / 2;
-    if (run->target_feed == WHET_I_NONE) return;
+    /* Beside probabilities, validation rows have labels, which only scores read. */
+    const bool other = run->train.probs && !rows->probs;
+    if (run->target_feed == WHET_I_NONE || other) return;
     fill_targets(run, rows, which, n);
     run->batch.batch.feeds[run->graph->values[run->target_feed].output] = run->batch_targets;
 }
