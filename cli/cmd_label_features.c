@@ -1,25 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whet label features: features without a model, for the other commands of label. */
+ * whet label features: features of texts and images for the other commands of label. */
 #include "cli.h"
 
 const cli_option cmd_label_features_options[] = {
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "tfidf|pca",
+     .choices = "tfidf|pca|vae|resnet",
      .required = true,
-     .help = "words and pieces of words of texts, or principal components of features"},
+     .help =
+         "of texts; principal components; of images by an autoencoder trained on them, or by a\n"
+         "pretrained ResNet"},
     {.name = "input",
      .type = CLI_PATH,
      .value = "T.tsv|X.npy",
      .required = true,
-     .help = "a table of texts, or features [rows, d]: what is fitted to, and transformed"},
+     .help = "what is fitted to, and transformed: a table of texts, features [rows, d], or images\n"
+             "[rows, height, width(, channels)] of bytes or of reals in [0, 1]"},
     {.name = "column", .type = CLI_STRING, .preset = "text", .help = "tfidf: the column of texts"},
     {.name = "dim",
      .type = CLI_INT,
      .min = 1,
      .max = 1024,
      .preset = "100",
-     .help = "columns at most"},
+     .help = "tfidf, pca: columns at most (vae has 128, resnet 64)"},
+    {.name = "weights",
+     .type = CLI_PATH,
+     .value = "W.safetensors",
+     .help = "resnet: a ResNet for 32 x 32 images, named as in pytorch_resnet_cifar10"},
     {.name = "output",
      .type = CLI_OUTPUT,
      .value = "Y.npy",
@@ -36,7 +43,8 @@ const cli_option cmd_label_features_options[] = {
 };
 
 whet_status cmd_label_features(cli_run *run) {
-    static const whet_features methods[] = {WHET_FEATURES_TFIDF, WHET_FEATURES_PCA};
+    static const whet_features methods[] = {WHET_FEATURES_TFIDF, WHET_FEATURES_PCA,
+                                            WHET_FEATURES_VAE, WHET_FEATURES_RESNET};
     whet_feature_job job = WHET_FEATURE_JOB_INIT;
     whet_feature_result result;
     job.method = methods[cli_choice(run, "method")];
@@ -46,10 +54,22 @@ whet_status cmd_label_features(cli_run *run) {
     job.output = cli_text(run, "output");
     job.test = cli_text(run, "test");
     job.test_output = cli_text(run, "test-output");
+    job.weights = cli_text(run, "weights");
     job.seed = run->seed;
     job.force = run->force;
     if (!job.test != !job.test_output)
         return cli_fail(run, WHET_ERR_ARG, "--test and --test-output; expected both or neither");
+    if ((job.method == WHET_FEATURES_RESNET) != (job.weights != NULL))
+        return cli_fail(run, WHET_ERR_ARG, "%s",
+                        job.weights ? "--weights needs --method resnet"
+                                    : "--method resnet needs --weights W.safetensors");
+    if (cli_given(run, "dim") && job.method != WHET_FEATURES_TFIDF &&
+        job.method != WHET_FEATURES_PCA)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--dim needs --method tfidf or pca; the columns of %s are fixed",
+                        cli_text(run, "method"));
+    if (cli_given(run, "column") && job.method != WHET_FEATURES_TFIDF)
+        return cli_fail(run, WHET_ERR_ARG, "--column needs --method tfidf");
     const whet_status status = whet_feature_files(run->ctx, &job, &result);
     if (status != WHET_OK) return status;
     cli_print(run, "%s: %lld rows of %lld columns\n", job.output, (long long)result.rows,

@@ -87,19 +87,27 @@ WHET_API WHET_CHECKED whet_status whet_tfidf_transform(whet_ctx *ctx, const whet
 
 typedef enum whet_features {
     WHET_FEATURES_TFIDF = 0, /* of a column of texts, as above */
-    WHET_FEATURES_PCA        /* principal components of features: centred, not scaled */
+    WHET_FEATURES_PCA,       /* principal components of features: centred, not scaled */
+    WHET_FEATURES_VAE,   /* of images: the posterior's mean of a variational autoencoder (Kingma &
+                          Welling 2014) that is trained on the input, 20 epochs; 128 columns */
+    WHET_FEATURES_RESNET /* of images: what the linear layer of a pretrained ResNet for 32 x 32 (He et
+                            al. 2016, 4.2) reads; 64 columns. Images of other sizes are interpolated.
+                            Not for data whose labels the network has learned: they would tell */
 } whet_features;
 
 typedef struct whet_feature_job {
     size_t struct_size;
     whet_features method;
-    const char *input;  /* what is fitted to, and transformed: a table, or an array [n, d] */
+    const char *input; /* what is fitted to, and transformed: a table, or an array: features [n, d];
+                           images [n, height, width(, channels)], for the VAE also [n, d], of bytes
+                           or of reals in [0, 1] */
     const char *column; /* of the tables, for texts */
     const char *test;   /* only transformed, never fitted to; NULL = none */
-    int64_t dim;        /* columns at most, 1..1024; default 100 */
+    int64_t dim;        /* TFIDF, PCA: columns at most, 1..1024; default 100 */
     uint64_t seed;
     const char *output, *test_output; /* .npy to write: f32 [rows, columns]; the second with test */
     bool force;
+    const char *weights; /* RESNET: a safetensors file with the names of pytorch_resnet_cifar10 */
 } whet_feature_job;
 #define WHET_FEATURE_JOB_INIT \
     { .struct_size = sizeof(whet_feature_job), .dim = 100 }
@@ -109,8 +117,10 @@ typedef struct whet_feature_result {
     double explained;             /* PCA: share of the variance that they keep; else -1 */
 } whet_feature_result;
 
-/* Files in, features out, as `whet label features` does; nothing is written unless all is made.
- * Errors: as reading, whet_tfidf_fit; SHAPE (test has other columns), DATA, NUMERIC, NOMEM. */
+/* Files in, features out, as `whet label features` does; nothing is written unless all is made. VAE:
+ * O(n d^2) an epoch; same bits for a seed, at any thread count.
+ * Errors: as reading, whet_tfidf_fit; ARG (weights without RESNET, or none with it); SHAPE (test rows of
+ * another shape), DATA (pixels out of range, ..), FORMAT (the weights), NUMERIC, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,
                                                      whet_feature_result *out);
 

@@ -9,6 +9,7 @@
 #include "whet/label.h"
 
 #include "core/core_i.h"
+#include "label/image_features.h"
 
 /* ---- probabilities (probabilities.c) --------------------------------------------------------- */
 

@@ -54,6 +54,20 @@ typedef enum whet_i_schedule {
 double whet_i_schedule_at(whet_i_schedule kind, int64_t step, int64_t total, int64_t warmup,
                           double floor);
 
+/* Cuts the learning rate when a loss stops falling: when in more than `patience` epochs in a row it was not
+ * below (1 - threshold) of the least. torch's ReduceLROnPlateau with its defaults. Begin with
+ * WHET_I_PLATEAU_INIT; the next epoch's rate after one at `rate` with that loss. Pure but for *plateau. */
+typedef struct whet_i_plateau {
+    double factor, threshold;
+    int64_t patience;
+    bool begun;
+    double best;
+    int64_t bad; /* epochs since */
+} whet_i_plateau;
+#define WHET_I_PLATEAU_INIT \
+    { .factor = 0.1, .threshold = 1e-4, .patience = 10 }
+double whet_i_plateau_next(whet_i_plateau *plateau, double rate, double loss);
+
 /* ---- the order of data ------------------------------------------------------------------------ */
 
 /* Steps of one epoch, each of some examples, cut into micro-batches of bounded tokens. */

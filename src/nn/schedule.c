@@ -18,3 +18,17 @@ double whet_i_schedule_at(whet_i_schedule kind, int64_t step, int64_t total, int
     }
     return 1;
 }
+
+double whet_i_plateau_next(whet_i_plateau *p, double rate, double loss) {
+    const double least_change = 1e-8; /* of a rate, as torch has it */
+    if (!p->begun || loss < p->best * (1 - p->threshold)) {
+        p->begun = true;
+        p->best = loss;
+        p->bad = 0;
+    } else {
+        p->bad++;
+    }
+    if (p->bad <= p->patience) return rate;
+    p->bad = 0;
+    return rate - rate * p->factor > least_change ? rate * p->factor : rate;
+}

@@ -5,8 +5,8 @@
 
 Nothing that goes in is stored: parameters and inputs are a formula of their name and place (formula
 below, and in tests/unit/nn/parity_support.c). Images are channels last here as there. What comes out is
-stored thinned: every k-th number, at most 120 an array. tests/unit/nn/test_images.c and
-test_models.c read it; versions are in the file's metadata.
+stored thinned: every k-th number, at most 120 an array. tests/unit/nn/test_images.c, test_models.c and
+tests/unit/label/test_image_features.c read it; versions are in the file's metadata.
 """
 import os
 
@@ -236,8 +236,23 @@ def first_steps():
         keep(f"steps/stat/{name}", s[:4])
 
 
+def pooled_features():
+    """What ResNet-8's linear layer reads, of images of other sizes than 32, grey ones too."""
+    for n, h, w, c in [(3, 32, 32, 3), (3, 28, 28, 1), (2, 45, 20, 3), (1, 1, 2, 1), (1, 200, 97, 1)]:
+        case = Case("features")
+        x = nchw(formula("x", (n, h * w * c)).abs(), h, w, c)
+        x = F.interpolate(x, (32, 32), mode="bilinear", antialias=True).expand(n, 3, 32, 32)
+        mean, deviation = torch.tensor([.485, .456, .406]), torch.tensor([.229, .224, .225])
+        x = (x - mean.reshape(3, 1, 1)) / deviation.reshape(3, 1, 1)
+        pooled = []
+        case.dense = lambda x, module, n: pooled.append(x)
+        resnet(case, x, 1, 10, False)
+        keep(f"features/{h}x{w}x{c}", pooled[0])
+
+
 operations()
 networks()
+pooled_features()
 first_steps()
 save_file(expected, os.path.join(HERE, "expected.safetensors"),
           {"torch": torch.__version__, "numpy": np.__version__, "safetensors": safetensors.__version__})
