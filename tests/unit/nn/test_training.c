@@ -194,6 +194,32 @@ static void check_batches(int64_t n, const whet_i_batches_opts *opts) {
     test_ctx_done(ctx);
 }
 
+/* Where torch's ReduceLROnPlateau with its defaults cuts on these losses, from 0.005: in the eleventh epoch
+ * without a loss below (1 - 1e-4) of the least, and no more when that would change a rate by under 1e-8. */
+static void rates_fall_on_plateaus_as_torch_s(void **state) {
+    (void)state;
+    static const struct {
+        int64_t epochs;
+        double loss;
+    } parts[] = {{1, 10}, {1, 9}, {11, 8.9995}, {1, 8}, {11, 8}, {3, 7.9999}, {60, 9}};
+    static const struct {
+        int64_t epoch;
+        double rate;
+    } cuts[] = {{12, 5e-4}, {24, 5e-5}, {35, 5e-6}, {46, 5e-7}, {57, 5e-8}, {68, 5e-9}};
+    whet_i_plateau plateau = WHET_I_PLATEAU_INIT;
+    double rate = .005;
+    int64_t epoch = 0, cut = 0;
+    for (int64_t p = 0; p < WHET_COUNT_OF(parts); p++)
+        for (int64_t i = 0; i < parts[p].epochs; i++, epoch++) {
+            const double next = whet_i_plateau_next(&plateau, rate, parts[p].loss);
+            if (next == rate) continue;
+            assert_true(cut < WHET_COUNT_OF(cuts) && cuts[cut].epoch == epoch);
+            assert_true(fabs(next / cuts[cut++].rate - 1) < 1e-12);
+            rate = next;
+        }
+    assert_int_equal(cut, WHET_COUNT_OF(cuts));
+}
+
 static void every_example_once_an_epoch(void **state) {
     (void)state;
     for (int64_t n = 0; n < 100; n += n < 4 ? 1 : 13)
@@ -422,6 +448,7 @@ int main(void) {
         cmocka_unit_test(a_parameter_s_rate_scales_its_step),
         cmocka_unit_test(a_gradient_that_is_no_number_is_named),
         cmocka_unit_test(schedules_are_transformers),
+        cmocka_unit_test(rates_fall_on_plateaus_as_torch_s),
         cmocka_unit_test(every_example_once_an_epoch),
         cmocka_unit_test(balanced_batches_have_several_rows_of_each_class),
         cmocka_unit_test(buckets_hold_like_lengths),
