@@ -3,6 +3,7 @@
  * pretrained ResNet's of images. What is fitted is fitted on the pool; test rows are only put through it.
  * Legend: n rows, d columns. */
 #include <inttypes.h>
+#include <sys/stat.h>
 
 #include "io/io_i.h"
 #include "label/label_i.h"
@@ -124,20 +125,23 @@ static double share_explained(const batch *pool, int64_t d, int64_t dim) {
     return all > 0 ? kept / all : 1;
 }
 
-/* Rows of the shape that the pool's have. */
+/* Rows as the pool has them; for an autoencoder their numbers are enough. */
 static whet_status check_shape(whet_ctx *ctx, const making *m, const char *path, const batch *pool,
                                const batch *b) {
     const whet_i_image_rows *x = &pool->images, *y = &b->images;
-    if (m->job->method == WHET_FEATURES_PCA && b->features.shape[1] != m->d)
+    const int64_t expected = of_images(m->job->method) ? x->d : m->d;
+    const int64_t found = of_images(m->job->method) ? y->d : b->features.shape[1];
+    if (m->job->method == WHET_FEATURES_TFIDF) return WHET_OK;
+    if (found != expected)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                           "%s has %" PRId64 " columns; expected %" PRId64 ", as %s has", path,
-                           b->features.shape[1], m->d, m->job->input);
-    if (x->d != y->d || x->height != y->height || x->width != y->width)
-        return whet_i_fail(
-            ctx, WHET_ERR_SHAPE,
-            "%s has images of %" PRId64 " x %" PRId64 ", %" PRId64
-            " numbers each; expected %" PRId64 " x %" PRId64 ", %" PRId64 ", as %s has",
-            path, y->height, y->width, y->d, x->height, x->width, x->d, m->job->input);
+                           "%s has %" PRId64 " %s; expected %" PRId64 ", as %s has", path, found,
+                           of_images(m->job->method) ? "numbers an image" : "columns", expected,
+                           m->job->input);
+    if (x->height && y->height && (x->height != y->height || x->width != y->width))
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s has images of %" PRId64 " x %" PRId64 "; expected %" PRId64
+                           " x %" PRId64 ", as %s has",
+                           path, y->height, y->width, x->height, x->width, m->job->input);
     return WHET_OK;
 }
 
@@ -194,6 +198,19 @@ static whet_status check_job(whet_ctx *ctx, const whet_feature_job *job) {
     return WHET_OK;
 }
 
+static whet_status check_one_absent(whet_ctx *ctx, const char *path) {
+    struct stat info;
+    if (!path || stat(path, &info) != 0 || !S_ISREG(info.st_mode)) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force", path);
+}
+
+/* Told before the work, as writing would tell it after. */
+static whet_status check_absent(whet_ctx *ctx, const whet_feature_job *job) {
+    if (job->force) return WHET_OK;
+    WHET_TRY(check_one_absent(ctx, job->output));
+    return check_one_absent(ctx, job->test_output);
+}
+
 whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,
                                whet_feature_result *out) {
     whet_feature_job known = WHET_FEATURE_JOB_INIT;
@@ -204,6 +221,7 @@ whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,
     WHET_TRY(check_job(ctx, &known));
     WHET_TRY_DONE(read_batch(ctx, &known, known.input, &pool));
     if (known.test) WHET_TRY_DONE(read_batch(ctx, &known, known.test, &test));
+    WHET_TRY_DONE(check_absent(ctx, &known));
     WHET_TRY_DONE(fit(ctx, &m, &pool));
     if (known.test) WHET_TRY_DONE(check_shape(ctx, &m, known.test, &pool, &test));
     WHET_TRY_DONE(make(ctx, &m, &pool));

@@ -48,8 +48,8 @@ typedef struct whet_i_resnet_map whet_i_resnet_map;
 WHET_CHECKED whet_status whet_i_resnet_map_load(whet_ctx *ctx, const char *path,
                                                 whet_i_resnet_map **out);
 /* out [n, dim]: the last channels' means, of x [n, h w c] in [0, 1], channels last, c 1 or 3; other sizes
- * than 32 are interpolated. A row's bits depend on that row alone. Reads the map only. 82 MFLOP an image
- * with 20 layers. Errors: SHAPE, DATA (features that are not finite: the weights are not), NOMEM, CANCELLED. */
+ * than 32 are interpolated. A row's bits depend on that row alone. Reads the map only. 82 million operations
+ * an image with 20 layers. Errors: SHAPE, DATA (not finite, as weights are not), NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_resnet_map_apply(whet_ctx *ctx, const whet_i_resnet_map *map,
                                                  const float *x, int64_t n, int64_t h, int64_t w,
                                                  int64_t c, float *out);
