@@ -3,7 +3,7 @@
 #ifndef WHET_LABEL_NETWORK_ROWS_H
 #define WHET_LABEL_NETWORK_ROWS_H
 
-#include "nn/ops_i.h"
+#include "nn/nn_i.h"
 
 typedef struct whet_i_network_rows {
     const char *stage;         /* of progress */

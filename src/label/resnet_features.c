@@ -15,7 +15,6 @@
 
 #include "label/image_features.h"
 #include "label/network_rows.h"
-#include "nn/models_i.h"
 
 enum { SIDE = 32, COLORS = 3, BLOCKS_MOST = 200, NAME_SIZE = 256 };
 

@@ -9,8 +9,6 @@
 
 #include "label/image_features.h"
 #include "label/network_rows.h"
-#include "nn/models_i.h"
-#include "nn/optimizer_i.h"
 
 enum { BATCH = 144, EPOCHS = 20, LATENT = 128 };
 

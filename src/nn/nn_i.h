@@ -13,6 +13,7 @@
 #include "kernels/kernels_i.h"
 #include "nn/llama_i.h"
 #include "nn/model_folder.h"
+#include "nn/models_i.h"
 #include "nn/ops_i.h"
 #include "nn/optimizer_i.h"
 #include "nn/text_batch.h"
