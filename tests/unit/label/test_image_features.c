@@ -312,7 +312,8 @@ static double distance_to_nearest(const float *y, const double *places) {
 }
 
 /* The loss is under half of that of the best image for all, 1024 times the pixels' variance (a third is
- * what it takes). The divergence keeps the means at most as wide as the prior, whose variance is 1. Images
+ * what it takes). The divergence keeps the means at most as wide as the prior, whose variance is 1, and the pixels' weight keeps
+ * it from emptying them all. Images
  * of like features have their blobs at like places: by chance they are 2.6 apart, and 433 points on 5 x 5
  * have a neighbour at about 1 / (2 sqrt(433 / 25)) = 0.12. */
 static void training_does_what_the_loss_asks_for(void **state) {
@@ -323,7 +324,7 @@ static void training_does_what_the_loss_asks_for(void **state) {
     whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
     whet_ctx *ctx;
     whet_i_vae_map *map;
-    double constant = 0;
+    double constant = 0, widest = 0;
     opts.log = listen;
     opts.note = take_note;
     opts.user = &h;
@@ -334,7 +335,8 @@ static void training_does_what_the_loss_asks_for(void **state) {
     assert_int_equal(whet_i_vae_map_dim(map), LATENT);
     test_ok(ctx, whet_i_vae_map_apply(ctx, map, x, N, y));
     for (int64_t j = 0; j < D; j++) constant += 1024 * variance_of(x, N, D, j) / D;
-    for (int64_t j = 0; j < LATENT; j++) assert_true(variance_of(y, N, LATENT, j) < 1.2);
+    for (int64_t j = 0; j < LATENT; j++) widest = fmax(widest, variance_of(y, N, LATENT, j));
+    assert_true(widest > .3 && widest < 1.2);
     assert_true(h.loss > 0 && h.loss < constant / 2);
     assert_int_equal(h.notes, 20);
     assert_true(distance_to_nearest(y, places) < .3);
