@@ -9,8 +9,16 @@ const cli_option cmd_label_fit_options[] = {
     {.name = "votes",
      .type = CLI_PATH,
      .value = "V.npy",
-     .required = true,
      .help = "votes [rows, rules], -1 = abstain; or a table with row, rule, vote"},
+    {.name = "counts",
+     .type = CLI_PATH,
+     .value = "C.npz",
+     .help = "counts of whet label count in place of votes: majority, weighted, snorkel, "
+             "flyingsquid"},
+    {.name = "save-model",
+     .type = CLI_PATH,
+     .value = "M.json",
+     .help = "the fitted model to write, for whet label predict"},
     {.name = "model",
      .type = CLI_ENUM,
      .choices = "majority|weighted|snorkel|flyingsquid|dawid-skene|one-coin|ibcc|auto",
@@ -120,6 +128,8 @@ static whet_label_fit_job job_of(const cli_run *run) {
     static const whet_tie_policy ties[] = {WHET_TIE_LOWEST, WHET_TIE_ABSTAIN, WHET_TIE_HASH};
     whet_label_fit_job job = WHET_LABEL_FIT_JOB_INIT;
     job.votes = cli_text(run, "votes");
+    job.counts = cli_text(run, "counts");
+    job.save = cli_text(run, "save-model");
     job.labels = cli_text(run, "labels");
     job.classes = cli_text(run, "classes");
     job.balance = cli_text(run, "balance");
@@ -180,13 +190,13 @@ static void print_scores(cli_run *run, const whet_label_fit_result *r,
 
 static void print_result(cli_run *run, const whet_label_fit_result *r,
                          const whet_label_model_info *info) {
-    cli_print(run, "%s on %lld rows (%lld with votes), %lld rules, %lld classes",
-              whet_label_method_name(info->method), (long long)r->rows, (long long)r->covered,
-              (long long)info->m, (long long)info->k);
+    cli_print(run, "%s on %lld rows", whet_label_method_name(info->method), (long long)r->rows);
+    if (r->covered >= 0) cli_print(run, " (%lld with votes)", (long long)r->covered);
+    cli_print(run, ", %lld rules, %lld classes", (long long)info->m, (long long)info->k);
     if (r->labelled) cli_print(run, ", %lld labels", (long long)r->labelled);
     if (info->steps) cli_print(run, "; %lld steps", (long long)info->steps);
     cli_print(run, "\n");
-    if (r->covered)
+    if (r->covered > 0)
         cli_print(run, "its class is one of the majority's on %.4f of the rows with votes\n",
                   r->majority_agreement);
     cli_print(run, "\nclass  balance\n");
@@ -252,32 +262,51 @@ static json_t *scores_json(const whet_label_fit_result *r) {
     return list;
 }
 
+static whet_status check_options(cli_run *run, const whet_label_fit_job *job) {
+    if (!job->votes == !job->counts)
+        return cli_fail(run, WHET_ERR_ARG, "--votes and --counts; expected one of the two");
+    if (job->counts && (job->labels || job->probs || job->predictions))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--%s needs --votes: counts have no rows; try --save-model, and whet label "
+                        "predict",
+                        job->labels  ? "labels"
+                        : job->probs ? "probs"
+                                     : "predictions");
+    if (!job->probs && !job->predictions && !job->save)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "neither --probs nor --predictions nor --save-model; expected one of them");
+    if (job->choose && !job->labels)
+        return cli_fail(run, WHET_ERR_ARG, "--model auto needs --labels");
+    return WHET_OK;
+}
+
 whet_status cmd_label_fit(cli_run *run) {
     const whet_label_fit_job job = job_of(run);
     whet_label_fit_result r;
     whet_label_model_info info;
-    if (!job.probs && !job.predictions)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "neither --probs nor --predictions; expected one of them");
-    if (job.choose && !job.labels)
-        return cli_fail(run, WHET_ERR_ARG, "--model auto needs --labels");
+    const whet_status usage = check_options(run, &job);
+    if (usage != WHET_OK) return usage;
     const whet_status status = whet_label_fit_run(run->ctx, &job, &r);
     if (status != WHET_OK) return status;
     whet_label_model_get_info(r.model, &info);
     print_result(run, &r, &info);
     cli_json(run,
              json_pack(
-                 "{s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
+                 "{s:o, s:o, s:s, s:s, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, "
                  "s:s, s:o, s:s?}",
                  "copies", copies_json(&r, info.m), "class_votes", class_votes_json(&r, info.k),
                  "model", whet_label_method_name(info.method), "note", info.note, "rows",
-                 (json_int_t)r.rows, "covered", (json_int_t)r.covered, "labelled",
+                 (json_int_t)r.rows, "covered",
+                 r.covered < 0 ? json_null() : json_integer((json_int_t)r.covered), "labelled",
                  (json_int_t)r.labelled, "rules", (json_int_t)info.m, "classes", (json_int_t)info.k,
                  "steps", (json_int_t)info.steps, "loss", cli_json_number(info.loss),
                  "majority_agreement", cli_json_number(r.majority_agreement), "balance",
                  numbers(info.balance, info.k), "accuracy", numbers(info.accuracy, info.m),
                  "coverage", numbers(info.coverage, info.m), "output",
-                 job.probs ? job.probs : job.predictions, "comparison", scores_json(&r), "best",
+                 job.probs         ? job.probs
+                 : job.predictions ? job.predictions
+                                   : job.save,
+                 "comparison", scores_json(&r), "best",
                  r.compared ? whet_label_method_name(r.best) : NULL));
     whet_label_fit_result_destroy(run->ctx, &r);
     return WHET_OK;

@@ -96,6 +96,18 @@ const cli_command cli_commands[] = {
              "labels. Prints which column is which class. See docs/guide/label.md.",
      .examples =
          "whet label baseline --features X.npy --labels L.tsv --method few-shot --probs P.npy"},
+    {.name = "label count",
+     .run = cmd_label_count,
+     .options = cmd_label_count_options,
+     .summary = "how often any two votes meet, of shards of votes that are never held together",
+     .help =
+         "Counts votes and adds counts made before: exact integers, in any order, from which\n"
+         "whet label fit --counts fits majority, weighted, snorkel and flyingsquid as from all\n"
+         "rows at once. Arrays are read block by block, so that memory does not grow with\n"
+         "rows. See docs/guide/label.md.",
+     .examples = "whet label count --votes monday.npy --class-count 3 --counts monday.npz\n"
+                 "whet label count --votes tuesday.npy --add monday.npz --counts week.npz\n"
+                 "whet label fit --counts week.npz --model snorkel --save-model model.json"},
     {.name = "label features",
      .run = cmd_label_features,
      .options = cmd_label_features_options,
@@ -125,7 +137,7 @@ const cli_command cli_commands[] = {
          "See docs/guide/label.md.",
      .examples = "whet label fit --votes V.npy --model snorkel --balance 0.7,0.3 --probs P.npy\n"
                  "whet label fit --votes V.tsv --labels L.tsv --model auto --probs P.npy \\\n"
-                 "    --predictions labels.tsv"},
+                 "    --predictions labels.tsv --save-model model.json"},
     {.name = "label generate",
      .run = cmd_label_generate,
      .options = cmd_label_generate_options,
@@ -141,6 +153,14 @@ const cli_command cli_commands[] = {
          "    --votes V.npy --save rules.json\n"
          "whet label generate --features X.npy --labels L.tsv --method snuba --reference \\\n"
          "    --votes V.npy"},
+    {.name = "label predict",
+     .run = cmd_label_predict,
+     .options = cmd_label_predict_options,
+     .summary = "votes of labelling rules to probabilities, by a label model that was saved",
+     .help = "Applies a model of whet label fit --save-model to votes of the same rules, block by\n"
+             "block, so that memory does not grow with rows. On the votes it was fitted to, the\n"
+             "same bits. See docs/guide/label.md.",
+     .examples = "whet label predict --model-file model.json --votes new.npy --probs P.npy"},
     {.name = "locus",
      .run = cmd_locus,
      .options = cmd_locus_options,

@@ -71,7 +71,8 @@ WHET_API void whet_free_labels(whet_ctx *ctx, int32_t *labels);
 /* ---- counts of pairs: all that moment methods need to know of the rows ------------------------ */
 
 /* Rows seen, and for every two (rule, class) how many rows had both votes: exact integers, so that
- * shards can be counted apart, in any order, and added. Memory 8 (m k)^2 bytes. */
+ * shards can be counted apart, in any order, and added. With them, for each rule, on how many rows
+ * the majority of the others judges its vote, and for right. Memory 8 (m k)^2 bytes. */
 typedef struct whet_vote_counts whet_vote_counts;
 
 /* All zero. Errors: ARG, LIMIT, NOMEM. */
@@ -83,10 +84,18 @@ WHET_API void whet_vote_counts_destroy(whet_ctx *ctx, whet_vote_counts *counts);
  * O(votes of a row squared) a row. */
 WHET_API WHET_CHECKED whet_status whet_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts,
                                                        const whet_votes *votes);
-/* Adds those of another shard, of the same m and k. Errors: ARG. */
+/* Adds those of another shard, of the same m and k. Errors: ARG; LIMIT (2^63 rows). */
 WHET_API WHET_CHECKED whet_status whet_vote_counts_merge(whet_ctx *ctx, whet_vote_counts *counts,
                                                          const whet_vote_counts *other);
+/* As .npz (docs/formats/votes.md), which NumPy reads, too. Errors: IO, EXISTS, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_vote_counts_save(whet_ctx *ctx,
+                                                        const whet_vote_counts *counts,
+                                                        const char *path, bool force);
+/* Errors: IO, FORMAT, SHAPE; DATA for counts that no rows could have; LIMIT, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_vote_counts_load(whet_ctx *ctx, const char *path,
+                                                        whet_vote_counts **out);
 WHET_API int64_t whet_vote_counts_rows(const whet_vote_counts *counts);
+WHET_API void whet_vote_counts_size(const whet_vote_counts *counts, int64_t *m, int64_t *k);
 /* Rows on which rule a voted v and rule b voted w; with a = b, v = w: on which rule a voted v. */
 WHET_API int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, int32_t v,
                                      int64_t b, int32_t w);
@@ -208,14 +217,25 @@ typedef struct whet_label_model_info {
 WHET_API WHET_CHECKED whet_status whet_label_model_fit(whet_ctx *ctx, const whet_votes *votes,
                                                        const whet_label_model_opts *opts,
                                                        whet_label_model **out);
-/* The same from counts alone (opts->labels must be NULL): majority, snorkel, flyingsquid, and
- * weighted with given accuracies; others are ARG. Add counts and fit again as rows arrive. */
+/* The same from counts alone (opts->labels must be NULL): majority, weighted, snorkel, flyingsquid;
+ * others are ARG. The model that the rows give, bit for bit. Add counts and fit again as rows arrive. */
 WHET_API WHET_CHECKED whet_status whet_label_model_fit_counts(whet_ctx *ctx,
                                                               const whet_vote_counts *counts,
                                                               const whet_label_model_opts *opts,
                                                               whet_label_model **out);
 WHET_API void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model);
 WHET_API void whet_label_model_get_info(const whet_label_model *model, whet_label_model_info *out);
+/* As JSON (docs/formats/label-model.md), with all digits; classes: their names [k], or NULL. Errors: ARG,
+ * IO, EXISTS, NOMEM; LIMIT where m k^2 is over 2^23. */
+WHET_API WHET_CHECKED whet_status whet_label_model_save(whet_ctx *ctx,
+                                                        const whet_label_model *model,
+                                                        const whet_names *classes, const char *path,
+                                                        bool force);
+/* The model that was saved: its predictions are the same, bit for bit. *classes: its names, destroyed by
+ * the caller, NULL when the file has none; or classes is NULL. Errors: IO, FORMAT, LIMIT, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_label_model_load(whet_ctx *ctx, const char *path,
+                                                        whet_label_model **out,
+                                                        whet_names **classes);
 /* probs [n, k]; m and k of votes must be the model's. A row without votes gets the balance (from
  * majority 1 / k). Errors: as whet_votes_check, ARG. O(votes k). */
 WHET_API WHET_CHECKED whet_status whet_label_model_predict(whet_ctx *ctx,
@@ -292,7 +312,7 @@ WHET_API WHET_CHECKED whet_status whet_hard_labels(whet_ctx *ctx, const double *
 
 typedef struct whet_label_fit_job {
     size_t struct_size;
-    const char *votes;            /* as whet_votes_read */
+    const char *votes;            /* as whet_votes_read; or NULL, and counts in their place */
     whet_votes_read_opts reading; /* rows, rules, classes */
     const char *labels;           /* as whet_class_labels_read, or NULL */
     const char *classes;          /* list of class names, or NULL: they are numbers */
@@ -307,6 +327,10 @@ typedef struct whet_label_fit_job {
     whet_tie_policy ties;    /* for predictions; with WHET_TIE_ABSTAIN rows without votes have no
                                 class either */
     bool force;
+    const char *save; /* the fitted model to write, .json; or NULL */
+    const char
+        *counts; /* as whet_vote_counts_load, in place of votes: no rows, so neither labels nor
+                           choosing, nothing predicted */
 } whet_label_fit_job;
 #define WHET_LABEL_FIT_JOB_INIT \
     { \
@@ -316,22 +340,71 @@ typedef struct whet_label_fit_job {
 
 typedef struct whet_label_fit_result {
     whet_label_model *model;
-    whet_names *classes; /* NULL when there was no list */
-    int64_t rows, covered, labelled;
-    int64_t *class_votes; /* [k] of all rules */
-    int64_t *copy_of;     /* [m] as in whet_rule_summary: such rules count as if they were two */
+    whet_names *classes;             /* NULL when there was no list */
+    int64_t rows, covered, labelled; /* covered: -1 of counts, which do not tell */
+    int64_t *class_votes;            /* [k] of all rules */
+    int64_t *copy_of; /* [m] as in whet_rule_summary: such rules count as if they were two */
     bool compared;
     whet_label_score scores[WHET_LABEL_METHODS]; /* when compared */
     whet_label_method best;
     double majority_agreement; /* share of covered rows where the model's class is one of the
-                                  majority's */
+                                  majority's; NaN of counts */
 } whet_label_fit_result;
 
 /* Rows are predicted and written in blocks. Errors: as reading, fitting and writing; ARG (choose
- * without labels). Both files are put in place at the end. */
+ * without labels). All files are put in place at the end. */
 WHET_API WHET_CHECKED whet_status whet_label_fit_run(whet_ctx *ctx, const whet_label_fit_job *job,
                                                      whet_label_fit_result *out);
 WHET_API void whet_label_fit_result_destroy(whet_ctx *ctx, whet_label_fit_result *result);
+
+/* ---- shards of votes to counts, a saved model to probabilities -------------------------------------- */
+
+typedef struct whet_label_count_job {
+    size_t struct_size;
+    const char *const *votes; /* [n_votes] files as whet_votes_read takes them, ... */
+    int64_t n_votes;
+    const char *const
+        *counted; /* [n_counted] ... and of counts made before; one of the two at least */
+    int64_t n_counted;
+    whet_votes_read_opts
+        reading;        /* of each file of votes. Classes must be said where there are several
+                                     files of votes and no counts */
+    const char *output; /* .npz to write */
+    bool force;
+} whet_label_count_job;
+#define WHET_LABEL_COUNT_JOB_INIT \
+    { .struct_size = sizeof(whet_label_count_job), .reading = WHET_VOTES_READ_OPTS_INIT }
+
+/* Counts what the files have together; *out is destroyed by the caller. Arrays are read block by block,
+ * in 64 MB; triples are held. Errors: as reading, counting, writing; SHAPE (files of other sizes). */
+WHET_API WHET_CHECKED whet_status whet_label_count_run(whet_ctx *ctx,
+                                                       const whet_label_count_job *job,
+                                                       whet_vote_counts **out);
+
+typedef struct whet_label_predict_job {
+    size_t struct_size;
+    const char *model, *votes; /* as whet_label_model_load and whet_votes_read */
+    int64_t rows;              /* there are, 0 = as many as the votes say */
+    const char *classes;       /* list of names: those of the model, if it has names; or NULL */
+    const char *probs, *predictions; /* to write, and ... */
+    whet_tie_policy ties;            /* ... as in whet_label_fit_job */
+    bool force;
+} whet_label_predict_job;
+#define WHET_LABEL_PREDICT_JOB_INIT \
+    { .struct_size = sizeof(whet_label_predict_job) }
+
+typedef struct whet_label_predict_result {
+    whet_label_model *model;
+    whet_names *classes; /* or NULL */
+    int64_t rows, covered;
+} whet_label_predict_result;
+
+/* Votes are read and rows written block by block. Errors: as reading, writing; SHAPE (other rules than
+ * the model's), DATA (other classes). Both files are put in place at the end. */
+WHET_API WHET_CHECKED whet_status whet_label_predict_run(whet_ctx *ctx,
+                                                         const whet_label_predict_job *job,
+                                                         whet_label_predict_result *out);
+WHET_API void whet_label_predict_result_destroy(whet_ctx *ctx, whet_label_predict_result *result);
 
 /* ---- files in, what rules do out: `whet label analyze` ----------------------------------------- */
 

@@ -53,6 +53,10 @@ void whet_i_remove_stale(const char *dir);
  * for the reader to tell. */
 bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key);
 
+/* An array of an archive in memory: key NULL or "" when there is one only. */
+WHET_CHECKED whet_status whet_i_npz_parse(whet_ctx *ctx, const char *where, const char *bytes,
+                                          int64_t len, const char *key, whet_tensor *out);
+
 /* An array of an archive of which no more than what is asked for is in memory. */
 typedef struct whet_i_npz_stream whet_i_npz_stream;
 /* Errors: as whet_array_read of "path:key", or of "path" (key NULL). */
@@ -158,6 +162,10 @@ WHET_CHECKED whet_status whet_i_json_read(whet_ctx *ctx, const char *path, int64
  * that is not UTF-8), are WHET_ERR_NOMEM: what was packed from checked parts lacks memory alone. */
 WHET_CHECKED whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, size_t flags,
                                           whet_i_buf *out);
+
+/* As a file of one line, numbers with all their digits; NULL is lacking memory. Errors: IO, EXISTS, NOMEM. */
+WHET_CHECKED whet_status whet_i_json_save(whet_ctx *ctx, const json_t *json, const char *path,
+                                          bool force);
 
 /* Members of an object, checked. Each sentence reads `where: "key" is <found>; expected <what>`;
  * `where` names the file, and the object in it when that helps ("tokenizer.json: model").

@@ -200,3 +200,19 @@ whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, size_t flags, wh
     if (written) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: a JSON document");
 }
+
+whet_status whet_i_json_save(whet_ctx *ctx, const json_t *json, const char *path, bool force) {
+    whet_status status = WHET_OK;
+    whet_i_buf text = {0};
+    whet_out *out = NULL;
+    WHET_TRY_DONE(whet_i_json_dump(ctx, json, JSON_COMPACT | JSON_REAL_PRECISION(17), &text));
+    WHET_TRY_DONE(whet_out_open(ctx, path, force, &out));
+    WHET_TRY_DONE(whet_out_write(ctx, out, text.data, text.len));
+    WHET_TRY_DONE(whet_out_write(ctx, out, "\n", 1));
+    status = whet_out_commit(ctx, out);
+    out = NULL;
+done:
+    whet_out_abort(ctx, out);
+    whet_i_buf_free(ctx, &text);
+    return status;
+}

@@ -37,10 +37,6 @@ WHET_CHECKED whet_status whet_i_npy_write_header(whet_ctx *ctx, const char *wher
                                                  int32_t rank, const int64_t *shape,
                                                  whet_i_buf *out);
 
-/* An array of an archive in memory: key NULL or "" when there is one only. */
-WHET_CHECKED whet_status whet_i_npz_parse(whet_ctx *ctx, const char *where, const char *bytes,
-                                          int64_t len, const char *key, whet_tensor *out);
-
 /* "path" or "path:key" cut into path and key (NULL = none); both live in *text, which the caller frees. */
 WHET_CHECKED whet_status whet_i_array_split(whet_ctx *ctx, const char *spec, char **text,
                                             const char **key);

@@ -91,7 +91,7 @@ static whet_status analyze(whet_ctx *ctx, const whet_label_analyze_job *job,
     WHET_TRY_DONE(whet_i_alloc(ctx, square, &a->agree));
     WHET_TRY_DONE(whet_votes_summary(ctx, votes, a->truth, a->rules, a->vote_counts, &a->totals));
     WHET_TRY_DONE(whet_vote_counts_create(ctx, votes->m, votes->k, &counts));
-    WHET_TRY_DONE(whet_vote_counts_add(ctx, counts, votes));
+    WHET_TRY_DONE(whet_i_vote_counts_add(ctx, counts, votes, false));
     whet_vote_counts_agreement(counts, a->both, a->agree);
     opts.method = job->method;
     WHET_TRY_DONE(whet_i_label_model_fit(ctx, votes, counts, &opts, &a->model));

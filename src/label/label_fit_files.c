@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A label model from files to files: votes, labels, classes and a balance in; probabilities and
- * classes out, block by block.
+ * A label model from files to files: votes (or counts of them), labels, classes and a balance in; the
+ * model, and probabilities and classes, block by block, out.
  * Legend: n rows, m rules, k classes. */
 #include <inttypes.h>
 #include <math.h>
@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "io/io_i.h"
-#include "label/vote_model.h"
+#include "label/labels_writer.h"
 
 enum { BLOCK_ROWS = 1 << 16, BALANCE_BYTES = 1 << 20 };
 
@@ -18,23 +18,18 @@ typedef struct fit_files {
     const whet_votes *votes;
     int32_t *labels;
     double *balance;
-    whet_npy_stream *probs;
-    whet_out *predictions;
-    double *block, *other; /* [BLOCK_ROWS, k] the model's, and the majority's */
-    int32_t *hard;         /* [BLOCK_ROWS] */
-    int32_t *cells;        /* [m] */
+    whet_vote_counts *counts; /* in place of a file of votes */
+    whet_i_labels_writer writer;
+    double *other; /* [BLOCK_ROWS, k] the majority's */
     whet_label_model *majority;
     int64_t agreed;
 } fit_files;
 
 static void release(whet_ctx *ctx, fit_files *f) {
-    whet_npy_stream_abort(ctx, f->probs);
-    whet_out_abort(ctx, f->predictions);
+    whet_i_labels_writer_abort(ctx, &f->writer);
     whet_label_model_destroy(ctx, f->majority);
-    whet_i_free(ctx, f->block);
+    whet_vote_counts_destroy(ctx, f->counts);
     whet_i_free(ctx, f->other);
-    whet_i_free(ctx, f->hard);
-    whet_i_free(ctx, f->cells);
     whet_i_free(ctx, f->balance);
     whet_i_free(ctx, f->labels);
     whet_vote_file_destroy(ctx, f->file);
@@ -138,87 +133,49 @@ static whet_status read_inputs(whet_ctx *ctx, fit_files *f, whet_names **classes
 
 /* ---- predicting ------------------------------------------------------------------------------ */
 
-static whet_status write_classes(whet_ctx *ctx, fit_files *f, const whet_names *classes,
-                                 int64_t first, int64_t count, const bool *covered) {
-    const int64_t k = f->votes->k;
-    WHET_TRY(whet_hard_labels(ctx, f->block, count, k, f->job->ties, first, f->hard));
-    for (int64_t i = 0; i < count; i++) {
-        const int32_t c = f->hard[i];
-        const double top = f->block[i * k + whet_i_argmax(f->block + i * k, k)];
-        WHET_TRY(whet_out_printf(ctx, f->predictions, "%" PRId64 "\t", first + i));
-        if (c < 0 || (!covered[i] && f->job->ties == WHET_TIE_ABSTAIN)) {
-            WHET_TRY(whet_out_printf(ctx, f->predictions, "\t%.9g\n", top));
-            continue;
-        }
-        if (classes)
-            WHET_TRY(whet_out_printf(ctx, f->predictions, "%s", whet_names_get(classes, c).ptr));
-        else
-            WHET_TRY(whet_out_printf(ctx, f->predictions, "%d", c));
-        WHET_TRY(whet_out_printf(ctx, f->predictions, "\t%.9g\n", f->block[i * k + c]));
-    }
-    return WHET_OK;
-}
-
+/* A block is predicted and written; then, by the majority, to compare. */
 static whet_status predict_block(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r,
-                                 int64_t first, int64_t count, bool *covered) {
+                                 int64_t first, int64_t count) {
     const int64_t k = f->votes->k;
-    WHET_TRY(whet_i_label_model_predict(ctx, NULL, r->model, f->votes, first, count, f->block));
+    const whet_i_labels_writer *w = &f->writer;
+    WHET_TRY(whet_i_labels_writer_rows(ctx, &f->writer, r->model, f->votes, first, count, first,
+                                       &r->covered));
     WHET_TRY(whet_i_label_model_predict(ctx, NULL, f->majority, f->votes, first, count, f->other));
-    for (int64_t i = 0; i < count; i++) {
-        covered[i] = whet_i_vote_cells(f->votes, first + i, f->cells) > 0;
-        r->covered += covered[i] ? 1 : 0;
-        if (!covered[i]) continue;
-        f->agreed += f->other[i * k + whet_i_argmax(f->block + i * k, k)] > 0 ? 1 : 0;
-    }
-    if (f->probs) WHET_TRY(whet_npy_stream_append(ctx, f->probs, f->block, count));
-    return f->predictions ? write_classes(ctx, f, r->classes, first, count, covered) : WHET_OK;
+    for (int64_t i = 0; i < count; i++)
+        if (w->covered[i])
+            f->agreed += f->other[i * k + whet_i_argmax(w->block + i * k, k)] > 0 ? 1 : 0;
+    return WHET_OK;
 }
 
 static whet_status predict_all(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
-    const int64_t n = f->votes->n, k = f->votes->k, shape[2] = {n, k};
-    whet_label_model_opts plain = WHET_LABEL_MODEL_OPTS_INIT;
-    bool *covered = NULL;
-    whet_status status = WHET_OK;
+    const whet_label_fit_job *job = f->job;
+    const int64_t n = f->votes->n, m = f->votes->m, k = f->votes->k;
     const int64_t rows = n < BLOCK_ROWS ? n : BLOCK_ROWS;
+    whet_label_model_opts plain = WHET_LABEL_MODEL_OPTS_INIT;
     int64_t cells;
-    if (f->job->probs)
-        WHET_TRY_DONE(
-            whet_npy_stream_open(ctx, f->job->probs, f->job->force, WHET_F64, 2, shape, &f->probs));
-    if (f->job->predictions) {
-        WHET_TRY_DONE(whet_out_open(ctx, f->job->predictions, f->job->force, &f->predictions));
-        WHET_TRY_DONE(whet_out_printf(ctx, f->predictions, "row\tclass\tprobability\n"));
-    }
-    WHET_TRY_DONE(whet_i_mul(ctx, rows, k, &cells));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &f->block));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &f->other));
-    WHET_TRY_DONE(whet_i_alloc(ctx, rows, &f->hard));
-    WHET_TRY_DONE(whet_i_alloc(ctx, rows, &covered));
-    WHET_TRY_DONE(whet_i_alloc(ctx, f->votes->m, &f->cells));
-    WHET_TRY_DONE(whet_i_label_model_fit(ctx, f->votes, NULL, &plain, &f->majority));
+    f->writer = (whet_i_labels_writer){.probs = job->probs,
+                                       .predictions = job->predictions,
+                                       .ties = job->ties,
+                                       .classes = r->classes,
+                                       .most = rows};
+    WHET_TRY(whet_i_labels_writer_open(ctx, &f->writer, job->force, n, m, k));
+    WHET_TRY(whet_i_mul(ctx, rows, k, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &f->other));
+    WHET_TRY(whet_i_label_model_fit(ctx, f->votes, NULL, &plain, &f->majority));
     for (int64_t first = 0; first < n; first += rows) {
         const int64_t count = n - first < rows ? n - first : rows;
-        WHET_TRY_DONE(whet_i_progress(ctx, "predicting", first, n));
-        WHET_TRY_DONE(predict_block(ctx, f, r, first, count, covered));
+        WHET_TRY(whet_i_progress(ctx, "predicting", first, n));
+        WHET_TRY(predict_block(ctx, f, r, first, count));
     }
-    WHET_TRY_DONE(whet_i_progress(ctx, "predicting", n, n));
+    WHET_TRY(whet_i_progress(ctx, "predicting", n, n));
     r->majority_agreement = r->covered ? (double)f->agreed / (double)r->covered : (double)NAN;
-done:
-    whet_i_free(ctx, covered);
-    return status;
+    return WHET_OK;
 }
 
-static whet_status commit(whet_ctx *ctx, fit_files *f) {
-    if (f->probs) {
-        whet_npy_stream *probs = f->probs;
-        f->probs = NULL;
-        WHET_TRY(whet_npy_stream_commit(ctx, probs));
-    }
-    if (f->predictions) {
-        whet_out *predictions = f->predictions;
-        f->predictions = NULL;
-        WHET_TRY(whet_out_commit(ctx, predictions));
-    }
-    return WHET_OK;
+static whet_status save_model(whet_ctx *ctx, const fit_files *f, const whet_label_fit_result *r) {
+    const whet_label_fit_job *job = f->job;
+    if (!job->save) return WHET_OK;
+    return whet_label_model_save(ctx, r->model, r->classes, job->save, job->force);
 }
 
 /* What the user should know of the votes whatever the model. */
@@ -263,7 +220,76 @@ static whet_status run(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
     WHET_TRY(whet_i_label_model_fit(ctx, f->votes, NULL, &opts, &r->model));
     whet_i_label_model_warn(ctx, r->model);
     WHET_TRY(predict_all(ctx, f, r));
-    return commit(ctx, f);
+    WHET_TRY(save_model(ctx, f, r));
+    return whet_i_labels_writer_commit(ctx, &f->writer);
+}
+
+/* ---- from counts ----------------------------------------------------------------------------- */
+
+/* Rules that vote alike on all rows on which either votes, as their counts say. */
+static whet_status look_at_counts(whet_ctx *ctx, const whet_vote_counts *counts,
+                                  whet_label_fit_result *r) {
+    const int64_t m = counts->m, k = counts->k;
+    int64_t *both = NULL, *agree = NULL, cells;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_mul(ctx, m, m, &cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &both));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &agree));
+    WHET_TRY_DONE(whet_i_calloc(ctx, k, &r->class_votes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m, &r->copy_of));
+    whet_vote_counts_agreement(counts, both, agree);
+    for (int64_t j = 0; j < m; j++) {
+        r->copy_of[j] = -1;
+        for (int32_t c = 0; c < k; c++)
+            r->class_votes[c] += whet_vote_counts_of(counts, j, c, j, c);
+        for (int64_t i = 0; i < j && both[j * m + j] > 0 && r->copy_of[j] < 0; i++)
+            if (agree[j * m + i] == both[j * m + j] && both[i * m + i] == both[j * m + j])
+                r->copy_of[j] = i;
+    }
+done:
+    whet_i_free(ctx, both);
+    whet_i_free(ctx, agree);
+    return status;
+}
+
+static whet_status run_counts(whet_ctx *ctx, fit_files *f, whet_label_fit_result *r) {
+    const whet_label_fit_job *job = f->job;
+    whet_label_model_opts opts = job->model;
+    WHET_TRY(whet_vote_counts_load(ctx, job->counts, &f->counts));
+    const int64_t k = f->counts->k;
+    if (job->classes) WHET_TRY(whet_names_read(ctx, job->classes, &r->classes));
+    if (r->classes && whet_names_count(r->classes) != k)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s lists %" PRId64 " classes; expected %" PRId64 ", as %s has",
+                           job->classes, whet_names_count(r->classes), k, job->counts);
+    if (job->balance) {
+        WHET_TRY(whet_i_alloc(ctx, k, &f->balance));
+        WHET_TRY(read_balance(ctx, job->balance, k, f->balance));
+    }
+    opts.balance = f->balance;
+    r->rows = whet_vote_counts_rows(f->counts);
+    r->covered = -1;
+    r->majority_agreement = (double)NAN;
+    WHET_TRY(look_at_counts(ctx, f->counts, r));
+    WHET_TRY(whet_label_model_fit_counts(ctx, f->counts, &opts, &r->model));
+    return save_model(ctx, f, r);
+}
+
+/* Either votes or counts, and of counts only what they can give. */
+static whet_status check_job(whet_ctx *ctx, const whet_label_fit_job *job) {
+    if (!job->votes == !job->counts)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%s; expected votes to read, or counts of them",
+                           job->votes ? "votes and counts" : "no votes");
+    if (job->choose && !job->labels)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a model is to be chosen without labels; expected labels, or a model");
+    if (job->counts && (job->labels || job->probs || job->predictions))
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%s has no rows; expected neither labels of rows nor predictions of them; "
+            "try to save the model, and to predict from votes",
+            job->counts);
+    return WHET_OK;
 }
 
 void whet_label_fit_result_destroy(whet_ctx *ctx, whet_label_fit_result *result) {
@@ -279,12 +305,9 @@ whet_status whet_label_fit_run(whet_ctx *ctx, const whet_label_fit_job *job,
     whet_label_fit_job known = WHET_LABEL_FIT_JOB_INIT;
     whet_label_fit_result result = {0};
     WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_label_fit_job"));
-    if (!known.votes) return whet_i_fail(ctx, WHET_ERR_ARG, "no votes; expected votes to read");
-    if (known.choose && !known.labels)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "a model is to be chosen without labels; expected labels, or a model");
+    WHET_TRY(check_job(ctx, &known));
     fit_files f = {.job = &known};
-    const whet_status status = run(ctx, &f, &result);
+    const whet_status status = known.counts ? run_counts(ctx, &f, &result) : run(ctx, &f, &result);
     release(ctx, &f);
     if (status == WHET_OK)
         *out = result;

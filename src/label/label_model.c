@@ -99,7 +99,7 @@ void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model) {
     whet_i_free(ctx, model);
 }
 
-static whet_status make_model(whet_ctx *ctx, int64_t m, int64_t k, whet_label_model **out) {
+whet_status whet_i_label_model_make(whet_ctx *ctx, int64_t m, int64_t k, whet_label_model **out) {
     whet_label_model *model = NULL;
     whet_status status = WHET_OK;
     int64_t cells;
@@ -109,7 +109,7 @@ static whet_status make_model(whet_ctx *ctx, int64_t m, int64_t k, whet_label_mo
     model->width = width;
     WHET_TRY_DONE(whet_i_calloc(ctx, k, &model->prior));
     WHET_TRY_DONE(whet_i_calloc(ctx, width, &model->base));
-    for (int64_t c = k; c < width; c++) model->base[c] = WHET_I_LOG_NONE;
+    for (int64_t c = k; c < width; c++) model->base[c] = WHET_I_LOG_PAD;
     WHET_TRY_DONE(whet_i_calloc(ctx, cells, &model->table));
     WHET_TRY_DONE(whet_i_calloc(ctx, k, &model->balance));
     WHET_TRY_DONE(whet_i_calloc(ctx, m, &model->accuracy));
@@ -218,7 +218,7 @@ static whet_status fit_model(whet_ctx *ctx, whet_i_label_fit *fit, whet_label_mo
     whet_vote_counts *counts = NULL;
     whet_status status = WHET_OK;
     WHET_TRY(check_opts(ctx, fit->opts, fit->m));
-    WHET_TRY_DONE(make_model(ctx, fit->m, fit->k, &model));
+    WHET_TRY_DONE(whet_i_label_model_make(ctx, fit->m, fit->k, &model));
     WHET_TRY_DONE(set_balance(ctx, fit->opts, fit->n, fit->k, model->balance));
     memcpy(model->prior, model->balance, sizeof *model->prior * (size_t)fit->k);
     fit->balance = model->balance;
@@ -232,12 +232,14 @@ static whet_status fit_model(whet_ctx *ctx, whet_i_label_fit *fit, whet_label_mo
     const whet_i_label_method *method = &methods[model->info.method];
     if (method->needs_counts && !fit->counts) {
         WHET_TRY_DONE(whet_vote_counts_create(ctx, fit->m, fit->k, &counts));
-        WHET_TRY_DONE(whet_vote_counts_add(ctx, counts, fit->votes));
+        WHET_TRY_DONE(whet_i_vote_counts_add(ctx, counts, fit->votes, false));
         fit->counts = counts;
     }
     if (method->needs_rows && !fit->votes) {
-        status =
-            whet_i_fail(ctx, WHET_ERR_ARG, "%s from counts alone; expected rows", method->name);
+        status = whet_i_fail(ctx, WHET_ERR_ARG,
+                             "%s from counts alone; expected rows, or one of majority, weighted, "
+                             "snorkel, flyingsquid",
+                             method->name);
         goto done;
     }
     WHET_TRY_DONE(method->fit(ctx, fit, model));

@@ -130,7 +130,7 @@ whet_status whet_label_models_compare(whet_ctx *ctx, const whet_votes *votes,
     comparing c = {.votes = votes, .opts = &known, .k = votes->k, .folds = folds};
     WHET_TRY_DONE(prepare(ctx, &c, seed));
     WHET_TRY_DONE(whet_vote_counts_create(ctx, votes->m, votes->k, &c.counts));
-    WHET_TRY_DONE(whet_vote_counts_add(ctx, c.counts, votes));
+    WHET_TRY_DONE(whet_i_vote_counts_add(ctx, c.counts, votes, false));
     int64_t choice = 0;
     for (int64_t m = 0; m < WHET_LABEL_METHODS; m++) {
         found[m].method = (whet_label_method)m;

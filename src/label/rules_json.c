@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "io/io_i.h"
+#include "label/json_writer.h"
 #include "label/rules_i.h"
 
 enum { MOST_FEATURES = 1 << 24, FILE_BYTES = 1 << 28, PLACE = 512 };
@@ -520,40 +521,19 @@ whet_status whet_rules_load(whet_ctx *ctx, const char *path, whet_rules **out) {
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/* Members are added whatever became of the others; the first that lacks memory is remembered. */
-typedef struct writer {
-    json_t *object;
-    bool ok;
-} writer;
-
-static void put(writer *w, const char *key, json_t *value) {
-    if (json_object_set_new(w->object, key, value) != 0) w->ok = false;
-}
-
-static json_t *name_json(whet_str name) { return json_stringn(name.ptr, (size_t)name.len); }
-
-static void push(writer *w, json_t *array, json_t *value) {
-    if (json_array_append_new(array, value) != 0) w->ok = false;
-}
-
-static json_t *reals(writer *w, const double *x, int64_t n, int64_t stride) {
-    json_t *array = json_array();
-    for (int64_t i = 0; i < n; i++)
-        push(w, array, isfinite(x[i * stride]) ? json_real(x[i * stride]) : json_null());
-    return array;
-}
-
+typedef whet_i_json_writer writer;
 static void put_tree(writer *w, const whet_i_model *m) {
     json_t *nodes = json_array();
     for (int64_t at = 0; at < m->nodes; at++) {
         const whet_i_tree_node *node = &m->node[at];
-        push(w, nodes,
-             node->input < 0
-                 ? json_pack("{s:o}", "p", reals(w, m->leaf + at * m->outs, m->outs, 1))
-                 : json_pack("{s:I, s:f, s:i, s:i}", "feature", (json_int_t)m->input[node->input],
-                             "at_most", node->at_most, "yes", node->yes, "no", node->no));
+        whet_i_json_push(
+            w, nodes,
+            node->input < 0
+                ? json_pack("{s:o}", "p", whet_i_json_reals(w, m->leaf + at * m->outs, m->outs, 1))
+                : json_pack("{s:I, s:f, s:i, s:i}", "feature", (json_int_t)m->input[node->input],
+                            "at_most", node->at_most, "yes", node->yes, "no", node->no));
     }
-    put(w, "nodes", nodes);
+    whet_i_json_put(w, "nodes", nodes);
 }
 
 static void put_neighbours(writer *w, const whet_i_model *m) {
@@ -561,112 +541,100 @@ static void put_neighbours(writer *w, const whet_i_model *m) {
     for (int64_t i = 0; i < m->points; i++) {
         json_t *point = json_array();
         for (int64_t j = 0; j < m->inputs; j++)
-            push(w, point, json_real((double)m->point[i * m->inputs + j]));
-        push(w, points, point);
-        push(w, of, json_integer(m->of[i]));
+            whet_i_json_push(w, point, json_real((double)m->point[i * m->inputs + j]));
+        whet_i_json_push(w, points, point);
+        whet_i_json_push(w, of, json_integer(m->of[i]));
     }
-    put(w, "k", json_integer(m->neighbours));
-    put(w, "of", of);
-    put(w, "points", points);
+    whet_i_json_put(w, "k", json_integer(m->neighbours));
+    whet_i_json_put(w, "of", of);
+    whet_i_json_put(w, "points", points);
 }
 
 static void put_model(writer *w, const whet_rules *rules, const whet_i_model *m) {
     json_t *features = json_array(), *votes = json_array();
-    for (int64_t j = 0; j < m->inputs; j++) push(w, features, json_integer(m->input[j]));
+    for (int64_t j = 0; j < m->inputs; j++)
+        whet_i_json_push(w, features, json_integer(m->input[j]));
     for (int64_t o = 0; o < m->outs; o++)
-        push(w, votes,
-             m->vote[o] < 0 ? json_null() : name_json(whet_names_get(rules->classes, m->vote[o])));
-    put(w, "features", features);
-    put(w, "votes", votes);
-    put(w, "least", reals(w, m->least, m->outs, 1));
+        whet_i_json_push(w, votes,
+                         m->vote[o] < 0
+                             ? json_null()
+                             : whet_i_json_name(whet_names_get(rules->classes, m->vote[o])));
+    whet_i_json_put(w, "features", features);
+    whet_i_json_put(w, "votes", votes);
+    whet_i_json_put(w, "least", whet_i_json_reals(w, m->least, m->outs, 1));
     if (m->kind == WHET_I_RULE_TREE) put_tree(w, m);
     if (m->kind == WHET_I_RULE_NEIGHBOURS) put_neighbours(w, m);
     if (m->kind == WHET_I_RULE_LOGISTIC) {
         json_t *weights = json_array();
         for (int64_t j = 0; j < m->inputs; j++)
-            push(w, weights, reals(w, m->weight + j * m->outs, m->outs, 1));
-        put(w, "weights", weights);
-        put(w, "biases", reals(w, m->bias, m->outs, 1));
+            whet_i_json_push(w, weights, whet_i_json_reals(w, m->weight + j * m->outs, m->outs, 1));
+        whet_i_json_put(w, "weights", weights);
+        whet_i_json_put(w, "biases", whet_i_json_reals(w, m->bias, m->outs, 1));
     }
     if (m->kind == WHET_I_RULE_SIMILARITY) {
         json_t *vectors = json_array();
         for (int64_t o = 0; o < m->outs; o++)
-            push(w, vectors, reals(w, m->weight + o, m->inputs, m->outs));
-        put(w, "vectors", vectors);
+            whet_i_json_push(w, vectors, whet_i_json_reals(w, m->weight + o, m->inputs, m->outs));
+        whet_i_json_put(w, "vectors", vectors);
     }
 }
 
 static void put_written(writer *w, const whet_rules *rules, const whet_i_rule *rule) {
-    put(w, "votes", name_json(whet_names_get(rules->classes, rule->vote)));
-    if (rule->column) put(w, "column", json_string(rule->column));
+    whet_i_json_put(w, "votes", whet_i_json_name(whet_names_get(rules->classes, rule->vote)));
+    if (rule->column) whet_i_json_put(w, "column", json_string(rule->column));
     if (rule->kind == WHET_I_RULE_NUMBER) {
-        if (!rule->column) put(w, "feature", json_integer(rule->feature));
-        if (isfinite(rule->least)) put(w, "least", json_real(rule->least));
-        if (isfinite(rule->below)) put(w, "below", json_real(rule->below));
+        if (!rule->column) whet_i_json_put(w, "feature", json_integer(rule->feature));
+        if (isfinite(rule->least)) whet_i_json_put(w, "least", json_real(rule->least));
+        if (isfinite(rule->below)) whet_i_json_put(w, "below", json_real(rule->below));
         return;
     }
     if (rule->kind == WHET_I_RULE_KEYWORDS) {
         json_t *words = json_array();
-        for (int64_t i = 0; i < rule->words; i++) push(w, words, name_json(rule->word[i]));
-        put(w, "words", words);
-        put(w, "whole_words", json_boolean(rule->whole_words));
+        for (int64_t i = 0; i < rule->words; i++)
+            whet_i_json_push(w, words, whet_i_json_name(rule->word[i]));
+        whet_i_json_put(w, "words", words);
+        whet_i_json_put(w, "whole_words", json_boolean(rule->whole_words));
     } else {
-        put(w, "pattern", name_json(rule->pattern));
+        whet_i_json_put(w, "pattern", whet_i_json_name(rule->pattern));
     }
-    put(w, "ignore_case", json_boolean(rule->ignore_case));
+    whet_i_json_put(w, "ignore_case", json_boolean(rule->ignore_case));
 }
 
 json_t *whet_i_rule_json(const whet_rules *rules, const whet_i_rule *rule) {
     writer w = {json_object(), true};
-    put(&w, "name", json_stringn(rule->name, (size_t)rule->name_len));
-    put(&w, "type", json_string(kinds[rule->kind]));
+    whet_i_json_put(&w, "name", json_stringn(rule->name, (size_t)rule->name_len));
+    whet_i_json_put(&w, "type", json_string(kinds[rule->kind]));
     if (rule->kind <= WHET_I_RULE_SIMILARITY)
         put_model(&w, rules, &rule->model);
     else
         put_written(&w, rules, rule);
-    if (w.ok) return w.object;
-    json_decref(w.object);
-    return NULL;
+    return whet_i_json_done(&w);
 }
 
 json_t *whet_i_rules_json(const whet_rules *rules) {
     writer w = {json_object(), true};
-    json_t *classes = json_array(), *list = json_array();
+    json_t *list = json_array();
     const int64_t k = whet_names_count(rules->classes);
-    for (int64_t c = 0; c < k; c++) push(&w, classes, name_json(whet_names_get(rules->classes, c)));
     for (int64_t j = 0; j < rules->m; j++) {
         writer rule = {whet_i_rule_json(rules, &rules->rule[j]), true};
         const double *log_odds = rules->rule[j].log_odds;
-        if (rules->prior) put(&rule, "log_odds", reals(&rule, log_odds, k, 1));
-        push(&w, list, rule.object);
+        if (rules->prior)
+            whet_i_json_put(&rule, "log_odds", whet_i_json_reals(&rule, log_odds, k, 1));
+        whet_i_json_push(&w, list, rule.object);
         w.ok = w.ok && rule.ok;
     }
-    put(&w, "format", json_string("whet-rules"));
-    put(&w, "version", json_integer(1));
-    put(&w, "classes", classes);
-    if (rules->prior) put(&w, "prior", reals(&w, rules->prior, k, 1));
-    if (rules->d) put(&w, "features", json_integer(rules->d));
-    put(&w, "rules", list);
-    if (w.ok) return w.object;
-    json_decref(w.object);
-    return NULL;
+    whet_i_json_put(&w, "format", json_string("whet-rules"));
+    whet_i_json_put(&w, "version", json_integer(1));
+    whet_i_json_put(&w, "classes", whet_i_json_names(&w, rules->classes));
+    if (rules->prior) whet_i_json_put(&w, "prior", whet_i_json_reals(&w, rules->prior, k, 1));
+    if (rules->d) whet_i_json_put(&w, "features", json_integer(rules->d));
+    whet_i_json_put(&w, "rules", list);
+    return whet_i_json_done(&w);
 }
 
 whet_status whet_rules_save(whet_ctx *ctx, const whet_rules *rules, const char *path, bool force) {
-    whet_status status = WHET_OK;
-    whet_i_buf text_of = {0};
-    whet_out *out = NULL;
     json_t *document = whet_i_rules_json(rules);
-    WHET_TRY_DONE(
-        whet_i_json_dump(ctx, document, JSON_COMPACT | JSON_REAL_PRECISION(17), &text_of));
-    WHET_TRY_DONE(whet_out_open(ctx, path, force, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, text_of.data, text_of.len));
-    WHET_TRY_DONE(whet_out_write(ctx, out, "\n", 1));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_buf_free(ctx, &text_of);
+    const whet_status status = whet_i_json_save(ctx, document, path, force);
     json_decref(document);
     return status;
 }

@@ -28,6 +28,8 @@ whet_status whet_vote_counts_create(whet_ctx *ctx, int64_t m, int64_t k, whet_vo
     counts->m = m;
     counts->k = k;
     WHET_TRY_DONE(whet_i_calloc(ctx, cells, &counts->pairs));
+    WHET_TRY_DONE(whet_i_calloc(ctx, m, &counts->judged));
+    WHET_TRY_DONE(whet_i_calloc(ctx, m, &counts->right));
     *out = counts;
     counts = NULL;
 done:
@@ -38,10 +40,17 @@ done:
 void whet_vote_counts_destroy(whet_ctx *ctx, whet_vote_counts *counts) {
     if (!counts) return;
     whet_i_free(ctx, counts->pairs);
+    whet_i_free(ctx, counts->judged);
+    whet_i_free(ctx, counts->right);
     whet_i_free(ctx, counts);
 }
 
 int64_t whet_vote_counts_rows(const whet_vote_counts *counts) { return counts->n; }
+
+void whet_vote_counts_size(const whet_vote_counts *counts, int64_t *m, int64_t *k) {
+    *m = counts->m;
+    *k = counts->k;
+}
 
 int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, int32_t v, int64_t b,
                             int32_t w) {
@@ -51,14 +60,20 @@ int64_t whet_vote_counts_of(const whet_vote_counts *counts, int64_t a, int32_t v
 
 whet_status whet_vote_counts_merge(whet_ctx *ctx, whet_vote_counts *counts,
                                    const whet_vote_counts *other) {
+    int64_t rows;
     if (counts->m != other->m || counts->k != other->k)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "counts of %" PRId64 " rules and %" PRId64 " classes; expected %" PRId64
                            " and %" PRId64,
                            other->m, other->k, counts->m, counts->k);
     const int64_t d = counts->m * counts->k;
+    WHET_TRY(whet_i_add(ctx, counts->n, other->n, &rows)); /* the largest of all */
     for (int64_t i = 0; i < d * d; i++) counts->pairs[i] += other->pairs[i];
-    counts->n += other->n;
+    for (int64_t j = 0; j < counts->m; j++) {
+        counts->judged[j] += other->judged[j];
+        counts->right[j] += other->right[j];
+    }
+    counts->n = rows;
     return WHET_OK;
 }
 
@@ -163,14 +178,20 @@ done:
 }
 
 whet_status whet_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts, const whet_votes *votes) {
-    whet_status status = WHET_OK;
-    int64_t room;
     if (votes->m != counts->m || votes->k != counts->k)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "votes of %" PRId64 " rules and %" PRId64 " classes; expected %" PRId64
                            " and %" PRId64,
                            votes->m, votes->k, counts->m, counts->k);
     WHET_TRY(whet_votes_check(ctx, votes));
+    return whet_i_vote_counts_add(ctx, counts, votes, true);
+}
+
+whet_status whet_i_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts, const whet_votes *votes,
+                                   bool judged) {
+    whet_status status = WHET_OK;
+    int64_t room, rows;
+    WHET_TRY(whet_i_add(ctx, counts->n, votes->n, &rows));
     counting c = {.votes = votes, .d = votes->m * votes->k, .kernels = whet_i_kernels(ctx)};
     WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), votes->m, &room));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &c.cells));
@@ -179,12 +200,13 @@ whet_status whet_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts, const 
         WHET_TRY_DONE(count_by_bits(ctx, &c));
     else
         WHET_TRY_DONE(count_by_rows(ctx, &c));
+    if (judged) WHET_TRY_DONE(whet_i_judge_votes(ctx, votes, NULL, counts->judged, counts->right));
     for (int64_t a = 0; a < c.d; a++)
         for (int64_t b = a; b < c.d; b++) {
             counts->pairs[a * c.d + b] += c.pairs[a * c.d + b];
             if (a != b) counts->pairs[b * c.d + a] += c.pairs[a * c.d + b];
         }
-    counts->n += votes->n;
+    counts->n = rows;
 done:
     whet_i_free(ctx, c.pairs);
     whet_i_free(ctx, c.cells);

@@ -6,6 +6,8 @@
 #ifndef WHET_LABEL_VOTE_MODEL_H
 #define WHET_LABEL_VOTE_MODEL_H
 
+#include <jansson.h>
+
 #include "kernels/kernels_i.h"
 #include "label/label_i.h"
 #include "whet/votes.h"
@@ -51,8 +53,14 @@ whet_i_vote_rows whet_i_vote_batch_fill(const whet_i_vote_batch *batch, int32_t 
                                         const whet_votes *votes, int64_t first, int64_t count);
 void whet_i_vote_batch_free(whet_ctx *ctx, whet_i_vote_batch *batch);
 
-/* Sizes alone. */
+/* Sizes alone; the first of them of votes in no form. */
+WHET_CHECKED whet_status whet_i_votes_check_sizes(whet_ctx *ctx, const whet_votes *votes);
 WHET_CHECKED whet_status whet_i_votes_check_shape(whet_ctx *ctx, const whet_votes *votes);
+/* As whet_votes_check of rows of which the first is called `first`. */
+WHET_CHECKED whet_status whet_i_votes_check_rows(whet_ctx *ctx, const whet_votes *votes,
+                                                 int64_t first);
+/* The largest vote, or -1. O(votes). */
+int32_t whet_i_votes_largest(const whet_votes *votes);
 
 /* Rows first .. last - 1 of part i of `parts`: parts are even and do not know the threads. */
 static inline void whet_i_part(int64_t n, int64_t parts, int64_t i, int64_t *first, int64_t *last) {
@@ -64,6 +72,16 @@ static inline void whet_i_part(int64_t n, int64_t parts, int64_t i, int64_t *fir
 /* ---- files (votes_file.c) --------------------------------------------------------------------- */
 
 struct whet_i_table_parts;
+struct whet_i_array_rows;
+/* By its name: triples, not an array. */
+bool whet_i_votes_is_table(const char *spec);
+/* An array of votes, its header looked at: *narrow for int8, else they are read as int32. */
+WHET_CHECKED whet_status whet_i_votes_open_array(whet_ctx *ctx, const char *spec,
+                                                 struct whet_i_array_rows **out, bool *narrow);
+/* Rows and rules are those of opts, where it says how many. Errors: SHAPE. */
+WHET_CHECKED whet_status whet_i_votes_check_expected(whet_ctx *ctx, const char *where,
+                                                     const whet_votes_read_opts *opts,
+                                                     const whet_votes *votes);
 /* Votes of triples in parts that are the caller's; where names them in sentences. Errors as
  * whet_votes_read. */
 WHET_CHECKED whet_status whet_i_votes_of_triples(whet_ctx *ctx, const char *where,
@@ -75,8 +93,16 @@ WHET_CHECKED whet_status whet_i_votes_of_triples(whet_ctx *ctx, const char *wher
 
 struct whet_vote_counts {
     int64_t m, k, n;
-    int64_t *pairs; /* [d, d] symmetric; zero within a rule but on the diagonal */
+    int64_t *pairs;          /* [d, d] symmetric; zero within a rule but on the diagonal */
+    int64_t *judged, *right; /* [m] votes as whet_i_judge_votes counts them */
 };
+/* Votes that have been checked; judged: those of the rules, too, which weighted votes need. */
+WHET_CHECKED whet_status whet_i_vote_counts_add(whet_ctx *ctx, whet_vote_counts *counts,
+                                                const whet_votes *votes, bool judged);
+/* As a file holds them (vote_counts_file.c), not trusted. Errors: FORMAT, SHAPE, DATA, LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_vote_counts_parse(whet_ctx *ctx, const char *where,
+                                                  const char *bytes, int64_t len,
+                                                  whet_vote_counts **out);
 
 /* ---- equal rows (vote_patterns.c) ------------------------------------------------------------- */
 
@@ -111,7 +137,7 @@ struct whet_label_model {
         abstains; /* abstaining is evidence, also of rows without any vote; else they get `prior` */
     double *prior;  /* [k] of rows without a vote */
     int64_t width;  /* of rows of scores: k made a multiple of 8 (whet_i_vote_rows) */
-    double *base;   /* [width]; WHET_I_LOG_NONE behind class k - 1 */
+    double *base;   /* [width]; WHET_I_LOG_PAD behind class k - 1 */
     double *table;  /* [d, width] */
     double *likely; /* [d, k] P(rule j votes v | class c), or NULL: for dependencies */
     double *balance, *accuracy, *coverage;
@@ -120,6 +146,8 @@ struct whet_label_model {
 
 /* Probabilities below this logarithm are none: a class is out when a vote says it cannot be. */
 #define WHET_I_LOG_NONE (-1e6)
+/* Where no class is: below every sum of votes, also when they leave no class in. */
+#define WHET_I_LOG_PAD (-1e300)
 
 /* What a method fits from. Either votes or counts may be NULL. */
 typedef struct whet_i_label_fit {
@@ -149,6 +177,16 @@ WHET_CHECKED whet_status whet_i_label_model_fit(whet_ctx *ctx, const whet_votes 
                                                 const whet_vote_counts *counts,
                                                 const whet_label_model_opts *opts,
                                                 whet_label_model **out);
+/* Room for one: arrays zero but for base behind the classes; no `likely`. */
+WHET_CHECKED whet_status whet_i_label_model_make(whet_ctx *ctx, int64_t m, int64_t k,
+                                                 whet_label_model **out);
+/* From a document, which is not trusted and not kept (label_model_file.c); classes NULL when it has
+ * none. Errors: FORMAT, LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_label_model_parse(whet_ctx *ctx, const char *where,
+                                                  const json_t *document, whet_label_model **out,
+                                                  whet_names **classes);
+/* A new reference, or NULL when memory is short. classes: names, or NULL. */
+json_t *whet_i_label_model_json(const whet_label_model *model, const whet_names *classes);
 /* Tells the note, if there is one. */
 void whet_i_label_model_warn(whet_ctx *ctx, const whet_label_model *model);
 WHET_CHECKED whet_status whet_i_label_model_predict(whet_ctx *ctx, const char *stage,
@@ -169,6 +207,12 @@ whet_status whet_i_fit_dawid_skene(whet_ctx *ctx, const whet_i_label_fit *fit,
 whet_status whet_i_fit_one_coin(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model);
 whet_status whet_i_fit_ibcc(whet_ctx *ctx, const whet_i_label_fit *fit, whet_label_model *model);
+
+/* Votes that can be judged, and those that are right, by rule: added to judged and right [m]. By the
+ * labels where they are given, else by the majority of the other rules, where it is unique
+ * (weighted_vote.c). O(votes k). Errors: NOMEM, CANCELLED (nothing added). */
+WHET_CHECKED whet_status whet_i_judge_votes(whet_ctx *ctx, const whet_votes *votes,
+                                            const int32_t *labels, int64_t *judged, int64_t *right);
 
 /* Estimated accuracies of rules from P(vote | class): sum_c p_c likely[(j, c), c] / coverage_j. */
 void whet_i_accuracies(const whet_i_label_fit *fit, const double *likely, double *accuracy);

@@ -7,23 +7,27 @@
 
 enum { CHECK_ROWS = 1 << 14 };
 
-whet_status whet_i_votes_check_shape(whet_ctx *ctx, const whet_votes *votes) {
-    const int forms = (votes->narrow ? 1 : 0) + (votes->wide ? 1 : 0) + (votes->start ? 1 : 0);
+whet_status whet_i_votes_check_sizes(whet_ctx *ctx, const whet_votes *votes) {
     int64_t cells;
     if (votes->n < 0 || votes->m < 1 || votes->k < 2)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "votes of %" PRId64 " rows, %" PRId64 " rules and %" PRId64
                            " classes; expected at least 0, 1 and 2",
                            votes->n, votes->m, votes->k);
-    if (forms != 1 || (votes->start && (!votes->rule || !votes->vote)))
-        return whet_i_fail(ctx, WHET_ERR_ARG, "votes in %d forms; expected one", forms);
     WHET_TRY(whet_i_mul(ctx, votes->m, votes->k, &cells));
     if (cells > INT32_MAX || votes->m > INT32_MAX - 1)
         return whet_i_fail(ctx, WHET_ERR_LIMIT,
                            "%" PRId64 " rules of %" PRId64
                            " classes; expected a product below 2^31",
                            votes->m, votes->k);
-    WHET_TRY(whet_i_mul(ctx, votes->n, votes->m, &cells));
+    return whet_i_mul(ctx, votes->n, votes->m, &cells);
+}
+
+whet_status whet_i_votes_check_shape(whet_ctx *ctx, const whet_votes *votes) {
+    const int forms = (votes->narrow ? 1 : 0) + (votes->wide ? 1 : 0) + (votes->start ? 1 : 0);
+    WHET_TRY(whet_i_votes_check_sizes(ctx, votes));
+    if (forms != 1 || (votes->start && (!votes->rule || !votes->vote)))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "votes in %d forms; expected one", forms);
     return WHET_OK;
 }
 
@@ -70,21 +74,21 @@ static void check_part(void *arg, int64_t part, int32_t worker) {
     }
 }
 
-static whet_status tell_bad(whet_ctx *ctx, const whet_votes *v, int64_t i) {
+static whet_status tell_bad(whet_ctx *ctx, const whet_votes *v, int64_t i, int64_t first) {
     for (int64_t j = 0; !v->start && j < v->m; j++) {
         const int32_t vote = v->narrow ? v->narrow[i * v->m + j] : v->wide[i * v->m + j];
         if (vote < -1 || vote >= v->k)
             return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "vote [%" PRId64 ", %" PRId64 "] is %d; expected -1 to %" PRId64, i,
-                               j, vote, v->k - 1);
+                               "vote [%" PRId64 ", %" PRId64 "] is %d; expected -1 to %" PRId64,
+                               first + i, j, vote, v->k - 1);
     }
     return whet_i_fail(ctx, WHET_ERR_DATA,
                        "votes of row %" PRId64 "; expected rules from 0 to %" PRId64
                        ", rising, and classes from 0 to %" PRId64,
-                       i, v->m - 1, v->k - 1);
+                       first + i, v->m - 1, v->k - 1);
 }
 
-whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes) {
+whet_status whet_i_votes_check_rows(whet_ctx *ctx, const whet_votes *votes, int64_t first) {
     WHET_TRY(whet_i_votes_check_shape(ctx, votes));
     if (votes->start && votes->start[0] != 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "votes begin at %" PRId64 "; expected 0",
@@ -97,7 +101,11 @@ whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes) {
         bad = c.bad[p] < bad ? c.bad[p] : bad;
     whet_i_free(ctx, c.bad);
     WHET_TRY(status);
-    return bad < votes->n ? tell_bad(ctx, votes, bad) : WHET_OK;
+    return bad < votes->n ? tell_bad(ctx, votes, bad, first) : WHET_OK;
+}
+
+whet_status whet_votes_check(whet_ctx *ctx, const whet_votes *votes) {
+    return whet_i_votes_check_rows(ctx, votes, 0);
 }
 
 /* ---- rows for kernels ------------------------------------------------------------------------- */

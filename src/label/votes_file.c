@@ -42,29 +42,40 @@ static bool is_integer(whet_dtype dtype) {
     return dtype == WHET_I8 || dtype == WHET_I16 || dtype == WHET_I32 || dtype == WHET_I64;
 }
 
-static whet_status read_dense(whet_ctx *ctx, const char *spec, whet_vote_file *file) {
+whet_status whet_i_votes_open_array(whet_ctx *ctx, const char *spec, whet_i_array_rows **out,
+                                    bool *narrow) {
     whet_i_array_rows *rows = NULL;
     whet_status status = WHET_OK;
-    int64_t cells;
     WHET_TRY(whet_i_array_rows_open(ctx, spec, &rows));
     const whet_tensor *head = whet_i_array_rows_head(rows);
-    const int64_t n = head->shape[0], m = head->rank == 2 ? head->shape[1] : 0;
-    if (head->rank == 2 && m < 1) {
-        status =
-            whet_i_fail(ctx, WHET_ERR_SHAPE, "%s has no rules; expected at least one column", spec);
-        goto done;
-    }
-    if (head->rank != 2 || !is_integer(head->dtype)) {
+    if (head->rank != 2 || !is_integer(head->dtype))
         status = whet_i_fail(ctx, WHET_ERR_SHAPE,
                              "%s is %s with %d dimensions; expected votes [rows, rules] of int8 or "
                              "int32, -1 = abstain",
                              spec, whet_dtype_name(head->dtype), head->rank);
-        goto done;
+    else if (head->shape[1] < 1)
+        status =
+            whet_i_fail(ctx, WHET_ERR_SHAPE, "%s has no rules; expected at least one column", spec);
+    if (status != WHET_OK) {
+        whet_i_array_rows_close(ctx, rows);
+        return status;
     }
-    const bool narrow = head->dtype == WHET_I8;
+    *narrow = head->dtype == WHET_I8;
+    *out = rows;
+    return WHET_OK;
+}
+
+static whet_status read_dense(whet_ctx *ctx, const char *spec, whet_vote_file *file) {
+    whet_i_array_rows *rows = NULL;
+    whet_status status = WHET_OK;
+    int64_t cells;
+    bool narrow;
+    WHET_TRY(whet_i_votes_open_array(ctx, spec, &rows, &narrow));
+    const int64_t *shape = whet_i_array_rows_head(rows)->shape, n = shape[0], m = shape[1];
     WHET_TRY_DONE(whet_i_mul(ctx, n, m, &cells));
-    WHET_TRY_DONE(whet_i_check_room(ctx, "the votes", (double)cells * (narrow ? 1 : 4),
-                                    "int8, or fewer rows at a time"));
+    WHET_TRY_DONE(
+        whet_i_check_room(ctx, "the votes", (double)cells * (narrow ? 1 : 4),
+                          "int8, fewer rows at a time, or counts of votes (whet label count)"));
     if (narrow)
         WHET_TRY_DONE(whet_i_alloc(ctx, cells, &file->narrow));
     else
@@ -240,12 +251,12 @@ done:
 
 /* ---- both ------------------------------------------------------------------------------------ */
 
-static bool is_table(const char *path) {
+bool whet_i_votes_is_table(const char *path) {
     return whet_i_has_extension(path, ".tsv") || whet_i_has_extension(path, ".csv") ||
            whet_i_has_extension(path, ".jsonl") || whet_i_has_extension(path, ".txt");
 }
 
-static int32_t largest_vote(const whet_votes *v) {
+int32_t whet_i_votes_largest(const whet_votes *v) {
     int32_t most = -1;
     const int64_t cells = v->start ? v->start[v->n] : v->n * v->m;
     if (v->narrow) {
@@ -258,17 +269,24 @@ static int32_t largest_vote(const whet_votes *v) {
     return most;
 }
 
-/* As many classes as said or seen; then every vote is checked. */
-static whet_status finish(whet_ctx *ctx, const char *where, const whet_votes_read_opts *opts,
-                          whet_vote_file *file) {
-    whet_votes *v = &file->votes;
+whet_status whet_i_votes_check_expected(whet_ctx *ctx, const char *where,
+                                        const whet_votes_read_opts *opts, const whet_votes *v) {
     if ((opts->rows && v->n != opts->rows) || (opts->rules && v->m != opts->rules))
         return whet_i_fail(
             ctx, WHET_ERR_SHAPE,
             "%s has %" PRId64 " rows and %" PRId64 " rules; expected %" PRId64 " and %" PRId64,
             where, v->n, v->m, opts->rows ? opts->rows : v->n, opts->rules ? opts->rules : v->m);
+    return WHET_OK;
+}
+
+/* As many classes as said or seen; then every vote is checked. */
+static whet_status finish(whet_ctx *ctx, const char *where, const whet_votes_read_opts *opts,
+                          whet_vote_file *file) {
+    whet_votes *v = &file->votes;
+    WHET_TRY(whet_i_votes_check_expected(ctx, where, opts, v));
     v->k = opts->classes;
-    if (v->k == 0) v->k = largest_vote(v) + 1 > 2 ? (int64_t)largest_vote(v) + 1 : 2;
+    if (v->k == 0)
+        v->k = whet_i_votes_largest(v) + 1 > 2 ? (int64_t)whet_i_votes_largest(v) + 1 : 2;
     const whet_status status = whet_votes_check(ctx, v);
     return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", where);
 }
@@ -293,7 +311,7 @@ whet_status whet_votes_read(whet_ctx *ctx, const char *spec, const whet_votes_re
     whet_vote_file *file = NULL;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_opts(ctx, opts, &known, sizeof known, "whet_votes_read_opts"));
-    if (is_table(spec)) {
+    if (whet_i_votes_is_table(spec)) {
         WHET_TRY(whet_i_table_parts_open(ctx, spec, PART_BYTES, &parts));
         status = whet_i_votes_of_triples(ctx, spec, parts, &known, out);
         whet_i_table_parts_close(ctx, parts);
@@ -370,14 +388,15 @@ done:
 whet_status whet_votes_write(whet_ctx *ctx, const char *path, bool force, const whet_votes *votes) {
     int32_t *cell;
     WHET_TRY(whet_votes_check(ctx, votes));
-    if (!is_table(path) && !whet_i_has_extension(path, ".npy"))
+    if (!whet_i_votes_is_table(path) && !whet_i_has_extension(path, ".npy"))
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s: no place for votes; expected a .npy, or a .tsv",
                            path);
-    if (is_table(path) && !whet_i_has_extension(path, ".tsv"))
+    if (whet_i_votes_is_table(path) && !whet_i_has_extension(path, ".tsv"))
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s: votes are written as .npy or .tsv", path);
     WHET_TRY(whet_i_alloc(ctx, votes->m, &cell));
-    const whet_status status = is_table(path) ? write_triples(ctx, path, force, votes, cell)
-                                              : write_dense(ctx, path, force, votes, cell);
+    const whet_status status = whet_i_votes_is_table(path)
+                                   ? write_triples(ctx, path, force, votes, cell)
+                                   : write_dense(ctx, path, force, votes, cell);
     whet_i_free(ctx, cell);
     return status;
 }

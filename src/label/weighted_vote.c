@@ -17,7 +17,8 @@
                        turned round */
 
 typedef struct agreeing {
-    const whet_i_label_fit *fit;
+    const whet_votes *votes;
+    const int32_t *labels; /* NULL: the majority of the others judges */
     int64_t parts;
     int64_t *judged, *right; /* [parts, m] */
     int32_t *cells;          /* [threads, m] */
@@ -43,8 +44,8 @@ static int32_t winner_without(const int32_t *tally, int32_t k, int32_t vote) {
 
 static void judge_part(void *arg, int64_t part, int32_t worker) {
     const agreeing *a = arg;
-    const whet_votes *votes = a->fit->votes;
-    const int32_t *labels = a->fit->opts->labels, k = (int32_t)votes->k;
+    const whet_votes *votes = a->votes;
+    const int32_t *labels = a->labels, k = (int32_t)votes->k;
     int32_t *cell = a->cells + worker * votes->m, *tally = a->tally + worker * k;
     int64_t first, last;
     whet_i_part(votes->n, a->parts, part, &first, &last);
@@ -63,9 +64,10 @@ static void judge_part(void *arg, int64_t part, int32_t worker) {
     }
 }
 
-static whet_status estimate(whet_ctx *ctx, const whet_i_label_fit *fit, double *accuracy) {
-    agreeing a = {.fit = fit, .parts = 64};
-    const int64_t m = fit->m, threads = whet_ctx_threads(ctx);
+whet_status whet_i_judge_votes(whet_ctx *ctx, const whet_votes *votes, const int32_t *labels,
+                               int64_t *judged, int64_t *right) {
+    agreeing a = {.votes = votes, .labels = labels, .parts = 64};
+    const int64_t m = votes->m, threads = whet_ctx_threads(ctx);
     whet_status status = WHET_OK;
     int64_t room;
     WHET_TRY_DONE(whet_i_mul(ctx, a.parts, m, &room));
@@ -73,16 +75,12 @@ static whet_status estimate(whet_ctx *ctx, const whet_i_label_fit *fit, double *
     WHET_TRY_DONE(whet_i_calloc(ctx, room, &a.right));
     WHET_TRY_DONE(whet_i_mul(ctx, threads, m, &room));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &a.cells));
-    WHET_TRY_DONE(whet_i_mul(ctx, threads, fit->k, &room));
+    WHET_TRY_DONE(whet_i_mul(ctx, threads, votes->k, &room));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &a.tally));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, "weighing rules", a.parts, judge_part, &a));
-    for (int64_t j = 0; j < m; j++) {
-        double judged = ASSUMED_VOTES, right = ASSUMED_VOTES * ASSUMED_ACCURACY;
-        for (int64_t p = 0; p < a.parts; p++) {
-            judged += (double)a.judged[p * m + j];
-            right += (double)a.right[p * m + j];
-        }
-        accuracy[j] = right / judged;
+    for (int64_t i = 0; i < a.parts * m; i++) {
+        judged[i % m] += a.judged[i];
+        right[i % m] += a.right[i];
     }
 done:
     whet_i_free(ctx, a.tally);
@@ -92,17 +90,32 @@ done:
     return status;
 }
 
+static whet_status estimate(whet_ctx *ctx, const whet_i_label_fit *fit, double *accuracy) {
+    int64_t *judged = NULL, *right = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_calloc(ctx, fit->m, &judged));
+    WHET_TRY_DONE(whet_i_calloc(ctx, fit->m, &right));
+    if (fit->votes)
+        WHET_TRY_DONE(whet_i_judge_votes(ctx, fit->votes, fit->opts->labels, judged, right));
+    for (int64_t j = 0; j < fit->m; j++) {
+        const int64_t all = fit->votes ? judged[j] : fit->counts->judged[j];
+        const int64_t hits = fit->votes ? right[j] : fit->counts->right[j];
+        accuracy[j] =
+            ((double)hits + ASSUMED_VOTES * ASSUMED_ACCURACY) / ((double)all + ASSUMED_VOTES);
+    }
+done:
+    whet_i_free(ctx, judged);
+    whet_i_free(ctx, right);
+    return status;
+}
+
 whet_status whet_i_fit_weighted(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model) {
     const int64_t m = fit->m, k = fit->k;
     if (fit->opts->accuracy)
         memcpy(model->accuracy, fit->opts->accuracy, sizeof *model->accuracy * (size_t)m);
-    else if (fit->votes && (fit->opts->labels || m >= 3))
+    else if (fit->opts->labels || m >= 3)
         WHET_TRY(estimate(ctx, fit, model->accuracy));
-    else if (!fit->votes && fit->opts->method == WHET_LABEL_WEIGHTED)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "weighted votes from counts alone; expected accuracies of the rules, or "
-                           "rows");
     else /* one or two rules say nothing of each other */
         for (int64_t j = 0; j < m; j++) model->accuracy[j] = ASSUMED_ACCURACY;
     for (int64_t c = 0; c < k; c++) model->base[c] = log(fit->balance[c]);
