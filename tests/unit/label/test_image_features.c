@@ -312,10 +312,10 @@ static double distance_to_nearest(const float *y, const double *places) {
 }
 
 /* The loss is under half of that of the best image for all, 1024 times the pixels' variance (a third is
- * what it takes). The divergence keeps the means at most as wide as the prior, whose variance is 1, and the pixels' weight keeps
- * it from emptying them all. Images
- * of like features have their blobs at like places: by chance they are 2.6 apart, and 433 points on 5 x 5
- * have a neighbour at about 1 / (2 sqrt(433 / 25)) = 0.12. */
+ * what it takes). The divergence keeps the means at most as wide as the prior, whose variance is 1, and the
+ * weight of the pixels keeps it from emptying them all. Images of like features have their blobs at like
+ * places: by chance they are 2.6 apart, and 433 points on 5 x 5 have a neighbour at about
+ * 1 / (2 sqrt(433 / 25)) = 0.12. */
 static void training_does_what_the_loss_asks_for(void **state) {
     (void)state;
     static float x[N * D], y[N * LATENT];
