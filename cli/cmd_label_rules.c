@@ -114,13 +114,18 @@ const cli_option cmd_label_generate_options[] = {
     {.name = "labels",
      .type = CLI_PATH,
      .value = "L.tsv",
-     .required = true,
-     .help = "table with row (from 0) and label, or a label for every row with empty cells"},
+     .help = "table with row (from 0) and label, or a label for every row with empty cells; needed "
+             "but for similarity"},
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "snuba|iws|goggles",
+     .choices = "snuba|iws|goggles|similarity",
      .required = true,
-     .help = "how rules are made and chosen; goggles: votes of three mixtures, without rules"},
+     .help = "how rules are made and chosen; goggles: votes of three mixtures, without rules; "
+             "similarity: cosines to the classes' own vectors"},
+    {.name = "class-features",
+     .type = CLI_PATH,
+     .value = "C.npy",
+     .help = "similarity: vectors [classes, d] of the classes, as of their names, in their order"},
     {.name = "votes",
      .type = CLI_OUTPUT,
      .value = "V.npy",
@@ -250,11 +255,18 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
                                     json_pack("{s:s%, s:I}", "name", name.ptr, (size_t)name.len,
                                               "votes", (json_int_t)r->reports[j].votes));
     }
-    cli_print(run, "%lld rules from %lld labels, %lld %s; %.4f of %lld rows have a vote\n",
-              (long long)report->rules, (long long)report->labelled, (long long)report->rounds,
-              strcmp(cli_text(run, "method"), "iws") ? "rounds" : "answers", (double)r->covered / n,
-              (long long)r->n);
-    if (report->accuracy >= 0)
+    cli_print(run, "%lld rules from %lld labels", (long long)report->rules,
+              (long long)report->labelled);
+    if (report->rounds)
+        cli_print(run, ", %lld %s", (long long)report->rounds,
+                  strcmp(cli_text(run, "method"), "iws") ? "rounds" : "answers");
+    cli_print(run, "; %.4f of %lld rows have a vote\n", (double)r->covered / n, (long long)r->n);
+    if (strcmp(cli_text(run, "method"), "similarity") == 0 && report->accuracy >= 0)
+        cli_print(run,
+                  "on the labels, by thresholds chosen without them: %.3f right, %.3f without a "
+                  "vote\n",
+                  report->accuracy, (double)report->vague / (double)report->labelled);
+    else if (report->accuracy >= 0)
         cli_print(run,
                   "the rules together, out of fold on the labels that chose them (optimistic): "
                   "accuracy %.3f, log "
@@ -280,7 +292,7 @@ static void print_votes(cli_run *run, const whet_rules_result *r, const whet_syn
 
 static void fill_job(cli_run *run, whet_synth_job *job) {
     static const whet_synth_method methods[] = {WHET_SYNTH_SNUBA, WHET_SYNTH_IWS,
-                                                WHET_SYNTH_GOGGLES};
+                                                WHET_SYNTH_GOGGLES, WHET_SYNTH_SIMILARITY};
     static const whet_synth_form forms[] = {WHET_SYNTH_MULTI, WHET_SYNTH_ONE_VS_REST};
     static const whet_iws_acquisition next[] = {WHET_IWS_STRADDLE, WHET_IWS_ACTIVE,
                                                 WHET_IWS_RANDOM};
@@ -288,6 +300,7 @@ static void fill_job(cli_run *run, whet_synth_job *job) {
     job->labels = cli_text(run, "labels");
     job->classes = cli_text(run, "classes");
     job->method = methods[cli_choice(run, "method")];
+    job->class_features = cli_text(run, "class-features");
     job->votes = cli_text(run, "votes");
     job->save = cli_text(run, "save");
     job->probs = cli_text(run, "probs");
@@ -309,6 +322,15 @@ static void fill_job(cli_run *run, whet_synth_job *job) {
 static whet_status check_options(cli_run *run) {
     static const char *const asked[] = {"answers", "texts"};
     const bool iws = strcmp(cli_text(run, "method"), "iws") == 0;
+    const bool similarity = strcmp(cli_text(run, "method"), "similarity") == 0;
+    if (similarity != (cli_text(run, "class-features") != NULL))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--class-features and --method similarity; expected both or neither");
+    if (!cli_text(run, "labels") && !similarity)
+        return cli_fail(run, WHET_ERR_ARG, "--method %s needs --labels", cli_text(run, "method"));
+    if (!cli_text(run, "labels") && !cli_text(run, "classes"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "neither --labels nor --classes; expected one, which names the classes");
     if (iws && cli_flag(run, "reference"))
         return cli_fail(run, WHET_ERR_ARG, "--reference needs --method snuba");
     if (strcmp(cli_text(run, "method"), "goggles") == 0 && cli_text(run, "save"))

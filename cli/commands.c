@@ -147,12 +147,15 @@ const cli_command cli_commands[] = {
          "the labels of some rows, and writes their votes on every row; --save keeps the rules\n"
          "for whet label apply. snuba: rules that add most to the others on labels they had\n"
          "not seen, then more for the rows that stay unclear. iws: rules called useful by the\n"
-         "labels, or by you (--ask), and those like them. See docs/guide/label-rules.md.",
+         "labels, or by you (--ask), and those like them. similarity: a rule a class, by cosine\n"
+         "to its own vector, also without labels. See docs/guide/label-rules.md.",
      .examples =
          "whet label generate --features X.npy --labels L.tsv --method snuba \\\n"
          "    --votes V.npy --save rules.json\n"
          "whet label generate --features X.npy --labels L.tsv --method snuba --reference \\\n"
-         "    --votes V.npy"},
+         "    --votes V.npy\n"
+         "whet label generate --features X.npy --classes names.txt --method similarity \\\n"
+         "    --class-features C.npy --votes V.npy --save rules.json"},
     {.name = "label predict",
      .run = cmd_label_predict,
      .options = cmd_label_predict_options,

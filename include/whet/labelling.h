@@ -219,6 +219,20 @@ WHET_API WHET_CHECKED whet_status whet_iws(whet_ctx *ctx, const whet_synth_input
                                            const whet_iws_opts *opts, whet_rules **rules,
                                            whet_synth_report *report);
 
+/* ---- rules from the classes' own vectors -------------------------------------------------------- */
+
+/* A rule for each class: votes for it where the row's cosine to its vector is the largest of all and at
+ * least a threshold. vectors [k, d], finite, none of them 0. input->labels may be NULL, or have none. A
+ * threshold is where the class's F1 on the labels is largest, the median over five folds that each leave a
+ * fifth of them out; where no label tells, so high that half of the rows nearest to the class are voted on.
+ * report: accuracy is that of the votes on labelled rows, by thresholds chosen without the row's fold, no
+ * vote counted as wrong; vague: rows without a vote there; rounds 0, log_loss NaN.
+ * Errors: ARG, DATA (NaN, a vector of 0), LIMIT (k k d over 2^23), NOMEM, CANCELLED. O(n d k). */
+WHET_API WHET_CHECKED whet_status whet_similarity_rules(whet_ctx *ctx,
+                                                        const whet_synth_input *input,
+                                                        const float *vectors, whet_rules **rules,
+                                                        whet_synth_report *report);
+
 /* ---- votes without rules ----------------------------------------------------------------------- */
 
 #define WHET_GOGGLES_VOTES 3
@@ -236,7 +250,8 @@ WHET_API WHET_CHECKED whet_status whet_goggles(whet_ctx *ctx, const whet_synth_i
 typedef enum whet_synth_method {
     WHET_SYNTH_SNUBA = 0,
     WHET_SYNTH_IWS,
-    WHET_SYNTH_GOGGLES /* votes, but no rules: nothing to save, and out->rules is NULL */
+    WHET_SYNTH_GOGGLES, /* votes, but no rules: nothing to save, and out->rules is NULL */
+    WHET_SYNTH_SIMILARITY
 } whet_synth_method;
 
 typedef struct whet_synth_job {
@@ -257,6 +272,9 @@ typedef struct whet_synth_job {
     const char *probs; /* .npy to write: f64 [n, k], the rules' joint posterior (snuba, not its
                              reference form; goggles); or NULL */
     bool force;
+    const char *
+        class_features; /* similarity: array [k, d], in the order of the classes; labels may then be
+                                   NULL, and classes not */
 } whet_synth_job;
 #define WHET_SYNTH_JOB_INIT \
     { \

@@ -10,7 +10,7 @@
 
 typedef struct run {
     const whet_synth_job *job;
-    whet_tensor features, votes, probs;
+    whet_tensor features, class_features, votes, probs;
     whet_names *classes;
     int32_t *labels;
     whet_rules *rules;
@@ -20,12 +20,26 @@ typedef struct run {
 
 static void release(whet_ctx *ctx, run *r) {
     whet_tensor_destroy(ctx, &r->features);
+    whet_tensor_destroy(ctx, &r->class_features);
     whet_tensor_destroy(ctx, &r->votes);
     whet_tensor_destroy(ctx, &r->probs);
     whet_names_destroy(ctx, r->classes);
     whet_i_free(ctx, r->labels);
     whet_rules_destroy(ctx, r->rules);
     whet_i_free(ctx, r->reports);
+}
+
+static whet_status read_class_features(whet_ctx *ctx, run *r) {
+    const char *path = r->job->class_features;
+    if (!path) return WHET_OK;
+    WHET_TRY(whet_array_read_as(ctx, path, WHET_F32, 2, true, &r->class_features));
+    const int64_t *shape = r->class_features.shape;
+    const int64_t k = whet_names_count(r->classes), d = r->features.shape[1];
+    if (shape[0] == k && shape[1] == d) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                       "%s is [%" PRId64 ", %" PRId64 "]; expected [%" PRId64 ", %" PRId64
+                       "], a row for each class and the columns of %s",
+                       path, shape[0], shape[1], k, d, r->job->features);
 }
 
 static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) {
@@ -38,7 +52,8 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
                                     .seed = r->job->seed};
     if (k < 2)
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %" PRId64 " class%s; expected at least 2",
-                           r->job->labels, k, k == 1 ? "" : "es");
+                           r->job->labels ? r->job->labels : r->job->classes, k,
+                           k == 1 ? "" : "es");
     if (r->job->probs) {
         const int64_t shape[2] = {n, k};
         WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));
@@ -48,6 +63,8 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
         WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
         return whet_goggles(ctx, &input, r->votes.data, r->probs.data, report);
     }
+    if (r->job->method == WHET_SYNTH_SIMILARITY)
+        return whet_similarity_rules(ctx, &input, r->class_features.data, &r->rules, report);
     if (r->job->method == WHET_SYNTH_IWS)
         return whet_iws(ctx, &input, &r->job->iws, &r->rules, report);
     return whet_snuba(ctx, &input, &r->job->snuba, &r->rules, r->probs.data, report);
@@ -107,6 +124,7 @@ static whet_status compute(whet_ctx *ctx, run *r, whet_synth_report *report) {
     WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &r->features));
     WHET_TRY(whet_i_row_labels_read(ctx, job->labels, job->classes, r->features.shape[0],
                                     &r->classes, &r->labels));
+    WHET_TRY(read_class_features(ctx, r));
     WHET_TRY(make_rules(ctx, r, report));
     WHET_TRY(vote(ctx, r));
     count_covered(r);
@@ -119,10 +137,14 @@ whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job, whet_rule
     run r = {.job = &known};
     *out = (whet_rules_result){0};
     WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_synth_job"));
-    if (!known.features || !known.labels || !known.votes)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "expected features and labels to read and votes to write");
-    if (known.probs && known.method == WHET_SYNTH_IWS)
+    const bool similarity = known.method == WHET_SYNTH_SIMILARITY;
+    if (!known.features || !known.votes || (!known.labels && !similarity) ||
+        !known.class_features != !similarity)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "expected features and labels to read and votes to write; for similarity, "
+            "and for nothing else, class features, and labels or none");
+    if (known.probs && (known.method == WHET_SYNTH_IWS || similarity))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a joint posterior is asked for; expected it of snuba or goggles");
     if (known.save && known.method == WHET_SYNTH_GOGGLES)

@@ -92,6 +92,10 @@ with open('X.npy', 'wb') as f:
     f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
     for row in rows:
         f.write(struct.pack('<3f', *row))
+header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }".ljust(117) + '\n'
+with open('C.npy', 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode())
+    f.write(struct.pack('<6f', -1, 0, 0, 2, 1, 0))
 with open('L.tsv', 'w') as f:
     f.write('row\tlabel\n' + ''.join('%d\t%s\n' % (i, 'spam' if i % 2 else 'ham') for i in range(20)))
 PY
@@ -121,6 +125,22 @@ says '3 columns of votes from 20 labels on 60 rows'
 present op.npy
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --votes i.npy
 says 'from 20 labels, '
+# Rules from the classes' own vectors, with labels and without.
+printf 'ham\nspam\n' >two.txt
+run 0 whet label generate --features X.npy --labels L.tsv --method similarity --class-features C.npy \
+    --votes s.npy --save similar.json
+quiet
+says 'similar to spam'
+says '2 rules from 20 labels; '
+says 'on the labels, by thresholds chosen without them: '
+run 0 whet label apply --rules similar.json --input X.npy --votes s-again.npy
+cmp -s s.npy s-again.npy || fail 'saved similarity rules vote otherwise'
+votes s.npy | awk '{ for (j = 1; j <= NF; j++) if ($j >= 0 && $j != j - 1) exit 1 }' ||
+    fail 'a similarity rule votes for the class of another'
+run 0 whet label generate --features X.npy --classes two.txt --method similarity --class-features C.npy \
+    --votes u.npy --json
+json out
+says '"accuracy": null'
 printf 'text\n' >texts.tsv
 for i in $(seq 60); do echo "text $i" >>texts.tsv; done
 printf 'y\nperhaps\nn\nq\n' >typed
@@ -141,6 +161,17 @@ run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes
 run 2 whet label generate --features X.npy --labels L.tsv --method magic --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --reference --probs q.npy \
     --votes z.npy
+run 2 whet label generate --features X.npy --labels L.tsv --method similarity --votes z.npy
+tells '--class-features and --method similarity; expected both or neither'
+run 2 whet label generate --features X.npy --method similarity --class-features C.npy --votes z.npy
+tells 'neither --labels nor --classes'
+run 2 whet label generate --features X.npy --classes two.txt --method snuba --votes z.npy
+tells '--method snuba needs --labels'
+run 2 whet label generate --features X.npy --labels L.tsv --method similarity --class-features C.npy \
+    --votes z.npy --probs q.npy
+run 3 whet label generate --features X.npy --labels L.tsv --method similarity --class-features X.npy \
+    --votes z.npy
+tells 'X.npy is [60, 3]; expected [2, 3]'
 run 2 whet label generate --features X.npy --labels L.tsv --method goggles --save z.json --votes z.npy
 tells '--save needs --method snuba or iws'
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --reference --votes z.npy
