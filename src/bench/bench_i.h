@@ -36,8 +36,8 @@ typedef struct whet_i_flow {
  * flows have turned about once. What viscosity took is then seen in part by a linear classifier of 100
  * flows on raw vorticity (right for 0.77 of 500 others; 0.49 at time 1, 0.66 at 3, 0.88 at 5, 0.99 at
  * 8, for the force drives a pattern whose size tells viscosity), and wholly by who looks at waves
- * shorter than an eighth: below 1e-7 of the mean square here, 1e-4 to 1e-3 there. Later flows, at
- * 1e-5 truly turbulent from time 30, are no problem at all. A step of 0.025 is a third of what is
+ * shorter than an eighth: below 1e-7 of the mean square here, 1e-4 to 1e-3 there. The flows of time
+ * 30, truly turbulent at 1e-5, it tells apart without an error. A step of 0.025 is a third of what is
  * stable; errors are below 2e-5 of the field. */
 #define WHET_I_LAMINAR_FLOW \
     { .grid = 64, .viscosity = 1e-3, .time = 4, .step = 0.025 }
@@ -48,7 +48,7 @@ typedef struct whet_i_flow {
  * of the seed, whatever n. Two-dimensional, incompressible, on the unit torus, forced: pseudo-spectral,
  * 2/3 dealiasing, Crank-Nicolson for viscosity (Li et al. 2021, arXiv 2010.08895, appendix A.3.3), and in
  * place of Euler's steps Runge-Kutta's of order 3. `out` is of no use on failure.
- * Cost 3 n steps (20 grid^2 log2 grid); memory 40 grid^2 bytes a thread. Progress stage "flows".
+ * Cost 3 n steps (20 grid^2 log2 grid); memory 40 grid^2 bytes a thread, or 3 MB. Progress stage "flows".
  * Errors: ARG, NUMERIC (a field that is not finite: steps too long), NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_navier_stokes(whet_ctx *ctx, const whet_i_flow *flow, int64_t n,
                                               float *out);

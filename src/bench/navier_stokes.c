@@ -206,7 +206,9 @@ void whet_i_flow_advance(const whet_i_flow_plan *plan, whet_i_flow_state *state,
 
 /* ---- many flows ------------------------------------------------------------------------------ */
 
-/* As many flows as there are threads, a bout of steps at a time: between bouts one can be interrupted. */
+enum { ROOM = 1 << 16 }; /* points of a thread's flows, or one flow */
+
+/* Some flows for each thread, a bout of steps at a time: between bouts one can be interrupted. */
 typedef struct group {
     const whet_i_flow_plan *plan;
     whet_i_flow_state *state;
@@ -282,7 +284,7 @@ static whet_status count_steps(whet_ctx *ctx, const whet_i_flow *flow, int64_t *
 whet_status whet_i_navier_stokes(whet_ctx *ctx, const whet_i_flow *flow, int64_t n, float *out) {
     whet_status status = WHET_OK;
     whet_i_flow_plan plan = {0};
-    int64_t steps, size = n < whet_ctx_threads(ctx) ? n : whet_ctx_threads(ctx);
+    int64_t steps, size;
     group g = {.plan = &plan, .seed = flow->seed, .out = out};
     if (n < 1)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld flows; expected 1 or more", (long long)n);
@@ -290,6 +292,8 @@ whet_status whet_i_navier_stokes(whet_ctx *ctx, const whet_i_flow *flow, int64_t
     WHET_TRY(whet_i_flow_plan_make(ctx, flow->grid, flow->viscosity,
                                    steps > 0 ? flow->time / (double)steps : flow->step, true,
                                    &plan));
+    size = whet_ctx_threads(ctx) * (1 + ROOM / (plan.grid * plan.grid));
+    size = n < size ? n : size;
     WHET_TRY_DONE(whet_i_calloc(ctx, size, &g.state));
     for (int64_t i = 0; i < size; i++)
         WHET_TRY_DONE(whet_i_flow_state_make(ctx, &plan, &g.state[i]));

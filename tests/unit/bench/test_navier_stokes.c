@@ -295,7 +295,7 @@ static void draws_have_their_covariance(void **state) {
 
 /* ---- the job ----------------------------------------------------------------------------------- */
 
-enum { FLOWS = 5 };
+enum { FLOWS = 5, MANY = 700 };
 static const whet_i_flow job = {.grid = GRID, .viscosity = 1e-3, .time = 1, .step = .05, .seed = 9};
 
 static void make_flows(int32_t threads, const whet_i_flow *what, int64_t n, float *out) {
@@ -319,6 +319,21 @@ static void bits_do_not_depend_on_threads(void **state) {
     reseeded.seed++;
     make_flows(1, &reseeded, 1, other);
     assert_memory_not_equal(one, other, POINTS * sizeof *one);
+}
+
+/* So many that they are made in several groups, whose size the threads decide. */
+static void many_flows_are_no_others(void **state) {
+    (void)state;
+    static float one[MANY * POINTS], other[MANY * POINTS];
+    whet_i_flow brief = job;
+    brief.time = brief.step;
+    make_flows(1, &brief, MANY, one);
+    make_flows(2, &brief, MANY, other);
+    assert_memory_equal(one, other, sizeof one);
+    make_flows(5, &brief, MANY, other);
+    assert_memory_equal(one, other, sizeof one);
+    for (int i = 1; i < MANY; i++)
+        assert_memory_not_equal(one, one + (int64_t)i * POINTS, POINTS * sizeof *one);
 }
 
 /* The mean of vorticity is 0; floats of size 1 carry 6e-8. */
@@ -483,6 +498,7 @@ int main(void) {
         cmocka_unit_test(viscosity_takes_energy_and_enstrophy),
         cmocka_unit_test(draws_have_their_covariance),
         cmocka_unit_test(bits_do_not_depend_on_threads),
+        cmocka_unit_test(many_flows_are_no_others),
         cmocka_unit_test(has_no_mean),
         cmocka_unit_test(finer_grids_agree),
         cmocka_unit_test(ends_at_the_time),
