@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "io/io_i.h"
+#include "label/case_folding.h"
 #include "label/rules_i.h"
 
 enum { BLOCK = 256, MATCH_LIMIT = 100000 };
@@ -21,6 +22,7 @@ typedef struct keyword_group {
 
 typedef struct worker {
     whet_i_text_state *text;
+    whet_i_fold_room fold;     /* for the longest text that may have to be folded */
     bool *found;               /* [m] */
     double *p;                 /* largest outs */
     double *room;              /* largest whet_i_model_room */
@@ -89,12 +91,19 @@ static int32_t regex_vote(const application *a, const whet_i_rule *rule, int64_t
     return found > 0 ? rule->vote : -1;
 }
 
+static void find_keywords(const application *a, int64_t i, worker *w) {
+    for (int64_t g = 0; g < a->groups; g++) {
+        whet_str text = cell_of(a, i, a->group[g].column);
+        if (a->group[g].ignore_case && !whet_i_is_ascii(text)) text = whet_i_fold(text, &w->fold);
+        whet_i_keywords_scan(a->group[g].scan, text, w->found);
+    }
+}
+
 static void apply_row(application *a, int64_t i, worker *w) {
     const whet_rules *rules = a->rules;
     int32_t *votes = a->votes + i * rules->m;
     if (a->groups) memset(w->found, 0, sizeof *w->found * (size_t)rules->m);
-    for (int64_t g = 0; g < a->groups; g++)
-        whet_i_keywords_scan(a->group[g].scan, cell_of(a, i, a->group[g].column), w->found);
+    find_keywords(a, i, w);
     for (int64_t j = 0; j < rules->m; j++) {
         const whet_i_rule *rule = &rules->rule[j];
         bool fault = false;
@@ -195,6 +204,17 @@ static whet_status build_groups(whet_ctx *ctx, application *a) {
     return WHET_OK;
 }
 
+/* Bytes of the longest text that may have to be folded. */
+static int64_t longest_folded(const application *a) {
+    int64_t most = 0;
+    for (int64_t g = 0; g < a->groups; g++)
+        for (int64_t i = 0; a->group[g].ignore_case && i < a->input->n; i++) {
+            const whet_str text = cell_of(a, i, a->group[g].column);
+            most = text.len > most ? text.len : most;
+        }
+    return most;
+}
+
 static whet_status make_workers(whet_ctx *ctx, application *a) {
     const int64_t limit = a->input->match_limit ? a->input->match_limit : MATCH_LIMIT;
     int64_t outs = 1, room = 1;
@@ -205,12 +225,13 @@ static whet_status make_workers(whet_ctx *ctx, application *a) {
         room = whet_i_model_room(m) > room ? whet_i_model_room(m) : room;
         patterns = patterns || a->rules->rule[j].code;
     }
-    const int64_t workers = whet_ctx_threads(ctx);
+    const int64_t workers = whet_ctx_threads(ctx), folded = longest_folded(a);
     WHET_TRY(whet_i_calloc(ctx, workers, &a->workers));
     a->n_workers = workers;
     for (int64_t t = 0; t < workers; t++) {
         worker *w = &a->workers[t];
         WHET_TRY(whet_i_alloc(ctx, a->rules->m, &w->found));
+        if (folded) WHET_TRY(whet_i_fold_room_make(ctx, folded, &w->fold));
         WHET_TRY(whet_i_alloc(ctx, outs, &w->p));
         WHET_TRY(whet_i_alloc(ctx, room, &w->room));
         WHET_TRY(whet_i_calloc(ctx, a->rules->m, &w->reports));
@@ -224,6 +245,7 @@ static void release(whet_ctx *ctx, application *a) {
         worker *w = &a->workers[t];
         whet_i_text_state_free(ctx, w->text);
         whet_i_free(ctx, w->found);
+        whet_i_fold_room_free(ctx, &w->fold);
         whet_i_free(ctx, w->p);
         whet_i_free(ctx, w->room);
         whet_i_free(ctx, w->reports);

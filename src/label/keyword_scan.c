@@ -2,9 +2,11 @@
  * The keywords of many rules found in one pass over a text: the automaton of Aho & Corasick (1975),
  * completed to a table of states by classes of bytes, so that a byte costs one step whatever the
  * number of words.
- * Bytes that no word holds share class 0, which leads to the root; with case ignored, so do the two
- * cases of an ASCII letter. A whole word ends where neither neighbour is a letter, digit or underscore
+ * Bytes that no word holds share class 0, which leads to the root. With case ignored words are folded,
+ * and so are texts by who scans them, but for ASCII, where the two cases of a letter share a class.
+ * A whole word ends where neither neighbour is a letter, digit or underscore
  * of ASCII or any byte beyond it. */
+#include "label/case_folding.h"
 #include "label/rules_i.h"
 
 typedef struct ending {
@@ -87,8 +89,8 @@ void whet_i_keywords_free(whet_ctx *ctx, whet_i_keywords *k) {
     whet_i_free(ctx, k);
 }
 
-whet_status whet_i_keywords_build(whet_ctx *ctx, const whet_i_keyword *words, int64_t n,
-                                  bool ignore_case, whet_i_keywords **out) {
+static whet_status build(whet_ctx *ctx, const whet_i_keyword *words, int64_t n, bool ignore_case,
+                         whet_i_keywords **out) {
     whet_status status = WHET_OK;
     whet_i_keywords *k = NULL;
     int32_t *failure = NULL, *queue = NULL;
@@ -118,6 +120,41 @@ done:
     whet_i_keywords_free(ctx, k);
     whet_i_free(ctx, failure);
     whet_i_free(ctx, queue);
+    return status;
+}
+
+/* The words folded, one behind the other in a buffer. */
+static whet_status fold_words(whet_ctx *ctx, const whet_i_keyword *words, int64_t n,
+                              whet_i_keyword *folded, whet_i_buf *bytes) {
+    whet_status status = WHET_OK;
+    whet_i_fold_room room = {0};
+    int64_t most = 0, at = 0;
+    for (int64_t w = 0; w < n; w++) most = words[w].word.len > most ? words[w].word.len : most;
+    WHET_TRY_DONE(whet_i_fold_room_make(ctx, most, &room));
+    for (int64_t w = 0; w < n; w++) {
+        const whet_str word = whet_i_fold(words[w].word, &room);
+        folded[w] = words[w];
+        folded[w].word.len = word.len;
+        WHET_TRY_DONE(whet_i_buf_append(ctx, bytes, word.ptr, word.len));
+    }
+    for (int64_t w = 0; w < n; at += folded[w++].word.len) folded[w].word.ptr = bytes->data + at;
+done:
+    whet_i_fold_room_free(ctx, &room);
+    return status;
+}
+
+whet_status whet_i_keywords_build(whet_ctx *ctx, const whet_i_keyword *words, int64_t n,
+                                  bool ignore_case, whet_i_keywords **out) {
+    whet_status status = WHET_OK;
+    whet_i_keyword *folded = NULL;
+    whet_i_buf bytes = {0};
+    if (!ignore_case) return build(ctx, words, n, false, out);
+    WHET_TRY_DONE(whet_i_alloc(ctx, n, &folded));
+    WHET_TRY_DONE(fold_words(ctx, words, n, folded, &bytes));
+    status = build(ctx, folded, n, true, out);
+done:
+    whet_i_buf_free(ctx, &bytes);
+    whet_i_free(ctx, folded);
     return status;
 }
 

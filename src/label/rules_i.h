@@ -190,7 +190,8 @@ int whet_i_text_find(const whet_i_text_code *code, whet_i_text_state *state, whe
 
 /* ---- keywords of many rules at once (keyword_scan.c) ------------------------------------------ */
 
-/* An automaton for the words of all keyword rules on one column with the same case. */
+/* An automaton for the words of all keyword rules on one column with the same case. With case ignored it
+ * is for texts that are ASCII or folded (case_folding.h), as its words are. */
 typedef struct whet_i_keywords whet_i_keywords;
 typedef struct whet_i_keyword {
     whet_str word;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <utf8proc.h>
 
+#include "label/case_folding.h"
 #include "label/tfidf_i.h"
 
 enum { WORD_MAX = 64, GRAM_MIN = 3, GRAM_MAX = 5 };
@@ -30,33 +31,13 @@ static whet_status reserve(whet_ctx *ctx, void *pointer, int64_t *cap, int64_t n
     return WHET_OK;
 }
 
-/* The text as valid UTF-8, each wrong byte as U+FFFD. Returns its length. */
-static int64_t clean(const whet_str text, char *out) {
-    const utf8proc_uint8_t *p = (const utf8proc_uint8_t *)text.ptr;
-    int64_t n = 0;
-    for (int64_t i = 0; i < text.len;) {
-        utf8proc_int32_t code;
-        const utf8proc_ssize_t used = utf8proc_iterate(p + i, text.len - i, &code);
-        if (used <= 0) {
-            memcpy(out + n, "\xef\xbf\xbd", 3);
-            n += 3;
-            i++;
-        } else {
-            memcpy(out + n, p + i, (size_t)used);
-            n += used;
-            i += used;
-        }
-    }
-    return n;
-}
-
 /* Fills terms->code; *n code points. */
 static whet_status fold(whet_ctx *ctx, whet_i_terms *terms, whet_str text, int64_t *n) {
     const utf8proc_option_t options = UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD;
     int64_t room;
     WHET_TRY(whet_i_mul(ctx, text.len, 3, &room));
     WHET_TRY(reserve(ctx, &terms->clean, &terms->clean_cap, room, 1));
-    const int64_t len = clean(text, terms->clean);
+    const int64_t len = whet_i_clean_utf8(text, terms->clean);
     const utf8proc_uint8_t *bytes = (const utf8proc_uint8_t *)terms->clean;
     for (int attempt = 0; attempt < 2; attempt++) {
         const utf8proc_ssize_t need =

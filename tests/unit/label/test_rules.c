@@ -8,7 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <utf8proc.h>
+
 #include "io/table_i.h"
+#include "label/case_folding.h"
 #include "label/rules_i.h"
 
 /* ---- helpers ---------------------------------------------------------------------------------- */
@@ -300,6 +303,99 @@ static void keywords_are_found_as_one_by_one(void **state) {
     whet_i_keywords_scan(scan, (whet_str){all, 256}, &found);
     assert_true(found);
     whet_i_keywords_free(ctx, scan);
+    test_ctx_done(ctx);
+}
+
+/* Upper case beyond ASCII, letters that fold to two, accents of their own, a sigma at the end of a word;
+ * without folding bytes must be the same. Bytes that are not UTF-8 stop nothing. */
+static void case_is_that_of_unicode(void **state) {
+    (void)state;
+    static const struct {
+        const char *word, *text;
+        bool whole, folded, exact;
+    } cases[] = {
+        {"\xc3\xa9tude", "une \xc3\x89TUDE", true, true, false},  /* etude, ETUDE with accents */
+        {"\xc3\x89TUDE", "une \xc3\xa9tude!", true, true, false}, /* the word in upper case */
+        {"e\xcc\x81tude", "\xc3\x89tude", true, true, false},     /* an accent of its own */
+        {"stra\xc3\x9f"
+         "e",
+         "STRASSE 7", true, true, false}, /* sharp s */
+        {"strasse",
+         "eine Stra\xc3\x9f"
+         "e",
+         true, true, false},
+        {"stras",
+         "Stra\xc3\x9f"
+         "e",
+         false, true, false}, /* half of a letter, of which two are made */
+        {"\xd0\xbf\xd1\x80\xd0\xb8\xd0\xb7", "\xd0\x9f\xd0\xa0\xd0\x98\xd0\x97!", true, true,
+         false},
+        {"\xcf\x83\xce\xbf\xcf\x86\xcf\x8c\xcf\x82", "\xce\xa3\xce\x9f\xce\xa6\xce\x8c\xce\xa3",
+         true, true, false}, /* sophos, with either sigma */
+        {"kelvin",
+         "\xe2\x84\xaa"
+         "elvin",
+         true, true, false},
+        {"free",
+         "\xff"
+         "FREE",
+         true, false, false}, /* no word begins behind a byte that is no character */
+        {"free", "\xff FREE", true, true, false},
+        {"free", "\xe2\x80\x9c free", true, true, true},
+        {"free", "freed\xc3\xa9", true, false, false},
+        {"\xc3\xa9", "\xc3\xa9", true, true, true},
+        {"\xc3\xa9", "e", true, false, false},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++)
+        for (int folding = 0; folding < 2; folding++) {
+            whet_ctx *ctx = test_ctx(1 + folding);
+            whet_table *table;
+            int32_t votes[1];
+            json_t *document =
+                json_pack("{s:s, s:i, s:[s,s], s:[{s:s, s:s, s:s, s:[s], s:b, s:b}]}", "format",
+                          "whet-rules", "version", 1, "classes", "a", "b", "rules", "type",
+                          "keywords", "votes", "a", "column", "t", "words", cases[c].word,
+                          "whole_words", cases[c].whole, "ignore_case", folding);
+            char text[64];
+            whet_rules *rules;
+            assert_non_null(document);
+            (void)snprintf(text, sizeof text, "t\n%s\n", cases[c].text);
+            test_ok(ctx, whet_i_rules_parse(ctx, "r.json", document, &rules));
+            test_ok(ctx, table_of(ctx, text, &table));
+            const whet_rules_input input = {.table = table, .n = 1};
+            test_ok(ctx, whet_rules_apply(ctx, rules, &input, votes, NULL));
+            if (votes[0] != ((folding ? cases[c].folded : cases[c].exact) ? 0 : -1))
+                fail_msg("case %d, folding %d: the vote is %d", (int)c, folding, votes[0]);
+            json_decref(document);
+            whet_table_destroy(ctx, table);
+            whet_rules_destroy(ctx, rules);
+            test_ctx_done(ctx);
+        }
+}
+
+/* Every character there is, many times over, folds into the room that is made for it, and to the same as
+ * utf8proc makes of it with room of its own. */
+static void every_character_folds_into_its_room(void **state) {
+    (void)state;
+    enum { TIMES = 5 };
+    const utf8proc_option_t options =
+        UTF8PROC_STABLE | UTF8PROC_COMPOSE | UTF8PROC_CASEFOLD | UTF8PROC_NULLTERM;
+    whet_ctx *ctx = test_ctx(1);
+    for (int32_t code = 1; code < 0x110000; code++) {
+        utf8proc_uint8_t bytes[4 * TIMES + 1], *expected = NULL;
+        whet_i_fold_room room = {0};
+        if (!utf8proc_codepoint_valid(code)) continue;
+        int64_t len = 0;
+        for (int t = 0; t < TIMES; t++) len += utf8proc_encode_char(code, bytes + len);
+        bytes[len] = 0;
+        test_ok(ctx, whet_i_fold_room_make(ctx, len, &room));
+        const whet_str folded = whet_i_fold((whet_str){(char *)bytes, len}, &room);
+        const utf8proc_ssize_t count = utf8proc_map(bytes, 0, &expected, options);
+        if (count != folded.len || memcmp(folded.ptr, expected, (size_t)count) != 0)
+            fail_msg("U+%04X folds otherwise", (unsigned)code);
+        free(expected);
+        whet_i_fold_room_free(ctx, &room);
+    }
     test_ctx_done(ctx);
 }
 
@@ -679,6 +775,8 @@ int main(void) {
         cmocka_unit_test(weights_add_up_to_a_posterior),
         cmocka_unit_test(posteriors_of_files_are_those_of_rows),
         cmocka_unit_test(keywords_are_found_as_one_by_one),
+        cmocka_unit_test(case_is_that_of_unicode),
+        cmocka_unit_test(every_character_folds_into_its_room),
         cmocka_unit_test(spam_rules_vote_as_published),
         cmocka_unit_test(question_rules_vote_as_published),
         cmocka_unit_test(a_pattern_that_explodes_abstains_and_is_counted),
