@@ -33,12 +33,12 @@ typedef struct whet_i_flow {
 } whet_i_flow;
 
 /* The two classes of the comparison, named as it names them; each needs a seed of its own. Time 4 is
- * one or two turnovers, 1 / rms of vorticity. What viscosity took is then seen in part by a linear classifier of 100
- * flows on raw vorticity (right for 0.77 of 500 others; 0.49 at time 1, 0.66 at 3, 0.88 at 5, 0.99 at
- * 8, for the force drives a pattern whose size tells viscosity), and wholly by who looks at waves
- * shorter than an eighth: below 1e-7 of the mean square here, 7e-4 to 2e-3 there. The flows of time
- * 30, truly turbulent at 1e-5, it tells apart without an error. A step of 0.025 is a third of what is
- * stable; errors are below 2e-5 of the field. */
+ * one or two turnovers, 1 / rms of vorticity. What viscosity took is then seen in part by a linear
+ * classifier of 100 flows on raw vorticity (right for 0.77 of 500 others; 0.49 at time 1, 0.66 at 3,
+ * 0.88 at 5, 0.99 at 8, for the force drives a pattern whose size tells viscosity), and wholly by who
+ * looks at waves shorter than an eighth: below 1e-7 of the mean square here, 7e-4 to 2e-3 there. The
+ * flows of time 30, truly turbulent at 1e-5, it tells apart without an error. A step of 0.025 is a
+ * third of what is stable; errors are below 2e-5 of the field. */
 #define WHET_I_LAMINAR_FLOW \
     { .grid = 64, .viscosity = 1e-3, .time = 4, .step = 0.025 }
 #define WHET_I_TURBULENT_FLOW \
