@@ -60,6 +60,13 @@ const cli_option cmd_adapt_options[] = {
      .help = "use this candidate, whatever the comparison says: a name of its table (snuba, iws, "
              "goggles and propagate are fitted when asked for); auto: compare those, too; none: "
              "without them, as by default"},
+    {.name = "end-model",
+     .type = CLI_ENUM,
+     .choices = "logistic|encoder|auto",
+     .preset = "logistic",
+     .help = "what predicts: the chosen candidate; or the encoder, tuned on its probabilities and "
+             "the labels "
+             "(minutes); auto: where labels that are held out say that it is better"},
     {.name = "adapter",
      .type = CLI_ENUM,
      .choices = "none|more|lora",
@@ -134,6 +141,7 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.space = cli_text(run, "space");
     job.space_candidates = cli_text(run, "candidates");
     job.method = cli_text(run, "label-method");
+    job.end_model = (whet_end_model)cli_choice(run, "end-model");
     job.budget = cli_integer(run, "budget");
     job.draw = cli_choice(run, "draw") == 1 ? WHET_DRAW_COVERAGE : WHET_DRAW_UNIFORM;
     job.seed = run->seed;
@@ -160,6 +168,10 @@ static whet_status check_usage(cli_run *run) {
     if (cli_given(run, "candidates") && !cli_given(run, "space")) return candidates_alone(run);
     if (cli_given(run, "draw") && !cli_given(run, "budget"))
         return cli_fail(run, WHET_ERR_ARG, "--draw says how a budget is drawn; expected --budget");
+    if (cli_choice(run, "end-model") != (int32_t)WHET_END_LOGISTIC && !cli_given(run, "model"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--end-model %s tunes the encoder of --model; expected one",
+                        cli_text(run, "end-model"));
     if (cli_given(run, "features") && cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG,
                         "--features and --model both make features; expected one of them");
@@ -269,6 +281,9 @@ static void print_summary(cli_run *run, const json_t *root) {
               count_at(json_object_get(root, "features"), "columns"));
     print_candidates(run, root);
     cli_print(run, "\n* chosen: %s. %s\n", text_at(root, "chosen"), text_at(root, "reason"));
+    const json_t *end = json_object_get(root, "end_model");
+    if (json_is_object(end) && json_is_false(json_object_get(end, "kept")))
+        cli_print(run, "%s\n", text_at(end, "reason"));
     if (!json_is_null(test))
         cli_print(
             run, "test: %.1f %% of %lld rows right (95 %%: %.1f to %.1f), calibration error %.3f\n",

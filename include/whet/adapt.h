@@ -135,6 +135,13 @@ typedef enum whet_draw {
     WHET_DRAW_COVERAGE = 1 /* whet_draw_coverage over the labelled rows */
 } whet_draw;
 
+/* What predicts in the end. */
+typedef enum whet_end_model {
+    WHET_END_LOGISTIC = 0, /* the chosen candidate, as it is */
+    WHET_END_ENCODER = 1,  /* the encoder, tuned on its probabilities and the labels */
+    WHET_END_AUTO = 2      /* the tuned encoder where held-out labels say that it is better */
+} whet_end_model;
+
 /* What `whet adapt` is told. Strings are read during the call only; NULL = not given. */
 typedef struct whet_adapt_job {
     size_t struct_size;
@@ -156,14 +163,21 @@ typedef struct whet_adapt_job {
     int64_t budget;               /* labels to use; 0 = all that are given */
     whet_draw draw;               /* which, with a budget */
     uint64_t seed;
-    const char *output;  /* folder to write */
-    bool force;          /* replace it when it exists */
-    const char *command; /* shown in the report as the way to do it again */
+    const char *output;       /* folder to write */
+    bool force;               /* replace it when it exists */
+    const char *command;      /* shown in the report as the way to do it again */
+    whet_end_model end_model; /* other than WHET_END_LOGISTIC: needs texts and model */
 } whet_adapt_job;
 #define WHET_ADAPT_JOB_INIT \
     { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }
 
-/* Reads, draws, embeds, fits, compares, predicts, and writes the folder `output` whole or not at
+/* A tuned end model is trained by soft cross-entropy, every weight, on what the chosen candidate (of weak
+ * supervision: its labeller) says of at most 2,000 evenly spaced rows of the pool, and on the labels, which
+ * together weigh a quarter as much: 3 epochs of batches of 32 at 5e-5. Three folds of the labels are held
+ * out of all that, one after the other; WHET_END_AUTO keeps the encoder where its log loss on them is lower
+ * than the candidate's by more than a standard error. Cost: four training runs, three where it is not kept.
+ *
+ * Reads, draws, embeds, fits, compares, tunes, predicts, and writes the folder `output` whole or not at
  * all: predictions.tsv, pool_predictions.tsv (the unlabelled training rows, when there is a test
  * table), metrics.json, report.html, classifier/. Test labels are used to measure, never to fit or
  * to choose. *metrics is the text of metrics.json, released by whet_free_text; may be NULL.

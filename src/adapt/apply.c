@@ -60,10 +60,10 @@ static whet_status read_texts(whet_ctx *ctx, const whet_apply_job *job, const ch
     return WHET_OK;
 }
 
-static whet_status load_encoder(whet_ctx *ctx, const whet_apply_job *job,
-                                const whet_classifier_meta *meta, apply_state *s) {
+static whet_status load_encoder_of(whet_ctx *ctx, const whet_apply_job *job,
+                                   const whet_classifier_meta *meta, const char *path,
+                                   apply_state *s) {
     whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
-    const char *path = job->model ? job->model : meta->encoder_path;
     opts.max_length = meta->max_length;
     if (meta->dtype && strcmp(meta->dtype, whet_dtype_name(WHET_BF16)) == 0) opts.dtype = WHET_BF16;
     WHET_TRY(whet_encoder_load(ctx, path, &opts, &s->encoder));
@@ -73,6 +73,20 @@ static whet_status load_encoder(whet_ctx *ctx, const whet_apply_job *job,
                        "%s: encoder %s; expected %s, with which %s was made; try the same model "
                        "folder",
                        path, found, meta->encoder_fingerprint, job->classifier);
+}
+
+/* A relative path is one within the classifier's folder: a tuned encoder is saved with it. */
+static whet_status load_encoder(whet_ctx *ctx, const whet_apply_job *job,
+                                const whet_classifier_meta *meta, apply_state *s) {
+    char *own = NULL;
+    const char *path = job->model ? job->model : meta->encoder_path;
+    if (!job->model && *path != '/') {
+        WHET_TRY(whet_i_join_path(ctx, job->classifier, path, &own));
+        path = own;
+    }
+    const whet_status status = load_encoder_of(ctx, job, meta, path, s);
+    whet_i_free(ctx, own);
+    return status;
 }
 
 static whet_status embed(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {

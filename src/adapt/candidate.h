@@ -44,7 +44,8 @@ struct whet_i_candidate {
     bool needs_neighbours; /* of the rows to predict */
     bool on_request;       /* slow: takes part when asked for by its name, or by "auto" */
     bool blends;           /* takes part in the blend, and may be chosen */
-    /* Settles the settings; fills everything of `out` but available and note. */
+    /* Settles the settings; fills everything of `out` but available and note. NULL = not trained on
+     * features that are given: never available in a comparison. */
     whet_status (*crossfit)(whet_ctx *ctx, const whet_i_candidate *self, whet_i_trial *trial,
                             const whet_i_result *prior, whet_i_result *out);
     /* prior_model: of the candidate named by `prior`, fitted on the same labels. */
@@ -58,6 +59,9 @@ struct whet_i_candidate {
     whet_status (*load)(whet_ctx *ctx, const whet_i_source *source, const char *prefix,
                         const whet_i_pool *pool, void **model);
     void (*destroy)(whet_ctx *ctx, void *model);
+    /* What its labeller says of the pool's rows, probs [n, k]; NULL = it has none. */
+    whet_status (*teach)(whet_ctx *ctx, const whet_i_candidate *self, const whet_i_pool *pool,
+                         double *probs);
 };
 
 /* Of a saved temperature, far below what fitting gives (temperature.c): logarithms over it stay

@@ -190,9 +190,7 @@ static void fill_with_shares(const weak *w) {
         memcpy(w->probs + i * k, w->probs, (size_t)k * sizeof *w->probs);
 }
 
-/* q of model `at` from labels [n]: of the labels themselves certain. */
-static whet_status ask_labeller(whet_ctx *ctx, const weak *w, int64_t at) {
-    const int64_t k = w->pool->k;
+static whet_status run_labeller(whet_ctx *ctx, const weak *w, int64_t at) {
     const whet_synth_input in = {.features = w->pool->x,
                                  .n = w->pool->n,
                                  .d = w->pool->d,
@@ -200,10 +198,15 @@ static whet_status ask_labeller(whet_ctx *ctx, const weak *w, int64_t at) {
                                  .labels = w->labels,
                                  .seed = (uint64_t)at};
     const whet_status status = w->label(ctx, &in, w->probs);
-    if (status == WHET_ERR_DATA || status == WHET_ERR_NUMERIC)
-        fill_with_shares(w);
-    else if (status != WHET_OK)
-        return status;
+    if (status != WHET_ERR_DATA && status != WHET_ERR_NUMERIC) return status;
+    fill_with_shares(w);
+    return WHET_OK;
+}
+
+/* q of model `at` from labels [n]: of the labels themselves certain. */
+static whet_status ask_labeller(whet_ctx *ctx, const weak *w, int64_t at) {
+    const int64_t k = w->pool->k;
+    WHET_TRY(run_labeller(ctx, w, at));
     for (int64_t i = 0; i < w->r; i++) {
         const int32_t own = w->labels[w->rows[i]];
         float *q = w->q + (at * w->r + i) * k;
@@ -328,12 +331,21 @@ static whet_status fit(whet_ctx *ctx, const whet_i_candidate *self, const whet_i
     return fit_by(ctx, trial, labeller_of(self), settings, model);
 }
 
+static whet_status teach_pool(whet_ctx *ctx, const whet_i_candidate *self, const whet_i_pool *pool,
+                              double *probs) {
+    weak w = {.pool = pool, .label = labeller_of(self), .labels = pool->labels, .probs = probs};
+    whet_status status = name_classes(ctx, &w);
+    if (status == WHET_OK) status = run_labeller(ctx, &w, 0);
+    whet_names_destroy(ctx, w.classes);
+    return status;
+}
+
 #define WEAK_CANDIDATE(name_, title_) \
     { \
         .name = name_, .title = title_, .view = WHET_I_RAW, .on_request = true, .blends = true, \
         .crossfit = crossfit, .fit = fit, .predict = whet_i_base_model_predict_raw, \
         .save = whet_i_base_model_save, .load = whet_i_base_model_load, \
-        .destroy = whet_i_base_model_destroy \
+        .destroy = whet_i_base_model_destroy, .teach = teach_pool \
     }
 
 const whet_i_candidate whet_i_candidate_snuba =

@@ -7,6 +7,7 @@
 static whet_status list_names(whet_ctx *ctx, whet_names *names, whet_i_buf *list) {
     for (int64_t i = 0; i < whet_i_candidate_count(); i++) {
         const char *name = whet_i_candidates[i]->name;
+        if (!whet_i_candidates[i]->crossfit) continue;
         WHET_TRY(whet_names_add(ctx, names, whet_str_from(name), NULL));
         WHET_TRY(whet_i_buf_printf(ctx, list, "%s, ", name));
     }
@@ -43,7 +44,9 @@ bool whet_i_method_compares(const char *name) {
 whet_status whet_i_method_find(whet_ctx *ctx, const char *name, int64_t *out) {
     const int64_t n = whet_i_candidate_count();
     int64_t at = 0;
-    while (at < n && strcmp(whet_i_candidates[at]->name, name) != 0) at++;
+    while (at < n &&
+           (strcmp(whet_i_candidates[at]->name, name) != 0 || !whet_i_candidates[at]->crossfit))
+        at++;
     if (at == n && strcmp(name, WHET_I_BLEND) != 0 && !whet_i_method_compares(name))
         return refuse(ctx, name);
     *out = at;

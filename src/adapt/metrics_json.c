@@ -142,22 +142,34 @@ static json_t *space_object(const whet_i_run *run) {
 }
 
 static json_t *seconds_object(const whet_i_seconds *s) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "read", number(s->read), "embed",
-                     number(s->embed), "fit", number(s->fit), "predict", number(s->predict),
-                     "total", number(s->total));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "read", number(s->read), "embed",
+                     number(s->embed), "fit", number(s->fit), "tune", number(s->tune), "predict",
+                     number(s->predict), "total", number(s->total));
+}
+
+static json_t *end_model_object(const whet_i_run *run) {
+    const whet_i_end_model *e = &run->end;
+    if (!e->info.name) return json_null();
+    const whet_candidate_info *teacher = whet_adapt_fit_info(run->fit, e->teacher);
+    return json_pack("{s:b, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kept", (int)e->kept,
+                     "reason", text(e->reason), "teacher", teacher->name, "folds",
+                     (json_int_t)e->folds, "log_loss", number(e->log_loss), "log_loss_without",
+                     number(e->log_loss_without), "gain", number(e->gain), "standard_error",
+                     number(e->error), "accuracy", number(e->folds ? e->accuracy : (double)NAN),
+                     "accuracy_without", number(e->folds ? e->accuracy_without : (double)NAN));
 }
 
 static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
     const whet_i_candidate *chosen = &run->candidates[run->chosen];
     json_t *versions = json_pack("{s:s, s:s, s:i}", "whet", whet_version(), "kernels",
                                  whet_kernels_name(ctx), "threads", (int)whet_ctx_threads(ctx));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
                      chosen->info->name, "reason", text(run->reason), "test",
                      chosen->tested ? metrics_object(&chosen->test) : json_null(), "space",
                      space_object(run), "candidates", candidates_array(run), "data",
                      data_object(ctx, run), "features", features_object(ctx, run), "settings",
                      settings_object(ctx, run), "seconds", seconds_object(&run->seconds),
-                     "versions", versions);
+                     "versions", versions, "end_model", end_model_object(run));
 }
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "adapt/end_model.h"
 #include "adapt/method.h"
 #include "adapt/pipeline_i.h"
 #include "adapt/report.h"
@@ -27,6 +28,7 @@ void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
     if (run->pool_probs != run->probs) whet_i_free(ctx, run->pool_probs);
     whet_i_free(ctx, run->probs);
     whet_i_free(ctx, run->candidates);
+    whet_i_end_model_free(ctx, &run->end);
     whet_adapt_fit_destroy(ctx, run->fit);
     whet_i_free(ctx, run->class_vectors);
     whet_tfidf_destroy(ctx, run->tfidf);
@@ -58,6 +60,23 @@ static whet_status check_method(whet_ctx *ctx, const whet_i_run *run) {
                        run->train.array.data
                            ? "texts, not features"
                            : "names that are not only numbers; try a table of class and text");
+}
+
+/* Told before the work as well. */
+static whet_status check_end_model(whet_ctx *ctx, const whet_adapt_job *job) {
+    if (job->end_model < WHET_END_LOGISTIC || job->end_model > WHET_END_AUTO)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "end model is number %d; expected one there is",
+                           (int)job->end_model);
+    if (job->end_model == WHET_END_LOGISTIC) return WHET_OK;
+    if (!job->model || job->features)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "the end model is an encoder that is tuned; expected texts and a "
+                           "pretrained encoder to begin with");
+    if (job->space && whet_i_self_space_is(job->space))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: embedding:auto embeds names as the texts are, which tuning "
+                           "changes; expected another space, or no tuned end model");
+    return WHET_OK;
 }
 
 /* ---- fit ------------------------------------------------------------------------------------- */
@@ -109,6 +128,14 @@ done:
  * memory: within this many bytes. */
 enum { PREDICT_ALL_LIMIT = 256 << 20 };
 
+/* Rows of this run by a candidate; the tuned encoder's features are its own. */
+static whet_status predict_rows(whet_ctx *ctx, const whet_i_run *run, int64_t candidate,
+                                const whet_i_run_rows *rows, double *probs) {
+    if (candidate == run->end.place)
+        return whet_i_end_model_predict(ctx, run, rows->texts, rows->n, probs);
+    return whet_adapt_fit_predict(ctx, run->fit, candidate, rows->features, rows->n, probs);
+}
+
 static whet_status predict_and_measure(whet_ctx *ctx, whet_i_run *run, double *scratch,
                                        int64_t size, bool all) {
     if (all)
@@ -119,9 +146,7 @@ static whet_status predict_and_measure(whet_ctx *ctx, whet_i_run *run, double *s
         double *probs = all ? scratch + c * size : scratch;
         if (!candidate->info->available) continue;
         WHET_TRY(whet_i_progress(ctx, "predict", c, run->n_candidates));
-        if (!all)
-            WHET_TRY(whet_adapt_fit_predict(ctx, run->fit, c, run->target->features, run->target->n,
-                                            probs));
+        if (!all || c == run->end.place) WHET_TRY(predict_rows(ctx, run, c, run->target, probs));
         WHET_TRY(measure(ctx, run, probs, &candidate->test));
         candidate->tested = true;
         if (c == run->chosen) memcpy(run->probs, probs, (size_t)size * sizeof *probs);
@@ -135,8 +160,7 @@ static whet_status predict_target(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_mul(ctx, run->target->n, whet_names_count(run->classes), &size));
     WHET_TRY(whet_i_alloc(ctx, size, &run->probs));
     if (run->target == &run->train || run->test.n_labels == 0)
-        return whet_adapt_fit_predict(ctx, run->fit, run->chosen, run->target->features,
-                                      run->target->n, run->probs);
+        return predict_rows(ctx, run, run->chosen, run->target, run->probs);
     WHET_TRY(whet_i_mul(ctx, size, run->n_candidates, &total));
     const bool all = total <= PREDICT_ALL_LIMIT / (int64_t)sizeof(double);
     double *scratch;
@@ -154,6 +178,11 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_calloc(ctx, run->n_candidates, &run->candidates));
     for (int64_t c = 0; c < run->n_candidates; c++)
         run->candidates[c].info = whet_adapt_fit_info(run->fit, c);
+    if (run->end.info.name) run->candidates[run->end.place].info = &run->end.info;
+    if (run->end.kept) {
+        run->chosen = run->end.place;
+        run->reason = run->end.reason;
+    }
     WHET_TRY(predict_target(ctx, run));
     if (run->target == &run->train) {
         run->pool_probs = run->probs;
@@ -161,8 +190,7 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
     }
     WHET_TRY(whet_i_mul(ctx, run->train.n, whet_names_count(run->classes), &size));
     WHET_TRY(whet_i_alloc(ctx, size, &run->pool_probs));
-    return whet_adapt_fit_predict(ctx, run->fit, run->chosen, run->train.features, run->train.n,
-                                  run->pool_probs);
+    return predict_rows(ctx, run, run->chosen, &run->train, run->pool_probs);
 }
 
 /* ---- write ----------------------------------------------------------------------------------- */
@@ -187,11 +215,17 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
     whet_classifier_meta meta = {.tfidf = run->tfidf};
     char *path = NULL, *model = NULL;
     whet_status status = WHET_OK;
-    if (run->encoder) {
+    const whet_adapt_fit *fit = run->end.kept ? run->end.fit : run->fit;
+    if (run->end.kept) {
+        meta.encoder_path = WHET_I_END_MODEL_FOLDER;
+        meta.encoder_fingerprint = whet_encoder_fingerprint(run->end.encoder);
+    } else if (run->encoder) {
         /* Absolute, so that it is found from another folder too. */
         model = realpath(run->job->model, NULL);
         meta.encoder_path = model ? model : run->job->model;
         meta.encoder_fingerprint = run->fingerprint;
+    }
+    if (run->encoder) {
         meta.dtype = whet_dtype_name(run->job->dtype);
         meta.max_length = run->job->max_length;
     }
@@ -200,12 +234,12 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
         meta.text_column =
             whet_names_get(whet_table_columns(run->train.table), run->train.text_column).ptr;
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, "classifier", &path));
-    if (mkdir(path, 0777) != 0) {
+    if (!run->end.kept && mkdir(path, 0777) != 0) {
         status = whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
                              strerror(errno));
         goto done;
     }
-    WHET_TRY_DONE(whet_adapt_fit_save(ctx, run->fit, path, &meta));
+    WHET_TRY_DONE(whet_adapt_fit_save(ctx, fit, path, &meta));
 done:
     whet_i_free(ctx, path);
     free(model);
@@ -230,7 +264,7 @@ done:
     return status;
 }
 
-static whet_status run_stages(whet_ctx *ctx, whet_i_run *run) {
+static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     const double start = run->clock = whet_i_seconds_now();
     WHET_TRY(whet_i_run_read(ctx, run));
     run->target = run->test.n ? &run->test : &run->train;
@@ -243,6 +277,8 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_run_draw(ctx, run));
     WHET_TRY(train(ctx, run));
     run->seconds.fit = lap(run);
+    WHET_TRY(whet_i_run_end_model(ctx, run, dir));
+    run->seconds.tune = lap(run);
     WHET_TRY(predict(ctx, run));
     WHET_TRY(whet_i_run_use_space(ctx, run));
     run->seconds.predict = lap(run);
@@ -257,12 +293,13 @@ whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metr
     if (!known.output)
         return whet_i_fail(ctx, WHET_ERR_ARG, "no output; expected a folder to write");
     if (known.method) WHET_TRY(whet_i_method_find(ctx, known.method, &place));
-    whet_i_run run = {.job = &known};
+    WHET_TRY(check_end_model(ctx, &known));
+    whet_i_run run = {.job = &known, .end = {.place = -1}};
     whet_out_dir *dir = NULL;
     char *json = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_out_dir_open(ctx, known.output, known.force, &dir));
-    WHET_TRY_DONE(run_stages(ctx, &run));
+    WHET_TRY_DONE(run_stages(ctx, &run, whet_out_dir_path(dir)));
     WHET_TRY_DONE(write_all(ctx, &run, whet_out_dir_path(dir), &json));
     WHET_TRY_DONE(whet_i_progress(ctx, NULL, 0, 0)); /* the last chance to change one's mind */
     status = whet_out_dir_commit(ctx, dir);

@@ -71,8 +71,25 @@ typedef struct whet_i_means {
 } whet_i_means;
 
 typedef struct whet_i_seconds {
-    double read, embed, fit, predict, total;
+    double read, embed, fit, tune, predict, total;
 } whet_i_seconds;
+
+/* Where the tuned encoder lies in the classifier's folder. */
+#define WHET_I_END_MODEL_FOLDER "encoder"
+
+/* An encoder tuned on the chosen candidate's probabilities (end_model.c). */
+typedef struct whet_i_end_model {
+    int64_t place;                                  /* of candidate "encoder" in the table */
+    int64_t teacher;                                /* the candidate that was chosen without it */
+    int64_t folds;                                  /* 0: too few labels to hold any out */
+    double log_loss, log_loss_without, gain, error; /* held out; NaN without folds */
+    double accuracy, accuracy_without, temperature;
+    bool kept;
+    char words[160], note[320], reason[512];
+    whet_candidate_info info;
+    whet_adapt_fit *fit; /* of the head, when kept */
+    whet_encoder *encoder;
+} whet_i_end_model;
 
 typedef struct whet_i_run {
     const whet_adapt_job *job;
@@ -93,8 +110,9 @@ typedef struct whet_i_run {
     const char *reason;      /* lives as long as the fit */
     const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
     whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
-    double *probs;           /* [target n, k] of the chosen candidate */
-    double *pool_probs;      /* [train n, k]; == probs when the target is the training rows */
+    whet_i_end_model end;
+    double *probs;      /* [target n, k] of the chosen candidate */
+    double *pool_probs; /* [train n, k]; == probs when the target is the training rows */
     whet_i_self_space self_space;
     whet_i_label_space space; /* its space is NULL without --space */
     whet_i_means means;       /* of the target rows */

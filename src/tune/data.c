@@ -115,6 +115,15 @@ static whet_status view_texts(whet_ctx *ctx, const whet_i_tune *run,
     return WHET_OK;
 }
 
+static whet_status view_given(whet_ctx *ctx, const whet_i_tune *run,
+                              const whet_i_given_labels *given, whet_i_tune_rows *rows) {
+    rows->n = given->n;
+    rows->unlabelled = run->given->n - given->n;
+    WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->texts));
+    for (int64_t i = 0; i < rows->n; i++) rows->texts[i] = run->given->texts[given->items[i].row];
+    return WHET_OK;
+}
+
 /* The two texts of a row one by one, behind each other. */
 static whet_status encode_two_texts(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
     whet_str *texts;
@@ -202,7 +211,7 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
     whet_i_given_labels given = {0};
     whet_status status = WHET_OK;
     rows->path = path;
-    WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
+    if (!run->given) WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
     if (first && whet_i_tune_reads_language(run, rows->table)) {
         run->kind = whet_i_tune_kind_of(WHET_TUNE_CAUSAL);
         run->k = 1;
@@ -215,7 +224,7 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
         WHET_TRY_DONE(whet_i_tune_read_probabilities(ctx, run, rows, &given));
     else
         WHET_TRY_DONE(read_targets(ctx, run, path, first, rows, &given));
-    WHET_TRY_DONE(view_texts(ctx, run, &given, rows));
+    WHET_TRY_DONE((run->given ? view_given : view_texts)(ctx, run, &given, rows));
     WHET_TRY_DONE(encode(ctx, run, rows));
 done:
     whet_i_free(ctx, given.items);

@@ -17,26 +17,27 @@
 #define EQUAL 1e-6
 
 typedef struct soft {
-    const char *spec, *path;  /* of the probabilities, of the table */
-    whet_tensor array;        /* f32 [n, k] */
+    const char *spec, *path; /* of the probabilities, of the table */
+    whet_tensor array;       /* f32 [n, k], of a file */
+    int64_t n, k;
+    const float *q;           /* [n, k] */
     whet_i_given_labels own;  /* labels that the table gives */
-    int32_t *label;           /* [n] class, -1 = none */
+    int32_t *made;            /* [n] of a table */
+    const int32_t *label;     /* [n] class, -1 = none */
     whet_i_given_label *kept; /* [n_kept] rows that are trained on */
-    int64_t n_kept;
+    int64_t n_kept, clamped;
     double *weight; /* [n_kept] */
 } soft;
 
 static void free_soft(whet_ctx *ctx, soft *s) {
     whet_i_free(ctx, s->weight);
     whet_i_free(ctx, s->kept);
-    whet_i_free(ctx, s->label);
+    whet_i_free(ctx, s->made);
     whet_i_free(ctx, s->own.items);
     whet_tensor_destroy(ctx, &s->array);
 }
 
-static const float *row_of(const soft *s, int64_t row) {
-    return (const float *)s->array.data + row * s->array.shape[1];
-}
+static const float *row_of(const soft *s, int64_t row) { return s->q + row * s->k; }
 
 /* ---- what is read ------------------------------------------------------------------------------ */
 
@@ -45,10 +46,13 @@ static whet_status read_array(whet_ctx *ctx, const whet_table *table, soft *s) {
     if (s->array.shape[1] < 2 || s->array.shape[1] > WHET_I_TUNE_CLASSES_MAX)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %" PRId64 " columns; expected 2 to %d classes",
                            s->spec, s->array.shape[1], WHET_I_TUNE_CLASSES_MAX);
-    if (s->array.shape[0] == whet_table_rows(table)) return WHET_OK;
+    s->q = s->array.data;
+    s->n = s->array.shape[0];
+    s->k = s->array.shape[1];
+    if (s->n == whet_table_rows(table)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                       "%s: %" PRId64 " rows; expected %" PRId64 ", one a row of %s", s->spec,
-                       s->array.shape[0], whet_table_rows(table), s->path);
+                       "%s: %" PRId64 " rows; expected %" PRId64 ", one a row of %s", s->spec, s->n,
+                       whet_table_rows(table), s->path);
 }
 
 /* A table of texts alone needs no column of labels, unless one is asked for by another name. */
@@ -66,7 +70,7 @@ static whet_status name_classes(whet_ctx *ctx, whet_i_tune *run, const soft *s) 
     if (run->job.classes) return whet_names_read(ctx, run->job.classes, &run->classes);
     if (s->own.n) return whet_i_labels_classes(ctx, &s->own, &run->classes);
     WHET_TRY(whet_names_create(ctx, &run->classes));
-    for (int64_t c = 0; c < s->array.shape[1]; c++) {
+    for (int64_t c = 0; c < s->k; c++) {
         char name[24];
         (void)snprintf(name, sizeof name, "%" PRId64, c);
         WHET_TRY(whet_names_add(ctx, run->classes, whet_str_from(name), NULL));
@@ -84,13 +88,14 @@ static whet_status check_classes(whet_ctx *ctx, whet_i_tune *run, const soft *s)
                        run->job.classes ? "" : "; try a class list");
 }
 
-static whet_status assign_labels(whet_ctx *ctx, const whet_i_tune *run, int64_t n, soft *s) {
-    WHET_TRY(whet_i_alloc(ctx, n, &s->label));
-    for (int64_t i = 0; i < n; i++) s->label[i] = -1;
+static whet_status assign_labels(whet_ctx *ctx, const whet_i_tune *run, soft *s) {
+    WHET_TRY(whet_i_alloc(ctx, s->n, &s->made));
+    for (int64_t i = 0; i < s->n; i++) s->made[i] = -1;
+    s->label = s->made;
     for (int64_t i = 0; i < s->own.n; i++) {
         int32_t class;
         WHET_TRY(whet_i_tune_class_of(ctx, run, s->path, &s->own.items[i], &class));
-        s->label[s->own.items[i].row] = class;
+        s->made[s->own.items[i].row] = class;
     }
     return WHET_OK;
 }
@@ -135,21 +140,21 @@ static double confidence(const float *q, int64_t k) {
     return fmax(1 - entropy / log((double)k), EQUAL);
 }
 
-static whet_status keep_rows(whet_ctx *ctx, const whet_i_tune *run, const whet_table *table,
-                             soft *s) {
+static whet_status keep_rows(whet_ctx *ctx, const whet_i_tune *run, soft *s) {
     const bool by_confidence = run->job.row_weights == WHET_TUNE_WEIGHTS_CONFIDENCE;
-    const int64_t n = whet_table_rows(table), k = run->k;
+    const int64_t n = s->n, k = run->k;
     double sum = 0;
     WHET_TRY(whet_i_alloc(ctx, n, &s->kept));
     WHET_TRY(whet_i_alloc(ctx, n, &s->weight));
     for (int64_t i = 0; i < n; i++) {
         WHET_TRY(check_row(ctx, s, i, k));
         const bool labelled = s->label[i] >= 0;
+        s->clamped += labelled;
         if (!labelled && says_nothing(row_of(s, i), k)) continue;
         const double weight = labelled        ? run->job.label_weight
                               : by_confidence ? confidence(row_of(s, i), k)
                                               : 1;
-        s->kept[s->n_kept] = (whet_i_given_label){.row = i, .line = whet_table_line(table, i)};
+        s->kept[s->n_kept] = (whet_i_given_label){.row = i};
         s->weight[s->n_kept++] = weight;
         sum += weight;
     }
@@ -182,32 +187,47 @@ static whet_status fill_targets(whet_ctx *ctx, const whet_i_tune *run, const sof
     WHET_TRY(whet_i_mul(ctx, s->n_kept, run->k, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &rows->probs));
     for (int64_t i = 0; i < s->n_kept; i++) fill_target(run, s, i, rows->probs + i * run->k);
-    rows->clamped = s->own.n;
+    rows->clamped = s->clamped;
     return WHET_OK;
 }
 
-static void tell(whet_ctx *ctx, const soft *s, int64_t n) {
-    if (s->n_kept < n)
+static void tell(whet_ctx *ctx, const soft *s) {
+    if (s->n_kept < s->n)
         whet_i_log(ctx, WHET_LOG_INFO,
                    "%s: %" PRId64 " of %" PRId64
                    " rows give all classes the same probability and are left out",
-                   s->spec, n - s->n_kept, n);
+                   s->spec, s->n - s->n_kept, s->n);
+}
+
+static whet_status from_files(whet_ctx *ctx, whet_i_tune *run, const whet_table *table, soft *s) {
+    WHET_TRY(read_array(ctx, table, s));
+    WHET_TRY(read_labels(ctx, run, table, s));
+    WHET_TRY(name_classes(ctx, run, s));
+    WHET_TRY(check_classes(ctx, run, s));
+    return assign_labels(ctx, run, s);
+}
+
+static whet_status from_memory(whet_ctx *ctx, whet_i_tune *run, soft *s) {
+    const whet_i_tune_given *g = run->given;
+    s->n = g->n;
+    s->k = run->k = whet_names_count(g->classes);
+    s->q = g->probs;
+    s->label = g->labels;
+    WHET_TRY(whet_names_create(ctx, &run->classes));
+    for (int64_t c = 0; c < s->k; c++)
+        WHET_TRY(whet_names_add(ctx, run->classes, whet_names_get(g->classes, c), NULL));
+    return WHET_OK;
 }
 
 whet_status whet_i_tune_read_probabilities(whet_ctx *ctx, whet_i_tune *run, whet_i_tune_rows *rows,
                                            whet_i_given_labels *given) {
-    const int64_t n = whet_table_rows(rows->table);
     soft s = {.spec = run->job.probs, .path = rows->path};
     whet_status status = WHET_OK;
     run->kind = whet_i_tune_kind_of(WHET_TUNE_CROSS_ENTROPY);
-    WHET_TRY_DONE(read_array(ctx, rows->table, &s));
-    WHET_TRY_DONE(read_labels(ctx, run, rows->table, &s));
-    WHET_TRY_DONE(name_classes(ctx, run, &s));
-    WHET_TRY_DONE(check_classes(ctx, run, &s));
-    WHET_TRY_DONE(assign_labels(ctx, run, n, &s));
-    WHET_TRY_DONE(keep_rows(ctx, run, rows->table, &s));
+    WHET_TRY_DONE(run->given ? from_memory(ctx, run, &s) : from_files(ctx, run, rows->table, &s));
+    WHET_TRY_DONE(keep_rows(ctx, run, &s));
     WHET_TRY_DONE(fill_targets(ctx, run, &s, rows));
-    tell(ctx, &s, n);
+    tell(ctx, &s);
     *given = (whet_i_given_labels){.path = rows->path, .items = s.kept, .n = s.n_kept};
     s.kept = NULL;
 done:

@@ -193,6 +193,16 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_arena_free(ctx, &run->arena);
 }
 
+/* Of the head on the pooled embedding: one layer. */
+static void give_head(const whet_i_tune *run) {
+    for (int64_t i = 0; run->given && i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        if (!whet_i_backbone_is_head(&run->backbone, p->name)) continue;
+        memcpy(p->rank == 2 ? run->given->weight : run->given->bias, p->values,
+               (size_t)p->count * sizeof *p->values);
+    }
+}
+
 static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     fill_defaults(&run->job);
     WHET_TRY(check_job(ctx, &run->job));
@@ -208,6 +218,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
         whet_i_safetensors_forget(run->backbone.files.items[i].tensors);
     WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
+    give_head(run);
     WHET_TRY(whet_i_tune_save_model(ctx, run));
     WHET_TRY(whet_i_tune_report(ctx, run, report));
     WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
@@ -215,8 +226,9 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     return WHET_OK;
 }
 
-whet_status whet_tune_run(whet_ctx *ctx, const whet_tune_job *job, char **report) {
-    whet_i_tune run = {.job = WHET_TUNE_JOB_INIT};
+whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job, const whet_i_tune_given *given,
+                           char **report) {
+    whet_i_tune run = {.job = WHET_TUNE_JOB_INIT, .given = given};
     char *text = NULL;
     WHET_TRY(whet_i_opts(ctx, job, &run.job, sizeof run.job, "whet_tune_job"));
     const whet_status status = stages(ctx, &run, &text);
@@ -227,4 +239,8 @@ whet_status whet_tune_run(whet_ctx *ctx, const whet_tune_job *job, char **report
     whet_i_free(ctx, text);
     free_run(ctx, &run);
     return status;
+}
+
+whet_status whet_tune_run(whet_ctx *ctx, const whet_tune_job *job, char **report) {
+    return whet_i_tune_on(ctx, job, NULL, report);
 }

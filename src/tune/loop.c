@@ -148,7 +148,8 @@ static whet_status settle_step(whet_ctx *ctx, whet_i_tune *run, const whet_i_tun
         run->state.loss_steps = 0;
     }
     run->state.pending = 0;
-    const bool save = run->job.save_steps ? run->state.step % run->job.save_steps == 0 : epoch_done;
+    const bool due = run->job.save_steps ? run->state.step % run->job.save_steps == 0 : epoch_done;
+    const bool save = due && !run->given;
     if (save && run->state.step < run->total_steps) WHET_TRY(whet_i_tune_save_checkpoint(ctx, run));
     return epoch_done && run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;
 }
@@ -197,7 +198,7 @@ whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
     if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
     whet_status status = all_steps(ctx, run);
     run->seconds = whet_i_seconds_now() - run->begun;
-    if (status == WHET_ERR_CANCELLED) return interrupted(ctx, run);
+    if (status == WHET_ERR_CANCELLED && !run->given) return interrupted(ctx, run);
     WHET_TRY(status);
     return run->valid.n && !isnan(run->state.best) ? whet_i_tune_load_best(ctx, run) : WHET_OK;
 }

@@ -64,6 +64,18 @@ typedef struct whet_i_tune_score {
     double distance, frechet; /* mean squared distance of argmax and of the Frechet mean */
 } whet_i_tune_score;
 
+/* Training rows in memory in place of a table, with what another module wants of the result. The job's
+ * train and probs then name them in sentences and reports; its head is on the pooled embedding; nothing is
+ * kept of an interrupted run. */
+typedef struct whet_i_tune_given {
+    const whet_str *texts; /* [n] */
+    int64_t n;
+    const float *probs;        /* [n, k], as of whet_tune_job */
+    const int32_t *labels;     /* [n], -1 = none */
+    const whet_names *classes; /* k */
+    float *weight, *bias;      /* written: [k, hidden], [k] of the head */
+} whet_i_tune_given;
+
 /* A point of the learning curve. */
 typedef struct whet_i_tune_point {
     int64_t step;
@@ -71,7 +83,8 @@ typedef struct whet_i_tune_point {
 } whet_i_tune_point;
 
 typedef struct whet_i_tune {
-    whet_tune_job job; /* with defaults filled in */
+    whet_tune_job job;              /* with defaults filled in */
+    const whet_i_tune_given *given; /* NULL = tables */
     const whet_i_tune_kind *kind;
     bool regression; /* targets are numbers */
     whet_tune_metric metric;
@@ -116,6 +129,9 @@ typedef struct whet_i_tune {
     double begun, seconds;
 } whet_i_tune;
 
+/* As whet_tune_run, on tables where given is NULL. */
+WHET_CHECKED whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job,
+                                        const whet_i_tune_given *given, char **report);
 /* job.c: fills defaults, refuses what does not fit together. */
 /* loss.c: what fits to the loss in the job; the kind once labels are known; what it records behind the
  * encoder: run->logits, target_feed and loss. */

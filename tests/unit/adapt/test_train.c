@@ -83,6 +83,10 @@ static void every_candidate_learns_an_easy_problem(void **state) {
     test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
     for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
         const whet_candidate_info *info = whet_adapt_fit_info(fit, i);
+        if (strcmp(info->name, "encoder") == 0) { /* no features that are given make it */
+            assert_false(info->available);
+            continue;
+        }
         assert_true(info->available);
         if (accuracy_of(ctx, fit, i, &s) < .97) fail_msg("%s", info->name);
         assert_true(info->accuracy > .9 && info->accuracy_low < info->accuracy);
@@ -111,7 +115,7 @@ static void names_find_classes_without_labels(void **state) {
     int64_t missing = 0;
     for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
         const whet_candidate_info *info = whet_adapt_fit_info(fit, i);
-        if (info->available || strstr(info->note, "--label-method auto")) continue;
+        if (info->available || strstr(info->note, "being slow")) continue;
         missing++;
         assert_string_equal(info->name, "zero-shot");
         assert_true(strlen(info->note) > 0);

@@ -190,7 +190,6 @@ static void weights_and_rows_by_hand(void **state) {
     assert_int_equal(given.n, 3);
     assert_int_equal(given.items[0].row, 0);
     assert_int_equal(given.items[1].row, 3);
-    assert_int_equal(given.items[1].line, 5);
     assert_int_equal(given.items[2].row, 4);
     assert_int_equal(run.train.clamped, 1);
     const double sure = 1 + (0.8 * log(0.8) + 0.2 * log(0.2)) / log(2), mean = (3 + sure + 1) / 3;
