@@ -96,23 +96,35 @@ static whet_status rules_table(whet_ctx *ctx, whet_i_buf *out, const report *r) 
     return WHET_OK;
 }
 
+/* What a fifth of the axis of coverage is, in per cent: 20, or 10, 5, 2, 1, .5, ... when all rules fit. */
+static double coverage_step(const report *r) {
+    static const double smaller[3] = {2, 2, 2.5}; /* 20, 10, 5, 2, 1, ... */
+    double most = 0, step = 20;
+    for (int64_t j = 0; j < r->m; j++)
+        most = fmax(most, 100 * share(r->a->rules[j].votes, r->a->totals.rows));
+    for (int at = 0; at < 12 && most > 0 && most <= 5 * step / smaller[at % 3]; at++)
+        step /= smaller[at % 3];
+    return step;
+}
+
 /* Each rule as a dot: coverage to the right, accuracy up; the learned one as a ring where both are
  * known. */
 static whet_status dots(whet_ctx *ctx, whet_i_buf *out, const report *r) {
+    const double step = coverage_step(r);
     WHET_PUT("<h2>Coverage and accuracy</h2>\n<svg viewBox=\"0 0 720 330\" role=\"img\">\n");
     for (int t = 0; t <= 5; t++) {
         const double x = 60 + 124.0 * t, y = 280 - 50.0 * t;
         WHET_PUT("<line class=\"grid\" x1=\"60\" y1=\"%.0f\" x2=\"680\" y2=\"%.0f\"/>"
                  "<text class=\"soft small\" x=\"50\" y=\"%.0f\" text-anchor=\"end\">%d %%</text>"
-                 "<text class=\"soft small\" x=\"%.0f\" y=\"300\" text-anchor=\"middle\">%d %%"
+                 "<text class=\"soft small\" x=\"%.0f\" y=\"300\" text-anchor=\"middle\">%.3g %%"
                  "</text>\n",
-                 y, y, y + 4, 20 * t, x, 20 * t);
+                 y, y, y + 4, 20 * t, x, step * t);
     }
     WHET_PUT("<text class=\"soft\" x=\"370\" y=\"322\" text-anchor=\"middle\">coverage%s</text>\n",
              r->a->truth ? "; filled: accuracy on rows of known class, ring: learned" : "");
     for (int64_t j = 0; j < r->m; j++) {
         const whet_rule_summary *s = &r->a->rules[j];
-        const double x = 60 + 620 * share(s->votes, r->a->totals.rows);
+        const double x = 60 + 620 * share(s->votes, r->a->totals.rows) * (20 / step);
         const bool known = r->a->truth && s->correct + s->incorrect;
         if (!isnan(r->info.accuracy[j]) && s->votes)
             WHET_PUT("<circle class=\"ol\" fill=\"none\" cx=\"%.1f\" cy=\"%.1f\" r=\"6\"/>\n", x,

@@ -42,6 +42,12 @@ says 'together'
 run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --report votes.html
 present votes.html
 grep -q '</html>' votes.html || fail 'the page is cut'
+grep -q 'x="680" y="300" text-anchor="middle">100 %' votes.html || fail 'the axis of coverage is not whole'
+# Rules that vote on little of 400 rows, at most on 12 of 13: the axis ends behind 3 %, at 5 %.
+run 0 whet label analyze --votes V.tsv --rows 400 --classes classes.txt --report small.html
+grep -q 'x="680" y="300" text-anchor="middle">5 %' small.html || fail 'the axis of coverage does not fit'
+run 0 whet label analyze --votes V.tsv --rows 130 --classes classes.txt --report tenth.html
+grep -q 'x="680" y="300" text-anchor="middle">10 %' tenth.html || fail 'the axis of coverage does not fit'
 
 mark
 run 4 whet label analyze --votes V.tsv --report votes.html
