@@ -124,6 +124,10 @@ void cli_note(cli_run *run, const char *format, ...) WHET_PRINTF(2, 3);
 void cli_json(cli_run *run, json_t *document);
 /* json_real, or null when x is not finite (JSON has no NaN). */
 json_t *cli_json_number(double x);
+/* How classes came to components of a mixture, and what is doubtful of it; and the same as JSON. Nothing,
+ * and null, for mapping NULL. */
+void cli_print_mapping(cli_run *run, const whet_names *classes, const whet_class_mapping *mapping);
+json_t *cli_mapping_json(const whet_names *classes, const whet_class_mapping *mapping);
 /* The command as it can be typed again, quoted for a shell. malloc'ed; NULL when out of memory. */
 char *cli_command_line(const cli_run *run);
 /* Bytes made printable between quotes, cut at 80. size >= 16. Returns out. */

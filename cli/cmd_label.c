@@ -63,6 +63,38 @@ static json_t *class_list(const whet_names *classes) {
     return list;
 }
 
+void cli_print_mapping(cli_run *run, const whet_names *classes, const whet_class_mapping *mapping) {
+    if (!mapping) return;
+    cli_print(run, "\nclass  labels  matched  margin  rows\n");
+    for (int64_t c = 0; c < whet_names_count(classes); c++) {
+        const whet_class_mapping *m = &mapping[c];
+        const char *name = whet_names_get(classes, c).ptr;
+        cli_print(run, "%-6lld %6lld %8lld %7.1f %5lld  %s\n", (long long)c, (long long)m->labels,
+                  (long long)m->matched, m->margin, (long long)m->rows, name);
+        if (m->labels == 0)
+            cli_note(run, "class %s has no label: it was given the component that was left", name);
+        else if (m->rows == 0)
+            cli_note(run, "class %s has an empty component: no row is given to it", name);
+        else if (m->margin < .5)
+            cli_note(run, "labels do not tell which component class %s has: margin %.1f", name,
+                     m->margin);
+    }
+}
+
+json_t *cli_mapping_json(const whet_names *classes, const whet_class_mapping *mapping) {
+    json_t *list = mapping ? json_array() : json_null();
+    for (int64_t c = 0; mapping && c < whet_names_count(classes); c++) {
+        const whet_str name = whet_names_get(classes, c);
+        (void)json_array_append_new(list, json_pack("{s:s%, s:I, s:I, s:o, s:I}", "class", name.ptr,
+                                                    (size_t)name.len, "labels",
+                                                    (json_int_t)mapping[c].labels, "matched",
+                                                    (json_int_t)mapping[c].matched, "margin",
+                                                    cli_json_number(mapping[c].margin), "rows",
+                                                    (json_int_t)mapping[c].rows));
+    }
+    return list;
+}
+
 whet_status cmd_label_baseline(cli_run *run) {
     static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT,   WHET_BASELINE_PROPAGATE,
                                             WHET_BASELINE_SPREAD,     WHET_BASELINE_ZERO_SHOT,
@@ -73,6 +105,7 @@ whet_status cmd_label_baseline(cli_run *run) {
     whet_baseline_job job = WHET_BASELINE_JOB_INIT;
     whet_names *classes;
     int64_t labelled;
+    whet_class_mapping *mapping;
     job.features = cli_text(run, "features");
     job.labels = cli_text(run, "labels");
     job.classes = cli_text(run, "classes");
@@ -104,15 +137,17 @@ whet_status cmd_label_baseline(cli_run *run) {
     if ((job.loss != WHET_LOSS_CROSS_ENTROPY) != (job.space != NULL))
         return cli_fail(run, WHET_ERR_ARG,
                         "--space and --loss expected-cost or frechet; expected both or neither");
-    const whet_status status = whet_baseline_files(run->ctx, &job, &classes, &labelled);
+    const whet_status status = whet_baseline_files(run->ctx, &job, &classes, &labelled, &mapping);
     if (status != WHET_OK) return status;
     cli_print(run, "%s from %lld labels; columns of %s:\n", cli_text(run, "method"),
               (long long)labelled, job.probs);
     for (int64_t i = 0; i < whet_names_count(classes); i++)
         cli_print(run, "%lld\t%s\n", (long long)i, whet_names_get(classes, i).ptr);
-    cli_json(run,
-             json_pack("{s:s, s:I, s:o, s:s}", "method", cli_text(run, "method"), "labels",
-                       (json_int_t)labelled, "classes", class_list(classes), "output", job.probs));
+    cli_print_mapping(run, classes, mapping);
+    cli_json(run, json_pack("{s:s, s:I, s:o, s:s, s:o}", "method", cli_text(run, "method"),
+                            "labels", (json_int_t)labelled, "classes", class_list(classes),
+                            "output", job.probs, "mapping", cli_mapping_json(classes, mapping)));
+    whet_class_mapping_free(run->ctx, mapping);
     whet_names_destroy(run->ctx, classes);
     return WHET_OK;
 }

@@ -285,9 +285,11 @@ static void print_generated(cli_run *run, const whet_rules_result *r,
 static void print_votes(cli_run *run, const whet_rules_result *r, const whet_synth_report *report) {
     cli_print(run, "%lld columns of votes from %lld labels on %lld rows\n",
               (long long)report->rules, (long long)report->labelled, (long long)r->n);
-    cli_json(run, json_pack("{s:s, s:I, s:I, s:I, s:I}", "method", cli_text(run, "method"), "rows",
-                            (json_int_t)r->n, "labels", (json_int_t)report->labelled, "columns",
-                            (json_int_t)report->rules, "covered", (json_int_t)r->covered));
+    cli_print_mapping(run, r->classes, r->mapping);
+    cli_json(run, json_pack("{s:s, s:I, s:I, s:I, s:I, s:o}", "method", cli_text(run, "method"),
+                            "rows", (json_int_t)r->n, "labels", (json_int_t)report->labelled,
+                            "columns", (json_int_t)report->rules, "covered", (json_int_t)r->covered,
+                            "mapping", cli_mapping_json(r->classes, r->mapping)));
 }
 
 static void fill_job(cli_run *run, whet_synth_job *job) {

@@ -189,12 +189,34 @@ typedef struct whet_baseline_job {
 #define WHET_BASELINE_JOB_INIT \
     { .struct_size = sizeof(whet_baseline_job) }
 
+/* How a class came to its component of a mixture, or group, which labels name. */
+typedef struct whet_class_mapping {
+    int64_t labels; /* rows labelled with the class; 0: it has the component that the others left */
+    int64_t matched; /* of them, those whose largest probability is the class's */
+    int64_t rows;    /* all rows whose largest probability is the class's; 0: an empty component */
+    double
+        margin; /* labelled rows, by their probabilities, that the best mapping in which the class has
+                        another component agrees with less: near 0, the labels do not tell. Below 0 where
+                        calibration has turned it. NaN with more than 200 classes */
+} whet_class_mapping;
+
+/* out [k] of probs [n, k] whose columns have been given to classes, and the labels [n], -1 = none, that did
+ * it. Errors: ARG, NOMEM, CANCELLED. O(n k + k^4). */
+WHET_API WHET_CHECKED whet_status whet_class_mapping_measure(whet_ctx *ctx, const double *probs,
+                                                             int64_t n, int64_t k,
+                                                             const int32_t *labels,
+                                                             whet_class_mapping *out);
+WHET_API void whet_class_mapping_free(whet_ctx *ctx,
+                                      whet_class_mapping *mapping); /* NULL is fine */
+
 /* Files in, probabilities out, as `whet label baseline` does. *classes: the names in the order of
- * the columns, destroyed by the caller; *labelled: how many rows had a label.
+ * the columns, destroyed by the caller; *labelled: how many rows had a label. *mapping: [classes] of
+ * cluster and goggles, for whet_class_mapping_free, else NULL; mapping may be NULL.
  * Errors: as reading and whet_baseline_run; DATA with file and line for a label that is not among
  * the classes or a row out of range. */
 WHET_API WHET_CHECKED whet_status whet_baseline_files(whet_ctx *ctx, const whet_baseline_job *job,
-                                                      whet_names **classes, int64_t *labelled);
+                                                      whet_names **classes, int64_t *labelled,
+                                                      whet_class_mapping **mapping);
 
 #ifdef __cplusplus
 }

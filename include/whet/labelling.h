@@ -9,6 +9,7 @@
 
 #include "whet/core.h"
 #include "whet/io.h"
+#include "whet/label.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -98,6 +99,9 @@ typedef struct whet_rules_result {
     int64_t n;
     int64_t covered; /* rows with at least one vote */
     int64_t reused;  /* columns taken from the previous votes */
+    /* of goggles, else NULL: [classes] how its joint mixture's components were given to them */
+    whet_names *classes;
+    whet_class_mapping *mapping;
 } whet_rules_result;
 
 /* Files in, votes and probabilities out; a table is read part by part, so that memory does not grow

@@ -287,7 +287,11 @@ whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,
                            "votes both or neither");
     const whet_status status = compute(ctx, &r);
     if (status == WHET_OK) {
-        *out = (whet_rules_result){r.rules, r.reports, r.n, r.covered, r.reused};
+        *out = (whet_rules_result){.rules = r.rules,
+                                   .reports = r.reports,
+                                   .n = r.n,
+                                   .covered = r.covered,
+                                   .reused = r.reused};
         r.rules = NULL;
         r.reports = NULL;
     }
@@ -298,5 +302,7 @@ whet_status whet_rules_apply_files(whet_ctx *ctx, const whet_rules_job *job,
 void whet_rules_result_free(whet_ctx *ctx, whet_rules_result *result) {
     whet_rules_destroy(ctx, result->rules);
     whet_i_free(ctx, result->reports);
+    whet_names_destroy(ctx, result->classes);
+    whet_class_mapping_free(ctx, result->mapping);
     *result = (whet_rules_result){0};
 }

@@ -14,6 +14,7 @@ typedef struct baseline_files {
     int32_t *labels;
     int64_t labelled;
     double *cost; /* [k, k] or NULL */
+    whet_class_mapping *mapping;
 } baseline_files;
 
 static void release(whet_ctx *ctx, baseline_files *f) {
@@ -23,6 +24,7 @@ static void release(whet_ctx *ctx, baseline_files *f) {
     whet_names_destroy(ctx, f->classes);
     whet_i_free(ctx, f->labels);
     whet_i_free(ctx, f->cost);
+    whet_class_mapping_free(ctx, f->mapping);
 }
 
 static whet_status read_class_features(whet_ctx *ctx, const whet_baseline_job *job,
@@ -95,11 +97,15 @@ static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline
                                        .alpha = job->alpha};
     WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &f->probs));
     WHET_TRY(whet_baseline_run(ctx, job->method, &input, f->probs.data));
+    if (job->method == WHET_BASELINE_CLUSTER || job->method == WHET_BASELINE_GOGGLES) {
+        WHET_TRY(whet_i_alloc(ctx, k, &f->mapping));
+        WHET_TRY(whet_class_mapping_measure(ctx, f->probs.data, n, k, f->labels, f->mapping));
+    }
     return whet_npy_write(ctx, job->probs, job->force, &f->probs);
 }
 
 whet_status whet_baseline_files(whet_ctx *ctx, const whet_baseline_job *job, whet_names **classes,
-                                int64_t *labelled) {
+                                int64_t *labelled, whet_class_mapping **mapping) {
     whet_baseline_job known = WHET_BASELINE_JOB_INIT;
     baseline_files f = {0};
     WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_baseline_job"));
@@ -110,6 +116,10 @@ whet_status whet_baseline_files(whet_ctx *ctx, const whet_baseline_job *job, whe
         *classes = f.classes;
         *labelled = f.labelled;
         f.classes = NULL;
+        if (mapping) {
+            *mapping = f.mapping;
+            f.mapping = NULL;
+        }
     }
     release(ctx, &f);
     return status;

@@ -15,6 +15,7 @@ typedef struct run {
     int32_t *labels;
     whet_rules *rules;
     whet_rule_report *reports;
+    whet_class_mapping *mapping;
     int64_t covered;
 } run;
 
@@ -27,6 +28,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_i_free(ctx, r->labels);
     whet_rules_destroy(ctx, r->rules);
     whet_i_free(ctx, r->reports);
+    whet_class_mapping_free(ctx, r->mapping);
 }
 
 static whet_status read_class_features(whet_ctx *ctx, run *r) {
@@ -54,14 +56,16 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %" PRId64 " class%s; expected at least 2",
                            r->job->labels ? r->job->labels : r->job->classes, k,
                            k == 1 ? "" : "es");
-    if (r->job->probs) {
+    if (r->job->probs || r->job->method == WHET_SYNTH_GOGGLES) {
         const int64_t shape[2] = {n, k};
         WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));
     }
     if (r->job->method == WHET_SYNTH_GOGGLES) {
         const int64_t shape[2] = {n, WHET_GOGGLES_VOTES};
         WHET_TRY(whet_tensor_create(ctx, WHET_I32, 2, shape, &r->votes));
-        return whet_goggles(ctx, &input, r->votes.data, r->probs.data, report);
+        WHET_TRY(whet_goggles(ctx, &input, r->votes.data, r->probs.data, report));
+        WHET_TRY(whet_i_alloc(ctx, k, &r->mapping));
+        return whet_class_mapping_measure(ctx, r->probs.data, n, k, r->labels, r->mapping);
     }
     if (r->job->method == WHET_SYNTH_SIMILARITY)
         return whet_similarity_rules(ctx, &input, r->class_features.data, &r->rules, report);
@@ -151,7 +155,14 @@ whet_status whet_synth_files(whet_ctx *ctx, const whet_synth_job *job, whet_rule
         return whet_i_fail(ctx, WHET_ERR_ARG, "rules of goggles, which has none, are to be saved");
     const whet_status status = compute(ctx, &r, report);
     if (status == WHET_OK) {
-        *out = (whet_rules_result){r.rules, r.reports, r.features.shape[0], r.covered, 0};
+        *out = (whet_rules_result){.rules = r.rules,
+                                   .reports = r.reports,
+                                   .n = r.features.shape[0],
+                                   .covered = r.covered,
+                                   .classes = r.mapping ? r.classes : NULL,
+                                   .mapping = r.mapping};
+        if (r.mapping) r.classes = NULL;
+        r.mapping = NULL;
         r.rules = NULL;
         r.reports = NULL;
     }

@@ -121,6 +121,18 @@ run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form 
 run 0 whet label generate --features X.npy --labels L.tsv --method goggles --votes o.npy --probs op.npy
 quiet
 says '3 columns of votes from 20 labels on 60 rows'
+says 'class  labels  matched  margin  rows'
+says '0          10       10'
+printf 'ham\nspam\nother\n' >three.txt
+run 0 whet label generate --features X.npy --labels L.tsv --classes three.txt --method goggles --votes o3.npy --json
+json out
+says '"mapping"'
+run 0 whet label generate --features X.npy --labels L.tsv --classes three.txt --method goggles --votes o4.npy
+tells 'class other has no label: it was given the component that was left'
+run 0 whet label baseline --features X.npy --labels L.tsv --method goggles --probs ob.npy
+says 'class  labels  matched  margin  rows'
+run 0 whet label baseline --features X.npy --labels L.tsv --method few-shot --probs of.npy --json
+says '"mapping": null'
 [ "$(votes o.npy | head -c 3)" != "$(votes o.npy | tail -c 4 | head -c 3)" ] || fail 'goggles votes for one class'
 present op.npy
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --votes i.npy

@@ -199,6 +199,42 @@ static void components_take_the_classes_they_agree_with(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Labelled rows give 1.5, .4, .1 (class 0), .2, .8, 0 (1) and .3, 0, .7 (2) to the components: 3 on the
+ * diagonal. Of mappings in which class 0 is elsewhere the best exchanges it with 1, .4 + .2 + .7;
+ * classes 1 and 2 lose least when they are exchanged, 1.5 + 0 + 0. */
+static void mappings_are_measured(void **state) {
+    (void)state;
+    static const double probs[5 * 3] = {.9, .1, 0, .6, .3, .1, .2, .8, 0, .3, 0, .7, .1, .7, .2};
+    static const int32_t labels[5] = {0, 0, 1, 2, -1}, none[5] = {-1, -1, -1, -1, -1};
+    static const int32_t bad[5] = {0, 0, 1, 3, -1};
+    whet_ctx *ctx = test_ctx(1);
+    whet_class_mapping m[3];
+    test_ok(ctx, whet_class_mapping_measure(ctx, probs, 5, 3, labels, m));
+    assert_true(m[0].labels == 2 && m[0].matched == 2 && m[0].rows == 2);
+    assert_true(m[1].labels == 1 && m[1].matched == 1 && m[1].rows == 2);
+    assert_true(m[2].labels == 1 && m[2].matched == 1 && m[2].rows == 1);
+    assert_true(fabs(m[0].margin - 1.7) < 1e-12);
+    assert_true(fabs(m[1].margin - 1.5) < 1e-12);
+    assert_true(fabs(m[2].margin - 1.5) < 1e-12);
+    test_ok(ctx, whet_class_mapping_measure(ctx, probs, 5, 3, none, m));
+    assert_true(m[0].labels == 0 && m[0].margin == 0 && m[0].rows == 2);
+    test_fails(ctx, whet_class_mapping_measure(ctx, probs, 5, 3, bad, m), WHET_ERR_ARG);
+    test_fails(ctx, whet_class_mapping_measure(ctx, probs, 5, 1, none, m), WHET_ERR_ARG);
+    test_ctx_done(ctx);
+}
+
+static whet_status measure_once(whet_ctx *ctx, void *arg) {
+    static const double probs[4] = {.9, .1, .2, .8};
+    static const int32_t labels[2] = {0, 1};
+    return whet_class_mapping_measure(ctx, probs, 2, 2, labels, arg);
+}
+
+static void measuring_may_lack_memory(void **state) {
+    (void)state;
+    whet_class_mapping m[2];
+    assert_true(test_each_allocation(measure_once, m) > 5);
+}
+
 /* Two views of six rows that agree but in one row, and nearly in another: the rows' groups, named by one
  * label each. What is returned reproduces itself: posteriors of the shares made of them. */
 static void bernoulli_variables_by_hand(void **state) {
@@ -356,6 +392,8 @@ int main(void) {
         cmocka_unit_test(posteriors_are_scikit_learn_s),
         cmocka_unit_test(gaussians_climb_to_the_clouds),
         cmocka_unit_test(components_take_the_classes_they_agree_with),
+        cmocka_unit_test(mappings_are_measured),
+        cmocka_unit_test(measuring_may_lack_memory),
         cmocka_unit_test(bernoulli_variables_by_hand),
         cmocka_unit_test(groups_become_classes),
         cmocka_unit_test(affinities_vote),
