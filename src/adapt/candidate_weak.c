@@ -3,7 +3,8 @@
  * probabilities for rows of the pool; a logistic regression, the end model, learns from these rows and the
  * labels, and predicts. They cost many times what the others do, and take part when asked for.
  *
- * Cross-fitting repeats all of it without the held-out labels: labellers one after the other, each parallel
+ * Cross-fitting repeats all of it without the held-out labels, over one repeat's folds, whose answers stand
+ * for the other repeats' too (out of fold all the same): labellers one after the other, each parallel
  * within, then the end models side by side. A labeller that cannot work with what a split leaves (one class,
  * nothing that tells classes apart) gives the shares of the classes.
  * Cost: splits labellers, and as many regressions on at most STUDENT_ROWS rows.
@@ -239,11 +240,11 @@ static void teach(void *arg, int64_t at, int32_t worker) {
 static void predict_held(const weak *w, double *probs) {
     const whet_i_trial *t = w->trial;
     const int64_t k = w->pool->k, d = w->pool->d;
-    for (int64_t at = 0; at < t->splits.n; at++) {
+    for (int64_t at = 0; at < w->models; at++) {
         const whet_i_split *split = &t->splits.split[at];
         const whet_i_linear_model *m = &w->linear[at];
         for (int64_t i = 0; i < split->n_held; i++) {
-            double *row = probs + (split->repeat * t->b + split->held[i]) * k;
+            double *row = probs + split->held[i] * k;
             const double *x = t->labelled[WHET_I_RAW] + split->held[i] * d;
             memcpy(row, m->bias, (size_t)k * sizeof *row);
             for (int64_t j = 0; j < d; j++)
@@ -251,6 +252,8 @@ static void predict_held(const weak *w, double *probs) {
             whet_i_softmax(row, k);
         }
     }
+    for (int64_t repeat = 1; repeat < t->splits.repeats; repeat++)
+        memcpy(probs + repeat * t->b * k, probs, (size_t)(t->b * k) * sizeof *probs);
 }
 
 static whet_status crossfit_by(whet_ctx *ctx, const whet_i_trial *trial, labeller label,
@@ -261,15 +264,15 @@ static whet_status crossfit_by(whet_ctx *ctx, const whet_i_trial *trial, labelle
     whet_status status = WHET_OK;
     int64_t cells;
     WHET_TRY_DONE(whet_i_mul(ctx, trial->cases, pool->k, &cells));
-    WHET_TRY_DONE(make_weak(ctx, trial->rows, trial->splits.n, &w));
-    for (int64_t at = 0; at < trial->splits.n; at++) {
+    WHET_TRY_DONE(make_weak(ctx, trial->rows, trial->splits.folds, &w));
+    for (int64_t at = 0; at < w.models; at++) {
         const whet_i_split *split = &trial->splits.split[at];
         for (int64_t i = 0; i < pool->n; i++) w.labels[i] = -1;
         for (int64_t i = 0; i < split->n_train; i++)
             w.labels[trial->rows[split->train[i]]] = trial->y[split->train[i]];
         WHET_TRY_DONE(ask_labeller(ctx, &w, at));
     }
-    WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, trial->splits.n, teach, &w));
+    WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, w.models, teach, &w));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &out->probs));
     predict_held(&w, out->probs);
     WHET_TRY_DONE(whet_i_temperature_fit(ctx, out->probs, trial->cases, pool->k, trial->case_y,

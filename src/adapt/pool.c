@@ -119,8 +119,9 @@ whet_status whet_i_pool_make(whet_ctx *ctx, const whet_adapt_input *input, whet_
     whet_i_pool p = {.n = input->n, .k = k};
     int64_t labelled, cells;
     WHET_TRY(check(ctx, input, k, &labelled));
-    WHET_TRY_DONE(whet_i_prepare_fit(ctx, input->features, input->n, input->d,
-                                     input->class_vectors != NULL, &p.prepare));
+    WHET_TRY_DONE(whet_i_prepare_choose(ctx, input->features, input->n, input->d,
+                                        input->class_vectors != NULL, input->labels, k,
+                                        &p.prepare));
     p.d = p.prepare.d;
     WHET_TRY_DONE(whet_i_mul(ctx, p.n, p.d, &cells));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &p.x));

@@ -66,8 +66,8 @@ static whet_status set_up(whet_ctx *ctx, whet_baseline method, const whet_baseli
     int64_t cells;
     s->n = in->n;
     s->k = in->k;
-    WHET_TRY(whet_i_prepare_fit(ctx, in->features, in->n, in->d, in->class_features != NULL,
-                                &s->prepare));
+    WHET_TRY(whet_i_prepare_choose(ctx, in->features, in->n, in->d, in->class_features != NULL,
+                                   in->labels, in->k, &s->prepare));
     s->d = s->prepare.d;
     WHET_TRY(whet_i_mul(ctx, s->n, s->d, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &s->x));

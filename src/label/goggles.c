@@ -141,7 +141,8 @@ whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input, int32_t *
     if (labelled == 0)
         return whet_i_fail(ctx, WHET_ERR_DATA, "none of %lld rows has a label; expected some",
                            (long long)n);
-    WHET_TRY_DONE(whet_i_prepare_fit(ctx, input->features, n, input->d, false, &prepare));
+    WHET_TRY_DONE(whet_i_prepare_choose(ctx, input->features, n, input->d, false, input->labels, k,
+                                        &prepare));
     WHET_TRY_DONE(whet_i_mul(ctx, n, prepare.d, &cells));
     WHET_TRY_DONE(whet_i_mul(ctx, n, k, &all));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &x));

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet bench: published comparisons, run again. */
+#include <string.h>
+
+#include "cli.h"
+
+const cli_option cmd_bench_autows_options[] = {
+    {.name = "data",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder with a folder for each set: youtube, mnist, ... (docs/guide/bench.md)"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder for the results; what it holds of the same settings is gone on with"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "encoder of texts; without: TF-IDF alone"},
+    {.name = "resnet",
+     .type = CLI_PATH,
+     .value = "R.safetensors",
+     .help = "a ResNet-20 of CIFAR-10: features of the other images"},
+    {.name = "sets",
+     .type = CLI_STRING,
+     .value = "A,B",
+     .help = "which sets; without: all that there are"},
+    {.name = "features", .type = CLI_STRING, .value = "A,B", .help = "which feature maps"},
+    {.name = "methods", .type = CLI_STRING, .value = "A,B", .help = "which methods"},
+    {.name = "seeds",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 100,
+     .preset = "5",
+     .help = "draws of labels, pool and test rows"},
+    {.name = "labels",
+     .type = CLI_INT,
+     .min = 4,
+     .max = 1000000,
+     .preset = "100",
+     .help = "labelled rows"},
+    {.name = "pool",
+     .type = CLI_INT,
+     .min = 0,
+     .max = INT32_MAX,
+     .preset = "5000",
+     .help = "rows without a label at most"},
+    {.name = "test-rows",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT32_MAX,
+     .preset = "2500",
+     .help = "rows tested at most"},
+    {0},
+};
+
+whet_status cmd_bench_autows(cli_run *run) {
+    whet_autows_job job = WHET_AUTOWS_JOB_INIT;
+    char *text = NULL, *json = NULL;
+    json_error_t error;
+    job.data = cli_text(run, "data");
+    job.output = cli_text(run, "output");
+    job.model = cli_text(run, "model");
+    job.resnet = cli_text(run, "resnet");
+    job.sets = cli_text(run, "sets");
+    job.features = cli_text(run, "features");
+    job.methods = cli_text(run, "methods");
+    job.seeds = (int32_t)cli_integer(run, "seeds");
+    job.labels = cli_integer(run, "labels");
+    job.pool = cli_integer(run, "pool");
+    job.test = cli_integer(run, "test-rows");
+    job.force = run->force;
+    job.seed = run->seed;
+    const whet_status status = whet_autows_run(run->ctx, &job, &text, &json);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%s\nwrote %s: cells.jsonl, summary.json, table.tsv, profile.svg, report.html\n",
+              text, job.output);
+    json_t *root = json_loads(json, 0, &error);
+    whet_free_text(run->ctx, text);
+    whet_free_text(run->ctx, json);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
+    cli_json(run, root);
+    return WHET_OK;
+}

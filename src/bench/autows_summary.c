@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the cells come to: means over seeds with intervals, the best of each family on each set, what
+ * cross-fitting would have chosen, mean ranks and performance profiles.
+ * Legend: a problem is a (set, feature map) pair. */
+#include <math.h>
+
+#include "bench/autows_i.h"
+
+#include "whet/label.h"
+
+/* ---- means ------------------------------------------------------------------------------------------- */
+
+/* Student's t, two-sided 95 %, by degrees of freedom. */
+static double student(int64_t freedom) {
+    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306,
+                               2.262,  2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+                               2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
+                               2.060,  2.056, 2.052, 2.048, 2.045, 2.042};
+    if (freedom <= WHET_COUNT_OF(t)) return t[freedom - 1];
+    /* Cornish and Fisher's first terms: to .001 from 30 on. */
+    const double z = 1.959964;
+    return z + (z * z * z + z) / (4 * (double)freedom);
+}
+
+typedef struct sums {
+    int64_t n;
+    double sum, squares;
+} sums;
+
+static void add(sums *s, double x) {
+    if (!isfinite(x)) return;
+    s->n++;
+    s->sum += x;
+    s->squares += x * x;
+}
+
+static whet_i_mean mean_of(const sums *s) {
+    whet_i_mean m = {.n = s->n, .mean = NAN, .low = NAN, .high = NAN};
+    if (s->n == 0) return m;
+    m.mean = s->sum / (double)s->n;
+    if (s->n == 1) return m;
+    const double spread = fmax(0, s->squares - s->sum * m.mean) / (double)(s->n - 1);
+    const double half = student(s->n - 1) * sqrt(spread / (double)s->n);
+    m.low = m.mean - half;
+    m.high = m.mean + half;
+    return m;
+}
+
+/* A share of one seed: of its rows, by Wilson. */
+static whet_i_mean share_of(const sums *s, double rows) {
+    whet_i_mean m = mean_of(s);
+    if (m.n == 1 && rows >= 1)
+        whet_wilson((int64_t)llround(m.mean * rows), (int64_t)llround(rows), &m.low, &m.high);
+    return m;
+}
+
+/* ---- groups: a set, a feature map, a method ------------------------------------------------------------ */
+
+typedef struct tally {
+    sums covered_accuracy, coverage, accuracy, end_accuracy, log_loss, seconds, megabytes;
+    int64_t failed, rules;
+    double rows;
+} tally;
+
+static tally tally_cells(const whet_i_cells *cells, const whet_i_group *g) {
+    tally t = {0};
+    for (int64_t i = 0; i < cells->n; i++) {
+        const whet_i_cell *c = &cells->item[i];
+        if (c->set != g->set || c->feature != g->feature || c->method != g->method) continue;
+        if (c->failed[0]) {
+            t.failed++;
+            continue;
+        }
+        add(&t.covered_accuracy, c->covered_accuracy);
+        add(&t.coverage, c->coverage);
+        add(&t.accuracy, c->accuracy);
+        add(&t.end_accuracy, c->end_accuracy);
+        add(&t.log_loss, c->log_loss);
+        add(&t.seconds, c->seconds);
+        add(&t.megabytes, c->megabytes);
+        t.rules += c->rules;
+        t.rows = (double)c->test;
+    }
+    return t;
+}
+
+static bool group_of(const whet_i_cells *cells, whet_i_group *g) {
+    const tally t = tally_cells(cells, g);
+    if (t.accuracy.n + t.failed == 0) return false;
+    g->seeds = t.accuracy.n;
+    g->failed = t.failed;
+    g->rules = t.accuracy.n ? t.rules / t.accuracy.n : 0;
+    const double covered = t.coverage.n ? t.coverage.sum / (double)t.coverage.n * t.rows : 0;
+    g->covered_accuracy = share_of(&t.covered_accuracy, covered);
+    g->coverage = share_of(&t.coverage, t.rows);
+    g->accuracy = share_of(&t.accuracy, t.rows);
+    g->end_accuracy = share_of(&t.end_accuracy, t.rows);
+    g->log_loss = mean_of(&t.log_loss);
+    g->seconds = mean_of(&t.seconds).mean;
+    g->megabytes = mean_of(&t.megabytes).mean;
+    return true;
+}
+
+static whet_status make_groups(whet_ctx *ctx, const whet_i_cells *cells, whet_i_autows_summary *s) {
+    const int64_t most = whet_i_set_count() * whet_i_feature_count() * whet_i_autows_method_count();
+    WHET_TRY(whet_i_alloc(ctx, most, &s->group));
+    for (int32_t set = 0; set < whet_i_set_count(); set++)
+        for (int32_t f = 0; f < whet_i_feature_count(); f++)
+            for (int32_t m = 0; m < whet_i_autows_method_count(); m++) {
+                whet_i_group g = {.set = set, .feature = f, .method = m};
+                if (group_of(cells, &g)) s->group[s->groups++] = g;
+            }
+    return WHET_OK;
+}
+
+/* ---- verdicts -------------------------------------------------------------------------------------------- */
+
+/* Of the groups of a set and family, the one with the best mean accuracy. */
+static int64_t best_group(const whet_i_autows_summary *s, int32_t set,
+                          whet_i_method_family family) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < s->groups; i++) {
+        const whet_i_group *g = &s->group[i];
+        if (g->set != set || whet_i_autows_methods[g->method].family != family || g->seeds == 0)
+            continue;
+        if (best < 0 || g->accuracy.mean > s->group[best].accuracy.mean) best = i;
+    }
+    return best;
+}
+
+/* The recommendation for a seed: of the fullest choice that was run, the feature map with the least
+ * cross-fitted log loss. */
+static const whet_i_cell *recommended(const whet_i_cells *cells, int32_t set, int64_t seed) {
+    const whet_i_cell *best = NULL;
+    for (int64_t i = 0; i < cells->n; i++) {
+        const whet_i_cell *c = &cells->item[i];
+        if (c->set != set || c->seed != seed || c->failed[0] || !isfinite(c->crossfit) ||
+            whet_i_autows_methods[c->method].family != WHET_I_METHOD_CHOICE)
+            continue;
+        if (!best || c->method > best->method ||
+            (c->method == best->method && c->crossfit < best->crossfit))
+            best = c;
+    }
+    return best;
+}
+
+static whet_i_set_verdict verdict_of(const whet_i_cells *cells, const whet_i_autows_summary *s,
+                                     int32_t set) {
+    whet_i_set_verdict v = {.set = set,
+                            .baseline = best_group(s, set, WHET_I_METHOD_BASELINE),
+                            .weak = best_group(s, set, WHET_I_METHOD_WEAK),
+                            .published = best_group(s, set, WHET_I_METHOD_PUBLISHED)};
+    sums accuracy = {0}, gain = {0};
+    double rows = 0;
+    for (int64_t seed = 0; seed < 100; seed++) {
+        const whet_i_cell *r = recommended(cells, set, seed);
+        if (!r) continue;
+        rows = (double)r->test;
+        add(&accuracy, r->accuracy);
+        if (v.baseline < 0) continue;
+        const whet_i_group *b = &s->group[v.baseline];
+        const whet_i_cell key = {
+            .set = set, .feature = b->feature, .method = b->method, .seed = seed};
+        const whet_i_cell *other = whet_i_cells_find(cells, &key);
+        if (other) add(&gain, r->accuracy - other->accuracy);
+    }
+    v.recommended = share_of(&accuracy, rows);
+    v.gain = mean_of(&gain);
+    return v;
+}
+
+static whet_status make_verdicts(whet_ctx *ctx, const whet_i_cells *cells,
+                                 whet_i_autows_summary *s) {
+    sums gain = {0};
+    WHET_TRY(whet_i_alloc(ctx, whet_i_set_count(), &s->verdict));
+    for (int32_t set = 0; set < whet_i_set_count(); set++) {
+        const whet_i_set_verdict v = verdict_of(cells, s, set);
+        if (v.baseline < 0 && v.weak < 0 && v.recommended.n == 0) continue;
+        s->verdict[s->verdicts++] = v;
+        add(&gain, v.gain.mean);
+        s->at_least += v.gain.n > 0 && v.gain.mean >= 0;
+    }
+    s->gain = mean_of(&gain);
+    return WHET_OK;
+}
+
+/* ---- standings -------------------------------------------------------------------------------------------- */
+
+double whet_i_profile_tau(int64_t point) {
+    return 1 + 4 * (double)point / (WHET_I_PROFILE_POINTS - 1);
+}
+
+/* accuracy [methods] of one problem; false unless every ranked method has one. */
+static bool problem_of(const whet_i_autows_summary *s, int32_t set, int32_t feature,
+                       const bool *ranked, double *accuracy) {
+    const int64_t n = whet_i_autows_method_count();
+    for (int64_t m = 0; m < n; m++) accuracy[m] = NAN;
+    for (int64_t i = 0; i < s->groups; i++)
+        if (s->group[i].set == set && s->group[i].feature == feature && s->group[i].seeds > 0)
+            accuracy[s->group[i].method] = s->group[i].accuracy.mean;
+    bool any = false;
+    for (int64_t m = 0; m < n; m++) {
+        if (ranked[m] && !isfinite(accuracy[m])) return false;
+        any = any || ranked[m];
+    }
+    return any;
+}
+
+static double error_of(double accuracy) { return fmax(1 - accuracy, 1e-4); }
+
+static void add_problem(whet_i_autows_summary *s, const double *accuracy) {
+    double least = INFINITY;
+    for (int64_t i = 0; i < s->standings; i++)
+        least = fmin(least, error_of(accuracy[s->standing[i].method]));
+    for (int64_t i = 0; i < s->standings; i++) {
+        whet_i_method_standing *me = &s->standing[i];
+        const double own = accuracy[me->method];
+        double rank = 1;
+        for (int64_t j = 0; j < s->standings; j++) {
+            const double other = accuracy[s->standing[j].method];
+            /* ties share their ranks */
+            if (j != i) rank += other > own ? 1 : other < own ? 0 : .5;
+        }
+        me->problems++;
+        me->rank += rank;
+        me->accuracy += own;
+        for (int64_t p = 0; p < WHET_I_PROFILE_POINTS; p++)
+            me->profile[p] += error_of(own) <= whet_i_profile_tau(p) * least * (1 + 1e-12) ? 1 : 0;
+    }
+}
+
+static whet_status make_standings(whet_ctx *ctx, whet_i_autows_summary *s) {
+    const int64_t n = whet_i_autows_method_count();
+    bool *ranked = NULL;
+    double *accuracy = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &ranked));
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &accuracy));
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &s->standing));
+    for (int64_t i = 0; i < s->groups; i++)
+        if (!whet_i_autows_methods[s->group[i].method].needs_class_vectors)
+            ranked[s->group[i].method] = true;
+    for (int32_t m = 0; m < n; m++)
+        if (ranked[m]) s->standing[s->standings++].method = m;
+    for (int32_t set = 0; set < whet_i_set_count(); set++)
+        for (int32_t f = 0; f < whet_i_feature_count(); f++)
+            if (problem_of(s, set, f, ranked, accuracy)) add_problem(s, accuracy);
+    for (int64_t i = 0; i < s->standings; i++) {
+        whet_i_method_standing *me = &s->standing[i];
+        const double share = me->problems ? 1 / (double)me->problems : (double)NAN;
+        me->rank *= share;
+        me->accuracy *= share;
+        for (int64_t p = 0; p < WHET_I_PROFILE_POINTS; p++) me->profile[p] *= share;
+    }
+done:
+    whet_i_free(ctx, ranked);
+    whet_i_free(ctx, accuracy);
+    return status;
+}
+
+whet_status whet_i_autows_summarise(whet_ctx *ctx, const whet_i_cells *cells,
+                                    whet_i_autows_summary *out) {
+    whet_i_autows_summary s = {0};
+    whet_status status = make_groups(ctx, cells, &s);
+    if (status == WHET_OK) status = make_verdicts(ctx, cells, &s);
+    if (status == WHET_OK) status = make_standings(ctx, &s);
+    if (status == WHET_OK)
+        *out = s;
+    else
+        whet_i_autows_summary_free(ctx, &s);
+    return status;
+}
+
+void whet_i_autows_summary_free(whet_ctx *ctx, whet_i_autows_summary *summary) {
+    whet_i_free(ctx, summary->group);
+    whet_i_free(ctx, summary->verdict);
+    whet_i_free(ctx, summary->standing);
+    *summary = (whet_i_autows_summary){0};
+}
