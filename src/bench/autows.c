@@ -29,7 +29,7 @@ typedef struct run {
     int64_t done, total; /* cells */
 } run;
 
-/* ---- what is asked for ---------------------------------------------------------------------------- */
+/* ---- what is asked for ------------------------------------------------ */
 
 typedef const char *(*name_fn)(int64_t i);
 static const char *set_name(int64_t i) { return whet_i_sets[i].name; }
@@ -96,7 +96,7 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
     return WHET_OK;
 }
 
-/* ---- where it is written ----------------------------------------------------------------------------- */
+/* ---- where it is written ------------------------------------------------ */
 
 static whet_status make_folder(whet_ctx *ctx, const char *path) {
     if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
@@ -156,7 +156,7 @@ done:
     return status;
 }
 
-/* ---- a cell -------------------------------------------------------------------------------------------- */
+/* ---- a cell ------------------------------------------------ */
 
 static void measure(const whet_i_autows_task *task, const whet_i_set_split *split,
                     const whet_i_autows_answer *a, const int32_t *end, whet_i_cell *cell) {
@@ -238,7 +238,7 @@ done:
     return status;
 }
 
-/* ---- a feature map ------------------------------------------------------------------------------------- */
+/* ---- a feature map ------------------------------------------------ */
 
 typedef struct place {
     int32_t set, feature;
@@ -344,7 +344,7 @@ done:
     return status;
 }
 
-/* ---- a set --------------------------------------------------------------------------------------------- */
+/* ---- a set ------------------------------------------------ */
 
 static bool wants(const run *r, int32_t set, int32_t feature) {
     return r->wanted.feature[feature] &&
@@ -386,7 +386,7 @@ static whet_status run_set(whet_ctx *ctx, run *r, int32_t set) {
     return status;
 }
 
-/* ---- the entrance ---------------------------------------------------------------------------------------- */
+/* ---- the entrance ------------------------------------------------ */
 
 static whet_status write_all(whet_ctx *ctx, const run *r, char **text, char **json) {
     whet_i_autows_summary summary = {0};

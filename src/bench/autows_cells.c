@@ -38,7 +38,7 @@ static whet_status keep(whet_ctx *ctx, whet_i_cells *cells, const whet_i_cell *c
     return WHET_OK;
 }
 
-/* ---- lines ---------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------ */
 
 typedef struct number_field {
     const char *key;
@@ -113,7 +113,7 @@ static bool cell_of(const json_t *o, whet_i_cell *c) {
     return c->set >= 0 && c->feature >= 0 && c->method >= 0;
 }
 
-/* ---- the file -------------------------------------------------------------------------------------- */
+/* ---- the file ------------------------------------------------ */
 
 static whet_status write_out(whet_ctx *ctx, const whet_i_cells *cells) {
     whet_out *out;

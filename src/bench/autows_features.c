@@ -30,7 +30,7 @@ static whet_status make_room(whet_ctx *ctx, const whet_i_set_split *split, int64
     return whet_i_alloc(ctx, test_cells, &out->test);
 }
 
-/* ---- as they are ------------------------------------------------------------------------------ */
+/* ---- as they are ------------------------------------------------ */
 
 static void image_row(const whet_i_set_data *data, int64_t row, float *out) {
     uint8_t changed[WHET_I_SPHERE_PIXELS];
@@ -69,7 +69,7 @@ static whet_status raw(whet_ctx *ctx, const whet_i_feature_tools *tools,
     return whet_i_parallel_for(ctx, NULL, split->n_test, copy_row, &test);
 }
 
-/* ---- texts ------------------------------------------------------------------------------------ */
+/* ---- texts ------------------------------------------------ */
 
 static whet_status texts_of(whet_ctx *ctx, const whet_i_set_data *data, const int64_t *rows,
                             int64_t n, whet_str **out) {
@@ -187,7 +187,7 @@ static whet_status encoder(whet_ctx *ctx, const whet_i_feature_tools *tools,
     return WHET_OK;
 }
 
-/* ---- maps of those ------------------------------------------------------------------------------ */
+/* ---- maps of those ------------------------------------------------ */
 
 static whet_status base_of(whet_ctx *ctx, const whet_i_feature_tools *tools,
                            const whet_i_set_data *data, const whet_i_set_split *split,
@@ -229,8 +229,9 @@ static void into_unit_range(float *x, int64_t n, int64_t d) {
     }
 }
 
-static whet_status image_base(whet_ctx *ctx, const whet_i_feature_tools *tools, const whet_i_set_data *data,
-                              const whet_i_set_split *split, whet_i_feature_rows *out) {
+static whet_status image_base(whet_ctx *ctx, const whet_i_feature_tools *tools,
+                              const whet_i_set_data *data, const whet_i_set_split *split,
+                              whet_i_feature_rows *out) {
     WHET_TRY(raw(ctx, tools, data, split, out));
     if (data->set->kind != WHET_I_SET_FLOWS) return WHET_OK;
     into_unit_range(out->x, split->n, out->d);
@@ -238,8 +239,9 @@ static whet_status image_base(whet_ctx *ctx, const whet_i_feature_tools *tools, 
     return WHET_OK;
 }
 
-static whet_status vae(whet_ctx *ctx, const whet_i_feature_tools *tools, const whet_i_set_data *data,
-                       const whet_i_set_split *split, whet_i_feature_rows *out) {
+static whet_status vae(whet_ctx *ctx, const whet_i_feature_tools *tools,
+                       const whet_i_set_data *data, const whet_i_set_split *split,
+                       whet_i_feature_rows *out) {
     whet_i_feature_rows base = {0};
     whet_i_vae_map *map = NULL;
     whet_status status = WHET_OK;
@@ -254,8 +256,9 @@ done:
     return status;
 }
 
-static whet_status resnet(whet_ctx *ctx, const whet_i_feature_tools *tools, const whet_i_set_data *data,
-                          const whet_i_set_split *split, whet_i_feature_rows *out) {
+static whet_status resnet(whet_ctx *ctx, const whet_i_feature_tools *tools,
+                          const whet_i_set_data *data, const whet_i_set_split *split,
+                          whet_i_feature_rows *out) {
     const bool sphere = data->set->change == WHET_I_IMAGE_SPHERICAL;
     const int64_t h = sphere ? WHET_I_SPHERE_SIDE : data->height, w = sphere ? h : data->width;
     whet_i_feature_rows base = {0};
@@ -264,16 +267,17 @@ static whet_status resnet(whet_ctx *ctx, const whet_i_feature_tools *tools, cons
     WHET_TRY_DONE(image_base(ctx, tools, data, split, &base));
     WHET_TRY_DONE(whet_i_resnet_map_load(ctx, tools->resnet, &map));
     WHET_TRY_DONE(make_room(ctx, split, whet_i_resnet_map_dim(map), out));
-    WHET_TRY_DONE(whet_i_resnet_map_apply(ctx, map, base.x, split->n, h, w, data->channels, out->x));
     WHET_TRY_DONE(
-        whet_i_resnet_map_apply(ctx, map, base.test, split->n_test, h, w, data->channels, out->test));
+        whet_i_resnet_map_apply(ctx, map, base.x, split->n, h, w, data->channels, out->x));
+    WHET_TRY_DONE(whet_i_resnet_map_apply(ctx, map, base.test, split->n_test, h, w, data->channels,
+                                          out->test));
 done:
     whet_i_resnet_map_destroy(ctx, map);
     whet_i_feature_rows_free(ctx, &base);
     return status;
 }
 
-/* ---- the table ---------------------------------------------------------------------------------- */
+/* ---- the table ------------------------------------------------ */
 
 const whet_i_feature whet_i_features[] = {
     {"raw", WHET_I_SET_TABLE | WHET_I_SET_SERIES | WHET_I_SET_IMAGES | WHET_I_SET_FLOWS, false,

@@ -10,7 +10,7 @@
 
 #include "whet/nn.h"
 
-/* ---- sets (autows_sets.c) ---------------------------------------------------------------------- */
+/* ---- sets (autows_sets.c) ------------------------------------------------ */
 
 typedef enum whet_i_set_kind {
     WHET_I_SET_TEXTS = 1,
@@ -76,7 +76,7 @@ void whet_i_set_free(whet_ctx *ctx, whet_i_set_data *data);
 WHET_CHECKED whet_status whet_i_mixed_table(whet_ctx *ctx, whet_table *const *table, int64_t tables,
                                             const char *label, float **out, int64_t *d);
 
-/* ---- splits (autows_split.c) -------------------------------------------------------------------- */
+/* ---- splits (autows_split.c) ------------------------------------------------ */
 
 typedef struct whet_i_set_split {
     int64_t n, n_test, labelled;
@@ -89,13 +89,13 @@ typedef struct whet_i_split_sizes {
     int64_t labels, pool, test;
 } whet_i_split_sizes;
 
-/* Uniform draws, the same for each seed and set whatever else runs. */
+/* Uniform draws, the same for each seed and source of rows, whatever else runs. */
 WHET_CHECKED whet_status whet_i_set_split_make(whet_ctx *ctx, const whet_i_set_data *data,
                                                const whet_i_split_sizes *sizes, uint64_t seed,
                                                whet_i_set_split *out);
 void whet_i_set_split_free(whet_ctx *ctx, whet_i_set_split *split);
 
-/* ---- feature maps (autows_features.c) ----------------------------------------------------------- */
+/* ---- feature maps (autows_features.c) ------------------------------------------------ */
 
 typedef struct whet_i_feature_tools {
     const whet_encoder *encoder; /* or NULL */
@@ -130,7 +130,7 @@ bool whet_i_feature_fits(const whet_i_feature *feature, const whet_i_set *set,
                          const whet_i_feature_tools *tools);
 void whet_i_feature_rows_free(whet_ctx *ctx, whet_i_feature_rows *rows);
 
-/* ---- methods (autows_methods.c, autows_rules.c) --------------------------------------------------- */
+/* ---- methods (autows_methods.c, autows_rules.c) ------------------------------------------------ */
 
 /* What a method is given. x, test: rows prepared on the pool alone, of unit length. */
 typedef struct whet_i_autows_task {
@@ -188,7 +188,7 @@ WHET_CHECKED whet_status whet_i_autows_end_model(whet_ctx *ctx, const whet_i_aut
                                                  const whet_i_autows_answer *answer,
                                                  int32_t *predicted);
 
-/* ---- cells (autows_cells.c) ----------------------------------------------------------------------- */
+/* ---- cells (autows_cells.c) ------------------------------------------------ */
 
 typedef struct whet_i_cell {
     int32_t set, feature, method; /* places in their tables */
@@ -218,7 +218,7 @@ WHET_CHECKED whet_status whet_i_cells_add(whet_ctx *ctx, whet_i_cells *cells,
                                           const whet_i_cell *cell);
 void whet_i_cells_close(whet_ctx *ctx, whet_i_cells *cells);
 
-/* ---- what it comes to (autows_summary.c) ------------------------------------------------------------ */
+/* ---- what it comes to (autows_summary.c) ------------------------------------------------ */
 
 /* A mean over seeds with Student's 95 % interval, that of one seed Wilson's over its test rows. */
 typedef struct whet_i_mean {
@@ -273,7 +273,7 @@ typedef struct whet_i_published {
 whet_i_published whet_i_autows_published(const whet_i_set *set, const whet_i_feature *feature,
                                          const whet_i_autows_method *method);
 
-/* ---- reports (autows_report.c, autows_tables.c) ------------------------------------------------------ */
+/* ---- reports (autows_report.c, autows_tables.c) ------------------------------------------------ */
 
 WHET_CHECKED whet_status whet_i_autows_tables(whet_ctx *ctx, const whet_i_autows_summary *summary,
                                               whet_i_buf *text);

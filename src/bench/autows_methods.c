@@ -27,7 +27,7 @@ static whet_baseline_input input_of(const whet_i_autows_task *task) {
                                  .seed = task->seed};
 }
 
-/* ---- methods that look at labels and class names alone: a row's answer is its own ------------------ */
+/* ---- methods by labels and class names alone: a row's answer is its own ----------------------- */
 
 static whet_status by_row(whet_ctx *ctx, const whet_i_autows_method *self,
                           const whet_i_autows_task *task, whet_i_autows_answer *out) {
@@ -61,7 +61,7 @@ done:
     return status;
 }
 
-/* ---- methods of the pool as a whole ------------------------------------------------------------------ */
+/* ---- methods of the pool as a whole ------------------------------------------------ */
 
 static whet_status test_by_neighbours(whet_ctx *ctx, const whet_i_autows_task *task,
                                       whet_i_autows_answer *out) {
@@ -99,7 +99,7 @@ static whet_status by_pool(whet_ctx *ctx, const whet_i_autows_method *self,
     return WHET_OK;
 }
 
-/* ---- the main job -------------------------------------------------------------------------------------- */
+/* ---- the main job ------------------------------------------------ */
 
 static whet_status by_adapt(whet_ctx *ctx, const whet_i_autows_method *self,
                             const whet_i_autows_task *task, whet_i_autows_answer *out) {
@@ -127,7 +127,7 @@ done:
     return status;
 }
 
-/* ---- the table ------------------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------ */
 
 const whet_i_autows_method whet_i_autows_methods[] = {
     {"few-shot", "few-shot logistic regression", WHET_I_METHOD_BASELINE, false,
@@ -155,7 +155,7 @@ const whet_i_autows_method whet_i_autows_methods[] = {
 
 int64_t whet_i_autows_method_count(void) { return WHET_COUNT_OF(whet_i_autows_methods); }
 
-/* ---- the end model --------------------------------------------------------------------------------------- */
+/* ---- the end model ------------------------------------------------ */
 
 /* As whet adapt's: choices, not fitted. */
 enum { STUDENT_ROWS = 2000, STEPS = 200 };

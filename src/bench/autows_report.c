@@ -10,7 +10,7 @@ static const whet_i_autows_method *method_of(const whet_i_group *g) {
     return &whet_i_autows_methods[g->method];
 }
 
-/* ---- performance profiles ----------------------------------------------------------------------------- */
+/* ---- performance profiles ------------------------------------------------ */
 
 enum { WIDTH = 760, HEIGHT = 420, LEFT = 56, RIGHT = 170, TOP = 16, BOTTOM = 44 };
 
@@ -103,7 +103,7 @@ whet_status whet_i_autows_profile(whet_ctx *ctx, const whet_i_autows_summary *su
     return WHET_OK;
 }
 
-/* ---- what it says ------------------------------------------------------------------------------------------ */
+/* ---- what it says ------------------------------------------------ */
 
 /* Sets on which the best weak supervision, in hindsight, is ahead of the best baseline; and by more than both
  * intervals. */
@@ -206,7 +206,7 @@ static whet_status put_standings(whet_ctx *ctx, const whet_i_autows_summary *s, 
     return WHET_OK;
 }
 
-/* ---- a set's table ------------------------------------------------------------------------------------------ */
+/* ---- a set's table ------------------------------------------------ */
 
 static whet_status put_share(whet_ctx *ctx, whet_i_buf *out, const whet_i_mean *m) {
     if (!isfinite(m->mean))

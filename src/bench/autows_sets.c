@@ -109,7 +109,7 @@ const whet_i_set whet_i_sets[] = {
 
 int64_t whet_i_set_count(void) { return WHET_COUNT_OF(whet_i_sets); }
 
-/* ---- paths ------------------------------------------------------------------------------------ */
+/* ---- paths ------------------------------------------------ */
 
 static whet_status path_of(whet_ctx *ctx, const char *folder, const char *name, char **out) {
     whet_i_buf path = {0};
@@ -130,7 +130,7 @@ bool whet_i_set_there(whet_ctx *ctx, const char *folder, const whet_i_set *set) 
     return there;
 }
 
-/* ---- tables ----------------------------------------------------------------------------------- */
+/* ---- tables ------------------------------------------------ */
 
 /* Labels of table `part`, whose first row is row `first` of the set. */
 static whet_status place_labels(whet_ctx *ctx, whet_i_set_data *data,
@@ -195,7 +195,7 @@ static whet_status read_tables(whet_ctx *ctx, const char *folder, whet_i_set_dat
     return whet_i_mixed_table(ctx, data->table, tables, data->set->label, &data->numbers, &data->d);
 }
 
-/* ---- arrays ----------------------------------------------------------------------------------- */
+/* ---- arrays ------------------------------------------------ */
 
 static int by_value(const void *a, const void *b) {
     const int32_t x = *(const int32_t *)a, y = *(const int32_t *)b;
@@ -337,7 +337,7 @@ done:
     return status;
 }
 
-/* ---- flows ------------------------------------------------------------------------------------ */
+/* ---- flows ------------------------------------------------ */
 
 static whet_status make_flows(whet_ctx *ctx, const char *path, uint64_t seed,
                               whet_i_set_data *data) {
@@ -384,7 +384,7 @@ static whet_status read_flows(whet_ctx *ctx, const char *cache, uint64_t seed,
     return status;
 }
 
-/* ---- the entrance ------------------------------------------------------------------------------ */
+/* ---- the entrance ------------------------------------------------ */
 
 /* One rotation for each 500 rows in their order, as published, but from a seed. */
 static whet_status draw_rotations(whet_ctx *ctx, uint64_t seed, whet_i_set_data *data) {

@@ -37,7 +37,9 @@ whet_status whet_i_set_split_make(whet_ctx *ctx, const whet_i_set_data *data,
                                   const whet_i_split_sizes *sizes, uint64_t seed,
                                   whet_i_set_split *out) {
     const bool given = data->n_train < data->n;
-    const uint64_t name = whet_i_hash_bytes(data->set->name, (int64_t)strlen(data->set->name));
+    /* Sets that are changed forms of the same rows have the same draws. */
+    const char *source = data->set->train ? data->set->train : data->set->name;
+    const uint64_t name = whet_i_hash_bytes(source, (int64_t)strlen(source));
     whet_i_set_split s = {0};
     whet_status status = WHET_OK;
     int64_t *order = NULL;

@@ -8,7 +8,7 @@
 
 #include "whet/label.h"
 
-/* ---- means ------------------------------------------------------------------------------------------- */
+/* ---- means ------------------------------------------------ */
 
 /* Student's t, two-sided 95 %, by degrees of freedom. */
 static double student(int64_t freedom) {
@@ -54,7 +54,7 @@ static whet_i_mean share_of(const sums *s, double rows) {
     return m;
 }
 
-/* ---- groups: a set, a feature map, a method ------------------------------------------------------------ */
+/* ---- groups: a set, a feature map, a method ------------------------------------------------ */
 
 typedef struct tally {
     sums covered_accuracy, coverage, accuracy, end_accuracy, log_loss, seconds, megabytes;
@@ -113,7 +113,7 @@ static whet_status make_groups(whet_ctx *ctx, const whet_i_cells *cells, whet_i_
     return WHET_OK;
 }
 
-/* ---- verdicts -------------------------------------------------------------------------------------------- */
+/* ---- verdicts ------------------------------------------------ */
 
 /* Of the groups of a set and family, the one with the best mean accuracy. */
 static int64_t best_group(const whet_i_autows_summary *s, int32_t set,
@@ -184,7 +184,7 @@ static whet_status make_verdicts(whet_ctx *ctx, const whet_i_cells *cells,
     return WHET_OK;
 }
 
-/* ---- standings -------------------------------------------------------------------------------------------- */
+/* ---- standings ------------------------------------------------ */
 
 double whet_i_profile_tau(int64_t point) {
     return 1 + 4 * (double)point / (WHET_I_PROFILE_POINTS - 1);

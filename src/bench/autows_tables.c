@@ -12,7 +12,7 @@ static const whet_i_autows_method *method_of(const whet_i_group *g) {
     return &whet_i_autows_methods[g->method];
 }
 
-/* ---- text -------------------------------------------------------------------------------------------- */
+/* ---- text ------------------------------------------------ */
 
 static whet_status put_best(whet_ctx *ctx, whet_i_buf *out, const whet_i_autows_summary *s,
                             int64_t at) {
@@ -71,7 +71,7 @@ whet_status whet_i_autows_tables(whet_ctx *ctx, const whet_i_autows_summary *sum
     return put_standings(ctx, summary, text);
 }
 
-/* ---- TSV ----------------------------------------------------------------------------------------------- */
+/* ---- TSV ------------------------------------------------ */
 
 static whet_status put_number(whet_ctx *ctx, whet_i_buf *out, double x) {
     if (isfinite(x))
@@ -113,7 +113,7 @@ whet_status whet_i_autows_tsv(whet_ctx *ctx, const whet_i_autows_summary *summar
     return WHET_OK;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------------------ */
+/* ---- JSON ------------------------------------------------ */
 
 static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
 

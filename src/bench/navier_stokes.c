@@ -22,7 +22,7 @@ static const double PI = 3.14159265358979323846, FORCE = 0.1;
 static const double NOW[STAGES] = {8.0 / 15, 5.0 / 12, 3.0 / 4};
 static const double BEFORE[STAGES] = {0, -17.0 / 60, -5.0 / 12};
 
-/* ---- plans and states ------------------------------------------------------------------------ */
+/* ---- plans and states ------------------------------------------------ */
 
 static int32_t place(int64_t grid, int64_t kx, int64_t ky) {
     return (int32_t)((ky + grid) % grid * grid + (kx + grid) % grid);
@@ -100,7 +100,7 @@ void whet_i_flow_state_free(whet_ctx *ctx, whet_i_flow_state *state) {
     *state = (whet_i_flow_state){0};
 }
 
-/* ---- fields ---------------------------------------------------------------------------------- */
+/* ---- fields ------------------------------------------------ */
 
 void whet_i_flow_draw(const whet_i_flow_plan *plan, whet_i_rng *rng, whet_i_flow_state *state) {
     for (int64_t i = 0; i < plan->waves; i++) {
@@ -147,7 +147,7 @@ bool whet_i_flow_is_finite(const whet_i_flow_plan *plan, const whet_i_flow_state
     return sum == 0;
 }
 
-/* ---- steps ----------------------------------------------------------------------------------- */
+/* ---- steps ------------------------------------------------ */
 
 /* u, v: the transform of W^2. */
 static void square_velocity(const whet_i_flow_plan *plan, whet_i_flow_state *s) {
@@ -204,7 +204,7 @@ void whet_i_flow_advance(const whet_i_flow_plan *plan, whet_i_flow_state *state,
         for (int32_t stage = 0; stage < STAGES; stage++) advance_stage(plan, stage, state);
 }
 
-/* ---- many flows ------------------------------------------------------------------------------ */
+/* ---- many flows ------------------------------------------------ */
 
 enum { ROOM = 1 << 16 }; /* points of a thread's flows, or one flow */
 

@@ -1,0 +1,75 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet bench autows, as a user types it, on two small sets made here.
+. "$(dirname "$0")/lib.sh"
+
+mkdir -p data/youtube
+python3 - <<'PY'
+import random
+random.seed(3)
+words = {'0': ['song', 'voice', 'love', 'video', 'nice'], '1': ['subscribe', 'channel', 'free', 'click', 'win']}
+for part, n in (('train', 120), ('test', 40)):
+    with open('data/youtube/%s.tsv' % part, 'w') as f:
+        f.write('label\ttext\n')
+        for i in range(n):
+            y = '01'[i % 2]
+            f.write('%s\t%s\n' % (y, ' '.join(random.choices(words[y], k=4) + random.choices(words['0'], k=2))))
+PY
+
+# Sets that are not there are left out, and said to be.
+run 0 whet bench autows --data data --output O --features tfidf --methods few-shot,prototypes,snuba,adapt \
+    --seeds 2 --labels 20 --sets youtube
+says 'youtube'
+says 'best baseline'
+says 'over 1 pairs of set and feature map'
+for file in cells.jsonl summary.json table.tsv profile.svg report.html; do present O/$file; done
+[ "$(wc -l <O/cells.jsonl)" = 9 ] || fail 'eight cells behind the settings'
+head -1 O/table.tsv | grep -q '^set	feature	method	family	seeds' || fail 'the header of the table'
+grep -q '</svg>' O/profile.svg || fail 'the picture'
+
+# Again: nothing is run anew; as JSON; a method more goes on from what is there.
+cp O/cells.jsonl before
+run 0 whet bench autows --data data --output O --features tfidf --methods few-shot,prototypes,snuba,adapt \
+    --seeds 2 --labels 20 --sets youtube --json
+json out
+cmp -s O/cells.jsonl before || fail 'cells were run again'
+run 0 whet bench autows --data data --output O --features tfidf --methods few-shot,iws --seeds 2 --labels 20 \
+    --sets youtube --threads 1
+[ "$(wc -l <O/cells.jsonl)" = 11 ] || fail 'two cells more'
+
+# Whatever the threads, the same numbers but for seconds.
+run 0 whet bench autows --data data --output P --features tfidf --methods few-shot,prototypes,snuba,adapt \
+    --seeds 2 --labels 20 --sets youtube --threads 1
+for f in before P/cells.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' $f >$(basename $f).cut; done
+cmp -s before.cut cells.jsonl.cut || fail 'other numbers with another number of threads'
+
+# Other settings are not mixed in.
+run 4 whet bench autows --data data --output O --labels 10 --sets youtube --seeds 2
+tells 'results of other settings'
+run 0 whet bench autows --data data --output O --labels 10 --sets youtube --seeds 1 --methods few-shot \
+    --features tfidf --force
+[ "$(wc -l <O/cells.jsonl)" = 2 ] || fail 'the old cells are gone'
+
+# What is not there, and what is no such thing.
+run 2 whet bench autows --data data --output Q --sets youtub
+tells '"youtub" is no set; expected youtube, sms_spam'
+run 2 whet bench autows --data data --output Q --methods snuba2
+tells 'is no method'
+run 2 whet bench autows --data data --output Q --features raw2
+tells 'is no feature map'
+run 4 whet bench autows --data data --output Q --sets trec
+tells 'data/trec/train.tsv'
+run 2 whet bench autows --data data
+tells '--output'
+run 2 whet bench autows --data data --output Q --seeds 0
+printf 'label\ttext\n0\ta\n1\tb\n' >data/youtube/train.tsv
+run 3 whet bench autows --data data --output Q --sets youtube --features tfidf --methods few-shot
+tells 'youtube has 2 rows'
+absent Q/table.tsv
+printf 'label\ttext\nham\tx\n' >data/youtube/test.tsv
+run 3 whet bench autows --data data --output Q --sets youtube --features tfidf --methods few-shot
+tells 'youtube/test.tsv:2: "ham"; expected a class of data/youtube/train.tsv'
+printf 'label\tother\n0\tx\n' >data/youtube/test.tsv
+run 2 whet bench autows --data data --output Q --sets youtube --features tfidf --methods few-shot
+tells '"text"'
+finish
