@@ -28,6 +28,9 @@ const cli_option cmd_adapt_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .help = "pretrained encoder, a Hugging Face folder; without it TF-IDF"},
+    {.name = "no-words",
+     .type = CLI_FLAG,
+     .help = "features of --model alone; else TF-IDF stands beside it where the labels say so"},
     {.name = "dtype",
      .type = CLI_ENUM,
      .choices = "f32|bf16",
@@ -141,6 +144,7 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.space = cli_text(run, "space");
     job.space_candidates = cli_text(run, "candidates");
     job.method = cli_text(run, "label-method");
+    job.no_words = cli_flag(run, "no-words");
     job.end_model = (whet_end_model)cli_choice(run, "end-model");
     job.budget = cli_integer(run, "budget");
     job.draw = cli_choice(run, "draw") == 1 ? WHET_DRAW_COVERAGE : WHET_DRAW_UNIFORM;

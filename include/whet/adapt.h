@@ -72,7 +72,7 @@ WHET_API WHET_CHECKED whet_status whet_adapt_fit_predict_all(whet_ctx *ctx,
 
 /* ---- keeping the chosen classifier ------------------------------------------------------------ */
 
-/* Where the features come from; exactly one source. */
+/* Where the features come from: one source, or an encoder and TF-IDF side by side. */
 typedef struct whet_classifier_meta {
     const char *encoder_path;        /* NULL: not an encoder's */
     const char *encoder_fingerprint; /* whet_encoder_fingerprint; needed with encoder_path */
@@ -81,6 +81,7 @@ typedef struct whet_classifier_meta {
     const whet_tfidf *tfidf;         /* NULL: not TF-IDF; neither: the caller's own features */
     const char *text_column;         /* NULL, or the column that held the texts */
     const whet_str *class_texts;     /* NULL, or [k] what the class names mean, UTF-8 without NUL */
+    double words; /* with an encoder and tfidf: the latter's share in a cosine, above 0, below 1 */
 } whet_classifier_meta;
 
 /* Writes classifier.safetensors and classifier.json (docs/formats/classifier.md) for the chosen
@@ -167,6 +168,9 @@ typedef struct whet_adapt_job {
     bool force;               /* replace it when it exists */
     const char *command;      /* shown in the report as the way to do it again */
     whet_end_model end_model; /* other than WHET_END_LOGISTIC: needs texts and model */
+    bool
+        no_words; /* features of the encoder alone, never of TF-IDF beside it (a quarter of a cosine, where
+                      the labels say that it helps; not where the end model is a tuned encoder) */
 } whet_adapt_job;
 #define WHET_ADAPT_JOB_INIT \
     { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }

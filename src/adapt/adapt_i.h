@@ -46,6 +46,14 @@ WHET_CHECKED whet_status whet_i_query_make(whet_ctx *ctx, const whet_i_pool *poo
                                            whet_i_query *out);
 void whet_i_query_free(whet_ctx *ctx, whet_i_query *rows);
 
+/* ---- words beside an encoder (run_words.c) ------------------------------------------------------- */
+
+/* Rows of meaning [n, dm] and of words [n, dw], both of unit length or zero, side by side: out [n, dm + dw]
+ * of unit length, cosines are (1 - share) and share of theirs; of a row of no words the meaning alone. */
+void whet_i_join_words(const float *meaning, const float *words, int64_t n, int64_t dm, int64_t dw,
+                       double share, float *out);
+#define WHET_I_WORDS_SHARE .25
+
 /* ---- the trial: cross-fitting on the labels (crossfit.c) ------------------------------------- */
 
 enum { WHET_I_RAW = 0, WHET_I_SMOOTH = 1, WHET_I_VIEWS = 2 };

@@ -102,9 +102,15 @@ static whet_status embed(whet_ctx *ctx, const whet_apply_job *job, apply_state *
     WHET_TRY(whet_i_mul(ctx, s->n, d, &size));
     WHET_TRY(whet_i_alloc(ctx, size, &s->made));
     s->features = s->made;
-    if (meta->tfidf) return whet_tfidf_transform(ctx, meta->tfidf, s->texts, s->n, s->made);
-    WHET_TRY(load_encoder(ctx, job, meta, s));
-    return whet_encoder_embed(ctx, s->encoder, s->texts, s->n, s->made);
+    if (meta->encoder_path) WHET_TRY(load_encoder(ctx, job, meta, s));
+    const whet_i_embedder embedder = {s->encoder, meta->tfidf, d, meta->words};
+    const int64_t made = (s->encoder ? whet_encoder_dim(s->encoder) : 0) +
+                         (meta->tfidf ? whet_tfidf_dim(meta->tfidf) : 0);
+    if (made != d)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: texts have %" PRId64 " features; expected %" PRId64,
+                           job->classifier, made, d);
+    return whet_i_embed_texts(ctx, &embedder, s->texts, s->n, s->made);
 }
 
 /* Before the rows are embedded, so that complaints come first. */
@@ -123,7 +129,11 @@ static whet_status open_space(whet_ctx *ctx, const whet_apply_job *job, apply_st
 static whet_status make_space(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     const whet_names *classes = whet_classifier_classes(s->classifier);
     const whet_classifier_meta *meta = whet_classifier_source(s->classifier);
-    const whet_i_embedder embedder = {s->encoder, meta->tfidf, whet_classifier_dim(s->classifier)};
+    const int64_t d =
+        s->encoder ? whet_encoder_dim(s->encoder) : whet_classifier_dim(s->classifier);
+    /* Of names the meaning alone counts. */
+    const whet_i_embedder embedder = {
+        .encoder = s->encoder, .tfidf = s->encoder ? NULL : meta->tfidf, .d = d};
     whet_space *space;
     if (!s->self_space.names) return WHET_OK;
     WHET_TRY(

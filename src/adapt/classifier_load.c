@@ -127,7 +127,12 @@ static whet_status read_features(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(whet_i_json_str(ctx, where, f, "source", &source));
     WHET_TRY(text_of(ctx, where, f, "text_column", false, &c->column));
     c->meta.text_column = c->column;
-    if (!whet_str_equal(source, whet_str_from("encoder"))) return WHET_OK;
+    const bool both = whet_str_equal(source, whet_str_from("encoder+tfidf"));
+    if (!both && !whet_str_equal(source, whet_str_from("encoder"))) return WHET_OK;
+    if (both) WHET_TRY(whet_i_json_real(ctx, where, f, "words", &c->meta.words));
+    if (both && !(c->meta.words > 0 && c->meta.words < 1))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"words\" is %g; expected above 0, below 1",
+                           where, c->meta.words);
     WHET_TRY(text_of(ctx, where, f, "encoder", true, &c->path));
     WHET_TRY(text_of(ctx, where, f, "fingerprint", true, &c->fingerprint));
     WHET_TRY(text_of(ctx, where, f, "pooling", false, &c->pooling));
@@ -200,11 +205,18 @@ static whet_status load_tfidf(whet_ctx *ctx, const whet_i_source *source, whet_c
     char *terms = NULL;
     double *idf = NULL;
     float *projection = NULL;
-    int64_t len = -1, n = -1, dim = c->pool.prepare.d_in;
+    /* Beside an encoder it has some of the columns, and its projection says how many. */
+    int64_t len = -1, n = -1, dim = c->meta.encoder_path ? -1 : c->pool.prepare.d_in;
     WHET_TRY_DONE(whet_i_source_get(ctx, source, "tfidf", "terms", WHET_U8, &len, NULL, &terms));
     WHET_TRY_DONE(whet_i_source_get(ctx, source, "tfidf", "idf", WHET_F64, &n, NULL, &idf));
     WHET_TRY_DONE(
         whet_i_source_get(ctx, source, "tfidf", "projection", WHET_F32, &n, &dim, &projection));
+    if (dim < 1 || dim > c->pool.prepare.d_in) {
+        status =
+            whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: TF-IDF has %lld columns; expected 1 to %lld",
+                        source->path, (long long)dim, (long long)c->pool.prepare.d_in);
+        goto done;
+    }
     const whet_i_tfidf_arrays arrays = {n, dim, idf, projection};
     WHET_TRY_DONE(whet_i_tfidf_restore(ctx, terms, len, &arrays, &c->tfidf));
     c->meta.tfidf = c->tfidf;
@@ -251,7 +263,8 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(read_parts(ctx, where, o, c));
     WHET_TRY(whet_i_json_object(ctx, where, o, "features", &f));
     WHET_TRY(whet_i_json_str(ctx, where, f, "source", &source));
-    *tfidf = whet_str_equal(source, whet_str_from("tfidf"));
+    *tfidf = whet_str_equal(source, whet_str_from("tfidf")) ||
+             whet_str_equal(source, whet_str_from("encoder+tfidf"));
     return WHET_OK;
 }
 

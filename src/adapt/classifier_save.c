@@ -76,7 +76,14 @@ static void put_text(json_t *object, const char *key, const char *text, bool *ok
 
 static json_t *features_of(const whet_classifier_meta *meta, bool *ok) {
     json_t *o = json_object();
-    put_text(o, "source", meta->encoder_path ? "encoder" : meta->tfidf ? "tfidf" : "given", ok);
+    const bool both = meta->encoder_path && meta->tfidf;
+    put_text(o, "source",
+             both                 ? "encoder+tfidf"
+             : meta->encoder_path ? "encoder"
+             : meta->tfidf        ? "tfidf"
+                                  : "given",
+             ok);
+    if (both) put(o, "words", json_real(meta->words), ok);
     put_text(o, "text_column", meta->text_column, ok);
     if (!meta->encoder_path) return o;
     put_text(o, "encoder", meta->encoder_path, ok);
@@ -178,10 +185,12 @@ whet_status whet_adapt_fit_save(whet_ctx *ctx, const whet_adapt_fit *fit, const 
     whet_i_part parts[WHET_I_MOST_PARTS];
     const int64_t n = whet_i_fit_parts(fit, fit->chosen, parts);
     if (!meta) meta = &given;
-    if (meta->encoder_path && (meta->tfidf || !meta->encoder_fingerprint))
+    if (meta->encoder_path && !meta->encoder_fingerprint)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "features of an encoder; expected its fingerprint");
+    if (meta->encoder_path && meta->tfidf && !(meta->words > 0 && meta->words < 1))
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "features of an encoder; expected its fingerprint "
-                           "and no TF-IDF beside it");
+                           "TF-IDF beside an encoder has a share of %g; expected above 0, below 1",
+                           meta->words);
     WHET_TRY(write_tensors(ctx, fit, dir_path, meta, parts, n));
     return write_json(ctx, fit, dir_path, meta, parts, n);
 }

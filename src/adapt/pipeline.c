@@ -13,6 +13,7 @@
 
 static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
     whet_i_free(ctx, rows->made);
+    whet_i_free(ctx, rows->words);
     whet_tensor_destroy(ctx, &rows->array);
     whet_i_free(ctx, rows->truth);
     whet_i_free(ctx, rows->labels);
@@ -212,7 +213,7 @@ done:
 }
 
 static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const char *dir) {
-    whet_classifier_meta meta = {.tfidf = run->tfidf};
+    whet_classifier_meta meta = {.tfidf = run->tfidf, .words = run->words};
     char *path = NULL, *model = NULL;
     whet_status status = WHET_OK;
     const whet_adapt_fit *fit = run->end.kept ? run->end.fit : run->fit;
@@ -275,6 +276,7 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     WHET_TRY(whet_i_run_make_space(ctx, run));
     run->seconds.embed = lap(run);
     WHET_TRY(whet_i_run_draw(ctx, run));
+    WHET_TRY(whet_i_run_add_words(ctx, run));
     WHET_TRY(train(ctx, run));
     run->seconds.fit = lap(run);
     WHET_TRY(whet_i_run_end_model(ctx, run, dir));

@@ -34,6 +34,7 @@ typedef struct whet_i_run_rows {
     int64_t n_labels;      /* rows with a class */
     whet_tensor array;     /* features read from a file */
     float *made;           /* features made here */
+    float *words;          /* [n, columns of TF-IDF] beside those of an encoder; NULL = none */
     const float *features; /* [n, d], one of the two */
 } whet_i_run_rows;
 
@@ -50,11 +51,13 @@ typedef struct whet_i_label_space {
     const char *candidates; /* what may be predicted: "all", "observed", "leaves" */
 } whet_i_label_space;
 
-/* What made the features and makes those of further texts: one of encoder and tfidf. */
+/* What made the features and makes those of further texts: encoder, tfidf, or both: `words` is then the share
+ * of TF-IDF in a cosine, d the sum of their columns. */
 typedef struct whet_i_embedder {
     whet_encoder *encoder;
     const whet_tfidf *tfidf;
     int64_t d;
+    double words;
 } whet_i_embedder;
 
 /* The points of a label space to be embedded: SPACE embedding:auto. */
@@ -100,7 +103,8 @@ typedef struct whet_i_run {
     whet_i_run_rows train, test;
     int64_t n_used, n_hidden; /* training labels used and hidden by the budget */
     int64_t d;
-    const char *source; /* "encoder", "tfidf", "file" */
+    const char *source; /* "encoder", "encoder+tfidf", "tfidf", "file" */
+    double words;       /* share of TF-IDF beside the encoder, in a cosine */
     whet_encoder *encoder;
     whet_tfidf *tfidf;
     float *class_vectors; /* [k, d] or NULL */
@@ -130,6 +134,9 @@ whet_status whet_i_run_read(whet_ctx *ctx, whet_i_run *run);
 whet_status whet_i_run_draw(whet_ctx *ctx, whet_i_run *run);
 /* Features of both sets of rows, and of the class names. */
 whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run);
+/* Behind the budget: puts TF-IDF beside the encoder's features, or lets go of it, as the labels say
+ * (run_words.c). */
+whet_status whet_i_run_add_words(whet_ctx *ctx, whet_i_run *run);
 /* The space: opened early (its errors come before the work), used late. */
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run);
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
@@ -146,7 +153,9 @@ void whet_i_self_space_free(whet_ctx *ctx, whet_i_self_space *space);
 whet_status whet_i_self_space_make(whet_ctx *ctx, const whet_i_self_space *space,
                                    const whet_names *classes, const whet_str *class_texts,
                                    const whet_i_embedder *embedder, whet_space **out);
-/* out [n, d] */
+/* out [n, d]; the second where there are both. */
+whet_status whet_i_embed_both(whet_ctx *ctx, const whet_i_embedder *embedder, const whet_str *texts,
+                              int64_t n, float *out);
 whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
                                const whet_str *texts, int64_t n, float *out);
 

@@ -56,8 +56,8 @@ static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     WHET_PUT("<h2>What was done</h2>\n<p>");
     if (run->fingerprint)
         WHET_PUT("Every text became %" PRId64
-                 " numbers by a pretrained encoder, which was left as it is.",
-                 run->d);
+                 " numbers by a pretrained encoder, which was left as it is%s.",
+                 run->d, run->words > 0 ? ", and by TF-IDF beside it, a quarter of a cosine" : "");
     else if (strcmp(run->source, "tfidf") == 0)
         WHET_PUT("Every text became %" PRId64
                  " numbers by TF-IDF and a truncated SVD: no pretrained model was given.",

@@ -5,13 +5,15 @@
 
 whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
                                const whet_str *texts, int64_t n, float *out) {
-    if (embedder->encoder) return whet_encoder_embed(ctx, embedder->encoder, texts, n, out);
-    return whet_tfidf_transform(ctx, embedder->tfidf, texts, n, out);
+    if (!embedder->tfidf) return whet_encoder_embed(ctx, embedder->encoder, texts, n, out);
+    if (!embedder->encoder) return whet_tfidf_transform(ctx, embedder->tfidf, texts, n, out);
+    return whet_i_embed_both(ctx, embedder, texts, n, out);
 }
 
 static whet_status embed(whet_ctx *ctx, const whet_i_run *run, const whet_str *texts, int64_t n,
                          float **out) {
-    const whet_i_embedder embedder = {run->encoder, run->tfidf, run->d};
+    const whet_i_embedder embedder = {
+        .encoder = run->encoder, .tfidf = run->encoder ? NULL : run->tfidf, .d = run->d};
     int64_t size;
     if (n == 0) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, n, run->d, &size));
@@ -64,6 +66,28 @@ static whet_status fit_tfidf(whet_ctx *ctx, whet_i_run *run) {
     return WHET_OK;
 }
 
+static whet_status find_words(whet_ctx *ctx, const whet_i_run *run, whet_i_run_rows *rows) {
+    int64_t cells;
+    if (rows->n == 0) return WHET_OK;
+    WHET_TRY(whet_i_mul(ctx, rows->n, whet_tfidf_dim(run->tfidf), &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &rows->words));
+    return whet_tfidf_transform(ctx, run->tfidf, rows->texts, rows->n, rows->words);
+}
+
+/* TF-IDF of the same texts, for whet_i_run_add_words. Where it finds no term it is done without. */
+static whet_status embed_words(whet_ctx *ctx, whet_i_run *run) {
+    whet_tfidf_opts opts = WHET_TFIDF_OPTS_INIT;
+    if (!run->encoder || run->job->no_words || run->job->end_model != WHET_END_LOGISTIC)
+        return WHET_OK;
+    opts.seed = run->job->seed;
+    const whet_status status =
+        whet_tfidf_fit(ctx, run->train.texts, run->train.n, &opts, &run->tfidf);
+    if (status == WHET_ERR_DATA) return WHET_OK;
+    WHET_TRY(status);
+    WHET_TRY(find_words(ctx, run, &run->train));
+    return find_words(ctx, run, &run->test);
+}
+
 whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run) {
     if (run->train.array.data) {
         run->source = "file";
@@ -75,5 +99,6 @@ whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(embed(ctx, run, run->test.texts, run->test.n, &run->test.made));
     run->train.features = run->train.made;
     run->test.features = run->test.made;
-    return embed_class_names(ctx, run);
+    WHET_TRY(embed_class_names(ctx, run));
+    return embed_words(ctx, run);
 }

@@ -83,7 +83,10 @@ whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run) {
 }
 
 whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run) {
-    const whet_i_embedder embedder = {run->encoder, run->tfidf, run->d};
+    /* Of names the meaning alone counts. */
+    const whet_i_embedder embedder = {.encoder = run->encoder,
+                                      .tfidf = run->encoder ? NULL : run->tfidf,
+                                      .d = run->encoder ? whet_encoder_dim(run->encoder) : run->d};
     whet_space *space;
     if (!run->self_space.names) return WHET_OK;
     WHET_TRY(whet_i_self_space_make(ctx, &run->self_space, run->classes, run->class_texts,

@@ -5,6 +5,7 @@
 #include <inttypes.h>
 #include <unistd.h>
 
+#include "adapt/adapt_i.h"
 #include "bench/autows_i.h"
 #include "label/label_i.h"
 
@@ -187,6 +188,24 @@ static whet_status encoder(whet_ctx *ctx, const whet_i_feature_tools *tools,
     return WHET_OK;
 }
 
+/* As whet adapt puts them side by side, whatever the labels say. */
+static whet_status both(whet_ctx *ctx, const whet_i_feature_tools *tools,
+                        const whet_i_set_data *data, const whet_i_set_split *split,
+                        whet_i_feature_rows *out) {
+    whet_i_feature_rows meaning = {0}, words = {0};
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(encoder(ctx, tools, data, split, &meaning));
+    WHET_TRY_DONE(tfidf(ctx, tools, data, split, &words));
+    WHET_TRY_DONE(make_room(ctx, split, meaning.d + words.d, out));
+    whet_i_join_words(meaning.x, words.x, split->n, meaning.d, words.d, WHET_I_WORDS_SHARE, out->x);
+    whet_i_join_words(meaning.test, words.test, split->n_test, meaning.d, words.d,
+                      WHET_I_WORDS_SHARE, out->test);
+done:
+    whet_i_feature_rows_free(ctx, &meaning);
+    whet_i_feature_rows_free(ctx, &words);
+    return status;
+}
+
 /* ---- maps of those ------------------------------------------------ */
 
 static whet_status base_of(whet_ctx *ctx, const whet_i_feature_tools *tools,
@@ -284,6 +303,7 @@ const whet_i_feature whet_i_features[] = {
      false, raw},
     {"encoder", WHET_I_SET_TEXTS, true, false, encoder},
     {"tfidf", WHET_I_SET_TEXTS, false, false, tfidf},
+    {"encoder+tfidf", WHET_I_SET_TEXTS, true, false, both},
     {"pca",
      WHET_I_SET_TEXTS | WHET_I_SET_TABLE | WHET_I_SET_SERIES | WHET_I_SET_IMAGES | WHET_I_SET_FLOWS,
      false, false, pca},

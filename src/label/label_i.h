@@ -332,6 +332,28 @@ WHET_CHECKED whet_status whet_i_dense_green(whet_ctx *ctx, const float *x, int64
                                             double gamma, double alpha, const int64_t *rows,
                                             int64_t b, double *green);
 
+/* ---- which form of features suits the labels (few_rows.c) ------------------------------------- */
+
+/* Labelled rows, 300 of them at most, evenly spaced. */
+typedef struct whet_i_few_rows {
+    int64_t b, k;
+    int64_t *row;   /* [b] of the rows they were taken from, ascending */
+    float *x;       /* [b, d] as they were */
+    int32_t *y;     /* [b] */
+    int64_t *order; /* 0 .. b - 1 */
+    whet_i_splits splits;
+} whet_i_few_rows;
+/* Whether holding labels out can tell anything: ten of two classes or more, one of them twice. Pure. */
+bool whet_i_few_rows_tell(const int32_t *labels, int64_t n);
+WHET_CHECKED whet_status whet_i_few_rows_take(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                              const int32_t *labels, int64_t k,
+                                              whet_i_few_rows *out);
+void whet_i_few_rows_free(whet_ctx *ctx, whet_i_few_rows *few);
+/* The least log loss over penalties, cross-fitted in five folds, of logistic regressions on z [b, d] in the
+ * place of x. Errors: NOMEM, NUMERIC, CANCELLED. */
+WHET_CHECKED whet_status whet_i_few_rows_loss(whet_ctx *ctx, const whet_i_few_rows *few,
+                                              const float *z, int64_t d, double *least);
+
 /* ---- rows of any scale to unit rows (prepare.c) ---------------------------------------------- */
 
 /* Rows of unit length (or zero) are taken as they are. With class features, others are divided by

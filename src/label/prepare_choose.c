@@ -8,8 +8,6 @@
 
 #include "label/label_i.h"
 
-/* More labels would not decide otherwise, and cost their square. */
-enum { MOST_LABELS = 300, FOLDS = 5 };
 /* One factor, the simpler of the two, unless the other's loss is clearly lower. */
 static const double CLEARLY = .95;
 
@@ -37,109 +35,41 @@ static whet_status copy_of(whet_ctx *ctx, const whet_i_prepare *p, whet_i_prepar
     return WHET_OK;
 }
 
-/* Labelled rows, evenly spaced where there are too many. */
-typedef struct few_rows {
-    int64_t b, k;
-    float *x; /* [b, d_in] as they are */
-    int32_t *y;
-    int64_t *order; /* 0 .. b - 1 */
-    whet_i_splits splits;
-    int32_t *case_y;
-} few_rows;
-
-static void free_few(whet_ctx *ctx, few_rows *f) {
-    whet_i_free(ctx, f->x);
-    whet_i_free(ctx, f->y);
-    whet_i_free(ctx, f->order);
-    whet_i_free(ctx, f->case_y);
-    whet_i_splits_free(ctx, &f->splits);
-}
-
-static whet_status take_few(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
-                            const int32_t *labels, few_rows *f) {
-    int64_t all = 0, cells, at = 0;
-    for (int64_t i = 0; i < n; i++) all += labels[i] >= 0;
-    const int64_t most = all < MOST_LABELS ? all : MOST_LABELS;
-    WHET_TRY(whet_i_mul(ctx, most, d, &cells));
-    WHET_TRY(whet_i_alloc(ctx, cells, &f->x));
-    WHET_TRY(whet_i_alloc(ctx, most, &f->y));
-    WHET_TRY(whet_i_alloc(ctx, most, &f->order));
-    WHET_TRY(whet_i_alloc(ctx, most, &f->case_y));
-    for (int64_t i = 0; i < n && f->b < most; i++) {
-        if (labels[i] < 0) continue;
-        if (at++ != f->b * all / most) continue;
-        memcpy(f->x + f->b * d, x + i * d, (size_t)d * sizeof *x);
-        f->order[f->b] = f->b;
-        f->y[f->b++] = labels[i];
-    }
-    WHET_TRY(whet_i_splits_make(ctx, f->y, f->b, f->k, 1, FOLDS, 0, &f->splits));
-    for (int64_t i = 0; i < f->b; i++) f->case_y[i] = f->y[i];
-    return WHET_OK;
-}
-
-/* The least log loss over penalties. */
-static whet_status loss_with(whet_ctx *ctx, const whet_i_prepare *p, const few_rows *f,
-                             double *least) {
-    whet_i_span span = {0};
-    whet_i_path path = {0};
-    float *z = NULL;
+/* The loss with a preparation. */
+static whet_status loss_with(whet_ctx *ctx, const whet_i_prepare *p, const whet_i_few_rows *few,
+                             double *loss) {
+    float *z;
     int64_t cells;
-    whet_status status = WHET_OK;
-    *least = INFINITY;
-    WHET_TRY_DONE(whet_i_mul(ctx, f->b, p->d, &cells));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &z));
-    whet_i_prepare_apply(p, f->x, f->b, z);
-    WHET_TRY_DONE(whet_i_span_build(ctx, z, f->order, f->b, p->d, &span));
-    WHET_TRY_DONE(whet_i_path_fit(ctx, &span, f->y, f->k, &f->splits, &path));
-    for (int64_t i = 0; i < WHET_I_PENALTIES; i++) {
-        double temperature, loss;
-        WHET_TRY_DONE(whet_i_temperature_fit(ctx, path.probs + i * f->b * f->k, f->b, f->k,
-                                             f->case_y, &temperature, &loss));
-        *least = fmin(*least, loss);
-    }
-done:
+    WHET_TRY(whet_i_mul(ctx, few->b, p->d, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &z));
+    whet_i_prepare_apply(p, few->x, few->b, z);
+    const whet_status status = whet_i_few_rows_loss(ctx, few, z, p->d, loss);
     whet_i_free(ctx, z);
-    whet_i_span_free(ctx, &span);
-    whet_i_path_free(ctx, &path);
     return status;
-}
-
-/* Holding labels out can tell something: several of two classes, one of them twice. */
-static bool can_tell(const int32_t *labels, int64_t n) {
-    int64_t labelled = 0, first = -1, repeats = 0;
-    bool two = false;
-    for (int64_t i = 0; i < n; i++) {
-        if (labels[i] < 0) continue;
-        labelled++;
-        if (first < 0) first = i;
-        two = two || labels[i] != labels[first];
-        repeats += labels[i] == labels[first];
-    }
-    return labelled >= 10 && two && repeats >= 2;
 }
 
 whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                   bool with_classes, const int32_t *labels, int64_t k,
                                   whet_i_prepare *out) {
     whet_i_prepare own = {0}, one = {0};
-    few_rows few = {.k = k};
+    whet_i_few_rows few = {0};
     double own_loss, one_loss;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_prepare_fit(ctx, x, n, d, with_classes, &own));
-    if (own.kind != WHET_I_STANDARD || !labels || !can_tell(labels, n)) {
+    if (own.kind != WHET_I_STANDARD || !labels || !whet_i_few_rows_tell(labels, n)) {
         *out = own;
         return WHET_OK;
     }
     WHET_TRY_DONE(copy_of(ctx, &own, &one));
     share_scale(&one);
-    WHET_TRY_DONE(take_few(ctx, x, n, d, labels, &few));
+    WHET_TRY_DONE(whet_i_few_rows_take(ctx, x, n, d, labels, k, &few));
     WHET_TRY_DONE(loss_with(ctx, &own, &few, &own_loss));
     WHET_TRY_DONE(loss_with(ctx, &one, &few, &one_loss));
     whet_i_prepare *better = own_loss < CLEARLY * one_loss ? &own : &one;
     *out = *better;
     *better = (whet_i_prepare){0};
 done:
-    free_few(ctx, &few);
+    whet_i_few_rows_free(ctx, &few);
     whet_i_prepare_free(ctx, &own);
     whet_i_prepare_free(ctx, &one);
     return status;
