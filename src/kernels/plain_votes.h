@@ -5,18 +5,13 @@
  * files. */
 #include <math.h>
 
+#include "kernels/common_bits.h"
 #include "kernels/kernels_i.h"
 
 #define VOTE_INLINE static inline __attribute__((always_inline))
 
 typedef double vote_vec __attribute__((vector_size(64), aligned(8), may_alias));
 typedef int64_t vote_bits __attribute__((vector_size(64), aligned(8), may_alias));
-
-static int64_t common_bits(int64_t words, const uint64_t *a, const uint64_t *b) {
-    int64_t sum = 0;
-    for (int64_t i = 0; i < words; i++) sum += __builtin_popcountll(a[i] & b[i]);
-    return sum;
-}
 
 /* *x = exp(*x) for *x <= 0, 0 below -700: x = n ln 2 + r, |r| <= ln 2 / 2; n by the rounding of a sum
  * with 1.5 x 2^52, in whose low bits it then stands; ln 2 in two parts, the first of which times n is
@@ -65,12 +60,16 @@ VOTE_INLINE double vote_softmax(const int64_t blocks, vote_vec *r, double *top) 
     return sum;
 }
 
+/* Pointers are taken before loops: what is stored through vectors may be anything, these too. */
+
 /* Row i, whose scores are made in `r` [blocks]: registers where blocks is known. */
 VOTE_INLINE double vote_row(const int64_t blocks, const whet_i_vote_rows *p, int64_t i, vote_vec *r,
                             double *top) {
-    for (int64_t b = 0; b < blocks; b++) r[b] = ((const vote_vec *)p->base)[b];
-    for (int64_t e = p->start[i]; e < p->start[i + 1]; e++) {
-        const vote_vec *add = (const vote_vec *)p->table + p->cell[e] * blocks;
+    const vote_vec *base = (const vote_vec *)p->base, *table = (const vote_vec *)p->table;
+    const int32_t *cell = p->cell, *end = cell + p->start[i + 1];
+    for (int64_t b = 0; b < blocks; b++) r[b] = base[b];
+    for (cell += p->start[i]; cell < end; cell++) {
+        const vote_vec *add = table + *cell * blocks;
         for (int64_t b = 0; b < blocks; b++) r[b] += add[b];
     }
     return vote_softmax(blocks, r, top);
@@ -78,11 +77,13 @@ VOTE_INLINE double vote_row(const int64_t blocks, const whet_i_vote_rows *p, int
 
 VOTE_INLINE void vote_count(const int64_t blocks, const whet_i_vote_rows *p, int64_t i,
                             const vote_vec *r) {
-    for (int64_t e = p->start[i]; e < p->start[i + 1]; e++) {
-        vote_vec *to = (vote_vec *)p->counts + p->cell[e] * blocks;
+    vote_vec *counts = (vote_vec *)p->counts, *total = (vote_vec *)p->total;
+    const int32_t *cell = p->cell, *end = cell + p->start[i + 1];
+    for (cell += p->start[i]; cell < end; cell++) {
+        vote_vec *to = counts + *cell * blocks;
         for (int64_t b = 0; b < blocks; b++) to[b] += r[b];
     }
-    for (int64_t b = 0; b < blocks; b++) ((vote_vec *)p->total)[b] += r[b];
+    for (int64_t b = 0; b < blocks; b++) total[b] += r[b];
 }
 
 VOTE_INLINE void vote_rows_of(const int64_t blocks, const whet_i_vote_rows *p) {
@@ -112,7 +113,91 @@ VOTE_INLINE void vote_rows_of(const int64_t blocks, const whet_i_vote_rows *p) {
     if (p->counts) *p->likelihood += likelihood + log(product);
 }
 
+/* ---- two classes: four rows at a time, a pair of lanes each, and the same bits --------------------- */
+
+typedef double vote_pair __attribute__((vector_size(16), aligned(8), may_alias));
+enum { VOTE_AT_ONCE = 4 };
+
+static bool vote_two_classes(const whet_i_vote_rows *p) {
+    for (int64_t c = 2; c < p->width; c++)
+        if (p->base[c] > -1e4) return false;
+    return p->width == 8;
+}
+
+VOTE_INLINE void vote_pair_scores(const whet_i_vote_rows *p, int64_t i, double *out) {
+    const double *table = p->table;
+    const int32_t *cell = p->cell, *end = cell + p->start[i + 1];
+    vote_pair r = *(const vote_pair *)p->base;
+    for (cell += p->start[i]; cell < end; cell++)
+        r += *(const vote_pair *)(table + 8 * (int64_t)*cell);
+    *(vote_pair *)out = r;
+}
+
+VOTE_INLINE void vote_pair_count(const whet_i_vote_rows *p, int64_t i, vote_pair r) {
+    double *counts = p->counts;
+    const int32_t *cell = p->cell, *end = cell + p->start[i + 1];
+    for (cell += p->start[i]; cell < end; cell++) *(vote_pair *)(counts + 8 * (int64_t)*cell) += r;
+    *(vote_pair *)p->total += r;
+}
+
+/* Of `n` rows from i on, at most VOTE_AT_ONCE: probabilities x, the larger scores, the sums. */
+VOTE_INLINE void vote_four(const whet_i_vote_rows *p, int64_t i, int64_t n, double *x, double *top,
+                           double *sum) {
+    vote_vec all = {0};
+    for (int64_t l = 0; l < 2 * VOTE_AT_ONCE; l++) x[l] = 0;
+    for (int64_t l = 0; l < n; l++) {
+        double *own = x + 2 * l;
+        vote_pair_scores(p, i + l, own);
+        top[l] = own[0] > own[1] ? own[0] : own[1];
+        own[0] -= top[l];
+        own[1] -= top[l];
+    }
+    all = *(const vote_vec *)x;
+    vote_exp(&all);
+    *(vote_vec *)x = all;
+    for (int64_t l = 0; l < n; l++) {
+        sum[l] = x[2 * l] + x[2 * l + 1];
+        const double scale = 1 / sum[l];
+        x[2 * l] *= scale;
+        x[2 * l + 1] *= scale;
+    }
+}
+
+static void vote_rows_of_two(const whet_i_vote_rows *p) {
+    double likelihood = 0, product = 1;
+    for (int64_t first = 0; first < p->rows; first += VOTE_AT_ONCE) {
+        const int64_t n = p->rows - first < VOTE_AT_ONCE ? p->rows - first : VOTE_AT_ONCE;
+        double x[2 * VOTE_AT_ONCE], top[VOTE_AT_ONCE], sum[VOTE_AT_ONCE];
+        vote_four(p, first, n, x, top, sum);
+        for (int64_t l = 0; l < n; l++) {
+            const int64_t i = first + l;
+            vote_pair r = *(const vote_pair *)(x + 2 * l);
+            if (!p->counts) {
+                *(vote_vec *)(p->r + i * 8) = (vote_vec){r[0], r[1]};
+                continue;
+            }
+            if (p->weight) {
+                likelihood += p->weight[i] * (top[l] + log(sum[l]));
+                r *= p->weight[i];
+            } else {
+                likelihood += top[l];
+                product *= sum[l];
+                if (i % 16 == 15) {
+                    likelihood += log(product);
+                    product = 1;
+                }
+            }
+            vote_pair_count(p, i, r);
+        }
+    }
+    if (p->counts) *p->likelihood += likelihood + log(product);
+}
+
 static void vote_rows(const whet_i_vote_rows *p) {
+    if (vote_two_classes(p)) {
+        vote_rows_of_two(p);
+        return;
+    }
     switch (p->width) {
     case 8: vote_rows_of(1, p); return;
     case 16: vote_rows_of(2, p); return;

@@ -21,8 +21,8 @@
 
 #define ASSUMED_ACCURACY .7
 #define MOMENTUM .9
-enum { ROWS_AN_ITEM = 64, FAST_STEPS = 5000 };
-#define PARALLEL_WORK 1e6 /* multiplications below which threads cost more than they give */
+enum { ROWS_AN_ITEM = 32, FAST_STEPS = 5000 };
+#define PARALLEL_WORK 2e5 /* multiplications below which threads cost more than they give */
 
 typedef struct completing {
     whet_ctx *ctx;

@@ -113,11 +113,14 @@ static void count_rule(void *arg, int64_t j, int32_t worker) {
     const int64_t k = c->votes->k, words = (c->rows + 63) / 64;
     (void)worker;
     for (int64_t a = j * k; a < (j + 1) * k; a++) {
-        const uint64_t *left = c->bits + a * c->words;
-        c->pairs[a * c->d + a] += c->kernels->common_bits(words, left, left);
-        for (int64_t b = (j + 1) * k; b < c->d; b++)
-            c->pairs[a * c->d + b] += c->kernels->common_bits(words, left, c->bits + b * c->words);
+        const uint64_t *own = c->bits + a * c->words;
+        c->pairs[a * c->d + a] += c->kernels->common_bits(words, own, own);
     }
+    /* The rule's own words stay in the nearest cache, and others come by once. */
+    for (int64_t b = (j + 1) * k; b < c->d; b++)
+        for (int64_t a = j * k; a < (j + 1) * k; a++)
+            c->pairs[a * c->d + b] +=
+                c->kernels->common_bits(words, c->bits + a * c->words, c->bits + b * c->words);
 }
 
 static whet_status count_by_bits(whet_ctx *ctx, counting *c) {

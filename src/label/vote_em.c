@@ -13,7 +13,13 @@
 
 #include "label/vote_em.h"
 
-enum { MOST_PARTS = 64, LEAST_ROWS = 2048, PART_BYTES = 256 << 20, KEPT_BYTES = 256 << 20 };
+enum {
+    MOST_PARTS = 64,
+    LEAST_ROWS = 2048,
+    PART_BYTES = 256 << 20,
+    KEPT_BYTES = 256 << 20,
+    SORTED_ROWS = 16384
+};
 
 typedef struct em {
     const whet_votes *rows;
@@ -36,6 +42,7 @@ typedef struct em {
     int32_t *kept_start; /* [rows + parts] */
     int32_t *kept_cell;  /* [rows, m] */
     double *kept_weight; /* [rows] or NULL */
+    int32_t *kept_room;  /* [workers, 2 rules + 1] */
 } em;
 
 double whet_i_log_floored(double x) { return log(x > 1e-300 ? x : 1e-300); }
@@ -93,26 +100,60 @@ static whet_i_vote_rows take_rows(const em *s, int32_t worker, int64_t *at, int6
     return rows;
 }
 
+static bool is_kept(const em *s, int64_t row, int64_t votes) {
+    return (!s->labels || s->labels[row] < 0) && (votes > 0 || s->keep_uncovered);
+}
+
+static int64_t keep_in_order(const em *s, int64_t first, int64_t last, int32_t *own, int32_t *start,
+                             int32_t *cell) {
+    int64_t at = 0;
+    start[0] = 0;
+    for (int64_t i = first; i < last; i++) {
+        const int64_t votes = whet_i_vote_cells(s->rows, i, own);
+        if (!is_kept(s, i, votes)) continue;
+        memcpy(cell + start[at], own, sizeof *own * (size_t)votes);
+        if (s->weight) s->kept_weight[first + at] = (double)s->weight[i];
+        start[at + 1] = start[at] + (int32_t)votes;
+        at++;
+    }
+    return at;
+}
+
+/* Of many rows by the number of their votes, so that loops over these end where the processor expects it,
+ * rows of as many in their order; of few, whose sums may be touchy about their order, as they come. Counted
+ * first, then put in place. */
 static void keep_part(void *arg, int64_t part, int32_t worker) {
     const em *s = arg;
     const int64_t m = s->rows->m;
-    int64_t first, last, count = 0;
-    (void)worker;
+    int64_t first, last, at = 0, cells = 0;
     whet_i_part(s->rows->n, s->parts, part, &first, &last);
     int32_t *start = s->kept_start + first + part, *cell = s->kept_cell + first * m;
-    start[0] = 0;
-    for (int64_t i = first; i < last; i++) {
-        if (s->labels && s->labels[i] >= 0) continue;
-        const int64_t votes = whet_i_vote_cells(s->rows, i, cell + start[count]);
-        if (votes == 0 && !s->keep_uncovered) continue;
-        if (s->weight) s->kept_weight[first + count] = (double)s->weight[i];
-        start[count + 1] = start[count] + (int32_t)votes;
-        count++;
+    int32_t *own = s->kept_room + worker * (2 * m + 1), *next = own + m;
+    if (s->rows->n < SORTED_ROWS) {
+        s->kept[part] = keep_in_order(s, first, last, own, start, cell);
+        return;
     }
-    s->kept[part] = count;
+    memset(next, 0, sizeof *next * (size_t)(m + 1));
+    for (int64_t i = first; i < last; i++) {
+        const int64_t votes = whet_i_vote_cells(s->rows, i, own);
+        if (is_kept(s, i, votes)) next[votes]++;
+    }
+    for (int64_t votes = 0; votes <= m; votes++) {
+        const int64_t rows = next[votes];
+        next[votes] = (int32_t)at;
+        for (int64_t r = 0; r < rows; r++, cells += votes) start[at++] = (int32_t)cells;
+    }
+    start[at] = (int32_t)cells;
+    for (int64_t i = first; i < last; i++) {
+        const int64_t votes = whet_i_vote_cells(s->rows, i, own);
+        if (!is_kept(s, i, votes)) continue;
+        const int32_t to = next[votes]++;
+        memcpy(cell + start[to], own, sizeof *own * (size_t)votes);
+        if (s->weight) s->kept_weight[first + to] = (double)s->weight[i];
+    }
+    s->kept[part] = at;
 }
 
-/* The same batches as take_rows makes. */
 static whet_i_vote_rows kept_rows(const em *s, int32_t worker, int64_t part, int64_t first,
                                   int64_t at) {
     const int64_t left = s->kept[part] - at;
@@ -131,6 +172,8 @@ static whet_status keep_cells(whet_ctx *ctx, em *s) {
     WHET_TRY(whet_i_alloc(ctx, s->rows->n + s->parts, &s->kept_start));
     WHET_TRY(whet_i_alloc(ctx, cells, &s->kept_cell));
     if (s->weight) WHET_TRY(whet_i_alloc(ctx, s->rows->n, &s->kept_weight));
+    WHET_TRY(whet_i_mul(ctx, whet_ctx_threads(ctx), 2 * s->rows->m + 1, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &s->kept_room));
     WHET_TRY(whet_i_alloc(ctx, s->parts, &s->kept));
     return whet_i_parallel_for(ctx, NULL, s->parts, keep_part, s);
 }
@@ -199,6 +242,7 @@ static void free_room(whet_ctx *ctx, em *s) {
     whet_i_free(ctx, s->kept_start);
     whet_i_free(ctx, s->kept_cell);
     whet_i_free(ctx, s->kept_weight);
+    whet_i_free(ctx, s->kept_room);
     whet_i_vote_batch_free(ctx, &s->batch);
 }
 

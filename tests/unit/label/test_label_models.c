@@ -317,6 +317,33 @@ static void likelihood_never_falls(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Of many rows the lists of votes are kept by their length; read anew in every pass they give the same. */
+static void many_rows_kept_by_length_change_nothing(void **state) {
+    (void)state;
+    enum { N = 20000, M = 9, K = 5, TOLD = 300 };
+    whet_ctx *ctx = test_ctx(2);
+    drawn_votes d = draw_votes(ctx, N, M, K, 19);
+    int32_t *labels;
+    test_ok(ctx, whet_i_alloc(ctx, N, &labels));
+    for (int64_t i = 0; i < N; i++) labels[i] = i < TOLD ? (int32_t)(i % K) : -1;
+    for (int form = 0; form < 3; form++) {
+        whet_label_model_opts opts = opts_of(WHET_LABEL_DAWID_SKENE);
+        opts.most_steps = 5;
+        opts.tolerance = 0;
+        opts.labels = form == 1 ? labels : NULL;
+        opts.keep_uncovered = form == 2;
+        double *kept = fitted(ctx, &d.votes, &opts);
+        opts.no_joining = true;
+        double *plain = fitted(ctx, &d.votes, &opts);
+        for (int64_t i = 0; i < N * K; i++) near(kept[i], plain[i], 1e-12);
+        whet_i_free(ctx, kept);
+        whet_i_free(ctx, plain);
+    }
+    whet_i_free(ctx, labels);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
 /* Equal rows joined or not; three rules of two classes have 27 patterns. */
 static void joined_rows_change_nothing(void **state) {
     (void)state;
@@ -567,6 +594,7 @@ int main(void) {
         cmocka_unit_test(labels_alone_give_counts),
         cmocka_unit_test(labels_set_a_misled_majority_right),
         cmocka_unit_test(likelihood_never_falls),
+        cmocka_unit_test(many_rows_kept_by_length_change_nothing),
         cmocka_unit_test(joined_rows_change_nothing),
         cmocka_unit_test(rows_without_votes_get_the_balance),
         cmocka_unit_test(few_rules_fall_back_and_say_so),
