@@ -238,7 +238,9 @@ typedef struct whet_i_group {
 typedef struct whet_i_set_verdict {
     int32_t set;
     int64_t baseline, weak, published;
-    whet_i_mean recommended, gain; /* accuracy; and over that baseline, seed by seed */
+    int64_t single;                /* the single baseline's best feature map here */
+    whet_i_mean recommended, gain; /* accuracy; and over the best baseline, seed by seed */
+    whet_i_mean over_single;       /* over the single baseline */
 } whet_i_set_verdict;
 
 enum { WHET_I_PROFILE_POINTS = 81 };
@@ -258,6 +260,11 @@ typedef struct whet_i_autows_summary {
     int64_t standings;
     whet_i_mean gain; /* of the recommendation over the best baseline, over sets */
     int64_t at_least; /* sets where it is at least as good */
+    /* The single baseline: the one method that is best over all sets, on each with its best feature map in
+     * hindsight; -1 = none. */
+    int32_t single;
+    whet_i_mean over_single;
+    int64_t at_least_single;
 } whet_i_autows_summary;
 
 double whet_i_profile_tau(int64_t point); /* 1 .. 5 */

@@ -130,10 +130,16 @@ static whet_status put_answer(whet_ctx *ctx, const whet_i_autows_summary *s, whe
              ahead, sets, clearly);
     if (s->gain.n)
         WHET_PUT(" What cross-fitting on the labels recommends, without hindsight, is at least as "
-                 "good as the "
-                 "best single baseline on %" PRId64 " of %" PRId64
-                 " sets, and %+.1f points better on average.",
+                 "good as that "
+                 "baseline on %" PRId64 " of %" PRId64 " sets, and %+.1f points better on average.",
                  s->at_least, s->gain.n, 100 * s->gain.mean);
+    if (s->over_single.n)
+        WHET_PUT(" No single baseline is better over all sets than %s, on each with its best "
+                 "feature map in "
+                 "hindsight: than it the recommendation is at least as good on %" PRId64
+                 " of %" PRId64 " sets, and %+.1f points better on average.",
+                 whet_i_autows_methods[s->single].name, s->at_least_single, s->over_single.n,
+                 100 * s->over_single.mean);
     WHET_PUT("</p>\n");
     return WHET_OK;
 }

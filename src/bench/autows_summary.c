@@ -113,6 +113,8 @@ static whet_status make_groups(whet_ctx *ctx, const whet_i_cells *cells, whet_i_
     return WHET_OK;
 }
 
+enum { MOST_SEEDS = 100 };
+
 /* ---- verdicts ------------------------------------------------ */
 
 /* Of the groups of a set and family, the one with the best mean accuracy. */
@@ -144,43 +146,88 @@ static const whet_i_cell *recommended(const whet_i_cells *cells, int32_t set, in
     return best;
 }
 
+/* Of a set's groups of one method, the one with the best mean accuracy, or -1. */
+static int64_t best_map(const whet_i_autows_summary *s, int32_t set, int32_t method) {
+    int64_t best = -1;
+    for (int64_t i = 0; i < s->groups; i++) {
+        const whet_i_group *g = &s->group[i];
+        if (g->set != set || g->method != method || g->seeds == 0) continue;
+        if (best < 0 || g->accuracy.mean > s->group[best].accuracy.mean) best = i;
+    }
+    return best;
+}
+
+/* The baseline that has all sets that any has, with the best mean over them. */
+static int32_t single_baseline(const whet_i_autows_summary *s) {
+    int32_t best = -1;
+    int64_t most = 0;
+    double best_mean = 0;
+    for (int32_t m = 0; m < whet_i_autows_method_count(); m++) {
+        sums all = {0};
+        if (whet_i_autows_methods[m].family != WHET_I_METHOD_BASELINE) continue;
+        for (int32_t set = 0; set < whet_i_set_count(); set++) {
+            const int64_t at = best_map(s, set, m);
+            if (at >= 0) add(&all, s->group[at].accuracy.mean);
+        }
+        const double mean = mean_of(&all).mean;
+        if (all.n < most || (all.n == most && !(mean > best_mean))) continue;
+        best = m;
+        most = all.n;
+        best_mean = mean;
+    }
+    return best;
+}
+
+/* What the recommendation gains over a group, seed by seed. */
+static whet_i_mean gain_over(const whet_i_cells *cells, int32_t set, const whet_i_group *g) {
+    sums gain = {0};
+    for (int64_t seed = 0; seed < MOST_SEEDS; seed++) {
+        const whet_i_cell key = {
+            .set = set, .feature = g->feature, .method = g->method, .seed = seed};
+        const whet_i_cell *own = recommended(cells, set, seed),
+                          *other = whet_i_cells_find(cells, &key);
+        if (own && other) add(&gain, own->accuracy - other->accuracy);
+    }
+    return mean_of(&gain);
+}
+
 static whet_i_set_verdict verdict_of(const whet_i_cells *cells, const whet_i_autows_summary *s,
                                      int32_t set) {
     whet_i_set_verdict v = {.set = set,
                             .baseline = best_group(s, set, WHET_I_METHOD_BASELINE),
                             .weak = best_group(s, set, WHET_I_METHOD_WEAK),
-                            .published = best_group(s, set, WHET_I_METHOD_PUBLISHED)};
-    sums accuracy = {0}, gain = {0};
+                            .published = best_group(s, set, WHET_I_METHOD_PUBLISHED),
+                            .single = s->single < 0 ? -1 : best_map(s, set, s->single)};
+    sums accuracy = {0};
     double rows = 0;
-    for (int64_t seed = 0; seed < 100; seed++) {
+    for (int64_t seed = 0; seed < MOST_SEEDS; seed++) {
         const whet_i_cell *r = recommended(cells, set, seed);
         if (!r) continue;
         rows = (double)r->test;
         add(&accuracy, r->accuracy);
-        if (v.baseline < 0) continue;
-        const whet_i_group *b = &s->group[v.baseline];
-        const whet_i_cell key = {
-            .set = set, .feature = b->feature, .method = b->method, .seed = seed};
-        const whet_i_cell *other = whet_i_cells_find(cells, &key);
-        if (other) add(&gain, r->accuracy - other->accuracy);
     }
     v.recommended = share_of(&accuracy, rows);
-    v.gain = mean_of(&gain);
+    if (v.baseline >= 0) v.gain = gain_over(cells, set, &s->group[v.baseline]);
+    if (v.single >= 0) v.over_single = gain_over(cells, set, &s->group[v.single]);
     return v;
 }
 
 static whet_status make_verdicts(whet_ctx *ctx, const whet_i_cells *cells,
                                  whet_i_autows_summary *s) {
-    sums gain = {0};
+    sums gain = {0}, over_single = {0};
     WHET_TRY(whet_i_alloc(ctx, whet_i_set_count(), &s->verdict));
+    s->single = single_baseline(s);
     for (int32_t set = 0; set < whet_i_set_count(); set++) {
         const whet_i_set_verdict v = verdict_of(cells, s, set);
         if (v.baseline < 0 && v.weak < 0 && v.recommended.n == 0) continue;
         s->verdict[s->verdicts++] = v;
-        add(&gain, v.gain.mean);
+        if (v.gain.n) add(&gain, v.gain.mean);
+        if (v.over_single.n) add(&over_single, v.over_single.mean);
         s->at_least += v.gain.n > 0 && v.gain.mean >= 0;
+        s->at_least_single += v.over_single.n > 0 && v.over_single.mean >= 0;
     }
     s->gain = mean_of(&gain);
+    s->over_single = mean_of(&over_single);
     return WHET_OK;
 }
 

@@ -44,10 +44,17 @@ static whet_status put_verdicts(whet_ctx *ctx, const whet_i_autows_summary *s, w
         if (v->gain.n > 1) WHET_PUT("  (%+.4f to %+.4f)", v->gain.low, v->gain.high);
         WHET_PUT("\n");
     }
+    if (s->over_single.n)
+        WHET_PUT("\nno single baseline is better on average than %s (on each set with its best "
+                 "feature map): the "
+                 "recommendation is\nat least as good as it on %" PRId64 " of %" PRId64
+                 " sets; on average %+.4f (%+.4f to %+.4f)\n",
+                 whet_i_autows_methods[s->single].name, s->at_least_single, s->over_single.n,
+                 s->over_single.mean, s->over_single.low, s->over_single.high);
     if (s->gain.n)
-        WHET_PUT("\nthe recommendation is at least as good as the best single baseline on %" PRId64
-                 " of %" PRId64 " sets; on average %+.4f\n",
-                 s->at_least, s->gain.n, s->gain.mean);
+        WHET_PUT("than the best baseline and feature map of each set in hindsight it is at least "
+                 "as good on %" PRId64 " of %" PRId64 "; on average %+.4f (%+.4f to %+.4f)\n",
+                 s->at_least, s->gain.n, s->gain.mean, s->gain.low, s->gain.high);
     return WHET_OK;
 }
 
@@ -170,14 +177,19 @@ whet_status whet_i_autows_json(whet_ctx *ctx, const whet_i_autows_summary *s,
         const whet_i_set_verdict *v = &s->verdict[i];
         (void)json_array_append_new(
             verdicts,
-            json_pack("{s:s, s:o, s:o, s:o, s:o, s:o}", "set", whet_i_sets[v->set].name,
+            json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "set", whet_i_sets[v->set].name,
                       "best_baseline", place_json(s, v->baseline), "best_weak",
                       place_json(s, v->weak), "best_published", place_json(s, v->published),
-                      "recommended", mean_json(&v->recommended), "gain", mean_json(&v->gain)));
+                      "recommended", mean_json(&v->recommended), "gain", mean_json(&v->gain),
+                      "single_baseline", place_json(s, v->single), "over_single_baseline",
+                      mean_json(&v->over_single)));
     }
-    json_t *o = json_pack("{s:O, s:o, s:o, s:o, s:o, s:I}", "settings", settings, "sets", verdicts,
-                          "methods", standings, "table", groups, "gain", mean_json(&s->gain),
-                          "at_least", (json_int_t)s->at_least);
+    json_t *o = json_pack(
+        "{s:O, s:o, s:o, s:o, s:o, s:I, s:s?, s:o, s:I}", "settings", settings, "sets", verdicts,
+        "methods", standings, "table", groups, "gain", mean_json(&s->gain), "at_least",
+        (json_int_t)s->at_least, "single_baseline",
+        s->single < 0 ? NULL : whet_i_autows_methods[s->single].name, "over_single_baseline",
+        mean_json(&s->over_single), "at_least_single_baseline", (json_int_t)s->at_least_single);
     const whet_status status =
         whet_i_json_dump(ctx, o, JSON_INDENT(1) | JSON_REAL_PRECISION(6), json);
     json_decref(o);

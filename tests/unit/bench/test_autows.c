@@ -274,6 +274,10 @@ static void means_ranks_and_verdicts_by_hand(void **state) {
     assert_int_equal(s.verdict[1].recommended.n, 0);
     assert_int_equal(s.gain.n, 1);
     assert_int_equal(s.at_least, 1);
+    /* few-shot is the one baseline there is. */
+    assert_int_equal(s.single, method_named("few-shot"));
+    assert_int_equal(s.at_least_single, 1);
+    near(s.over_single.mean, (.10 - .05) / 2, 1e-12);
     /* Problems that all three methods have: youtube's two. Ranks on tfidf: adapt 1, the tied others 2.5; on
      * pca snuba .77, adapt .76, few-shot .71. */
     assert_int_equal(s.standings, 3);
@@ -296,6 +300,32 @@ static void means_ranks_and_verdicts_by_hand(void **state) {
     }
     near(whet_i_profile_tau(0), 1, 0);
     near(whet_i_profile_tau(WHET_I_PROFILE_POINTS - 1), 5, 1e-12);
+    whet_i_autows_summary_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+/* The single baseline is the best over all sets, not on the most. */
+static void the_single_baseline_is_one_for_all_sets(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_cell room[8];
+    whet_i_cells cells = {.item = room};
+    whet_i_autows_summary s;
+    add_cell(&cells, cell_of("youtube", "tfidf", "few-shot", 0, .90));
+    add_cell(&cells, cell_of("trec", "tfidf", "few-shot", 0, .50));
+    add_cell(&cells, cell_of("youtube", "tfidf", "prototypes", 0, .60));
+    add_cell(&cells, cell_of("youtube", "pca", "prototypes", 0, .80));
+    add_cell(&cells, cell_of("trec", "pca", "prototypes", 0, .70));
+    add_cell(&cells, cell_of("trec", "pca", "spread", 0, .95)); /* not on both sets */
+    whet_i_cell choice = cell_of("trec", "pca", "adapt", 0, .65);
+    choice.crossfit = .5;
+    add_cell(&cells, choice);
+    test_ok(ctx, whet_i_autows_summarise(ctx, &cells, &s));
+    assert_int_equal(s.single, method_named("prototypes"));
+    assert_int_equal(s.over_single.n, 1);
+    near(s.over_single.mean, -.05, 1e-12);
+    assert_int_equal(s.at_least_single, 0);
+    near(s.gain.mean, -.30, 1e-12);
     whet_i_autows_summary_free(ctx, &s);
     test_ctx_done(ctx);
 }
@@ -510,6 +540,7 @@ int main(void) {
         cmocka_unit_test(rows_are_labelled_pooled_or_tested),
         cmocka_unit_test(cells_are_kept_and_gone_on_with),
         cmocka_unit_test(means_ranks_and_verdicts_by_hand),
+        cmocka_unit_test(the_single_baseline_is_one_for_all_sets),
         cmocka_unit_test(one_seed_has_an_interval_of_its_rows),
         cmocka_unit_test(published_figures_are_found),
         cmocka_unit_test(reports_survive_each_allocation),
