@@ -45,10 +45,11 @@ const cli_command cli_commands[] = {
      .run = cmd_bench_autows,
      .options = cmd_bench_autows_options,
      .summary = "what a hundred labels give: baselines and weak supervision on many sets",
-     .help = "AutoWS-Bench-101, run again: every method on every feature map of every set that --data\n"
-             "has, with several draws of the labels. Each cell is kept in cells.jsonl as it is done:\n"
-             "the same command goes on where it was stopped. Nothing is chosen by test rows but what\n"
-             "is called hindsight. See docs/guide/bench.md.",
+     .help =
+         "AutoWS-Bench-101, run again: every method on every feature map of every set that --data\n"
+         "has, with several draws of the labels. Each cell is kept in cells.jsonl as it is done:\n"
+         "the same command goes on where it was stopped. Nothing is chosen by test rows but what\n"
+         "is called hindsight. See docs/guide/bench.md.",
      .examples = "whet bench autows --data data --model all-MiniLM-L6-v2 --output autows\n"
                  "whet bench autows --data data --sets youtube,trec --seeds 3 --output autows"},
     {.name = "embed",

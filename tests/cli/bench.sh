@@ -40,7 +40,7 @@ run 0 whet bench autows --data data --output O --features tfidf --methods few-sh
 # Whatever the threads, the same numbers but for seconds.
 run 0 whet bench autows --data data --output P --features tfidf --methods few-shot,prototypes,snuba,adapt \
     --seeds 2 --labels 20 --sets youtube --threads 1
-for f in before P/cells.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' $f >$(basename $f).cut; done
+for f in before P/cells.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' $f >"$(basename "$f").cut"; done
 cmp -s before.cut cells.jsonl.cut || fail 'other numbers with another number of threads'
 
 # Other settings are not mixed in.

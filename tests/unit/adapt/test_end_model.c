@@ -160,7 +160,7 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     run.train = (whet_i_run_rows){.path = "pool", .n = ROWS, .texts = l->texts};
     WHET_TRY_DONE(whet_names_create(ctx, &run.classes));
     for (int c = 0; c < K; c++)
-        WHET_TRY_DONE(whet_names_add(ctx, run.classes, (whet_str){"abc" + c, 1}, NULL));
+        WHET_TRY_DONE(whet_names_add(ctx, run.classes, (whet_str){&"abc"[c], 1}, NULL));
     WHET_TRY_DONE(whet_i_tune_encoder(ctx, &run, l->labels, l->probs, l->folder, &tuned));
     /* The new layer has learned which classes there are more of. */
     assert_true(tuned.bias[0] > tuned.bias[2] && tuned.bias[1] > tuned.bias[2]);
