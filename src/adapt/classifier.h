@@ -13,9 +13,6 @@ enum { WHET_I_CLASSIFIER_VERSION = 1 };
 #define WHET_I_CLASSIFIER_JSON "classifier.json"
 #define WHET_I_CLASSIFIER_TENSORS "classifier.safetensors"
 
-/* dir and file joined; released by whet_i_free. */
-WHET_CHECKED whet_status whet_i_classifier_path(whet_ctx *ctx, const char *dir, const char *file,
-                                                char **out);
 /* A classifier from its two documents, neither of which is trusted. `where` names the JSON in
  * sentences; nothing of the documents is kept. Errors: FORMAT, UNSUPPORTED, SHAPE, DATA, NOMEM. */
 WHET_CHECKED whet_status whet_i_classifier_parse(whet_ctx *ctx, const char *where,

@@ -288,8 +288,8 @@ whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path, whet_class
     char *json_path = NULL, *tensor_path = NULL;
     json_t *document = NULL;
     whet_safetensors *file = NULL;
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_JSON, &json_path));
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir_path, WHET_I_CLASSIFIER_TENSORS, &tensor_path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir_path, WHET_I_CLASSIFIER_JSON, &json_path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir_path, WHET_I_CLASSIFIER_TENSORS, &tensor_path));
     WHET_TRY_DONE(whet_i_json_read(ctx, json_path, MOST_JSON, &document));
     WHET_TRY_DONE(whet_safetensors_open(ctx, tensor_path, &file));
     const whet_i_source source = {file, tensor_path};

@@ -4,19 +4,10 @@
 #include <stdio.h>
 
 #include "adapt/classifier.h"
+#include "io/io_i.h"
 #include "label/label_i.h"
 
 const char *const whet_i_preparation_names[3] = {"as-is", "unit", "standard"};
-
-whet_status whet_i_classifier_path(whet_ctx *ctx, const char *dir, const char *file, char **out) {
-    whet_i_buf buf = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &buf, "%s/%s", dir, file);
-    if (status != WHET_OK)
-        whet_i_buf_free(ctx, &buf);
-    else
-        *out = buf.data;
-    return status;
-}
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
@@ -50,7 +41,7 @@ static whet_status write_tensors(whet_ctx *ctx, const whet_adapt_fit *fit, const
     whet_i_buf terms = {0};
     char *path = NULL;
     static const char *const metadata[] = {"format", WHET_I_CLASSIFIER_FORMAT, NULL};
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir, WHET_I_CLASSIFIER_TENSORS, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, WHET_I_CLASSIFIER_TENSORS, &path));
     WHET_TRY_DONE(put_pool(ctx, &fit->pool, whet_i_parts_need_neighbours(parts, n), &store));
     WHET_TRY_DONE(put_tfidf(ctx, meta->tfidf, &terms, &store));
     for (int64_t p = 0; p < n; p++)
@@ -162,7 +153,7 @@ static whet_status write_json(whet_ctx *ctx, const whet_adapt_fit *fit, const ch
                              dir, WHET_I_CLASSIFIER_JSON);
         goto done;
     }
-    WHET_TRY_DONE(whet_i_classifier_path(ctx, dir, WHET_I_CLASSIFIER_JSON, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, WHET_I_CLASSIFIER_JSON, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, false, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, text, (int64_t)strlen(text)));
     WHET_TRY_DONE(whet_out_write(ctx, out, "\n", 1));

@@ -7,8 +7,6 @@
 #include "adapt/pipeline_i.h"
 
 /* Not finite is null: JSON has no NaN. */
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 static void put(json_t *object, const char *key, json_t *value) {
     if (json_object_set_new(object, key, value) != 0) json_object_clear(object);
 }
@@ -28,19 +26,23 @@ static json_t *path_text(whet_ctx *ctx, const char *s) {
 
 static json_t *metrics_object(const whet_metrics *m) {
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)m->n, "accuracy",
-                     number(m->accuracy), "accuracy_low", number(m->accuracy_low), "accuracy_high",
-                     number(m->accuracy_high), "macro_f1", number(m->macro_f1), "log_loss",
-                     number(m->log_loss), "brier", number(m->brier), "calibration_error",
-                     number(m->calibration_error));
+                     whet_i_json_number(m->accuracy), "accuracy_low",
+                     whet_i_json_number(m->accuracy_low), "accuracy_high",
+                     whet_i_json_number(m->accuracy_high), "macro_f1",
+                     whet_i_json_number(m->macro_f1), "log_loss", whet_i_json_number(m->log_loss),
+                     "brier", whet_i_json_number(m->brier), "calibration_error",
+                     whet_i_json_number(m->calibration_error));
 }
 
 static json_t *candidate_object(const whet_i_run *run, int64_t i) {
     const whet_i_candidate *c = &run->candidates[i];
     json_t *fitted = json_null();
     if (isfinite(c->info->accuracy)) /* else it was not compared */
-        fitted = json_pack("{s:o, s:o, s:o, s:o}", "accuracy", number(c->info->accuracy),
-                           "accuracy_low", number(c->info->accuracy_low), "accuracy_high",
-                           number(c->info->accuracy_high), "log_loss", number(c->info->log_loss));
+        fitted =
+            json_pack("{s:o, s:o, s:o, s:o}", "accuracy", whet_i_json_number(c->info->accuracy),
+                      "accuracy_low", whet_i_json_number(c->info->accuracy_low), "accuracy_high",
+                      whet_i_json_number(c->info->accuracy_high), "log_loss",
+                      whet_i_json_number(c->info->log_loss));
     return json_pack("{s:s, s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name", c->info->name, "title",
                      text(c->info->title), "settings", text(c->info->settings), "available",
                      (int)c->info->available, "note", text(c->info->note), "chosen",
@@ -113,9 +115,10 @@ static json_t *space_group(const whet_space_means *m) {
     double low, high;
     whet_wilson((int64_t)llround(m->accuracy * (double)m->rows), m->rows, &low, &high);
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o}", "n", (json_int_t)m->rows, "accuracy",
-                     number(m->accuracy), "accuracy_low", number(low), "accuracy_high",
-                     number(high), "mean_distance", number(m->mean_distance),
-                     "mean_squared_distance", number(m->mean_squared));
+                     whet_i_json_number(m->accuracy), "accuracy_low", whet_i_json_number(low),
+                     "accuracy_high", whet_i_json_number(high), "mean_distance",
+                     whet_i_json_number(m->mean_distance), "mean_squared_distance",
+                     whet_i_json_number(m->mean_squared));
 }
 
 static json_t *space_side(const whet_space_scores *s) {
@@ -126,8 +129,8 @@ static json_t *space_side(const whet_space_scores *s) {
 }
 
 static json_t *space_interval(const whet_space_interval *i) {
-    return json_pack("{s:o, s:o, s:o}", "mean", number(i->difference), "low", number(i->low),
-                     "high", number(i->high));
+    return json_pack("{s:o, s:o, s:o}", "mean", whet_i_json_number(i->difference), "low",
+                     whet_i_json_number(i->low), "high", whet_i_json_number(i->high));
 }
 
 static json_t *space_object(const whet_i_run *run) {
@@ -142,9 +145,10 @@ static json_t *space_object(const whet_i_run *run) {
 }
 
 static json_t *seconds_object(const whet_i_seconds *s) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "read", number(s->read), "embed",
-                     number(s->embed), "fit", number(s->fit), "tune", number(s->tune), "predict",
-                     number(s->predict), "total", number(s->total));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "read", whet_i_json_number(s->read), "embed",
+                     whet_i_json_number(s->embed), "fit", whet_i_json_number(s->fit), "tune",
+                     whet_i_json_number(s->tune), "predict", whet_i_json_number(s->predict),
+                     "total", whet_i_json_number(s->total));
 }
 
 static json_t *end_model_object(const whet_i_run *run) {
@@ -153,10 +157,12 @@ static json_t *end_model_object(const whet_i_run *run) {
     const whet_candidate_info *teacher = whet_adapt_fit_info(run->fit, e->teacher);
     return json_pack("{s:b, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kept", (int)e->kept,
                      "reason", text(e->reason), "teacher", teacher->name, "folds",
-                     (json_int_t)e->folds, "log_loss", number(e->log_loss), "log_loss_without",
-                     number(e->log_loss_without), "gain", number(e->gain), "standard_error",
-                     number(e->error), "accuracy", number(e->folds ? e->accuracy : (double)NAN),
-                     "accuracy_without", number(e->folds ? e->accuracy_without : (double)NAN));
+                     (json_int_t)e->folds, "log_loss", whet_i_json_number(e->log_loss),
+                     "log_loss_without", whet_i_json_number(e->log_loss_without), "gain",
+                     whet_i_json_number(e->gain), "standard_error", whet_i_json_number(e->error),
+                     "accuracy", whet_i_json_number(e->folds ? e->accuracy : (double)NAN),
+                     "accuracy_without",
+                     whet_i_json_number(e->folds ? e->accuracy_without : (double)NAN));
 }
 
 static json_t *document(whet_ctx *ctx, const whet_i_run *run) {

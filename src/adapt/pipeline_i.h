@@ -190,7 +190,6 @@ typedef struct whet_i_prediction_table {
 whet_status whet_i_write_prediction_table(whet_ctx *ctx, const whet_i_prediction_table *table,
                                           const char *path, bool force);
 
-whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, char **out);
 /* Whether every text has a letter: names that are only numbers say nothing to an encoder. */
 bool whet_i_texts_mean(const whet_str *texts, int64_t k);
 /* Indices of the `m` largest of p[k], best first, ties by lowest index; m <= 3. Returns how many. */

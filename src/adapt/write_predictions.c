@@ -76,16 +76,6 @@ whet_status whet_i_write_prediction_table(whet_ctx *ctx, const whet_i_prediction
     return status;
 }
 
-whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, char **out) {
-    whet_i_buf path = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &path, "%s/%s", dir, name);
-    if (status == WHET_OK)
-        *out = path.data;
-    else
-        whet_i_buf_free(ctx, &path);
-    return status;
-}
-
 static whet_status write_named(whet_ctx *ctx, const whet_i_prediction_table *table, const char *dir,
                                const char *name) {
     char *path;

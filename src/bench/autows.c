@@ -103,21 +103,11 @@ static whet_status make_folder(whet_ctx *ctx, const char *path) {
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
-static whet_status path_in(whet_ctx *ctx, const char *folder, const char *name, char **out) {
-    whet_i_buf path = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &path, "%s/%s", folder, name);
-    if (status == WHET_OK)
-        *out = path.data;
-    else
-        whet_i_buf_free(ctx, &path);
-    return status;
-}
-
 static whet_status write_text(whet_ctx *ctx, const run *r, const char *name,
                               const whet_i_buf *text) {
     char *path;
     whet_out *out;
-    WHET_TRY(path_in(ctx, r->job.output, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, r->job.output, name, &path));
     whet_status status = whet_out_open(ctx, path, true, &out);
     whet_i_free(ctx, path);
     WHET_TRY(status);
@@ -141,9 +131,9 @@ static whet_status open_output(whet_ctx *ctx, run *r) {
     json_t *settings = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(make_folder(ctx, r->job.output));
-    WHET_TRY_DONE(path_in(ctx, r->job.output, "cache", &r->cache));
+    WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cache", &r->cache));
     WHET_TRY_DONE(make_folder(ctx, r->cache));
-    WHET_TRY_DONE(path_in(ctx, r->job.output, "cells.jsonl", &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cells.jsonl", &path));
     settings = settings_of(r);
     if (!settings) {
         status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory");

@@ -51,8 +51,6 @@ static const number_field numbers[] = {FIELD(covered_accuracy), FIELD(coverage),
                                        FIELD(end_accuracy),     FIELD(log_loss), FIELD(crossfit),
                                        FIELD(seconds),          FIELD(megabytes)};
 
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 static json_t *cell_json(const whet_i_cell *c) {
     json_t *o =
         json_pack("{s:s, s:I, s:s, s:s, s:I, s:I, s:I, s:I, s:s}", "set", whet_i_sets[c->set].name,
@@ -64,7 +62,7 @@ static json_t *cell_json(const whet_i_cell *c) {
     for (int64_t i = 0; o && i < WHET_COUNT_OF(numbers); i++) {
         double x;
         memcpy(&x, (const char *)c + numbers[i].at, sizeof x);
-        (void)json_object_set_new(o, numbers[i].key, number(x));
+        (void)json_object_set_new(o, numbers[i].key, whet_i_json_number(x));
     }
     return o;
 }

@@ -109,22 +109,10 @@ const whet_i_set whet_i_sets[] = {
 
 int64_t whet_i_set_count(void) { return WHET_COUNT_OF(whet_i_sets); }
 
-/* ---- paths ------------------------------------------------ */
-
-static whet_status path_of(whet_ctx *ctx, const char *folder, const char *name, char **out) {
-    whet_i_buf path = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &path, "%s/%s", folder, name);
-    if (status == WHET_OK)
-        *out = path.data;
-    else
-        whet_i_buf_free(ctx, &path);
-    return status;
-}
-
 bool whet_i_set_there(whet_ctx *ctx, const char *folder, const whet_i_set *set) {
     char *path;
     if (!set->train) return true; /* made */
-    if (path_of(ctx, folder, set->train, &path) != WHET_OK) return false;
+    if (whet_i_join_path(ctx, folder, set->train, &path) != WHET_OK) return false;
     const bool there = access(path, R_OK) == 0;
     whet_i_free(ctx, path);
     return there;
@@ -181,7 +169,7 @@ static whet_status read_tables(whet_ctx *ctx, const char *folder, whet_i_set_dat
     const int64_t tables = names[1] ? 2 : 1;
     for (int64_t t = 0; t < tables; t++) {
         char *path;
-        WHET_TRY(path_of(ctx, folder, names[t], &path));
+        WHET_TRY(whet_i_join_path(ctx, folder, names[t], &path));
         const whet_status status = whet_table_read(ctx, path, &data->table[t]);
         whet_i_free(ctx, path);
         WHET_TRY(status);
@@ -228,7 +216,7 @@ static whet_status number_classes(whet_ctx *ctx, whet_i_set_data *data) {
 static whet_status read_array(whet_ctx *ctx, const char *folder, const char *name,
                               whet_tensor *out) {
     char *path;
-    WHET_TRY(path_of(ctx, folder, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, folder, name, &path));
     const whet_status status = whet_array_read(ctx, path, out);
     whet_i_free(ctx, path);
     return status;
@@ -367,7 +355,7 @@ static whet_status read_flows(whet_ctx *ctx, const char *cache, uint64_t seed,
     WHET_TRY(whet_names_create(ctx, &data->classes));
     WHET_TRY(whet_names_add(ctx, data->classes, whet_str_from("turbulent"), NULL));
     WHET_TRY(whet_names_add(ctx, data->classes, whet_str_from("laminar"), NULL));
-    WHET_TRY(path_of(ctx, cache, "navier_stokes.npy", &path));
+    WHET_TRY(whet_i_join_path(ctx, cache, "navier_stokes.npy", &path));
     if (access(path, R_OK) == 0) {
         status = whet_array_read_as(ctx, path, WHET_F32, 2, true, &kept);
         if (status == WHET_OK && (kept.shape[0] != data->n || kept.shape[1] != data->d))

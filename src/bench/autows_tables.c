@@ -122,25 +122,24 @@ whet_status whet_i_autows_tsv(whet_ctx *ctx, const whet_i_autows_summary *summar
 
 /* ---- JSON ------------------------------------------------ */
 
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 static json_t *mean_json(const whet_i_mean *m) {
-    return json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)m->n, "mean", number(m->mean), "low",
-                     number(m->low), "high", number(m->high));
+    return json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)m->n, "mean",
+                     whet_i_json_number(m->mean), "low", whet_i_json_number(m->low), "high",
+                     whet_i_json_number(m->high));
 }
 
 static json_t *group_json(const whet_i_group *g) {
     const whet_i_published p =
         whet_i_autows_published(&whet_i_sets[g->set], &whet_i_features[g->feature], method_of(g));
-    json_t *o =
-        json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "set",
-                  whet_i_sets[g->set].name, "feature", whet_i_features[g->feature].name, "method",
-                  method_of(g)->name, "family", family_names[method_of(g)->family], "seeds",
-                  (json_int_t)g->seeds, "failed", (json_int_t)g->failed, "rules",
-                  (json_int_t)g->rules, "covered_accuracy", mean_json(&g->covered_accuracy),
-                  "coverage", mean_json(&g->coverage), "accuracy", mean_json(&g->accuracy),
-                  "end_accuracy", mean_json(&g->end_accuracy), "log_loss", mean_json(&g->log_loss),
-                  "seconds", number(g->seconds), "megabytes", number(g->megabytes));
+    json_t *o = json_pack(
+        "{s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "set",
+        whet_i_sets[g->set].name, "feature", whet_i_features[g->feature].name, "method",
+        method_of(g)->name, "family", family_names[method_of(g)->family], "seeds",
+        (json_int_t)g->seeds, "failed", (json_int_t)g->failed, "rules", (json_int_t)g->rules,
+        "covered_accuracy", mean_json(&g->covered_accuracy), "coverage", mean_json(&g->coverage),
+        "accuracy", mean_json(&g->accuracy), "end_accuracy", mean_json(&g->end_accuracy),
+        "log_loss", mean_json(&g->log_loss), "seconds", whet_i_json_number(g->seconds), "megabytes",
+        whet_i_json_number(g->megabytes));
     if (o && isfinite(p.accuracy))
         (void)json_object_set_new(o, "published",
                                   json_pack("{s:f, s:f, s:b}", "covered_accuracy", p.accuracy,
@@ -160,10 +159,10 @@ static json_t *standing_json(const whet_i_method_standing *m) {
     json_t *profile = json_array();
     for (int64_t p = 0; p < WHET_I_PROFILE_POINTS; p++)
         (void)json_array_append_new(
-            profile, json_pack("[f, o]", whet_i_profile_tau(p), number(m->profile[p])));
+            profile, json_pack("[f, o]", whet_i_profile_tau(p), whet_i_json_number(m->profile[p])));
     return json_pack("{s:s, s:I, s:o, s:o, s:o}", "method", whet_i_autows_methods[m->method].name,
-                     "problems", (json_int_t)m->problems, "mean_rank", number(m->rank), "accuracy",
-                     number(m->accuracy), "profile", profile);
+                     "problems", (json_int_t)m->problems, "mean_rank", whet_i_json_number(m->rank),
+                     "accuracy", whet_i_json_number(m->accuracy), "profile", profile);
 }
 
 whet_status whet_i_autows_json(whet_ctx *ctx, const whet_i_autows_summary *s,

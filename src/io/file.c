@@ -148,3 +148,13 @@ bool whet_i_has_extension(const char *path, const char *extension) {
     }
     return true;
 }
+
+whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name, char **out) {
+    whet_i_buf path = {0};
+    const whet_status status = whet_i_buf_printf(ctx, &path, "%s/%s", dir, name);
+    if (status == WHET_OK)
+        *out = path.data;
+    else
+        whet_i_buf_free(ctx, &path);
+    return status;
+}

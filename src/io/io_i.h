@@ -92,6 +92,10 @@ void whet_i_line_column(const char *bytes, int64_t offset, int64_t *line, int64_
 /* The path ends with this extension (".npy"), whatever the case of ASCII letters. */
 bool whet_i_has_extension(const char *path, const char *extension);
 
+/* "dir/name", NUL-terminated, released by whet_i_free. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name,
+                                          char **out);
+
 /* A class list from memory; where: the name for sentences. */
 WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                             int64_t len, whet_names **out);
@@ -166,6 +170,9 @@ WHET_CHECKED whet_status whet_i_json_dump(whet_ctx *ctx, const json_t *json, siz
 /* As a file of one line, numbers with all their digits; NULL is lacking memory. Errors: IO, EXISTS, NOMEM. */
 WHET_CHECKED whet_status whet_i_json_save(whet_ctx *ctx, const json_t *json, const char *path,
                                           bool force);
+
+/* A real, or null where x is not finite: JSON has no NaN. */
+json_t *whet_i_json_number(double x);
 
 /* Members of an object, checked. Each sentence reads `where: "key" is <found>; expected <what>`;
  * `where` names the file, and the object in it when that helps ("tokenizer.json: model").

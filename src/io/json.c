@@ -2,6 +2,8 @@
  * JSON documents through jansson, and members taken out of them with sentences that say what was
  * found. jansson's allocator is process-wide state, so it stays malloc; the size of a document is
  * bounded by the size of the file, which the caller limits. */
+#include <math.h>
+
 #include "io/io_i.h"
 
 /* jansson quotes the input ("... near 'x'"): untrusted bytes, made printable here. */
@@ -216,3 +218,5 @@ done:
     whet_i_buf_free(ctx, &text);
     return status;
 }
+
+json_t *whet_i_json_number(double x) { return isfinite(x) ? json_real(x) : json_null(); }

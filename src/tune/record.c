@@ -6,8 +6,6 @@
 
 #include "tune/tune_i.h"
 
-static json_t *number(double x) { return isfinite(x) ? json_real(x) : json_null(); }
-
 /* ---- lines ------------------------------------------------------------------------------------ */
 
 static whet_status add_point(whet_ctx *ctx, whet_i_tune *run, int64_t step, double loss,
@@ -34,34 +32,34 @@ whet_status whet_i_tune_note_step(whet_ctx *ctx, whet_i_tune *run, double loss, 
     WHET_TRY(add_point(ctx, run, run->state.step, loss, NAN));
     return add_line(ctx, run,
                     json_pack("{s:I, s:I, s:o, s:f, s:o, s:I}", "step", (json_int_t)run->state.step,
-                              "epoch", (json_int_t)run->state.epoch, "loss", number(loss),
-                              "learning_rate", rate, "gradient_norm", number(norm), "tokens",
-                              (json_int_t)tokens));
+                              "epoch", (json_int_t)run->state.epoch, "loss",
+                              whet_i_json_number(loss), "learning_rate", rate, "gradient_norm",
+                              whet_i_json_number(norm), "tokens", (json_int_t)tokens));
 }
 
 static json_t *score_object(const whet_i_tune *run, const whet_i_tune_score *s) {
     json_t *o = json_pack("{s:I}", "n", (json_int_t)s->n);
     if (run->kind->metrics >> WHET_TUNE_METRIC_LOSS & 1)
-        (void)json_object_set_new(o, "loss", number(s->loss));
+        (void)json_object_set_new(o, "loss", whet_i_json_number(s->loss));
     if (run->kind->targets == WHET_I_TARGET_TOKENS) {
-        (void)json_object_set_new(o, "perplexity", number(exp(s->loss)));
+        (void)json_object_set_new(o, "perplexity", whet_i_json_number(exp(s->loss)));
         return o;
     }
     if (run->regression) {
-        (void)json_object_set_new(o, "pearson", number(s->pearson));
-        (void)json_object_set_new(o, "spearman", number(s->spearman));
+        (void)json_object_set_new(o, "pearson", whet_i_json_number(s->pearson));
+        (void)json_object_set_new(o, "spearman", whet_i_json_number(s->spearman));
         return o;
     }
-    (void)json_object_set_new(o, "accuracy", number(s->accuracy));
+    (void)json_object_set_new(o, "accuracy", whet_i_json_number(s->accuracy));
     if (run->kind->targets == WHET_I_TARGET_NONE) {
-        (void)json_object_set_new(o, "mrr", number(s->mrr));
+        (void)json_object_set_new(o, "mrr", whet_i_json_number(s->mrr));
         return o;
     }
-    (void)json_object_set_new(o, "f1", number(s->f1));
-    (void)json_object_set_new(o, "mcc", number(s->mcc));
+    (void)json_object_set_new(o, "f1", whet_i_json_number(s->f1));
+    (void)json_object_set_new(o, "mcc", whet_i_json_number(s->mcc));
     if (!run->costs) return o;
-    (void)json_object_set_new(o, "distance", number(s->distance));
-    (void)json_object_set_new(o, "frechet_distance", number(s->frechet));
+    (void)json_object_set_new(o, "distance", whet_i_json_number(s->distance));
+    (void)json_object_set_new(o, "frechet_distance", whet_i_json_number(s->frechet));
     return o;
 }
 
@@ -217,8 +215,10 @@ whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *run, char **out
         (json_int_t)run->total_steps, "epochs", (json_int_t)run->state.epoch, "stopped_early",
         run->stopped_early, "trained_parameters", (json_int_t)whet_i_params_trainable(run->params),
         "parameters", (json_int_t)all_numbers(run->params), "planned_bytes",
-        (json_int_t)run->planned_bytes, "seconds", number(run->seconds), "tokens_per_second",
-        number(run->seconds > 0 ? (double)run->tokens_done / run->seconds : (double)NAN));
+        (json_int_t)run->planned_bytes, "seconds", whet_i_json_number(run->seconds),
+        "tokens_per_second",
+        whet_i_json_number(run->seconds > 0 ? (double)run->tokens_done / run->seconds
+                                            : (double)NAN));
     whet_i_buf buf = {0};
     const whet_status status =
         whet_i_json_dump(ctx, o, JSON_INDENT(1) | JSON_REAL_PRECISION(17), &buf);
