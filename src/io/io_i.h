@@ -214,6 +214,26 @@ WHET_CHECKED whet_status whet_i_json_array_or_none(whet_ctx *ctx, const char *wh
 /* "an integer", "a string", "missing" (NULL), ...; pure. */
 const char *whet_i_json_kind(const json_t *value);
 
+/* ---- regular expressions (pattern.c) ---------------------------------------------------------- */
+
+/* PCRE2 over bytes that are read as UTF-8, invalid ones matched by nothing; no just-in-time code. `whole`:
+ * nothing but the whole text matches, else any part of it. where: for sentences. The context must outlive
+ * the pattern. Errors: UNSUPPORTED with the position, NOMEM. */
+typedef struct whet_i_pattern whet_i_pattern;
+typedef struct whet_i_pattern_opts {
+    bool ignore_case, whole;
+} whet_i_pattern_opts;
+WHET_CHECKED whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pattern,
+                                                whet_i_pattern_opts opts, whet_i_pattern **out);
+void whet_i_pattern_free(whet_ctx *ctx, whet_i_pattern *pattern); /* NULL is fine */
+/* One worker's state for all patterns. */
+typedef struct whet_i_pattern_state whet_i_pattern_state;
+WHET_CHECKED whet_status whet_i_pattern_state_create(whet_ctx *ctx, int64_t match_limit,
+                                                     whet_i_pattern_state **out);
+void whet_i_pattern_state_free(whet_ctx *ctx, whet_i_pattern_state *state); /* NULL is fine */
+/* 1 found, 0 not, -1 the match ran over its limit. */
+int whet_i_pattern_find(const whet_i_pattern *pattern, whet_i_pattern_state *state, whet_str text);
+
 /* ---- reports as HTML (html.c) ------------------------------------------------------------------ */
 
 /* Appends to a buffer `out` that the caller owns, or returns. */

@@ -21,7 +21,7 @@ typedef struct keyword_group {
 } keyword_group;
 
 typedef struct worker {
-    whet_i_text_state *text;
+    whet_i_pattern_state *text;
     whet_i_fold_room fold;     /* for the longest text that may have to be folded */
     bool *found;               /* [m] */
     double *p;                 /* largest outs */
@@ -86,7 +86,7 @@ static int32_t number_vote(const application *a, const whet_i_rule *rule, int64_
 
 static int32_t regex_vote(const application *a, const whet_i_rule *rule, int64_t column, int64_t i,
                           worker *w, bool *fault) {
-    const int found = whet_i_text_find(rule->code, w->text, cell_of(a, i, column));
+    const int found = whet_i_pattern_find(rule->code, w->text, cell_of(a, i, column));
     *fault = found < 0;
     return found > 0 ? rule->vote : -1;
 }
@@ -235,7 +235,7 @@ static whet_status make_workers(whet_ctx *ctx, application *a) {
         WHET_TRY(whet_i_alloc(ctx, outs, &w->p));
         WHET_TRY(whet_i_alloc(ctx, room, &w->room));
         WHET_TRY(whet_i_calloc(ctx, a->rules->m, &w->reports));
-        if (patterns) WHET_TRY(whet_i_text_state_create(ctx, limit, &w->text));
+        if (patterns) WHET_TRY(whet_i_pattern_state_create(ctx, limit, &w->text));
     }
     return WHET_OK;
 }
@@ -243,7 +243,7 @@ static whet_status make_workers(whet_ctx *ctx, application *a) {
 static void release(whet_ctx *ctx, application *a) {
     for (int64_t t = 0; t < a->n_workers; t++) {
         worker *w = &a->workers[t];
-        whet_i_text_state_free(ctx, w->text);
+        whet_i_pattern_state_free(ctx, w->text);
         whet_i_free(ctx, w->found);
         whet_i_fold_room_free(ctx, &w->fold);
         whet_i_free(ctx, w->p);

@@ -107,7 +107,7 @@ done:
 
 void whet_rules_destroy(whet_ctx *ctx, whet_rules *rules) {
     if (!rules) return;
-    for (int64_t j = 0; j < rules->cap; j++) whet_i_text_free(ctx, rules->rule[j].code);
+    for (int64_t j = 0; j < rules->cap; j++) whet_i_pattern_free(ctx, rules->rule[j].code);
     whet_names_destroy(ctx, rules->classes);
     whet_names_destroy(ctx, rules->names);
     whet_i_free(ctx, rules->rule);

@@ -12,7 +12,7 @@
 
 #include "whet/labelling.h"
 
-#include "core/core_i.h"
+#include "io/io_i.h"
 
 /* ---- models on features (labelling_function.c) ----------------------------------------------- */
 
@@ -107,8 +107,6 @@ void whet_i_beta_least(double pivot, double beta, bool binary, int64_t outs, dou
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
-typedef struct whet_i_text_code whet_i_text_code; /* a compiled pattern (regex_rule.c) */
-
 typedef struct whet_i_rule {
     char *name; /* NUL-terminated */
     int64_t name_len;
@@ -122,7 +120,7 @@ typedef struct whet_i_rule {
     whet_str *word;      /* [words] */
     bool whole_words, ignore_case;
     whet_str pattern; /* regex, as written */
-    whet_i_text_code *code;
+    whet_i_pattern *code;
     double *log_odds; /* [classes] what a vote for each adds; NULL without rules->prior */
 } whet_i_rule;
 
@@ -172,21 +170,6 @@ WHET_CHECKED whet_status whet_i_rules_weigh(whet_ctx *ctx, whet_rules *rules, co
 /* probs [n, k] of votes [n, m]; the rules carry a prior. Errors: CANCELLED. */
 WHET_CHECKED whet_status whet_i_rules_posterior(whet_ctx *ctx, const whet_rules *rules,
                                                 const int32_t *votes, int64_t n, double *probs);
-
-/* ---- patterns (regex_rule.c) ------------------------------------------------------------------ */
-
-/* PCRE2 over bytes that are read as UTF-8, invalid ones matched by nothing. where: for sentences.
- * Errors: UNSUPPORTED with the position, NOMEM. */
-WHET_CHECKED whet_status whet_i_text_compile(whet_ctx *ctx, const char *where, whet_str pattern,
-                                             bool ignore_case, whet_i_text_code **out);
-void whet_i_text_free(whet_ctx *ctx, whet_i_text_code *code);
-/* One worker's state for all patterns. */
-typedef struct whet_i_text_state whet_i_text_state;
-WHET_CHECKED whet_status whet_i_text_state_create(whet_ctx *ctx, int64_t match_limit,
-                                                  whet_i_text_state **out);
-void whet_i_text_state_free(whet_ctx *ctx, whet_i_text_state *state);
-/* 1 found, 0 not, -1 the match ran over its limit. */
-int whet_i_text_find(const whet_i_text_code *code, whet_i_text_state *state, whet_str text);
 
 /* ---- keywords of many rules at once (keyword_scan.c) ------------------------------------------ */
 

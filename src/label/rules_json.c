@@ -355,7 +355,8 @@ static whet_status read_regex(reader *r) {
     WHET_TRY(text(r, "pattern", &rule->pattern));
     WHET_TRY(
         whet_i_json_bool_or(r->ctx, r->where, r->object, "ignore_case", false, &rule->ignore_case));
-    return whet_i_text_compile(r->ctx, r->where, rule->pattern, rule->ignore_case, &rule->code);
+    const whet_i_pattern_opts opts = {.ignore_case = rule->ignore_case};
+    return whet_i_pattern_compile(r->ctx, r->where, rule->pattern, opts, &rule->code);
 }
 
 /* ---- weights ---------------------------------------------------------------------------------- */

@@ -1,21 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Regular expressions of rules, by PCRE2: searched anywhere in a text, Unicode classes; bytes that are
- * not UTF-8 match nothing. A match may take so many steps and no more: what runs over is a fault of the
- * rule on that row. No just-in-time code: its steps are counted otherwise, and a row's vote must not
- * depend on the machine. */
+ * Regular expressions that users write, by PCRE2: Unicode classes; bytes that are not UTF-8 match nothing.
+ * A match may take so many steps and no more. No just-in-time code: its steps are counted otherwise, and
+ * whether a text matches must not depend on the machine. */
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-#include "label/rules_i.h"
+#include "io/io_i.h"
 
 enum { HEAP_KB = 65536 };
 
-struct whet_i_text_code {
+struct whet_i_pattern {
     pcre2_general_context *memory;
     pcre2_code *code;
 };
 
-struct whet_i_text_state {
+struct whet_i_pattern_state {
     pcre2_match_data *data;
     pcre2_match_context *limits;
 };
@@ -31,12 +30,13 @@ static whet_status no_memory(whet_ctx *ctx) {
     return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: a regular expression");
 }
 
-static whet_status compile(whet_ctx *ctx, const char *where, whet_str pattern, bool ignore_case,
-                           whet_i_text_code *made) {
+static whet_status compile(whet_ctx *ctx, const char *where, whet_str pattern,
+                           whet_i_pattern_opts opts, whet_i_pattern *made) {
     char quoted[WHET_QUOTE_SIZE];
     PCRE2_UCHAR words[128] = "";
     const uint32_t flags = PCRE2_UTF | PCRE2_UCP | PCRE2_MATCH_INVALID_UTF |
-                           PCRE2_NEVER_BACKSLASH_C | (ignore_case ? PCRE2_CASELESS : 0);
+                           PCRE2_NEVER_BACKSLASH_C | (opts.ignore_case ? PCRE2_CASELESS : 0) |
+                           (opts.whole ? PCRE2_ANCHORED | PCRE2_ENDANCHORED : 0);
     int error;
     PCRE2_SIZE at;
     made->memory = pcre2_general_context_create(get_memory, put_memory, ctx);
@@ -55,33 +55,34 @@ static whet_status compile(whet_ctx *ctx, const char *where, whet_str pattern, b
                        where, whet_i_quote(quoted, pattern), (long long)at, (const char *)words);
 }
 
-whet_status whet_i_text_compile(whet_ctx *ctx, const char *where, whet_str pattern,
-                                bool ignore_case, whet_i_text_code **out) {
-    whet_i_text_code *made;
+whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pattern,
+                                   whet_i_pattern_opts opts, whet_i_pattern **out) {
+    whet_i_pattern *made;
     WHET_TRY(whet_i_calloc(ctx, 1, &made));
-    const whet_status status = compile(ctx, where, pattern, ignore_case, made);
+    const whet_status status = compile(ctx, where, pattern, opts, made);
     if (status == WHET_OK)
         *out = made;
     else
-        whet_i_text_free(ctx, made);
+        whet_i_pattern_free(ctx, made);
     return status;
 }
 
-void whet_i_text_free(whet_ctx *ctx, whet_i_text_code *code) {
+void whet_i_pattern_free(whet_ctx *ctx, whet_i_pattern *code) {
     if (!code) return;
     pcre2_code_free(code->code);
     pcre2_general_context_free(code->memory);
     whet_i_free(ctx, code);
 }
 
-whet_status whet_i_text_state_create(whet_ctx *ctx, int64_t match_limit, whet_i_text_state **out) {
-    whet_i_text_state *state;
+whet_status whet_i_pattern_state_create(whet_ctx *ctx, int64_t match_limit,
+                                        whet_i_pattern_state **out) {
+    whet_i_pattern_state *state;
     WHET_TRY(whet_i_calloc(ctx, 1, &state));
     /* PCRE2's own memory: workers must not share the context's. */
     state->data = pcre2_match_data_create(1, NULL);
     state->limits = pcre2_match_context_create(NULL);
     if (!state->data || !state->limits) {
-        whet_i_text_state_free(ctx, state);
+        whet_i_pattern_state_free(ctx, state);
         return no_memory(ctx);
     }
     (void)pcre2_set_match_limit(state->limits, (uint32_t)match_limit);
@@ -90,14 +91,14 @@ whet_status whet_i_text_state_create(whet_ctx *ctx, int64_t match_limit, whet_i_
     return WHET_OK;
 }
 
-void whet_i_text_state_free(whet_ctx *ctx, whet_i_text_state *state) {
+void whet_i_pattern_state_free(whet_ctx *ctx, whet_i_pattern_state *state) {
     if (!state) return;
     pcre2_match_data_free(state->data);
     pcre2_match_context_free(state->limits);
     whet_i_free(ctx, state);
 }
 
-int whet_i_text_find(const whet_i_text_code *code, whet_i_text_state *state, whet_str text) {
+int whet_i_pattern_find(const whet_i_pattern *code, whet_i_pattern_state *state, whet_str text) {
     const int found = pcre2_match(code->code, (PCRE2_SPTR)text.ptr, (PCRE2_SIZE)text.len, 0, 0,
                                   state->data, state->limits);
     if (found >= 0) return 1;
