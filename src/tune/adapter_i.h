@@ -38,4 +38,8 @@ WHET_CHECKED whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *grap
                                                int64_t first, int64_t columns_of_layer,
                                                const whet_i_adapter_settings *settings);
 
+/* sum [in] += row `row` of scale M, of W1 [N, r, p] and W2 [N, q, r]; O(r in / N). Pure. */
+void whet_i_adapter_dense_row(const whet_i_adapter_shape *shape, double scale, const float *w1,
+                              const float *w2, int64_t row, double *sum);
+
 #endif

@@ -189,6 +189,7 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_backbone_close(ctx, &run->backbone);
     whet_i_tune_free_rows(ctx, &run->valid);
     whet_i_tune_free_rows(ctx, &run->train);
+    whet_i_adapter_config_free(ctx, &run->config);
     whet_names_destroy(ctx, run->classes);
     whet_i_arena_free(ctx, &run->arena);
 }

@@ -11,55 +11,38 @@ enum { NAME_SIZE = 512 };
 
 /* ---- which layers ----------------------------------------------------------------------------- */
 
-/* "q", "a.b.q" and the like: the name itself, or its end behind a point. */
-static bool ends_as(const char *module, const char *end) {
-    const size_t n = strlen(module), m = strlen(end);
-    if (n < m || strcmp(module + n - m, end) != 0) return false;
-    return n == m || module[n - m - 1] == '.';
-}
-
-static bool is_target(const whet_i_tune *run, const char *module) {
-    bool any = false;
-    for (int64_t i = 0; i < run->n_targets; i++) any |= ends_as(module, run->targets[i]);
-    return any;
-}
-
-static whet_status add_target(whet_ctx *ctx, whet_i_tune *run, whet_str text) {
-    char *copy;
-    text = whet_i_trim(text);
-    if (text.len == 0) return WHET_OK;
-    WHET_TRY(whet_i_arena_alloc(ctx, &run->arena, text.len + 1, 1, &copy));
-    memcpy(copy, text.ptr, (size_t)text.len);
-    copy[text.len] = '\0';
-    run->targets[run->n_targets++] = copy;
+static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
+    whet_i_adapter_config *c = &run->config;
+    WHET_TRY(whet_i_adapter_config_init(ctx, c));
+    c->kind = j->adapter == WHET_TUNE_MORE ? WHET_I_ADAPTER_MORE : WHET_I_ADAPTER_LORA;
+    c->rank = j->rank;
+    c->blocks = j->blocks;
+    c->alpha = j->alpha;
+    WHET_TRY(whet_i_modules_parse(ctx, c, &c->targets, "targets", j->targets));
+    for (int i = 0; i < 3 && !j->targets && j->adapter != WHET_TUNE_FULL; i++)
+        WHET_TRY(whet_i_modules_add(ctx, c, &c->targets, whet_str_from(run->backbone.layers[i])));
     return WHET_OK;
 }
 
-static whet_status split_targets(whet_ctx *ctx, whet_i_tune *run) {
-    const char *text = run->job.targets;
-    WHET_TRY(whet_i_arena_alloc(ctx, &run->arena, text ? (int64_t)strlen(text) + 1 : 3,
-                                sizeof *run->targets, &run->targets));
-    if (!text && run->job.adapter == WHET_TUNE_FULL) return WHET_OK;
-    for (int i = 0; !text && i < 3; i++)
-        WHET_TRY(add_target(ctx, run, whet_str_from(run->backbone.layers[i])));
-    while (text && *text) {
-        const size_t length = strcspn(text, ",");
-        WHET_TRY(add_target(ctx, run, (whet_str){text, (int64_t)length}));
-        text += length + (text[length] == ',');
-    }
-    return WHET_OK;
+bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
+                         whet_i_adapter_settings *settings) {
+    return run->job.adapter != WHET_TUNE_FULL && !whet_i_backbone_is_head(&run->backbone, module) &&
+           whet_i_adapter_config_layer(&run->config, module, settings);
 }
 
 static bool applies(void *arg, const char *module) {
-    const whet_i_tune *run = arg;
-    return is_target(run, module) && !whet_i_backbone_is_head(&run->backbone, module);
+    whet_i_adapter_settings settings;
+    return whet_i_tune_adapted(arg, module, &settings);
 }
 
 static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
                                   whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
     whet_i_tune *run = arg;
+    whet_i_adapter_settings settings;
+    if (!whet_i_tune_adapted(run, module, &settings)) return WHET_OK;
     run->n_matched++;
-    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &run->adapter);
+    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &settings);
 }
 
 /* ---- the recording ---------------------------------------------------------------------------- */
@@ -69,12 +52,6 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_params_create(ctx, run->job.dtype, &run->params));
     WHET_TRY(whet_i_graph_create(ctx, run->params, &run->graph));
     if (run->job.adapter != WHET_TUNE_FULL) {
-        run->adapter = (whet_i_adapter_settings){
-            .kind = run->job.adapter == WHET_TUNE_LORA ? WHET_I_ADAPTER_LORA : WHET_I_ADAPTER_MORE,
-            .blocks = run->job.adapter == WHET_TUNE_LORA ? 1 : run->job.blocks,
-            .rank = run->job.rank,
-            .scale =
-                run->job.adapter == WHET_TUNE_LORA ? run->job.alpha / (double)run->job.rank : 1};
         run->adapters = (whet_i_adapters){applies, record_adapter, run};
         run->graph->adapters = &run->adapters;
     }
@@ -94,11 +71,11 @@ static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
     if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
         return true; /* new, or the head */
     if (run->job.adapter != WHET_TUNE_FULL) return false;
-    if (run->n_targets == 0) return true;
+    if (!run->job.targets) return true;
     (void)snprintf(module, sizeof module, "%s", p->name);
     char *end = strrchr(module, '.');
     if (end) *end = '\0';
-    return is_target(run, module);
+    return whet_i_modules_has(&run->config, &run->config.targets, module);
 }
 
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
@@ -263,7 +240,7 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
                                                 .eps = 1e-8,
                                                 .weight_decay = run->job.weight_decay,
                                                 .clip = run->job.clip};
-    WHET_TRY(split_targets(ctx, run));
+    WHET_TRY(make_config(ctx, run));
     WHET_TRY(record(ctx, run));
     WHET_TRY(bind(ctx, run));
     WHET_TRY(choose_trained(ctx, run));

@@ -160,8 +160,10 @@ static json_t *settings_object(const whet_i_tune *run) {
         (void)json_object_set_new(o, "target_scale", json_real(run->target_scale));
     if (o && j->adapter != WHET_TUNE_FULL) {
         (void)json_object_set_new(o, "rank", json_integer(j->rank));
-        (void)json_object_set_new(o, "blocks", json_integer(run->adapter.blocks));
-        (void)json_object_set_new(o, "scale", json_real(run->adapter.scale));
+        (void)json_object_set_new(o, "blocks",
+                                  json_integer(run->job.adapter == WHET_TUNE_MORE ? j->blocks : 1));
+        (void)json_object_set_new(
+            o, "scale", json_real(j->adapter == WHET_TUNE_LORA ? j->alpha / (double)j->rank : 1));
         (void)json_object_set_new(o, "layers", json_integer(run->n_matched));
     }
     return o;

@@ -323,24 +323,16 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
     return WHET_OK;
 }
 
-/* As PEFT writes it for LoRA; MoRe's has a type of its own. */
 static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
-    const bool head = has_head(run), lora = run->adapter.kind == WHET_I_ADAPTER_LORA;
+    const bool head = has_head(run);
     const char *task = head ? "SEQ_CLS" : run->kind->embeds ? "FEATURE_EXTRACTION" : "CAUSAL_LM";
-    json_t *targets = json_array();
-    for (int64_t i = 0; i < run->n_targets; i++)
-        (void)json_array_append_new(targets, json_string(run->targets[i]));
-    json_t *o = json_pack(
-        "{s:s, s:I, s:o, s:o, s:s, s:s, s:b, s:s}", "peft_type", lora ? "LORA" : "MORE", "r",
-        (json_int_t)run->adapter.rank, "target_modules", targets, "modules_to_save",
-        head ? json_pack("[s]", run->backbone.head[0]) : json_null(), "bias", "none",
-        "base_model_name_or_path", run->job.model, "inference_mode", 1, "task_type", task);
+    json_t *o = whet_i_adapter_config_json(&run->config);
     if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
-    if (lora)
-        (void)json_object_set_new(o, "lora_alpha", json_real(run->job.alpha));
-    else
-        (void)json_object_set_new(o, "nblocks", json_integer(run->adapter.blocks));
-    if (lora) (void)json_object_set_new(o, "lora_dropout", json_real(0));
+    (void)json_object_set_new(o, "base_model_name_or_path", json_string(run->job.model));
+    (void)json_object_set_new(o, "inference_mode", json_true());
+    (void)json_object_set_new(o, "task_type", json_string(task));
+    if (head)
+        (void)json_object_set_new(o, "modules_to_save", json_pack("[s]", run->backbone.head[0]));
     if (head) put_classes(run, o);
     const whet_status status = write_json(ctx, run, name, o);
     json_decref(o);

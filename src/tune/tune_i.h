@@ -12,7 +12,7 @@
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
-#include "tune/adapter_i.h"
+#include "tune/adapter_config.h"
 #include "tune/backbone.h"
 
 /* What a loss is: one row of the table in loss.c. */
@@ -100,9 +100,8 @@ typedef struct whet_i_tune {
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_adapters adapters;
-    whet_i_adapter_settings adapter;
-    char **targets; /* [n_targets] ends of names */
-    int64_t n_targets, n_matched;
+    whet_i_adapter_config config; /* of adapters; its targets also where every weight is trained */
+    int64_t n_matched;            /* layers with an adapter */
     whet_i_value target_feed, logits,
         loss;            /* logits: embeddings [.., hidden] where they are trained */
     int64_t new_tensors; /* parameters that the file does not have */
@@ -166,6 +165,9 @@ WHET_CHECKED whet_status whet_i_tune_read_language(whet_ctx *ctx, whet_i_tune *r
                                                    whet_i_tune_rows *rows);
 /* model.c: the recording, which parameters are trained, the plans. */
 WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
+/* The adapter that a linear layer has, if it has one. */
+bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
+                         whet_i_adapter_settings *settings);
 /* loop.c */
 WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
 /* validate.c: the validation rows, with what is trained as it is now. */

@@ -112,13 +112,17 @@ static void distances_in_a_space(void **state) {
 /* A layer with its adapter applied to every unit vector gives the columns of the merged weights. */
 static void check_merged(int64_t in, int64_t out, whet_i_adapter_settings settings) {
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.adapter = settings,
+    whet_i_tune run = {.config = {.kind = settings.kind,
+                                  .rank = settings.rank,
+                                  .blocks = settings.blocks,
+                                  .alpha = settings.scale * (double)settings.rank},
                        .job.adapter =
                            settings.kind == WHET_I_ADAPTER_LORA ? WHET_TUNE_LORA : WHET_TUNE_MORE};
     whet_i_arena arena = {0};
     whet_i_executor *executor;
     whet_i_value y;
     float *merged = NULL, *none = NULL;
+    test_ok(ctx, whet_i_modules_parse(ctx, &run.config, &run.config.targets, "targets", "m"));
     test_ok(ctx, whet_i_params_create(ctx, WHET_F32, &run.params));
     test_ok(ctx, whet_i_graph_create(ctx, run.params, &run.graph));
     const whet_i_value x = source(ctx, run.graph, "x", WHET_I_EXAMPLES, in, in);
@@ -158,6 +162,7 @@ static void check_merged(int64_t in, int64_t out, whet_i_adapter_settings settin
     whet_i_plan_destroy(ctx, run.plan);
     whet_i_graph_destroy(ctx, run.graph);
     whet_i_params_destroy(ctx, run.params);
+    whet_i_adapter_config_free(ctx, &run.config);
     test_ctx_done(ctx);
 }
 

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Which modules adapters are for, and what each one's is like: adapter_config.h has the rules, which are
+ * PEFT's. A pattern that takes too many steps on a name does not match it. */
+#include <math.h>
+#include <stdio.h>
+
+#include "tune/adapter_config.h"
+
+enum { STEPS = 100000 };
+
+whet_status whet_i_adapter_config_init(whet_ctx *ctx, whet_i_adapter_config *config) {
+    return whet_i_pattern_state_create(ctx, STEPS, &config->state);
+}
+
+static void free_values(whet_ctx *ctx, whet_i_module_values *values) {
+    for (int64_t i = 0; i < values->n; i++) whet_i_pattern_free(ctx, values->items[i].pattern);
+    whet_i_free(ctx, values->items);
+}
+
+static void free_modules(whet_ctx *ctx, whet_i_modules *set) {
+    whet_i_pattern_free(ctx, set->pattern);
+    whet_i_free(ctx, set->ends);
+}
+
+void whet_i_adapter_config_free(whet_ctx *ctx, whet_i_adapter_config *config) {
+    free_values(ctx, &config->block_counts);
+    free_values(ctx, &config->alphas);
+    free_values(ctx, &config->ranks);
+    free_modules(ctx, &config->saved);
+    free_modules(ctx, &config->excluded);
+    free_modules(ctx, &config->targets);
+    whet_i_pattern_state_free(ctx, config->state);
+    whet_i_free(ctx, config->layers);
+    whet_i_arena_free(ctx, &config->arena);
+    *config = (whet_i_adapter_config){0};
+}
+
+/* ---- filling ---------------------------------------------------------------------------------- */
+
+static whet_status keep(whet_ctx *ctx, whet_i_adapter_config *config, whet_str text,
+                        whet_str *out) {
+    char *copy;
+    WHET_TRY(whet_i_arena_alloc(ctx, &config->arena, text.len + 1, 1, &copy));
+    memcpy(copy, text.ptr, (size_t)text.len);
+    copy[text.len] = '\0';
+    *out = (whet_str){copy, text.len};
+    return WHET_OK;
+}
+
+whet_status whet_i_modules_add(whet_ctx *ctx, whet_i_adapter_config *config, whet_i_modules *set,
+                               whet_str end) {
+    WHET_TRY(whet_i_realloc(ctx, &set->ends, set->n + 1));
+    WHET_TRY(keep(ctx, config, end, &set->ends[set->n]));
+    set->n++;
+    return WHET_OK;
+}
+
+whet_status whet_i_modules_match(whet_ctx *ctx, whet_i_adapter_config *config, whet_i_modules *set,
+                                 const char *where, whet_str regex) {
+    const whet_i_pattern_opts whole = {.whole = true};
+    WHET_TRY(keep(ctx, config, regex, &set->regex));
+    return whet_i_pattern_compile(ctx, where, regex, whole, &set->pattern);
+}
+
+/* The part of *text up to the next comma, without spaces around it; *text goes behind it. */
+static whet_str next_part(const char **text) {
+    const size_t length = strcspn(*text, ",");
+    const whet_str part = whet_i_trim((whet_str){*text, (int64_t)length});
+    *text += length + ((*text)[length] == ',');
+    return part;
+}
+
+whet_status whet_i_modules_parse(whet_ctx *ctx, whet_i_adapter_config *config, whet_i_modules *set,
+                                 const char *where, const char *text) {
+    static const char regex[] = "regex:";
+    if (!text) return WHET_OK;
+    set->all_linear = strcmp(text, "all-linear") == 0;
+    if (set->all_linear) return WHET_OK;
+    if (strncmp(text, regex, sizeof regex - 1) == 0)
+        return whet_i_modules_match(ctx, config, set, where,
+                                    whet_str_from(text + sizeof regex - 1));
+    while (*text) {
+        const whet_str end = next_part(&text);
+        if (end.len > 0) WHET_TRY(whet_i_modules_add(ctx, config, set, end));
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_config *config,
+                                     whet_i_module_values *values, const char *where, whet_str key,
+                                     double value) {
+    const whet_i_pattern_opts whole = {.whole = true};
+    whet_i_buf regex = {0};
+    WHET_TRY(whet_i_realloc(ctx, &values->items, values->n + 1));
+    whet_i_module_value *item = &values->items[values->n];
+    *item = (whet_i_module_value){.value = value};
+    WHET_TRY(keep(ctx, config, key, &item->key));
+    WHET_TRY(whet_i_buf_printf(ctx, &regex, "(?:.*\\.)?(?:%s)", item->key.ptr));
+    const whet_status status = whet_i_pattern_compile(ctx, where, (whet_str){regex.data, regex.len},
+                                                      whole, &item->pattern);
+    whet_i_buf_free(ctx, &regex);
+    if (status == WHET_OK) values->n++;
+    return status;
+}
+
+whet_status whet_i_module_values_parse(whet_ctx *ctx, whet_i_adapter_config *config,
+                                       whet_i_module_values *values, const char *where,
+                                       const char *text, whet_i_value_range range) {
+    char quoted[WHET_QUOTE_SIZE];
+    while (text && *text) {
+        const whet_str part = next_part(&text);
+        whet_str key = part;
+        double value = NAN;
+        if (part.len == 0) continue;
+        while (key.len > 0 && key.ptr[key.len - 1] != '=') key.len--;
+        const whet_str number = {part.ptr + key.len, part.len - key.len};
+        if (key.len > 0) key.len--; /* the sign itself */
+        if (key.len == 0 || !whet_i_parse_real(whet_i_trim(number), &value) ||
+            !(value >= range.least && value <= range.most) ||
+            (range.whole && value != floor(value)))
+            return whet_i_fail(
+                ctx, WHET_ERR_ARG,
+                "%s: %s; expected an end of layers' names, \"=\" and a%s number from %g to %g",
+                where, whet_i_quote(quoted, part), range.whole ? " whole" : "", range.least,
+                range.most);
+        WHET_TRY(whet_i_module_values_add(ctx, config, values, where, whet_i_trim(key), value));
+    }
+    return WHET_OK;
+}
+
+/* ---- asking ----------------------------------------------------------------------------------- */
+
+/* The name itself, or its end behind a point. */
+static bool ends_as(whet_str module, whet_str end) {
+    const int64_t before = module.len - end.len;
+    if (before < 0 || memcmp(module.ptr + before, end.ptr, (size_t)end.len) != 0) return false;
+    return before == 0 || module.ptr[before - 1] == '.';
+}
+
+bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_modules *set,
+                        const char *module) {
+    const whet_str name = whet_str_from(module);
+    bool any = set->all_linear;
+    for (int64_t i = 0; i < set->n && !any; i++) any = ends_as(name, set->ends[i]);
+    return any || (set->pattern && whet_i_pattern_find(set->pattern, config->state, name) == 1);
+}
+
+/* The first part of a name that is a number, or -1. */
+static int64_t number_of(const char *module) {
+    for (const char *at = module; *at;) {
+        const size_t length = strcspn(at, ".");
+        int64_t number;
+        if (length > 0 && whet_i_is_digit(*at) &&
+            whet_i_parse_int((whet_str){at, (int64_t)length}, &number))
+            return number;
+        at += length + (at[length] == '.');
+    }
+    return -1;
+}
+
+static bool has_number(const whet_i_adapter_config *config, const char *module) {
+    if (!config->layers) return true;
+    const int64_t number = number_of(module);
+    bool any = false;
+    for (int64_t i = 0; i < config->n_layers; i++) any = any || config->layers[i] == number;
+    return any;
+}
+
+static double value_of(const whet_i_adapter_config *config, const whet_i_module_values *values,
+                       const char *module, double fallback) {
+    for (int64_t i = 0; i < values->n; i++)
+        if (whet_i_pattern_find(values->items[i].pattern, config->state, whet_str_from(module)) ==
+            1)
+            return values->items[i].value;
+    return fallback;
+}
+
+bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,
+                                 whet_i_adapter_settings *out) {
+    if (!whet_i_modules_has(config, &config->targets, module) || !has_number(config, module) ||
+        whet_i_modules_has(config, &config->excluded, module) ||
+        whet_i_modules_has(config, &config->saved, module))
+        return false;
+    const bool more = config->kind == WHET_I_ADAPTER_MORE;
+    const double rank = value_of(config, &config->ranks, module, (double)config->rank);
+    const double alpha = value_of(config, &config->alphas, module, config->alpha);
+    const double blocks = value_of(config, &config->block_counts, module, (double)config->blocks);
+    *out = (whet_i_adapter_settings){
+        .kind = config->kind,
+        .blocks = more ? (int64_t)blocks : 1,
+        .rank = (int64_t)rank,
+        .scale = more ? 1 : alpha / (config->rank_stabilised ? sqrt(rank) : rank)};
+    return true;
+}
