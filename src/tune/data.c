@@ -115,15 +115,6 @@ static whet_status view_texts(whet_ctx *ctx, const whet_i_tune *run,
     return WHET_OK;
 }
 
-static whet_status view_given(whet_ctx *ctx, const whet_i_tune *run,
-                              const whet_i_given_labels *given, whet_i_tune_rows *rows) {
-    rows->n = given->n;
-    rows->unlabelled = run->given->n - given->n;
-    WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->texts));
-    for (int64_t i = 0; i < rows->n; i++) rows->texts[i] = run->given->texts[given->items[i].row];
-    return WHET_OK;
-}
-
 /* The two texts of a row one by one, behind each other. */
 static whet_status encode_two_texts(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
     whet_str *texts;
@@ -137,7 +128,7 @@ static whet_status encode_two_texts(whet_ctx *ctx, const whet_i_tune *run, whet_
     return status;
 }
 
-static whet_status encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
+whet_status whet_i_tune_encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tune_rows *rows) {
     const int64_t texts = whet_i_tune_texts(run);
     if (run->kind->two_texts)
         WHET_TRY(encode_two_texts(ctx, run, rows));
@@ -211,7 +202,7 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
     whet_i_given_labels given = {0};
     whet_status status = WHET_OK;
     rows->path = path;
-    if (!run->given) WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
+    WHET_TRY_DONE(whet_table_read(ctx, path, &rows->table));
     if (first && whet_i_tune_reads_language(run, rows->table)) {
         run->kind = whet_i_tune_kind_of(WHET_TUNE_CAUSAL);
         run->k = 1;
@@ -224,8 +215,8 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
         WHET_TRY_DONE(whet_i_tune_read_probabilities(ctx, run, rows, &given));
     else
         WHET_TRY_DONE(read_targets(ctx, run, path, first, rows, &given));
-    WHET_TRY_DONE((run->given ? view_given : view_texts)(ctx, run, &given, rows));
-    WHET_TRY_DONE(encode(ctx, run, rows));
+    WHET_TRY_DONE(view_texts(ctx, run, &given, rows));
+    WHET_TRY_DONE(whet_i_tune_encode(ctx, run, rows));
 done:
     whet_i_free(ctx, given.items);
     return status;
@@ -285,6 +276,7 @@ static void scale_targets(whet_i_tune *run) {
 
 whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_progress(ctx, "read", 0, 0));
+    if (run->given) return whet_i_tune_read_given(ctx, run);
     WHET_TRY(read_rows(ctx, run, run->job.train, true, &run->train));
     if (run->job.valid) WHET_TRY(read_rows(ctx, run, run->job.valid, false, &run->valid));
     scale_targets(run);

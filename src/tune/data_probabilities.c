@@ -207,16 +207,12 @@ static whet_status from_files(whet_ctx *ctx, whet_i_tune *run, const whet_table 
     return assign_labels(ctx, run, s);
 }
 
-static whet_status from_memory(whet_ctx *ctx, whet_i_tune *run, soft *s) {
+static void from_memory(const whet_i_tune *run, soft *s) {
     const whet_i_tune_given *g = run->given;
     s->n = g->n;
-    s->k = run->k = whet_names_count(g->classes);
+    s->k = run->k;
     s->q = g->probs;
     s->label = g->labels;
-    WHET_TRY(whet_names_create(ctx, &run->classes));
-    for (int64_t c = 0; c < s->k; c++)
-        WHET_TRY(whet_names_add(ctx, run->classes, whet_names_get(g->classes, c), NULL));
-    return WHET_OK;
 }
 
 whet_status whet_i_tune_read_probabilities(whet_ctx *ctx, whet_i_tune *run, whet_i_tune_rows *rows,
@@ -224,7 +220,10 @@ whet_status whet_i_tune_read_probabilities(whet_ctx *ctx, whet_i_tune *run, whet
     soft s = {.spec = run->job.probs, .path = rows->path};
     whet_status status = WHET_OK;
     run->kind = whet_i_tune_kind_of(WHET_TUNE_CROSS_ENTROPY);
-    WHET_TRY_DONE(run->given ? from_memory(ctx, run, &s) : from_files(ctx, run, rows->table, &s));
+    if (run->given)
+        from_memory(run, &s);
+    else
+        WHET_TRY_DONE(from_files(ctx, run, rows->table, &s));
     WHET_TRY_DONE(keep_rows(ctx, run, &s));
     WHET_TRY_DONE(fill_targets(ctx, run, &s, rows));
     tell(ctx, &s);

@@ -62,8 +62,8 @@ static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
     return WHET_OK;
 }
 
-static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j) {
-    if (!j->model || !j->train || !j->output)
+static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j, bool given) {
+    if (!j->model || !j->train || (!j->output && !given))
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
             "a model, a training table and an output are needed; expected all three");
@@ -89,7 +89,7 @@ static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
 static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
     struct stat info;
     if (j->resume) return check_checkpoint(ctx, j);
-    if (j->force || lstat(j->output, &info) != 0) return WHET_OK;
+    if (!j->output || j->force || lstat(j->output, &info) != 0) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_EXISTS,
                        "%s exists; it is kept; try another output, --force, or --resume to go on",
                        j->output);
@@ -198,15 +198,23 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
 static void give_head(const whet_i_tune *run) {
     for (int64_t i = 0; run->given && i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
-        if (!whet_i_backbone_is_head(&run->backbone, p->name)) continue;
+        if (!whet_i_backbone_is_head(&run->backbone, p->name) || !run->given->weight) continue;
         memcpy(p->rank == 2 ? run->given->weight : run->given->bias, p->values,
                (size_t)p->count * sizeof *p->values);
     }
 }
 
+static whet_status put_files(whet_ctx *ctx, whet_i_tune *run, char **report) {
+    WHET_TRY(whet_i_tune_save_model(ctx, run));
+    WHET_TRY(whet_i_tune_report(ctx, run, report));
+    WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
+    whet_i_tune_end_folder(run);
+    return WHET_OK;
+}
+
 static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     fill_defaults(&run->job);
-    WHET_TRY(check_job(ctx, &run->job));
+    WHET_TRY(check_job(ctx, &run->job, run->given));
     WHET_TRY(check_folder(ctx, &run->job));
     WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,
                                   &run->backbone));
@@ -214,17 +222,14 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(whet_i_tune_read(ctx, run));
     WHET_TRY(whet_i_tune_choose_metric(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
-    make_fingerprint(run);
+    if (!run->given) make_fingerprint(run);
     for (int64_t i = 0; i < run->backbone.files.n; i++)
         whet_i_safetensors_forget(run->backbone.files.items[i].tensors);
-    WHET_TRY(whet_i_tune_begin_folder(ctx, run));
+    if (run->job.output) WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
     give_head(run);
-    WHET_TRY(whet_i_tune_save_model(ctx, run));
-    WHET_TRY(whet_i_tune_report(ctx, run, report));
-    WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
-    whet_i_tune_end_folder(run);
-    return WHET_OK;
+    WHET_TRY(whet_i_tune_answer(ctx, run));
+    return run->job.output ? put_files(ctx, run, report) : WHET_OK;
 }
 
 whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job, const whet_i_tune_given *given,

@@ -158,7 +158,7 @@ static whet_status after_step(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t every = run->job.evaluate_steps, step = run->state.step;
     const bool due = every ? step % every == 0 || step == run->total_steps
                            : run->state.batch == run->steps_per_epoch;
-    const bool validates = due && run->valid.n;
+    const bool validates = due && run->valid.n && !run->given;
     whet_i_tune_score score = {0};
     if (validates) WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
     whet_i_hold_cancel(ctx, true);

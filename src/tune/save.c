@@ -342,7 +342,8 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
 whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_buf svg = {0};
     whet_status status = WHET_OK;
-    const bool adapters = run->job.adapter != WHET_TUNE_FULL, merged = !has_head(run);
+    const bool adapters = run->job.adapter != WHET_TUNE_FULL;
+    const bool merged = !has_head(run) || run->given;
     if (!adapters || merged) {
         WHET_TRY(save_weights(ctx, run));
         WHET_TRY(save_config(ctx, run));

@@ -65,15 +65,21 @@ typedef struct whet_i_tune_score {
 } whet_i_tune_score;
 
 /* Training rows in memory in place of a table, with what another module wants of the result. The job's
- * train and probs then name them in sentences and reports; its head is on the pooled embedding; nothing is
- * kept of an interrupted run. */
+ * train and probs then name them in sentences and reports; its loss is of classes, its head on the pooled
+ * embedding; nothing is kept of an interrupted run. Without an output no file is written; with one, the
+ * encoder has the adapters merged into it. */
 typedef struct whet_i_tune_given {
     const whet_str *texts; /* [n] */
     int64_t n;
-    const float *probs;        /* [n, k], as of whet_tune_job */
+    const float *probs;        /* [n, k], as of whet_tune_job; NULL = the labels alone */
     const int32_t *labels;     /* [n], -1 = none */
     const whet_names *classes; /* k */
-    float *weight, *bias;      /* written: [k, hidden], [k] of the head */
+    float *weight, *bias;      /* written with a head: [k, hidden], [k]; NULL = not wanted */
+    const whet_str *asked;     /* [n_asked] texts, which are not trained on */
+    int64_t n_asked;
+    float
+        *answers; /* written: what comes out of them; of a head [n_asked, k] logits, else embeddings
+                       [n_asked, hidden] of unit length */
 } whet_i_tune_given;
 
 /* A point of the learning curve. */
@@ -150,6 +156,11 @@ WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run)
 void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows);
 /* data.c: tables to tokens, labels, classes. */
 WHET_CHECKED whet_status whet_i_tune_read(whet_ctx *ctx, whet_i_tune *run);
+/* data_given.c: the same of run->given. */
+WHET_CHECKED whet_status whet_i_tune_read_given(whet_ctx *ctx, whet_i_tune *run);
+/* rows->texts to tokens and their lengths. */
+WHET_CHECKED whet_status whet_i_tune_encode(whet_ctx *ctx, const whet_i_tune *run,
+                                            whet_i_tune_rows *rows);
 /* The class of a label that a table gives. Errors: DATA with the line and the nearest name. */
 WHET_CHECKED whet_status whet_i_tune_class_of(whet_ctx *ctx, const whet_i_tune *run,
                                               const char *path, const whet_i_given_label *label,
@@ -173,6 +184,8 @@ WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
 /* validate.c: the validation rows, with what is trained as it is now. */
 WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
                                               whet_i_tune_score *out);
+/* What comes out of the texts that run->given asks of. */
+WHET_CHECKED whet_status whet_i_tune_answer(whet_ctx *ctx, whet_i_tune *run);
 /* What examples which[0..n) count for in a mean: one each, or the tokens asked for. */
 int64_t whet_i_tune_weight(const whet_i_tune_rows *rows, const int64_t *which, int64_t n);
 /* Puts examples which[0..n) into run->batch. */

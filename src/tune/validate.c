@@ -47,7 +47,8 @@ void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int6
     run->batch.batch.rows[WHET_I_PAIRS] = texts * n / 2;
     /* Beside probabilities, validation rows have labels, which only scores read. */
     const bool other = run->train.probs && !rows->probs;
-    if (run->target_feed == WHET_I_NONE || other) return;
+    const bool asked = run->given && rows == &run->valid; /* they have none */
+    if (run->target_feed == WHET_I_NONE || other || asked) return;
     fill_targets(run, rows, which, n);
     run->batch.batch.feeds[run->graph->values[run->target_feed].output] = run->batch_targets;
 }
@@ -91,22 +92,34 @@ static whet_status evaluate_language(whet_ctx *ctx, whet_i_tune *run, whet_i_tun
     return status;
 }
 
-/* *outputs is released by the caller, also on failure. */
-static whet_status outputs_of(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_rows *rows,
-                              int64_t width, float **outputs) {
+/* outputs [rows, width] */
+static whet_status outputs_to(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_rows *rows,
+                              int64_t width, float *outputs) {
     whet_i_batches b = {0};
-    int64_t count;
     whet_status status = WHET_OK;
     const whet_i_batches_opts opts = {.batch_size = run->job.batch_size,
                                       .token_budget = run->sizes.rows[WHET_I_TOKENS],
                                       .bucket = true};
     WHET_TRY_DONE(whet_i_batches_make(ctx, rows->lengths, rows->n, &opts, &b));
-    WHET_TRY_DONE(whet_i_mul(ctx, rows->n, width, &count));
-    WHET_TRY_DONE(whet_i_alloc(ctx, count, outputs));
-    status = run_batches(ctx, run, rows, &b, width, *outputs);
+    status = run_batches(ctx, run, rows, &b, width, outputs);
 done:
     whet_i_batches_free(ctx, &b);
     return status;
+}
+
+/* *outputs is released by the caller, also on failure. */
+static whet_status outputs_of(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_rows *rows,
+                              int64_t width, float **outputs) {
+    int64_t count;
+    WHET_TRY(whet_i_mul(ctx, rows->n, width, &count));
+    WHET_TRY(whet_i_alloc(ctx, count, outputs));
+    return outputs_to(ctx, run, rows, width, *outputs);
+}
+
+whet_status whet_i_tune_answer(whet_ctx *ctx, whet_i_tune *run) {
+    if (!run->given || run->given->n_asked == 0) return WHET_OK;
+    return outputs_to(ctx, run, &run->valid, whet_i_columns(run->graph, run->logits),
+                      run->given->answers);
 }
 
 whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run, whet_i_tune_score *out) {
