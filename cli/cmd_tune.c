@@ -88,26 +88,61 @@ const cli_option cmd_tune_options[] = {
              "distance"},
     {.name = "adapter",
      .type = CLI_ENUM,
-     .choices = "full|lora|more",
+     .choices = "full|lora|more|dora|bitfit|norms",
      .preset = "full",
-     .help = "what is trained: every weight, or low-rank or Monarch adapters and the head"},
+     .help =
+         "what is trained, beside the head: every weight; low-rank (lora, dora) or Monarch (more) "
+         "adapters; biases; scales and biases of norms"},
     {.name = "targets",
      .type = CLI_STRING,
      .value = "LIST",
-     .help = "layers to train or adapt: ends of their names, with commas between; without it, all, "
-             "or query, key and value for adapters"},
+     .help =
+         "layers to train or adapt: ends of their names, with commas between; all-linear; or "
+         "regex:PATTERN for whole names; without it, all, or query, key and value for adapters"},
+    {.name = "exclude",
+     .type = CLI_STRING,
+     .value = "LIST",
+     .help = "layers that are not, written as --targets"},
+    {.name = "layers",
+     .type = CLI_STRING,
+     .value = "NUMBERS",
+     .help = "only layers of these numbers, such as 0,2,8-11"},
+    {.name = "save-modules",
+     .type = CLI_STRING,
+     .value = "LIST",
+     .help = "modules trained and saved whole beside adapters: ends of their names"},
     {.name = "rank", .type = CLI_INT, .min = 1, .max = 1024, .preset = "8", .help = "of adapters"},
+    {.name = "rank-pattern",
+     .type = CLI_STRING,
+     .value = "END=N,..",
+     .help = "another rank for layers whose name ends with a regular expression, such as "
+             "value=4,layer\\.[01]\\..*=2; the first that fits"},
     {.name = "blocks",
      .type = CLI_INT,
      .min = 1,
      .max = 64,
      .preset = "4",
      .help = "of Monarch adapters"},
+    {.name = "blocks-pattern",
+     .type = CLI_STRING,
+     .value = "END=N,..",
+     .help = "the same as --rank-pattern, for blocks"},
     {.name = "alpha",
      .type = CLI_FLOAT,
      .low = 1e-6,
      .high = 1e6,
-     .help = "LoRA is scaled by alpha / rank; without it, 2 rank"},
+     .help = "LoRA and DoRA are scaled by alpha / rank; without it, 2 rank"},
+    {.name = "alpha-pattern",
+     .type = CLI_STRING,
+     .value = "END=X,..",
+     .help = "the same as --rank-pattern, for alpha"},
+    {.name = "rslora", .type = CLI_FLAG, .help = "scaled by alpha / sqrt(rank) instead"},
+    {.name = "adapter-dropout",
+     .type = CLI_FLOAT,
+     .low = 0,
+     .high = 0.999,
+     .preset = "0",
+     .help = "of what LoRA's and DoRA's adapters read"},
     {.name = "head",
      .type = CLI_ENUM,
      .choices = "family|pooled",
@@ -249,6 +284,14 @@ static whet_tune_job job_of(const cli_run *run) {
     job.rank = cli_integer(run, "rank");
     job.blocks = cli_integer(run, "blocks");
     job.alpha = real_or(run, "alpha", 0);
+    job.exclude = cli_text(run, "exclude");
+    job.layers = cli_text(run, "layers");
+    job.save_modules = cli_text(run, "save-modules");
+    job.rank_pattern = cli_text(run, "rank-pattern");
+    job.blocks_pattern = cli_text(run, "blocks-pattern");
+    job.alpha_pattern = cli_text(run, "alpha-pattern");
+    job.rank_stabilised = cli_flag(run, "rslora");
+    job.adapter_dropout = cli_number(run, "adapter-dropout");
     job.epochs = cli_integer(run, "epochs");
     job.learning_rate = real_or(run, "lr", 0);
     job.head_rate = cli_number(run, "head-rate");
@@ -276,14 +319,17 @@ static whet_tune_job job_of(const cli_run *run) {
 }
 
 static whet_status check_usage(cli_run *run) {
-    if (cli_given(run, "blocks") && cli_choice(run, "adapter") != 2)
+    const whet_tune_adapter adapter = (whet_tune_adapter)cli_choice(run, "adapter");
+    const bool low_rank = adapter == WHET_TUNE_LORA || adapter == WHET_TUNE_DORA;
+    if (cli_given(run, "blocks") && adapter != WHET_TUNE_MORE)
         return cli_fail(run, WHET_ERR_ARG,
                         "--blocks is of Monarch adapters; expected --adapter more");
-    if (cli_given(run, "alpha") && cli_choice(run, "adapter") != 1)
-        return cli_fail(run, WHET_ERR_ARG, "--alpha is LoRA's; expected --adapter lora");
-    if (cli_given(run, "rank") && cli_choice(run, "adapter") == 0)
+    if (cli_given(run, "alpha") && !low_rank)
         return cli_fail(run, WHET_ERR_ARG,
-                        "--rank is of adapters; expected --adapter lora or more");
+                        "--alpha is LoRA's and DoRA's; expected --adapter lora or dora");
+    if (cli_given(run, "rank") && !low_rank && adapter != WHET_TUNE_MORE)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--rank is of adapters; expected --adapter lora, dora or more");
     if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE &&
         cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
         return cli_fail(run, WHET_ERR_ARG,

@@ -70,7 +70,7 @@ static bool is_trained(const char *mode, const char *name) {
 static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode) {
     static whet_i_adapter_settings lora = {WHET_I_ADAPTER_LORA, 1, 8, 2};
     static whet_i_adapter_settings more = {WHET_I_ADAPTER_MORE, 4, 8, 1};
-    static whet_i_adapters adapters = {applies, record_adapter, &lora};
+    static whet_i_adapters adapters = {.applies = applies, .record = record_adapter, .arg = &lora};
     if (strcmp(mode, "more") == 0) adapters.arg = &more;
 
     const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;

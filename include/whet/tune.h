@@ -22,7 +22,10 @@ typedef enum whet_tune_adapter {
     WHET_TUNE_FULL = 0, /* every weight, or those of `targets` */
     WHET_TUNE_LORA =
         1, /* low-rank adapters of linear layers; the rest is frozen, but for the head */
-    WHET_TUNE_MORE = 2 /* Monarch adapters (arXiv 2408.17383), of `blocks` blocks */
+    WHET_TUNE_MORE = 2,   /* Monarch adapters (arXiv 2408.17383), of `blocks` blocks */
+    WHET_TUNE_DORA = 3,   /* LoRA, and a trained length of each row (arXiv 2402.09353) */
+    WHET_TUNE_BITFIT = 4, /* biases alone (arXiv 2106.10199) */
+    WHET_TUNE_NORMS = 5   /* scales and biases of LayerNorm or RMSNorm */
 } whet_tune_adapter;
 
 typedef enum whet_tune_head {
@@ -97,10 +100,11 @@ typedef struct whet_tune_job {
     whet_tune_head head;
     whet_tune_adapter adapter;
     const char *targets;  /* layers to train or adapt: names, or ends of names, with commas between;
-                            NULL = all, or query, key and value for adapters */
+                            "all-linear"; "regex:PATTERN" for whole names; NULL = all, or query, key
+                            and value for adapters */
     int64_t rank;         /* of adapters, 1..1024; 0 = 8 */
     int64_t blocks;       /* of MoRe, 1..64; 0 = 4 */
-    double alpha;         /* LoRA's scale is alpha / rank; 0 = 2 rank */
+    double alpha;         /* LoRA's, DoRA's scale is alpha / rank; 0 = 2 rank */
     int64_t epochs;       /* 1..; 0 = 3 */
     double learning_rate; /* 0 = 5e-5 for everything, 1e-3 for adapters */
     double head_rate;     /* times the learning rate, for a head that is new; 0 = 1 */
@@ -129,6 +133,15 @@ typedef struct whet_tune_job {
                            rows; NULL = labels alone */
     whet_tune_weights row_weights; /* of rows with probabilities */
     double label_weight;           /* of a row with a label beside probabilities; 0 = 1 */
+    const char *exclude;           /* layers that are not trained or adapted, written as targets */
+    const char *layers;            /* numbers of layers, "0,2,8-11"; NULL = all */
+    const char
+        *rank_pattern; /* "END=RANK,..": of layers whose name ends with a regular expression */
+    const char *alpha_pattern;  /* the same for alpha */
+    const char *blocks_pattern; /* the same for blocks */
+    bool rank_stabilised;       /* LoRA's, DoRA's scale is alpha / sqrt(rank) (arXiv 2312.03732) */
+    double adapter_dropout; /* of what LoRA's, DoRA's adapters read, in training; 0..1 exclusive */
+    const char *save_modules; /* modules trained and saved whole beside adapters; ends of names */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \
     { \
@@ -136,7 +149,11 @@ typedef struct whet_tune_job {
         .warmup = -1, .clip = 1, .dropout = -1, .dtype = WHET_F32 \
     }
 
-/* With probs the loss is the mean of -sum_c q_c log p_c over rows (soft cross-entropy), weighted by
+/* Strings about layers follow PEFT: a layer is adapted when targets has it, exclude and save_modules have
+ * it not, and the first number in its name is among layers. Errors: ARG (nothing matches: with the nearest
+ * name; numbers out of range), UNSUPPORTED (a pattern that does not compile).
+ *
+ * With probs the loss is the mean of -sum_c q_c log p_c over rows (soft cross-entropy), weighted by
  * row_weights and label_weight, whose mean is made 1. Columns are the classes in the order of `classes`,
  * else of the sorted labels of the training table, else they are named by their number. Rows sum to 1
  * within 1e-3, and are made to. A row with a label in the training table (its column may be missing) is

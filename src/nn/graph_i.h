@@ -72,6 +72,7 @@ typedef struct whet_i_adapters {
     whet_status (*record)(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
                           whet_i_value input, whet_i_value *output, int64_t first, int64_t columns);
     void *arg;
+    bool before_residual; /* *output has the bias in it, but no residual: that is added behind */
 } whet_i_adapters;
 
 WHET_CHECKED whet_status whet_i_graph_create(whet_ctx *ctx, whet_i_params *params,

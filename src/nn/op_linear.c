@@ -436,13 +436,16 @@ whet_status whet_i_linear_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_value
     WHET_TRY(whet_i_params_weight(ctx, graph->params, params[0], s.parts, &s.weight));
     if (s.bias) WHET_TRY(whet_i_params_join(ctx, graph->params, params[s.parts], s.parts));
     if (!adapted(graph, spec)) return record(ctx, graph, x, spec->residual, &s, params, out);
+    const bool apart = s.residual && graph->adapters->before_residual;
     s.act = WHET_I_ACT_NONE;
-    WHET_TRY(record(ctx, graph, x, spec->residual, &s, params, out));
+    s.residual = s.residual && !apart;
+    WHET_TRY(record(ctx, graph, x, apart ? WHET_I_NONE : spec->residual, &s, params, out));
     int64_t first = 0;
     for (int32_t i = 0; i < s.parts; first += s.rows[i], i++)
         if (graph->adapters->applies(graph->adapters->arg, spec->modules[i]))
             WHET_TRY(graph->adapters->record(ctx, graph, graph->adapters->arg, spec->modules[i], x,
                                              out, first, s.rows[i]));
+    if (apart) WHET_TRY(whet_i_sum(ctx, graph, *out, spec->residual, out));
     return whet_i_activation(ctx, graph, *out, spec->act, out);
 }
 

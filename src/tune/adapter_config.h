@@ -78,14 +78,20 @@ WHET_CHECKED whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_
                                                   whet_i_module_values *values, const char *where,
                                                   whet_str key, double value);
 
+/* Numbers of layers, "0,2,8-11"; NULL is all. Errors: ARG, LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_adapter_layers_parse(whet_ctx *ctx, whet_i_adapter_config *config,
+                                                     const char *where, const char *text);
+
 /* Whether the module is in the set; `all_linear` is asked of linear layers that are not of the head. */
 bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_modules *set,
                         const char *module);
+/* Whether targets, layers, exclusions and saved modules leave the module in. */
+bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module);
 /* Whether a linear layer that is not of the head is adapted, and how. */
 bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,
                                  whet_i_adapter_settings *out);
 
 /* A new reference to the members of adapter_config.json that a config knows; NULL when memory is short. */
-json_t *whet_i_adapter_config_json(const whet_i_adapter_config *config);
+json_t *whet_i_adapter_config_json(const whet_i_adapter_config *config, const char *peft_type);
 
 #endif

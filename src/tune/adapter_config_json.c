@@ -33,31 +33,48 @@ static json_t *layers_json(const whet_i_adapter_config *config) {
     return list;
 }
 
+/* What every type has, then what adapters of linear layers have, then the kind's own. */
+static json_t *common_json(const whet_i_adapter_config *config, const char *peft_type) {
+    return json_pack("{s:s, s:o, s:o, s:o}", "peft_type", peft_type, "target_modules",
+                     modules_json(&config->targets), "exclude_modules",
+                     modules_json(&config->excluded), "modules_to_save",
+                     modules_json(&config->saved));
+}
+
+static json_t *factors_json(const whet_i_adapter_config *config) {
+    return json_pack("{s:I, s:o, s:o, s:s, s:b}", "r", (json_int_t)config->rank,
+                     "layers_to_transform", layers_json(config), "rank_pattern",
+                     values_json(&config->ranks, true), "bias", "none", "fan_in_fan_out", 0);
+}
+
 static json_t *more_json(const whet_i_adapter_config *config) {
     return json_pack("{s:I, s:o, s:f}", "nblocks", (json_int_t)config->blocks, "nblocks_pattern",
                      values_json(&config->block_counts, true), "more_dropout", config->dropout);
 }
 
 static json_t *lora_json(const whet_i_adapter_config *config) {
-    return json_pack("{s:f, s:o, s:b, s:f}", "lora_alpha", config->alpha, "alpha_pattern",
+    return json_pack("{s:f, s:o, s:b, s:b, s:f}", "lora_alpha", config->alpha, "alpha_pattern",
                      values_json(&config->alphas, false), "use_rslora", config->rank_stabilised,
-                     "lora_dropout", config->dropout);
+                     "use_dora", config->kind == WHET_I_ADAPTER_DORA, "lora_dropout",
+                     config->dropout);
 }
 
-json_t *whet_i_adapter_config_json(const whet_i_adapter_config *config) {
-    const bool lora = config->kind == WHET_I_ADAPTER_LORA;
-    json_t *own = lora ? lora_json(config) : more_json(config);
-    json_t *all = json_pack(
-        "{s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:s, s:b}", "peft_type", lora ? "LORA" : "MORE", "r",
-        (json_int_t)config->rank, "target_modules", modules_json(&config->targets),
-        "exclude_modules", modules_json(&config->excluded), "modules_to_save",
-        modules_json(&config->saved), "layers_to_transform", layers_json(config), "rank_pattern",
-        values_json(&config->ranks, true), "bias", "none", "fan_in_fan_out", 0);
-    if (all && own && json_object_update(all, own) == 0) {
-        json_decref(own);
+/* all, with the members of part, which is given up. */
+static json_t *with(json_t *all, json_t *part) {
+    if (all && part && json_object_update(all, part) == 0) {
+        json_decref(part);
         return all;
     }
-    json_decref(own);
+    json_decref(part);
     json_decref(all);
     return NULL;
+}
+
+json_t *whet_i_adapter_config_json(const whet_i_adapter_config *config, const char *peft_type) {
+    const bool more = strcmp(peft_type, "MORE") == 0, lora = strcmp(peft_type, "LORA") == 0;
+    json_t *all = common_json(config, peft_type);
+    if (more || lora) all = with(all, factors_json(config));
+    if (more) all = with(all, more_json(config));
+    if (lora) all = with(all, lora_json(config));
+    return all;
 }

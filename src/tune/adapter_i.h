@@ -21,11 +21,19 @@ typedef struct whet_i_adapter_shape {
  * are dropped, q = ceil(p out / in), in integers. */
 whet_i_adapter_shape whet_i_adapter_shape_of(int64_t in, int64_t out, int64_t blocks, int64_t rank);
 
-typedef enum whet_i_adapter_kind { WHET_I_ADAPTER_MORE, WHET_I_ADAPTER_LORA } whet_i_adapter_kind;
+/* The table of kinds is adapter_kinds.c's. */
+typedef enum whet_i_adapter_kind {
+    WHET_I_ADAPTER_MORE,
+    WHET_I_ADAPTER_LORA,
+    WHET_I_ADAPTER_DORA /* LoRA, and a magnitude for each row of W + M (op_magnitude.c) */
+} whet_i_adapter_kind;
+
+/* How the kind's parameter i is called behind the module: W1, W2, magnitudes; NULL behind the last. */
+const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i);
 
 typedef struct whet_i_adapter_settings {
     whet_i_adapter_kind
-        kind; /* LoRA: one block, names lora_A.weight [r, in] and lora_B.weight [out, r];
+        kind; /* LoRA, DoRA: one block, names lora_A.weight [r, in] and lora_B.weight [out, r];
                                  MoRe: more_w1 [N, r, p] and more_w2 [N, q, r] */
     int64_t blocks, rank;
     double scale; /* alpha / r for LoRA; 1 for MoRe */
@@ -38,8 +46,26 @@ WHET_CHECKED whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *grap
                                                int64_t first, int64_t columns_of_layer,
                                                const whet_i_adapter_settings *settings);
 
-/* sum [in] += row `row` of scale M, of W1 [N, r, p] and W2 [N, q, r]; O(r in / N). Pure. */
-void whet_i_adapter_dense_row(const whet_i_adapter_shape *shape, double scale, const float *w1,
-                              const float *w2, int64_t row, double *sum);
+/* One layer's adapter, to be added to its weights. */
+typedef struct whet_i_adapter_dense {
+    whet_i_adapter_shape shape;
+    double scale;
+    const float *w1, *w2;    /* [N, r, p], [N, q, r] */
+    const float *magnitudes; /* [out] lengths that the rows of W + scale M get; NULL = none */
+} whet_i_adapter_dense;
+/* sum [in] += row `row` of scale M; O(in r / N). Pure. */
+void whet_i_adapter_dense_row(const whet_i_adapter_dense *a, int64_t row, double *sum);
+/* Row `row` of the weights, w [in], with the adapter in it: summed in f64, rounded once; sum [in] is
+ * space. */
+void whet_i_adapter_merge_row(const whet_i_adapter_dense *a, int64_t row, double *sum, float *w);
+
+/* Behind the adapter, its magnitudes; *y has the layer's bias in it, but no residual. */
+WHET_CHECKED whet_status whet_i_magnitude_record(whet_ctx *ctx, whet_i_graph *graph,
+                                                 const char *module, int64_t in, whet_i_value *y,
+                                                 int64_t first, int64_t columns_of_layer,
+                                                 const whet_i_adapter_settings *settings);
+/* The module's magnitudes, parameter `id`, become the norms of its rows. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_magnitudes_begin(whet_ctx *ctx, whet_i_params *params,
+                                                 const char *module, whet_i_param_id id);
 
 #endif

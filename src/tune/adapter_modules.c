@@ -6,7 +6,7 @@
 
 #include "tune/adapter_config.h"
 
-enum { STEPS = 100000 };
+enum { STEPS = 100000, LAYERS_MAX = 10000 };
 
 whet_status whet_i_adapter_config_init(whet_ctx *ctx, whet_i_adapter_config *config) {
     return whet_i_pattern_state_create(ctx, STEPS, &config->state);
@@ -128,6 +128,34 @@ whet_status whet_i_module_values_parse(whet_ctx *ctx, whet_i_adapter_config *con
     return WHET_OK;
 }
 
+/* "8" or "8-11". */
+static bool parse_range(whet_str part, int64_t *first, int64_t *last) {
+    int64_t at = 0;
+    while (at < part.len && part.ptr[at] != '-') at++;
+    if (!whet_i_parse_int((whet_str){part.ptr, at}, first)) return false;
+    *last = *first;
+    if (at == part.len) return *first >= 0 && *first < LAYERS_MAX;
+    return whet_i_parse_int((whet_str){part.ptr + at + 1, part.len - at - 1}, last) &&
+           *first >= 0 && *last >= *first && *last < LAYERS_MAX;
+}
+
+whet_status whet_i_adapter_layers_parse(whet_ctx *ctx, whet_i_adapter_config *config,
+                                        const char *where, const char *text) {
+    char quoted[WHET_QUOTE_SIZE];
+    while (text && *text) {
+        const whet_str part = next_part(&text);
+        int64_t first, last;
+        if (part.len == 0) continue;
+        if (!parse_range(part, &first, &last))
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: %s; expected numbers of layers, such as 0,2,8-11", where,
+                               whet_i_quote(quoted, part));
+        WHET_TRY(whet_i_realloc(ctx, &config->layers, config->n_layers + last - first + 1));
+        while (first <= last) config->layers[config->n_layers++] = first++;
+    }
+    return WHET_OK;
+}
+
 /* ---- asking ----------------------------------------------------------------------------------- */
 
 /* The name itself, or its end behind a point. */
@@ -175,12 +203,15 @@ static double value_of(const whet_i_adapter_config *config, const whet_i_module_
     return fallback;
 }
 
+bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module) {
+    return whet_i_modules_has(config, &config->targets, module) && has_number(config, module) &&
+           !whet_i_modules_has(config, &config->excluded, module) &&
+           !whet_i_modules_has(config, &config->saved, module);
+}
+
 bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,
                                  whet_i_adapter_settings *out) {
-    if (!whet_i_modules_has(config, &config->targets, module) || !has_number(config, module) ||
-        whet_i_modules_has(config, &config->excluded, module) ||
-        whet_i_modules_has(config, &config->saved, module))
-        return false;
+    if (!whet_i_adapter_config_has(config, module)) return false;
     const bool more = config->kind == WHET_I_ADAPTER_MORE;
     const double rank = value_of(config, &config->ranks, module, (double)config->rank);
     const double alpha = value_of(config, &config->alphas, module, config->alpha);

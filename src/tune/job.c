@@ -11,14 +11,14 @@
 
 /* ---- settings --------------------------------------------------------------------------------- */
 
-static void fill_defaults(whet_tune_job *j) {
+static void fill_defaults(whet_tune_job *j, const whet_i_tune_adapter *adapter) {
     if (!j->text) j->text = "text";
     if (!j->label) j->label = "label";
     if (!j->rank) j->rank = 8;
     if (!j->blocks) j->blocks = 4;
     if (j->alpha == 0) j->alpha = 2 * (double)j->rank;
     if (!j->epochs) j->epochs = 3;
-    if (j->learning_rate == 0) j->learning_rate = j->adapter == WHET_TUNE_FULL ? 5e-5 : 1e-3;
+    if (j->learning_rate == 0) j->learning_rate = adapter->rate;
     if (j->head_rate == 0) j->head_rate = 1;
     if (j->weight_decay < 0) j->weight_decay = 0.01;
     if (j->warmup < 0) j->warmup = 0.1;
@@ -49,6 +49,8 @@ static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
     if (!(j->label_weight > 0 && j->label_weight <= 1e6))
         return out_of_range(ctx, "the labels' weight", j->label_weight, "above 0, to 1e6");
     if (!(j->dropout < 1)) return out_of_range(ctx, "dropout", j->dropout, "0 to below 1");
+    if (!(j->adapter_dropout >= 0 && j->adapter_dropout < 1))
+        return out_of_range(ctx, "the adapters' dropout", j->adapter_dropout, "0 to below 1");
     if (!(j->clip >= 0)) return out_of_range(ctx, "clipping", j->clip, "0 or more");
     if (j->batch_size < 1 || j->batch_size > 1 << 20)
         return out_of_range(ctx, "the batch size", (double)j->batch_size, "1 to 1048576");
@@ -62,6 +64,25 @@ static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
     return WHET_OK;
 }
 
+static whet_status is_of(whet_ctx *ctx, bool given, const char *what, const char *of) {
+    if (!given) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG, "%s of adapters that have none; expected adapter %s",
+                       what, of);
+}
+
+/* What was given that the adapter does not have. */
+static whet_status check_adapter(whet_ctx *ctx, const whet_tune_job *j) {
+    const whet_i_tune_adapter *a = whet_i_tune_adapter_find(j->adapter);
+    if (!a->adapts) WHET_TRY(is_of(ctx, j->rank_pattern, "ranks", "lora, dora or more"));
+    if (!a->blocks) WHET_TRY(is_of(ctx, j->blocks_pattern, "blocks", "more"));
+    if (!a->scaled) {
+        WHET_TRY(is_of(ctx, j->alpha_pattern, "alphas", "lora or dora"));
+        WHET_TRY(is_of(ctx, j->rank_stabilised, "a stabilised scale", "lora or dora"));
+        WHET_TRY(is_of(ctx, j->adapter_dropout > 0, "dropout", "lora or dora"));
+    }
+    return WHET_OK;
+}
+
 static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j, bool given) {
     if (!j->model || !j->train || (!j->output && !given))
         return whet_i_fail(
@@ -72,6 +93,7 @@ static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j, bool given) 
                            "a metric, patience and validation steps need a validation table; "
                            "expected one");
     WHET_TRY(whet_i_tune_check_loss(ctx, j));
+    WHET_TRY(check_adapter(ctx, j));
     return check_numbers(ctx, j);
 }
 
@@ -112,6 +134,8 @@ static void make_fingerprint(whet_i_tune *run) {
                               (double)j->rank,
                               (double)j->blocks,
                               j->alpha,
+                              (double)j->rank_stabilised,
+                              j->adapter_dropout,
                               (double)j->epochs,
                               j->learning_rate,
                               j->head_rate,
@@ -136,6 +160,7 @@ static void make_fingerprint(whet_i_tune *run) {
                               (double)run->valid.n};
     uint64_t hash = whet_i_hash_u64(j->seed);
     for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
+    if (j->alpha_pattern) hash = mix(hash, j->alpha_pattern, (int64_t)strlen(j->alpha_pattern));
     const whet_token_rows *t = &run->train.tokens;
     hash = mix(hash, t->ids, t->start[t->n_rows] * (int64_t)sizeof *t->ids);
     if (run->train.labels)
@@ -151,6 +176,7 @@ static void make_fingerprint(whet_i_tune *run) {
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         hash = mix(hash, p->name, (int64_t)strlen(p->name));
+        hash = mix_number(hash, p->trainable ? (double)p->count : 0);
         if (p->source.data)
             hash = mix(hash, p->source.data,
                        whet_tensor_count(&p->source) * (int64_t)whet_dtype_size(p->source.dtype));
@@ -213,7 +239,12 @@ static whet_status put_files(whet_ctx *ctx, whet_i_tune *run, char **report) {
 }
 
 static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
-    fill_defaults(&run->job);
+    run->adapter = whet_i_tune_adapter_find(run->job.adapter);
+    if (!run->adapter)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "adapter %d is none; expected one of whet_tune_adapter",
+                           (int)run->job.adapter);
+    fill_defaults(&run->job, run->adapter);
     WHET_TRY(check_job(ctx, &run->job, run->given));
     WHET_TRY(check_folder(ctx, &run->job));
     WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,

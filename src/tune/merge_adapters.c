@@ -11,26 +11,15 @@ bool whet_i_tune_is_adapter(const char *name) {
     return strstr(name, ".lora_") != NULL || strstr(name, ".more_w") != NULL;
 }
 
-/* One of the two factors of the module's adapter, or NULL. */
-static const whet_i_param *factor(const whet_i_tune *run, const char *module,
-                                  const whet_i_adapter_settings *settings, int i) {
-    static const char *const names[][2] = {{"more_w1", "more_w2"},
-                                           {"lora_A.weight", "lora_B.weight"}};
+/* One of the adapter's parameters, or NULL. */
+static const float *factor(const whet_i_tune *run, const char *module, whet_i_adapter_kind kind,
+                           int32_t i) {
     char name[NAME_SIZE + 32];
-    (void)snprintf(name, sizeof name, "%s.%s", module, names[settings->kind][i]);
+    const char *end = whet_i_adapter_factor(kind, i);
+    if (!end) return NULL;
+    (void)snprintf(name, sizeof name, "%s.%s", module, end);
     const whet_i_param_id id = whet_i_params_find(run->params, name);
-    return id < 0 ? NULL : &run->params->items[id];
-}
-
-/* w [out, in] += scale M, each number rounded once; sum [in]. */
-static void add_adapter(const whet_i_adapter_shape *s, double scale, const float *w1,
-                        const float *w2, double *sum, float *w) {
-    for (int64_t row = 0; row < s->out; row++) {
-        float *to = w + row * s->in;
-        for (int64_t i = 0; i < s->in; i++) sum[i] = (double)to[i];
-        whet_i_adapter_dense_row(s, scale, w1, w2, row, sum);
-        for (int64_t i = 0; i < s->in; i++) to[i] = (float)sum[i];
-    }
+    return id < 0 ? NULL : run->params->items[id].values;
 }
 
 whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *run, whet_i_param_id id,
@@ -40,18 +29,22 @@ whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *run, whet_i_par
     double *sum;
     (void)snprintf(module, sizeof module, "%s", p->name);
     char *end = strrchr(module, '.');
-    whet_i_adapter_settings settings;
+    whet_i_adapter_settings a;
     if (!end || strcmp(end, ".weight") != 0 || p->rank != 2) return WHET_OK;
     *end = '\0';
-    if (!whet_i_tune_adapted(run, module, &settings)) return WHET_OK;
-    const whet_i_param *w1 = factor(run, module, &settings, 0);
-    const whet_i_param *w2 = factor(run, module, &settings, 1);
+    if (!whet_i_tune_adapted(run, module, &a)) return WHET_OK;
+    const float *w1 = factor(run, module, a.kind, 0), *w2 = factor(run, module, a.kind, 1);
     if (!w1 || !w2) return WHET_OK;
-    const whet_i_adapter_shape shape =
-        whet_i_adapter_shape_of(p->shape[1], p->shape[0], settings.blocks, settings.rank);
+    const whet_i_adapter_dense dense = {
+        .shape = whet_i_adapter_shape_of(p->shape[1], p->shape[0], a.blocks, a.rank),
+        .scale = a.scale,
+        .w1 = w1,
+        .w2 = w2,
+        .magnitudes = factor(run, module, a.kind, 2)};
     WHET_TRY(whet_i_arena_alloc(ctx, arena, p->count, sizeof **values, values));
+    WHET_TRY(whet_i_arena_alloc(ctx, arena, p->shape[1], sizeof *sum, &sum));
     whet_i_param_read(run->params, id, 0, p->count, *values);
-    WHET_TRY(whet_i_arena_alloc(ctx, arena, shape.in, sizeof *sum, &sum));
-    add_adapter(&shape, settings.scale, w1->values, w2->values, sum, *values);
+    for (int64_t row = 0; row < p->shape[0]; row++)
+        whet_i_adapter_merge_row(&dense, row, sum, *values + row * p->shape[1]);
     return WHET_OK;
 }

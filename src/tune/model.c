@@ -11,23 +11,42 @@ enum { NAME_SIZE = 512 };
 
 /* ---- which layers ----------------------------------------------------------------------------- */
 
+static whet_status parse_values(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
+    whet_i_adapter_config *c = &run->config;
+    WHET_TRY(whet_i_module_values_parse(ctx, c, &c->ranks, "rank pattern", j->rank_pattern,
+                                        (whet_i_value_range){1, 1024, true}));
+    WHET_TRY(whet_i_module_values_parse(ctx, c, &c->alphas, "alpha pattern", j->alpha_pattern,
+                                        (whet_i_value_range){1e-6, 1e6, false}));
+    return whet_i_module_values_parse(ctx, c, &c->block_counts, "blocks pattern", j->blocks_pattern,
+                                      (whet_i_value_range){1, 64, true});
+}
+
 static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     const whet_tune_job *j = &run->job;
     whet_i_adapter_config *c = &run->config;
     WHET_TRY(whet_i_adapter_config_init(ctx, c));
-    c->kind = j->adapter == WHET_TUNE_MORE ? WHET_I_ADAPTER_MORE : WHET_I_ADAPTER_LORA;
+    c->kind = run->adapter->kind;
     c->rank = j->rank;
     c->blocks = j->blocks;
     c->alpha = j->alpha;
+    c->rank_stabilised = j->rank_stabilised;
+    c->dropout = j->adapter_dropout;
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->targets, "targets", j->targets));
-    for (int i = 0; i < 3 && !j->targets && j->adapter != WHET_TUNE_FULL; i++)
+    for (int i = 0; i < 3 && !j->targets && run->adapter->adapts; i++)
         WHET_TRY(whet_i_modules_add(ctx, c, &c->targets, whet_str_from(run->backbone.layers[i])));
-    return WHET_OK;
+    if (!j->targets && !run->adapter->adapts) c->targets.all_linear = true;
+    WHET_TRY(whet_i_modules_parse(ctx, c, &c->excluded, "exclude", j->exclude));
+    WHET_TRY(whet_i_modules_parse(ctx, c, &c->saved, "modules to save", j->save_modules));
+    WHET_TRY(whet_i_adapter_layers_parse(ctx, c, "layers", j->layers));
+    if (whet_i_tune_has_head(run))
+        WHET_TRY(whet_i_modules_add(ctx, c, &c->saved, whet_str_from(run->backbone.head[0])));
+    return parse_values(ctx, run);
 }
 
 bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
                          whet_i_adapter_settings *settings) {
-    return run->job.adapter != WHET_TUNE_FULL && !whet_i_backbone_is_head(&run->backbone, module) &&
+    return run->adapter->adapts && !whet_i_backbone_is_head(&run->backbone, module) &&
            whet_i_adapter_config_layer(&run->config, module, settings);
 }
 
@@ -40,9 +59,14 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
                                   whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
     whet_i_tune *run = arg;
     whet_i_adapter_settings settings;
+    whet_i_value input = x;
     if (!whet_i_tune_adapted(run, module, &settings)) return WHET_OK;
     run->n_matched++;
-    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &settings);
+    WHET_TRY(whet_i_dropout(ctx, graph, x, run->config.dropout, &input));
+    WHET_TRY(whet_i_adapter_record(ctx, graph, module, input, y, first, columns, &settings));
+    if (settings.kind != WHET_I_ADAPTER_DORA) return WHET_OK;
+    return whet_i_magnitude_record(ctx, graph, module, whet_i_columns(graph, x), y, first, columns,
+                                   &settings);
 }
 
 /* ---- the recording ---------------------------------------------------------------------------- */
@@ -51,8 +75,12 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_value hidden;
     WHET_TRY(whet_i_params_create(ctx, run->job.dtype, &run->params));
     WHET_TRY(whet_i_graph_create(ctx, run->params, &run->graph));
-    if (run->job.adapter != WHET_TUNE_FULL) {
-        run->adapters = (whet_i_adapters){applies, record_adapter, run};
+    if (run->adapter->adapts) {
+        run->adapters =
+            (whet_i_adapters){.applies = applies,
+                              .record = record_adapter,
+                              .arg = run,
+                              .before_residual = run->config.kind == WHET_I_ADAPTER_DORA};
         run->graph->adapters = &run->adapters;
     }
     WHET_TRY(whet_i_backbone_record(ctx, run->graph, &run->backbone, run->kind->embeds, &hidden));
@@ -66,24 +94,89 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
 
 /* ---- what is trained -------------------------------------------------------------------------- */
 
-static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
-    char module[NAME_SIZE];
-    if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
-        return true; /* new, or the head */
-    if (run->job.adapter != WHET_TUNE_FULL) return false;
-    if (!run->job.targets) return true;
-    (void)snprintf(module, sizeof module, "%s", p->name);
+/* The module of a parameter: its name up to the last point. */
+static void module_of(const whet_i_param *p, char module[NAME_SIZE]) {
+    (void)snprintf(module, NAME_SIZE, "%s", p->name);
     char *end = strrchr(module, '.');
     if (end) *end = '\0';
-    return whet_i_modules_has(&run->config, &run->config.targets, module);
+}
+
+static bool is_saved(const whet_i_tune *run, const whet_i_param *p) {
+    char module[NAME_SIZE];
+    module_of(p, module);
+    return whet_i_modules_has(&run->config, &run->config.saved, module);
+}
+
+static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
+    char module[NAME_SIZE];
+    if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name) || is_saved(run, p))
+        return true; /* new, or the head */
+    if (!run->adapter->trains || !run->adapter->trains(run->params, p)) return false;
+    module_of(p, module);
+    return whet_i_adapter_config_has(&run->config, module);
+}
+
+/* The last one and two parts of the names of linear layers. */
+static whet_status layer_names(whet_ctx *ctx, const whet_i_tune *run, whet_names *names) {
+    for (int64_t i = 0; i < run->params->n_weights; i++)
+        for (int32_t part = 0; part < run->params->weights[i].parts; part++) {
+            char module[NAME_SIZE];
+            module_of(&run->params->items[run->params->weights[i].first + part], module);
+            if (whet_i_backbone_is_head(&run->backbone, module)) continue;
+            const char *last = strrchr(module, '.'), *at = last;
+            WHET_TRY(whet_names_add(ctx, names, whet_str_from(last ? last + 1 : module), NULL));
+            while (at && at > module && at[-1] != '.') at--;
+            if (at) WHET_TRY(whet_names_add(ctx, names, whet_str_from(at), NULL));
+        }
+    return WHET_OK;
 }
 
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
+    char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "";
     const char *const *layers = run->backbone.layers;
+    const whet_i_modules *targets = &run->config.targets;
+    whet_names *names;
+    WHET_TRY(whet_names_create(ctx, &names));
+    const whet_status status = layer_names(ctx, run, names);
+    int64_t nearest = -1;
+    for (int64_t i = 0; i < targets->n && nearest < 0; i++)
+        nearest = whet_i_nearest_name(names, targets->ends[i]);
+    if (nearest >= 0)
+        (void)snprintf(near, sizeof near, " (did you mean %s?)",
+                       whet_i_quote(quoted, whet_names_get(names, nearest)));
+    whet_names_destroy(ctx, names);
+    WHET_TRY(status);
     return whet_i_fail(
         ctx, WHET_ERR_ARG,
-        "targets \"%s\" match no layer; expected names such as %s, %s, %s, %s, %s or %s",
-        run->job.targets, layers[0], layers[1], layers[2], layers[3], layers[4], layers[5]);
+        "targets %s%s%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",
+        run->job.targets ? "\"" : "", run->job.targets ? run->job.targets : "by default",
+        run->job.targets ? "\"" : "", near, layers[0], layers[1], layers[2], layers[3], layers[4],
+        layers[5]);
+}
+
+static whet_status nothing_trained(whet_ctx *ctx, const whet_i_tune *run) {
+    if (run->job.targets || run->adapter->adapts) return no_match(ctx, run);
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "adapter %s finds nothing to train in a model of type %s; expected another "
+                       "adapter, or no exclusions",
+                       run->adapter->name, run->backbone.model_type);
+}
+
+/* A target that is none of the layers is most likely misspelt. */
+static void warn_of_targets(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_modules *all = &run->config.targets;
+    for (int64_t t = 0; t < all->n && run->job.targets; t++) {
+        const whet_i_modules one = {.ends = &all->ends[t], .n = 1};
+        bool any = false;
+        for (int64_t i = 0; i < run->params->n && !any; i++) {
+            char module[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
+            module_of(&run->params->items[i], module);
+            any = whet_i_modules_has(&run->config, &one, module);
+            if (!any && i == run->params->n - 1)
+                whet_i_log(ctx, WHET_LOG_WARN, "targets: %s is the name of no layer",
+                           whet_i_quote(quoted, all->ends[t]));
+        }
+    }
 }
 
 static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
@@ -96,10 +189,13 @@ static whet_status choose_trained(whet_ctx *ctx, whet_i_tune *run) {
             p->rate = run->job.head_rate;
         /* Adapters are new as well, but they are the point: the rate is theirs. */
         if (whet_i_tune_is_adapter(p->name)) p->rate = 1;
-        if (p->trainable && p->source.data && !whet_i_backbone_is_head(&run->backbone, p->name))
+        if (p->trainable && p->source.data && !is_saved(run, p) &&
+            !whet_i_backbone_is_head(&run->backbone, p->name))
             matched++;
     }
-    return matched == 0 && run->job.targets ? no_match(ctx, run) : WHET_OK;
+    if (matched == 0) return nothing_trained(ctx, run);
+    warn_of_targets(ctx, run);
+    return WHET_OK;
 }
 
 /* A head that the folder brings keeps its order of classes: told, where its names say another one.
@@ -233,6 +329,18 @@ static whet_status bind(whet_ctx *ctx, whet_i_tune *run) {
                           whet_i_quote(quoted, whet_str_from(run->job.model)));
 }
 
+static whet_status begin_magnitudes(whet_ctx *ctx, const whet_i_tune *run) {
+    for (int64_t i = 0; i < run->params->n && run->config.kind == WHET_I_ADAPTER_DORA; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        char module[NAME_SIZE];
+        const char *end = strstr(p->name, ".lora_magnitude_vector");
+        if (!end) continue;
+        (void)snprintf(module, sizeof module, "%.*s", (int)(end - p->name), p->name);
+        WHET_TRY(whet_i_magnitudes_begin(ctx, run->params, module, (whet_i_param_id)i));
+    }
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     const whet_i_optimizer_settings settings = {.kind = WHET_I_ADAMW,
                                                 .beta1 = 0.9,
@@ -247,6 +355,7 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
+    WHET_TRY(begin_magnitudes(ctx, run));
     WHET_TRY(make_plans(ctx, run));
     WHET_TRY(whet_i_params_pack(ctx, run->params));
     return whet_i_optimizer_create(ctx, run->params, &settings, &run->optimizer);

@@ -292,17 +292,15 @@ static const whet_i_op op_adapter = {
 static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const char *module,
                               const whet_i_adapter_settings *a, const whet_i_adapter_shape *s,
                               whet_i_param_id *ids) {
-    static const char *const names[][2] = {{"more_w1", "more_w2"},
-                                           {"lora_A.weight", "lora_B.weight"}};
     char name[256];
     for (int i = 0; i < 2; i++) {
-        (void)snprintf(name, sizeof name, "%s.%s", module, names[a->kind][i]);
+        (void)snprintf(name, sizeof name, "%s.%s", module, whet_i_adapter_factor(a->kind, i));
         whet_i_param_spec p = {.name = name,
                                .rank = 3,
                                .shape = {s->blocks, i ? s->q : s->rank, i ? s->rank : s->p},
                                .init = i ? WHET_I_INIT_ZERO : WHET_I_INIT_UNIFORM,
                                .init_scale = 1 / sqrt((double)s->p)};
-        if (a->kind == WHET_I_ADAPTER_LORA) {
+        if (a->kind != WHET_I_ADAPTER_MORE) {
             p.rank = 2;
             p.shape[0] = p.shape[1];
             p.shape[1] = p.shape[2];

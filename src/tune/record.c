@@ -132,14 +132,20 @@ whet_status whet_i_tune_write_log(whet_ctx *ctx, whet_i_tune *run) {
 
 /* ---- the report ------------------------------------------------------------------------------- */
 
+static void put_text(json_t *o, const char *key, const char *text) {
+    if (o && text) (void)json_object_set_new(o, key, json_string(text));
+}
+
 static json_t *settings_object(const whet_i_tune *run) {
-    static const char *const adapters[] = {"full", "lora", "more"};
     static const char *const schedules[] = {"constant", "linear", "cosine"};
     static const char *const weights[] = {"even", "confidence"};
     const whet_tune_job *j = &run->job;
+    const double rank = (double)j->rank;
+    const double scale =
+        run->adapter->scaled ? j->alpha / (j->rank_stabilised ? sqrt(rank) : rank) : 1;
     json_t *o = json_pack(
         "{s:s, s:s, s:I, s:f, s:f, s:f, s:s, s:I, s:f, s:f, s:I, s:I, s:I, s:s, s:b, s:I}",
-        "adapter", adapters[j->adapter], "head",
+        "adapter", run->adapter->name, "head",
         j->head == WHET_TUNE_HEAD_POOLED ? "pooled" : "family", "epochs", (json_int_t)j->epochs,
         "learning_rate", j->learning_rate, "head_rate", j->head_rate, "weight_decay",
         j->weight_decay, "schedule", schedules[j->schedule], "warmup_steps",
@@ -158,14 +164,21 @@ static json_t *settings_object(const whet_i_tune *run) {
     if (o && j->space) (void)json_object_set_new(o, "space", json_string(j->space));
     if (o && run->kind->embeds && run->regression)
         (void)json_object_set_new(o, "target_scale", json_real(run->target_scale));
-    if (o && j->adapter != WHET_TUNE_FULL) {
+    if (o && run->adapter->adapts) {
         (void)json_object_set_new(o, "rank", json_integer(j->rank));
-        (void)json_object_set_new(o, "blocks",
-                                  json_integer(run->job.adapter == WHET_TUNE_MORE ? j->blocks : 1));
-        (void)json_object_set_new(
-            o, "scale", json_real(j->adapter == WHET_TUNE_LORA ? j->alpha / (double)j->rank : 1));
+        (void)json_object_set_new(o, "blocks", json_integer(run->adapter->blocks ? j->blocks : 1));
+        (void)json_object_set_new(o, "scale", json_real(scale));
         (void)json_object_set_new(o, "layers", json_integer(run->n_matched));
+        put_text(o, "rank_pattern", j->rank_pattern);
+        put_text(o, "alpha_pattern", j->alpha_pattern);
+        put_text(o, "blocks_pattern", j->blocks_pattern);
+        if (j->adapter_dropout > 0)
+            (void)json_object_set_new(o, "adapter_dropout", json_real(j->adapter_dropout));
     }
+    put_text(o, "targets", j->targets);
+    put_text(o, "exclude", j->exclude);
+    put_text(o, "only_layers", j->layers);
+    put_text(o, "save_modules", j->save_modules);
     return o;
 }
 

@@ -178,12 +178,6 @@ static whet_status write_json(whet_ctx *ctx, const whet_i_tune *run, const char 
     return status;
 }
 
-/* A head for classes or numbers, which adapters are saved with; without one they are merged into the
- * model, and saved beside it. */
-static bool has_head(const whet_i_tune *run) {
-    return !run->kind->embeds && run->kind->targets != WHET_I_TARGET_TOKENS;
-}
-
 static void put_classes(const whet_i_tune *run, json_t *config) {
     json_t *names = json_object(), *numbers = json_object();
     for (int64_t c = 0; c < run->k; c++) {
@@ -220,7 +214,7 @@ static void put_language_model(const whet_i_tune *run, json_t *config) {
         if (json_object_get(config, types[i]))
             (void)json_object_set_new(config, types[i], json_string("float32"));
     (void)json_object_set_new(config, "tie_word_embeddings", json_boolean(c->tied));
-    if (has_head(run) && !json_is_integer(json_object_get(config, "pad_token_id")))
+    if (whet_i_tune_has_head(run) && !json_is_integer(json_object_get(config, "pad_token_id")))
         (void)json_object_set_new(config, "pad_token_id",
                                   json_integer(c->n_ends > 0 ? c->ends[0] : 0));
 }
@@ -228,12 +222,12 @@ static void put_language_model(const whet_i_tune *run, json_t *config) {
 static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
     json_t *config = json_deep_copy(run->backbone.config_json);
     if (!config) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: config.json");
-    if (has_head(run)) put_classes(run, config);
+    if (whet_i_tune_has_head(run)) put_classes(run, config);
     if (run->backbone.causal) put_language_model(run, config);
     /* With a head on the pooled row it is no model that transformers has a name for. */
     if (run->kind->embeds)
         put_architecture(run, "Model", config);
-    else if (!has_head(run))
+    else if (!whet_i_tune_has_head(run))
         put_architecture(run, "ForCausalLM", config);
     else if (run->job.head == WHET_TUNE_HEAD_FAMILY)
         (void)json_object_set_new(config, "architectures",
@@ -324,15 +318,13 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
 }
 
 static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
-    const bool head = has_head(run);
+    const bool head = whet_i_tune_has_head(run);
     const char *task = head ? "SEQ_CLS" : run->kind->embeds ? "FEATURE_EXTRACTION" : "CAUSAL_LM";
-    json_t *o = whet_i_adapter_config_json(&run->config);
+    json_t *o = whet_i_adapter_config_json(&run->config, run->adapter->peft_type);
     if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
     (void)json_object_set_new(o, "base_model_name_or_path", json_string(run->job.model));
     (void)json_object_set_new(o, "inference_mode", json_true());
     (void)json_object_set_new(o, "task_type", json_string(task));
-    if (head)
-        (void)json_object_set_new(o, "modules_to_save", json_pack("[s]", run->backbone.head[0]));
     if (head) put_classes(run, o);
     const whet_status status = write_json(ctx, run, name, o);
     json_decref(o);
@@ -342,8 +334,8 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
 whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_buf svg = {0};
     whet_status status = WHET_OK;
-    const bool adapters = run->job.adapter != WHET_TUNE_FULL;
-    const bool merged = !has_head(run) || run->given;
+    const bool adapters = run->adapter->peft_type != NULL;
+    const bool merged = !whet_i_tune_has_head(run) || run->given;
     if (!adapters || merged) {
         WHET_TRY(save_weights(ctx, run));
         WHET_TRY(save_config(ctx, run));

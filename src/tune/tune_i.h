@@ -12,7 +12,7 @@
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
-#include "tune/adapter_config.h"
+#include "tune/adapter_kinds.h"
 #include "tune/backbone.h"
 
 /* What a loss is: one row of the table in loss.c. */
@@ -106,6 +106,7 @@ typedef struct whet_i_tune {
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_adapters adapters;
+    const whet_i_tune_adapter *adapter;
     whet_i_adapter_config config; /* of adapters; its targets also where every weight is trained */
     int64_t n_matched;            /* layers with an adapter */
     whet_i_value target_feed, logits,
@@ -150,6 +151,11 @@ WHET_CHECKED whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run
 /* Texts that each row has by themselves. */
 static inline int64_t whet_i_tune_texts(const whet_i_tune *run) {
     return run->kind->two_texts ? 2 : 1;
+}
+/* A head for classes or numbers, which adapters are saved with; without one they are merged into the
+ * model, and saved beside it. */
+static inline bool whet_i_tune_has_head(const whet_i_tune *run) {
+    return !run->kind->embeds && run->kind->targets != WHET_I_TARGET_TOKENS;
 }
 /* costs.c: run->costs of run->classes in the job's space. */
 WHET_CHECKED whet_status whet_i_tune_read_costs(whet_ctx *ctx, whet_i_tune *run);

@@ -112,12 +112,14 @@ static void distances_in_a_space(void **state) {
 /* A layer with its adapter applied to every unit vector gives the columns of the merged weights. */
 static void check_merged(int64_t in, int64_t out, whet_i_adapter_settings settings) {
     whet_ctx *ctx = test_ctx(1);
-    whet_i_tune run = {.config = {.kind = settings.kind,
+    const whet_tune_adapter adapter = settings.kind == WHET_I_ADAPTER_LORA   ? WHET_TUNE_LORA
+                                      : settings.kind == WHET_I_ADAPTER_DORA ? WHET_TUNE_DORA
+                                                                             : WHET_TUNE_MORE;
+    whet_i_tune run = {.adapter = whet_i_tune_adapter_find(adapter),
+                       .config = {.kind = settings.kind,
                                   .rank = settings.rank,
                                   .blocks = settings.blocks,
-                                  .alpha = settings.scale * (double)settings.rank},
-                       .job.adapter =
-                           settings.kind == WHET_I_ADAPTER_LORA ? WHET_TUNE_LORA : WHET_TUNE_MORE};
+                                  .alpha = settings.scale * (double)settings.rank}};
     whet_i_arena arena = {0};
     whet_i_executor *executor;
     whet_i_value y;
@@ -134,6 +136,8 @@ static void check_merged(int64_t in, int64_t out, whet_i_adapter_settings settin
                                      .init_scale = 1};
     test_ok(ctx, whet_i_linear_layer(ctx, run.graph, x, &spec, &y));
     test_ok(ctx, whet_i_adapter_record(ctx, run.graph, "m", x, &y, 0, out, &settings));
+    if (adapter == WHET_TUNE_DORA)
+        test_ok(ctx, whet_i_magnitude_record(ctx, run.graph, "m", in, &y, 0, out, &settings));
     for (int64_t i = 2; i < run.params->n; i++) { /* behind x and m.weight */
         run.params->items[i].init = WHET_I_INIT_NORMAL;
         run.params->items[i].init_scale = 1;
@@ -169,6 +173,7 @@ static void check_merged(int64_t in, int64_t out, whet_i_adapter_settings settin
 static void merged_adapters_do_what_adapters_do(void **state) {
     (void)state;
     check_merged(5, 4, (whet_i_adapter_settings){WHET_I_ADAPTER_LORA, 1, 2, 0.5});
+    check_merged(5, 40, (whet_i_adapter_settings){WHET_I_ADAPTER_DORA, 1, 2, 0.5});
     check_merged(8, 12, (whet_i_adapter_settings){WHET_I_ADAPTER_MORE, 4, 2, 1});
     check_merged(13, 29, (whet_i_adapter_settings){WHET_I_ADAPTER_MORE, 4, 3, 1}); /* padding */
     check_merged(9, 9,
