@@ -179,21 +179,36 @@ typedef struct whet_i_cost {
 int64_t whet_i_cost_room(const whet_i_cost *cost);
 double whet_i_cost_row(const whet_i_cost *cost, double *row, int32_t y, double *room);
 
-/* ---- multinomial logistic regression (logistic.c) -------------------------------------------- */
+/* ---- rows in coordinates of their own span (row_span.c) --------------------------------------- */
 
-/* Rows written in the coordinates of their own span: x = z back^T, columns of z orthogonal. The
- * optimum of a penalised regression lies in the span of its rows, so that a fit in r <= min(b, d)
- * coordinates is the fit in d, exactly; one decomposition serves every fold of the rows. */
+/* x = z back^T, columns of z orthogonal, of back orthonormal. The optimum of a regression with an L2 penalty
+ * lies in the span of its rows, so that a fit in r <= min(b, d) coordinates is the fit in d, to rounding; one
+ * decomposition serves every fold of the rows. r is the rank, 0 when all rows are 0. */
 typedef struct whet_i_span {
     int64_t b, d, r;
     double *z;    /* [b, r] */
-    double *back; /* [d, r] orthonormal columns */
+    double *back; /* [d, r] */
 } whet_i_span;
 
-/* rows [b] of x [*, d]. Errors: NOMEM, NUMERIC. Cost b d min(b, d). */
+/* rows [b] of x [*, d]. Errors: NOMEM, NUMERIC, CANCELLED. Cost b d min(b, d) + 9 min(b, d)^3. */
 WHET_CHECKED whet_status whet_i_span_build(whet_ctx *ctx, const float *x, const int64_t *rows,
                                            int64_t b, int64_t d, whet_i_span *out);
+/* Of all rows of x [b, d]. */
+WHET_CHECKED whet_status whet_i_span_of(whet_ctx *ctx, const double *x, int64_t b, int64_t d,
+                                        whet_i_span *out);
 void whet_i_span_free(whet_ctx *ctx, whet_i_span *span);
+
+/* The same of rows with more columns than there are rows, when many such spans are held: back = x^T mix. */
+typedef struct whet_i_row_span {
+    int64_t b, r;
+    double *z, *mix; /* [b, r] */
+} whet_i_row_span;
+/* x [b, d]. Cost b^2 d + 9 b^3. */
+WHET_CHECKED whet_status whet_i_row_span_build(whet_ctx *ctx, const double *x, int64_t b, int64_t d,
+                                               whet_i_row_span *out);
+void whet_i_row_span_free(whet_ctx *ctx, whet_i_row_span *span);
+
+/* ---- multinomial logistic regression (logistic.c) -------------------------------------------- */
 
 /* Minimises (1/b) [ sum_i -ln p(y_i | z_i) + |W|^2 / (2 C) ], p = softmax(z W + bias), the bias
  * free of penalty: scikit-learn's multinomial LogisticRegression(C).

@@ -51,6 +51,7 @@ static bool fit(const whet_i_out_of_fold *r, int64_t at, const int64_t *place, i
         .rows = r->rows, .list = r->list, .candidate = at % r->list->n, .standard = true};
     const int32_t class = r->apart ? (int32_t)(at / r->list->n) : -1;
     if (!outputs(r, class, place, n, worker, &task)) return false;
+    if (r->span[task.candidate].z) task.span = &r->span[task.candidate];
     whet_i_candidate_fit(&task, &r->fitter[worker]);
     return true;
 }
@@ -99,6 +100,7 @@ static void hold_out(void *arg, int64_t at, int32_t worker) {
 void whet_i_out_of_fold_free(whet_ctx *ctx, whet_i_out_of_fold *r) {
     for (int64_t w = 0; r->fitter && w < r->workers; w++) whet_i_fitter_free(ctx, &r->fitter[w]);
     whet_i_free(ctx, r->fitter);
+    whet_i_candidate_spans_free(ctx, r->list, r->span);
     whet_i_free(ctx, r->place);
     whet_i_free(ctx, r->fold);
     whet_i_free(ctx, r->said);
@@ -123,6 +125,7 @@ static whet_status make_room(whet_ctx *ctx, whet_i_out_of_fold *r) {
     WHET_TRY(whet_i_calloc(ctx, workers, &r->fitter));
     for (int64_t w = 0; w < workers; w++)
         WHET_TRY(whet_i_fitter_create(ctx, r->list, b, k, &r->fitter[w]));
+    WHET_TRY(whet_i_candidate_spans_build(ctx, r->rows, r->list, &r->span));
     WHET_TRY(whet_i_alloc(ctx, b, &r->place));
     WHET_TRY(whet_i_alloc(ctx, b, &r->fold));
     WHET_TRY(whet_i_alloc(ctx, said, &r->said));

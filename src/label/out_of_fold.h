@@ -29,6 +29,7 @@ typedef struct whet_i_out_of_fold {
 
     int32_t *fold; /* [n_fit] */
     int64_t folds, workers;
+    whet_i_row_span *span; /* [list->n] of wide regressions */
     whet_i_fitter *fitter; /* [workers] */
     int64_t *train;        /* [workers, b] */
     int32_t *target;       /* [workers, b] */

@@ -383,12 +383,8 @@ static void gather(const whet_i_fit_task *t, const int32_t *input, int64_t input
         const float *x = t->rows->x + t->rows->labelled[t->place[i]] * t->rows->d;
         float *z = f->z + i * inputs;
         f->y[i] = t->target[t->place[i]];
-        for (int64_t j = 0; j < inputs; j++) {
-            const double scale = t->rows->scale[input[j]];
-            z[j] = !standard    ? x[input[j]]
-                   : scale == 0 ? 0
-                                : (float)(((double)x[input[j]] - t->rows->mean[input[j]]) / scale);
-        }
+        for (int64_t j = 0; j < inputs; j++)
+            z[j] = standard ? whet_i_standard(t->rows, x, input[j]) : x[input[j]];
     }
     if (!t->mirrored) return;
     for (int64_t j = 0; j < inputs; j++) f->z[t->n * inputs + j] = -f->z[j];
@@ -412,7 +408,7 @@ void whet_i_candidate_fit(const whet_i_fit_task *t, whet_i_fitter *f) {
     const int32_t *input = t->list->input + c->first;
     const bool standard = t->standard && c->kind == WHET_I_RULE_LOGISTIC;
     whet_i_model *m = &f->model;
-    gather(t, input, c->inputs, standard, f);
+    if (!t->span) gather(t, input, c->inputs, standard, f);
     const whet_i_few few = {f->z, f->y, t->n + (t->mirrored ? 1 : 0), c->inputs, t->outs};
     *m = (whet_i_model){.kind = c->kind, .inputs = c->inputs, .outs = t->outs};
     m->input = f->input;
@@ -426,6 +422,10 @@ void whet_i_candidate_fit(const whet_i_fit_task *t, whet_i_fitter *f) {
     } else if (c->kind == WHET_I_RULE_LOGISTIC) {
         m->weight = f->weight;
         m->bias = f->bias;
+        if (t->span) {
+            whet_i_candidate_fit_in_span(t, f);
+            return;
+        }
         whet_i_subset_logistic_fit(&few, 1, f->weight, f->bias, f->room);
         if (standard) scale_back(t->rows, m);
     } else {

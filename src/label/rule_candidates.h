@@ -6,6 +6,7 @@
 #ifndef WHET_LABEL_RULE_CANDIDATES_H
 #define WHET_LABEL_RULE_CANDIDATES_H
 
+#include "label/label_i.h"
 #include "label/rules_i.h"
 
 /* ---- rows apart: labelled, unlabelled --------------------------------------------------------- */
@@ -84,6 +85,7 @@ typedef struct whet_i_fit_task {
     const int32_t *target; /* [b] outputs */
     int64_t n, outs;
     bool standard; /* logistic: columns are standardised before, and the weights scaled back */
+    const whet_i_row_span *span; /* the candidate's of whet_i_candidate_spans_build, or NULL */
     bool mirrored; /* a row -x_0 of the other of two outputs is added: rows of one output alone */
 } whet_i_fit_task;
 
@@ -92,6 +94,12 @@ void whet_i_candidate_fit(const whet_i_fit_task *task, whet_i_fitter *fitter);
 /* "stump 12", "logistic 3 5", "neighbours of 64 features". */
 void whet_i_candidate_name(const whet_i_candidates *list, int64_t candidate, char out[96]);
 
+/* Feature j of row x as standardised columns have it: 0 where it is constant. */
+static inline float whet_i_standard(const whet_i_rows *rows, const float *x, int64_t j) {
+    const double scale = rows->scale[j];
+    return scale == 0 ? 0 : (float)(((double)x[j] - rows->mean[j]) / scale);
+}
+
 /* Labelled row i, and unlabelled rows, as models see them. */
 static inline whet_i_strided whet_i_labelled_row(const whet_i_rows *rows, int64_t i) {
     return (whet_i_strided){rows->x + rows->labelled[i] * rows->d, 0, 1};
@@ -99,6 +107,21 @@ static inline whet_i_strided whet_i_labelled_row(const whet_i_rows *rows, int64_
 static inline whet_i_strided whet_i_unlabelled_rows(const whet_i_rows *rows) {
     return (whet_i_strided){rows->unlabelled, 1, rows->u};
 }
+
+/* ---- fitting a regression on more features than labels (candidate_span.c) ---------------------- */
+
+/* span [list->n]: of the labelled rows in the standardised columns of each logistic candidate that has more
+ * inputs than there are labelled rows; all 0 for others. Memory 2 b^2 each. Errors: NOMEM, NUMERIC,
+ * CANCELLED. Cost b^2 inputs + 9 b^3 each. */
+WHET_CHECKED whet_status whet_i_candidate_spans_build(whet_ctx *ctx, const whet_i_rows *rows,
+                                                      const whet_i_candidates *list,
+                                                      whet_i_row_span **span);
+void whet_i_candidate_spans_free(whet_ctx *ctx, const whet_i_candidates *list,
+                                 whet_i_row_span *span);
+/* fitter->weight and bias of the task's logistic candidate, fitted in task->span. */
+void whet_i_candidate_fit_in_span(const whet_i_fit_task *task, whet_i_fitter *fitter);
+
+/* ---- Snuba's verifier --------------------------------------------------------------------------- */
 
 /* Snuba's verifier (snuba_verifier.c): weights [m] and marginals [n] of votes [n, m] in {-1, 0, 1}.
  * Gradient steps of 1e-3 from w = 1 towards the log odds of the accuracies that the weights imply, as

@@ -86,6 +86,9 @@ int64_t whet_i_tree_fit(const whet_i_few *few, int32_t depth, whet_i_tree_node *
 int64_t whet_i_subset_logistic_room(int64_t n, int64_t inputs, int64_t outs);
 void whet_i_subset_logistic_fit(const whet_i_few *few, double c, double *weight, double *bias,
                                 double *room);
+/* The same by L-BFGS alone, on rows z [n, inputs] in f64 in the place of few->z. */
+void whet_i_subset_logistic_solve(const double *z, const whet_i_few *few, double c, double *weight,
+                                  double *bias, double *room);
 
 /* ---- abstaining (abstain_threshold.c) -------------------------------------------------------- */
 

@@ -104,17 +104,23 @@ static void binary(const whet_i_few *f, double c, double *weight, double *bias) 
     bias[1] = theta[f->inputs];
 }
 
+void whet_i_subset_logistic_solve(const double *z, const whet_i_few *f, double c, double *weight,
+                                  double *bias, double *room) {
+    double *theta = room, *rest = theta + (f->inputs + 1) * f->outs;
+    whet_i_logistic_start(f->n, f->inputs, f->y, f->outs, theta);
+    (void)whet_i_logistic_solve(z, f->n, f->inputs, f->y, f->outs, f->outs == 2 ? c / 2 : c, NULL,
+                                1e-6, 300, theta, rest);
+    memcpy(weight, theta, sizeof *weight * (size_t)(f->inputs * f->outs));
+    memcpy(bias, theta + f->inputs * f->outs, sizeof *bias * (size_t)f->outs);
+}
+
 void whet_i_subset_logistic_fit(const whet_i_few *f, double c, double *weight, double *bias,
                                 double *room) {
     if (f->outs == 2 && f->inputs <= MOST_NEWTON) {
         binary(f, c, weight, bias);
         return;
     }
-    double *z = room, *theta = z + f->n * f->inputs, *rest = theta + (f->inputs + 1) * f->outs;
-    for (int64_t i = 0; i < f->n * f->inputs; i++) z[i] = (double)f->z[i];
-    whet_i_logistic_start(f->n, f->inputs, f->y, f->outs, theta);
-    (void)whet_i_logistic_solve(z, f->n, f->inputs, f->y, f->outs, f->outs == 2 ? c / 2 : c, NULL,
-                                1e-6, 300, theta, rest);
-    memcpy(weight, theta, sizeof *weight * (size_t)(f->inputs * f->outs));
-    memcpy(bias, theta + f->inputs * f->outs, sizeof *bias * (size_t)f->outs);
+    const int64_t cells = f->n * f->inputs;
+    for (int64_t i = 0; i < cells; i++) room[i] = (double)f->z[i];
+    whet_i_subset_logistic_solve(room, f, c, weight, bias, room + cells);
 }
