@@ -56,6 +56,29 @@ WHET_API void whet_tensor_destroy(whet_ctx *ctx, whet_tensor *tensor);
 WHET_API WHET_CHECKED whet_status whet_tensor_convert(whet_ctx *ctx, const whet_tensor *in,
                                                       whet_dtype dtype, whet_tensor *out);
 
+/* ---- the assignment problem ------------------------------------------------------------------- */
+
+/* Where whet_assign writes; members but `column` may be NULL. The duals are the certificate: u_i + v_j <=
+ * costs[i, j] (>= when maximising), equal where i and j are assigned; 0 where one is left over. */
+typedef struct whet_assignment {
+    int64_t *column;     /* [n] the column of each row, all different; -1: no column is left */
+    double *row_dual;    /* [n] u */
+    double *column_dual; /* [m] v */
+    double *objective;   /* the sum of the costs of what is assigned, in f64 */
+} whet_assignment;
+
+/* Distinct columns for the rows of costs [n, m], f32 or f64, min(n, m) of them, at the least sum of costs,
+ * or the largest one when maximising. Exact: f64 potentials prove it, up to the rounding of sums of costs.
+ * A cost of infinity (maximising: -infinity) forbids a pair. Of equal sums one is chosen by a fixed rule
+ * that prefers low indices.
+ * Cost O(n m min(n, m)) at worst, mostly far less; memory 350 bytes a row and 60 a column, and a
+ * copy of the costs when n > m. One thread. Can be cancelled.
+ * Source: Jonker & Volgenant 1987, Computing 38; Crouse 2016 (rectangular).
+ * Errors: ARG (type, dimensions), DATA (NaN, the other infinity, by its place; nothing is allowed),
+ * NOMEM, LIMIT, CANCELLED; outputs then unchanged. */
+WHET_API WHET_CHECKED whet_status whet_assign(whet_ctx *ctx, const whet_tensor *costs,
+                                              bool maximize, const whet_assignment *out);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,6 +2,7 @@
  * The kernels on AVX-512. Compiled with -mavx512f and companions; nothing here runs unless the
  * processor is asked first. */
 #include "kernels/avx512_vec.h"
+#include "kernels/plain_assignment.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -15,4 +16,5 @@ const whet_kernels whet_i_kernels_avx512 = {.name = "avx512",
                                             CHANNEL_SLOTS,
                                             WIDENING_SLOTS,
                                             PRODUCT_SLOTS,
-                                            VOTE_SLOTS};
+                                            VOTE_SLOTS,
+                                            COST_SLOTS};

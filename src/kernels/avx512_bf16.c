@@ -6,6 +6,7 @@
  * all panels. WHET_EMULATE_BF16 replaces the instruction by its definition, so that everything
  * around it can be tested on processors without it. */
 #include "kernels/avx512_vec.h"
+#include "kernels/plain_assignment.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -277,6 +278,7 @@ const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       CHANNEL_SLOTS,
                                       PRODUCT_SLOTS,
                                       VOTE_SLOTS,
+                                      COST_SLOTS,
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,
                                       .linear_scratch = linear_scratch,

@@ -125,6 +125,17 @@ typedef struct whet_i_vote_rows {
     double *likelihood;         /* += sum of weight ln sum exp score */
 } whet_i_vote_rows;
 
+/* One row of an assignment problem's costs, x_j = base + (sign c_j - v_j), never NaN. v_j may be -infinity,
+ * which makes x_j infinite: such a column counts for nothing. */
+typedef struct whet_i_assignment_row {
+    int64_t n;
+    const float *f32; /* c [n]; NULL: f64 is */
+    const double *f64;
+    double sign; /* 1 or -1 */
+    double base;
+    const double *v; /* [n] */
+} whet_i_assignment_row;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -196,6 +207,16 @@ typedef struct whet_kernels {
     /* How many bits are set in both a [words] and b [words]. */
     int64_t (*common_bits)(int64_t words, const uint64_t *a, const uint64_t *b);
     void (*vote_rows)(const whet_i_vote_rows *args);
+
+    /* Every table has the same bits. n >= 1. */
+    /* The least x_j, at most `most` >= 1 of them, ascending, of equals the lower j first, and their places;
+     * how many there are below infinity. */
+    int64_t (*cost_least)(const whet_i_assignment_row *args, int64_t most, double *least,
+                          int64_t *at);
+    /* The first place from `first` on where x_j is `value`; n when there is none. */
+    int64_t (*cost_find)(const whet_i_assignment_row *args, double value, int64_t first);
+    /* Where x_j < key_j: key_j = x_j, from_j = row. Returns the least key. */
+    double (*cost_relax)(const whet_i_assignment_row *args, int64_t row, double *key, int64_t *from);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

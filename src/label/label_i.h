@@ -79,13 +79,6 @@ WHET_CHECKED whet_status whet_i_splits_make(whet_ctx *ctx, const int32_t *y, int
                                             whet_i_splits *out);
 void whet_i_splits_free(whet_ctx *ctx, whet_i_splits *splits);
 
-/* ---- optimal assignment (assignment.c) --------------------------------------------------------- */
-
-/* column [k], a permutation with the largest sum of gain[r, column[r]]; gain [k, k] finite.
- * O(k^3). Errors: NOMEM. */
-WHET_CHECKED whet_status whet_i_assignment(whet_ctx *ctx, const double *gain, int64_t k,
-                                           int64_t *column);
-
 /* ---- calibration (temperature.c) ------------------------------------------------------------- */
 
 /* The temperature in [.08, 8] with the least log loss of probs [n, k] on y [n] (each 0..k-1), and

@@ -8,6 +8,7 @@
 #include <math.h>
 
 #include "label/label_i.h"
+#include "tensor/tensor_i.h"
 
 enum { MOST_CLASSES = 200 }; /* margins are k assignments of k^3 steps */
 
@@ -41,7 +42,7 @@ static whet_status set_margins(whet_ctx *ctx, double *gain, int64_t n, int64_t k
         const double own = gain[c * k + c];
         gain[c * k + c] = -2 * (double)n - 1;
         WHET_TRY(whet_i_progress(ctx, "mapping classes", c, k));
-        const whet_status status = whet_i_assignment(ctx, gain, k, column);
+        const whet_status status = whet_i_assign_gains(ctx, gain, k, column);
         gain[c * k + c] = own;
         WHET_TRY(status);
         out[c].margin = now - total(gain, k, column);

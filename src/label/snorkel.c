@@ -18,6 +18,7 @@
 
 #include "kernels/kernels_i.h"
 #include "label/vote_model.h"
+#include "tensor/tensor_i.h"
 
 #define ASSUMED_ACCURACY .7
 #define MOMENTUM .9
@@ -201,7 +202,7 @@ static whet_status order_classes(completing *c) {
             for (int64_t j = 0; equal && j < c->m; j++)
                 gain[a * k + b] += c->mu[(j * k + b) * k + a] * c->p[b];
         }
-    WHET_TRY_DONE(whet_i_assignment(c->ctx, gain, k, to));
+    WHET_TRY_DONE(whet_i_assign_gains(c->ctx, gain, k, to));
     for (int64_t s = 0; s < c->d; s++) {
         for (int64_t a = 0; a < k; a++) c->q[to[a]] = c->mu[s * k + a];
         memcpy(c->mu + s * k, c->q, sizeof *c->mu * (size_t)k);

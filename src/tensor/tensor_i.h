@@ -32,6 +32,12 @@ void whet_i_matmul_f64_serial(bool transpose_a, bool transpose_b, int64_t m, int
                               const double *a, int64_t lda, const double *b, int64_t ldb,
                               double beta, double *c, int64_t ldc);
 
+/* ---- assignment (assignment.c) ------------------------------------------------------------------ */
+
+/* whet_assign of gain [k, k], finite, at the largest sum: column [k], a permutation. */
+WHET_CHECKED whet_status whet_i_assign_gains(whet_ctx *ctx, double *gain, int64_t k,
+                                             int64_t *column);
+
 /* ---- room for OpenBLAS (blas_room.c) ---------------------------------------------------------- */
 
 /* Whether so many threads may be inside OpenBLAS at once; NOMEM when not. To be asked before a loop

@@ -157,41 +157,6 @@ static void survives_failing_allocations(void **state) {
     test_ctx_done(ctx);
 }
 
-/* Against the matching of largest gain over all permutations. */
-static double best_of_all(const double *gain, int64_t k, int64_t row, uint32_t taken) {
-    if (row == k) return 0;
-    double best = -1e300;
-    for (int64_t c = 0; c < k; c++) {
-        if (taken >> c & 1U) continue;
-        best =
-            fmax(best, gain[row * k + c] + best_of_all(gain, k, row + 1, taken | (uint32_t)1 << c));
-    }
-    return best;
-}
-
-static void assignment_is_the_best_of_all(void **state) {
-    (void)state;
-    whet_ctx *ctx = test_ctx(1);
-    whet_i_rng rng;
-    whet_i_rng_init(&rng, 5, 0);
-    for (int64_t k = 1; k <= 6; k++)
-        for (int round = 0; round < 40; round++) {
-            double gain[36], sum = 0;
-            int64_t column[6];
-            uint32_t seen = 0;
-            for (int64_t i = 0; i < k * k; i++)
-                gain[i] = round % 2 ? whet_i_rng_normal(&rng) : (double)whet_i_rng_below(&rng, 3);
-            test_ok(ctx, whet_i_assignment(ctx, gain, k, column));
-            for (int64_t r = 0; r < k; r++) {
-                sum += gain[r * k + column[r]];
-                seen |= (uint32_t)1 << column[r];
-            }
-            assert_int_equal(seen, ((uint32_t)1 << k) - 1);
-            assert_true(fabs(sum - best_of_all(gain, k, 0, 0)) < 1e-12);
-        }
-    test_ctx_done(ctx);
-}
-
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_votes_are_told_with_their_place),
@@ -199,7 +164,6 @@ int main(void) {
         cmocka_unit_test(shards_add_up),
         cmocka_unit_test(ties_follow_their_rule),
         cmocka_unit_test(survives_failing_allocations),
-        cmocka_unit_test(assignment_is_the_best_of_all),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
