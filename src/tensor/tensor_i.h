@@ -60,6 +60,18 @@ bool whet_i_cholesky_solve_serial(int64_t n, double *a, int64_t m, double *b);
 WHET_CHECKED whet_status whet_i_cholesky_solve(whet_ctx *ctx, int64_t n, double *a, int64_t m,
                                                double *b);
 
+/* a [m, n] = sum_j values[j] u_j v_j^T, j < k = min(m, n), values [k] descending; a is destroyed. u [m, k]
+ * has the u_j as its columns, v [k, n] the v_j as its rows; u NULL (and v): values alone, at a third of the
+ * cost. A vector's sign is free, but the same in each run. Cost about 14 m n k. Source: LAPACK dgesdd.
+ * Errors: NUMERIC (also what is not finite), NOMEM, LIMIT. */
+WHET_CHECKED whet_status whet_i_svd(whet_ctx *ctx, int64_t m, int64_t n, double *a, double *values,
+                                    double *u, double *v);
+/* The same on the calling thread, for use inside parallel loops, for which whet_i_blas_need_room has been
+ * asked: room [room_len], of whet_i_svd_room numbers at least. false where it was not found. */
+int64_t whet_i_svd_room(int64_t m, int64_t n, bool vectors);
+bool whet_i_svd_serial(int64_t m, int64_t n, double *a, double *values, double *u, double *v,
+                       double *room, int64_t room_len);
+
 /* Principal components of x [n, d], n >= 1, dim <= min(n, d): mean [d]; components [dim, d], unit
  * rows by falling variance [dim] (divided by n - 1, or by 1 when n = 1); directions without
  * variance are rows of zeros. Exact: the eigenvectors of the smaller of X^T X and X X^T.

@@ -111,12 +111,55 @@ static void components_of_wide_and_tall_agree(void **state) {
     test_ctx_done(ctx);
 }
 
+/* a = sum_j values_j u_j v_j^T with orthonormal vectors, wide and tall; the squares of the values are the
+ * eigenvalues of a^T a, which another routine finds. */
+static void check_svd(whet_ctx *ctx, int64_t m, int64_t n) {
+    double a[12 * 12], kept[12 * 12], u[12 * 12], v[12 * 12], values[12], alone[12];
+    double gram[12 * 12] = {0}, squares[12];
+    const int64_t k = m < n ? m : n;
+    for (int64_t i = 0; i < m * n; i++)
+        a[i] = kept[i] = sin((double)(i * i + 3 * i)) * (double)(1 + i % 5);
+    for (int64_t r = 0; r < m; r++)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++) gram[i * n + j] += a[r * n + i] * a[r * n + j];
+    test_ok(ctx, whet_i_eigh(ctx, n, gram, squares));
+    test_ok(ctx, whet_i_svd(ctx, m, n, a, values, u, v));
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t j = 0; j < n; j++) {
+            double sum = 0;
+            for (int64_t l = 0; l < k; l++) sum += values[l] * u[i * k + l] * v[l * n + j];
+            assert_true(fabs(sum - kept[i * n + j]) < 1e-13 * values[0]);
+        }
+    for (int64_t l = 0; l < k; l++) {
+        assert_true(values[l] >= 0 && (l == 0 || values[l] <= values[l - 1]));
+        assert_true(fabs(values[l] * values[l] - squares[l]) < 1e-13 * squares[0]);
+    }
+    memcpy(a, kept, sizeof a);
+    test_ok(ctx, whet_i_svd(ctx, m, n, a, alone, NULL, NULL));
+    for (int64_t l = 0; l < k; l++) assert_true(fabs(alone[l] - values[l]) < 1e-13 * values[0]);
+}
+
+static void singular_values_rebuild_the_matrix(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    check_svd(ctx, 12, 7);
+    check_svd(ctx, 7, 12);
+    check_svd(ctx, 1, 5);
+    check_svd(ctx, 9, 9);
+    double bad[4] = {1, NAN, 0, 2}, values[2];
+    test_fails(ctx, whet_i_svd(ctx, 2, 2, bad, values, NULL, NULL), WHET_ERR_NUMERIC);
+    test_fails(ctx, whet_i_svd(ctx, 50000, 2, bad, values, NULL, NULL), WHET_ERR_LIMIT);
+    test_ok(ctx, whet_i_svd(ctx, 0, 2, bad, values, NULL, NULL));
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(eigenvectors_rebuild_the_matrix),
         cmocka_unit_test(cholesky_solves_and_refuses),
         cmocka_unit_test(krylov_finds_the_leading_vectors),
         cmocka_unit_test(components_of_wide_and_tall_agree),
+        cmocka_unit_test(singular_values_rebuild_the_matrix),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
