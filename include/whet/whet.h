@@ -4,6 +4,7 @@
 #define WHET_WHET_H
 
 #include "whet/adapt.h"
+#include "whet/adapters.h"
 #include "whet/bench.h"
 #include "whet/core.h"
 #include "whet/io.h"

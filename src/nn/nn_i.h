@@ -16,6 +16,7 @@
 #include "nn/models_i.h"
 #include "nn/ops_i.h"
 #include "nn/optimizer_i.h"
+#include "nn/shape_text.h"
 #include "nn/text_batch.h"
 
 /* ---- families: one row a model type ---------------------------------------------------------- */

@@ -22,6 +22,16 @@ static whet_status parse_values(whet_ctx *ctx, whet_i_tune *run) {
                                       (whet_i_value_range){1, 64, true});
 }
 
+/* The modules of the head as PEFT finds them: "classifier" is "classifier.out_proj" as well. */
+static whet_status save_head(whet_ctx *ctx, const char *const *head, whet_i_adapter_config *c) {
+    for (int i = 0; i < 2 && head[i]; i++) {
+        const whet_str name = {head[i], (int64_t)strcspn(head[i], ".")};
+        if (i == 0 || !whet_str_equal(name, c->saved.ends[c->saved.n - 1]))
+            WHET_TRY(whet_i_modules_add(ctx, c, &c->saved, name));
+    }
+    return WHET_OK;
+}
+
 static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     const whet_tune_job *j = &run->job;
     whet_i_adapter_config *c = &run->config;
@@ -39,8 +49,7 @@ static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->excluded, "exclude", j->exclude));
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->saved, "modules to save", j->save_modules));
     WHET_TRY(whet_i_adapter_layers_parse(ctx, c, "layers", j->layers));
-    if (whet_i_tune_has_head(run))
-        WHET_TRY(whet_i_modules_add(ctx, c, &c->saved, whet_str_from(run->backbone.head[0])));
+    if (whet_i_tune_has_head(run)) WHET_TRY(save_head(ctx, run->backbone.head, c));
     return parse_values(ctx, run);
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tune/adapter_set.h"
 #include "tune/tune_i.h"
 
 static const char state_file[] = WHET_I_TUNE_STATE_FILE;
@@ -317,6 +318,36 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
     return WHET_OK;
 }
 
+/* [out, in] of layers whose blocks have room for more. */
+static void put_sizes(const whet_i_tune *run, json_t *config) {
+    json_t *sizes = json_object();
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        whet_i_adapter_settings settings;
+        char module[512];
+        (void)snprintf(module, sizeof module, "%s", p->name);
+        char *end = strrchr(module, '.');
+        if (!end || strcmp(end, ".weight") != 0 || p->rank != 2) continue;
+        *end = '\0';
+        if (!whet_i_tune_adapted(run, module, &settings)) continue;
+        const whet_i_adapter_shape s =
+            whet_i_adapter_shape_of(p->shape[1], p->shape[0], settings.blocks, settings.rank);
+        if (s.in == s.blocks * s.p && s.out == s.blocks * s.q) continue;
+        (void)json_object_set_new(sizes, module,
+                                  json_pack("[I, I]", (json_int_t)s.out, (json_int_t)s.in));
+    }
+    if (json_object_size(sizes) > 0) (void)json_object_set(config, WHET_I_SIZES_KEY, sizes);
+    json_decref(sizes);
+}
+
+/* Which weights the adapters are for. */
+static whet_status put_base(whet_ctx *ctx, const whet_i_tune *run, json_t *config) {
+    char identity[WHET_I_IDENTITY];
+    WHET_TRY(whet_i_base_identity(ctx, &run->backbone.files, identity));
+    (void)json_object_set_new(config, WHET_I_BASE_KEY, json_string(identity));
+    return WHET_OK;
+}
+
 static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
     const bool head = whet_i_tune_has_head(run);
     const char *task = head ? "SEQ_CLS" : run->kind->embeds ? "FEATURE_EXTRACTION" : "CAUSAL_LM";
@@ -326,7 +357,9 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
     (void)json_object_set_new(o, "inference_mode", json_true());
     (void)json_object_set_new(o, "task_type", json_string(task));
     if (head) put_classes(run, o);
-    const whet_status status = write_json(ctx, run, name, o);
+    put_sizes(run, o);
+    whet_status status = put_base(ctx, run, o);
+    if (status == WHET_OK) status = write_json(ctx, run, name, o);
     json_decref(o);
     return status;
 }

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * adapters: small changes of linear layers kept apart from the model they are for: read, written, converted,
+ * added up, and merged into it.
+ *
+ * A folder holds adapter_config.json and adapter_model.safetensors, as PEFT 0.21 writes and reads LoRA
+ * (arXiv 2106.09685; rsLoRA, 2312.03732) and DoRA (2402.09353); MoRe (2408.17383) has the peft_type "MORE"
+ * (docs/formats/adapters.md). A layer's weight W [out, in] becomes W + s M:
+ *   LoRA   M = B A, A [r, in], B [out, r], s = alpha / r, or alpha / sqrt(r)
+ *   DoRA   the rows of W + s B A, each made as long as its number of magnitude [out] says
+ *   MoRe   M = a product of two block-diagonal matrices with N blocks and fixed permutations; s = 1
+ * GraLoRA (2505.20355) is read as the LoRA that it is: of rank k r, with its order of outputs in B. */
+#ifndef WHET_ADAPTERS_H
+#define WHET_ADAPTERS_H
+
+#include "whet/core.h"
+#include "whet/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The adapters of a model's layers, with what else was trained: whole modules (heads) and biases.
+ * Read-only once opened or made, but for whet_adapter_fit: may then be shared. */
+typedef struct whet_adapter whet_adapter;
+
+/* A folder with adapter_config.json, or with one subfolder that has it (as PEFT keeps named adapters, and
+ * `whet tune` those without a head). Tensors stay in the mapped file.
+ * Errors: IO, FORMAT, SHAPE (tensors that do not belong together: all of them are told), DATA (numbers that
+ * are not finite), UNSUPPORTED (other kinds of adapters, options that change the mathematics, pickled
+ * weights), ARG (several named adapters), NOMEM. O(numbers). */
+WHET_API WHET_CHECKED whet_status whet_adapter_open(whet_ctx *ctx, const char *dir,
+                                                    whet_adapter **out);
+WHET_API void whet_adapter_close(whet_ctx *ctx, whet_adapter *adapter); /* NULL is fine */
+/* Writes the folder: whole, or not at all. What was opened and is saved, opened and saved again has the same
+ * bytes. Errors: EXISTS, IO, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_adapter *adapter,
+                                                    const char *dir, bool force);
+/* What it is, as the text of a JSON object, released by whet_free_text: kind, layers (module, in, out, rank,
+ * blocks, scale, parameters), heads and biases (tensors), parameters, base. Errors: NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
+                                                        char **json);
+
+/* Holds the adapter against the model in `model`, a folder with model.safetensors or its index: every layer
+ * must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be the one that
+ * the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning). One that does
+ * not say is told in a warning. Sizes that MoRe's blocks leave open become known. O(bytes of the model). */
+WHET_API WHET_CHECKED whet_status whet_adapter_fit(whet_ctx *ctx, whet_adapter *adapter,
+                                                   const char *model, bool any_base);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What is in a folder of adapters, as JSON. */
+#include "tune/adapter_set.h"
+
+static json_t *layer_json(const whet_i_adapter_layer *l) {
+    const whet_i_adapter_shape *s = &l->shape;
+    return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "module", l->module, "in",
+                     (json_int_t)s->in, "out", (json_int_t)s->out, "rank", (json_int_t)s->rank,
+                     "blocks", (json_int_t)s->blocks, "scale", l->scale, "parameters",
+                     (json_int_t)whet_i_adapter_layer_count(l));
+}
+
+static json_t *names_json(const whet_adapter *a, bool biases) {
+    json_t *names = json_array();
+    for (int64_t i = 0; i < a->n_wholes; i++)
+        if (a->wholes[i].layer_bias == biases)
+            (void)json_array_append_new(names, json_string(a->wholes[i].name));
+    return names;
+}
+
+static json_t *text_or_null(const whet_adapter *a, const char *key) {
+    const json_t *value = json_object_get(a->json, key);
+    return json_is_string(value) ? json_string(json_string_value(value)) : json_null();
+}
+
+whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *a, char **out) {
+    json_t *layers = json_array();
+    int64_t in_layers = 0, in_wholes = 0;
+    whet_i_buf text = {0};
+    bool dora = false;
+    for (int64_t i = 0; i < a->n_layers; i++) {
+        (void)json_array_append_new(layers, layer_json(&a->layers[i]));
+        in_layers += whet_i_adapter_layer_count(&a->layers[i]);
+        dora = dora || a->layers[i].magnitude.data;
+    }
+    for (int64_t i = 0; i < a->n_wholes; i++) in_wholes += whet_tensor_count(&a->wholes[i].tensor);
+    json_t *root =
+        json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o}", "kind",
+                  a->more ? "more"
+                  : dora  ? "dora"
+                          : "lora",
+                  "layers", layers, "heads", names_json(a, false), "biases", names_json(a, true),
+                  "adapter_parameters", (json_int_t)in_layers, "other_parameters",
+                  (json_int_t)in_wholes, "base", text_or_null(a, "base_model_name_or_path"),
+                  "base_hash", text_or_null(a, WHET_I_BASE_KEY));
+    const whet_status status = whet_i_json_dump(ctx, root, JSON_INDENT(2), &text);
+    json_decref(root);
+    if (status == WHET_OK)
+        *out = text.data;
+    else
+        whet_i_buf_free(ctx, &text);
+    return status;
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What whet_adapter is inside: layers with their factors, in the order of their names, and tensors that are
+ * kept whole. */
+#ifndef WHET_TUNE_ADAPTER_SET_H
+#define WHET_TUNE_ADAPTER_SET_H
+
+#include <jansson.h>
+
+#include "whet/adapters.h"
+
+#include "io/io_i.h"
+#include "nn/nn_i.h"
+#include "tune/adapter_config_read.h"
+
+typedef struct whet_i_adapter_layer {
+    const char *module;         /* as in the adapter, without ".weight" */
+    const char *base;           /* tensor of the base, once fitted; else NULL */
+    whet_i_adapter_shape shape; /* of W; LoRA has one block */
+    double scale;
+    whet_tensor first, second; /* A [r, in] and B [out, r], or W1 [N, r, p] and W2 [N, q, r] */
+    whet_tensor magnitude;     /* DoRA's [out]; data NULL = none */
+} whet_i_adapter_layer;
+
+/* A tensor of a module that is trained whole, or the bias of a layer. */
+typedef struct whet_i_adapter_whole {
+    const char *name; /* as in the model: "classifier.weight" */
+    const char *base; /* once fitted: how the base calls it, which may not have it */
+    bool layer_bias;  /* of an adapted layer: "<module>.base_layer.bias" in files */
+    whet_tensor tensor;
+} whet_i_adapter_whole;
+
+struct whet_adapter {
+    char *path; /* of the folder, for sentences */
+    bool more;  /* MoRe, else LoRA or DoRA */
+    json_t *json;
+    whet_safetensors *file;       /* NULL = made, not read */
+    whet_i_adapter_layer *layers; /* [n_layers] */
+    whet_i_adapter_whole *wholes; /* [n_wholes] */
+    int64_t n_layers, n_wholes;
+    whet_i_arena arena;
+};
+
+/* "base_model.model.", which PEFT's names begin with. */
+extern const char whet_i_peft_prefix[];
+/* Name in adapter_config.json: of the base's identity (base_identity.c), and of [out, in] of the layers
+ * whose blocks do not tell. */
+#define WHET_I_BASE_KEY "whet_base"
+#define WHET_I_SIZES_KEY "whet_sizes"
+
+/* The layer of this module, or NULL. */
+const whet_i_adapter_layer *whet_i_adapter_find(const whet_adapter *a, const char *module);
+/* Copies of the factors in f64; first and second are released by whet_i_free, also one alone on failure. */
+WHET_CHECKED whet_status whet_i_adapter_factors(whet_ctx *ctx, const whet_i_adapter_layer *layer,
+                                                double **first, double **second);
+int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* numbers */
+
+/* ---- the base (base_identity.c, adapter_fit.c) -------------------------------------------------- */
+
+/* A hash of names, shapes, types and bytes of all weights, whatever files they are in: 16 hexadecimal digits.
+ * O(bytes), a tensor a thread. */
+enum { WHET_I_IDENTITY = 17 };
+WHET_CHECKED whet_status whet_i_base_identity(whet_ctx *ctx, const whet_i_weight_files *files,
+                                              char out[WHET_I_IDENTITY]);
+/* whet_adapter_fit on open files, whose identity is known. */
+WHET_CHECKED whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a,
+                                            const whet_i_weight_files *files, const char *identity,
+                                            bool any_base);
+
+/* ---- making one (adapter_make.c) --------------------------------------------------------------- */
+
+/* Empty, for `capacity` layers and `wholes` tensors. */
+WHET_CHECKED whet_status whet_i_adapter_create(whet_ctx *ctx, bool more, int64_t capacity,
+                                               int64_t wholes, whet_adapter **out);
+/* Adds a layer with factors in f64, rounded to f32; scale 1. shape->blocks is 1 of LoRA. */
+WHET_CHECKED whet_status whet_i_adapter_put(whet_ctx *ctx, whet_adapter *a, const char *module,
+                                            const whet_i_adapter_shape *shape, const double *first,
+                                            const double *second);
+/* A copy of the tensor. */
+WHET_CHECKED whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
+                                                  const whet_i_adapter_whole *whole);
+/* Makes its config: targets by their names, ranks, blocks and alphas by layer; base, task, classes and biases
+ * as `like` (NULL = none) says them. */
+WHET_CHECKED whet_status whet_i_adapter_settle(whet_ctx *ctx, whet_adapter *a, const json_t *like);
+
+#endif
