@@ -151,7 +151,7 @@ typedef struct whet_tune_job {
 
 /* Strings about layers follow PEFT: a layer is adapted when targets has it, exclude and save_modules have
  * it not, and the first number in its name is among layers. Errors: ARG (nothing matches: with the nearest
- * name; numbers out of range), UNSUPPORTED (a pattern that does not compile).
+ * name; numbers out of range, a pattern that does not compile).
  *
  * With probs the loss is the mean of -sum_c q_c log p_c over rows (soft cross-entropy), weighted by
  * row_weights and label_weight, whose mean is made 1. Columns are the classes in the order of `classes`,

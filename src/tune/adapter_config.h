@@ -61,12 +61,12 @@ WHET_CHECKED whet_status whet_i_modules_match(whet_ctx *ctx, whet_i_adapter_conf
                                               whet_i_modules *set, const char *where,
                                               whet_str regex);
 /* As users write a set: "all-linear", "regex:PATTERN", or ends of names with commas between; NULL is none.
- * Errors: UNSUPPORTED (a pattern that does not compile), NOMEM. */
+ * Errors: ARG (a pattern that does not compile), NOMEM. */
 WHET_CHECKED whet_status whet_i_modules_parse(whet_ctx *ctx, whet_i_adapter_config *config,
                                               whet_i_modules *set, const char *where,
                                               const char *text);
 /* Values "KEY=NUMBER,KEY=NUMBER" from least to most, whole numbers where `whole`; NULL is none.
- * Errors: ARG, UNSUPPORTED, NOMEM. */
+ * Errors: ARG, NOMEM. */
 typedef struct whet_i_value_range {
     double least, most;
     bool whole;

@@ -77,6 +77,7 @@ static const whet_i_tune_adapter kinds[] = {
     {.id = WHET_TUNE_NORMS,
      .name = "norms",
      .peft_type = "LN_TUNING",
+     .segment = "ln_tuning_layers",
      .trains = norms,
      .rate = 1e-3},
 };

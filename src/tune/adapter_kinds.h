@@ -12,6 +12,7 @@ typedef struct whet_i_tune_adapter {
     whet_tune_adapter id;
     const char *name;
     const char *peft_type; /* of its folder; NULL = the whole model is written */
+    const char *segment;   /* of names in that folder, before the last part; NULL = none */
     bool adapts;           /* linear layers get adapters of `kind`, and everything else is frozen */
     whet_i_adapter_kind kind;
     bool scaled, blocks; /* has an alpha, has blocks */

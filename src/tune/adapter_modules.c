@@ -70,6 +70,11 @@ static whet_str next_part(const char **text) {
     return part;
 }
 
+/* A pattern that does not compile is damage in a file, but a slip in an argument. */
+static whet_status as_argument(whet_status status) {
+    return status == WHET_ERR_UNSUPPORTED ? WHET_ERR_ARG : status;
+}
+
 whet_status whet_i_modules_parse(whet_ctx *ctx, whet_i_adapter_config *config, whet_i_modules *set,
                                  const char *where, const char *text) {
     static const char regex[] = "regex:";
@@ -77,8 +82,8 @@ whet_status whet_i_modules_parse(whet_ctx *ctx, whet_i_adapter_config *config, w
     set->all_linear = strcmp(text, "all-linear") == 0;
     if (set->all_linear) return WHET_OK;
     if (strncmp(text, regex, sizeof regex - 1) == 0)
-        return whet_i_modules_match(ctx, config, set, where,
-                                    whet_str_from(text + sizeof regex - 1));
+        return as_argument(
+            whet_i_modules_match(ctx, config, set, where, whet_str_from(text + sizeof regex - 1)));
     while (*text) {
         const whet_str end = next_part(&text);
         if (end.len > 0) WHET_TRY(whet_i_modules_add(ctx, config, set, end));
@@ -123,7 +128,8 @@ whet_status whet_i_module_values_parse(whet_ctx *ctx, whet_i_adapter_config *con
                 "%s: %s; expected an end of layers' names, \"=\" and a%s number from %g to %g",
                 where, whet_i_quote(quoted, part), range.whole ? " whole" : "", range.least,
                 range.most);
-        WHET_TRY(whet_i_module_values_add(ctx, config, values, where, whet_i_trim(key), value));
+        WHET_TRY(as_argument(
+            whet_i_module_values_add(ctx, config, values, where, whet_i_trim(key), value)));
     }
     return WHET_OK;
 }

@@ -109,9 +109,24 @@ static whet_tensor view_of(const whet_i_param *p, void *data) {
     return t;
 }
 
-/* The trained parameters, each name behind `prefix`. */
+/* As PEFT calls a parameter in an adapter's folder. */
+static whet_status peft_name(whet_ctx *ctx, const whet_i_tune *run, const whet_i_param *p,
+                             whet_i_arena *arena, const char **out) {
+    const char *segment = whet_i_tune_is_of_adapter(run, p) ? run->adapter->segment : NULL;
+    const char *last = strrchr(p->name, '.');
+    const int before = segment && last ? (int)(last + 1 - p->name) : 0;
+    const size_t size = strlen(p->name) + (segment ? strlen(segment) : 0) + 32;
+    char *name;
+    WHET_TRY(whet_i_arena_alloc(ctx, arena, (int64_t)size, 1, &name));
+    (void)snprintf(name, size, "base_model.model.%.*s%s%s%s", before, p->name,
+                   before ? segment : "", before ? "." : "", p->name + before);
+    *out = name;
+    return WHET_OK;
+}
+
+/* The trained parameters under their own names, or PEFT's. */
 static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const char *name,
-                                const char *prefix) {
+                                bool peft) {
     static const char *const metadata[] = {"format", "pt", NULL};
     whet_named_tensor *items = NULL;
     whet_i_arena arena = {0};
@@ -121,11 +136,9 @@ static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const cha
     WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n, &items));
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
-        const size_t length = strlen(prefix) + strlen(p->name) + 1;
-        char *full;
+        const char *full = p->name;
         if (!p->trainable) continue;
-        WHET_TRY_DONE(whet_i_arena_alloc(ctx, &arena, (int64_t)length, 1, &full));
-        (void)snprintf(full, length, "%s%s", prefix, p->name);
+        if (peft) WHET_TRY_DONE(peft_name(ctx, run, p, &arena, &full));
         items[n++] = (whet_named_tensor){full, view_of(p, p->values)};
     }
     WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
@@ -138,7 +151,7 @@ done:
 }
 
 whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run) {
-    return save_trained(ctx, run, best_file, "");
+    return save_trained(ctx, run, best_file, false);
 }
 
 static whet_status copy_values(whet_ctx *ctx, const whet_i_tune *run,
@@ -378,7 +391,7 @@ whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
     if (adapters) {
         WHET_TRY(save_trained(
             ctx, run, merged ? "adapter/adapter_model.safetensors" : "adapter_model.safetensors",
-            "base_model.model."));
+            true));
         WHET_TRY(save_adapter_config(
             ctx, run, merged ? "adapter/adapter_config.json" : "adapter_config.json"));
     }

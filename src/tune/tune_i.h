@@ -185,6 +185,10 @@ WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
 /* The adapter that a linear layer has, if it has one. */
 bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
                          whet_i_adapter_settings *settings);
+/* trained.c: sets `trainable` and rates. Errors: ARG (nothing matches). */
+WHET_CHECKED whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run);
+/* Of the model's own weights one that the kind trains, not the head's or of a module to be saved. */
+bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p);
 /* loop.c */
 WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
 /* validate.c: the validation rows, with what is trained as it is now. */

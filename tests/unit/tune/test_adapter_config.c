@@ -66,7 +66,7 @@ static void patterns_and_exclusions(void **state) {
     whet_i_adapter_config bad = {0};
     test_ok(ctx, whet_i_adapter_config_init(ctx, &bad));
     test_fails(ctx, whet_i_modules_parse(ctx, &bad, &bad.targets, "targets", "regex:(q"),
-               WHET_ERR_UNSUPPORTED);
+               WHET_ERR_ARG);
     test_says(ctx, "targets: the pattern \"(q\" does not compile");
     whet_i_adapter_config_free(ctx, &bad);
     test_ctx_done(ctx);

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What of a recorded model is trained: what is new, the head, modules to be saved, and of the model's own
+ * weights those that the kind of adapter and the targets take. */
+#include <stdio.h>
+
+#include "tune/tune_i.h"
+
+enum { NAME_SIZE = 512 };
+
+/* The module of a parameter: its name up to the last point. */
+static void module_of(const whet_i_param *p, char module[NAME_SIZE]) {
+    (void)snprintf(module, NAME_SIZE, "%s", p->name);
+    char *end = strrchr(module, '.');
+    if (end) *end = '\0';
+}
+
+static bool is_saved(const whet_i_tune *run, const whet_i_param *p) {
+    char module[NAME_SIZE];
+    module_of(p, module);
+    return whet_i_modules_has(&run->config, &run->config.saved, module);
+}
+
+bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p) {
+    return run->adapter->trains && p->source.data && !is_saved(run, p) &&
+           !whet_i_backbone_is_head(&run->backbone, p->name);
+}
+
+static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
+    char module[NAME_SIZE];
+    if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name) || is_saved(run, p))
+        return true; /* new, or the head */
+    if (!run->adapter->trains || !run->adapter->trains(run->params, p)) return false;
+    module_of(p, module);
+    return whet_i_adapter_config_has(&run->config, module);
+}
+
+/* What the base lacks beside head and adapters, such as a pooler, is saved whole, and named so. */
+static whet_status save_new(whet_ctx *ctx, whet_i_tune *run) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        char module[NAME_SIZE];
+        module_of(p, module);
+        if (p->source.data || whet_i_tune_is_adapter(p->name) ||
+            whet_i_backbone_is_head(&run->backbone, p->name) || is_saved(run, p))
+            continue;
+        WHET_TRY(whet_i_modules_add(ctx, &run->config, &run->config.saved, whet_str_from(module)));
+    }
+    return WHET_OK;
+}
+
+/* The last one and two parts of the names of linear layers. */
+static whet_status layer_names(whet_ctx *ctx, const whet_i_tune *run, whet_names *names) {
+    for (int64_t i = 0; i < run->params->n_weights; i++)
+        for (int32_t part = 0; part < run->params->weights[i].parts; part++) {
+            char module[NAME_SIZE];
+            module_of(&run->params->items[run->params->weights[i].first + part], module);
+            if (whet_i_backbone_is_head(&run->backbone, module)) continue;
+            const char *last = strrchr(module, '.'), *at = last;
+            WHET_TRY(whet_names_add(ctx, names, whet_str_from(last ? last + 1 : module), NULL));
+            while (at && at > module && at[-1] != '.') at--;
+            if (at) WHET_TRY(whet_names_add(ctx, names, whet_str_from(at), NULL));
+        }
+    return WHET_OK;
+}
+
+static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
+    char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "";
+    const char *const *layers = run->backbone.layers;
+    const whet_i_modules *targets = &run->config.targets;
+    whet_names *names;
+    WHET_TRY(whet_names_create(ctx, &names));
+    const whet_status status = layer_names(ctx, run, names);
+    int64_t nearest = -1;
+    for (int64_t i = 0; i < targets->n && nearest < 0; i++)
+        nearest = whet_i_nearest_name(names, targets->ends[i]);
+    if (nearest >= 0)
+        (void)snprintf(near, sizeof near, " (did you mean %s?)",
+                       whet_i_quote(quoted, whet_names_get(names, nearest)));
+    whet_names_destroy(ctx, names);
+    WHET_TRY(status);
+    return whet_i_fail(
+        ctx, WHET_ERR_ARG,
+        "targets %s%s%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",
+        run->job.targets ? "\"" : "", run->job.targets ? run->job.targets : "by default",
+        run->job.targets ? "\"" : "", near, layers[0], layers[1], layers[2], layers[3], layers[4],
+        layers[5]);
+}
+
+static whet_status nothing_trained(whet_ctx *ctx, const whet_i_tune *run) {
+    if (run->job.targets || run->adapter->adapts) return no_match(ctx, run);
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "adapter %s finds nothing to train in a model of type %s; expected another "
+                       "adapter, or no exclusions",
+                       run->adapter->name, run->backbone.model_type);
+}
+
+/* What a folder of weights of the model itself says it has: the last parts of their modules' names. */
+static whet_status name_targets(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_adapter_config *c = &run->config;
+    c->targets.all_linear = false;
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        char module[NAME_SIZE];
+        if (!p->trainable || !whet_i_tune_is_of_adapter(run, p)) continue;
+        module_of(p, module);
+        const char *last = strrchr(module, '.');
+        if (!whet_i_modules_has(c, &c->targets, module))
+            WHET_TRY(
+                whet_i_modules_add(ctx, c, &c->targets, whet_str_from(last ? last + 1 : module)));
+    }
+    return WHET_OK;
+}
+
+/* PEFT knows numbers of layers beside a list of names only: a pattern, or all linear layers, become the
+ * names of what they take. */
+static whet_status spell_targets(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_adapter_config *c = &run->config;
+    const whet_i_params *params = run->params;
+    whet_i_modules names = {0};
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; status == WHET_OK && i < params->n_weights; i++)
+        for (int32_t part = 0; status == WHET_OK && part < params->weights[i].parts; part++) {
+            char module[NAME_SIZE];
+            whet_i_adapter_settings settings;
+            module_of(&params->items[params->weights[i].first + part], module);
+            if (whet_i_tune_adapted(run, module, &settings))
+                status = whet_i_modules_add(ctx, c, &names, whet_str_from(module));
+        }
+    if (status != WHET_OK) {
+        whet_i_free(ctx, names.ends);
+        return status;
+    }
+    whet_i_pattern_free(ctx, c->targets.pattern);
+    whet_i_free(ctx, c->targets.ends);
+    whet_i_free(ctx, c->layers);
+    c->targets = names;
+    c->layers = NULL;
+    c->n_layers = 0;
+    return WHET_OK;
+}
+
+/* A target that is none of the layers is most likely misspelt. */
+static void warn_of_targets(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_modules *all = &run->config.targets;
+    for (int64_t t = 0; t < all->n && run->job.targets; t++) {
+        const whet_i_modules one = {.ends = &all->ends[t], .n = 1};
+        bool any = false;
+        for (int64_t i = 0; i < run->params->n && !any; i++) {
+            char module[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
+            module_of(&run->params->items[i], module);
+            any = whet_i_modules_has(&run->config, &one, module);
+            if (!any && i == run->params->n - 1)
+                whet_i_log(ctx, WHET_LOG_WARN, "targets: %s is the name of no layer",
+                           whet_i_quote(quoted, all->ends[t]));
+        }
+    }
+}
+
+whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
+    int64_t matched = run->n_matched;
+    for (int64_t i = 0; i < run->params->n; i++) {
+        whet_i_param *p = &run->params->items[i];
+        p->trainable = is_trained(run, p);
+        if (!p->source.data) run->new_tensors++;
+        if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
+            p->rate = run->job.head_rate;
+        /* Adapters are new as well, but they are the point: the rate is theirs. */
+        if (whet_i_tune_is_adapter(p->name)) p->rate = 1;
+        if (p->trainable && p->source.data && !is_saved(run, p) &&
+            !whet_i_backbone_is_head(&run->backbone, p->name))
+            matched++;
+    }
+    if (matched == 0) return nothing_trained(ctx, run);
+    WHET_TRY(save_new(ctx, run));
+    warn_of_targets(ctx, run);
+    if (run->adapter->trains)
+        return run->adapter->peft_type && !run->job.targets ? name_targets(ctx, run) : WHET_OK;
+    const bool in_words = run->config.targets.pattern || run->config.targets.all_linear;
+    return in_words && run->config.layers ? spell_targets(ctx, run) : WHET_OK;
+}

@@ -1,0 +1,115 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Kinds of adapters of whet tune and where they go, on the tiny model of tests/golden; what is refused.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 24; i++)
+        printf "%s video number %d\t%s\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no" }' >train.tsv
+common="--model $model --train train.tsv --batch 8 --epochs 2 --quiet"
+
+# Names in the folder and what its config says, for each kind.
+for kind in lora dora more bitfit norms; do
+    # shellcheck disable=SC2086
+    run 0 whet tune $common --adapter $kind --output $kind
+    present $kind/adapter_model.safetensors
+    absent $kind/model.safetensors
+    # shellcheck disable=SC2086
+    run 0 whet tune $common --adapter $kind --output again --threads 3 --checkpoint-activations --force
+    cmp -s $kind/adapter_model.safetensors again/adapter_model.safetensors ||
+        fail "$kind: bits depend on threads or recomputation"
+done
+cat >look.py <<'E2'
+import json, struct, sys
+
+def names(folder):
+    b = open(folder + "/adapter_model.safetensors", "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    return {k: v["shape"] for k, v in json.loads(b[8:8 + n]).items() if k != "__metadata__"}
+
+# The head, and what this base lacks.
+def whole(name):
+    return "classifier" in name or "pooler" in name
+
+def config(folder):
+    return json.load(open(folder + "/adapter_config.json"))
+
+layer = "base_model.model.bert.encoder.layer.0."
+query = layer + "attention.self.query."
+for kind, ends in [("lora", ["lora_A.weight", "lora_B.weight"]), ("more", ["more_w1", "more_w2"]),
+                   ("dora", ["lora_A.weight", "lora_B.weight", "lora_magnitude_vector"])]:
+    got = names(kind)
+    assert [e for e in ends if query + e not in got] == [], (kind, got)
+    assert "base_model.model.classifier.weight" in got
+    assert not any(".key.base" in k or "LayerNorm" in k for k in got)
+assert config("dora")["use_dora"] is True and config("lora")["use_dora"] is False
+assert config("more")["peft_type"] == "MORE"
+got = names("bitfit")
+assert query + "bias" in got and all(k.endswith("bias") or whole(k) for k in got)
+got = names("norms")
+assert layer + "output.LayerNorm.ln_tuning_layers.weight" in got
+assert all("LayerNorm.ln_tuning_layers" in k or whole(k) for k in got)
+assert config("norms")["peft_type"] == "LN_TUNING" and config("norms")["target_modules"] == ["LayerNorm"]
+E2
+python3 look.py || fail 'folders are not as PEFT has them'
+
+# Which layers, and what each is like.
+# shellcheck disable=SC2086
+run 0 whet tune $common --adapter lora --targets all-linear --exclude key,intermediate.dense --layers 1 \
+    --rank-pattern 'value=2,layer\.1\..*=3' --alpha-pattern 'query=5' --rslora --adapter-dropout 0.5 \
+    --save-modules embeddings.LayerNorm --output where
+cat >where.py <<'E2'
+from look import names, config
+got, c = names("where"), config("where")
+layer = "base_model.model.bert.encoder.layer.1."
+rank = {k: v[0] for k, v in got.items() if k.endswith("lora_A.weight")}
+assert rank == {layer + "attention.self.query.lora_A.weight": 3,
+                layer + "attention.self.value.lora_A.weight": 2,
+                layer + "attention.output.dense.lora_A.weight": 3,
+                layer + "output.dense.lora_A.weight": 3}, rank
+assert "base_model.model.bert.embeddings.LayerNorm.weight" in got
+assert set(c["modules_to_save"]) == {"embeddings.LayerNorm", "classifier", "bert.pooler.dense"}
+assert c["use_rslora"] and c["lora_dropout"] == 0.5 and c["rank_pattern"]["value"] == 2
+assert c["layers_to_transform"] is None and len(c["target_modules"]) == 4  # PEFT takes numbers with lists only
+E2
+python3 where.py || fail 'layers are not those asked for'
+# shellcheck disable=SC2086
+run 0 whet tune $common --adapter lora --targets all-linear --exclude key,intermediate.dense --layers 1 \
+    --rank-pattern 'value=2,layer\.1\..*=3' --alpha-pattern 'query=5' --rslora --output dry --save-modules embeddings.LayerNorm
+cmp -s where/adapter_model.safetensors dry/adapter_model.safetensors && fail 'dropout changes nothing'
+# shellcheck disable=SC2086
+run 0 whet tune $common --adapter more --blocks 4 --blocks-pattern 'query=2' --rank 2 --output blocks
+python3 -c 'from look import names
+got = names("blocks")
+layer = "base_model.model.bert.encoder.layer.0.attention.self."
+assert got[layer + "query.more_w1"][0] == 2 and got[layer + "key.more_w1"][0] == 4' ||
+    fail 'blocks are not those asked for'
+
+# One of two targets misspelt is told; none that matches is refused, with the nearest name.
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --targets query,valeu --output w
+tells '"valeu" is the name of no layer'
+mark
+# shellcheck disable=SC2086
+refused() {
+    expected=$1
+    words=$2
+    shift 2
+    run "$expected" whet tune $common --output z "$@"
+    tells "$words"
+    absent z
+}
+refused 2 'did you mean "query"' --adapter lora --targets qeury
+refused 2 'match no layer' --adapter more --targets 'regex:.*\.nothing'
+refused 2 'does not compile' --adapter lora --targets 'regex:('
+refused 2 'match no layer' --adapter lora --layers 7
+refused 2 'expected numbers of layers' --adapter lora --layers 3-1
+refused 2 'whole number from 1 to 1024' --adapter lora --rank-pattern query=0
+refused 2 'expected adapter more' --adapter lora --blocks-pattern query=2
+refused 2 'expected adapter lora or dora' --adapter more --alpha-pattern query=2
+refused 2 'expected adapter lora or dora' --adapter norms --rslora
+refused 2 'expected adapter lora or dora' --adapter bitfit --adapter-dropout 0.1
+refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern query=2
+refused 2 'expected --adapter lora, dora or more' --adapter bitfit --rank 4
+refused 2 'expected --adapter lora or dora' --adapter more --alpha 4
+finish
