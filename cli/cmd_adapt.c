@@ -72,9 +72,17 @@ const cli_option cmd_adapt_options[] = {
              "(minutes); auto: where labels that are held out say that it is better"},
     {.name = "adapter",
      .type = CLI_ENUM,
-     .choices = "none|more|lora",
+     .choices = "none|more|lora|auto",
      .preset = "none",
-     .help = "tuning of the encoder (only none today)"},
+     .help = "tune the encoder on the labels by MoRe or LoRA adapters (half a minute to minutes); "
+             "auto: where labels that are held out say that it helps"},
+    {.name = "time-limit",
+     .type = CLI_FLOAT,
+     .value = "SECONDS",
+     .low = 1,
+     .high = 1e9,
+     .help = "tuning must be done within so many seconds of the job: what would not fit is passed "
+             "by, and --adapter auto tries more where there is time"},
     {.name = "space",
      .type = CLI_STRING,
      .value = "SPACE",
@@ -146,6 +154,8 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.method = cli_text(run, "label-method");
     job.no_words = cli_flag(run, "no-words");
     job.end_model = (whet_end_model)cli_choice(run, "end-model");
+    job.adapter = (whet_adapter_choice)cli_choice(run, "adapter");
+    job.time_limit = cli_given(run, "time-limit") ? cli_number(run, "time-limit") : 0;
     job.budget = cli_integer(run, "budget");
     job.draw = cli_choice(run, "draw") == 1 ? WHET_DRAW_COVERAGE : WHET_DRAW_UNIFORM;
     job.seed = run->seed;
@@ -165,10 +175,6 @@ static whet_status check_usage(cli_run *run) {
                         "--help");
     if (!cli_text(run, "train") && !cli_text(run, "labels"))
         return cli_fail(run, WHET_ERR_ARG, "--features without --train needs --labels");
-    if (cli_given(run, "adapter") && cli_choice(run, "adapter") != 0)
-        return cli_fail(run, WHET_ERR_UNSUPPORTED,
-                        "--adapter %s: tuning the encoder is not in this version; expected none",
-                        cli_text(run, "adapter"));
     if (cli_given(run, "candidates") && !cli_given(run, "space")) return candidates_alone(run);
     if (cli_given(run, "draw") && !cli_given(run, "budget"))
         return cli_fail(run, WHET_ERR_ARG, "--draw says how a budget is drawn; expected --budget");
@@ -176,6 +182,14 @@ static whet_status check_usage(cli_run *run) {
         return cli_fail(run, WHET_ERR_ARG,
                         "--end-model %s tunes the encoder of --model; expected one",
                         cli_text(run, "end-model"));
+    if (cli_choice(run, "adapter") != (int32_t)WHET_ADAPTER_NONE && !cli_given(run, "model"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--adapter %s tunes the encoder of --model; expected one",
+                        cli_text(run, "adapter"));
+    if (cli_given(run, "time-limit") && cli_choice(run, "adapter") == 0 &&
+        cli_choice(run, "end-model") == 0)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--time-limit is of tuning; expected --adapter or --end-model as well");
     if (cli_given(run, "features") && cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG,
                         "--features and --model both make features; expected one of them");

@@ -143,6 +143,14 @@ typedef enum whet_end_model {
     WHET_END_AUTO = 2      /* the tuned encoder where held-out labels say that it is better */
 } whet_end_model;
 
+/* Adapters of every linear layer of the encoder, rank 8: which are tried (lessons.c). */
+typedef enum whet_adapter_choice {
+    WHET_ADAPTER_NONE = 0,
+    WHET_ADAPTER_MORE = 1, /* Monarch (arXiv 2408.17383), taken whatever held-out labels say */
+    WHET_ADAPTER_LORA = 2,
+    WHET_ADAPTER_AUTO = 3 /* both and more, kept where held-out labels say that they help */
+} whet_adapter_choice;
+
 /* What `whet adapt` is told. Strings are read during the call only; NULL = not given. */
 typedef struct whet_adapt_job {
     size_t struct_size;
@@ -170,16 +178,26 @@ typedef struct whet_adapt_job {
     whet_end_model end_model; /* other than WHET_END_LOGISTIC: needs texts and model */
     bool
         no_words; /* features of the encoder alone, never of TF-IDF beside it (a quarter of a cosine, where
-                      the labels say that it helps; not where the end model is a tuned encoder) */
+                      the labels say that it helps; a tuned encoder stands alone) */
+    /* Other than WHET_ADAPTER_NONE: needs texts and model; beside an end model other than
+     * WHET_END_LOGISTIC only AUTO with AUTO. */
+    whet_adapter_choice adapter;
+    /* Seconds of the job in which tuning must be done, 0 = none: what would not fit is passed by, and
+     * AUTO tries more where there is the time. */
+    double time_limit;
 } whet_adapt_job;
 #define WHET_ADAPT_JOB_INIT \
     { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }
 
-/* A tuned end model is trained by soft cross-entropy, every weight, on what the chosen candidate (of weak
- * supervision: its labeller) says of at most 2,000 evenly spaced rows of the pool, and on the labels, which
- * together weigh a quarter as much: 3 epochs of batches of 32 at 5e-5. Three folds of the labels are held
- * out of all that, one after the other; WHET_END_AUTO keeps the encoder where its log loss on them is lower
- * than the candidate's by more than a standard error. Cost: four training runs, three where it is not kept.
+/* Tuning. Adapters learn from all pairs of batches of labelled texts, (cosine - [same class])^2: 60 steps
+ * of 32 texts, their classes drawn evenly, at 1e-3; a logistic regression (C = 10) follows on the tuned
+ * embeddings. A tuned end model is trained by cross-entropy, every weight, at 5e-5: on the labels alone
+ * (200 steps; AUTO), or on what the chosen candidate (of weak supervision: its labeller) says of at most
+ * 2,000 evenly spaced rows of the pool, and on the labels, which together weigh a quarter as much (3
+ * passes). Three folds of the labels are held out of all that, one after the other. Of several ways the
+ * best on the first fold goes on; AUTO keeps it where its log loss on the held-out labels is lower than
+ * the candidate's by more than a standard error. Cost: as many training runs as there are ways, two more,
+ * and one where it is kept. With a time limit the result depends on the machine's speed.
  *
  * Reads, draws, embeds, fits, compares, tunes, predicts, and writes the folder `output` whole or not at
  * all: predictions.tsv, pool_predictions.tsv (the unlabelled training rows, when there is a test

@@ -4,7 +4,7 @@
 #include <jansson.h>
 #include <math.h>
 
-#include "adapt/pipeline_i.h"
+#include "adapt/tuning.h"
 
 /* Not finite is null: JSON has no NaN. */
 static void put(json_t *object, const char *key, json_t *value) {
@@ -151,18 +151,40 @@ static json_t *seconds_object(const whet_i_seconds *s) {
                      "total", whet_i_json_number(s->total));
 }
 
-static json_t *end_model_object(const whet_i_run *run) {
-    const whet_i_end_model *e = &run->end;
-    if (!e->info.name) return json_null();
-    const whet_candidate_info *teacher = whet_adapt_fit_info(run->fit, e->teacher);
-    return json_pack("{s:b, s:o, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kept", (int)e->kept,
-                     "reason", text(e->reason), "teacher", teacher->name, "folds",
-                     (json_int_t)e->folds, "log_loss", whet_i_json_number(e->log_loss),
-                     "log_loss_without", whet_i_json_number(e->log_loss_without), "gain",
-                     whet_i_json_number(e->gain), "standard_error", whet_i_json_number(e->error),
-                     "accuracy", whet_i_json_number(e->folds ? e->accuracy : (double)NAN),
-                     "accuracy_without",
-                     whet_i_json_number(e->folds ? e->accuracy_without : (double)NAN));
+static json_t *contender_object(const whet_i_contender *c, bool kept) {
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:s}", "name", c->lesson->name,
+                     "title", c->lesson->title, "folds", (json_int_t)c->folds, "seconds",
+                     whet_i_json_number(c->seconds), "log_loss", whet_i_json_number(c->log_loss),
+                     "accuracy", whet_i_json_number(c->accuracy), "gain",
+                     whet_i_json_number(c->gain), "standard_error", whet_i_json_number(c->error),
+                     "kept", (int)kept, "verdict", c->verdict);
+}
+
+/* With "end_model" and with "adapter" alike. */
+static json_t *tuning_object(const whet_i_run *run) {
+    const whet_i_tuning *t = &run->tuning;
+    static const whet_i_contender none = {.log_loss = (double)NAN,
+                                          .accuracy = (double)NAN,
+                                          .gain = (double)NAN,
+                                          .error = (double)NAN};
+    if (!t->info.name) return json_null();
+    const whet_i_contender *best = t->best >= 0 ? &t->tried[t->best] : &none;
+    json_t *tried = json_array();
+    for (int64_t at = 0; at < t->n; at++)
+        (void)json_array_append_new(tried,
+                                    contender_object(&t->tried[at], t->kept && at == t->best));
+    json_t *o = json_pack(
+        "{s:b, s:o, s:s, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "kept", (int)t->kept, "reason",
+        text(t->reason), "teacher", whet_adapt_fit_info(run->fit, t->teacher)->name, "lesson",
+        text(best->lesson ? best->lesson->name : NULL), "folds", (json_int_t)t->folds, "log_loss",
+        whet_i_json_number(best->log_loss), "log_loss_without",
+        whet_i_json_number(t->log_loss_without), "gain", whet_i_json_number(best->gain),
+        "standard_error", whet_i_json_number(best->error), "accuracy",
+        whet_i_json_number(best->accuracy), "accuracy_without",
+        whet_i_json_number(t->accuracy_without));
+    put(o, "time_limit", run->job->time_limit > 0 ? json_real(run->job->time_limit) : json_null());
+    put(o, "contenders", tried);
+    return o;
 }
 
 static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
@@ -175,7 +197,7 @@ static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
                      space_object(run), "candidates", candidates_array(run), "data",
                      data_object(ctx, run), "features", features_object(ctx, run), "settings",
                      settings_object(ctx, run), "seconds", seconds_object(&run->seconds),
-                     "versions", versions, "end_model", end_model_object(run));
+                     "versions", versions, "end_model", tuning_object(run));
 }
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {

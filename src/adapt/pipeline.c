@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
-#include "adapt/end_model.h"
 #include "adapt/method.h"
 #include "adapt/pipeline_i.h"
 #include "adapt/report.h"
+#include "adapt/tuning.h"
 
 static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
     whet_i_free(ctx, rows->made);
@@ -29,7 +29,7 @@ void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
     if (run->pool_probs != run->probs) whet_i_free(ctx, run->pool_probs);
     whet_i_free(ctx, run->probs);
     whet_i_free(ctx, run->candidates);
-    whet_i_end_model_free(ctx, &run->end);
+    whet_i_tuning_free(ctx, &run->tuning);
     whet_adapt_fit_destroy(ctx, run->fit);
     whet_i_free(ctx, run->class_vectors);
     whet_tfidf_destroy(ctx, run->tfidf);
@@ -61,23 +61,6 @@ static whet_status check_method(whet_ctx *ctx, const whet_i_run *run) {
                        run->train.array.data
                            ? "texts, not features"
                            : "names that are not only numbers; try a table of class and text");
-}
-
-/* Told before the work as well. */
-static whet_status check_end_model(whet_ctx *ctx, const whet_adapt_job *job) {
-    if (job->end_model < WHET_END_LOGISTIC || job->end_model > WHET_END_AUTO)
-        return whet_i_fail(ctx, WHET_ERR_ARG, "end model is number %d; expected one there is",
-                           (int)job->end_model);
-    if (job->end_model == WHET_END_LOGISTIC) return WHET_OK;
-    if (!job->model || job->features)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "the end model is an encoder that is tuned; expected texts and a "
-                           "pretrained encoder to begin with");
-    if (job->space && whet_i_self_space_is(job->space))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "space: embedding:auto embeds names as the texts are, which tuning "
-                           "changes; expected another space, or no tuned end model");
-    return WHET_OK;
 }
 
 /* ---- fit ------------------------------------------------------------------------------------- */
@@ -132,8 +115,7 @@ enum { PREDICT_ALL_LIMIT = 256 << 20 };
 /* Rows of this run by a candidate; the tuned encoder's features are its own. */
 static whet_status predict_rows(whet_ctx *ctx, const whet_i_run *run, int64_t candidate,
                                 const whet_i_run_rows *rows, double *probs) {
-    if (candidate == run->end.place)
-        return whet_i_end_model_predict(ctx, run, rows->texts, rows->n, probs);
+    if (candidate == run->tuning.place) return whet_i_tuning_predict(ctx, run, rows, probs);
     return whet_adapt_fit_predict(ctx, run->fit, candidate, rows->features, rows->n, probs);
 }
 
@@ -147,7 +129,7 @@ static whet_status predict_and_measure(whet_ctx *ctx, whet_i_run *run, double *s
         double *probs = all ? scratch + c * size : scratch;
         if (!candidate->info->available) continue;
         WHET_TRY(whet_i_progress(ctx, "predict", c, run->n_candidates));
-        if (!all || c == run->end.place) WHET_TRY(predict_rows(ctx, run, c, run->target, probs));
+        if (!all || c == run->tuning.place) WHET_TRY(predict_rows(ctx, run, c, run->target, probs));
         WHET_TRY(measure(ctx, run, probs, &candidate->test));
         candidate->tested = true;
         if (c == run->chosen) memcpy(run->probs, probs, (size_t)size * sizeof *probs);
@@ -179,10 +161,10 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_calloc(ctx, run->n_candidates, &run->candidates));
     for (int64_t c = 0; c < run->n_candidates; c++)
         run->candidates[c].info = whet_adapt_fit_info(run->fit, c);
-    if (run->end.info.name) run->candidates[run->end.place].info = &run->end.info;
-    if (run->end.kept) {
-        run->chosen = run->end.place;
-        run->reason = run->end.reason;
+    if (run->tuning.info.name) run->candidates[run->tuning.place].info = &run->tuning.info;
+    if (run->tuning.kept) {
+        run->chosen = run->tuning.place;
+        run->reason = run->tuning.reason;
     }
     WHET_TRY(predict_target(ctx, run));
     if (run->target == &run->train) {
@@ -213,13 +195,16 @@ done:
 }
 
 static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const char *dir) {
-    whet_classifier_meta meta = {.tfidf = run->tfidf, .words = run->words};
+    const bool tuned = run->tuning.kept;
+    /* A tuned encoder stands alone: words are beside the one that was left as it is. */
+    whet_classifier_meta meta = {.tfidf = tuned ? NULL : run->tfidf,
+                                 .words = tuned ? 0 : run->words};
     char *path = NULL, *model = NULL;
     whet_status status = WHET_OK;
-    const whet_adapt_fit *fit = run->end.kept ? run->end.fit : run->fit;
-    if (run->end.kept) {
-        meta.encoder_path = WHET_I_END_MODEL_FOLDER;
-        meta.encoder_fingerprint = whet_encoder_fingerprint(run->end.encoder);
+    const whet_adapt_fit *fit = tuned ? run->tuning.fit : run->fit;
+    if (tuned) {
+        meta.encoder_path = WHET_I_TUNED_FOLDER;
+        meta.encoder_fingerprint = whet_encoder_fingerprint(run->tuning.encoder);
     } else if (run->encoder) {
         /* Absolute, so that it is found from another folder too. */
         model = realpath(run->job->model, NULL);
@@ -235,7 +220,7 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
         meta.text_column =
             whet_names_get(whet_table_columns(run->train.table), run->train.text_column).ptr;
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, "classifier", &path));
-    if (!run->end.kept && mkdir(path, 0777) != 0) {
+    if (!tuned && mkdir(path, 0777) != 0) {
         status = whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
                              strerror(errno));
         goto done;
@@ -266,7 +251,7 @@ done:
 }
 
 static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
-    const double start = run->clock = whet_i_seconds_now();
+    run->begun = run->clock = whet_i_seconds_now();
     WHET_TRY(whet_i_run_read(ctx, run));
     run->target = run->test.n ? &run->test : &run->train;
     WHET_TRY(check_method(ctx, run));
@@ -279,12 +264,12 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     WHET_TRY(whet_i_run_add_words(ctx, run));
     WHET_TRY(train(ctx, run));
     run->seconds.fit = lap(run);
-    WHET_TRY(whet_i_run_end_model(ctx, run, dir));
+    WHET_TRY(whet_i_run_tuning(ctx, run, dir));
     run->seconds.tune = lap(run);
     WHET_TRY(predict(ctx, run));
     WHET_TRY(whet_i_run_use_space(ctx, run));
     run->seconds.predict = lap(run);
-    run->seconds.total = run->clock - start;
+    run->seconds.total = run->clock - run->begun;
     return WHET_OK;
 }
 
@@ -295,8 +280,8 @@ whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metr
     if (!known.output)
         return whet_i_fail(ctx, WHET_ERR_ARG, "no output; expected a folder to write");
     if (known.method) WHET_TRY(whet_i_method_find(ctx, known.method, &place));
-    WHET_TRY(check_end_model(ctx, &known));
-    whet_i_run run = {.job = &known, .end = {.place = -1}};
+    WHET_TRY(whet_i_tuning_check(ctx, &known));
+    whet_i_run run = {.job = &known, .tuning = {.place = -1}};
     whet_out_dir *dir = NULL;
     char *json = NULL;
     whet_status status = WHET_OK;

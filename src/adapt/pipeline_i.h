@@ -78,21 +78,37 @@ typedef struct whet_i_seconds {
 } whet_i_seconds;
 
 /* Where the tuned encoder lies in the classifier's folder. */
-#define WHET_I_END_MODEL_FOLDER "encoder"
+#define WHET_I_TUNED_FOLDER "encoder"
 
-/* An encoder tuned on the chosen candidate's probabilities (end_model.c). */
-typedef struct whet_i_end_model {
-    int64_t place;                                  /* of candidate "encoder" in the table */
-    int64_t teacher;                                /* the candidate that was chosen without it */
-    int64_t folds;                                  /* 0: too few labels to hold any out */
-    double log_loss, log_loss_without, gain, error; /* held out; NaN without folds */
-    double accuracy, accuracy_without, temperature;
+typedef struct whet_i_lesson whet_i_lesson; /* a way to tune the encoder: tuning.h */
+
+/* A lesson in a run, and what held-out labels say of it. NaN: it was not tried on all folds. */
+typedef struct whet_i_contender {
+    const whet_i_lesson *lesson;
+    int64_t folds;  /* that it was tried on */
+    double seconds; /* that they took */
+    double log_loss, accuracy, gain, error, temperature;
+    char verdict[96];
+} whet_i_contender;
+
+/* The encoder, tuned (tuning.c). */
+enum { WHET_I_MOST_CONTENDERS = 8 };
+typedef struct whet_i_tuning {
+    int64_t place;   /* of candidate "encoder" in the table */
+    int64_t teacher; /* the candidate that was chosen without it */
+    int64_t n;       /* 0: the job asks for none */
+    whet_i_contender tried[WHET_I_MOST_CONTENDERS];
+    int64_t best; /* of those; -1 = none */
+    int64_t
+        folds; /* that the best was tried on; 0: too few labels to hold any out, or too little time */
+    double log_loss_without, accuracy_without; /* of the teacher, held out; NaN without folds */
     bool kept;
-    char words[160], note[320], reason[512];
+    char words[160], note[320], reason[640];
     whet_candidate_info info;
     whet_adapt_fit *fit; /* of the head, when kept */
     whet_encoder *encoder;
-} whet_i_end_model;
+    float *features; /* [train n, columns of the encoder] of the pool */
+} whet_i_tuning;
 
 typedef struct whet_i_run {
     const whet_adapt_job *job;
@@ -114,7 +130,7 @@ typedef struct whet_i_run {
     const char *reason;      /* lives as long as the fit */
     const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
     whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
-    whet_i_end_model end;
+    whet_i_tuning tuning;
     double *probs;      /* [target n, k] of the chosen candidate */
     double *pool_probs; /* [train n, k]; == probs when the target is the training rows */
     whet_i_self_space self_space;
@@ -125,6 +141,7 @@ typedef struct whet_i_run {
     whet_space_scores by_argmax, by_frechet; /* of the target rows, also of unseen labels */
     whet_space_gains gains;                  /* Frechet mean less argmax */
     whet_i_seconds seconds;
+    double begun; /* when the job began */
     double clock; /* when the stage began */
 } whet_i_run;
 

@@ -55,9 +55,9 @@ static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     char a[WHET_COUNT_SIZE], b[WHET_COUNT_SIZE];
     WHET_PUT("<h2>What was done</h2>\n<p>");
     if (run->fingerprint)
-        WHET_PUT("Every text became %" PRId64
-                 " numbers by a pretrained encoder, which was left as it is%s.",
-                 run->d, run->words > 0 ? ", and by TF-IDF beside it, a quarter of a cosine" : "");
+        WHET_PUT("Every text became %" PRId64 " numbers by a pretrained encoder, which was %s%s.",
+                 run->d, run->tuning.kept ? "then tuned on the labels" : "left as it is",
+                 run->words > 0 ? ", and by TF-IDF beside it, a quarter of a cosine" : "");
     else if (strcmp(run->source, "tfidf") == 0)
         WHET_PUT("Every text became %" PRId64
                  " numbers by TF-IDF and a truncated SVD: no pretrained model was given.",
@@ -372,9 +372,11 @@ static whet_status again_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
         WHET_PUT("</pre>\n");
     }
     WHET_PUT("<p>Seed %" PRIu64 "; whet %s, kernels %s, %d threads (their number does not change "
-             "the result). Reading %.2f s, embedding %.2f s, fitting %.2f s, predicting %.2f s.",
+             "the result). Reading %.2f s, embedding %.2f s, fitting %.2f s, tuning %.2f s, "
+             "predicting %.2f s.",
              run->job->seed, whet_version(), whet_kernels_name(ctx), (int)whet_ctx_threads(ctx),
-             run->seconds.read, run->seconds.embed, run->seconds.fit, run->seconds.predict);
+             run->seconds.read, run->seconds.embed, run->seconds.fit, run->seconds.tune,
+             run->seconds.predict);
     if (run->fingerprint) {
         WHET_PUT(" Encoder <code>");
         WHET_TRY(whet_i_html(ctx, out, whet_str_from(run->job->model)));
@@ -401,6 +403,7 @@ whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out)
     WHET_TRY_DONE(what_was_done(ctx, out, run));
     WHET_TRY_DONE(data_section(ctx, out, run, labels));
     WHET_TRY_DONE(candidates_section(ctx, out, run));
+    WHET_TRY_DONE(whet_i_report_tuning(ctx, out, run));
     if (known > 0) {
         WHET_TRY_DONE(confusion_section(ctx, out, run));
         WHET_TRY_DONE(reliability_section(ctx, out, run));

@@ -9,6 +9,10 @@
 /* The whole document. out starts as {0}; released by the caller, on failure too. */
 whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out);
 
+/* ---- report_tuning.c: nothing where the encoder was not to be tuned ------------------------------ */
+
+whet_status whet_i_report_tuning(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run);
+
 /* ---- report_figures.c ------------------------------------------------------------------------ */
 
 /* Candidates as dots with 95 % whiskers: cross-fitted, and on the test rows where measured. */

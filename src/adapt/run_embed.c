@@ -77,8 +77,7 @@ static whet_status find_words(whet_ctx *ctx, const whet_i_run *run, whet_i_run_r
 /* TF-IDF of the same texts, for whet_i_run_add_words. Where it finds no term it is done without. */
 static whet_status embed_words(whet_ctx *ctx, whet_i_run *run) {
     whet_tfidf_opts opts = WHET_TFIDF_OPTS_INIT;
-    if (!run->encoder || run->job->no_words || run->job->end_model != WHET_END_LOGISTIC)
-        return WHET_OK;
+    if (!run->encoder || run->job->no_words) return WHET_OK;
     opts.seed = run->job->seed;
     const whet_status status =
         whet_tfidf_fit(ctx, run->train.texts, run->train.n, &opts, &run->tfidf);

@@ -42,7 +42,7 @@ static void default_settings(whet_i_result *r) {
 
 /* What keeps the candidate out, or NULL. method: what was asked for, or NULL. */
 static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const char *method) {
-    if (!c->crossfit) return "left out, being slow: --end-model auto compares it";
+    if (!c->crossfit) return "left out, being slow: --adapter auto compares it";
     if (c->needs_names && !pool->names) return "needs embeddings of the class names";
     if (c->on_request &&
         !(method && (strcmp(method, WHET_I_AUTO) == 0 || strcmp(method, c->name) == 0)))

@@ -1,33 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One training run of an end model: every weight of the encoder and one layer on its pooled embedding, by
- * soft cross-entropy on the probabilities and the labels, which together weigh a quarter of what the other
- * rows do, as with the logistic end model.
+ * One lesson: a training run of the encoder on rows in memory, and the head on top.
  *
- * Settings stand beforehand: 3 epochs in batches of 32 at 5e-5, of those that Devlin et al. 2019 (A.3)
- * recommend for BERT; the new layer at 100 times that, since its input has unit length and its logits must
- * grow. */
+ * Where a candidate's probabilities teach, the labels together weigh a quarter of what the other rows
+ * do, as with the logistic end model. Products of training are in bf16 where the machine has it: half
+ * the time, and what is trained stays f32. */
 #include <stdio.h>
 
-#include "adapt/end_model.h"
+#include "adapt/tuning.h"
+#include "kernels/kernels_i.h"
 #include "tune/tune_i.h"
 
-enum { BATCH = 32 };
-#define RATE 5e-5
-#define HEAD_RATE 100.
+enum { BATCH = 32, PASSES = 3, RANK = 8 };
 #define LABELS_SHARE .25
 
-/* Rows of the pool that are trained on. */
-typedef struct lesson {
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+/* Texts that are trained on. */
+typedef struct rows {
     int64_t n, spread, b;
     whet_str *texts; /* [n] */
-    float *probs;    /* [n, k] */
+    float *probs;    /* [n, k], or NULL */
     int32_t *labels; /* [n] */
-} lesson;
+} rows;
 
-static void free_lesson(whet_ctx *ctx, lesson *l) {
-    whet_i_free(ctx, l->texts);
-    whet_i_free(ctx, l->probs);
-    whet_i_free(ctx, l->labels);
+static void free_rows(whet_ctx *ctx, rows *r) {
+    whet_i_free(ctx, r->texts);
+    whet_i_free(ctx, r->probs);
+    whet_i_free(ctx, r->labels);
 }
 
 /* The place of pool row i among `spread` evenly spaced ones of n: whether it is one of them. */
@@ -36,47 +35,171 @@ static bool is_spread(int64_t i, int64_t spread, int64_t n) {
     return at < spread && at * n / spread == i;
 }
 
-static whet_status make_lesson(whet_ctx *ctx, const whet_i_run *run, const int32_t *labels,
-                               const double *probs, lesson *l) {
-    const int64_t n = run->train.n, k = whet_names_count(run->classes);
-    const int64_t spread = n < WHET_I_TUNE_ROWS ? n : WHET_I_TUNE_ROWS;
-    int64_t cells;
-    for (int64_t i = 0; i < n; i++) l->n += labels[i] >= 0 || is_spread(i, spread, n);
-    WHET_TRY(whet_i_mul(ctx, l->n, k, &cells));
-    WHET_TRY(whet_i_alloc(ctx, l->n, &l->texts));
-    WHET_TRY(whet_i_alloc(ctx, cells, &l->probs));
-    WHET_TRY(whet_i_alloc(ctx, l->n, &l->labels));
-    for (int64_t i = 0, at = 0; i < n; i++) {
-        if (labels[i] < 0 && !is_spread(i, spread, n)) continue;
-        l->texts[at] = run->train.texts[i];
-        l->labels[at] = labels[i] >= 0 ? labels[i] : -1;
-        l->b += labels[i] >= 0;
-        for (int64_t c = 0; c < k; c++) l->probs[at * k + c] = (float)probs[i * k + c];
-        at++;
+/* Whether the lesson reads row i of the pool. */
+static bool reads(const whet_i_pupil *p, int64_t i) {
+    const int64_t n = p->run->train.n, spread = n < WHET_I_TUNE_ROWS ? n : WHET_I_TUNE_ROWS;
+    return p->labels[i] >= 0 || (p->lesson->rows == WHET_I_LESSON_POOL && is_spread(i, spread, n));
+}
+
+static void add_row(const whet_i_pupil *p, int64_t i, int64_t k, rows *r) {
+    r->texts[r->n] = p->run->train.texts[i];
+    r->labels[r->n] = p->labels[i] >= 0 ? p->labels[i] : -1;
+    r->b += p->labels[i] >= 0;
+    for (int64_t c = 0; r->probs && c < k; c++) r->probs[r->n * k + c] = (float)p->teach[i * k + c];
+    r->n++;
+}
+
+static whet_status make_rows(whet_ctx *ctx, const whet_i_pupil *p, rows *r) {
+    const int64_t n = p->run->train.n, k = whet_names_count(p->run->classes);
+    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
+    int64_t room = names ? k : 0, cells;
+    for (int64_t i = 0; i < n; i++) room += reads(p, i);
+    WHET_TRY(whet_i_mul(ctx, room, k, &cells));
+    WHET_TRY(whet_i_alloc(ctx, room, &r->texts));
+    WHET_TRY(whet_i_alloc(ctx, room, &r->labels));
+    if (p->lesson->rows == WHET_I_LESSON_POOL) WHET_TRY(whet_i_alloc(ctx, cells, &r->probs));
+    for (int64_t i = 0; i < n; i++)
+        if (reads(p, i)) add_row(p, i, k, r);
+    for (int64_t c = 0; names && c < k; c++) {
+        r->texts[r->n] = p->run->class_texts[c];
+        r->labels[r->n++] = (int32_t)c;
     }
-    l->spread = spread;
+    r->spread = n < WHET_I_TUNE_ROWS ? n : WHET_I_TUNE_ROWS;
     return WHET_OK;
 }
 
-static whet_tune_job job_of(const whet_i_run *run, const lesson *l, const char *folder) {
+/* ---- the run ------------------------------------------------------------------------------------ */
+
+static int64_t epochs_of(const whet_i_lesson *lesson, int64_t n) {
+    const int64_t steps = n < 1 ? 1 : (n + BATCH - 1) / BATCH; /* of a pass */
+    const int64_t passes = (lesson->steps + steps - 1) / steps;
+    return passes > PASSES ? passes : PASSES;
+}
+
+double whet_i_text_bytes(const whet_i_run *run, whet_str text) {
+    enum { BYTES_A_TOKEN = 5 };
+    const int64_t most = BYTES_A_TOKEN * run->encoder->config.max_length;
+    return (double)(text.len < most ? text.len : most);
+}
+
+double whet_i_lesson_bytes(const whet_i_pupil *p) {
+    const int64_t n = p->run->train.n, k = whet_names_count(p->run->classes);
+    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
+    double bytes = 0;
+    int64_t read = 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!reads(p, i)) continue;
+        bytes += whet_i_text_bytes(p->run, p->run->train.texts[i]);
+        read++;
+    }
+    for (int64_t c = 0; names && c < k; c++, read++)
+        bytes += whet_i_text_bytes(p->run, p->run->class_texts[c]);
+    return bytes * (double)epochs_of(p->lesson, read);
+}
+
+static whet_tune_job job_of(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                            const char *folder) {
     whet_tune_job job = WHET_TUNE_JOB_INIT;
-    const double each = l->b ? LABELS_SHARE * (double)l->spread / (double)l->b : 1;
-    job.model = run->job->model;
-    job.train = run->train.path;
-    job.probs = "probabilities of the pool";
-    job.label_weight = each > 1 ? each : 1;
+    const whet_i_lesson *lesson = p->lesson;
+    const double each = r->b ? LABELS_SHARE * (double)r->spread / (double)r->b : 1;
+    job.model = p->run->job->model;
+    job.train = p->run->train.path;
+    job.loss = lesson->loss;
+    job.temperature = lesson->temperature;
     job.head = WHET_TUNE_HEAD_POOLED;
-    job.epochs = WHET_I_TUNE_EPOCHS;
+    job.adapter = lesson->adapter;
+    job.rank = RANK;
+    if (lesson->adapter != WHET_TUNE_FULL) job.targets = "all-linear";
+    if (lesson->adapter != WHET_TUNE_FULL) job.dropout = 0;
+    if (r->probs) {
+        job.probs = "probabilities of the pool";
+        job.row_weights = lesson->row_weights;
+        job.label_weight = each > 1 ? each : 1;
+    }
+    job.epochs = epochs_of(lesson, r->n);
     job.batch_size = BATCH;
-    job.learning_rate = RATE;
-    job.head_rate = HEAD_RATE;
-    job.max_length = run->job->max_length;
-    job.dtype = run->job->dtype;
-    job.seed = run->job->seed;
+    job.learning_rate = lesson->rate;
+    job.head_rate = lesson->head_rate;
+    job.max_length = p->run->job->max_length;
+    job.dtype = whet_i_kernels(ctx)->bf16_products ? WHET_BF16 : p->run->job->dtype;
+    job.seed = p->run->job->seed;
     job.output = folder;
     job.force = true; /* the folder is new, and there */
     return job;
 }
+
+static whet_i_tune_given given_of(const whet_i_pupil *p, const rows *r) {
+    return (whet_i_tune_given){.texts = r->texts,
+                               .n = r->n,
+                               .probs = r->probs,
+                               .labels = r->labels,
+                               .classes = p->run->classes};
+}
+
+/* ---- without a file ------------------------------------------------------------------------------- */
+
+/* The head was trained: logits of the texts come out. */
+static whet_status predict_logits(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                                  const whet_str *texts, int64_t n, double *probs) {
+    const int64_t k = whet_names_count(p->run->classes);
+    whet_i_tune_given given = given_of(p, r);
+    const whet_tune_job job = job_of(ctx, p, r, NULL);
+    float *logits;
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, n, k, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &logits));
+    given.asked = texts;
+    given.n_asked = n;
+    given.answers = logits;
+    const whet_status status = whet_i_tune_on(ctx, &job, &given, NULL);
+    if (status == WHET_OK) whet_i_head_softmax(logits, n, k, probs);
+    whet_i_free(ctx, logits);
+    return status;
+}
+
+/* Embeddings of what was trained on and of the texts come out. */
+static whet_status predict_embeddings(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                                      const whet_str *texts, int64_t n, double *probs) {
+    const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
+    const int64_t all = r->n + n;
+    whet_i_tune_given given = given_of(p, r);
+    const whet_tune_job job = job_of(ctx, p, r, NULL);
+    struct whet_i_linear_model *head = NULL;
+    whet_str *asked = NULL;
+    float *x = NULL;
+    int64_t cells;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_mul(ctx, all, d, &cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &x));
+    WHET_TRY_DONE(whet_i_alloc(ctx, all, &asked));
+    memcpy(asked, r->texts, (size_t)r->n * sizeof *asked);
+    memcpy(asked + r->n, texts, (size_t)n * sizeof *asked);
+    given.asked = asked;
+    given.n_asked = all;
+    given.answers = x;
+    WHET_TRY_DONE(whet_i_tune_on(ctx, &job, &given, NULL));
+    WHET_TRY_DONE(whet_i_head_fit(ctx, p->lesson, x, r->labels, r->n, d, k, &head));
+    status = whet_i_head_predict(ctx, head, x + r->n * d, n, probs);
+done:
+    whet_i_head_free(ctx, head);
+    whet_i_free(ctx, asked);
+    whet_i_free(ctx, x);
+    return status;
+}
+
+whet_status whet_i_tune_and_predict(whet_ctx *ctx, const whet_i_pupil *p, const whet_str *texts,
+                                    int64_t n, double *probs) {
+    rows r = {0};
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(make_rows(ctx, p, &r));
+    status = whet_i_lesson_has_head(p->lesson) ? predict_logits(ctx, p, &r, texts, n, probs)
+                                               : predict_embeddings(ctx, p, &r, texts, n, probs);
+done:
+    free_rows(ctx, &r);
+    return status;
+}
+
+/* ---- into a folder -------------------------------------------------------------------------------- */
 
 /* Figures and times of a run that is a part of another are told there. */
 static void remove_report(const char *folder) {
@@ -85,44 +208,78 @@ static void remove_report(const char *folder) {
     if (n > 0 && (size_t)n < sizeof path) (void)remove(path);
 }
 
-static whet_status load(whet_ctx *ctx, const whet_i_run *run, const char *folder,
-                        whet_encoder **out) {
-    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
-    opts.dtype = run->job->dtype;
-    opts.max_length = run->job->max_length;
-    return whet_encoder_load(ctx, folder, &opts, out);
-}
-
-whet_status whet_i_tune_encoder(whet_ctx *ctx, const whet_i_run *run, const int32_t *labels,
-                                const double *probs, const char *folder, whet_i_tuned *out) {
-    const int64_t k = whet_names_count(run->classes);
-    lesson l = {0};
+static whet_status learn(whet_ctx *ctx, const whet_i_pupil *p, const rows *r, const char *folder,
+                         whet_i_tuned *out) {
+    const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
+    whet_i_tune_given given = given_of(p, r);
+    const whet_tune_job job = job_of(ctx, p, r, folder);
+    float *weight = NULL, *bias = NULL;
     int64_t cells;
     whet_status status = WHET_OK;
-    *out = (whet_i_tuned){.d = run->d, .k = k};
-    WHET_TRY_DONE(make_lesson(ctx, run, labels, probs, &l));
-    WHET_TRY_DONE(whet_i_mul(ctx, k, run->d, &cells));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &out->weight));
-    WHET_TRY_DONE(whet_i_alloc(ctx, k, &out->bias));
-    const whet_i_tune_given given = {.texts = l.texts,
-                                     .n = l.n,
-                                     .probs = l.probs,
-                                     .labels = l.labels,
-                                     .classes = run->classes,
-                                     .weight = out->weight,
-                                     .bias = out->bias};
-    const whet_tune_job job = job_of(run, &l, folder);
+    WHET_TRY_DONE(whet_i_mul(ctx, k, d, &cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &weight));
+    WHET_TRY_DONE(whet_i_alloc(ctx, k, &bias));
+    given.weight = weight;
+    given.bias = bias;
     WHET_TRY_DONE(whet_i_tune_on(ctx, &job, &given, NULL));
-    remove_report(folder);
-    WHET_TRY_DONE(load(ctx, run, folder, &out->encoder));
+    if (whet_i_lesson_has_head(p->lesson))
+        status = whet_i_head_take(ctx, weight, bias, d, k, &out->head);
 done:
-    free_lesson(ctx, &l);
+    whet_i_free(ctx, bias);
+    whet_i_free(ctx, weight);
+    return status;
+}
+
+static whet_status load(whet_ctx *ctx, const whet_i_run *run, const char *folder,
+                        whet_i_tuned *out) {
+    whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    int64_t cells;
+    opts.dtype = run->job->dtype;
+    opts.max_length = run->job->max_length;
+    WHET_TRY(whet_encoder_load(ctx, folder, &opts, &out->encoder));
+    out->d = whet_encoder_dim(out->encoder);
+    WHET_TRY(whet_i_mul(ctx, run->train.n, out->d, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &out->features));
+    return whet_encoder_embed(ctx, out->encoder, run->train.texts, run->train.n, out->features);
+}
+
+/* The head on the features that the saved encoder gives. */
+static whet_status fit_saved(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                             whet_i_tuned *out) {
+    const int64_t d = out->d, k = whet_names_count(p->run->classes);
+    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
+    float *x;
+    int64_t cells, at = 0;
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_mul(ctx, r->n, d, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &x));
+    for (int64_t i = 0; i < p->run->train.n; i++)
+        if (reads(p, i)) memcpy(x + d * at++, out->features + i * d, (size_t)d * sizeof *x);
+    if (names) status = whet_encoder_embed(ctx, out->encoder, p->run->class_texts, k, x + d * at);
+    if (status == WHET_OK)
+        status = whet_i_head_fit(ctx, p->lesson, x, r->labels, r->n, d, k, &out->head);
+    whet_i_free(ctx, x);
+    return status;
+}
+
+whet_status whet_i_tune_encoder(whet_ctx *ctx, const whet_i_pupil *p, const char *folder,
+                                whet_i_tuned *out) {
+    rows r = {0};
+    whet_status status = WHET_OK;
+    *out = (whet_i_tuned){0};
+    WHET_TRY_DONE(make_rows(ctx, p, &r));
+    WHET_TRY_DONE(learn(ctx, p, &r, folder, out));
+    remove_report(folder);
+    WHET_TRY_DONE(load(ctx, p->run, folder, out));
+    if (!whet_i_lesson_has_head(p->lesson)) status = fit_saved(ctx, p, &r, out);
+done:
+    free_rows(ctx, &r);
     return status;
 }
 
 void whet_i_tuned_free(whet_ctx *ctx, whet_i_tuned *tuned) {
     whet_encoder_destroy(ctx, tuned->encoder);
-    whet_i_free(ctx, tuned->bias);
-    whet_i_free(ctx, tuned->weight);
+    whet_i_free(ctx, tuned->features);
+    whet_i_head_free(ctx, tuned->head);
     *tuned = (whet_i_tuned){0};
 }

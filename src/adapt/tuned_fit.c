@@ -20,21 +20,18 @@ whet_status whet_i_fit_teach(whet_ctx *ctx, const whet_adapt_fit *fit, int64_t a
     return whet_adapt_fit_predict(ctx, fit, at, features, n, probs);
 }
 
-static whet_status make_base(whet_ctx *ctx, int64_t d, int64_t k, const float *weight,
-                             const float *bias, double temperature, whet_i_base **out) {
+static whet_status make_base(whet_ctx *ctx, whet_i_linear_model *head, double temperature,
+                             whet_i_base **out) {
     whet_i_base *base;
     WHET_TRY(whet_i_calloc(ctx, 1, &base));
-    const whet_status status = whet_i_base_make(ctx, d, k, k, base);
+    const whet_status status = whet_i_calloc(ctx, head->k, &base->offset);
     if (status != WHET_OK) {
         whet_i_free(ctx, base);
         return status;
     }
     base->sharpness = 1 / temperature;
-    for (int64_t c = 0; c < k; c++) {
-        base->linear.classes[c] = (int32_t)c;
-        base->linear.bias[c] = (double)bias[c];
-        for (int64_t j = 0; j < d; j++) base->linear.weight[j * k + c] = (double)weight[c * d + j];
-    }
+    base->linear = *head;
+    *head = (whet_i_linear_model){0};
     *out = base;
     return WHET_OK;
 }
@@ -46,10 +43,10 @@ static whet_status copy_names(whet_ctx *ctx, const whet_names *from, whet_names 
     return WHET_OK;
 }
 
-whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes, int64_t d,
-                                  const float *weight, const float *bias, double temperature,
-                                  const char *words, whet_adapt_fit **out) {
-    const int64_t k = whet_names_count(classes), at = whet_i_encoder_place();
+whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes,
+                                  whet_i_linear_model *head, double temperature, const char *words,
+                                  whet_adapt_fit **out) {
+    const int64_t d = head->d, k = head->k, at = whet_i_encoder_place();
     whet_status status = WHET_OK;
     whet_i_base *base;
     whet_adapt_fit *fit = NULL;
@@ -60,7 +57,7 @@ whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes, int6
     fit->pool =
         (whet_i_pool){.prepare = {.kind = WHET_I_AS_IS, .d_in = d, .d = d}, .d = d, .k = k, .m = 1};
     WHET_TRY_DONE(copy_names(ctx, classes, &fit->classes));
-    WHET_TRY_DONE(make_base(ctx, d, k, weight, bias, temperature, &base));
+    WHET_TRY_DONE(make_base(ctx, head, temperature, &base));
     fit->models[at] = base;
     whet_i_result *r = &fit->results[at];
     r->available = true;

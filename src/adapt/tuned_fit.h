@@ -3,7 +3,7 @@
 #ifndef WHET_ADAPT_TUNED_FIT_H
 #define WHET_ADAPT_TUNED_FIT_H
 
-#include "core/core_i.h"
+#include "label/label_i.h"
 #include "whet/adapt.h"
 
 /* Place of candidate "encoder" in the table. */
@@ -12,11 +12,10 @@ int64_t whet_i_encoder_place(void);
  * supervision the labeller's probabilities, else the candidate's own. probs [n, k]. */
 WHET_CHECKED whet_status whet_i_fit_teach(whet_ctx *ctx, const whet_adapt_fit *fit, int64_t at,
                                           const float *features, int64_t n, double *probs);
-/* softmax((W x + bias) / temperature) of tuned features x [d], weight [k, d], as the fit of candidate
- * "encoder", which is chosen in it. info: name, title, settings and figures of the others. */
-WHET_CHECKED whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes, int64_t d,
-                                               const float *weight, const float *bias,
-                                               double temperature, const char *words,
-                                               whet_adapt_fit **out);
+/* A linear head of tuned features at a temperature, as the fit of candidate "encoder", which is chosen in it;
+ * what *head holds becomes the fit's. info: name, title, settings and figures of the others. */
+WHET_CHECKED whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes,
+                                               whet_i_linear_model *head, double temperature,
+                                               const char *words, whet_adapt_fit **out);
 
 #endif

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The report's section on tuning the encoder: what was tried, at what cost, and why one was kept or
+ * none. */
+#include <math.h>
+#include <stdio.h>
+
+#include "adapt/report.h"
+#include "adapt/tuning.h"
+
+static whet_status number_cell(whet_ctx *ctx, whet_i_buf *out, int digits, double x) {
+    char text[64] = "";
+    if (isfinite(x)) (void)snprintf(text, sizeof text, "%.*f", digits, x);
+    WHET_PUT("<td class=\"n\">%s</td>", text);
+    return WHET_OK;
+}
+
+static whet_status contender_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_contender *c,
+                                 bool kept) {
+    WHET_PUT("<tr%s><td>%s<br><span class=\"soft\">%s</span></td>", kept ? " class=\"chosen\"" : "",
+             c->lesson->name, c->lesson->title);
+    WHET_TRY(number_cell(ctx, out, 1, c->folds ? c->seconds : (double)NAN));
+    WHET_TRY(number_cell(ctx, out, 1, 100 * c->accuracy));
+    WHET_TRY(number_cell(ctx, out, 3, c->log_loss));
+    if (isfinite(c->gain))
+        WHET_PUT("<td class=\"n\">%.3f &plusmn; %.3f</td>", c->gain, c->error);
+    else
+        WHET_PUT("<td></td>");
+    WHET_PUT("<td class=\"soft\">%s</td></tr>\n", c->verdict);
+    return WHET_OK;
+}
+
+whet_status whet_i_report_tuning(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    const whet_i_tuning *t = &run->tuning;
+    if (!t->info.name) return WHET_OK;
+    WHET_PUT("<h2>Tuning the encoder</h2>\n<p>");
+    WHET_TRY(whet_i_html(ctx, out, whet_str_from(t->reason)));
+    WHET_PUT(" Figures are of labels held out of everything, in %d folds.", WHET_I_TUNE_FOLDS);
+    WHET_PUT(" It took %.1f s in all", run->seconds.tune);
+    if (run->job->time_limit > 0)
+        WHET_PUT(", of %.0f s that the job was given", run->job->time_limit);
+    WHET_PUT(".</p>\n<div class=\"wide\"><table><tr><th>way</th><th class=\"n\">seconds</th><th "
+             "class=\"n\">held out, %%</th><th class=\"n\">log loss</th><th class=\"n\">gain</th>"
+             "<th></th></tr>\n");
+    for (int64_t at = 0; at < t->n; at++)
+        WHET_TRY(contender_row(ctx, out, &t->tried[at], t->kept && at == t->best));
+    WHET_PUT("<tr><td>not tuned<br><span class=\"soft\">%s</span></td><td></td>",
+             whet_adapt_fit_info(run->fit, t->teacher)->name);
+    WHET_TRY(number_cell(ctx, out, 1, 100 * t->accuracy_without));
+    WHET_TRY(number_cell(ctx, out, 3, t->log_loss_without));
+    WHET_PUT("<td></td><td></td></tr>\n</table></div>\n");
+    return WHET_OK;
+}

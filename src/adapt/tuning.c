@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The stage that tunes the encoder: lessons that the job asks for are tried on labels that are held
+ * out of everything, the best is kept where it helps, and learned once more with all labels.
+ *
+ * Where several contend, all are tried on the first fold and the one that loses least there goes on: a
+ * race, since a fold is a training run. Where a contender is not asked for by its name, it is kept
+ * where its mean gain in log loss over the chosen candidate, on all held-out labels, is more than one
+ * standard error. Time: a run takes what its bytes of text took so far, at first three times what
+ * embedding took a byte; a contender that would not be done in time, with what must follow it, is
+ * passed by, and said to be. Cost: contenders + FOLDS - 1 training runs, and one more where one is
+ * kept. */
+#include "adapt/tuning.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "adapt/tuned_fit.h"
+
+/* Of what training takes a byte of text, in that of embedding, before anything was trained: forward and
+ * backward through all layers, and the adapters. */
+#define TRAINING_SHARE 3
+
+void whet_i_tuning_free(whet_ctx *ctx, whet_i_tuning *t) {
+    whet_adapt_fit_destroy(ctx, t->fit);
+    whet_encoder_destroy(ctx, t->encoder);
+    whet_i_free(ctx, t->features);
+    *t = (whet_i_tuning){.place = -1};
+}
+
+/* ---- options ------------------------------------------------------------------------------------ */
+
+whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job *job) {
+    if (job->end_model < WHET_END_LOGISTIC || job->end_model > WHET_END_AUTO)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "end model is number %d; expected one there is",
+                           (int)job->end_model);
+    if (job->adapter < WHET_ADAPTER_NONE || job->adapter > WHET_ADAPTER_AUTO)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "adapter is number %d; expected one there is",
+                           (int)job->adapter);
+    if (!(job->time_limit >= 0 && job->time_limit <= 1e9))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "the time limit is %g seconds; expected above 0, to 1e9, or 0 for none",
+                           job->time_limit);
+    if (whet_i_lessons_asked(job) == 0) return WHET_OK;
+    const bool named = job->adapter == WHET_ADAPTER_MORE || job->adapter == WHET_ADAPTER_LORA ||
+                       job->end_model == WHET_END_ENCODER;
+    if (named && job->adapter != WHET_ADAPTER_NONE && job->end_model != WHET_END_LOGISTIC)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "an adapter and an end model both tune the encoder; expected one of "
+                           "them, or auto for both");
+    if (!job->model || job->features)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "an adapter or end model tunes an encoder; expected texts and a "
+                           "pretrained encoder to begin with, not features");
+    if (job->space && whet_i_self_space_is(job->space))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: embedding:auto embeds names as the texts are, which tuning "
+                           "changes; expected another space, or no tuned encoder");
+    return WHET_OK;
+}
+
+/* Asked for by its name: taken whatever the held-out labels say. */
+static bool is_asked(const whet_i_run *run) {
+    return whet_i_lessons_asked(run->job) & (WHET_I_BY_MORE | WHET_I_BY_LORA | WHET_I_BY_ENCODER);
+}
+
+static void list_contenders(whet_i_run *run) {
+    whet_i_tuning *t = &run->tuning;
+    const unsigned bits = whet_i_lessons_asked(run->job);
+    for (int64_t i = 0; i < whet_i_lesson_count(); i++) {
+        const whet_i_lesson *lesson = &whet_i_lessons[i];
+        if (!(lesson->asked_by & bits) || whet_i_lesson_unfit(lesson, run)) continue;
+        t->tried[t->n++] = (whet_i_contender){.lesson = lesson,
+                                              .log_loss = (double)NAN,
+                                              .accuracy = (double)NAN,
+                                              .gain = (double)NAN,
+                                              .error = (double)NAN,
+                                              .temperature = 1};
+    }
+}
+
+/* ---- time --------------------------------------------------------------------------------------- */
+
+typedef struct clock_state {
+    double begun;   /* the job */
+    double limit;   /* seconds; infinite without */
+    double bytes;   /* trained on so far */
+    double seconds; /* that took */
+    double fit;     /* seconds of fitting the candidates to a fold */
+    double embed;   /* of the pool and the rows to predict */
+} clock_state;
+
+static double bytes_of(const whet_i_run *run, const whet_i_run_rows *rows) {
+    double bytes = 0;
+    for (int64_t i = 0; i < rows->n; i++) bytes += whet_i_text_bytes(run, rows->texts[i]);
+    return bytes;
+}
+
+static void start_clock(const whet_i_run *run, clock_state *s) {
+    s->begun = run->begun;
+    s->limit = run->job->time_limit > 0 ? run->job->time_limit : (double)INFINITY;
+    s->embed = run->seconds.embed;
+    s->fit = run->seconds.fit;
+}
+
+static double seconds_a_byte(const whet_i_run *run, const clock_state *s) {
+    if (s->bytes > 0) return s->seconds / s->bytes;
+    const double embedded = bytes_of(run, &run->train) + bytes_of(run, &run->test);
+    return embedded > 0 ? TRAINING_SHARE * s->embed / embedded : 0;
+}
+
+/* Whether a training run of the lesson, and what must follow it, ends in time: `folds` further ones with
+ * candidates fitted, all labels, embedding anew. */
+static bool fits(const whet_i_run *run, const whet_i_held *h, const clock_state *s,
+                 const whet_i_lesson *lesson, int64_t folds) {
+    const whet_i_pupil pupil = {run, lesson, h->labels, NULL};
+    const double each = seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil);
+    const double needed = each * (double)(folds + 1) + s->fit * (double)folds + s->embed;
+    return whet_i_seconds_now() - s->begun + needed <= s->limit;
+}
+
+static whet_status timed_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_t at,
+                             whet_i_held *h, clock_state *s) {
+    whet_i_contender *c = &run->tuning.tried[at];
+    const double before = c->seconds;
+    whet_i_log(ctx, WHET_LOG_INFO, "tuning: %s on the labels of all folds but %d of %d",
+               c->lesson->name, fold + 1, WHET_I_TUNE_FOLDS);
+    WHET_TRY(whet_i_held_try(ctx, run, fold, at, h));
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    s->bytes += whet_i_lesson_bytes(&pupil);
+    s->seconds += c->seconds - before;
+    return WHET_OK;
+}
+
+/* ---- the race ----------------------------------------------------------------------------------- */
+
+static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock_state *s) {
+    whet_i_tuning *t = &run->tuning;
+    double least = (double)INFINITY;
+    const double begun = whet_i_seconds_now();
+    WHET_TRY(whet_i_held_fit(ctx, run, 0, h));
+    s->fit = whet_i_seconds_now() - begun;
+    for (int64_t at = 0; at < t->n; at++) {
+        whet_i_contender *c = &t->tried[at];
+        double temperature, loss;
+        if (!fits(run, h, s, c->lesson, WHET_I_TUNE_FOLDS)) {
+            (void)snprintf(c->verdict, sizeof c->verdict,
+                           "not tried: it would not be done within %g seconds", s->limit);
+            continue;
+        }
+        WHET_TRY(timed_try(ctx, run, 0, at, h, s));
+        if (t->n == 1) {
+            t->best = at;
+            continue;
+        }
+        WHET_TRY(whet_i_held_loss(ctx, h, 0, h->with + at * h->b * h->k, &temperature, &loss));
+        (void)snprintf(c->verdict, sizeof c->verdict,
+                       "left behind: log loss %.3f on the first fold", loss);
+        if (!(loss < least)) continue;
+        least = loss;
+        t->best = at;
+    }
+    return WHET_OK;
+}
+
+static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock_state *s) {
+    whet_i_tuning *t = &run->tuning;
+    WHET_TRY(first_fold(ctx, run, h, s));
+    if (t->best < 0) return WHET_OK;
+    t->tried[t->best].verdict[0] = '\0';
+    for (int32_t fold = 1; fold < WHET_I_TUNE_FOLDS; fold++) {
+        WHET_TRY(whet_i_held_fit(ctx, run, fold, h));
+        WHET_TRY(timed_try(ctx, run, fold, t->best, h, s));
+    }
+    t->folds = WHET_I_TUNE_FOLDS;
+    return whet_i_held_compare(ctx, h, t);
+}
+
+/* What is asked for by its name and cannot be judged is still made, where there is the time. */
+static whet_status try_or_take(whet_ctx *ctx, whet_i_run *run, whet_i_held *h) {
+    whet_i_tuning *t = &run->tuning;
+    clock_state s = {0};
+    start_clock(run, &s);
+    whet_i_hold_out(run, -1, h);
+    if (whet_i_held_tells(h)) WHET_TRY(try_all(ctx, run, h, &s));
+    if (t->best >= 0 || !is_asked(run) || t->n == 0) return WHET_OK;
+    if (fits(run, h, &s, t->tried[0].lesson, 0)) t->best = 0;
+    return WHET_OK;
+}
+
+/* ---- the choice --------------------------------------------------------------------------------- */
+
+static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t size) {
+    const whet_i_tuning *t = &run->tuning;
+    const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
+    const char *teacher = whet_adapt_fit_info(run->fit, t->teacher)->name;
+    if (t->folds)
+        (void)snprintf(
+            text, size,
+            "on %lld labels held out of all, its log loss is %.3f and that of %s %.3f, a "
+            "gain of %.3f +- %.3f",
+            (long long)b, c->log_loss, teacher, t->log_loss_without, c->gain, c->error);
+    else if (t->n && (t->tried[0].verdict[0] || run->job->time_limit > 0))
+        (void)snprintf(text, size, "%g seconds are too few to hold labels out",
+                       run->job->time_limit);
+    else
+        (void)snprintf(text, size, "too few labels to hold any out");
+}
+
+static void decide(whet_i_run *run, int64_t b) {
+    whet_i_tuning *t = &run->tuning;
+    char figures[256];
+    const bool asked = is_asked(run);
+    const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
+    const whet_i_lesson *lesson = c ? c->lesson : NULL;
+    t->kept = c && (asked || (t->folds && c->gain > c->error));
+    tell_figures(run, b, figures, sizeof figures);
+    if (c)
+        (void)snprintf(t->reason, sizeof t->reason, "The encoder was tuned (%s: %s) and %s: %s.",
+                       lesson->name, lesson->title,
+                       asked     ? "taken as asked"
+                       : t->kept ? "kept"
+                                 : "not kept",
+                       figures);
+    else
+        (void)snprintf(t->reason, sizeof t->reason, "The encoder was not tuned: %s.", figures);
+    if (!t->kept) (void)snprintf(t->note, sizeof t->note, "not kept: %s", figures);
+    if (c)
+        (void)snprintf(t->words, sizeof t->words, "%s, temperature %.2f", lesson->name,
+                       c->temperature);
+    for (int64_t at = 0; at < t->n; at++)
+        if (at == t->best)
+            (void)snprintf(t->tried[at].verdict, sizeof t->tried[at].verdict, "%s",
+                           !t->kept ? "not kept"
+                           : asked  ? "taken as asked"
+                                    : "kept");
+}
+
+static void describe(const whet_i_run *run, int64_t b, whet_i_tuning *t) {
+    const whet_candidate_info *listed = whet_adapt_fit_info(run->fit, t->place);
+    const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
+    t->info = (whet_candidate_info){.name = listed->name,
+                                    .title = c ? c->lesson->title : listed->title,
+                                    .settings = t->words,
+                                    .available = t->kept,
+                                    .note = t->note,
+                                    .accuracy = (double)NAN,
+                                    .accuracy_low = (double)NAN,
+                                    .accuracy_high = (double)NAN,
+                                    .log_loss = c ? c->log_loss : (double)NAN};
+    if (!t->folds) return;
+    t->info.accuracy = c->accuracy;
+    whet_wilson(llround(c->accuracy * (double)b), b, &t->info.accuracy_low, &t->info.accuracy_high);
+}
+
+/* ---- the encoder on all labels ----------------------------------------------------------------- */
+
+static whet_status make_folder(whet_ctx *ctx, const char *path) {
+    if (mkdir(path, 0777) == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
+                       strerror(errno));
+}
+
+static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, whet_i_held *h) {
+    whet_i_tuning *t = &run->tuning;
+    const whet_i_contender *c = &t->tried[t->best];
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    whet_i_tuned tuned = {0};
+    char *classifier = NULL, *folder = NULL;
+    whet_status status = WHET_OK;
+    whet_i_log(ctx, WHET_LOG_INFO, "tuning: %s on all labels", c->lesson->name);
+    whet_i_hold_out(run, -1, h);
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, "classifier", &classifier));
+    WHET_TRY_DONE(whet_i_join_path(ctx, classifier, WHET_I_TUNED_FOLDER, &folder));
+    WHET_TRY_DONE(make_folder(ctx, classifier));
+    WHET_TRY_DONE(make_folder(ctx, folder));
+    if (c->lesson->rows == WHET_I_LESSON_POOL)
+        WHET_TRY_DONE(whet_i_fit_teach(ctx, run->fit, t->teacher, run->train.features, run->train.n,
+                                       h->teach));
+    WHET_TRY_DONE(whet_i_tune_encoder(ctx, &pupil, folder, &tuned));
+    WHET_TRY_DONE(
+        whet_i_tuned_fit_make(ctx, run->classes, tuned.head, c->temperature, t->words, &t->fit));
+    t->encoder = tuned.encoder;
+    t->features = tuned.features;
+    tuned.encoder = NULL;
+    tuned.features = NULL;
+done:
+    whet_i_tuned_free(ctx, &tuned);
+    whet_i_free(ctx, folder);
+    whet_i_free(ctx, classifier);
+    return status;
+}
+
+whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run, const whet_i_run_rows *rows,
+                                  double *probs) {
+    const whet_i_tuning *t = &run->tuning;
+    float *x;
+    int64_t cells;
+    if (rows == &run->train)
+        return whet_adapt_fit_predict(ctx, t->fit, t->place, t->features, rows->n, probs);
+    WHET_TRY(whet_i_mul(ctx, rows->n, whet_encoder_dim(t->encoder), &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &x));
+    whet_status status = whet_encoder_embed(ctx, t->encoder, rows->texts, rows->n, x);
+    if (status == WHET_OK)
+        status = whet_adapt_fit_predict(ctx, t->fit, t->place, x, rows->n, probs);
+    whet_i_free(ctx, x);
+    return status;
+}
+
+whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir) {
+    whet_i_tuning *t = &run->tuning;
+    whet_i_held h = {0};
+    whet_status status = WHET_OK;
+    t->place = whet_i_encoder_place();
+    t->best = -1;
+    t->log_loss_without = t->accuracy_without = (double)NAN;
+    if (whet_i_lessons_asked(run->job) == 0) return WHET_OK;
+    t->teacher = whet_adapt_fit_chosen(run->fit);
+    list_contenders(run);
+    WHET_TRY_DONE(whet_i_held_make(ctx, run, &h));
+    WHET_TRY_DONE(try_or_take(ctx, run, &h));
+    decide(run, h.b);
+    describe(run, h.b, t);
+    if (t->kept) WHET_TRY_DONE(learn_all(ctx, run, dir, &h));
+done:
+    whet_i_held_free(ctx, &h);
+    return status;
+}

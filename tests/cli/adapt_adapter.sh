@@ -1,0 +1,150 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet adapt --adapter on the tiny model of tests/golden: an encoder tuned by adapters, the race between the ways, the
+# choice, the time it is given, what is saved, and what is refused.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+# 80 texts whose class is a word in them, 30 of them with a label; 30 test rows.
+awk 'BEGIN { print "text\tlabel" > "pool.tsv"; print "text\tlabel" > "test.tsv"
+    for (i = 0; i < 110; i++) {
+        a = i % 2; text = sprintf("the song number %d is %s video", i * 37 % 101, a ? "good" : "bad")
+        name = a ? "yes" : "no"
+        if (i < 80) printf "%s\t%s\n", text, i < 30 ? name : "" > "pool.tsv"
+        else print text "\t" name > "test.tsv"
+    } }'
+common="--train pool.tsv --test test.tsv --model $model"
+
+# Taken as asked: one way, three folds, the merged encoder and its adapters beside it.
+# shellcheck disable=SC2086
+run 0 whet adapt $common --adapter more --output more --json
+json out
+tells 'more-pairs on all labels'
+for file in model.safetensors config.json tokenizer.json adapter/adapter_config.json \
+    adapter/adapter_model.safetensors; do
+    present more/classifier/encoder/$file
+done
+absent more/classifier/encoder/training.json
+[ "$(find more -mindepth 1 -maxdepth 1 | wc -l)" = 5 ] || fail 'something was left in the output'
+grep -q 'Tuning the encoder' more/report.html || fail 'the report says nothing of tuning'
+grep -q 'more-pairs' more/report.html || fail 'the report does not name the way'
+python3 - <<'END' || fail 'metrics.json or classifier.json is not as documented'
+import json
+m = json.load(open("more/metrics.json"))
+e = m["end_model"]
+assert m["chosen"] == "encoder" and e["kept"] and e["folds"] == 3 and "asked" in m["reason"], m["reason"]
+assert e["lesson"] == "more-pairs" and len(e["contenders"]) == 1 and e["time_limit"] is None
+c = e["contenders"][0]
+assert c["name"] == "more-pairs" and c["folds"] == 3 and c["seconds"] > 0 and c["kept"], c
+assert abs(c["gain"] - (e["log_loss_without"] - c["log_loss"])) < 1e-9
+assert m["test"]["accuracy"] > 0.9, m["test"] # the class is a word
+c = json.load(open("more/classifier/classifier.json"))
+assert c["candidate"] == "encoder" and c["features"]["source"] == "encoder", c["features"]
+a = json.load(open("more/classifier/encoder/adapter/adapter_config.json"))
+assert a["peft_type"] == "MORE" and a["r"] == 8 and a["target_modules"] == "all-linear", a
+END
+
+# It predicts new rows alike, and the same bits come out at any number of threads.
+run 0 whet adapt apply --classifier more/classifier --input test.tsv --output again.tsv
+cmp -s more/predictions.tsv again.tsv || fail 'apply predicts otherwise than adapt did'
+# shellcheck disable=SC2086
+run 0 whet adapt $common --adapter more --output threads --threads 3 --quiet
+for file in predictions.tsv pool_predictions.tsv; do
+    cmp -s more/$file threads/$file || fail "$file depends on threads"
+done
+diff -r more/classifier threads/classifier >/dev/null || fail 'the classifier depends on threads'
+
+# auto: a race on the first fold, the best of which goes on and is kept where held-out labels say so.
+# shellcheck disable=SC2086
+run 0 whet adapt $common --adapter auto --output auto --quiet
+python3 - <<'END' || fail 'the race or the choice is not the one that the figures ask for'
+import json, os
+m = json.load(open("auto/metrics.json"))
+e = m["end_model"]
+names = [c["name"] for c in e["contenders"]]
+assert names == ["more-pairs", "lora-pairs"], names # two classes: no names; no time: no more
+assert sorted(c["folds"] for c in e["contenders"]) == [1, 3]
+assert e["kept"] == (e["gain"] > e["standard_error"]), e
+assert (m["chosen"] == "encoder") == e["kept"] == os.path.isdir("auto/classifier/encoder")
+loser = [c for c in e["contenders"] if c["folds"] == 1][0]
+assert "left behind" in loser["verdict"] and loser["log_loss"] is None and not loser["kept"], loser
+END
+run 0 whet adapt apply --classifier auto/classifier --input test.tsv --output auto.tsv
+cmp -s auto/predictions.tsv auto.tsv || fail 'apply predicts otherwise than adapt --adapter auto did'
+
+# With an hour there is time for more ways; with end models all are in one race.
+# shellcheck disable=SC2086
+run 0 whet adapt $common --adapter auto --end-model auto --time-limit 3600 --output hour --quiet
+python3 - <<'END' || fail 'not all ways were tried'
+import json
+e = json.load(open("hour/metrics.json"))["end_model"]
+names = [c["name"] for c in e["contenders"]]
+assert names == ["more-pairs", "lora-pairs", "lora-labels", "lora-taught", "full-labels", "full-taught"], names
+assert sorted(c["folds"] for c in e["contenders"]) == [1, 1, 1, 1, 1, 3] and e["time_limit"] == 3600
+END
+
+# Labels that follow nothing: what is not asked for by its name is not kept. Held-out predictions from the others'
+# shares stay above the entropy of the labels, which they would reach with the held-out labels in them.
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 90; i++)
+        printf "video %d song %d good %d\t%s\n", i * 37 % 101, i * 53 % 97, i,
+            i < 36 ? (i * i * 7 % 31 % 2 ? "yes" : "no") : "" }' >noise.tsv
+run 0 whet adapt --train noise.tsv --model "$model" --adapter auto --output noise
+says 'not kept'
+absent noise/classifier/encoder
+python3 - <<'END' || fail 'held-out labels were seen'
+import json, math
+m = json.load(open("noise/metrics.json"))
+e, p = m["end_model"], 21 / 36
+entropy = -p * math.log(p) - (1 - p) * math.log(1 - p)
+assert e["log_loss"] > entropy - 0.02 and not e["kept"] and m["chosen"] == e["teacher"], (e, entropy)
+END
+
+# Class names as examples, where there are many: a class that has no label is predicted by its name.
+awk 'BEGIN { print "text\tlabel"; n = split("video song good bad number is the you my check out channel", w, " ")
+    for (c = 1; c <= n; c++) print w[c] > "many.txt"
+    for (i = 0; i < 60; i++) { c = i % (n - 1) + 1; print w[c] " " i % 7 "\t" (i < 44 ? w[c] : "") } }' >many.tsv
+run 0 whet adapt --train many.tsv --classes many.txt --model "$model" --adapter auto --output many --quiet
+grep -q '"name": "lora-names"' many/metrics.json || fail 'class names are not tried'
+
+# Too little time: told, and the job is done without.
+# shellcheck disable=SC2086
+run 0 whet adapt $common --adapter auto --time-limit 1 --output late --threads 1
+python3 - <<'END' || fail 'a limit is not respected'
+import json
+m = json.load(open("late/metrics.json"))
+e = m["end_model"]
+slow = m["seconds"]["total"] > 1.5 # tuned within the second on a fast machine, or not at all
+assert not slow or all("not tried" in c["verdict"] for c in e["contenders"]), (m["seconds"], e)
+END
+
+# Too few labels to hold any out: taken when asked for, else not, and said.
+head -4 pool.tsv >few.tsv
+awk -F'\t' 'NR > 31 && NR < 60 { print $1 "\t" }' pool.tsv >>few.tsv
+run 0 whet adapt --train few.tsv --model "$model" --adapter auto --output few --quiet
+grep -q 'too few labels' few/metrics.json || fail 'too few labels are not told'
+absent few/classifier/encoder
+run 0 whet adapt --train few.tsv --model "$model" --adapter lora --output fewer --quiet
+present fewer/classifier/encoder
+run 0 whet adapt apply --classifier fewer/classifier --input test.tsv --output fewer.tsv
+
+mark
+run 2 whet adapt --train pool.tsv --adapter more --output z
+tells '--model'
+run 2 whet adapt --features more.npy --labels pool.tsv --adapter lora --output z
+tells '--model'
+# shellcheck disable=SC2086
+run 2 whet adapt $common --adapter dora --output z
+# shellcheck disable=SC2086
+run 2 whet adapt $common --adapter lora --end-model auto --output z
+tells 'auto for both'
+# shellcheck disable=SC2086
+run 2 whet adapt $common --adapter auto --space embedding:auto --output z
+tells 'another space'
+# shellcheck disable=SC2086
+run 2 whet adapt $common --time-limit 60 --output z
+tells '--adapter or --end-model'
+# shellcheck disable=SC2086
+run 2 whet adapt $common --adapter auto --time-limit 0 --output z
+unchanged
+finish
