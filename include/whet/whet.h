@@ -11,6 +11,7 @@
 #include "whet/kernels.h"
 #include "whet/label.h"
 #include "whet/labelling.h"
+#include "whet/market.h"
 #include "whet/nn.h"
 #include "whet/space.h"
 #include "whet/tensor.h"

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Private to market: checks of numbers, whole-unit prices, the belief's parts, the normal distribution. */
+#ifndef WHET_MARKET_I_H
+#define WHET_MARKET_I_H
+
+#include "whet/market.h"
+
+#include "core/core_i.h"
+
+/* ---- numbers and prices (money.c) -------------------------------------------------------------- */
+
+/* A real amount of 0..WHET_MONEY_MAX. Errors: ARG (negative, NaN), LIMIT; the sentence names `what`. */
+WHET_CHECKED whet_status whet_i_amount(whet_ctx *ctx, const char *what, double x);
+/* low <= x <= high, not NaN. Errors: ARG. */
+WHET_CHECKED whet_status whet_i_within(whet_ctx *ctx, const char *what, double x, double low,
+                                       double high);
+/* 0 < x, finite. Errors: ARG. */
+WHET_CHECKED whet_status whet_i_positive(whet_ctx *ctx, const char *what, double x);
+/* `exact` in whole units within [low, high]: rounded down, or up where that is below low. No trade when no
+ * whole unit is there, or low > high. high may be infinite. Errors: LIMIT. */
+WHET_CHECKED whet_status whet_i_whole_price(whet_ctx *ctx, double exact, double low, double high,
+                                            whet_price *out);
+
+/* "1:2.5" as exactly n reals joined by colons (valuation.c). */
+bool whet_i_market_reals(const char *text, int n, double *out);
+
+/* ---- the normal distribution (normal.c) -------------------------------------------------------- */
+
+double whet_i_normal_upper(double z); /* P(Z >= z), to full relative precision in the upper tail */
+double whet_i_normal_upper_quantile(double p); /* z with P(Z >= z) = p, 0 < p < 1 */
+
+/* ---- beliefs (belief.c) ------------------------------------------------------------------------ */
+
+typedef enum whet_i_belief_kind {
+    WHET_I_UNIFORM,
+    WHET_I_EXPONENTIAL,
+    WHET_I_LOGNORMAL,
+    WHET_I_SAMPLES
+} whet_i_belief_kind;
+
+enum { WHET_I_CUTS_MAX = 4096 };
+
+/* V in [lo, hi), hi may be infinite. Between cuts it is distributed as the prior is; observations change
+ * the mass of whole segments: segment j is [cut[j], cut[j + 1]) and has mass[j], of sum 1. */
+struct whet_belief {
+    whet_i_belief_kind kind;
+    double a, b; /* exponential: rate; lognormal: mu, sigma */
+    double lo, hi;
+    double *samples; /* [n], ascending; SAMPLES only */
+    int64_t n;
+    double *cut, *mass; /* [segments + 1], [segments] */
+    int64_t segments;
+};
+
+/* Prior probability of low <= V < high, before division by that of [lo, hi). Not negative. */
+double whet_i_belief_prior(const whet_belief *belief, double low, double high);
+/* Prior density at v, on the same scale; not for samples. */
+double whet_i_belief_density(const whet_belief *belief, double v);
+/* The segment that v >= lo falls into: the last one for v >= hi. */
+int64_t whet_i_belief_segment(const whet_belief *belief, double v);
+
+/* ---- posted prices (posted_price.c, ironing.c, sample_price.c) ---------------------------------- */
+
+/* (p - C)(1 - F(p)) rises at p: the sign of its derivative, with the density of segment j. */
+bool whet_i_profit_rises(const whet_belief *belief, int64_t j, double cost, double p);
+/* Where profit stops to rise on [from, to], which rises and then falls there; `to` may be infinite. Of
+ * segment j alone. */
+double whet_i_rising_until(const whet_belief *belief, int64_t j, double cost, double from,
+                           double to);
+/* *exact: the best price of a belief with several segments, not samples; < 0 when none is of use. The widest
+ * range of prices under the hull, 0 and 0 for none. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_ironed_price(whet_ctx *ctx, const whet_belief *belief, double cost,
+                                             double *exact, double *passed_low,
+                                             double *passed_high);
+/* The best of the samples; < 0 when none is worth `cost`. */
+double whet_i_sample_price(const whet_belief *belief, double cost);
+
+#endif
