@@ -189,6 +189,24 @@ const cli_command cli_commands[] = {
          "whet locus --space tree:taxonomy.tsv --observed labelled.txt --candidates leaves\n"
          "whet locus --space tree:taxonomy.tsv --observed labelled.txt --next 20 --output l.tsv\n"
          "whet locus --space grid:10x10 --cover"},
+    {.name = "market price",
+     .run = cmd_market_price,
+     .options = cmd_market_price_options,
+     .summary = "what to ask or pay for weights that improve a model",
+     .help =
+         "The buyer's value of the gain, the seller's reservation, and a price between them: "
+         "posted\n"
+         "against a belief (also one that learns from prices taken and refused), by auction, or\n"
+         "by bargaining when both know. Amounts are whole minor units, prices rounded down; fees\n"
+         "conserve money. A gain measured by losses before and after must pass a test first.\n"
+         "Exit code 1: no trade. See docs/guide/market.md.",
+     .examples =
+         "whet market price --belief uniform:0:10000 --reservation 3000\n"
+         "whet market price --belief samples:values.tsv --history offers.tsv --reservation 200\n"
+         "whet market price --mechanism second-price --bids bids.tsv --reserve 5000\n"
+         "whet market price --mechanism nash --valuation linear:200000 --before b.npy \\\n"
+         "    --after a.npy --training-cost 90000 --amortisation 0.05\n"
+         "whet market price --mechanism double-auction --bid 800 --ask 500"},
     {.name = "predict",
      .run = cmd_predict,
      .options = cmd_predict_options,

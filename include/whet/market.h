@@ -257,6 +257,7 @@ typedef enum whet_disclosure {
     WHET_DISCLOSURES
 } whet_disclosure;
 WHET_API const char *whet_disclosure_name(whet_disclosure level); /* "sealed", ... Pure. */
+
 typedef struct whet_disclosed {
     bool buyer_learns, seller_learns;
     double buyer_low, buyer_high; /* bounds of V, when learnt */
@@ -298,11 +299,12 @@ WHET_API WHET_CHECKED whet_status whet_gain_best_weight(whet_ctx *ctx, const whe
                                                         whet_gain_plan *out);
 /* Convex L: the gain is w (buyer's loss - seller's loss) at least. Pure. */
 WHET_API double whet_gain_convex(double buyer_loss, double seller_loss, double weight);
-/* The least smoothness that explains past trades: max of 2 |after - before - w slope| / (w^2 norm2).
- * trades [n], n >= 1; weight > 0. O(n). */
+/* What is known of a trade that was made. */
 typedef struct whet_past_trade {
-    double before, after, slope, norm2, weight;
+    double before, after, slope, norm2, weight; /* norm2, weight > 0 */
 } whet_past_trade;
+/* The least smoothness that explains past trades: max of 2 |after - before - w slope| / (w^2 norm2).
+ * trades [n], n >= 1. O(n). */
 WHET_API WHET_CHECKED whet_status whet_smoothness_of_trades(whet_ctx *ctx,
                                                             const whet_past_trade *trades,
                                                             int64_t n, double *out);
@@ -324,6 +326,7 @@ typedef struct whet_gate_opts {
 } whet_gate_opts;
 #define WHET_GATE_OPTS_INIT \
     { .struct_size = sizeof(whet_gate_opts), .level = .05, .offers = 1 }
+
 typedef struct whet_gate {
     bool accept;
     int64_t n;
@@ -342,6 +345,88 @@ WHET_API WHET_CHECKED whet_status whet_gate_losses(whet_ctx *ctx, const double *
 /* range sqrt(ln(2 / level) / (2 n)) (Hoeffding 1963, theorem 2, both sides). */
 WHET_API WHET_CHECKED whet_status whet_hoeffding_half_width(whet_ctx *ctx, int64_t n, double range,
                                                             double level, double *out);
+
+/* ---- a price from files, as whet market price does it ------------------------------------------- */
+
+typedef enum whet_mechanism {
+    WHET_MECHANISM_POSTED = 0,   /* whet_posted_price */
+    WHET_MECHANISM_SECOND_PRICE, /* whet_second_price; the reserve is given, else the posted price of
+                                      the belief, else the reservation */
+    WHET_MECHANISM_DOUBLE_AUCTION, /* whet_double_auction */
+    WHET_MECHANISM_NASH,           /* whet_nash_price */
+    WHET_MECHANISM_RUBINSTEIN,     /* whet_rubinstein_price */
+    WHET_MECHANISM_BOUNDS,         /* whet_price_between */
+    WHET_MECHANISMS
+} whet_mechanism;
+WHET_API const char *whet_mechanism_name(whet_mechanism mechanism); /* "posted", ... Pure. */
+
+/* NaN and NULL = not given; bid, ask and reserve: -1. */
+typedef struct whet_price_job {
+    size_t struct_size;
+    whet_mechanism mechanism;
+    int32_t disclosure; /* a whet_disclosure that the mechanism must fit, or -1 */
+    /* the buyer: what is known of V */
+    double value;               /* V itself; or, not both, */
+    const char *valuation;      /* as whet_valuation_parse, of the gain, which is */
+    double gain;                /* given, or */
+    const char *before, *after; /* measured: arrays [n] of losses; the gate must say yes */
+    whet_gate_opts gate;        /* its test; gains are relative, with accuracy: absolute (losses are
+                                       errors, 0 or 1) */
+    double gain_low, gain_high; /* bounds of the gain, given, or */
+    whet_gain_prior prior;      /* by whet_gain_bounds when norm2 > 0, at */
+    double weight, loss;        /* weight (default the best), of the buyer's loss > 0 (NaN: 1) */
+    double value_low, value_high; /* BOUNDS, in place of a valuation of bounds */
+    const char *belief, *history; /* as whet_belief_open, whet_belief_observe_file */
+    double floor;                 /* of the history, default .05 */
+    /* the seller: C itself, or what makes it up, if training is given; neither: 0 */
+    double reservation;
+    whet_reservation seller;
+    double reservation_low, reservation_high; /* BOUNDS */
+    whet_fees fees;
+    /* SECOND_PRICE */
+    const char *bids; /* a table with a column bid (and buyer), or an array [n] of whole units */
+    int64_t reserve;
+    /* DOUBLE_AUCTION: bid and ask, or value and reservation in [uniform_low, uniform_high] */
+    int64_t bid, ask;
+    double k, uniform_low, uniform_high;
+    /* NASH, RUBINSTEIN: as in whet_nash and whet_rubinstein */
+    double power, outside_buyer, outside_seller;
+    double discount_buyer, discount_seller;
+    bool buyer_first;
+    int64_t rounds;
+} whet_price_job;
+/* Everything "not given"; power, k 1/2, level .05, floor .05. */
+WHET_API void whet_price_job_init(whet_price_job *job);
+
+typedef struct whet_price_report {
+    whet_price price; /* trade: there is a price, and V, where known, is not below what is paid */
+    const char
+        *why; /* of no trade, static: "gate", "refused", "no-surplus", "no-bid", "disclose-more" */
+    whet_payment payment;      /* with a price */
+    double value, reservation; /* V and C; NaN: not known */
+    double buyer_surplus,
+        seller_surplus;         /* V less what is paid, what is got less C; NaN: not known */
+    double gain;                /* NaN: not known */
+    double gain_low, gain_high; /* NaN: no bounds */
+    double weight;              /* mixing weight of those bounds; NaN */
+    double bid, ask;            /* DOUBLE_AUCTION: what is named; else NaN */
+    int64_t reserve, n_bids;    /* SECOND_PRICE; else -1 */
+    char *winner;               /* name in column buyer, else NULL */
+    bool gated, planned;        /* gate and plan are set */
+    whet_gate gate;
+    whet_gain_plan plan;
+    whet_posted posted; /* POSTED: sale and profit are those of what buyer and seller pay and get */
+    whet_auction auction;
+    whet_bounds_price bounds;
+    whet_disclosed disclosed; /* with disclosure >= 0 */
+} whet_price_report;
+/* Contradictions are refused before any file is read. Fees are part of the deal: mechanisms bargain over
+ * what is left between (V - fee) / (1 + rate) and (C + fee) / (1 - rate), so that neither side loses by them,
+ * and payment conserves money. Errors: ARG (what contradicts what, or is missing), LIMIT (overflow), DATA,
+ * FORMAT, IO, NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_price_run(whet_ctx *ctx, const whet_price_job *job,
+                                                 whet_price_report *out);
+WHET_API void whet_price_report_free(whet_ctx *ctx, whet_price_report *report);
 
 #ifdef __cplusplus
 }

@@ -52,7 +52,7 @@ static whet_status samples_of_array(whet_ctx *ctx, const char *path, whet_belief
     return status;
 }
 
-static bool is_table(const char *path) {
+bool whet_i_names_table(const char *path) {
     static const char *const EXTENSIONS[] = {".tsv", ".csv", ".jsonl", ".ndjson", ".txt"};
     for (size_t i = 0; i < sizeof EXTENSIONS / sizeof EXTENSIONS[0]; i++)
         if (whet_i_has_extension(path, EXTENSIONS[i])) return true;
@@ -78,7 +78,8 @@ whet_status whet_belief_open(whet_ctx *ctx, const char *spec, whet_belief **out)
     if ((rest = behind(spec, "lognormal")) && whet_i_market_reals(rest, 2, x))
         return whet_belief_lognormal(ctx, x[0], x[1], out);
     if ((rest = behind(spec, "samples")) && *rest)
-        return is_table(rest) ? samples_of_table(ctx, rest, out) : samples_of_array(ctx, rest, out);
+        return whet_i_names_table(rest) ? samples_of_table(ctx, rest, out)
+                                        : samples_of_array(ctx, rest, out);
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "belief %s; expected uniform:LO:HI, exponential:RATE, lognormal:MU:SIGMA "
                        "or samples:FILE",

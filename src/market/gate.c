@@ -22,7 +22,7 @@ whet_status whet_hoeffding_half_width(whet_ctx *ctx, int64_t n, double range, do
     return WHET_OK;
 }
 
-static whet_status check(whet_ctx *ctx, const whet_gate_opts *o, int64_t n) {
+whet_status whet_i_gate_check(whet_ctx *ctx, const whet_gate_opts *o) {
     const bool paired = o->test == WHET_GATE_PAIRED;
     if (!paired && o->test != WHET_GATE_HOEFFDING)
         return whet_i_fail(ctx, WHET_ERR_ARG, "gate test %d; expected 0 or 1", (int)o->test);
@@ -32,11 +32,7 @@ static whet_status check(whet_ctx *ctx, const whet_gate_opts *o, int64_t n) {
     if (o->offers < 1)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld offers; expected at least one",
                            (long long)o->offers);
-    if (!paired) WHET_TRY(whet_i_positive(ctx, "range", o->range));
-    if (n < (paired ? 2 : 1))
-        return whet_i_fail(ctx, WHET_ERR_DATA, "%lld examples; expected at least %d", (long long)n,
-                           paired ? 2 : 1);
-    return WHET_OK;
+    return paired ? WHET_OK : whet_i_positive(ctx, "range", o->range);
 }
 
 /* Means of both and of the difference; how wide differences are. */
@@ -79,7 +75,11 @@ whet_status whet_gate_losses(whet_ctx *ctx, const double *before, const double *
     whet_gate g = {0};
     double width;
     WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_gate_opts"));
-    WHET_TRY(check(ctx, &o, n));
+    WHET_TRY(whet_i_gate_check(ctx, &o));
+    const int64_t least = o.test == WHET_GATE_PAIRED ? 2 : 1;
+    if (n < least)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%lld examples; expected at least %lld",
+                           (long long)n, (long long)least);
     WHET_TRY(average(ctx, before, after, n, &g, &width));
     const double level = o.level / (double)o.offers;
     if (o.test == WHET_GATE_PAIRED) {

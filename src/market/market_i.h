@@ -29,6 +29,9 @@ bool whet_i_market_reals(const char *text, int n, double *out);
 double whet_i_normal_upper(double z); /* P(Z >= z), to full relative precision in the upper tail */
 double whet_i_normal_upper_quantile(double p); /* z with P(Z >= z) = p, 0 < p < 1 */
 
+/* Options of a gate. Errors: ARG. (gate.c) */
+WHET_CHECKED whet_status whet_i_gate_check(whet_ctx *ctx, const whet_gate_opts *opts);
+
 /* ---- beliefs (belief.c) ------------------------------------------------------------------------ */
 
 typedef enum whet_i_belief_kind {
@@ -72,7 +75,31 @@ double whet_i_rising_until(const whet_belief *belief, int64_t j, double cost, do
 WHET_CHECKED whet_status whet_i_ironed_price(whet_ctx *ctx, const whet_belief *belief, double cost,
                                              double *exact, double *passed_low,
                                              double *passed_high);
+/* The best price in f64; < 0 when none is of use. Sets method and passed range of *out. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_posted_exact(whet_ctx *ctx, const whet_belief *belief, double cost,
+                                             double *exact, whet_posted *out);
 /* The best of the samples; < 0 when none is worth `cost`. */
 double whet_i_sample_price(const whet_belief *belief, double cost);
+
+/* ---- the job (price_check.c, price_facts.c, price_job.c) ---------------------------------------- */
+
+/* Fields that contradict each other, or lack what the mechanism needs; reads nothing. Errors: ARG. */
+WHET_CHECKED whet_status whet_i_price_check(whet_ctx *ctx, const whet_price_job *job);
+/* Gain, its bounds, V and C into the report; files of losses are read. With a gate that says no, why is
+ * "gate". Errors: as whet_price_run. */
+WHET_CHECKED whet_status whet_i_price_facts(whet_ctx *ctx, const whet_price_job *job,
+                                            whet_price_report *out);
+/* Bids [n] of a file, owned. Errors: FORMAT, DATA, and of reading. */
+typedef struct whet_i_bids {
+    int64_t *bids;
+    int64_t n;
+    struct whet_table *names; /* the file, or NULL */
+    int64_t column;           /* of the buyers' names in it, or -1 */
+} whet_i_bids;
+WHET_CHECKED whet_status whet_i_bids_read(whet_ctx *ctx, const char *path, whet_i_bids *out);
+void whet_i_bids_free(whet_ctx *ctx, whet_i_bids *bids);
+
+/* path ends like a text table's. Pure. (belief_spec.c) */
+bool whet_i_names_table(const char *path);
 
 #endif

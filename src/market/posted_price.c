@@ -45,9 +45,10 @@ double whet_i_rising_until(const whet_belief *belief, int64_t j, double cost, do
 
 /* ---- by the kind of belief --------------------------------------------------------------------- */
 
-static whet_status find_exact(whet_ctx *ctx, const whet_belief *b, double cost, double *exact,
-                              whet_posted *out) {
+whet_status whet_i_posted_exact(whet_ctx *ctx, const whet_belief *b, double cost, double *exact,
+                                whet_posted *out) {
     const bool plain = b->segments == 1;
+    out->method = WHET_POSTED_CLOSED_FORM;
     if (b->kind == WHET_I_SAMPLES) {
         out->method = WHET_POSTED_SAMPLES;
         *exact = whet_i_sample_price(b, cost);
@@ -73,10 +74,10 @@ static whet_status find_exact(whet_ctx *ctx, const whet_belief *b, double cost, 
 
 whet_status whet_posted_price(whet_ctx *ctx, const whet_belief *belief, double cost,
                               whet_posted *out) {
-    whet_posted posted = {.method = WHET_POSTED_CLOSED_FORM};
+    whet_posted posted = {0};
     double exact;
     WHET_TRY(whet_i_amount(ctx, "cost", cost));
-    WHET_TRY(find_exact(ctx, belief, cost, &exact, &posted));
+    WHET_TRY(whet_i_posted_exact(ctx, belief, cost, &exact, &posted));
     if (exact >= cost && exact >= 0)
         WHET_TRY(whet_i_whole_price(ctx, exact, cost, belief->hi, &posted.price));
     if (posted.price.trade) {
