@@ -72,7 +72,7 @@ const cli_option cmd_market_price_options[] = {
      .low = 1e-300,
      .high = 1e300,
      .help = "how fast the slope can change"},
-    {.name = "mix",
+    {.name = "mixing-weight",
      .type = CLI_FLOAT,
      .low = 0,
      .high = 1,
@@ -251,7 +251,7 @@ static void fill_buyer(const cli_run *run, whet_price_job *job) {
     take(run, "slope", &job->prior.slope);
     take(run, "distance2", &job->prior.norm2);
     take(run, "smoothness", &job->prior.smoothness);
-    take(run, "mix", &job->weight);
+    take(run, "mixing-weight", &job->weight);
     take(run, "loss", &job->loss);
     take(run, "value-low", &job->value_low);
     take(run, "value-high", &job->value_high);
@@ -383,10 +383,11 @@ static json_t *payment_json(const whet_price_report *r) {
 
 static json_t *prior_json(const whet_price_report *r) {
     if (isnan(r->gain_low)) return json_null();
-    json_t *bounds = json_pack("{s:o, s:o, s:o}", "low", cli_json_number(r->gain_low), "high",
-                               cli_json_number(r->gain_high), "mix", cli_json_number(r->weight));
+    json_t *bounds =
+        json_pack("{s:o, s:o, s:o}", "low", cli_json_number(r->gain_low), "high",
+                  cli_json_number(r->gain_high), "mixing_weight", cli_json_number(r->weight));
     if (!r->planned || !bounds) return bounds;
-    (void)json_object_set_new(bounds, "best_mix", cli_json_number(r->plan.best_weight));
+    (void)json_object_set_new(bounds, "best_weight", cli_json_number(r->plan.best_weight));
     (void)json_object_set_new(bounds, "sure_below", cli_json_number(r->plan.sure_below));
     (void)json_object_set_new(bounds, "hope_above", cli_json_number(r->plan.hope_above));
     return bounds;
