@@ -96,7 +96,8 @@ typedef struct weak {
     int64_t r, b;        /* rows below; labels */
     int64_t *rows;       /* [r] of the pool: first evenly spaced ones, then the labelled ones */
     double *z;           /* [r, d] */
-    float *q;            /* [models, r, k] */
+    whet_i_sketch sketch;
+    float *q; /* [models, r, k] */
     int64_t models;
     whet_i_linear_model *linear; /* [models] */
     double *work;                /* [workers] of work_size */
@@ -110,6 +111,7 @@ static void free_weak(whet_ctx *ctx, weak *w) {
     whet_i_free(ctx, w->probs);
     whet_i_free(ctx, w->rows);
     whet_i_free(ctx, w->z);
+    whet_i_sketch_free(ctx, &w->sketch);
     whet_i_free(ctx, w->q);
     for (int64_t i = 0; w->linear && i < w->models; i++)
         whet_i_linear_model_free(ctx, &w->linear[i]);
@@ -139,7 +141,7 @@ static whet_status choose_rows(whet_ctx *ctx, weak *w, const int64_t *labelled) 
     for (int64_t i = 0; i < w->b; i++) w->rows[spread + i] = labelled[i];
     for (int64_t i = 0; i < w->r; i++)
         for (int64_t j = 0; j < p->d; j++) w->z[i * p->d + j] = (double)p->x[w->rows[i] * p->d + j];
-    return WHET_OK;
+    return whet_i_sketch_build(ctx, w->z, w->r, p->d, &w->sketch);
 }
 
 static whet_status make_models(whet_ctx *ctx, weak *w, int64_t models) {
@@ -158,7 +160,7 @@ static whet_status make_models(whet_ctx *ctx, weak *w, int64_t models) {
         WHET_TRY(whet_i_alloc(ctx, k, &m->classes));
         for (int32_t c = 0; c < k; c++) m->classes[c] = c;
     }
-    w->work_size = w->r * k + w->r + whet_i_soft_logistic_workspace(w->r, d, k);
+    w->work_size = w->r * k + w->r + whet_i_soft_logistic_workspace(w->r, d, k, &w->sketch);
     WHET_TRY(whet_i_mul(ctx, threads, w->work_size, &cells));
     return whet_i_alloc(ctx, cells, &w->work);
 }
@@ -230,8 +232,8 @@ static void teach(void *arg, int64_t at, int32_t worker) {
     for (int64_t i = 0; split && i < split->n_train; i++)
         weight[spread + split->train[i]] = fmax(each, 1);
     whet_i_linear_model *m = &w->linear[at];
-    (void)whet_i_soft_logistic_solve(w->z, w->r, d, q, weight, k, PENALTY, TOLERANCE, STEPS,
-                                     m->weight, room);
+    (void)whet_i_soft_logistic_solve(w->z, w->r, d, q, weight, k, PENALTY, &w->sketch, TOLERANCE,
+                                     STEPS, m->weight, room);
     memcpy(m->bias, m->weight + d * k, (size_t)k * sizeof *m->bias);
 }
 

@@ -164,6 +164,7 @@ static const double PENALTY = 10, LABELS_SHARE = .25, TOLERANCE = 1e-5;
 typedef struct student {
     int64_t r;
     double *z, *q, *weight, *theta, *room;
+    whet_i_sketch sketch;
 } student;
 
 static void free_student(whet_ctx *ctx, student *s) {
@@ -172,6 +173,7 @@ static void free_student(whet_ctx *ctx, student *s) {
     whet_i_free(ctx, s->weight);
     whet_i_free(ctx, s->theta);
     whet_i_free(ctx, s->room);
+    whet_i_sketch_free(ctx, &s->sketch);
 }
 
 static void add_row(student *s, const whet_i_autows_task *task, int64_t row, const double *q,
@@ -216,9 +218,10 @@ whet_status whet_i_autows_end_model(whet_ctx *ctx, const whet_i_autows_task *tas
     WHET_TRY_DONE(whet_i_alloc(ctx, most, &s.weight));
     WHET_TRY_DONE(whet_i_alloc(ctx, (d + 1) * k, &s.theta));
     choose_rows(task, answer, &s);
-    WHET_TRY_DONE(whet_i_alloc(ctx, whet_i_soft_logistic_workspace(s.r, d, k), &s.room));
-    (void)whet_i_soft_logistic_solve(s.z, s.r, d, s.q, s.weight, k, PENALTY, TOLERANCE, STEPS,
-                                     s.theta, s.room);
+    WHET_TRY_DONE(whet_i_sketch_build(ctx, s.z, s.r, d, &s.sketch));
+    WHET_TRY_DONE(whet_i_alloc(ctx, whet_i_soft_logistic_workspace(s.r, d, k, &s.sketch), &s.room));
+    (void)whet_i_soft_logistic_solve(s.z, s.r, d, s.q, s.weight, k, PENALTY, &s.sketch, TOLERANCE,
+                                     STEPS, s.theta, s.room);
     WHET_TRY_DONE(whet_i_alloc(ctx, task->n_test * k, &scores));
     WHET_TRY_DONE(whet_i_scores(ctx, task->test, task->n_test, d, s.theta, k, scores));
     for (int64_t i = 0; i < task->n_test; i++) {

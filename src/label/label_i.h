@@ -143,6 +143,8 @@ typedef struct whet_i_objective {
     /* The value at theta [size]; its gradient [size] is written. */
     double (*evaluate)(const void *arg, const double *theta, double *gradient);
     const void *arg;
+    /* out [size] = an approximate inverse of the Hessian, positive definite, times v; NULL: `start`. */
+    void (*precondition)(const void *arg, const double *v, double *out);
 } whet_i_objective;
 
 /* From theta [size] down until no component of the gradient is over tolerance or no step helps;
@@ -219,12 +221,29 @@ int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32
 /* The start: W = 0, bias the log shares of the classes (the optimum for C -> 0). */
 void whet_i_logistic_start(int64_t b, int64_t r, const int32_t *y, int64_t k, double *theta);
 
+/* Second moments of rows (z_i, 1) as some hundred of them show them: orthonormal axes, the mean square along
+ * each, and along any other direction. (row_sketch.c) */
+typedef struct whet_i_sketch {
+    int64_t d, r;
+    double *axis;   /* [d + 1, r] */
+    double *square; /* [r] */
+    double rest;
+} whet_i_sketch;
+/* Of z [b, d], b >= 1; nothing (axis NULL) of few columns, where it would save no time.
+ * Errors: NOMEM, NUMERIC, CANCELLED. Cost some 1e5 d + b d. */
+WHET_CHECKED whet_status whet_i_sketch_build(whet_ctx *ctx, const double *z, int64_t b, int64_t d,
+                                             whet_i_sketch *out);
+void whet_i_sketch_free(whet_ctx *ctx, whet_i_sketch *sketch);
+
 /* The same on rows z [b, r] with targets q [b, k], rows of which sum to 1, and weights [b] >= 0, not
  * all 0: minimises (1 / sum w) [ sum_i w_i sum_c -q_ic ln p_ic + |W|^2 / (2 C) ] from the shares of
- * the classes; theta [r + 1, k] is written. (soft_logistic.c) */
-int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k);
+ * the classes; theta [r + 1, k] is written. sketch: of z, or of rows like them; it saves most of the
+ * steps where columns are many. NULL, or nothing in it: a diagonal start. (soft_logistic.c) */
+int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k,
+                                       const whet_i_sketch *sketch);
 int64_t whet_i_soft_logistic_solve(const double *z, int64_t b, int64_t r, const double *q,
-                                   const double *weight, int64_t k, double c, double tolerance,
+                                   const double *weight, int64_t k, double c,
+                                   const whet_i_sketch *sketch, double tolerance,
                                    int64_t most_steps, double *theta, double *workspace);
 
 /* Classes that occur in y [b] in ascending order, and y in their numbers: classes [k] is written up

@@ -13,10 +13,10 @@ typedef struct descent {
     const whet_i_objective *f;
     int64_t size;
     const double *start;
-    double *gradient, *next, *next_gradient, *direction, *s, *t;
+    double *gradient, *next, *next_gradient, *direction, *tried, *s, *t;
 } descent;
 
-int64_t whet_i_lbfgs_workspace(int64_t size) { return (4 + 2 * MEMORY) * size; }
+int64_t whet_i_lbfgs_workspace(int64_t size) { return (5 + 2 * MEMORY) * size; }
 
 /* Lanes, summed in order: the compiler may use vectors, and the bits do not depend on their length.
  */
@@ -28,6 +28,15 @@ double whet_i_dot(const double *a, const double *b, int64_t n) {
     for (; i < n; i++) sum += a[i] * b[i];
     for (int64_t l = 0; l < LANES; l++) sum += lane[l];
     return sum;
+}
+
+/* out = the approximate inverse of the Hessian times v. */
+static void precondition(const descent *p, const double *v, double *out) {
+    if (p->f->precondition) {
+        p->f->precondition(p->f->arg, v, out);
+        return;
+    }
+    for (int64_t i = 0; i < p->size; i++) out[i] = p->start[i] * v[i];
 }
 
 /* direction = -H gradient by the two-loop recursion over the `held` newest pairs; `newest` is where
@@ -45,11 +54,11 @@ static void find_direction(const descent *p, int64_t held, int64_t newest) {
     double scale = 1;
     if (held > 0) {
         const double *s = p->s + newest * p->size, *t = p->t + newest * p->size;
-        double curvature = 0;
-        for (int64_t i = 0; i < p->size; i++) curvature += t[i] * p->start[i] * t[i];
-        scale = whet_i_dot(s, t, p->size) / curvature;
+        precondition(p, t, p->tried);
+        scale = whet_i_dot(s, t, p->size) / whet_i_dot(t, p->tried, p->size);
     }
-    for (int64_t i = 0; i < p->size; i++) q[i] *= scale * p->start[i];
+    precondition(p, q, p->tried);
+    for (int64_t i = 0; i < p->size; i++) q[i] = scale * p->tried[i];
     for (int64_t h = held - 1; h >= 0; h--) {
         const int64_t at = (newest - h + MEMORY) % MEMORY;
         const double *s = p->s + at * p->size, *t = p->t + at * p->size;
@@ -81,7 +90,8 @@ int64_t whet_i_lbfgs(const whet_i_objective *objective, const double *start, dou
     p.next = p.gradient + size;
     p.next_gradient = p.next + size;
     p.direction = p.next_gradient + size;
-    p.s = p.direction + size;
+    p.tried = p.direction + size;
+    p.s = p.tried + size;
     p.t = p.s + MEMORY * size;
     int64_t held = 0, newest = 0, steps = 0;
     double loss = objective->evaluate(objective->arg, theta, p.gradient);

@@ -100,7 +100,7 @@ int64_t whet_i_logistic_solve(const double *z, int64_t b, int64_t r, const int32
     double *start = p.probs + b * k, *rest = start + size;
     p.room = rest + whet_i_lbfgs_workspace(size);
     diagonal_start(&p, rest, start);
-    const whet_i_objective objective = {size, evaluate, &p};
+    const whet_i_objective objective = {.size = size, .evaluate = evaluate, .arg = &p};
     return whet_i_lbfgs(&objective, start, tolerance, most_steps, theta, rest);
 }
 

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Multinomial logistic regression on probabilistic labels: the end model that learns from a labeller.
  * Minimises (1 / sum w) [ sum_i w_i sum_c -q_ic ln p(c | z_i) + |W|^2 / (2 C) ], the bias free of penalty.
- * L-BFGS with the diagonal start of logistic.c.
+ * L-BFGS with the diagonal start of logistic.c; or, with a sketch of the rows, with the inverse of the
+ * Hessian that the sketch and the classes' shares s_c give, as if rows and probabilities were independent:
+ * for class c, s_c (1 - s_c) square_j + 1 / (C sum w) along axis j, the same with `rest` elsewhere.
+ * Source: randomised Nystrom preconditioning (Frangella, Tropp & Udell 2023, SIMAX 44:2).
  * Legend: b rows, r coordinates, k classes. */
 #include <math.h>
 
@@ -12,12 +15,16 @@ typedef struct problem {
     const double *z, *q, *weight;
     int64_t b, r, k, size; /* size = (r + 1) k */
     double total, lambda;
-    double *probs; /* [b, k] */
+    const whet_i_sketch *sketch; /* or NULL */
+    double *probs;               /* [b, k] */
+    double *share;               /* [k] of the classes */
+    double *along;               /* [sketch->r, k] */
 } problem;
 
-int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k) {
+int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k,
+                                       const whet_i_sketch *sketch) {
     const int64_t size = (r + 1) * k;
-    return b * k + k + size + whet_i_lbfgs_workspace(size);
+    return b * k + k + size + (sketch ? sketch->r * k : 0) + whet_i_lbfgs_workspace(size);
 }
 
 /* weight sum_c -q_c ln softmax(row)_c; the row becomes its gradient. */
@@ -55,9 +62,29 @@ static double evaluate(const void *arg, const double *theta, double *gradient) {
     return loss / p->total;
 }
 
+static double curvature(const problem *p, int64_t c, double square) {
+    return p->share[c] * (1 - p->share[c]) * square + p->lambda / p->total;
+}
+
+/* out = v / rest + axis ((1 / square_j - 1 / rest) axis^T v), curvatures by class. */
+static void precondition(const void *arg, const double *v, double *out) {
+    const problem *p = arg;
+    const whet_i_sketch *s = p->sketch;
+    const int64_t d = p->r + 1, k = p->k;
+    whet_i_matmul_f64_serial(true, false, s->r, k, d, s->axis, s->r, v, k, 0, p->along, k);
+    for (int64_t c = 0; c < k; c++) {
+        const double rest = curvature(p, c, s->rest);
+        for (int64_t j = 0; j < s->r; j++)
+            p->along[j * k + c] *= 1 / curvature(p, c, s->square[j]) - 1 / rest;
+        for (int64_t j = 0; j < d; j++) out[j * k + c] = v[j * k + c] / rest;
+    }
+    whet_i_matmul_f64_serial(false, false, d, k, s->r, s->axis, s->r, p->along, k, 1, out, k);
+}
+
 /* theta: W = 0, the bias the log shares of the classes; start: the inverse of the Hessian's diagonal
- * there. share [k] is scratch. */
-static void begin(const problem *p, double *share, double *theta, double *start) {
+ * there. */
+static void begin(const problem *p, double *theta, double *start) {
+    double *share = p->share;
     memset(share, 0, sizeof *share * (size_t)p->k);
     memset(theta, 0, sizeof *theta * (size_t)p->size);
     for (int64_t i = 0; i < p->b; i++)
@@ -67,7 +94,7 @@ static void begin(const problem *p, double *share, double *theta, double *start)
         theta[p->r * p->k + c] = log(share[c]);
         start[p->r * p->k + c] = 1 / (share[c] * (1 - share[c]) + 1e-9);
     }
-    for (int64_t j = 0; j < p->r; j++) {
+    for (int64_t j = 0; j < p->r && !p->sketch; j++) {
         double square = 0;
         for (int64_t i = 0; i < p->b; i++)
             square += p->weight[i] * p->z[i * p->r + j] * p->z[i * p->r + j];
@@ -77,7 +104,8 @@ static void begin(const problem *p, double *share, double *theta, double *start)
 }
 
 int64_t whet_i_soft_logistic_solve(const double *z, int64_t b, int64_t r, const double *q,
-                                   const double *weight, int64_t k, double c, double tolerance,
+                                   const double *weight, int64_t k, double c,
+                                   const whet_i_sketch *sketch, double tolerance,
                                    int64_t most_steps, double *theta, double *workspace) {
     problem p = {.z = z,
                  .q = q,
@@ -87,10 +115,13 @@ int64_t whet_i_soft_logistic_solve(const double *z, int64_t b, int64_t r, const 
                  .k = k,
                  .size = (r + 1) * k,
                  .lambda = 1 / c,
-                 .probs = workspace};
-    double *share = workspace + b * k, *start = share + k, *room = start + p.size;
-    const whet_i_objective objective = {p.size, evaluate, &p};
+                 .sketch = sketch && sketch->axis ? sketch : NULL,
+                 .probs = workspace,
+                 .share = workspace + b * k};
+    p.along = p.share + k;
+    double *start = p.along + (p.sketch ? sketch->r * k : 0), *room = start + p.size;
+    const whet_i_objective objective = {p.size, evaluate, &p, p.sketch ? precondition : NULL};
     for (int64_t i = 0; i < b; i++) p.total += weight[i];
-    begin(&p, share, theta, start);
+    begin(&p, theta, start);
     return whet_i_lbfgs(&objective, start, tolerance, most_steps, theta, room);
 }

@@ -147,10 +147,10 @@ static void soft_labels_that_are_certain_are_hard(void **state) {
         q[i * K + y[i]] = 1;
         weight[i] = 1;
     }
-    assert_true(whet_i_soft_logistic_workspace(B + 2, D, K) <= 100000);
+    assert_true(whet_i_soft_logistic_workspace(B + 2, D, K, NULL) <= 100000);
     whet_i_logistic_start(B, D, y, K, theta[0]);
     (void)whet_i_logistic_solve(z, B, D, y, K, 1, NULL, 1e-9, 1000, theta[0], room);
-    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 1, 1e-9, 1000, theta[1], room);
+    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 1, NULL, 1e-9, 1000, theta[1], room);
     for (int i = 0; i < D * K; i++) /* gradients of 1e-9 over a curvature of 1 / (C b) = .04 */
         assert_true(fabs(theta[0][i] - theta[1][i]) < 1e-7);
     /* Uncertain ones: the gradient at the optimum, by its definition. */
@@ -158,7 +158,7 @@ static void soft_labels_that_are_certain_are_hard(void **state) {
         for (int c = 0; c < K; c++) q[i * K + c] = c == y[i] ? .6 : .2;
     weight[0] = 3;
     weight[1] = 0;
-    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 2, 1e-9, 1000, theta[1], room);
+    (void)whet_i_soft_logistic_solve(z, B, D, q, weight, K, 2, NULL, 1e-9, 1000, theta[1], room);
     for (int j = 0; j <= D; j++)
         for (int c = 0; c < K; c++) {
             double slope = j < D ? theta[1][j * K + c] / 2 : 0;
@@ -180,7 +180,8 @@ static void soft_labels_that_are_certain_are_hard(void **state) {
         weight[B + copy] = 1;
     }
     weight[0] = 1;
-    (void)whet_i_soft_logistic_solve(z, B + 2, D, q, weight, K, 2, 1e-9, 1000, theta[2], room);
+    (void)whet_i_soft_logistic_solve(z, B + 2, D, q, weight, K, 2, NULL, 1e-9, 1000, theta[2],
+                                     room);
     for (int i = 0; i < D * K; i++) assert_true(fabs(theta[1][i] - theta[2][i]) < 1e-7);
 }
 

@@ -107,6 +107,149 @@ static void each_allocation_of_a_span_may_fail(void **state) {
     assert_true(test_each_allocation(span_once, tall) > 5);
 }
 
+/* ---- a sketch of many rows --------------------------------------------------------------------- */
+
+enum { SKETCHED = 300, WIDTH = 520, SOFT = 3 };
+
+/* Column j in the size of 9 / (j + 1) about 1/4: a spectrum that falls, as those of images do. */
+static void make_falling(double *z) {
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 17, 0);
+    for (int i = 0; i < SKETCHED; i++)
+        for (int j = 0; j < WIDTH; j++)
+            z[i * WIDTH + j] = .25 + 9 * whet_i_rng_normal(&rng) / (j + 1);
+}
+
+/* What the axes and the rest hold is the mean square of all rows; on 8 rows, all of which are looked at. */
+static void a_sketch_holds_the_mean_square(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    double *z = malloc(sizeof *z * SKETCHED * WIDTH);
+    assert_non_null(z);
+    make_falling(z);
+    for (int64_t b = 8; b <= SKETCHED; b += SKETCHED - 8) {
+        whet_i_sketch s;
+        double all = 0, held = 0;
+        test_ok(ctx, whet_i_sketch_build(ctx, z, b, WIDTH, &s));
+        for (int64_t i = 0; i < b * WIDTH; i++) all += z[i] * z[i] / (double)b;
+        for (int64_t j = 0; j < s.r; j++) {
+            held += s.square[j];
+            for (int64_t l = 0; l <= j; l++)
+                assert_true(fabs(product(s.axis + j, s.r, s.axis + l, s.r, WIDTH + 1) - (j == l)) <
+                            ROUNDING);
+        }
+        const int64_t seen = b < 256 ? b : 256;
+        assert_int_equal(s.r, seen);
+        double along = 0; /* the largest axis, as the rows that are looked at have it */
+        for (int64_t i = 0; i < seen; i++) {
+            const double *row = z + i * b / seen * WIDTH;
+            const double at = product(row, 1, s.axis, s.r, WIDTH) + s.axis[WIDTH * s.r];
+            along += at * at / (double)seen;
+        }
+        assert_true(fabs(s.square[0] - along) < 1e-9 * along);
+        assert_true(s.rest > 0 || b == 8);
+        held += s.rest * (double)(WIDTH + 1 - s.r);
+        if (s.rest > 0) assert_true(fabs(held - all - 1) < 1e-9 * all);
+        if (b == 8) assert_true(fabs(held - all - 1) < 1e-9 * all);
+        whet_i_sketch_free(ctx, &s);
+    }
+    whet_i_sketch few;
+    test_ok(ctx, whet_i_sketch_build(ctx, z, 8, 4, &few));
+    assert_null(few.axis);
+    whet_i_sketch_free(ctx, &few);
+    free(z);
+    test_ctx_done(ctx);
+}
+
+typedef struct soft {
+    double z[SKETCHED * WIDTH], q[SKETCHED * SOFT], weight[SKETCHED];
+    double theta[2][(WIDTH + 1) * SOFT];
+} soft;
+
+/* The objective at theta by its definition, and the largest component of its gradient. */
+static double soft_loss(const soft *s, const double *theta, double c, double *largest) {
+    static double slope[(WIDTH + 1) * SOFT];
+    double total = 0, loss = 0;
+    for (int i = 0; i < WIDTH * SOFT; i++) {
+        loss += theta[i] * theta[i] / (2 * c);
+        slope[i] = theta[i] / c;
+    }
+    for (int e = 0; e < SOFT; e++) slope[WIDTH * SOFT + e] = 0;
+    for (int i = 0; i < SKETCHED; i++) {
+        double p[SOFT];
+        for (int e = 0; e < SOFT; e++)
+            p[e] = product(s->z + i * WIDTH, 1, theta + e, SOFT, WIDTH) + theta[WIDTH * SOFT + e];
+        whet_i_softmax(p, SOFT);
+        total += s->weight[i];
+        for (int e = 0; e < SOFT; e++) {
+            const double error = s->weight[i] * (p[e] - s->q[i * SOFT + e]);
+            loss -= s->weight[i] * s->q[i * SOFT + e] * log(p[e]);
+            for (int j = 0; j <= WIDTH; j++)
+                slope[j * SOFT + e] += error * (j < WIDTH ? s->z[i * WIDTH + j] : 1);
+        }
+    }
+    *largest = 0;
+    for (int i = 0; i < (WIDTH + 1) * SOFT; i++) *largest = fmax(*largest, fabs(slope[i]) / total);
+    return loss / total;
+}
+
+/* Where it starts decides on the way, not on where it ends: a convex objective whose gradient is at most
+ * 1e-5 in 1563 components, of a curvature of at least 1 / (C sum w) = 2e-3, is within
+ * 1563e-10 / (2 x 2e-3) = 4e-5 of its least. */
+static void a_sketch_leads_to_the_same_regression_sooner(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    soft *s = malloc(sizeof *s);
+    whet_i_sketch sketch;
+    int64_t steps[2];
+    double loss[2], largest;
+    assert_non_null(s);
+    make_falling(s->z);
+    for (int i = 0; i < SKETCHED; i++) {
+        const double *x = s->z + i * WIDTH;
+        double *p = s->q + i * SOFT;
+        p[0] = .1 * x[0];
+        p[1] = .1 * x[1] + .2 * x[7];
+        p[2] = -.1 * x[0] + .3 * x[20];
+        whet_i_softmax(p, SOFT);
+        s->weight[i] = 1 + i % 3 / 2.;
+    }
+    s->weight[5] = 0;
+    test_ok(ctx, whet_i_sketch_build(ctx, s->z, SKETCHED, WIDTH, &sketch));
+    for (int with = 0; with < 2; with++) {
+        const whet_i_sketch *given = with ? &sketch : NULL;
+        double *room = malloc(sizeof *room *
+                              (size_t)whet_i_soft_logistic_workspace(SKETCHED, WIDTH, SOFT, given));
+        assert_non_null(room);
+        steps[with] = whet_i_soft_logistic_solve(s->z, SKETCHED, WIDTH, s->q, s->weight, SOFT, 1,
+                                                 given, 1e-5, 5000, s->theta[with], room);
+        loss[with] = soft_loss(s, s->theta[with], 1, &largest);
+        assert_true(largest < 1.001e-5);
+        free(room);
+    }
+    assert_true(fabs(loss[1] - loss[0]) < 4e-5);
+    assert_true(2 * steps[1] < steps[0]);
+    whet_i_sketch_free(ctx, &sketch);
+    free(s);
+    test_ctx_done(ctx);
+}
+
+static whet_status sketch_once(whet_ctx *ctx, void *arg) {
+    whet_i_sketch s = {0};
+    const whet_status status = whet_i_sketch_build(ctx, arg, 6, WIDTH, &s);
+    whet_i_sketch_free(ctx, &s);
+    return status;
+}
+
+static void each_allocation_of_a_sketch_may_fail(void **state) {
+    (void)state;
+    double *z = malloc(sizeof *z * SKETCHED * WIDTH);
+    assert_non_null(z);
+    make_falling(z);
+    assert_true(test_each_allocation(sketch_once, z) > 6);
+    free(z);
+}
+
 /* ---- logistic candidates ---------------------------------------------------------------------- */
 
 enum { N = 60, D = 120, LABELLED = 24, K = 3 };
@@ -296,6 +439,9 @@ int main(void) {
         cmocka_unit_test(rows_are_their_coordinates_on_orthonormal_axes),
         cmocka_unit_test(a_row_and_nothing_by_hand),
         cmocka_unit_test(each_allocation_of_a_span_may_fail),
+        cmocka_unit_test(a_sketch_holds_the_mean_square),
+        cmocka_unit_test(a_sketch_leads_to_the_same_regression_sooner),
+        cmocka_unit_test(each_allocation_of_a_sketch_may_fail),
         cmocka_unit_test(a_fit_in_the_span_is_the_fit_on_all_columns),
         cmocka_unit_test(wide_rules_are_the_same_at_any_number_of_threads),
         cmocka_unit_test(each_allocation_of_wide_rules_may_fail),
