@@ -31,6 +31,13 @@ void whet_i_map_forget(const whet_i_map *map);
 /* {0} is fine; clears the struct. */
 void whet_i_map_close(whet_i_map *map);
 
+/* WHET_ERR_EXISTS with its sentence. */
+WHET_CHECKED whet_status whet_i_out_exists(whet_ctx *ctx, const char *path);
+/* Renames a finished, synced file into place; without `force` what stands there is kept (EXISTS).
+ * Errors: IO, EXISTS. */
+WHET_CHECKED whet_status whet_i_out_publish(whet_ctx *ctx, const char *temporary, const char *path,
+                                            bool force);
+
 /* An array [rows, ...] of which no more than what is asked for is in memory, where its file allows: .npy
  * and .npz (stored or deflated) in C order, safetensors; else the whole array from the first reading on. */
 typedef struct whet_i_array_rows whet_i_array_rows;
@@ -84,6 +91,13 @@ WHET_CHECKED whet_status whet_i_array_convert(whet_ctx *ctx, const char *spec,
                                               const whet_tensor *in, int64_t first,
                                               whet_dtype dtype, bool finite, whet_tensor *out);
 
+/* The byte of the file at which a tensor that it gave begins. Pure. */
+int64_t whet_i_safetensors_offset(const whet_safetensors *file, const whet_tensor *view);
+/* Header of a file of these tensors, whose data need not be there: the length and the JSON, padded to a
+ * multiple of 8, appended to `out`. Arguments and errors as whet_safetensors_write. */
+WHET_CHECKED whet_status whet_i_safetensors_header(whet_ctx *ctx, const whet_named_tensor *items,
+                                                   int64_t n, const char *const *metadata,
+                                                   whet_i_buf *out);
 /* whet_i_map_forget of its file, for one whose tensors have been copied. */
 void whet_i_safetensors_forget(const whet_safetensors *file);
 

@@ -211,21 +211,24 @@ void whet_i_sync_parent(const char *path) {
 
 /* Into place. Without `force` a link, which unlike a rename refuses to replace what somebody else
  * made meanwhile; file systems without links get the rename. */
-static whet_status publish(whet_ctx *ctx, whet_out *out) {
-    if (!out->force) {
-        if (link(out->temporary, out->path) == 0) {
-            (void)unlink(out->temporary);
+whet_status whet_i_out_publish(whet_ctx *ctx, const char *temporary, const char *path, bool force) {
+    if (!force) {
+        if (link(temporary, path) == 0) {
+            (void)unlink(temporary);
+            whet_i_sync_parent(path);
             return WHET_OK;
         }
-        if (errno == EEXIST) return whet_i_out_exists(ctx, out->path);
+        if (errno == EEXIST) return whet_i_out_exists(ctx, path);
     }
     /* A link as the target: what it points to is replaced, the link stays. */
-    char *real = out->force ? realpath(out->path, NULL) : NULL;
-    const int failed = rename(out->temporary, real ? real : out->path);
+    char *real = force ? realpath(path, NULL) : NULL;
+    const int failed = rename(temporary, real ? real : path);
     const int error = errno;
     free(real);
     errno = error;
-    return failed ? cannot(ctx, out->path, "put in place") : WHET_OK;
+    if (failed) return cannot(ctx, path, "put in place");
+    whet_i_sync_parent(path);
+    return WHET_OK;
 }
 
 static void release(whet_ctx *ctx, whet_out *out) {
@@ -257,8 +260,7 @@ whet_status whet_out_commit(whet_ctx *ctx, whet_out *out) {
         goto done;
     }
     if (out->temporary) {
-        WHET_TRY_DONE(publish(ctx, out));
-        whet_i_sync_parent(out->path);
+        WHET_TRY_DONE(whet_i_out_publish(ctx, out->temporary, out->path, out->force));
         whet_i_free(ctx, out->temporary);
         out->temporary = NULL;
     }

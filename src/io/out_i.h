@@ -9,8 +9,6 @@
  * and errno. *name is released by whet_i_free. */
 WHET_CHECKED whet_status whet_i_temporary(whet_ctx *ctx, const char *path,
                                           int (*make)(const char *name), char **name, int *made);
-/* WHET_ERR_EXISTS with its sentence. */
-WHET_CHECKED whet_status whet_i_out_exists(whet_ctx *ctx, const char *path);
 /* Makes a rename durable; best effort, some file systems cannot sync directories. */
 void whet_i_sync_parent(const char *path);
 

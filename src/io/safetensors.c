@@ -251,6 +251,10 @@ whet_status whet_safetensors_open(whet_ctx *ctx, const char *path, whet_safetens
 
 void whet_i_safetensors_forget(const whet_safetensors *file) { whet_i_map_forget(&file->map); }
 
+int64_t whet_i_safetensors_offset(const whet_safetensors *file, const whet_tensor *view) {
+    return (int64_t)((uintptr_t)view->data - (uintptr_t)file->map.ptr);
+}
+
 void whet_safetensors_close(whet_ctx *ctx, whet_safetensors *file) {
     if (!file) return;
     whet_i_map_close(&file->map);
@@ -331,15 +335,30 @@ static whet_status build_header(whet_ctx *ctx, const whet_named_tensor *items, i
     return WHET_OK;
 }
 
-static whet_status write_all(whet_ctx *ctx, whet_out *out, const char *header,
-                             const whet_named_tensor *items, int64_t n) {
+whet_status whet_i_safetensors_header(whet_ctx *ctx, const whet_named_tensor *items, int64_t n,
+                                      const char *const *metadata, whet_i_buf *out) {
     static const char spaces[LENGTH_BYTES] = {' ', ' ', ' ', ' ', ' ', ' ', ' ', ' '};
-    const int64_t text = (int64_t)strlen(header);
-    const int64_t pad = (LENGTH_BYTES - text % LENGTH_BYTES) % LENGTH_BYTES;
-    const uint64_t length = (uint64_t)(text + pad);
-    WHET_TRY(whet_out_write(ctx, out, &length, LENGTH_BYTES));
-    WHET_TRY(whet_out_write(ctx, out, header, text));
-    WHET_TRY(whet_out_write(ctx, out, spaces, pad)); /* data then begin at a multiple of 8 */
+    whet_i_buf text = {0};
+    whet_status status = WHET_OK;
+    json_t *header = json_object();
+    if (!header) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory in a safetensors header");
+    WHET_TRY_DONE(build_header(ctx, items, n, metadata, header));
+    WHET_TRY_DONE(whet_i_json_dump(ctx, header, JSON_COMPACT, &text));
+    const int64_t pad = (LENGTH_BYTES - text.len % LENGTH_BYTES) % LENGTH_BYTES;
+    const uint64_t length = (uint64_t)(text.len + pad);
+    WHET_TRY_DONE(whet_i_buf_append(ctx, out, &length, LENGTH_BYTES));
+    WHET_TRY_DONE(whet_i_buf_append(ctx, out, text.data, text.len));
+    WHET_TRY_DONE(
+        whet_i_buf_append(ctx, out, spaces, pad)); /* data then begin at a multiple of 8 */
+done:
+    whet_i_buf_free(ctx, &text);
+    json_decref(header);
+    return status;
+}
+
+static whet_status write_all(whet_ctx *ctx, whet_out *out, const whet_i_buf *header,
+                             const whet_named_tensor *items, int64_t n) {
+    WHET_TRY(whet_out_write(ctx, out, header->data, header->len));
     for (int64_t i = 0; i < n; i++) {
         const whet_tensor *t = &items[i].tensor;
         WHET_TRY(whet_out_write(ctx, out, t->data,
@@ -353,23 +372,15 @@ whet_status whet_safetensors_write(whet_ctx *ctx, const char *path, bool force,
                                    const char *const *metadata) {
     whet_status status = WHET_OK;
     whet_out *out = NULL;
-    char *text = NULL;
-    json_t *header = json_object();
-    if (!header) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory in a safetensors header");
-    WHET_TRY_DONE(build_header(ctx, items, n, metadata, header));
-    text = json_dumps(header, JSON_COMPACT);
-    if (!text) {
-        status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory in a safetensors header");
-        goto done;
-    }
+    whet_i_buf header = {0};
+    WHET_TRY_DONE(whet_i_safetensors_header(ctx, items, n, metadata, &header));
     WHET_TRY_DONE(whet_out_open(ctx, path, force, &out));
-    WHET_TRY_DONE(write_all(ctx, out, text, items, n));
+    WHET_TRY_DONE(write_all(ctx, out, &header, items, n));
     whet_out *finished = out;
     out = NULL;
     status = whet_out_commit(ctx, finished);
 done:
     whet_out_abort(ctx, out);
-    free(text); /* jansson's, from malloc */
-    json_decref(header);
+    whet_i_buf_free(ctx, &header);
     return status;
 }
