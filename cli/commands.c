@@ -207,6 +207,22 @@ const cli_command cli_commands[] = {
          "whet market price --mechanism nash --valuation linear:200000 --before b.npy \\\n"
          "    --after a.npy --training-cost 90000 --amortisation 0.05\n"
          "whet market price --mechanism double-auction --bid 800 --ask 500"},
+    {.name = "merge",
+     .run = cmd_merge,
+     .options = cmd_merge_options,
+     .summary = "several models into one: means, spheres, task vectors, recipes",
+     .help =
+         "Merges models of one architecture, tensor by tensor and block by block, so that memory\n"
+         "does not grow with them. A model is a .safetensors file or a Hugging Face folder, and\n"
+         "may be MODEL+ADAPTER. All that does not fit is told before any work; a merge that was\n"
+         "killed goes on when the same command is given again. See docs/guide/merge.md.",
+     .examples = "whet merge --method linear --weights 0.7,0.3 A B --output C.safetensors\n"
+                 "whet merge --method ties --density 0.2 --base BASE A B --output merged\n"
+                 "whet merge --recipe recipe.yml --output merged --dry-run\n"
+                 "whet merge --methods",
+     .arguments = "MODEL...",
+     .min_args = 0,
+     .max_args = 64},
     {.name = "predict",
      .run = cmd_predict,
      .options = cmd_predict_options,

@@ -32,7 +32,8 @@ LAYERS = {
     "cli": LIBRARY + ["server", "whet"],
 }
 # Public headers that are a second one of their module.
-HEADER_OF = {"votes": "label", "labelling": "label", "adapters": "tune"}
+HEADER_OF = {"votes": "label", "labelling": "label", "adapters": "tune",
+             "merging": "merge"}
 # Programs above the library see only what any user of it sees.
 PUBLIC_ONLY = {"cli", "server"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)

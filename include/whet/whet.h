@@ -12,6 +12,7 @@
 #include "whet/label.h"
 #include "whet/labelling.h"
 #include "whet/market.h"
+#include "whet/merging.h"
 #include "whet/nn.h"
 #include "whet/space.h"
 #include "whet/tensor.h"

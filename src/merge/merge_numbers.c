@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Numbers of a merge in and out of files: pread at their place, so that nothing but the buffer is in this
+ * process's memory; f16, bf16 and f64 to f32, low-rank additions, and back to the output's type. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "merge/merge_passes.h"
+
+/* ---- files ------------------------------------------------------------------------------------ */
+
+static bool read_fully(int fd, char *to, int64_t len, int64_t offset) {
+    enum { STEP = 1 << 30 };
+    while (len > 0) {
+        const ssize_t got = pread(fd, to, (size_t)(len < STEP ? len : STEP), (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got == 0) errno = 0;
+        if (got <= 0) return false;
+        to += got;
+        len -= got;
+        offset += got;
+    }
+    return true;
+}
+
+bool whet_i_merge_pwrite(int fd, const char *bytes, int64_t len, int64_t offset) {
+    enum { STEP = 1 << 30 };
+    while (len > 0) {
+        const ssize_t put = pwrite(fd, bytes, (size_t)(len < STEP ? len : STEP), (off_t)offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return false;
+        bytes += put;
+        len -= put;
+        offset += put;
+    }
+    return true;
+}
+
+/* ---- types ------------------------------------------------------------------------------------ */
+
+uint16_t whet_i_f16_from_f32(float x) {
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    const uint32_t size = bits & 0x7fffffff;
+    if (size > 0x7f800000) return sign | 0x7e00;          /* NaN */
+    if (size >= 0x477ff000) return sign | 0x7c00;         /* from 65520 on: infinity */
+    if (size < 0x33000001) return sign;                   /* up to 2^-25: zero */
+    const int32_t exponent = (int32_t)(size >> 23) - 112; /* of f16 */
+    uint32_t mantissa = (size & 0x7fffff) | 0x800000;
+    const int32_t cut = exponent > 0 ? 13 : 14 - exponent; /* bits that go; 13..24 */
+    const uint32_t rest = mantissa & ((1U << cut) - 1), half = 1U << (cut - 1);
+    mantissa >>= cut;
+    if (rest > half || (rest == half && (mantissa & 1))) mantissa++;
+    /* Without its hidden bit a normal mantissa counts on from the exponent; a carry goes into it. */
+    if (exponent > 0) mantissa += (uint32_t)(exponent - 1) << 10;
+    return (uint16_t)(sign | mantissa);
+}
+
+static void widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *raw, int64_t n,
+                  float *out) {
+    if (dtype == WHET_BF16) {
+        t->kernels->f32_from_bf16(n, (const uint16_t *)(const void *)raw, out);
+    } else if (dtype == WHET_F16) {
+        t->kernels->f32_from_f16(n, (const uint16_t *)(const void *)raw, out);
+    } else {
+        for (int64_t i = 0; i < n; i++) {
+            double x;
+            memcpy(&x, raw + 8 * i, sizeof x);
+            out[i] = (float)x;
+        }
+    }
+}
+
+int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw) {
+    uint16_t *half = (uint16_t *)(void *)raw;
+    if (t->out_dtype == WHET_BF16) {
+        t->kernels->bf16_from_f32(n, x, half);
+        for (int64_t i = 0; i < n; i++)
+            if ((half[i] & 0x7f80) == 0x7f80) return i;
+    } else if (t->out_dtype == WHET_F16) {
+        for (int64_t i = 0; i < n; i++) half[i] = whet_i_f16_from_f32(x[i]);
+        for (int64_t i = 0; i < n; i++)
+            if ((half[i] & 0x7c00) == 0x7c00) return i;
+    } else if (t->out_dtype == WHET_F64) {
+        for (int64_t i = 0; i < n; i++) {
+            const double wide = (double)x[i];
+            memcpy(raw + 8 * i, &wide, sizeof wide);
+        }
+    }
+    return -1;
+}
+
+int64_t whet_i_merge_first_nonfinite(const float *x, int64_t n) {
+    enum { PART = 4096 };
+    for (int64_t first = 0; first < n; first += PART) {
+        const int64_t last = first + PART < n ? first + PART : n;
+        uint32_t any = 0;
+        for (int64_t i = first; i < last; i++) {
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            any |= (bits & 0x7f800000) == 0x7f800000;
+        }
+        for (int64_t i = first; any && i < last; i++) {
+            uint32_t bits;
+            memcpy(&bits, &x[i], sizeof bits);
+            if ((bits & 0x7f800000) == 0x7f800000) return i;
+        }
+    }
+    return -1;
+}
+
+/* ---- sources ---------------------------------------------------------------------------------- */
+
+/* n numbers from place `first` of the file's array. */
+static bool read_run(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
+                     int64_t n, char *raw, float *out) {
+    const int64_t size = (int64_t)whet_dtype_size(s->dtype);
+    const bool same = s->dtype == WHET_F32;
+    if (!read_fully(s->fd, same ? (char *)out : raw, n * size, s->offset + first * size))
+        return false;
+    if (!same) widen(t, s->dtype, raw, n, out);
+    return true;
+}
+
+/* The source of that owner; s when there is none. */
+static const whet_i_merge_source *owned_by(const whet_i_merge_tensor *t,
+                                           const whet_i_merge_source *s, int32_t owner) {
+    for (int64_t i = 0; i < t->sources; i++)
+        if (t->source[i].owner == owner) return &t->source[i];
+    return s;
+}
+
+/* Row by row where rows have other places in the file. */
+static bool read_rows(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
+                      int64_t n, char *raw, float *out) {
+    const int64_t width = t->count / t->shape[0];
+    for (int64_t at = 0; at < n;) {
+        const int64_t row = (first + at) / width, column = (first + at) % width;
+        const int64_t len = width - column < n - at ? width - column : n - at;
+        const whet_i_merge_source *from = s->from ? owned_by(t, s, s->from[row]) : s;
+        if (s->rows[row] < 0)
+            memset(out + at, 0, (size_t)len * sizeof *out);
+        else if (!read_run(t, from, s->rows[row] * width + column, len, raw, out + at))
+            return false;
+        at += len;
+    }
+    return true;
+}
+
+/* out += scale B A on numbers first .. first + n - 1 of [out, in]. */
+static void add_low_rank(const whet_i_merge_lora *lora, int64_t first, int64_t n, float *out) {
+    enum { PART = 512 };
+    double sum[PART];
+    for (int64_t at = 0; at < n;) {
+        const int64_t row = (first + at) / lora->in, column = (first + at) % lora->in;
+        int64_t len = lora->in - column < n - at ? lora->in - column : n - at;
+        if (len > PART) len = PART;
+        for (int64_t j = 0; j < len; j++) sum[j] = 0;
+        for (int64_t r = 0; r < lora->rank; r++) {
+            const double b = lora->scale * (double)lora->b[row * lora->rank + r];
+            const float *a = lora->a + r * lora->in + column;
+            for (int64_t j = 0; j < len; j++) sum[j] += b * (double)a[j];
+        }
+        for (int64_t j = 0; j < len; j++) out[at + j] = (float)((double)out[at + j] + sum[j]);
+        at += len;
+    }
+}
+
+bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *source,
+                       int64_t first, int64_t n, char *raw, float *out) {
+    const bool read = source->rows ? read_rows(t, source, first, n, raw, out)
+                                   : read_run(t, source, first, n, raw, out);
+    if (read && source->lora) add_low_rank(source->lora, first, n, out);
+    return read;
+}
+
+/* ---- sentences -------------------------------------------------------------------------------- */
+
+/* "[3, 17]", the place of an element; out holds 160 bytes. */
+static const char *place_of(char out[160], const whet_i_merge_tensor *t, int64_t element) {
+    int64_t index[WHET_RANK_MAX];
+    for (int32_t d = t->rank - 1; d >= 0; d--) {
+        index[d] = element % t->shape[d];
+        element /= t->shape[d];
+    }
+    int used = snprintf(out, 160, "[");
+    for (int32_t d = 0; d < t->rank && used < 140; d++)
+        used += snprintf(out + used, 160 - (size_t)used, "%s%" PRId64, d ? ", " : "", index[d]);
+    (void)snprintf(out + used, 160 - (size_t)used, "]");
+    return out;
+}
+
+whet_status whet_i_merge_tell(whet_ctx *ctx, const whet_i_merge_tensor *t,
+                              const whet_i_merge_fault *f) {
+    char quoted[WHET_QUOTE_SIZE], place[160];
+    const char *model = f->source >= 0 ? t->source[f->source].model : t->out_path;
+    (void)whet_i_quote(quoted, whet_str_from(t->name));
+    (void)place_of(place, t, f->element);
+    if (!model) model = "result";
+    switch (f->kind) {
+    case WHET_I_MERGE_NOT_FINITE:
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s: tensor %s is NaN or infinite at %s; expected finite numbers", model,
+                           quoted, place);
+    case WHET_I_MERGE_RESULT:
+        return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                           "%s: tensor %s becomes infinite at %s; expected a result that f32 "
+                           "holds; try smaller weights",
+                           model, quoted, place);
+    case WHET_I_MERGE_OVERFLOW:
+        return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                           "%s: tensor %s at %s is too large for %s; expected a result that it "
+                           "holds; try --dtype bf16 or f32",
+                           model, quoted, place, whet_dtype_name(t->out_dtype));
+    case WHET_I_MERGE_UNREADABLE:
+        errno = f->error;
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: tensor %s cannot be read: %s", model, quoted,
+                           f->error ? strerror(f->error) : "the file ends before it");
+    case WHET_I_MERGE_UNWRITABLE:
+        errno = f->error;
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: tensor %s cannot be written: %s", model, quoted,
+                           strerror(f->error));
+    case WHET_I_MERGE_FINE: break;
+    }
+    return WHET_OK;
+}

@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Walking over a tensor chunk by chunk: reading sources, handing chunks to a method's pass, adding up what
+ * it sums, writing what it writes. One group of chunks is the work of one thread; threads share nothing but
+ * the output, of which each writes its own part. */
+#include "merge/merge_passes.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+
+/* What one thread owns. */
+typedef struct worker {
+    const float **x;      /* [sources] */
+    float *chunks;        /* [sources, chunk] */
+    float *out, *scratch; /* [chunk], [scratch of the method] */
+    char *raw;            /* [chunk] of 8 bytes */
+    whet_i_merge_fault fault;
+} worker;
+
+struct whet_i_merge_room {
+    worker *workers;
+    float *resident; /* [sources, count] when the tensor stays in memory, else NULL */
+    uint8_t *seen;   /* [chunks] read (and checked) before */
+};
+
+typedef struct pass {
+    whet_i_merge_tensor *t;
+    whet_i_merge_pass fn;
+    void *arg;
+    int64_t n_sums;
+    double *sums; /* [groups, n_sums] */
+    bool writes;
+} pass;
+
+/* ---- the cut ---------------------------------------------------------------------------------- */
+
+void whet_i_merge_cut(whet_i_merge_tensor *t, int32_t threads) {
+    int64_t row = t->count;
+    if (t->rank > 1) {
+        const int32_t axis = t->method->rows_of_first_axis ? 0 : t->rank - 1;
+        row = axis == 0 ? t->count / (t->shape[0] ? t->shape[0] : 1) : t->shape[axis];
+    }
+    t->row = row > 0 ? row : 1;
+    t->chunk = WHET_I_MERGE_CHUNK;
+    if (t->method->shown.scope == WHET_MERGE_ROW || t->method->by_row)
+        t->chunk = t->row >= WHET_I_MERGE_CHUNK ? t->row : WHET_I_MERGE_CHUNK / t->row * t->row;
+    if (t->chunk > t->count && t->count > 0) t->chunk = t->count;
+    t->chunks = (t->count + t->chunk - 1) / t->chunk;
+    t->group = (t->chunks + WHET_I_MERGE_GROUPS - 1) / WHET_I_MERGE_GROUPS;
+    if (t->group < 1) t->group = 1;
+    t->groups = (t->chunks + t->group - 1) / t->group;
+    t->workers = (int32_t)(t->groups < threads ? t->groups : threads);
+    if (t->workers < 1) t->workers = 1;
+}
+
+static int64_t scratch_of(const whet_i_merge_tensor *t) {
+    return t->method->scratch ? t->method->scratch(t->n, t->chunk) : 0;
+}
+
+static bool stays(const whet_i_merge_tensor *t) {
+    return t->method->passes > 1 && t->count <= t->room / (int64_t)sizeof(float);
+}
+
+static int64_t streams_of(const whet_i_merge_tensor *t) {
+    return t->method->streams < 0 ? -t->method->streams * t->n : t->method->streams;
+}
+
+int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t threads) {
+    whet_i_merge_tensor t = *tensor;
+    whet_i_merge_cut(&t, threads);
+    const int64_t sources = stays(&t) ? 0 : t.sources;
+    int64_t bytes = t.workers * ((sources + 1) * t.chunk * 4 + t.chunk * 8 + scratch_of(&t) * 4);
+    if (stays(&t)) bytes += t.sources * t.count * 4;
+    bytes += t.groups * (t.sources * t.sources + 8) * 8 + t.chunks;
+    return bytes + whet_i_merge_select_bytes(streams_of(&t), t.workers);
+}
+
+/* ---- memory ----------------------------------------------------------------------------------- */
+
+static whet_status make_worker(whet_ctx *ctx, const whet_i_merge_tensor *t, worker *w) {
+    const bool read = !t->memory->resident;
+    WHET_TRY(whet_i_calloc(ctx, t->sources, &w->x));
+    WHET_TRY(whet_i_alloc(ctx, read ? t->sources * t->chunk : 0, &w->chunks));
+    WHET_TRY(whet_i_alloc(ctx, t->chunk, &w->out));
+    WHET_TRY(whet_i_alloc(ctx, t->chunk * 8, &w->raw));
+    return whet_i_alloc(ctx, scratch_of(t), &w->scratch);
+}
+
+whet_status whet_i_merge_room_create(whet_ctx *ctx, whet_i_merge_tensor *t) {
+    whet_i_merge_cut(t, whet_ctx_threads(ctx));
+    t->kernels = whet_i_kernels(ctx);
+    t->key = whet_i_hash_u64(t->seed ^ whet_i_hash_bytes(t->name, (int64_t)strlen(t->name)));
+    int64_t numbers;
+    WHET_TRY(whet_i_mul(ctx, t->sources, t->chunk > t->count ? t->chunk : t->count, &numbers));
+    WHET_TRY(whet_i_calloc(ctx, 1, &t->memory));
+    WHET_TRY(whet_i_calloc(ctx, t->chunks, &t->memory->seen));
+    WHET_TRY(whet_i_calloc(ctx, t->workers, &t->memory->workers));
+    if (stays(t)) WHET_TRY(whet_i_alloc(ctx, numbers, &t->memory->resident));
+    for (int32_t i = 0; i < t->workers; i++) WHET_TRY(make_worker(ctx, t, &t->memory->workers[i]));
+    return WHET_OK;
+}
+
+void whet_i_merge_room_destroy(whet_ctx *ctx, whet_i_merge_tensor *t) {
+    if (!t->memory) return;
+    for (int32_t i = 0; t->memory->workers && i < t->workers; i++) {
+        worker *w = &t->memory->workers[i];
+        whet_i_free(ctx, w->x);
+        whet_i_free(ctx, w->chunks);
+        whet_i_free(ctx, w->out);
+        whet_i_free(ctx, w->raw);
+        whet_i_free(ctx, w->scratch);
+    }
+    whet_i_free(ctx, t->memory->workers);
+    whet_i_free(ctx, t->memory->resident);
+    whet_i_free(ctx, t->memory->seen);
+    whet_i_free(ctx, t->memory);
+    t->memory = NULL;
+}
+
+/* ---- one chunk -------------------------------------------------------------------------------- */
+
+/* All sources of the chunk to w->x; false leaves the fault. */
+static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c) {
+    const bool seen = t->memory->seen[c->index];
+    for (int64_t s = 0; s < t->sources; s++) {
+        const whet_i_merge_source *source = &t->source[s];
+        float *to = t->memory->resident ? t->memory->resident + s * t->count + c->first
+                                        : w->chunks + s * t->chunk;
+        if (source->values)
+            w->x[s] = source->values + c->first;
+        else if (t->memory->resident && seen)
+            w->x[s] = to;
+        else if (whet_i_merge_read(t, source, c->first, c->n, w->raw, to))
+            w->x[s] = to;
+        else
+            return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, c->first, s, errno);
+        if (seen) continue;
+        const int64_t bad = whet_i_merge_first_nonfinite(w->x[s], c->n);
+        if (bad >= 0)
+            return whet_i_merge_faults(&w->fault, WHET_I_MERGE_NOT_FINITE, c->first + bad, s, 0);
+    }
+    t->memory->seen[c->index] = 1;
+    return true;
+}
+
+static bool store(const whet_i_merge_tensor *t, worker *w, const whet_i_merge_chunk *c) {
+    const int64_t bad = whet_i_merge_first_nonfinite(w->out, c->n);
+    if (bad >= 0) return whet_i_merge_faults(&w->fault, WHET_I_MERGE_RESULT, c->first + bad, -1, 0);
+    if (t->out) return true;
+    const int64_t over = whet_i_merge_encode(t, w->out, c->n, w->raw);
+    if (over >= 0)
+        return whet_i_merge_faults(&w->fault, WHET_I_MERGE_OVERFLOW, c->first + over, -1, 0);
+    const int64_t size = (int64_t)whet_dtype_size(t->out_dtype);
+    const char *bytes = t->out_dtype == WHET_F32 ? (const char *)w->out : w->raw;
+    if (whet_i_merge_pwrite(t->out_fd, bytes, c->n * size, t->out_offset + c->first * size))
+        return true;
+    return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNWRITABLE, c->first, -1, errno);
+}
+
+static void run_group(void *arg, int64_t group, int32_t number) {
+    const pass *p = arg;
+    const whet_i_merge_tensor *t = p->t;
+    worker *w = &t->memory->workers[number];
+    const int64_t last = (group + 1) * t->group < t->chunks ? (group + 1) * t->group : t->chunks;
+    for (int64_t i = group * t->group; i < last && w->fault.kind == WHET_I_MERGE_FINE; i++) {
+        whet_i_merge_chunk c = {.index = i,
+                                .first = i * t->chunk,
+                                .x = w->x,
+                                .scratch = w->scratch,
+                                .sums = p->sums ? p->sums + group * p->n_sums : NULL,
+                                .worker = number};
+        c.n = t->count - c.first < t->chunk ? t->count - c.first : t->chunk;
+        c.out = t->out && p->writes ? t->out + c.first : w->out;
+        if (!load(t, w, &c)) return;
+        float *own = w->out;
+        w->out = c.out;
+        p->fn(t, &c, p->arg);
+        if (p->writes) (void)store(t, w, &c);
+        w->out = own;
+    }
+}
+
+/* The fault of the lowest element, whatever the threads did. */
+static whet_status tell_fault(whet_ctx *ctx, const whet_i_merge_tensor *t) {
+    const whet_i_merge_fault *first = NULL;
+    for (int32_t i = 0; i < t->workers; i++) {
+        const whet_i_merge_fault *f = &t->memory->workers[i].fault;
+        if (f->kind == WHET_I_MERGE_FINE) continue;
+        if (!first || f->element < first->element) first = f;
+    }
+    return first ? whet_i_merge_tell(ctx, t, first) : WHET_OK;
+}
+
+static whet_status walk(whet_ctx *ctx, pass *p) {
+    WHET_TRY(whet_i_parallel_for(ctx, NULL, p->t->groups, run_group, p));
+    return tell_fault(ctx, p->t);
+}
+
+whet_status whet_i_merge_sums(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_pass fn,
+                              void *arg, int64_t n_sums, double *sums) {
+    pass p = {.t = t, .fn = fn, .arg = arg, .n_sums = n_sums};
+    WHET_TRY(whet_i_calloc(ctx, t->groups * n_sums, &p.sums));
+    const whet_status status = walk(ctx, &p);
+    for (int64_t k = 0; status == WHET_OK && k < n_sums; k++) {
+        sums[k] = 0;
+        for (int64_t g = 0; g < t->groups; g++) sums[k] += p.sums[g * n_sums + k];
+    }
+    whet_i_free(ctx, p.sums);
+    return status;
+}
+
+whet_status whet_i_merge_write(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_pass fn,
+                               void *arg) {
+    pass p = {.t = t, .fn = fn, .arg = arg, .writes = true};
+    return walk(ctx, &p);
+}

@@ -1,0 +1,425 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A plan from headers alone: models opened, tensors matched, the output laid out byte by byte, everything
+ * that can be wrong told before any work. */
+#include "merge/merge_plan.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+
+#include "merge/merge_passes.h"
+
+enum { RECIPE_BYTES_MAX = 1 << 20 };
+static const int64_t default_shard_bytes = 5000000000;
+
+/* ---- models ----------------------------------------------------------------------------------- */
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+whet_status whet_i_plan_model(whet_ctx *ctx, whet_merge_plan *plan, const char *path,
+                              const char *lora, int64_t *index) {
+    for (int64_t i = 0; i < plan->n_models; i++)
+        if (same_text(plan->models[i].path, path) && same_text(plan->models[i].lora, lora)) {
+            *index = i;
+            return WHET_OK;
+        }
+    if (plan->n_models == plan->cap_models) {
+        WHET_TRY(whet_i_realloc(ctx, &plan->models, plan->cap_models * 2 + 4));
+        plan->cap_models = plan->cap_models * 2 + 4;
+    }
+    plan->models[plan->n_models] = (whet_i_merge_model){0};
+    *index = plan->n_models++;
+    return whet_i_merge_model_open(ctx, path, lora, &plan->models[*index]);
+}
+
+/* The base first, else the first model: where config and tokenizer come from. */
+static whet_status open_models(whet_ctx *ctx, whet_merge_plan *plan) {
+    const whet_i_recipe *r = &plan->recipe;
+    int64_t index;
+    plan->base = -1;
+    if (r->base) WHET_TRY(whet_i_plan_model(ctx, plan, r->base, r->base_lora, &plan->base));
+    for (int64_t i = 0; i < r->n; i++)
+        for (int64_t k = 0; k < r->slices[i].n; k++)
+            WHET_TRY(whet_i_plan_model(ctx, plan, r->slices[i].sources[k].model,
+                                       r->slices[i].sources[k].lora, &index));
+    return WHET_OK;
+}
+
+/* ---- from the job ----------------------------------------------------------------------------- */
+
+static whet_status split_model(whet_ctx *ctx, whet_i_recipe *r, const char *text,
+                               const char **model, const char **lora) {
+    struct stat info;
+    const char *plus = strrchr(text, '+');
+    if (!plus || plus == text || !plus[1] || stat(text, &info) == 0)
+        return whet_i_recipe_text(ctx, r, whet_str_from(text), model);
+    WHET_TRY(whet_i_recipe_text(ctx, r, whet_str_from(plus + 1), lora));
+    return whet_i_recipe_text(ctx, r, (whet_str){text, plus - text}, model);
+}
+
+/* The recipe that method, models and base amount to. */
+static whet_status recipe_of(whet_ctx *ctx, const whet_merge_job *job, whet_i_recipe *r) {
+    whet_i_recipe_slice *slice;
+    WHET_TRY(whet_i_merge_find(ctx, whet_str_from(job->method), &r->method));
+    const bool from_base =
+        job->base && job->n_models == 1 && strcmp(r->method->shown.name, "slerp") == 0;
+    const int64_t n = job->n_models + from_base;
+    if (n < 1 || n > WHET_MERGE_MODELS_MAX)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%" PRId64 " models; expected 1 to %d", n,
+                           WHET_MERGE_MODELS_MAX);
+    WHET_TRY(whet_i_arena_alloc(ctx, &r->arena, 1, sizeof *slice, (void *)&slice));
+    *slice = (whet_i_recipe_slice){.n = n};
+    WHET_TRY(
+        whet_i_arena_alloc(ctx, &r->arena, n, sizeof *slice->sources, (void *)&slice->sources));
+    memset(slice->sources, 0, (size_t)n * sizeof *slice->sources);
+    for (int64_t i = 0; i < n; i++) {
+        whet_i_recipe_source *s = &slice->sources[i];
+        const int64_t k = from_base ? 0 : i;
+        WHET_TRY(split_model(ctx, r, from_base && i == 0 ? job->base : job->models[k], &s->model,
+                             &s->lora));
+        s->first = -1;
+        if (job->importance)
+            WHET_TRY(whet_i_recipe_text(ctx, r, whet_str_from(job->importance[k]), &s->importance));
+    }
+    r->slices = slice;
+    r->n = 1;
+    return job->base ? split_model(ctx, r, job->base, &r->base, &r->base_lora) : WHET_OK;
+}
+
+/* The job's settings; they go over the recipe's own. */
+static whet_status add_settings(whet_ctx *ctx, const whet_merge_job *job, whet_i_recipe *r) {
+    for (int64_t k = 0; k < job->n_settings; k++) {
+        const whet_merge_setting *given = &job->settings[k];
+        const whet_str name = whet_str_from(given->name);
+        const int32_t found = whet_i_setting_find(name);
+        const whet_i_setting setting = (whet_i_setting)(found < 0 ? 0 : found);
+        if (found < 0 || !whet_i_merge_use(r->method, setting))
+            return whet_i_merge_unknown_setting(ctx, r->method, name);
+        WHET_TRY(whet_i_merge_check_setting(ctx, r->method, setting, given->value));
+        if (given->model >= 0 && (!whet_i_setting_kind_of(setting)->per_model || r->stacked ||
+                                  given->model >= r->slices[0].n))
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "parameter \"%s\" of model %lld; expected one of "
+                               "%lld models, and a parameter that is one model's",
+                               given->name, (long long)given->model, (long long)r->slices[0].n);
+        for (int64_t s = 0; s < r->n; s++)
+            for (int64_t i = 0; i < r->slices[s].n; i++)
+                if (given->model < 0 || given->model == i)
+                    WHET_TRY(whet_i_recipe_set(ctx, r, &r->slices[s].sources[i].settings, setting,
+                                               given->value));
+    }
+    return WHET_OK;
+}
+
+static whet_status read_job(whet_ctx *ctx, const whet_merge_job *job, whet_merge_plan *plan) {
+    whet_i_recipe *r = &plan->recipe;
+    if (!job->recipe == !job->method)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%s; expected either a recipe or a method",
+                           job->recipe ? "a recipe and a method" : "neither recipe nor method");
+    if (job->recipe && (job->n_models || job->base || job->importance))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "models beside a recipe; expected those of %s alone",
+                           job->recipe);
+    if (job->recipe) {
+        char *bytes;
+        int64_t len;
+        WHET_TRY(whet_i_file_read(ctx, job->recipe, RECIPE_BYTES_MAX, &bytes, &len));
+        const whet_status status = whet_i_recipe_parse(ctx, job->recipe, bytes, len, r);
+        whet_i_free(ctx, bytes);
+        WHET_TRY(status);
+    } else {
+        WHET_TRY(recipe_of(ctx, job, r));
+    }
+    return add_settings(ctx, job, r);
+}
+
+/* ---- settings --------------------------------------------------------------------------------- */
+
+/* Settings that stand in the recipe and do nothing are told, once each. */
+static void warn_unused(whet_ctx *ctx, const whet_merge_plan *plan,
+                        const whet_i_recipe_settings *settings, bool *told) {
+    for (int64_t i = 0; i < settings->n; i++) {
+        const whet_i_setting setting = settings->items[i].setting;
+        if (told[setting] || whet_i_merge_use(plan->recipe.method, setting)) continue;
+        told[setting] = true;
+        whet_i_log(ctx, WHET_LOG_WARN, "parameter \"%s\" has no effect with %s",
+                   whet_i_setting_kind_of(setting)->name, plan->recipe.method->shown.name);
+    }
+}
+
+static whet_status check_settings(whet_ctx *ctx, const whet_merge_plan *plan) {
+    double(*setting)[WHET_I_SET_COUNT];
+    bool told[WHET_I_SET_COUNT] = {false};
+    const whet_i_recipe *r = &plan->recipe;
+    warn_unused(ctx, plan, &r->settings, told);
+    for (int64_t i = 0; i < r->n; i++) {
+        warn_unused(ctx, plan, &r->slices[i].settings, told);
+        for (int64_t k = 0; k < r->slices[i].n; k++)
+            warn_unused(ctx, plan, &r->slices[i].sources[k].settings, told);
+    }
+    WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; status == WHET_OK && i < plan->n; i++)
+        if (!plan->items[i].copied)
+            status = whet_i_plan_settings(ctx, plan, &plan->items[i], setting);
+    whet_i_free(ctx, setting);
+    return status;
+}
+
+/* ---- layout ----------------------------------------------------------------------------------- */
+
+static whet_status lay_out_shard(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merge_shard *shard) {
+    static const char *const metadata[] = {"format", "pt", NULL};
+    whet_named_tensor *named;
+    WHET_TRY(whet_i_calloc(ctx, shard->n, &named));
+    for (int64_t i = 0; i < shard->n; i++) {
+        const whet_i_merge_item *item = &plan->items[shard->first + i];
+        named[i].name = item->name;
+        named[i].tensor.dtype = item->dtype;
+        named[i].tensor.rank = item->rank;
+        memcpy(named[i].tensor.shape, item->shape, sizeof item->shape);
+    }
+    const whet_status status =
+        whet_i_safetensors_header(ctx, named, shard->n, metadata, &shard->header);
+    whet_i_free(ctx, named);
+    WHET_TRY(status);
+    shard->bytes = shard->header.len;
+    for (int64_t i = 0; i < shard->n; i++) {
+        whet_i_merge_item *item = &plan->items[shard->first + i];
+        item->shard = shard - plan->shards;
+        item->offset = shard->bytes;
+        WHET_TRY(whet_i_add(ctx, shard->bytes, item->bytes, &shard->bytes));
+    }
+    return WHET_OK;
+}
+
+static whet_status name_shard(whet_ctx *ctx, const whet_merge_plan *plan, int64_t i) {
+    char name[64] = "model.safetensors";
+    if (plan->n_shards > 1)
+        (void)snprintf(name, sizeof name, "model-%05" PRId64 "-of-%05" PRId64 ".safetensors", i + 1,
+                       plan->n_shards);
+    return whet_i_strdup(ctx, whet_str_from(name), &plan->shards[i].name);
+}
+
+/* Which items go to which file, and the bytes at which they begin. */
+static whet_status lay_out(whet_ctx *ctx, whet_merge_plan *plan, int64_t shard_bytes) {
+    const int64_t most = plan->single ? INT64_MAX : shard_bytes ? shard_bytes : default_shard_bytes;
+    int64_t filled = 0;
+    WHET_TRY(whet_i_calloc(ctx, plan->n + 1, &plan->shards));
+    for (int64_t i = 0; i < plan->n; i++) {
+        if (plan->n_shards == 0 || (filled && plan->items[i].bytes > most - filled)) {
+            plan->shards[plan->n_shards++].first = i;
+            filled = 0;
+        }
+        plan->shards[plan->n_shards - 1].n++;
+        WHET_TRY(whet_i_add(ctx, filled, plan->items[i].bytes, &filled));
+    }
+    for (int64_t i = 0; i < plan->n_shards; i++) {
+        WHET_TRY(name_shard(ctx, plan, i));
+        WHET_TRY(lay_out_shard(ctx, plan, &plan->shards[i]));
+    }
+    return WHET_OK;
+}
+
+/* ---- the output ------------------------------------------------------------------------------- */
+
+/* The folder that holds a path, into out. */
+static void parent_of(const char *path, char *out, size_t size) {
+    const char *slash = strrchr(path, '/');
+    if (!slash)
+        (void)snprintf(out, size, ".");
+    else
+        (void)snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
+    struct stat info;
+    struct statvfs room;
+    char parent[4096];
+    int64_t bytes = 0;
+    if (lstat(plan->output, &info) == 0) {
+        if (!plan->force) return whet_i_out_exists(ctx, plan->output);
+        if (!plan->single == !S_ISDIR(info.st_mode)) {
+            errno = plan->single ? EISDIR : ENOTDIR;
+            return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be replaced: %s", plan->output,
+                               strerror(errno));
+        }
+    }
+    parent_of(plan->output, parent, sizeof parent);
+    if (statvfs(parent, &room) != 0)
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be examined: %s", parent, strerror(errno));
+    for (int64_t i = 0; i < plan->n_shards; i++)
+        WHET_TRY(whet_i_add(ctx, bytes, plan->shards[i].bytes, &bytes));
+    const double left = (double)room.f_bavail * (double)room.f_frsize;
+    if ((double)bytes <= left) return WHET_OK;
+    errno = ENOSPC;
+    return whet_i_fail(ctx, WHET_ERR_IO,
+                       "%s: the output takes %.2f GB; expected at most the %.2f GB free in %s",
+                       plan->output, (double)bytes * 1e-9, left * 1e-9, parent);
+}
+
+/* ---- fingerprint ------------------------------------------------------------------------------ */
+
+static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan) {
+    double(*setting)[WHET_I_SET_COUNT];
+    whet_i_buf text = {0};
+    WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
+    whet_status status =
+        whet_i_buf_printf(ctx, &text, "%s %s %" PRIu64 " %d\n", WHET_VERSION,
+                          plan->recipe.method->shown.name, plan->seed, (int)plan->recipe.tokens);
+    uint64_t hash = 0;
+    for (int64_t m = 0; m < plan->n_models; m++)
+        for (int64_t f = 0; status == WHET_OK && f < plan->models[m].n_files; f++) {
+            const whet_i_merge_file *file = &plan->models[m].files[f];
+            status = whet_i_buf_printf(ctx, &text, "%s %s %" PRId64 " %" PRId64 " %" PRId64 "\n",
+                                       file->path, plan->models[m].lora ? plan->models[m].lora : "",
+                                       file->bytes, file->seconds, file->nanoseconds);
+        }
+    for (int64_t i = 0; status == WHET_OK && i < plan->n; i++) {
+        const whet_i_merge_item *item = &plan->items[i];
+        if (!item->copied) status = whet_i_plan_settings(ctx, plan, item, setting);
+        if (status == WHET_OK)
+            status = whet_i_buf_printf(ctx, &text, "%s %d %" PRId64 "\n", item->name,
+                                       (int)item->dtype, item->offset);
+        for (int64_t k = 0; status == WHET_OK && k < item->n_places; k++)
+            status = whet_i_buf_printf(ctx, &text, "%" PRId64 " %" PRId64 "\n",
+                                       item->places[k].model, item->places[k].offset);
+        if (!item->copied && status == WHET_OK)
+            status =
+                whet_i_buf_append(ctx, &text, setting, item->n_models * (int64_t)sizeof *setting);
+        if (text.len < 1 << 16 && i < plan->n - 1) continue;
+        hash = whet_i_hash_u64(hash ^ whet_i_hash_bytes(text.data, text.len));
+        text.len = 0;
+    }
+    (void)snprintf(plan->fingerprint, sizeof plan->fingerprint, "%016" PRIx64, hash);
+    whet_i_buf_free(ctx, &text);
+    whet_i_free(ctx, setting);
+    return status;
+}
+
+/* ---- making ----------------------------------------------------------------------------------- */
+
+static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_plan *plan) {
+    plan->layers = -1;
+    plan->force = job->force;
+    plan->seed = job->seed;
+    plan->dtype_given = job->dtype_given;
+    plan->dtype = job->dtype;
+    plan->threads = whet_ctx_threads(ctx);
+    plan->block_bytes = job->block_bytes ? job->block_bytes : WHET_I_MERGE_BLOCK_BYTES;
+    if (!job->output || !*job->output)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "no output; expected a folder or a .safetensors file");
+    if (job->shard_bytes < 0 || job->block_bytes < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "shard or block of negative size; expected bytes");
+    if (job->dtype_given && job->dtype != WHET_F32 && job->dtype != WHET_F16 &&
+        job->dtype != WHET_BF16)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "output as %s; expected f32, f16 or bf16",
+                           whet_dtype_name(job->dtype));
+    int64_t len = (int64_t)strlen(job->output);
+    while (len > 1 && job->output[len - 1] == '/') len--;
+    WHET_TRY(whet_i_strdup(ctx, (whet_str){job->output, len}, &plan->output));
+    plan->single = whet_i_has_extension(plan->output, ".safetensors");
+    WHET_TRY(read_job(ctx, job, plan));
+    WHET_TRY(open_models(ctx, plan));
+    WHET_TRY(whet_i_plan_vocabulary(ctx, plan));
+    WHET_TRY(whet_i_plan_items(ctx, plan));
+    if (plan->n == 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no tensors; expected some",
+                           plan->models[0].path);
+    WHET_TRY(check_settings(ctx, plan));
+    WHET_TRY(lay_out(ctx, plan, job->shard_bytes));
+    WHET_TRY(check_output(ctx, plan));
+    return fingerprint(ctx, plan);
+}
+
+whet_status whet_merge_plan_create(whet_ctx *ctx, const whet_merge_job *given,
+                                   whet_merge_plan **out) {
+    whet_merge_job job = WHET_MERGE_JOB_INIT;
+    whet_merge_plan *plan;
+    WHET_TRY(whet_i_opts(ctx, given, &job, sizeof job, "whet_merge_job"));
+    WHET_TRY(whet_i_calloc(ctx, 1, &plan));
+    const whet_status status = make(ctx, &job, plan);
+    if (status != WHET_OK) {
+        whet_merge_plan_destroy(ctx, plan);
+        return status;
+    }
+    *out = plan;
+    return WHET_OK;
+}
+
+void whet_merge_plan_destroy(whet_ctx *ctx, whet_merge_plan *plan) {
+    if (!plan) return;
+    whet_i_vocabulary_clear(ctx, plan);
+    for (int64_t i = 0; i < plan->n_models; i++) whet_i_merge_model_close(ctx, &plan->models[i]);
+    for (int64_t i = 0; i < plan->n_shards; i++) {
+        whet_i_free(ctx, plan->shards[i].name);
+        whet_i_buf_free(ctx, &plan->shards[i].header);
+    }
+    whet_i_free(ctx, plan->models);
+    whet_i_free(ctx, plan->items);
+    whet_i_free(ctx, plan->shards);
+    whet_i_free(ctx, plan->output);
+    whet_i_buf_free(ctx, &plan->mismatches);
+    whet_i_arena_free(ctx, &plan->arena);
+    whet_i_recipe_clear(ctx, &plan->recipe);
+    whet_i_free(ctx, plan);
+}
+
+/* ---- looking at it ---------------------------------------------------------------------------- */
+
+int64_t whet_merge_plan_count(const whet_merge_plan *plan) { return plan->n; }
+
+static int64_t read_bytes(const whet_i_merge_item *item) {
+    int64_t bytes = 0;
+    for (int64_t k = 0; k < (item->copied ? 1 : item->n_places); k++)
+        bytes += item->count * (int64_t)whet_dtype_size(item->places[k].dtype);
+    return bytes;
+}
+
+void whet_merge_plan_get(const whet_merge_plan *plan, int64_t i, whet_merge_planned *out) {
+    const whet_i_merge_item *item = &plan->items[i];
+    *out =
+        (whet_merge_planned){.name = item->name,
+                             .file = plan->single ? plan->output : plan->shards[item->shard].name,
+                             .dtype = item->dtype,
+                             .rank = item->rank,
+                             .bytes = item->bytes,
+                             .read_bytes = read_bytes(item),
+                             .copied = item->copied};
+    memcpy(out->shape, item->shape, sizeof item->shape);
+}
+
+void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out) {
+    int64_t most = 0, block = 0, additions = 0;
+    *out = (whet_merge_totals){.method = plan->recipe.method->shown.name,
+                               .tensors = plan->n,
+                               .files = plan->n_shards,
+                               .models = plan->n_models};
+    for (int64_t i = 0; i < plan->n_models; i++) additions += plan->models[i].addition_bytes;
+    for (int64_t i = 0; i < plan->n; i++) {
+        const whet_i_merge_item *item = &plan->items[i];
+        out->numbers += item->count;
+        out->bytes += item->bytes;
+        out->read_bytes += read_bytes(item);
+        if (item->copied) continue;
+        whet_i_merge_tensor t = {.method = plan->recipe.method,
+                                 .rank = item->rank,
+                                 .count = item->count,
+                                 .n = item->n_models,
+                                 .sources = item->n_places,
+                                 .room = plan->block_bytes};
+        memcpy(t.shape, item->shape, sizeof t.shape);
+        const int64_t bytes = whet_i_merge_tensor_bytes(&t, plan->threads);
+        if (bytes > most) most = bytes;
+        whet_i_merge_cut(&t, plan->threads);
+        const int64_t held =
+            t.method->passes > 1 && t.count * 4 <= t.room ? t.count * 4 : t.workers * t.chunk * 4;
+        if (held > block) block = held;
+    }
+    out->block_bytes = block;
+    out->memory_bytes = most + additions;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A plan: which tensors the output has, where each comes from, and where it goes. */
+#ifndef WHET_MERGE_PLAN_H
+#define WHET_MERGE_PLAN_H
+
+#include "merge/merge_model.h"
+#include "merge/recipe.h"
+
+/* One source of one tensor. */
+typedef struct whet_i_merge_place {
+    int64_t model; /* of the plan */
+    int64_t rows;  /* on its first axis */
+    const whet_i_recipe_source
+        *setting; /* where its settings stand; NULL for a base or importance */
+    const whet_i_merge_file *file;
+    int64_t offset;
+    whet_dtype dtype;
+    const whet_i_merge_lora *lora;
+} whet_i_merge_place;
+
+typedef struct whet_i_merge_item {
+    const char *name;
+    int32_t rank;
+    int64_t shape[WHET_RANK_MAX];
+    int64_t count, bytes;
+    whet_dtype dtype;
+    bool copied, table; /* bytes as they are; rows are tokens */
+    const whet_i_recipe_slice *slice;
+    double depth;
+    whet_i_merge_place *places; /* [n_places]: models, base, importances */
+    int64_t n_places, n_models, base;
+    int64_t shard, offset; /* in the shard's file */
+} whet_i_merge_item;
+
+typedef struct whet_i_merge_shard {
+    char *name;
+    whet_i_buf header;
+    int64_t bytes; /* of the file */
+    int64_t first, n;
+} whet_i_merge_shard;
+
+/* Rows of tables of words by token (merge_tokens.c). */
+typedef struct whet_i_merge_vocabulary {
+    int64_t size;      /* rows of the output's tables; 0 = tables must be of one size */
+    int64_t n;         /* models that have a map */
+    int64_t **rows;    /* [models] of [size]; NULL where a model has no tokenizer */
+    int32_t **from;    /* [models] of [size]: the model that has the row */
+    json_t *tokenizer; /* the output's tokenizer.json */
+} whet_i_merge_vocabulary;
+
+struct whet_merge_plan {
+    whet_i_recipe recipe;
+    whet_i_merge_model *models; /* [n_models]; 0 is the one that config and tokenizer come from */
+    int64_t n_models, cap_models;
+    int64_t base; /* of the models, or -1 */
+    whet_i_merge_item *items;
+    int64_t n, cap;
+    whet_i_merge_shard *shards;
+    int64_t n_shards;
+    whet_i_arena arena;
+    char *output;
+    bool force, single; /* one file, not a folder */
+    uint64_t seed;
+    int64_t block_bytes;
+    int32_t threads;
+    int64_t layers; /* of the output, when slices were stacked; else -1 */
+    bool untied;    /* the output layer of a model that tied it is written out */
+    bool dtype_given;
+    whet_dtype dtype;
+    whet_i_merge_vocabulary vocabulary;
+    char fingerprint[17]; /* of everything that the result depends on */
+    /* While it is made: */
+    whet_i_buf mismatches;
+    int64_t n_mismatches;
+};
+
+/* Adds a model to the plan, or finds it there. */
+WHET_CHECKED whet_status whet_i_plan_model(whet_ctx *ctx, whet_merge_plan *plan, const char *path,
+                                           const char *lora, int64_t *index);
+/* All items from recipe and models (plan_items.c). */
+WHET_CHECKED whet_status whet_i_plan_items(whet_ctx *ctx, whet_merge_plan *plan);
+/* Notes something that does not fit; told all at once. */
+WHET_CHECKED whet_status whet_i_plan_mismatch(whet_ctx *ctx, whet_merge_plan *plan,
+                                              const char *format, ...) WHET_PRINTF(3, 4);
+/* The settings of an item's models, setting [n_models]. */
+WHET_CHECKED whet_status whet_i_plan_settings(whet_ctx *ctx, const whet_merge_plan *plan,
+                                              const whet_i_merge_item *item,
+                                              double (*setting)[WHET_I_SET_COUNT]);
+/* The vocabulary that the recipe's tokens ask for; size 0 when they ask for none (merge_tokens.c). */
+WHET_CHECKED whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan);
+void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan);
+/* What goes beside the weights in a folder: config.json as the output needs it, the tokenizer's and other
+ * small files of the model (merge_folder.c). */
+WHET_CHECKED whet_status whet_i_plan_write_folder(whet_ctx *ctx, const whet_merge_plan *plan,
+                                                  const char *folder);
+/* Whether a tensor has a row a token. Pure. */
+bool whet_i_has_token_rows(const char *name);
+
+#endif

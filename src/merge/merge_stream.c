@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Carrying a plan out: the output's files are made at their full size in "<output>.whet-merge", each
+ * tensor is merged to its final place, and noted as done; then everything is synced and renamed into place.
+ *
+ * What is noted is there: notes follow the writes of one process, and a killed process leaves its writes
+ * to the system. A machine that stops may lose them; so notes carry the machine's boot, and those of
+ * another are not believed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "merge/merge_passes.h"
+#include "merge/merge_plan.h"
+
+enum { BOOT_SIZE = 40 };
+static const char stage[] = "merge";
+
+typedef struct stream {
+    const whet_merge_plan *plan;
+    char *folder; /* <output>.whet-merge */
+    char *notes_path;
+    char **paths; /* [n_shards] */
+    int *fds;     /* [n_shards], -1 = not open */
+    int notes;    /* locked while it is open, so that two runs do not meet */
+    bool *done;   /* [n] */
+    int64_t n_done, bytes_done, bytes;
+} stream;
+
+static whet_status cannot(whet_ctx *ctx, const char *path, const char *what) {
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be %s: %s", path, what, strerror(errno));
+}
+
+static int open_again(const char *path, int flags) {
+    int fd;
+    do fd = open(path, flags | O_CLOEXEC, 0666);
+    while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
+/* ---- notes ------------------------------------------------------------------------------------ */
+
+/* What is the same until the machine starts again; "" where that is not known. */
+static void boot_of(char out[BOOT_SIZE]) {
+    const int fd = open_again("/proc/sys/kernel/random/boot_id", O_RDONLY);
+    const ssize_t len = fd < 0 ? 0 : read(fd, out, BOOT_SIZE - 1);
+    if (fd >= 0) (void)close(fd);
+    out[len < 0 ? 0 : len] = '\0';
+    char *end = strchr(out, '\n');
+    if (end) *end = '\0';
+}
+
+static whet_status first_line(whet_ctx *ctx, const whet_merge_plan *plan, whet_i_buf *out) {
+    char boot[BOOT_SIZE];
+    boot_of(boot);
+    return whet_i_buf_printf(ctx, out, "%s %s\n", plan->fingerprint, boot);
+}
+
+/* Whether the files of an earlier run have their sizes. */
+static bool files_stand(const stream *s) {
+    for (int64_t i = 0; i < s->plan->n_shards; i++) {
+        struct stat info;
+        if (stat(s->paths[i], &info) != 0 || (int64_t)info.st_size != s->plan->shards[i].bytes)
+            return false;
+    }
+    return true;
+}
+
+/* Which tensors an earlier run finished, when its notes are of this plan and boot. */
+static whet_status read_notes(whet_ctx *ctx, stream *s) {
+    whet_i_buf expected = {0};
+    char *bytes = NULL;
+    int64_t len = 0;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(first_line(ctx, s->plan, &expected));
+    WHET_TRY_DONE(whet_i_file_read(ctx, s->notes_path, WHET_FILE_MAX, &bytes, &len));
+    if (len < expected.len || memcmp(bytes, expected.data, (size_t)expected.len) != 0 ||
+        expected.data[expected.len - 2] == ' ' || !files_stand(s))
+        goto done;
+    for (int64_t at = expected.len; at < len;) {
+        const char *end = memchr(bytes + at, '\n', (size_t)(len - at));
+        int64_t i;
+        if (!end || !whet_i_parse_int((whet_str){bytes + at, end - bytes - at}, &i)) break;
+        if (i >= 0 && i < s->plan->n && !s->done[i]) {
+            s->done[i] = true;
+            s->n_done++;
+            s->bytes_done += s->plan->items[i].bytes;
+        }
+        at = end - bytes + 1;
+    }
+done:
+    whet_i_free(ctx, bytes);
+    whet_i_buf_free(ctx, &expected);
+    return status;
+}
+
+static whet_status note(whet_ctx *ctx, const stream *s, int64_t i) {
+    char line[32];
+    const int len = snprintf(line, sizeof line, "%" PRId64 "\n", i);
+    if (write(s->notes, line, (size_t)len) == len) return WHET_OK;
+    return cannot(ctx, s->notes_path, "written");
+}
+
+/* ---- the folder of what is being made --------------------------------------------------------- */
+
+static void remove_all(const stream *s) {
+    for (int64_t i = 0; s->paths && i < s->plan->n_shards; i++)
+        if (s->paths[i]) (void)unlink(s->paths[i]);
+    if (s->notes_path) (void)unlink(s->notes_path);
+    if (s->folder) (void)rmdir(s->folder);
+}
+
+static whet_status open_notes(whet_ctx *ctx, stream *s) {
+    if (mkdir(s->folder, 0777) != 0 && errno != EEXIST) return cannot(ctx, s->folder, "created");
+    s->notes = open_again(s->notes_path, O_RDWR | O_CREAT | O_APPEND);
+    if (s->notes < 0) return cannot(ctx, s->notes_path, "opened");
+    if (flock(s->notes, LOCK_EX | LOCK_NB) == 0) return WHET_OK;
+    const int taken = errno;
+    (void)close(s->notes);
+    s->notes = -1;
+    errno = taken;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: another process merges to it; expected none",
+                       s->plan->output);
+}
+
+/* Files of full size, with their headers. */
+static whet_status begin_files(whet_ctx *ctx, stream *s) {
+    whet_i_buf line = {0};
+    for (int64_t i = 0; i < s->plan->n_shards; i++) {
+        const whet_i_merge_shard *shard = &s->plan->shards[i];
+        s->fds[i] = open_again(s->paths[i], O_RDWR | O_CREAT | O_TRUNC);
+        if (s->fds[i] < 0) return cannot(ctx, s->paths[i], "created");
+        if (ftruncate(s->fds[i], (off_t)shard->bytes) != 0 ||
+            !whet_i_merge_pwrite(s->fds[i], shard->header.data, shard->header.len, 0))
+            return cannot(ctx, s->paths[i], "written");
+    }
+    if (ftruncate(s->notes, 0) != 0) return cannot(ctx, s->notes_path, "written");
+    whet_status status = first_line(ctx, s->plan, &line);
+    if (status == WHET_OK && write(s->notes, line.data, (size_t)line.len) != line.len)
+        status = cannot(ctx, s->notes_path, "written");
+    whet_i_buf_free(ctx, &line);
+    return status;
+}
+
+static whet_status begin(whet_ctx *ctx, stream *s) {
+    const whet_merge_plan *plan = s->plan;
+    whet_i_buf text = {0};
+    WHET_TRY(whet_i_calloc(ctx, plan->n, &s->done));
+    WHET_TRY(whet_i_calloc(ctx, plan->n_shards, &s->paths));
+    WHET_TRY(whet_i_alloc(ctx, plan->n_shards, &s->fds));
+    for (int64_t i = 0; i < plan->n_shards; i++) s->fds[i] = -1;
+    for (int64_t i = 0; i < plan->n; i++) s->bytes += plan->items[i].bytes;
+    WHET_TRY(whet_i_buf_printf(ctx, &text, "%s.whet-merge", plan->output));
+    s->folder = text.data;
+    WHET_TRY(whet_i_join_path(ctx, s->folder, "done.txt", &s->notes_path));
+    for (int64_t i = 0; i < plan->n_shards; i++)
+        WHET_TRY(whet_i_join_path(ctx, s->folder, plan->shards[i].name, &s->paths[i]));
+    WHET_TRY(open_notes(ctx, s));
+    WHET_TRY(read_notes(ctx, s));
+    if (s->n_done == 0) return begin_files(ctx, s);
+    for (int64_t i = 0; i < plan->n_shards; i++) {
+        s->fds[i] = open_again(s->paths[i], O_RDWR);
+        if (s->fds[i] < 0) return cannot(ctx, s->paths[i], "opened");
+    }
+    return WHET_OK;
+}
+
+static void end(whet_ctx *ctx, stream *s) {
+    for (int64_t i = 0; i < s->plan->n_shards; i++) {
+        if (s->fds && s->fds[i] >= 0) (void)close(s->fds[i]);
+        if (s->paths) whet_i_free(ctx, s->paths[i]);
+    }
+    if (s->notes >= 0) (void)close(s->notes);
+    whet_i_free(ctx, s->fds);
+    whet_i_free(ctx, s->paths);
+    whet_i_free(ctx, s->done);
+    whet_i_free(ctx, s->notes_path);
+    whet_i_free(ctx, s->folder);
+}
+
+/* ---- one tensor ------------------------------------------------------------------------------- */
+
+/* Opens the file of each place; places of one file share one. */
+static whet_status open_places(whet_ctx *ctx, const whet_merge_plan *plan,
+                               const whet_i_merge_item *item, whet_i_merge_source *source) {
+    for (int64_t i = 0; i < item->n_places; i++) source[i].fd = -1;
+    for (int64_t i = 0; i < item->n_places; i++) {
+        const whet_i_merge_place *p = &item->places[i];
+        const whet_i_merge_vocabulary *v = &plan->vocabulary;
+        source[i].model = plan->models[p->model].path;
+        source[i].offset = p->offset;
+        source[i].dtype = p->dtype;
+        source[i].lora = p->lora;
+        source[i].owner = (int32_t)p->model;
+        if (item->table && p->model < v->n) {
+            source[i].rows = v->rows[p->model];
+            source[i].from = v->from[p->model];
+        }
+        source[i].fd = open_again(p->file->path, O_RDONLY);
+        if (source[i].fd < 0) return cannot(ctx, p->file->path, "opened");
+    }
+    return WHET_OK;
+}
+
+/* Bytes as they are. */
+static whet_status copy_item(whet_ctx *ctx, const stream *s, const whet_i_merge_item *item,
+                             const whet_i_merge_source *source) {
+    enum { PART = 1 << 20 };
+    char *part;
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, PART, &part));
+    for (int64_t at = 0; status == WHET_OK && at < item->bytes; at += PART) {
+        const int64_t len = item->bytes - at < PART ? item->bytes - at : PART;
+        const ssize_t got = pread(source->fd, part, (size_t)len, (off_t)(source->offset + at));
+        if (got != len)
+            status = cannot(ctx, source->model, "read");
+        else if (!whet_i_merge_pwrite(s->fds[item->shard], part, len, item->offset + at))
+            status = cannot(ctx, s->plan->output, "written");
+    }
+    whet_i_free(ctx, part);
+    return status;
+}
+
+static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge_item *item,
+                              whet_i_merge_source *source, double (*setting)[WHET_I_SET_COUNT]) {
+    const whet_merge_plan *plan = s->plan;
+    whet_i_merge_tensor t = {.method = plan->recipe.method,
+                             .name = item->name,
+                             .rank = item->rank,
+                             .count = item->count,
+                             .n = item->n_models,
+                             .base = item->base,
+                             .sources = item->n_places,
+                             .source = source,
+                             .setting = (const double(*)[WHET_I_SET_COUNT])setting,
+                             .seed = plan->seed,
+                             .out_fd = s->fds[item->shard],
+                             .out_offset = item->offset,
+                             .out_dtype = item->dtype,
+                             .out_path = plan->output,
+                             .room = plan->block_bytes};
+    memcpy(t.shape, item->shape, sizeof t.shape);
+    WHET_TRY(whet_i_plan_settings(ctx, plan, item, setting));
+    return whet_i_merge_tensor_run(ctx, &t);
+}
+
+static whet_status run_item(whet_ctx *ctx, const stream *s, int64_t i,
+                            double (*setting)[WHET_I_SET_COUNT]) {
+    const whet_i_merge_item *item = &s->plan->items[i];
+    whet_i_merge_source source[2 * WHET_MERGE_MODELS_MAX + 1];
+    memset(source, 0, sizeof source);
+    whet_status status = open_places(ctx, s->plan, item, source);
+    if (status == WHET_OK)
+        status = item->copied ? copy_item(ctx, s, item, source)
+                              : merge_item(ctx, s, item, source, setting);
+    for (int64_t k = 0; k < item->n_places; k++)
+        if (source[k].fd >= 0) (void)close(source[k].fd);
+    return status == WHET_OK ? note(ctx, s, i) : status;
+}
+
+static whet_status run_all(whet_ctx *ctx, stream *s) {
+    double(*setting)[WHET_I_SET_COUNT];
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
+    WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
+    for (int64_t i = 0; i < s->plan->n; i++) {
+        if (s->done[i]) continue;
+        WHET_TRY_DONE(run_item(ctx, s, i, setting));
+        s->bytes_done += s->plan->items[i].bytes;
+        WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
+    }
+done:
+    whet_i_free(ctx, setting);
+    return status;
+}
+
+/* ---- into place ------------------------------------------------------------------------------- */
+
+static whet_status sync_files(whet_ctx *ctx, const stream *s) {
+    for (int64_t i = 0; i < s->plan->n_shards; i++) {
+        const int failed = fsync(s->fds[i]);
+        const int closed = failed ? 0 : close(s->fds[i]);
+        if (!failed) s->fds[i] = -1;
+        if (failed || closed != 0) return cannot(ctx, s->paths[i], "synced");
+    }
+    return WHET_OK;
+}
+
+static whet_status publish_folder(whet_ctx *ctx, const stream *s) {
+    whet_out_dir *dir = NULL;
+    char *to = NULL;
+    whet_status status = whet_out_dir_open(ctx, s->plan->output, s->plan->force, &dir);
+    if (status != WHET_OK) return status;
+    WHET_TRY_DONE(whet_i_plan_write_folder(ctx, s->plan, whet_out_dir_path(dir)));
+    for (int64_t i = 0; i < s->plan->n_shards; i++) {
+        WHET_TRY_DONE(whet_i_join_path(ctx, whet_out_dir_path(dir), s->plan->shards[i].name, &to));
+        if (rename(s->paths[i], to) != 0) {
+            status = cannot(ctx, to, "put in place");
+            goto done;
+        }
+        whet_i_free(ctx, to);
+        to = NULL;
+    }
+    whet_out_dir *finished = dir;
+    dir = NULL;
+    status = whet_out_dir_commit(ctx, finished);
+done:
+    whet_i_free(ctx, to);
+    whet_out_dir_abort(ctx, dir);
+    return status;
+}
+
+whet_status whet_merge_plan_run(whet_ctx *ctx, const whet_merge_plan *plan, int64_t *resumed) {
+    stream s = {.plan = plan, .notes = -1};
+    whet_status status = WHET_OK;
+    bool ours = false; /* nobody else is at it */
+    WHET_TRY_DONE(begin(ctx, &s));
+    ours = true;
+    if (s.n_done)
+        whet_i_log(ctx, WHET_LOG_INFO, "%s: %lld of %lld tensors are there from before",
+                   plan->output, (long long)s.n_done, (long long)plan->n);
+    if (resumed) *resumed = s.n_done;
+    WHET_TRY_DONE(run_all(ctx, &s));
+    WHET_TRY_DONE(sync_files(ctx, &s));
+    status = plan->single ? whet_i_out_publish(ctx, s.paths[0], plan->output, plan->force)
+                          : publish_folder(ctx, &s);
+done:
+    if (status == WHET_ERR_CANCELLED)
+        status = whet_i_fail_at(ctx, status, "%s: the same command goes on where it stopped",
+                                plan->output);
+    else if (ours || s.notes >= 0)
+        remove_all(&s);
+    end(ctx, &s);
+    return status;
+}

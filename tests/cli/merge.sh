@@ -1,0 +1,144 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet merge: files and folders in, one model out; recipes; what is refused; a merge that is killed goes on.
+. "$(dirname "$0")/lib.sh"
+
+# make NAME SEED [TENSORS]: a .safetensors of TENSORS small tensors, by the standard library alone
+make() {
+    python3 - "$1" "$2" "${3:-3}" <<'END'
+import json, random, struct, sys
+path, seed, n = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+random.seed(seed)
+header, data = {}, b""
+for i in range(n):
+    x = struct.pack("<12f", *[random.gauss(0, 1) for _ in range(12)])
+    header[f"model.layers.{i}.w.weight"] = {"dtype": "F32", "shape": [3, 4],
+                                            "data_offsets": [len(data), len(data) + len(x)]}
+    data += x
+text = json.dumps(header).encode()
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+END
+}
+make a.safetensors 1
+make b.safetensors 2
+make base.safetensors 3
+
+run 0 whet merge --methods
+says 'ties'
+says 'density (1)'
+run 0 whet merge --methods --json
+json out
+
+run 0 whet merge --method linear --weights 0.25,0.75 a.safetensors b.safetensors --output c.safetensors
+says '3 tensors'
+present c.safetensors
+absent c.safetensors.whet-merge
+python3 - <<'END' || fail 'the mean is wrong'
+import json, struct
+def floats(path):
+    bytes_ = open(path, "rb").read()
+    n = struct.unpack("<Q", bytes_[:8])[0]
+    return struct.unpack("<36f", bytes_[8 + n:])
+a, b, c = map(floats, ("a.safetensors", "b.safetensors", "c.safetensors"))
+assert all(abs(0.25 * x + 0.75 * y - z) < 1e-6 for x, y, z in zip(a, b, c))
+END
+
+# The same bits at any number of threads, for any block, from a recipe; masks are the seed's.
+run 0 whet merge --method dare_ties --density 0.5 --base base.safetensors a.safetensors \
+    b.safetensors --output d1.safetensors --seed 4 --threads 1
+run 0 whet merge --method dare_ties --density 0.5 --base base.safetensors a.safetensors \
+    b.safetensors --output d2.safetensors --seed 4 --threads 3 --block 0.001
+cmp -s d1.safetensors d2.safetensors || fail 'bits depend on threads or blocks'
+run 0 whet merge --method dare_ties --density 0.5 --base base.safetensors a.safetensors \
+    b.safetensors --output d3.safetensors --seed 5
+cmp -s d1.safetensors d3.safetensors && fail 'the seed changes nothing'
+cat >r.yml <<'END'
+models:
+  - model: a.safetensors
+  - model: b.safetensors
+base_model: base.safetensors
+merge_method: dare_ties
+parameters:
+  weight: 1
+  density: 0.5
+END
+run 0 whet merge --recipe r.yml --output d4.safetensors --seed 4
+cmp -s d1.safetensors d4.safetensors || fail 'the recipe gives another model'
+run 0 whet merge --recipe r.yml --set density=1 --set weight:1=0 --output d5.safetensors --dtype bf16
+[ "$(wc -c <d5.safetensors)" -lt "$(wc -c <d4.safetensors)" ] || fail '--dtype changes nothing'
+
+# A folder, in pieces; then from the pieces.
+run 0 whet merge --method slerp --t 0.5 a.safetensors b.safetensors --output dir --shard-size 0.0000001
+present dir/model.safetensors.index.json
+run 0 whet merge --method passthrough dir --output whole.safetensors
+run 0 whet merge --method slerp --t 0.5 a.safetensors b.safetensors --output s.safetensors
+cmp -s s.safetensors whole.safetensors || fail 'pieces are not the whole'
+
+mark
+run 0 whet merge --method ties --base base.safetensors a.safetensors b.safetensors --output dry \
+    --dry-run
+says 'would have 3 tensors'
+says 'memory at most'
+run 0 whet merge --method ties --base base.safetensors a.safetensors b.safetensors --output dry \
+    --dry-run --json
+json out
+run 4 whet merge --method linear a.safetensors --output c.safetensors
+tells 'exists'
+run 2 whet merge --method tise --base base.safetensors a.safetensors --output x.safetensors
+tells 'try "ties"'
+run 2 whet merge --method ties a.safetensors --output x.safetensors
+tells 'no base model'
+run 2 whet merge --method ties --base base.safetensors a.safetensors --output x.safetensors \
+    --set densty=0.5
+tells 'try "density"'
+run 2 whet merge --method linear --weights 1,2,3 a.safetensors b.safetensors --output x.safetensors
+tells 'one for each of the 2 models'
+run 2 whet merge --method slerp a.safetensors b.safetensors --output x.safetensors
+tells 'no "t"'
+run 2 whet merge --method linear a.safetensors
+tells 'output'
+run 2 whet merge --output x.safetensors
+tells 'neither recipe nor method'
+run 2 whet merge --method linear --set weight a.safetensors --output x.safetensors
+tells 'NAME=NUMBER'
+run 4 whet merge --method linear nowhere --output x.safetensors
+tells 'nowhere'
+unchanged
+sed 's/density/densty/' r.yml >bad.yml
+sed 's/merge_method/merge_methd/' r.yml >bad2.yml
+printf 'models: [\n' >bad3.yml
+make other.safetensors 1 2
+head -c 100 a.safetensors >cut.safetensors
+mark
+run 2 whet merge --recipe bad.yml --output x.safetensors
+tells 'bad.yml:8'
+tells 'density'
+run 3 whet merge --recipe bad2.yml --output x.safetensors
+tells 'expected "merge_method"'
+run 3 whet merge --recipe bad3.yml --output x.safetensors
+run 2 whet merge --recipe r.yml a.safetensors --output x.safetensors
+run 3 whet merge --method linear a.safetensors other.safetensors --output x.safetensors
+tells 'missing in other.safetensors'
+run 3 whet merge --method linear a.safetensors cut.safetensors --output x.safetensors
+unchanged
+
+# Killed somewhere in 4,000 tensors, it goes on.
+make m1.safetensors 1 4000
+make m2.safetensors 2 4000
+run 0 whet merge --method linear m1.safetensors m2.safetensors --output want.safetensors
+"$whet" merge --method linear m1.safetensors m2.safetensors --output got.safetensors --quiet &
+pid=$!
+tries=0
+while [ ! -s got.safetensors.whet-merge/done.txt ] && [ $tries -lt 1000 ]; do
+    sleep 0.01
+    tries=$((tries + 1))
+done
+kill -KILL $pid
+wait $pid 2>/dev/null
+if [ ! -e got.safetensors ]; then # else it was too quick to be killed
+    present got.safetensors.whet-merge/done.txt
+    run 0 whet merge --method linear m1.safetensors m2.safetensors --output got.safetensors
+fi
+cmp -s want.safetensors got.safetensors || fail 'what went on is another model'
+absent got.safetensors.whet-merge
+finish
