@@ -2,11 +2,9 @@
  * The AutoWS comparison: set by set, seed by seed, feature map by feature map, every method that has not been
  * run; then what it comes to. Rows and feature maps are made only where a cell is missing.
  * Legend: n rows, d columns, k classes. */
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "bench/autows_i.h"
 #include "label/label_i.h"
@@ -31,40 +29,9 @@ typedef struct run {
 
 /* ---- what is asked for ------------------------------------------------ */
 
-typedef const char *(*name_fn)(int64_t i);
 static const char *set_name(int64_t i) { return whet_i_sets[i].name; }
 static const char *feature_name(int64_t i) { return whet_i_features[i].name; }
 static const char *method_name(int64_t i) { return whet_i_autows_methods[i].name; }
-
-static whet_status no_such(whet_ctx *ctx, const char *what, whet_str name, name_fn name_of,
-                           int64_t n) {
-    char quoted[WHET_QUOTE_SIZE];
-    whet_i_buf all = {0};
-    whet_status status = WHET_OK;
-    for (int64_t i = 0; status == WHET_OK && i < n; i++)
-        status = whet_i_buf_printf(ctx, &all, "%s%s", i ? ", " : "", name_of(i));
-    if (status == WHET_OK)
-        status = whet_i_fail(ctx, WHET_ERR_ARG, "%s is no %s; expected %s",
-                             whet_i_quote(quoted, name), what, all.data);
-    whet_i_buf_free(ctx, &all);
-    return status;
-}
-
-static whet_status parse_list(whet_ctx *ctx, const char *what, const char *list, name_fn name_of,
-                              int64_t n, bool *out) {
-    for (int64_t i = 0; i < n; i++) out[i] = !list;
-    for (const char *at = list; at && *at;) {
-        const char *end = strchr(at, ',');
-        const whet_str name = whet_i_trim((whet_str){at, end ? end - at : (int64_t)strlen(at)});
-        int64_t place = -1;
-        for (int64_t i = 0; i < n; i++)
-            if (whet_str_equal(name, whet_str_from(name_of(i)))) place = i;
-        if (place < 0) return no_such(ctx, what, name, name_of, n);
-        out[place] = true;
-        at = end ? end + 1 : at + strlen(at);
-    }
-    return WHET_OK;
-}
 
 static whet_status check(whet_ctx *ctx, const whet_autows_job *j) {
     if (!j->data || !j->output)
@@ -79,11 +46,11 @@ static whet_status check(whet_ctx *ctx, const whet_autows_job *j) {
 
 static whet_status read_lists(whet_ctx *ctx, run *r) {
     const whet_autows_job *j = &r->job;
-    WHET_TRY(parse_list(ctx, "set", j->sets, set_name, whet_i_set_count(), r->wanted.set));
-    WHET_TRY(parse_list(ctx, "feature map", j->features, feature_name, whet_i_feature_count(),
-                        r->wanted.feature));
-    WHET_TRY(parse_list(ctx, "method", j->methods, method_name, whet_i_autows_method_count(),
-                        r->wanted.method));
+    WHET_TRY(whet_i_name_list(ctx, "set", j->sets, set_name, whet_i_set_count(), r->wanted.set));
+    WHET_TRY(whet_i_name_list(ctx, "feature map", j->features, feature_name, whet_i_feature_count(),
+                              r->wanted.feature));
+    WHET_TRY(whet_i_name_list(ctx, "method", j->methods, method_name, whet_i_autows_method_count(),
+                              r->wanted.method));
     for (int64_t s = 0; s < whet_i_set_count(); s++) {
         if (!r->wanted.set[s] || whet_i_set_there(ctx, j->data, &whet_i_sets[s])) continue;
         if (j->sets)
@@ -98,25 +65,6 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
 
 /* ---- where it is written ------------------------------------------------ */
 
-static whet_status make_folder(whet_ctx *ctx, const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s", path, strerror(errno));
-}
-
-static whet_status write_text(whet_ctx *ctx, const run *r, const char *name,
-                              const whet_i_buf *text) {
-    char *path;
-    whet_out *out;
-    WHET_TRY(whet_i_join_path(ctx, r->job.output, name, &path));
-    whet_status status = whet_out_open(ctx, path, true, &out);
-    whet_i_free(ctx, path);
-    WHET_TRY(status);
-    status = whet_out_write(ctx, out, text->data, text->len);
-    if (status == WHET_OK) return whet_out_commit(ctx, out);
-    whet_out_abort(ctx, out);
-    return status;
-}
-
 static json_t *settings_of(const run *r) {
     const whet_autows_job *j = &r->job;
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b}", "bench", "autows", "whet",
@@ -130,9 +78,9 @@ static whet_status open_output(whet_ctx *ctx, run *r) {
     char *path = NULL;
     json_t *settings = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(make_folder(ctx, r->job.output));
+    WHET_TRY_DONE(whet_i_bench_folder(ctx, r->job.output));
     WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cache", &r->cache));
-    WHET_TRY_DONE(make_folder(ctx, r->cache));
+    WHET_TRY_DONE(whet_i_bench_folder(ctx, r->cache));
     WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cells.jsonl", &path));
     settings = settings_of(r);
     if (!settings) {
@@ -384,14 +332,14 @@ static whet_status write_all(whet_ctx *ctx, const run *r, char **text, char **js
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_autows_summarise(ctx, &r->cells, &summary));
     WHET_TRY_DONE(whet_i_autows_tables(ctx, &summary, &made[0]));
-    WHET_TRY_DONE(whet_i_autows_json(ctx, &summary, r->cells.settings, &made[1]));
+    WHET_TRY_DONE(whet_i_autows_json(ctx, &summary, r->cells.lines.settings, &made[1]));
     WHET_TRY_DONE(whet_i_autows_tsv(ctx, &summary, &made[2]));
     WHET_TRY_DONE(whet_i_autows_profile(ctx, &summary, &made[3]));
-    WHET_TRY_DONE(whet_i_autows_html(ctx, &summary, r->cells.settings, &made[4]));
-    WHET_TRY_DONE(write_text(ctx, r, "summary.json", &made[1]));
-    WHET_TRY_DONE(write_text(ctx, r, "table.tsv", &made[2]));
-    WHET_TRY_DONE(write_text(ctx, r, "profile.svg", &made[3]));
-    WHET_TRY_DONE(write_text(ctx, r, "report.html", &made[4]));
+    WHET_TRY_DONE(whet_i_autows_html(ctx, &summary, r->cells.lines.settings, &made[4]));
+    WHET_TRY_DONE(whet_i_bench_write(ctx, r->job.output, "summary.json", &made[1]));
+    WHET_TRY_DONE(whet_i_bench_write(ctx, r->job.output, "table.tsv", &made[2]));
+    WHET_TRY_DONE(whet_i_bench_write(ctx, r->job.output, "profile.svg", &made[3]));
+    WHET_TRY_DONE(whet_i_bench_write(ctx, r->job.output, "report.html", &made[4]));
     for (int i = 0; i < 2; i++) {
         char **out = i ? json : text;
         if (!out) continue;

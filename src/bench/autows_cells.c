@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Results of cells in a file of lines, so that a run that was stopped goes on: the first line has the
- * settings, each other one a cell. The file is replaced whole at each cell: it is small, and never half. */
+ * Cells of the AutoWS comparison as lines of a file of results. */
 #include <math.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "bench/autows_i.h"
 
-enum { BYTES_MAX = 1 << 28 };
-
 void whet_i_cells_close(whet_ctx *ctx, whet_i_cells *cells) {
     whet_i_free(ctx, cells->item);
-    whet_i_free(ctx, cells->path);
-    whet_i_buf_free(ctx, &cells->text);
-    json_decref(cells->settings);
+    whet_i_lines_close(ctx, &cells->lines);
     *cells = (whet_i_cells){0};
 }
 
@@ -113,83 +107,26 @@ static bool cell_of(const json_t *o, whet_i_cell *c) {
 
 /* ---- the file ------------------------------------------------ */
 
-static whet_status write_out(whet_ctx *ctx, const whet_i_cells *cells) {
-    whet_out *out;
-    WHET_TRY(whet_out_open(ctx, cells->path, true, &out));
-    const whet_status status = whet_out_write(ctx, out, cells->text.data, cells->text.len);
-    if (status == WHET_OK) return whet_out_commit(ctx, out);
-    whet_out_abort(ctx, out);
-    return status;
-}
-
-static whet_status append_line(whet_ctx *ctx, whet_i_cells *cells, json_t *object) {
-    whet_status status =
-        whet_i_json_dump(ctx, object, JSON_COMPACT | JSON_REAL_PRECISION(9), &cells->text);
-    json_decref(object);
-    return status == WHET_OK ? whet_i_buf_append(ctx, &cells->text, "\n", 1) : status;
-}
-
-static whet_status take_line(whet_ctx *ctx, whet_i_cells *cells, int64_t number, const char *line,
-                             int64_t len, bool force, bool *other) {
-    whet_status status = WHET_OK;
+static whet_status take(whet_ctx *ctx, void *arg, const json_t *o) {
+    whet_i_cells *cells = arg;
     whet_i_cell cell;
-    json_t *o = json_loadb(line, (size_t)len, 0, NULL);
-    if (!json_is_object(o)) {
-        json_decref(o);
-        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s:%lld: not a JSON object; expected a cell",
-                           cells->path, (long long)number);
-    }
-    if (number == 1) {
-        *other = !json_equal(o, cells->settings);
-        if (*other && !force)
-            status = whet_i_fail(
-                ctx, WHET_ERR_EXISTS,
-                "%s has results of other settings; expected the same, another output, or "
-                "force",
-                cells->path);
-    } else if (cell_of(o, &cell) && !whet_i_cells_find(cells, &cell)) {
-        status = keep(ctx, cells, &cell);
-    }
-    json_decref(o);
-    return status;
-}
-
-static whet_status take_file(whet_ctx *ctx, whet_i_cells *cells, bool force, bool *other) {
-    char *bytes;
-    int64_t len;
-    whet_status status = WHET_OK;
-    if (access(cells->path, F_OK) != 0) return WHET_OK;
-    WHET_TRY(whet_i_file_read(ctx, cells->path, BYTES_MAX, &bytes, &len));
-    for (int64_t at = 0, line = 1; status == WHET_OK && at < len && !*other; line++) {
-        const char *end = memchr(bytes + at, '\n', (size_t)(len - at));
-        if (!end) break; /* cut short */
-        status = take_line(ctx, cells, line, bytes + at, end - bytes - at, force, other);
-        at = end - bytes + 1;
-    }
-    whet_i_free(ctx, bytes);
-    return status;
+    return cell_of(o, &cell) && !whet_i_cells_find(cells, &cell) ? keep(ctx, cells, &cell)
+                                                                 : WHET_OK;
 }
 
 whet_status whet_i_cells_open(whet_ctx *ctx, const char *path, json_t *settings, bool force,
                               whet_i_cells *out) {
-    whet_i_cells cells = {.settings = json_incref(settings)};
-    whet_status status = WHET_OK;
-    bool other = false;
-    WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(path), &cells.path));
-    WHET_TRY_DONE(take_file(ctx, &cells, force, &other));
-    if (other) cells.n = 0;
-    WHET_TRY_DONE(append_line(ctx, &cells, json_incref(settings)));
-    for (int64_t i = 0; i < cells.n; i++)
-        WHET_TRY_DONE(append_line(ctx, &cells, cell_json(&cells.item[i])));
-    *out = cells;
-    return WHET_OK;
-done:
-    whet_i_cells_close(ctx, &cells);
+    whet_i_cells cells = {0};
+    const whet_status status =
+        whet_i_lines_open(ctx, path, settings, force, take, &cells, &cells.lines);
+    if (status == WHET_OK)
+        *out = cells;
+    else
+        whet_i_cells_close(ctx, &cells);
     return status;
 }
 
 whet_status whet_i_cells_add(whet_ctx *ctx, whet_i_cells *cells, const whet_i_cell *cell) {
-    WHET_TRY(append_line(ctx, cells, cell_json(cell)));
     WHET_TRY(keep(ctx, cells, cell));
-    return write_out(ctx, cells);
+    return whet_i_lines_add(ctx, &cells->lines, cell_json(cell));
 }

@@ -203,9 +203,7 @@ typedef struct whet_i_cell {
 typedef struct whet_i_cells {
     whet_i_cell *item;
     int64_t n, cap;
-    whet_i_buf text; /* of the file */
-    char *path;
-    json_t *settings; /* first line: cells of other settings are not mixed in */
+    whet_i_lines lines;
 } whet_i_cells;
 
 /* What the file has, if it is there; a last line that is cut short is dropped.
@@ -220,12 +218,7 @@ void whet_i_cells_close(whet_ctx *ctx, whet_i_cells *cells);
 
 /* ---- what it comes to (autows_summary.c) ------------------------------------------------ */
 
-/* A mean over seeds with Student's 95 % interval, that of one seed Wilson's over its test rows. */
-typedef struct whet_i_mean {
-    int64_t n;
-    double mean, low, high;
-} whet_i_mean;
-
+/* Of one seed the interval of a share is Wilson's, over its test rows. */
 typedef struct whet_i_group {
     int32_t set, feature, method;
     int64_t seeds, failed, rules;

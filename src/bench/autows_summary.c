@@ -8,47 +8,9 @@
 
 #include "whet/label.h"
 
-/* ---- means ------------------------------------------------ */
-
-/* Student's t, two-sided 95 %, by degrees of freedom. */
-static double student(int64_t freedom) {
-    static const double t[] = {12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306,
-                               2.262,  2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
-                               2.110,  2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
-                               2.060,  2.056, 2.052, 2.048, 2.045, 2.042};
-    if (freedom <= WHET_COUNT_OF(t)) return t[freedom - 1];
-    /* Cornish and Fisher's first terms: to .001 from 30 on. */
-    const double z = 1.959964;
-    return z + (z * z * z + z) / (4 * (double)freedom);
-}
-
-typedef struct sums {
-    int64_t n;
-    double sum, squares;
-} sums;
-
-static void add(sums *s, double x) {
-    if (!isfinite(x)) return;
-    s->n++;
-    s->sum += x;
-    s->squares += x * x;
-}
-
-static whet_i_mean mean_of(const sums *s) {
-    whet_i_mean m = {.n = s->n, .mean = NAN, .low = NAN, .high = NAN};
-    if (s->n == 0) return m;
-    m.mean = s->sum / (double)s->n;
-    if (s->n == 1) return m;
-    const double spread = fmax(0, s->squares - s->sum * m.mean) / (double)(s->n - 1);
-    const double half = student(s->n - 1) * sqrt(spread / (double)s->n);
-    m.low = m.mean - half;
-    m.high = m.mean + half;
-    return m;
-}
-
 /* A share of one seed: of its rows, by Wilson. */
-static whet_i_mean share_of(const sums *s, double rows) {
-    whet_i_mean m = mean_of(s);
+static whet_i_mean share_of(const whet_i_sums *s, double rows) {
+    whet_i_mean m = whet_i_mean_of(s);
     if (m.n == 1 && rows >= 1)
         whet_wilson((int64_t)llround(m.mean * rows), (int64_t)llround(rows), &m.low, &m.high);
     return m;
@@ -57,7 +19,7 @@ static whet_i_mean share_of(const sums *s, double rows) {
 /* ---- groups: a set, a feature map, a method ------------------------------------------------ */
 
 typedef struct tally {
-    sums covered_accuracy, coverage, accuracy, end_accuracy, log_loss, seconds, megabytes;
+    whet_i_sums covered_accuracy, coverage, accuracy, end_accuracy, log_loss, seconds, megabytes;
     int64_t failed, rules;
     double rows;
 } tally;
@@ -71,13 +33,13 @@ static tally tally_cells(const whet_i_cells *cells, const whet_i_group *g) {
             t.failed++;
             continue;
         }
-        add(&t.covered_accuracy, c->covered_accuracy);
-        add(&t.coverage, c->coverage);
-        add(&t.accuracy, c->accuracy);
-        add(&t.end_accuracy, c->end_accuracy);
-        add(&t.log_loss, c->log_loss);
-        add(&t.seconds, c->seconds);
-        add(&t.megabytes, c->megabytes);
+        whet_i_sums_add(&t.covered_accuracy, c->covered_accuracy);
+        whet_i_sums_add(&t.coverage, c->coverage);
+        whet_i_sums_add(&t.accuracy, c->accuracy);
+        whet_i_sums_add(&t.end_accuracy, c->end_accuracy);
+        whet_i_sums_add(&t.log_loss, c->log_loss);
+        whet_i_sums_add(&t.seconds, c->seconds);
+        whet_i_sums_add(&t.megabytes, c->megabytes);
         t.rules += c->rules;
         t.rows = (double)c->test;
     }
@@ -95,9 +57,9 @@ static bool group_of(const whet_i_cells *cells, whet_i_group *g) {
     g->coverage = share_of(&t.coverage, t.rows);
     g->accuracy = share_of(&t.accuracy, t.rows);
     g->end_accuracy = share_of(&t.end_accuracy, t.rows);
-    g->log_loss = mean_of(&t.log_loss);
-    g->seconds = mean_of(&t.seconds).mean;
-    g->megabytes = mean_of(&t.megabytes).mean;
+    g->log_loss = whet_i_mean_of(&t.log_loss);
+    g->seconds = whet_i_mean_of(&t.seconds).mean;
+    g->megabytes = whet_i_mean_of(&t.megabytes).mean;
     return true;
 }
 
@@ -163,13 +125,13 @@ static int32_t single_baseline(const whet_i_autows_summary *s) {
     int64_t most = 0;
     double best_mean = 0;
     for (int32_t m = 0; m < whet_i_autows_method_count(); m++) {
-        sums all = {0};
+        whet_i_sums all = {0};
         if (whet_i_autows_methods[m].family != WHET_I_METHOD_BASELINE) continue;
         for (int32_t set = 0; set < whet_i_set_count(); set++) {
             const int64_t at = best_map(s, set, m);
-            if (at >= 0) add(&all, s->group[at].accuracy.mean);
+            if (at >= 0) whet_i_sums_add(&all, s->group[at].accuracy.mean);
         }
-        const double mean = mean_of(&all).mean;
+        const double mean = whet_i_mean_of(&all).mean;
         if (all.n < most || (all.n == most && !(mean > best_mean))) continue;
         best = m;
         most = all.n;
@@ -180,15 +142,15 @@ static int32_t single_baseline(const whet_i_autows_summary *s) {
 
 /* What the recommendation gains over a group, seed by seed. */
 static whet_i_mean gain_over(const whet_i_cells *cells, int32_t set, const whet_i_group *g) {
-    sums gain = {0};
+    whet_i_sums gain = {0};
     for (int64_t seed = 0; seed < MOST_SEEDS; seed++) {
         const whet_i_cell key = {
             .set = set, .feature = g->feature, .method = g->method, .seed = seed};
         const whet_i_cell *own = recommended(cells, set, seed),
                           *other = whet_i_cells_find(cells, &key);
-        if (own && other) add(&gain, own->accuracy - other->accuracy);
+        if (own && other) whet_i_sums_add(&gain, own->accuracy - other->accuracy);
     }
-    return mean_of(&gain);
+    return whet_i_mean_of(&gain);
 }
 
 static whet_i_set_verdict verdict_of(const whet_i_cells *cells, const whet_i_autows_summary *s,
@@ -198,13 +160,13 @@ static whet_i_set_verdict verdict_of(const whet_i_cells *cells, const whet_i_aut
                             .weak = best_group(s, set, WHET_I_METHOD_WEAK),
                             .published = best_group(s, set, WHET_I_METHOD_PUBLISHED),
                             .single = s->single < 0 ? -1 : best_map(s, set, s->single)};
-    sums accuracy = {0};
+    whet_i_sums accuracy = {0};
     double rows = 0;
     for (int64_t seed = 0; seed < MOST_SEEDS; seed++) {
         const whet_i_cell *r = recommended(cells, set, seed);
         if (!r) continue;
         rows = (double)r->test;
-        add(&accuracy, r->accuracy);
+        whet_i_sums_add(&accuracy, r->accuracy);
     }
     v.recommended = share_of(&accuracy, rows);
     if (v.baseline >= 0) v.gain = gain_over(cells, set, &s->group[v.baseline]);
@@ -214,20 +176,20 @@ static whet_i_set_verdict verdict_of(const whet_i_cells *cells, const whet_i_aut
 
 static whet_status make_verdicts(whet_ctx *ctx, const whet_i_cells *cells,
                                  whet_i_autows_summary *s) {
-    sums gain = {0}, over_single = {0};
+    whet_i_sums gain = {0}, over_single = {0};
     WHET_TRY(whet_i_alloc(ctx, whet_i_set_count(), &s->verdict));
     s->single = single_baseline(s);
     for (int32_t set = 0; set < whet_i_set_count(); set++) {
         const whet_i_set_verdict v = verdict_of(cells, s, set);
         if (v.baseline < 0 && v.weak < 0 && v.recommended.n == 0) continue;
         s->verdict[s->verdicts++] = v;
-        if (v.gain.n) add(&gain, v.gain.mean);
-        if (v.over_single.n) add(&over_single, v.over_single.mean);
+        if (v.gain.n) whet_i_sums_add(&gain, v.gain.mean);
+        if (v.over_single.n) whet_i_sums_add(&over_single, v.over_single.mean);
         s->at_least += v.gain.n > 0 && v.gain.mean >= 0;
         s->at_least_single += v.over_single.n > 0 && v.over_single.mean >= 0;
     }
-    s->gain = mean_of(&gain);
-    s->over_single = mean_of(&over_single);
+    s->gain = whet_i_mean_of(&gain);
+    s->over_single = whet_i_mean_of(&over_single);
     return WHET_OK;
 }
 

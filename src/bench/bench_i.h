@@ -1,12 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Private to bench: the data sets of the AutoWS comparison and what it computes on them.
+ * Private to bench: what comparisons share, then the data that they make.
  * Legend: n rows, d columns, k classes. */
 #ifndef WHET_BENCH_I_H
 #define WHET_BENCH_I_H
 
 #include "whet/bench.h"
 
-#include "core/core_i.h"
+#include "io/io_i.h"
+
+/* ---- means with intervals (means.c) ------------------------------------------------------------ */
+
+typedef struct whet_i_sums {
+    int64_t n;
+    double sum, squares;
+} whet_i_sums;
+/* What is not finite is passed over. */
+void whet_i_sums_add(whet_i_sums *sums, double x);
+
+/* With Student's 95 % interval; NaN where there is none. */
+typedef struct whet_i_mean {
+    int64_t n;
+    double mean, low, high;
+} whet_i_mean;
+whet_i_mean whet_i_mean_of(const whet_i_sums *sums);
+
+/* ---- results as lines of a file (result_lines.c) ----------------------------------------------- */
+
+/* The first line has the settings, each other one a result: a run that was stopped goes on. The file is
+ * replaced whole at each result: it is small, and never half. */
+typedef struct whet_i_lines {
+    whet_i_buf text; /* of the file */
+    char *path;
+    json_t *settings; /* results of other settings are not mixed in */
+} whet_i_lines;
+typedef whet_status (*whet_i_take_line)(whet_ctx *ctx, void *arg, const json_t *object);
+/* Each result that the file has goes to `take`; a last line that is cut short is dropped, and with other
+ * settings all are, by force alone. Errors: EXISTS (other settings, without force), FORMAT, IO. */
+WHET_CHECKED whet_status whet_i_lines_open(whet_ctx *ctx, const char *path, json_t *settings,
+                                           bool force, whet_i_take_line take, void *arg,
+                                           whet_i_lines *out);
+/* Adds a result, whose reference is given up (NULL is lacking memory), and puts the file in place. */
+WHET_CHECKED whet_status whet_i_lines_add(whet_ctx *ctx, whet_i_lines *lines, json_t *object);
+void whet_i_lines_close(whet_ctx *ctx, whet_i_lines *lines);
+
+/* ---- what is asked for, where it goes (name_list.c) -------------------------------------------- */
+
+typedef const char *(*whet_i_name_of)(int64_t i);
+/* out[i] of n names: whether `list` (names joined by commas, NULL = all) has it. Errors: ARG, with what
+ * there is; `what` is for that sentence. */
+WHET_CHECKED whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const char *list,
+                                          whet_i_name_of name_of, int64_t n, bool *out);
+/* The folder, if it is not there. Errors: IO. */
+WHET_CHECKED whet_status whet_i_bench_folder(whet_ctx *ctx, const char *path);
+/* folder/name, replaced. Errors: IO, NOMEM. */
+WHET_CHECKED whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,
+                                            const whet_i_buf *text);
 
 /* ---- made images (images.c) ------------------------------------------------------------------- */
 

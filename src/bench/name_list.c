@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Lists of names that are asked for, and files of results. */
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "bench/bench_i.h"
+
+static whet_status no_such(whet_ctx *ctx, const char *what, whet_str name, whet_i_name_of name_of,
+                           int64_t n) {
+    char quoted[WHET_QUOTE_SIZE];
+    whet_i_buf all = {0};
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; status == WHET_OK && i < n; i++)
+        status = whet_i_buf_printf(ctx, &all, "%s%s", i ? ", " : "", name_of(i));
+    if (status == WHET_OK)
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "%s is no %s; expected %s",
+                             whet_i_quote(quoted, name), what, all.data);
+    whet_i_buf_free(ctx, &all);
+    return status;
+}
+
+whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const char *list,
+                             whet_i_name_of name_of, int64_t n, bool *out) {
+    for (int64_t i = 0; i < n; i++) out[i] = !list;
+    for (const char *at = list; at && *at;) {
+        const char *end = strchr(at, ',');
+        const whet_str name = whet_i_trim((whet_str){at, end ? end - at : (int64_t)strlen(at)});
+        int64_t place = -1;
+        for (int64_t i = 0; i < n; i++)
+            if (whet_str_equal(name, whet_str_from(name_of(i)))) place = i;
+        if (place < 0) return no_such(ctx, what, name, name_of, n);
+        out[place] = true;
+        at = end ? end + 1 : at + strlen(at);
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_bench_folder(whet_ctx *ctx, const char *path) {
+    if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s", path, strerror(errno));
+}
+
+whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,
+                               const whet_i_buf *text) {
+    char *path;
+    whet_out *out;
+    WHET_TRY(whet_i_join_path(ctx, folder, name, &path));
+    whet_status status = whet_out_open(ctx, path, true, &out);
+    whet_i_free(ctx, path);
+    WHET_TRY(status);
+    status = whet_out_write(ctx, out, text->data, text->len);
+    if (status == WHET_OK) return whet_out_commit(ctx, out);
+    whet_out_abort(ctx, out);
+    return status;
+}
