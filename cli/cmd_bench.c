@@ -84,3 +84,83 @@ whet_status cmd_bench_autows(cli_run *run) {
     cli_json(run, root);
     return WHET_OK;
 }
+
+const cli_option cmd_bench_glue_options[] = {
+    {.name = "data",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder with a folder for each task: cola, sst2, ... (docs/guide/bench.md)"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "pretrained encoder, a Hugging Face folder"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder for the results; what it holds of the same settings is gone on with"},
+    {.name = "tasks",
+     .type = CLI_STRING,
+     .value = "A,B",
+     .help = "which tasks; without: all that there are"},
+    {.name = "methods", .type = CLI_STRING, .value = "A,B", .help = "which methods"},
+    {.name = "seeds",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 100,
+     .preset = "3",
+     .help = "draws of training rows, their order and new weights"},
+    {.name = "train-rows",
+     .type = CLI_INT,
+     .min = 20,
+     .max = INT32_MAX,
+     .preset = "2000",
+     .help = "training rows at most"},
+    {.name = "test-rows",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT32_MAX,
+     .preset = "2000",
+     .help = "rows tested at most"},
+    {.name = "epochs",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000,
+     .preset = "5",
+     .help = "times through the training rows"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "f32|bf16",
+     .preset = "f32",
+     .help = "of products"},
+    {0},
+};
+
+whet_status cmd_bench_glue(cli_run *run) {
+    whet_glue_job job = WHET_GLUE_JOB_INIT;
+    char *text = NULL, *json = NULL;
+    json_error_t error;
+    job.data = cli_text(run, "data");
+    job.model = cli_text(run, "model");
+    job.output = cli_text(run, "output");
+    job.tasks = cli_text(run, "tasks");
+    job.methods = cli_text(run, "methods");
+    job.seeds = (int32_t)cli_integer(run, "seeds");
+    job.train = cli_integer(run, "train-rows");
+    job.test = cli_integer(run, "test-rows");
+    job.epochs = cli_integer(run, "epochs");
+    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.force = run->force;
+    job.seed = run->seed;
+    const whet_status status = whet_glue_run(run->ctx, &job, &text, &json);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%swrote %s: runs.jsonl, summary.json, table.tsv\n", text, job.output);
+    json_t *root = json_loads(json, 0, &error);
+    whet_free_text(run->ctx, text);
+    whet_free_text(run->ctx, json);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
+    cli_json(run, root);
+    return WHET_OK;
+}

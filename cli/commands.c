@@ -52,6 +52,17 @@ const cli_command cli_commands[] = {
          "is called hindsight. See docs/guide/bench.md.",
      .examples = "whet bench autows --data data --model all-MiniLM-L6-v2 --output autows\n"
                  "whet bench autows --data data --sets youtube,trec --seeds 3 --output autows"},
+    {.name = "bench glue",
+     .run = cmd_bench_glue,
+     .options = cmd_bench_glue_options,
+     .summary = "adapters beside each other: every weight, LoRA, DoRA, MoRe",
+     .help =
+         "Tasks of GLUE, trec and agnews: every method with its learning rate chosen on a part of\n"
+         "the training rows, then tested with several seeds. Each run is kept in runs.jsonl as it\n"
+         "is done: the same command goes on where it was stopped. See docs/guide/bench.md.",
+     .examples = "whet bench glue --data data --model all-MiniLM-L6-v2 --output glue\n"
+                 "whet bench glue --data data --model DIR --tasks trec,cola --train-rows 500 \\\n"
+                 "      --output glue"},
     {.name = "embed",
      .run = cmd_embed,
      .options = cmd_embed_options,

@@ -7,6 +7,7 @@
 #define WHET_BENCH_H
 
 #include "whet/core.h"
+#include "whet/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -45,6 +46,38 @@ typedef struct whet_autows_job {
  * Cost: hours for everything at five seeds; memory of the largest set. */
 WHET_API WHET_CHECKED whet_status whet_autows_run(whet_ctx *ctx, const whet_autows_job *job,
                                                   char **text, char **json);
+
+/* Adapters beside each other: every weight, LoRA, DoRA, MoRe at matched numbers of parameters, on tasks of
+ * GLUE (cola, sst2, mrpc, stsb, rte), trec and agnews; recipe of MoRe's runs (arXiv 2408.17383). */
+typedef struct whet_glue_job {
+    size_t struct_size;
+    const char
+        *data; /* folder with a folder for each task (docs/guide/bench.md); those that are not
+                           there are left out with a warning, unless they are asked for */
+    const char *model;  /* encoder folder */
+    const char *output; /* folder; one that holds results of the same settings is gone on with */
+    const char *tasks, *methods; /* names joined by commas; NULL = all */
+    int32_t seeds;       /* draws of training rows, order and new weights, 1..100; default 3 */
+    int64_t train, test; /* rows at most; default 2000, 2000 */
+    int64_t epochs;      /* default 5 */
+    whet_dtype dtype;    /* of products: WHET_F32 or WHET_BF16 */
+    bool force;          /* throw away results of other settings that `output` holds */
+    uint64_t seed;
+} whet_glue_job;
+#define WHET_GLUE_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_glue_job), .seeds = 3, .train = 2000, .test = 2000, \
+        .epochs = 5, .dtype = WHET_F32 \
+    }
+
+/* Runs what is missing in OUTPUT/runs.jsonl, one line a training run; then writes summary.json and table.tsv.
+ * A method's learning rate is chosen among three by the first seed, on a fifth of its training rows;
+ * test rows are looked at once a run, at its end. *text, *json: the table for people, and summary.json; released by
+ * whet_free_text; either may be NULL.
+ * Errors: ARG (no such task or method: lists them), EXISTS (results of other settings), as whet_tune_run;
+ * CANCELLED keeps what is done. Cost: a method and task 3 + seeds training runs. */
+WHET_API WHET_CHECKED whet_status whet_glue_run(whet_ctx *ctx, const whet_glue_job *job,
+                                                char **text, char **json);
 
 #ifdef __cplusplus
 }

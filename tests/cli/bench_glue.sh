@@ -1,0 +1,77 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet bench glue, as a user types it, on the tiny model of tests/golden and two small tasks made here.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+mkdir -p data/trec data/stsb
+python3 - <<'PY'
+import random
+random.seed(5)
+words = {'a': ['good', 'song', 'love'], 'b': ['bad', 'video', 'number']}
+for part, n in (('train', 60), ('test', 24)):
+    with open('data/trec/%s.tsv' % part, 'w') as f, open('data/stsb/%s.tsv' % part, 'w') as g:
+        f.write('coarse\ttext\n')
+        g.write('score\ttext_a\ttext_b\n')
+        for i in range(n):
+            y = 'ab'[i % 2]
+            f.write('%s\t%s\n' % (y, ' '.join(random.choices(words[y], k=4))))
+            z = random.choice('ab')
+            g.write('%.1f\t%s\t%s\n' % (4.5 if y == z else 0.5, random.choice(words[y]), random.choice(words[z])))
+PY
+glue="whet bench glue --data data --model $model --train-rows 40 --test-rows 20 --epochs 2 --seeds 2"
+
+# Three rates and two seeds of two methods on two tasks; what is not there is left out, and said to be.
+# shellcheck disable=SC2086
+run 0 $glue --output O --methods lora-8,more-4x8
+says 'over 2 tasks'
+tells 'cola is left out'
+for file in runs.jsonl summary.json table.tsv; do present O/$file; done
+absent O/work
+[ "$(wc -l <O/runs.jsonl)" = 21 ] || fail 'twenty runs behind the settings'
+[ "$(wc -l <O/table.tsv)" = 5 ] || fail 'a line for each task and method'
+python3 - <<'PY' || fail 'the summary is not what the runs say'
+import json
+runs = [json.loads(line) for line in open('O/runs.jsonl')][1:]
+summary = json.load(open('O/summary.json'))
+assert len(summary['results']) == 4
+for r in summary['results']:
+    own = [x for x in runs if x['task'] == r['task'] and x['method'] == r['method']]
+    tested = [x['metric'] for x in own if x['part'] == 'test']
+    assert len(tested) == 2 and abs(sum(tested) / 2 - r['value']['mean']) < 1e-7
+    tried = [x for x in own if x['part'] == 'choose']
+    assert len({x['rate'] for x in tried}) == 3 and {x['rows'] for x in tried} == {8}
+    best = max(x['metric'] for x in tried)
+    assert r['rate'] == min(x['rate'] for x in tried if x['metric'] == best)
+lora, more = ([x['trained'] for x in runs if x['method'] == m and x['task'] == 'trec'][0] for m in ('lora-8', 'more-4x8'))
+assert lora == more
+PY
+
+# Again: nothing is run anew; another method goes on from what is there; the same numbers on one thread.
+cp O/runs.jsonl before
+# shellcheck disable=SC2086
+run 0 $glue --output O --methods lora-8,more-4x8 --json --quiet
+json out
+cmp -s O/runs.jsonl before || fail 'runs were made again'
+# shellcheck disable=SC2086
+run 0 $glue --output O --methods full --tasks trec --quiet
+[ "$(wc -l <O/runs.jsonl)" = 26 ] || fail 'five runs more'
+# shellcheck disable=SC2086
+run 0 $glue --output P --methods lora-8,more-4x8 --threads 1 --quiet
+for f in before P/runs.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,]*,//' $f >"$(basename "$f").cut"; done
+cmp -s before.cut runs.jsonl.cut || fail 'other numbers with another number of threads'
+
+# Other settings are not mixed in; names that are none.
+# shellcheck disable=SC2086
+run 4 $glue --output O --seed 9
+tells 'results of other settings'
+# shellcheck disable=SC2086
+run 2 $glue --output Q --tasks trek
+tells '"trek" is no task; expected cola, sst2'
+# shellcheck disable=SC2086
+run 2 $glue --output Q --methods lora
+tells 'is no method'
+# shellcheck disable=SC2086
+run 4 $glue --output Q --tasks cola
+tells 'cola/train.tsv cannot be read'
+finish
