@@ -72,8 +72,8 @@ typedef struct whet_glue_job {
 
 /* Runs what is missing in OUTPUT/runs.jsonl, one line a training run; then writes summary.json and table.tsv.
  * A method's learning rate is chosen among three by the first seed, on a fifth of its training rows;
- * test rows are looked at once a run, at its end. *text, *json: the table for people, and summary.json; released by
- * whet_free_text; either may be NULL.
+ * test rows are looked at once a run, at its end. *text, *json: the table for people, and summary.json;
+ * released by whet_free_text; either may be NULL.
  * Errors: ARG (no such task or method: lists them), EXISTS (results of other settings), as whet_tune_run;
  * CANCELLED keeps what is done. Cost: a method and task 3 + seeds training runs. */
 WHET_API WHET_CHECKED whet_status whet_glue_run(whet_ctx *ctx, const whet_glue_job *job,
