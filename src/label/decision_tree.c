@@ -4,8 +4,6 @@
  * repeats: a split counts when its weighted impurity is strictly less than the best so far, inputs in
  * their order, thresholds rising.
  * Legend: n rows, o outputs. */
-#include <stdlib.h>
-
 #include "label/rules_i.h"
 
 typedef struct sorted_row {
@@ -34,17 +32,22 @@ int64_t whet_i_tree_room(int64_t n, int64_t outs) {
            2 * outs * (int64_t)sizeof(int64_t) + 16;
 }
 
-static int by_value(const void *left, const void *right) {
-    const sorted_row *a = left, *b = right;
-    if (a->value != b->value) return a->value < b->value ? -1 : 1;
-    return (a->row > b->row) - (a->row < b->row);
+/* By value; Shell's method with Ciura's gaps: for some hundred rows, and for hundreds of thousands of such
+ * sorts, faster than calls of a comparison. The order of equal values decides nothing. */
+static void sort_rows(sorted_row *sorted, int64_t n) {
+    static const int64_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
+    for (int64_t g = 0; g < WHET_COUNT_OF(gaps); g++)
+        for (int64_t i = gaps[g]; i < n; i++) {
+            const sorted_row moved = sorted[i];
+            int64_t at = i;
+            for (; at >= gaps[g] && sorted[at - gaps[g]].value > moved.value; at -= gaps[g])
+                sorted[at] = sorted[at - gaps[g]];
+            sorted[at] = moved;
+        }
 }
 
-static double gini(const int64_t *count, int64_t outs, double n) {
-    double square = 0;
-    for (int64_t o = 0; o < outs; o++) square += (double)count[o] * (double)count[o];
-    return 1 - square / (n * n);
-}
+/* From the sum of squared counts, an integer: exact however it was come by. */
+static double gini(int64_t squares, double n) { return 1 - (double)squares / (n * n); }
 
 /* Values closer than this are one: scikit-learn's FEATURE_THRESHOLD. */
 #define LEAST_GAP 1e-7f
@@ -53,19 +56,19 @@ static void best_of_input(grower *g, const int32_t *rows, int64_t n, int32_t j, 
     const whet_i_few *few = g->few;
     for (int64_t i = 0; i < n; i++)
         g->sorted[i] = (sorted_row){few->z[rows[i] * few->inputs + j], rows[i]};
-    qsort(g->sorted, (size_t)n, sizeof *g->sorted, by_value);
+    sort_rows(g->sorted, n);
     memset(g->left, 0, sizeof *g->left * (size_t)few->outs);
     memset(g->right, 0, sizeof *g->right * (size_t)few->outs);
-    for (int64_t i = 0; i < n; i++) g->right[few->y[g->sorted[i].row]]++;
+    int64_t left = 0, right = 0; /* sums of squares */
+    for (int64_t i = 0; i < n; i++) right += 2 * g->right[few->y[rows[i]]]++ + 1;
     for (int64_t i = 1; i < n; i++) {
         const int32_t y = few->y[g->sorted[i - 1].row];
         const float low = g->sorted[i - 1].value, high = g->sorted[i].value;
-        g->left[y]++;
-        g->right[y]--;
+        left += 2 * g->left[y]++ + 1;
+        right -= 2 * g->right[y]-- - 1;
         if (!(high > low + LEAST_GAP)) continue;
         const double ahead = (double)i, behind = (double)(n - i);
-        const double proxy =
-            -behind * gini(g->right, few->outs, behind) - ahead * gini(g->left, few->outs, ahead);
+        const double proxy = -behind * gini(right, behind) - ahead * gini(left, ahead);
         if (!(proxy > best->proxy)) continue;
         *best = (split){j, (double)low / 2 + (double)high / 2, proxy};
         if (best->at_most == (double)high) best->at_most = (double)low;

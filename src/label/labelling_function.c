@@ -9,7 +9,7 @@
 /* ---- what a model says ------------------------------------------------------------------------ */
 
 int64_t whet_i_model_room(const whet_i_model *m) {
-    return m->kind == WHET_I_RULE_NEIGHBOURS ? 2 * m->neighbours : 0;
+    return m->kind == WHET_I_RULE_NEIGHBOURS ? 2 * m->neighbours + m->inputs : 0;
 }
 
 static double feature(const whet_i_model *m, whet_i_strided x, int64_t i, int64_t j) {
@@ -44,17 +44,29 @@ static void similarity_probs(const whet_i_model *m, whet_i_strided x, int64_t i,
     for (int64_t o = 0; o < m->outs && square > 0; o++) p[o] /= sqrt(square);
 }
 
+/* Lanes, summed in order: the compiler may use vectors, and the bits do not depend on their length. */
+static double squared_gap(const double *x, const float *point, int64_t n) {
+    enum { LANES = 8 };
+    double lane[LANES] = {0}, sum = 0;
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (int64_t l = 0; l < LANES; l++) {
+            const double gap = x[j + l] - (double)point[j + l];
+            lane[l] += gap * gap;
+        }
+    for (; j < n; j++) sum += (x[j] - (double)point[j]) * (x[j] - (double)point[j]);
+    for (int64_t l = 0; l < LANES; l++) sum += lane[l];
+    return sum;
+}
+
 /* Shares of the nearest points; of equally far ones the first stay. */
 static void neighbour_probs(const whet_i_model *m, whet_i_strided x, int64_t i, double *p,
                             double *room) {
-    double *far = room, *of = room + m->neighbours;
+    double *far = room, *of = far + m->neighbours, *row = of + m->neighbours;
     int64_t held = 0;
+    for (int64_t j = 0; j < m->inputs; j++) row[j] = feature(m, x, i, j);
     for (int64_t q = 0; q < m->points; q++) {
-        double square = 0;
-        for (int64_t j = 0; j < m->inputs; j++) {
-            const double gap = feature(m, x, i, j) - (double)m->point[q * m->inputs + j];
-            square += gap * gap;
-        }
+        const double square = squared_gap(row, m->point + q * m->inputs, m->inputs);
         if (held == m->neighbours && !(square < far[held - 1])) continue;
         int64_t place = held < m->neighbours ? held++ : held - 1;
         for (; place > 0 && far[place - 1] > square; place--) {

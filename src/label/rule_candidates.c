@@ -366,7 +366,7 @@ whet_status whet_i_fitter_create(whet_ctx *ctx, const whet_i_candidates *list, i
     WHET_TRY_DONE(whet_i_alloc(ctx, outs, &f.bias));
     WHET_TRY_DONE(
         whet_i_alloc(ctx, whet_i_subset_logistic_room(rows + 1, list->most, outs), &f.room));
-    WHET_TRY_DONE(whet_i_alloc(ctx, 2 * NEIGHBOURS, &f.probs_room));
+    WHET_TRY_DONE(whet_i_alloc(ctx, 2 * NEIGHBOURS + list->most, &f.probs_room));
     WHET_TRY_DONE(whet_i_alloc(ctx, nodes, &f.node));
     WHET_TRY_DONE(whet_i_alloc(ctx, whet_i_tree_room(rows + 1, outs), &tree_room));
     f.tree_room = tree_room;

@@ -166,6 +166,85 @@ static void regressions_end_at_a_minimum(void **state) {
     free(room);
 }
 
+/* Every threshold tried, each counted from the start: quadratic, and without sorting. Splits of the same
+ * counts have the same impurity to the bit here, the quotients in other order to 1e-15: the least is met. */
+static void a_stump_is_the_best_of_all_thresholds(void **state) {
+    (void)state;
+    enum { ROWS = 2500, OUTS = 4 };
+    static float z[ROWS];
+    static int32_t y[ROWS];
+    whet_i_tree_node node[3];
+    double leaf[3 * OUTS], least = INFINITY, ours = NAN;
+    void *room = malloc((size_t)whet_i_tree_room(ROWS, OUTS));
+    whet_i_rng rng;
+    assert_non_null(room);
+    whet_i_rng_init(&rng, 23, 0);
+    for (int i = 0; i < ROWS; i++) {
+        y[i] = (int32_t)whet_i_rng_below(&rng, OUTS);
+        z[i] =
+            (float)((int)(10 * whet_i_rng_normal(&rng)) + (y[i] > 1 ? 9 : 0)); /* many are equal */
+    }
+    const whet_i_few few = {z, y, ROWS, 1, OUTS};
+    assert_int_equal(whet_i_tree_fit(&few, 1, node, leaf, room), 3);
+    free(room);
+    for (int t = -40; t < 60; t++) {
+        double count[2][OUTS] = {{0}}, n[2] = {0}, impurity = 0;
+        for (int i = 0; i < ROWS; i++) {
+            const int side = (double)z[i] > t + .5;
+            count[side][y[i]]++;
+            n[side]++;
+        }
+        for (int side = 0; side < 2 && n[0] > 0 && n[1] > 0; side++) {
+            impurity += n[side];
+            for (int o = 0; o < OUTS; o++) impurity -= count[side][o] * count[side][o] / n[side];
+        }
+        if (!(n[0] > 0 && n[1] > 0)) continue;
+        if (impurity < least) least = impurity;
+        if (node[0].at_most >= t && node[0].at_most < t + 1) ours = impurity;
+    }
+    assert_true(fabs(ours - least) < 1e-9);
+}
+
+/* Distances summed one after the other, the nearest found by looking for it k times: of 21 features, more
+ * than are summed side by side. */
+static void nearest_points_are_those_of_a_plain_search(void **state) {
+    (void)state;
+    enum { POINTS = 30, INPUTS = 21, NEAR = 5 };
+    float point[POINTS * INPUTS], x[2 * INPUTS];
+    int64_t input[INPUTS];
+    int32_t of[POINTS];
+    double room[2 * NEAR + INPUTS], p[3];
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 29, 0);
+    for (int j = 0; j < INPUTS; j++) input[j] = 2 * j;
+    for (int i = 0; i < POINTS * INPUTS; i++) point[i] = (float)whet_i_rng_normal(&rng);
+    for (int i = 0; i < POINTS; i++) of[i] = i % 3;
+    for (int j = 0; j < 2 * INPUTS; j++) x[j] = j % 2 ? 1e6F : (float)whet_i_rng_normal(&rng);
+    const whet_i_model m = {.kind = WHET_I_RULE_NEIGHBOURS,
+                            .inputs = INPUTS,
+                            .outs = 3,
+                            .input = input,
+                            .points = POINTS,
+                            .neighbours = NEAR,
+                            .point = point,
+                            .of = of};
+    assert_int_equal(whet_i_model_room(&m), 2 * NEAR + INPUTS);
+    whet_i_model_probs(&m, (whet_i_strided){x, 0, 1}, 0, p, room);
+    double far[POINTS], share[3] = {0};
+    for (int i = 0; i < POINTS; i++) {
+        far[i] = 0;
+        for (int j = 0; j < INPUTS; j++)
+            far[i] += pow((double)x[2 * j] - (double)point[i * INPUTS + j], 2);
+    }
+    for (int h = 0; h < NEAR; h++) {
+        int least = 0;
+        for (int i = 1; i < POINTS; i++) least = far[i] < far[least] ? i : least;
+        share[of[least]] += 1. / NEAR;
+        far[least] = INFINITY;
+    }
+    for (int o = 0; o < 3; o++) assert_true(fabs(p[o] - share[o]) < 1e-15);
+}
+
 static void margins_and_their_scores_are_the_published_ones(void **state) {
     (void)state;
     test_need_shared(SEMI);
@@ -651,6 +730,8 @@ int main(void) {
         cmocka_unit_test(stumps_are_those_of_scikit_learn),
         cmocka_unit_test(regressions_on_one_feature_are_those_of_scikit_learn),
         cmocka_unit_test(regressions_end_at_a_minimum),
+        cmocka_unit_test(a_stump_is_the_best_of_all_thresholds),
+        cmocka_unit_test(nearest_points_are_those_of_a_plain_search),
         cmocka_unit_test(margins_and_their_scores_are_the_published_ones),
         cmocka_unit_test(weighted_f1_by_hand),
         cmocka_unit_test(the_verifier_is_the_published_one),
