@@ -264,6 +264,25 @@ const cli_command cli_commands[] = {
                  "whet tune --model DIR --train t.tsv --valid d.tsv --text sentence1 \\\n"
                  "    --second sentence2 --adapter lora --lr 1e-3 --output tuned\n"
                  "whet tune --model DIR --train t.tsv --output tuned --resume"},
+    {.name = "tune export",
+     .run = cmd_tune_export,
+     .options = cmd_tune_export_options,
+     .summary = "adapters in another form: MoRe as LoRA, exactly; LoRA as MoRe",
+     .help = "Writes a folder of adapters as LoRA that PEFT and servers of LoRA read, or as MoRe.\n"
+             "Without --rank nothing is lost: MoRe of N blocks and rank r is LoRA of rank N r. At\n"
+             "a smaller rank each layer's nearest is taken, and what is lost is told. Heads and\n"
+             "biases come along. See docs/guide/adapters.md.",
+     .examples = "whet tune export --adapter tuned --to lora --output lora\n"
+                 "whet tune export --adapter lora --to more --blocks 4 --rank 8 --output more"},
+    {.name = "tune inspect",
+     .run = cmd_tune_inspect,
+     .options = cmd_tune_inspect_options,
+     .summary = "what is in a folder of adapters",
+     .help = "Prints the kind, the layers with their ranks, heads, and the base.",
+     .examples = "whet tune inspect tuned\nwhet tune inspect tuned --json",
+     .arguments = "DIR",
+     .min_args = 1,
+     .max_args = 1},
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * adapters: small changes of linear layers kept apart from the model they are for: read, written, converted,
- * added up, and merged into it.
+ * adapters: small changes of linear layers kept apart from the model they are for: read, written,
+ * converted, added up, and merged into it.
  *
  * A folder holds adapter_config.json and adapter_model.safetensors, as PEFT 0.21 writes and reads LoRA
  * (arXiv 2106.09685; rsLoRA, 2312.03732) and DoRA (2402.09353); MoRe (2408.17383) has the peft_type "MORE"
@@ -31,21 +31,49 @@ typedef struct whet_adapter whet_adapter;
 WHET_API WHET_CHECKED whet_status whet_adapter_open(whet_ctx *ctx, const char *dir,
                                                     whet_adapter **out);
 WHET_API void whet_adapter_close(whet_ctx *ctx, whet_adapter *adapter); /* NULL is fine */
-/* Writes the folder: whole, or not at all. What was opened and is saved, opened and saved again has the same
- * bytes. Errors: EXISTS, IO, NOMEM. */
+/* Writes the folder: whole, or not at all. What was opened and is saved, opened and saved again has the
+ * same bytes. Errors: EXISTS, IO, NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_adapter *adapter,
                                                     const char *dir, bool force);
-/* What it is, as the text of a JSON object, released by whet_free_text: kind, layers (module, in, out, rank,
- * blocks, scale, parameters), heads and biases (tensors), parameters, base. Errors: NOMEM. */
+/* What it is, as the text of a JSON object, released by whet_free_text: kind, layers (module, in, out,
+ * rank, blocks, scale, parameters), heads and biases (tensors), parameters, base. Errors: NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
                                                         char **json);
 
 /* Holds the adapter against the model in `model`, a folder with model.safetensors or its index: every layer
- * must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be the one that
- * the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning). One that does
- * not say is told in a warning. Sizes that MoRe's blocks leave open become known. O(bytes of the model). */
+ * must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be the one
+ * that the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning). One that
+ * does not say is told in a warning. Sizes that MoRe's blocks leave open become known. O(bytes of the
+ * model). */
 WHET_API WHET_CHECKED whet_status whet_adapter_fit(whet_ctx *ctx, whet_adapter *adapter,
                                                    const char *model, bool any_base);
+
+/* ---- other forms ------------------------------------------------------------------------------ */
+
+typedef enum whet_adapter_form {
+    WHET_ADAPTER_FORM_LORA = 0,
+    WHET_ADAPTER_FORM_MORE = 1
+} whet_adapter_form;
+
+typedef struct whet_adapter_convert_opts {
+    size_t struct_size;
+    whet_adapter_form form;
+    int64_t blocks; /* of MoRe; 0 = those it has, or 4 */
+    int64_t rank;   /* 0 = the one that loses nothing */
+} whet_adapter_convert_opts;
+#define WHET_ADAPTER_CONVERT_OPTS_INIT \
+    { sizeof(whet_adapter_convert_opts), WHET_ADAPTER_FORM_LORA, 0, 0 }
+
+/* The adapter in another form, or of another rank. Without a rank nothing is lost: MoRe of N blocks and
+ * rank r is LoRA of rank N r, LoRA of rank R is MoRe of rank N R. At a smaller rank each layer's nearest
+ * in the Frobenius norm is taken, by singular values (of MoRe: of each block by itself). In f64, rounded
+ * once to f32. *report (may be NULL) is the text of a JSON object: residual, the relative distance over
+ * the layers that lose something, and layers (module, rank, blocks, parameters, residual). Sizes of MoRe
+ * whose blocks have room for more are exact after whet_adapter_fit. Errors: ARG (ranks above a layer's,
+ * all told), UNSUPPORTED (DoRA), NUMERIC, NOMEM, LIMIT, CANCELLED. Progress "convert". */
+WHET_API WHET_CHECKED whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *adapter,
+                                                       const whet_adapter_convert_opts *opts,
+                                                       whet_adapter **out, char **report);
 
 #ifdef __cplusplus
 }

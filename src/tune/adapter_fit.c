@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Adapters held against a base: is it theirs, are their layers there, do the shapes fit. Names may differ in
- * what they begin with ("bert."): the first layer tells how, and all others follow. */
+ * Adapters held against a base: is it theirs, are their layers there, do the shapes fit. Names may differ
+ * in what they begin with ("bert."): the first layer tells how, and all others follow. */
 #include <stdio.h>
 
 #include "tune/adapter_parts.h"

@@ -10,6 +10,7 @@
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
+#include "tensor/tensor_i.h"
 #include "tune/adapter_config_read.h"
 
 typedef struct whet_i_adapter_layer {
@@ -56,8 +57,8 @@ int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* number
 
 /* ---- the base (base_identity.c, adapter_fit.c) -------------------------------------------------- */
 
-/* A hash of names, shapes, types and bytes of all weights, whatever files they are in: 16 hexadecimal digits.
- * O(bytes), a tensor a thread. */
+/* A hash of names, shapes, types and bytes of all weights, whatever files they are in: 16 hexadecimal
+ * digits. O(bytes), a tensor a thread. */
 enum { WHET_I_IDENTITY = 17 };
 WHET_CHECKED whet_status whet_i_base_identity(whet_ctx *ctx, const whet_i_weight_files *files,
                                               char out[WHET_I_IDENTITY]);
@@ -78,8 +79,8 @@ WHET_CHECKED whet_status whet_i_adapter_put(whet_ctx *ctx, whet_adapter *a, cons
 /* A copy of the tensor. */
 WHET_CHECKED whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
                                                   const whet_i_adapter_whole *whole);
-/* Makes its config: targets by their names, ranks, blocks and alphas by layer; base, task, classes and biases
- * as `like` (NULL = none) says them. */
+/* Makes its config: targets by their names, ranks, blocks and alphas by layer; base, task, classes and
+ * biases as `like` (NULL = none) says them. */
 WHET_CHECKED whet_status whet_i_adapter_settle(whet_ctx *ctx, whet_adapter *a, const json_t *like);
 
 #endif

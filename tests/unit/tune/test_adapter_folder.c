@@ -119,8 +119,8 @@ static void names_and_scales(void **state) {
 
 /* ---- GraLoRA ---------------------------------------------------------------------------------- */
 
-/* Entry by entry as its definition has it; and by MoRe with the factors of spec 1.9, whose row j N + l is its
- * row l q + j. */
+/* Entry by entry as its definition has it; and by MoRe with the factors of spec 1.9, whose row j N + l is
+ * its row l q + j. */
 static void gralora_is_read_as_lora(void **state) {
     (void)state;
     enum { K = 2, R = 4, P = 3, Q = 5, H = 2, IN = K * P, OUT = K * Q, S = R / K };

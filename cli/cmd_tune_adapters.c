@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet tune export, inspect: folders of adapters in other forms, and what is in them. */
+#include <string.h>
+
+#include "cli.h"
+
+/* ---- export ----------------------------------------------------------------------------------- */
+
+const cli_option cmd_tune_export_options[] = {
+    {.name = "adapter",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder of adapters: LoRA or GraLoRA of PEFT, MoRe"},
+    {.name = "to",
+     .type = CLI_ENUM,
+     .choices = "lora|more",
+     .required = true,
+     .help = "form to write"},
+    {.name = "rank",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 65536,
+     .help = "the nearest of this rank; without it, the rank that loses nothing"},
+    {.name = "blocks",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 65536,
+     .help = "of MoRe; without it, those it has, or 4"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the base: it is compared with the adapter's, and tells sizes that blocks leave open"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+/* A report of the library as a document; NULL when it cannot be read. */
+static json_t *parse(char *report) { return report ? json_loads(report, 0, NULL) : NULL; }
+
+static whet_status convert_and_save(cli_run *run, whet_adapter *adapter, char **report) {
+    whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
+    whet_adapter *made = NULL;
+    whet_status status = WHET_OK;
+    opts.form = cli_choice(run, "to") == 1 ? WHET_ADAPTER_FORM_MORE : WHET_ADAPTER_FORM_LORA;
+    opts.rank = cli_integer(run, "rank");
+    opts.blocks = cli_integer(run, "blocks");
+    if (cli_text(run, "model"))
+        status =
+            whet_adapter_fit(run->ctx, adapter, cli_text(run, "model"), cli_flag(run, "any-base"));
+    if (status == WHET_OK) status = whet_adapter_convert(run->ctx, adapter, &opts, &made, report);
+    if (status == WHET_OK)
+        status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
+    whet_adapter_close(run->ctx, made);
+    return status;
+}
+
+static void print_conversion(cli_run *run, json_t *root) {
+    const json_t *layers = json_object_get(root, "layers");
+    long long parameters = 0;
+    for (size_t i = 0; i < json_array_size(layers); i++)
+        parameters += json_integer_value(json_object_get(json_array_get(layers, i), "parameters"));
+    const double residual = json_number_value(json_object_get(root, "residual"));
+    cli_print(run, "%zu layers, %lld numbers; ", json_array_size(layers), parameters);
+    if (residual > 0)
+        cli_print(run, "residual %.4g of the adapter's norm\n", residual);
+    else
+        cli_print(run, "nothing is lost\n");
+    cli_print(run, "wrote %s\n", cli_text(run, "output"));
+}
+
+whet_status cmd_tune_export(cli_run *run) {
+    whet_adapter *adapter = NULL;
+    char *report = NULL;
+    if (cli_given(run, "blocks") && cli_choice(run, "to") != 1)
+        return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
+    if (cli_flag(run, "any-base") && !cli_given(run, "model"))
+        return cli_fail(run, WHET_ERR_ARG, "--any-base is of a base; expected --model");
+    whet_status status = whet_adapter_open(run->ctx, cli_text(run, "adapter"), &adapter);
+    if (status == WHET_OK) status = convert_and_save(run, adapter, &report);
+    whet_adapter_close(run->ctx, adapter);
+    if (status == WHET_OK) {
+        json_t *root = parse(report);
+        print_conversion(run, root);
+        cli_json(run, root);
+    }
+    whet_free_text(run->ctx, report);
+    return status;
+}
+
+/* ---- inspect ---------------------------------------------------------------------------------- */
+
+const cli_option cmd_tune_inspect_options[] = {{0}};
+
+static const char *text_at(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "unknown";
+}
+
+static long long count_at(const json_t *object, const char *key) {
+    return json_integer_value(json_object_get(object, key));
+}
+
+static void print_names(cli_run *run, const json_t *root, const char *key) {
+    const json_t *names = json_object_get(root, key);
+    for (size_t i = 0; i < json_array_size(names); i++)
+        cli_print(run, "%s%s%s", i ? ", " : key, i ? "" : ": ",
+                  json_string_value(json_array_get(names, i)));
+    if (json_array_size(names) > 0) cli_print(run, "\n");
+}
+
+static void print_description(cli_run *run, const json_t *root) {
+    const json_t *layers = json_object_get(root, "layers");
+    cli_print(run, "%s: %zu layers, %lld numbers; %lld in heads and biases\n",
+              text_at(root, "kind"), json_array_size(layers), count_at(root, "adapter_parameters"),
+              count_at(root, "other_parameters"));
+    cli_print(run, "base: %s, hash %s\n", text_at(root, "base"), text_at(root, "base_hash"));
+    print_names(run, root, "heads");
+    print_names(run, root, "biases");
+    cli_print(run, "\n%6s %6s %5s %6s %8s %9s  %s\n", "in", "out", "rank", "blocks", "scale",
+              "numbers", "layer");
+    for (size_t i = 0; i < json_array_size(layers); i++) {
+        const json_t *l = json_array_get(layers, i);
+        cli_print(run, "%6lld %6lld %5lld %6lld %8.4g %9lld  %s\n", count_at(l, "in"),
+                  count_at(l, "out"), count_at(l, "rank"), count_at(l, "blocks"),
+                  json_number_value(json_object_get(l, "scale")), count_at(l, "parameters"),
+                  text_at(l, "module"));
+    }
+}
+
+whet_status cmd_tune_inspect(cli_run *run) {
+    whet_adapter *adapter;
+    char *report = NULL;
+    whet_status status = whet_adapter_open(run->ctx, cli_arg(run, 0), &adapter);
+    if (status != WHET_OK) return status;
+    status = whet_adapter_describe(run->ctx, adapter, &report);
+    whet_adapter_close(run->ctx, adapter);
+    if (status != WHET_OK) return status;
+    json_t *root = parse(report);
+    whet_free_text(run->ctx, report);
+    print_description(run, root);
+    cli_json(run, root);
+    return WHET_OK;
+}
