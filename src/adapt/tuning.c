@@ -110,13 +110,16 @@ static double seconds_a_byte(const whet_i_run *run, const clock_state *s) {
     return embedded > 0 ? TRAINING_SHARE * s->embed / embedded : 0;
 }
 
-/* Whether a training run of the lesson, and what must follow it, ends in time: `folds` further ones with
- * candidates fitted, all labels, embedding anew. */
-static bool fits(const whet_i_run *run, const whet_i_held *h, const clock_state *s,
-                 const whet_i_lesson *lesson, int64_t folds) {
+static double seconds_of(const whet_i_run *run, const whet_i_held *h, const clock_state *s,
+                         const whet_i_lesson *lesson) {
     const whet_i_pupil pupil = {run, lesson, h->labels, NULL};
-    const double each = seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil);
-    const double needed = each * (double)(folds + 1) + s->fit * (double)folds + s->embed;
+    return seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil);
+}
+
+/* Whether there is time for `now` seconds, and for what must follow: `folds` further ones of `each` seconds
+ * with candidates fitted, once more on all labels, and embedding anew. */
+static bool is_time(const clock_state *s, double now, double each, int64_t folds) {
+    const double needed = now + each * (double)(folds + 1) + s->fit * (double)folds + s->embed;
     return whet_i_seconds_now() - s->begun + needed <= s->limit;
 }
 
@@ -133,32 +136,51 @@ static whet_status timed_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64
     return WHET_OK;
 }
 
+#define LATE "not tried: it would not be done within %g seconds"
+
 /* ---- the race ----------------------------------------------------------------------------------- */
+
+/* Whether contender `at` is done in time with what must follow it, which may be another's. */
+static bool has_time(const whet_i_run *run, const whet_i_held *h, const clock_state *s, int64_t at,
+                     double of_best) {
+    const double now = seconds_of(run, h, s, run->tuning.tried[at].lesson);
+    return is_time(s, now, fmax(now, of_best), WHET_I_TUNE_FOLDS - 1);
+}
+
+/* Marks those that would not be, before anything is fitted: how many are left. */
+static int64_t pass_by(whet_i_run *run, const whet_i_held *h, const clock_state *s) {
+    int64_t left = 0;
+    for (int64_t at = 0; at < run->tuning.n; at++) {
+        whet_i_contender *c = &run->tuning.tried[at];
+        if (has_time(run, h, s, at, 0))
+            left++;
+        else
+            (void)snprintf(c->verdict, sizeof c->verdict, LATE, s->limit);
+    }
+    return left;
+}
 
 static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock_state *s) {
     whet_i_tuning *t = &run->tuning;
-    double least = (double)INFINITY;
+    double least = (double)INFINITY, of_best = 0;
+    if (pass_by(run, h, s) == 0) return WHET_OK;
     const double begun = whet_i_seconds_now();
     WHET_TRY(whet_i_held_fit(ctx, run, 0, h));
     s->fit = whet_i_seconds_now() - begun;
     for (int64_t at = 0; at < t->n; at++) {
         whet_i_contender *c = &t->tried[at];
         double temperature, loss;
-        if (!fits(run, h, s, c->lesson, WHET_I_TUNE_FOLDS)) {
-            (void)snprintf(c->verdict, sizeof c->verdict,
-                           "not tried: it would not be done within %g seconds", s->limit);
+        if (!has_time(run, h, s, at, of_best)) {
+            (void)snprintf(c->verdict, sizeof c->verdict, LATE, s->limit);
             continue;
         }
         WHET_TRY(timed_try(ctx, run, 0, at, h, s));
-        if (t->n == 1) {
-            t->best = at;
-            continue;
-        }
         WHET_TRY(whet_i_held_loss(ctx, h, 0, h->with + at * h->b * h->k, &temperature, &loss));
         (void)snprintf(c->verdict, sizeof c->verdict,
                        "left behind: log loss %.3f on the first fold", loss);
         if (!(loss < least)) continue;
         least = loss;
+        of_best = seconds_of(run, h, s, c->lesson);
         t->best = at;
     }
     return WHET_OK;
@@ -168,8 +190,16 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
     whet_i_tuning *t = &run->tuning;
     WHET_TRY(first_fold(ctx, run, h, s));
     if (t->best < 0) return WHET_OK;
-    t->tried[t->best].verdict[0] = '\0';
+    whet_i_contender *best = &t->tried[t->best];
+    best->verdict[0] = '\0';
     for (int32_t fold = 1; fold < WHET_I_TUNE_FOLDS; fold++) {
+        const double each = seconds_of(run, h, s, best->lesson);
+        if (!is_time(s, 0, each, WHET_I_TUNE_FOLDS - fold)) {
+            (void)snprintf(best->verdict, sizeof best->verdict,
+                           "given up: slower than it seemed, for %g seconds", s->limit);
+            t->best = -1;
+            return WHET_OK;
+        }
         WHET_TRY(whet_i_held_fit(ctx, run, fold, h));
         WHET_TRY(timed_try(ctx, run, fold, t->best, h, s));
     }
@@ -185,7 +215,7 @@ static whet_status try_or_take(whet_ctx *ctx, whet_i_run *run, whet_i_held *h) {
     whet_i_hold_out(run, -1, h);
     if (whet_i_held_tells(h)) WHET_TRY(try_all(ctx, run, h, &s));
     if (t->best >= 0 || !is_asked(run) || t->n == 0) return WHET_OK;
-    if (fits(run, h, &s, t->tried[0].lesson, 0)) t->best = 0;
+    if (is_time(&s, 0, seconds_of(run, h, &s, t->tried[0].lesson), 0)) t->best = 0;
     return WHET_OK;
 }
 
@@ -195,13 +225,15 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
     const whet_i_tuning *t = &run->tuning;
     const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
     const char *teacher = whet_adapt_fit_info(run->fit, t->teacher)->name;
+    bool late = false; /* nothing else ends a race before its last fold */
+    for (int64_t at = 0; at < t->n; at++) late |= t->tried[at].verdict[0] != '\0';
     if (t->folds)
         (void)snprintf(
             text, size,
             "on %lld labels held out of all, its log loss is %.3f and that of %s %.3f, a "
             "gain of %.3f +- %.3f",
             (long long)b, c->log_loss, teacher, t->log_loss_without, c->gain, c->error);
-    else if (t->n && (t->tried[0].verdict[0] || run->job->time_limit > 0))
+    else if (late)
         (void)snprintf(text, size, "%g seconds are too few to hold labels out",
                        run->job->time_limit);
     else

@@ -351,6 +351,50 @@ static void allocations_of_tuning_may_fail(void **state) {
     assert_true(test_each_allocation(tune_once, &l) > 200);
 }
 
+/* ---- time --------------------------------------------------------------------------------------- */
+
+/* A job of 5 seconds that began 100 seconds ago: nothing is tried, nor made as asked, and both is told. */
+static void what_would_be_late_is_passed_by(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    lesson l;
+    float z[ROWS * 2];
+    make_lesson(&l);
+    for (int i = 0; i < ROWS; i++) {
+        z[2 * i] = (float)(i % 2);
+        z[2 * i + 1] = (float)(1 - i % 2);
+        l.labels[i] = i < 12 ? i % 2 : -1;
+    }
+    for (int asked = 0; asked < 2; asked++) {
+        whet_adapt_job job = WHET_ADAPT_JOB_INIT;
+        whet_i_run run = {.job = &job, .d = 2, .begun = whet_i_seconds_now() - 100};
+        job.model = l.model;
+        job.time_limit = 5;
+        job.adapter = asked ? WHET_ADAPTER_LORA : WHET_ADAPTER_AUTO;
+        run.seconds.embed = 1;
+        run.train = (whet_i_run_rows){
+            .path = "pool", .n = ROWS, .texts = l.texts, .labels = l.labels, .features = z};
+        run.classes = names_of(ctx);
+        test_ok(ctx, whet_encoder_load(ctx, l.model, NULL, &run.encoder));
+        const whet_adapt_input input = {z, ROWS, 2, l.labels, run.classes, NULL};
+        test_ok(ctx, whet_adapt_train(ctx, &input, NULL, &run.fit));
+        test_ok(ctx, whet_i_run_tuning(ctx, &run, "nowhere"));
+        const whet_i_tuning *t = &run.tuning;
+        assert_int_equal(t->n, asked ? 1 : 4);
+        assert_true(!t->kept && t->best < 0 && t->folds == 0);
+        for (int64_t at = 0; at < t->n; at++) {
+            assert_int_equal(t->tried[at].folds, 0);
+            assert_non_null(strstr(t->tried[at].verdict, "within 5 seconds"));
+        }
+        assert_non_null(strstr(t->reason, "not tuned: 5 seconds are too few"));
+        whet_i_tuning_free(ctx, &run.tuning);
+        whet_adapt_fit_destroy(ctx, run.fit);
+        whet_encoder_destroy(ctx, run.encoder);
+        whet_names_destroy(ctx, run.classes);
+    }
+    test_ctx_done(ctx);
+}
+
 /* ---- a job that is stopped ---------------------------------------------------------------------- */
 
 static bool stop(void *user) {
@@ -417,6 +461,7 @@ int main(void) {
         cmocka_unit_test(labellers_teach_what_they_say),
         cmocka_unit_test(lessons_teach),
         cmocka_unit_test(allocations_of_tuning_may_fail),
+        cmocka_unit_test(what_would_be_late_is_passed_by),
         cmocka_unit_test(a_stopped_job_leaves_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
