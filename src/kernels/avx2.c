@@ -4,6 +4,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef __m256 vec;
 enum { LANES = 8 };
@@ -62,6 +63,34 @@ V float v_max_of(vec x) {
 V vec v_load_bf16(const uint16_t *p) {
     const __m128i half = _mm_loadu_si128((const __m128i *)(const void *)p);
     return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+}
+/* So many numbers, again and again. */
+V vec v_repeat_2(const float *p) {
+    int64_t both;
+    memcpy(&both, p, sizeof both);
+    return _mm256_castsi256_ps(_mm256_set1_epi64x(both));
+}
+V vec v_repeat_4(const float *p) { return _mm256_broadcast_ps((const __m128 *)(const void *)p); }
+V vec v_repeat_8(const float *p) { return v_load(p); }
+/* The sums of lanes that are equal modulo so many. */
+V __m128 half_sum(vec x) {
+    return _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));
+}
+V void v_fold_8(vec x, float *to) { v_store(to, x); }
+V void v_fold_4(vec x, float *to) { _mm_storeu_ps(to, half_sum(x)); }
+V void v_fold_2(vec x, float *to) {
+    const __m128 sum = half_sum(x);
+    _mm_storel_pi((__m64 *)(void *)to, _mm_add_ps(sum, _mm_movehl_ps(sum, sum)));
+}
+/* to [n], n <= 4: the sums of four vectors, each added in the same order. */
+V void v_store_sums(const vec *x, int64_t n, float *to) {
+    const vec low = v_add(_mm256_unpacklo_ps(x[0], x[1]), _mm256_unpackhi_ps(x[0], x[1]));
+    const vec high = v_add(_mm256_unpacklo_ps(x[2], x[3]), _mm256_unpackhi_ps(x[2], x[3]));
+    const __m128 sums =
+        half_sum(v_add(_mm256_shuffle_ps(low, high, 0x44), _mm256_shuffle_ps(low, high, 0xee)));
+    float all[4];
+    _mm_storeu_ps(all, sums);
+    memcpy(to, all, (size_t)n * sizeof *to);
 }
 
 typedef __m256d vec64;

@@ -7,6 +7,7 @@
 #include <immintrin.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <string.h>
 
 typedef __m512 vec;
 enum { LANES = 16 };
@@ -50,6 +51,36 @@ V float v_max_of(vec x) { return _mm512_reduce_max_ps(x); }
 V vec v_load_bf16(const uint16_t *p) {
     const __m256i half = _mm256_loadu_si256((const __m256i *)(const void *)p);
     return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+}
+/* So many numbers, again and again. */
+V vec v_repeat_2(const float *p) {
+    int64_t both;
+    memcpy(&both, p, sizeof both);
+    return _mm512_castsi512_ps(_mm512_set1_epi64(both));
+}
+V vec v_repeat_4(const float *p) { return _mm512_broadcast_f32x4(_mm_loadu_ps(p)); }
+V vec v_repeat_8(const float *p) { return _mm512_broadcast_f32x8(_mm256_loadu_ps(p)); }
+/* The sums of lanes that are equal modulo so many. */
+V __m256 half_sum(vec x) {
+    return _mm256_add_ps(_mm512_castps512_ps256(x), _mm512_extractf32x8_ps(x, 1));
+}
+V __m128 quarter_sum(vec x) {
+    const __m256 half = half_sum(x);
+    return _mm_add_ps(_mm256_castps256_ps128(half), _mm256_extractf128_ps(half, 1));
+}
+V void v_fold_8(vec x, float *to) { _mm256_storeu_ps(to, half_sum(x)); }
+V void v_fold_4(vec x, float *to) { _mm_storeu_ps(to, quarter_sum(x)); }
+V void v_fold_2(vec x, float *to) {
+    const __m128 sum = quarter_sum(x);
+    _mm_storel_pi((__m64 *)(void *)to, _mm_add_ps(sum, _mm_movehl_ps(sum, sum)));
+}
+/* to [n], n <= 4: the sums of four vectors, each added in the same order. */
+V void v_store_sums(const vec *x, int64_t n, float *to) {
+    const vec low = v_add(_mm512_unpacklo_ps(x[0], x[1]), _mm512_unpackhi_ps(x[0], x[1]));
+    const vec high = v_add(_mm512_unpacklo_ps(x[2], x[3]), _mm512_unpackhi_ps(x[2], x[3]));
+    const __m128 sums =
+        quarter_sum(v_add(_mm512_shuffle_ps(low, high, 0x44), _mm512_shuffle_ps(low, high, 0xee)));
+    _mm_mask_storeu_ps(to, (__mmask8)first_of(n), sums);
 }
 
 typedef __m512d vec64;

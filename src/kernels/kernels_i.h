@@ -32,7 +32,31 @@ typedef enum whet_i_act {
     WHET_I_ACT_TANH
 } whet_i_act;
 
-/* c = act(a w^T + bias) + residual, the linear layer of a network, w packed beforehand. */
+/* A factor of an adapter: w [rank, n], between short rows z [rank N] and long ones x [n], where number
+ * o of a long row goes with numbers c N + o mod N of the short one (N blocks). Every array's rows are
+ * their own ld.. apart; `out` is what the kernel writes:
+ *   monarch_dot    z[i][c N + l] = sum of w[c][o] x[i][o] over o = l, l + N, l + 2 N, .. < n
+ *   monarch_add    x[i][o] += sum_c w[c][o] z[i][c N + o mod N]         a chain from x on, c ascending
+ *   monarch_outer  w[c][o] += sum_i z[i][c N + o mod N] x[i][o]         a chain from w on, i ascending
+ * so that rows or sums cut anywhere have the same bits. N = 1 are products of matrices. */
+typedef struct whet_i_monarch {
+    int64_t rows, n, rank, blocks;
+    const whet_i_real *x, *z, *w;
+    int64_t ldx, ldz, ldw;
+    whet_i_real *out;
+    int64_t ldo;
+} whet_i_monarch;
+
+/* What a linear layer adds to some of its columns: monarch_add of rows z as they are of a. `out`, ldo
+ * and the rows are the layer's. */
+typedef struct whet_i_linear_add {
+    int64_t
+        first; /* column, a multiple of WHET_I_PANEL from where w's panels begin; may be negative */
+    whet_i_monarch product;
+} whet_i_linear_add;
+enum { WHET_I_LINEAR_ADDS = 3 };
+
+/* c = act(a w^T + adds + bias) + residual, the linear layer of a network, w packed beforehand. */
 typedef struct whet_i_linear {
     int64_t rows, n, k;          /* a [rows, k], w [n, k], c [rows, n] */
     const whet_i_real *a;        /* rows lda apart */
@@ -45,6 +69,8 @@ typedef struct whet_i_linear {
     int64_t lda, ldr, ldc;
     whet_i_act act;
     void *scratch; /* linear_scratch(rows, k) bytes; may be NULL for linear_f32 */
+    int32_t n_adds;
+    whet_i_linear_add adds[WHET_I_LINEAR_ADDS];
 } whet_i_linear;
 
 /* out = softmax(scale q k^T) v for one head of one sequence. */
@@ -170,6 +196,11 @@ typedef struct whet_kernels {
     void (*product_bf16)(const whet_i_product *args, void *scratch);
     int64_t (*product_bf16_scratch)(int64_t m, int64_t n);
 
+    /* Rows of z and x, and sums of outer, at any place. */
+    void (*monarch_dot)(const whet_i_monarch *args);
+    void (*monarch_add)(const whet_i_monarch *args);
+    void (*monarch_outer)(const whet_i_monarch *args);
+
     void (*attention)(const whet_i_attention *args);
     /* out = (x - mean) / sqrt(variance + eps) * gamma + beta by rows of n; out may be x. */
     void (*layernorm)(int64_t rows, int64_t n, const whet_i_real *x, const whet_i_real *gamma,
@@ -235,6 +266,12 @@ int64_t whet_i_attention_scratch(int64_t t, int64_t d);
 
 /* The reference table, and those of its slots that other tables keep. */
 extern const whet_kernels whet_i_kernels_ref;
+void whet_i_ref_monarch_dot(const whet_i_monarch *args);
+void whet_i_ref_monarch_add(const whet_i_monarch *args);
+void whet_i_ref_monarch_outer(const whet_i_monarch *args);
+/* monarch_add of rows i.. and columns o.. alone; `to` is where the first of them lies. */
+void whet_i_ref_monarch_add_block(const whet_i_monarch *args, int64_t i, int64_t rows, int64_t o,
+                                  int64_t cols, whet_i_real *to, int64_t ldo);
 void whet_i_ref_channel_moments(int64_t rows, int64_t n, const whet_i_real *x,
                                 const whet_i_real *center, double *sum, double *squares);
 void whet_i_ref_channel_norm(const whet_i_channels *args);

@@ -98,7 +98,12 @@ static void activate_backward(whet_i_act act, int64_t n, const whet_i_real *x, w
     for (int64_t i = 0; i < n; i++) g[i] *= slope(act, x[i]);
 }
 
-static void finish(const whet_i_linear *p, int64_t row, int64_t first, const whet_i_real *sums) {
+static void finish(const whet_i_linear *p, int64_t row, int64_t first, whet_i_real *sums) {
+    for (int32_t i = 0; i < p->n_adds; i++) {
+        const int64_t o = first - p->adds[i].first;
+        if (o >= 0 && o < p->adds[i].product.n)
+            whet_i_ref_monarch_add_block(&p->adds[i].product, row, 1, o, WHET_I_PANEL, sums, 0);
+    }
     for (int64_t j = first; j < p->n && j < first + WHET_I_PANEL; j++) {
         whet_i_real y = sums[j - first];
         if (p->bias) y += p->bias[j];
@@ -340,6 +345,9 @@ const whet_kernels whet_i_kernels_ref = {
     .product = product,
     .product_bf16 = product_bf16,
     .product_bf16_scratch = product_bf16_scratch,
+    .monarch_dot = whet_i_ref_monarch_dot,
+    .monarch_add = whet_i_ref_monarch_add,
+    .monarch_outer = whet_i_ref_monarch_outer,
     .attention = attention,
     .layernorm = layernorm,
     .layernorm_backward = layernorm_backward,

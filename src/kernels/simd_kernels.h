@@ -205,6 +205,8 @@ static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2, ti
 static void (*const tile_by_vecs[])(TILE_PARAMETERS) = {NULL, tile_1, tile_2};
 #endif
 
+#include "kernels/simd_monarch.h"
+
 /* ---- linear layers -----------------------------------------------------------------------------
  */
 
@@ -218,9 +220,19 @@ static void narrow_row(int64_t n, const float *x, uint16_t *out) {
     }
 }
 
-static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t first,
-                   const float *sums) {
+/* What is added to the columns from `first` on, while their sums are in the first-level cache. */
+static void add_to_sums(const whet_i_linear *p, int64_t row, int64_t rows, int64_t first,
+                        float *sums) {
+    for (int32_t i = 0; i < p->n_adds; i++) {
+        const whet_i_monarch *m = &p->adds[i].product;
+        const int64_t o = first - p->adds[i].first;
+        if (o >= 0 && o < m->n) add_block(pattern_of(m->blocks), m, row, rows, o, sums, TILE_COLS);
+    }
+}
+
+static void finish(const whet_i_linear *p, int64_t row, int64_t rows, int64_t first, float *sums) {
     float line[TILE_COLS];
+    if (p->n_adds) add_to_sums(p, row, rows, first, sums);
     for (int64_t i = 0; i < rows; i++, sums += TILE_COLS) {
         for (int64_t j = 0; j < TILE_COLS && first + j < p->n; j += LANES) {
             const int64_t count = p->n - first - j;
@@ -287,6 +299,8 @@ static void linear_f32(const whet_i_linear *p) {
     for (int64_t row = 0; row < p->rows; row += s.rows) {
         s.rows = p->rows - row < slab ? p->rows - row : slab / TILE_ROWS * TILE_ROWS;
         s.a = p->a + row * p->lda;
+        for (int32_t i = 0; i < p->n_adds; i++)
+            s.adds[i].product.z = p->adds[i].product.z + row * p->adds[i].product.ldz;
         s.residual = p->residual ? p->residual + row * p->ldr : NULL;
         s.before = p->before ? p->before + row * p->ldc : NULL;
         s.before_half = p->before_half ? p->before_half + row * p->ldc : NULL;
@@ -410,4 +424,5 @@ static void attention(const whet_i_attention *p) {
     .activate_backward = activate_backward, .softmax = softmax, \
     .softmax_backward = softmax_backward, .dot = dot, .add = add, .add_scaled = add_scaled, \
     .scale = scale, .squared_distance = squared_distance, .f32_from_bf16 = f32_from_bf16, \
-    .bf16_from_f32 = whet_i_ref_bf16_from_f32, .f32_from_f16 = whet_i_ref_f32_from_f16
+    .bf16_from_f32 = whet_i_ref_bf16_from_f32, .f32_from_f16 = whet_i_ref_f32_from_f16, \
+    MONARCH_SLOTS

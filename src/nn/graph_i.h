@@ -33,7 +33,12 @@ typedef enum whet_i_extent {
 typedef int32_t whet_i_value; /* an array [rows of its extent, columns], row-major */
 #define WHET_I_NONE (-1)
 
-enum { WHET_I_INPUTS_MAX = 4, WHET_I_OUTPUTS_MAX = 2, WHET_I_PARAMS_MAX = 8, WHET_I_FEEDS_MAX = 8 };
+enum {
+    WHET_I_INPUTS_MAX = 4,
+    WHET_I_OUTPUTS_MAX = 2,
+    WHET_I_PARAMS_MAX = 12,
+    WHET_I_FEEDS_MAX = 8
+};
 
 typedef struct whet_i_node {
     const struct whet_i_op *op;

@@ -11,6 +11,7 @@
 
 #include "core/core_i.h"
 #include "kernels/kernels_i.h"
+#include "nn/additions_i.h"
 #include "nn/llama_i.h"
 #include "nn/model_folder.h"
 #include "nn/models_i.h"

@@ -9,9 +9,12 @@
  *   db = sum g    by columns.
  * Frozen parts cost nothing; the activation is not stored but made again from what stands before it, which
  * a network of bfloat16 keeps as that.
+ * What adapters add (additions_i.h) is added to the sums of w while they are in registers or the first-level
+ * cache, before bias and activation, and taken back by rows of g and dx that are in the second-level one.
  * Legend: m rows, k columns of x, n columns of out. */
 #include <stdio.h>
 
+#include "nn/additions_i.h"
 #include "nn/ops_i.h"
 
 typedef struct settings {
@@ -21,10 +24,11 @@ typedef struct settings {
     bool bias;
     whet_i_act act;
     bool residual;
+    whet_i_additions adds;
 } settings;
 
-/* Parameters of a node: the parts' matrices, then their biases. */
-enum { ROWS_MOST = 528, ROWS_LEAST = 24, ROWS_STEP = 6 };
+/* Parameters of a node: the parts' matrices, then their biases, then those of additions. */
+enum { ROWS_MOST = 528, ROWS_LEAST = 24, ROWS_STEP = 6, SLAB_LEAST = 96 };
 /* A piece of w: its columns, as many as the kernels' product reads g once for; its rows, a multiple of
  * those that the product takes at a time, and no fewer than pay for packing x; of the biases. */
 enum { PIECE_COLUMNS = 192, PIECE_STEP = 48, PIECE_LEAST = 192, BIAS_PIECE = 256 };
@@ -78,13 +82,41 @@ static int64_t column_panels(const whet_i_task *t) {
     return whet_i_blocks(panels, 4 * t->workers);
 }
 
+static int64_t linear_scratch(const whet_i_graph *g, int64_t k) {
+    return is_half(g) ? (g->params->kernels->linear_scratch(ROWS_MOST, k) + 63) / 64 * 64 : 0;
+}
+
+static bool has_adds(const whet_i_node *node) { return settings_of(node)->adds.n > 0; }
+
+/* With additions, phase 0 packs them. */
 static int64_t forward_items(const whet_i_task *t, int32_t phase) {
+    if (phase == 0 && has_adds(t->node)) return settings_of(t->node)->adds.n;
     const int64_t panels = whet_i_blocks(settings_of(t->node)->n, WHET_I_PANEL);
     return row_items(t, phase) * whet_i_blocks(panels, column_panels(t));
 }
 
+/* Where z of rows that begin at `first` goes: among several items of the same rows, one keeps it. */
+static whet_i_real *place_of_z(const whet_i_task *t, int64_t first, bool keeps, void *scratch) {
+    const settings *s = settings_of(t->node);
+    if (t->saved && keeps) return t->saved + first * whet_i_additions_width(&s->adds);
+    return (whet_i_real *)((char *)scratch + linear_scratch(t->graph, s->k));
+}
+
+/* The additions to columns from `column` on. */
+static void set_adds(const whet_i_task *t, int64_t column, whet_i_real *z, whet_i_linear *args) {
+    const whet_i_additions *a = &settings_of(t->node)->adds;
+    whet_i_additions_first(t, a, args->rows, args->a, z);
+    args->n_adds = a->n;
+    for (int32_t i = 0; i < a->n; i++)
+        args->adds[i] = (whet_i_linear_add){a->items[i].first - column,
+                                            whet_i_additions_second(a, i, t->temporary, z)};
+}
+
 static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
-    (void)phase;
+    if (phase == 0 && has_adds(t->node)) {
+        whet_i_additions_pack(t, &settings_of(t->node)->adds, item, t->temporary);
+        return;
+    }
     const settings *s = settings_of(t->node);
     const whet_i_weight *w = weight_of(t->graph, t->node);
     const int64_t panels = column_panels(t),
@@ -112,17 +144,29 @@ static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void
         .act = s->act,
         .scratch = scratch};
     if (s->bias) args.bias = t->graph->params->items[t->node->params[s->parts]].values + column;
+    if (has_adds(t->node)) set_adds(t, column, place_of_z(t, first, column == 0, scratch), &args);
     multiply(t, &args);
-}
-
-static int64_t linear_scratch(const whet_i_graph *g, int64_t k) {
-    return is_half(g) ? g->params->kernels->linear_scratch(ROWS_MOST, k) : 0;
 }
 
 static int64_t forward_scratch(const whet_i_graph *g, const whet_i_node *node,
                                const whet_i_sizes *sizes) {
     (void)sizes;
-    return linear_scratch(g, settings_of(node)->k);
+    const settings *s = settings_of(node);
+    return linear_scratch(g, s->k) +
+           ROWS_MOST * whet_i_additions_width(&s->adds) * (int64_t)sizeof(whet_i_real);
+}
+
+static int64_t forward_temporary(const whet_i_graph *g, const whet_i_node *node,
+                                 const whet_i_sizes *sizes) {
+    (void)g;
+    (void)sizes;
+    return whet_i_additions_packed(&settings_of(node)->adds);
+}
+
+/* z, from the forward to the backward pass. */
+static int64_t saved_z(const whet_i_graph *g, const whet_i_node *node, const whet_i_sizes *sizes) {
+    return sizes->rows[g->values[node->outputs[0]].extent] *
+           whet_i_additions_width(&settings_of(node)->adds);
 }
 
 /* ---- the activation again --------------------------------------------------------------------- */
@@ -163,20 +207,41 @@ static bool biases_train(const whet_i_graph *g, const whet_i_node *node) {
 static uint32_t backward_reads(const whet_i_graph *g, const whet_i_node *node, uint32_t wanted) {
     (void)wanted;
     uint32_t reads = 0;
+    const whet_i_additions *adds = &settings_of(node)->adds;
     if (weights_train(g, node)) reads |= WHET_I_READS_IN(0);
+    for (int32_t i = 0; i < adds->n; i++)
+        if (part_trains(g, node, adds->items[i].param)) reads |= WHET_I_READS_IN(0);
     if (settings_of(node)->act != WHET_I_ACT_NONE) reads |= WHET_I_READS_OUT(1);
     return reads;
 }
 
-/* The packed form of w for dx in bf16, and in f32 what phase 0 makes. */
-static const void *backward_form(const whet_i_task *t) {
-    return is_half(t->graph) ? weight_of(t->graph, t->node)->backward : t->temporary;
+/* What a backward pass keeps for the while: in f32, w packed for dx, made by phase 0 where dx is wanted; of
+ * additions, W2 packed, and sums of chunks. */
+static int64_t turned_count(const whet_i_graph *g, const settings *s, bool wanted) {
+    return wanted && !is_half(g) ? whet_i_packed_count(s->k, s->n) : 0;
 }
 
 static int64_t backward_temporary(const whet_i_graph *g, const whet_i_node *node,
                                   const whet_i_sizes *sizes) {
     const settings *s = settings_of(node);
-    return sizes->wanted & 1 && !is_half(g) ? whet_i_packed_count(s->k, s->n) : 0;
+    const int64_t rows = sizes->rows[g->values[node->outputs[0]].extent];
+    return turned_count(g, s, sizes->wanted & 1) + whet_i_additions_packed(&s->adds) +
+           whet_i_additions_chunks(rows) * whet_i_additions_sums(&s->adds);
+}
+
+static int64_t turned_of(const whet_i_task *t) {
+    return turned_count(t->graph, settings_of(t->node), t->grad_in[0] != NULL);
+}
+
+static whet_i_real *packed_adds(const whet_i_task *t) { return t->temporary + turned_of(t); }
+
+static whet_i_real *sums_of_adds(const whet_i_task *t) {
+    return packed_adds(t) + whet_i_additions_packed(&settings_of(t->node)->adds);
+}
+
+/* The packed form of w for dx. */
+static const void *backward_form(const whet_i_task *t) {
+    return is_half(t->graph) ? weight_of(t->graph, t->node)->backward : t->temporary;
 }
 
 /* Phase 0: a panel of that form, from a square of each of the forward form's panels. */
@@ -208,27 +273,67 @@ static void backward_activation(const whet_i_task *t, int64_t first, int64_t row
     }
 }
 
+/* Rows of an item: those of the forward pass; with additions, whole chunks. */
+static int64_t backward_block(const whet_i_task *t) {
+    const int64_t block = row_block(t);
+    if (!has_adds(t->node)) return block;
+    const int64_t chunk = whet_i_additions_chunk(whet_i_rows(t, t->node->outputs[0]));
+    return block < chunk ? chunk : (block + chunk / 2) / chunk * chunk;
+}
+
+static void backward_product(const whet_i_task *t, int64_t first, int64_t rows, void *scratch) {
+    const settings *s = settings_of(t->node);
+    whet_i_real *dx = t->grad_in[0] + first * s->k;
+    const whet_i_linear args = {.rows = rows,
+                                .n = s->k,
+                                .k = s->n,
+                                .a = t->grad_out[0] + first * s->n,
+                                .packed = backward_form(t),
+                                .residual = t->adds[0] ? dx : NULL,
+                                .c = dx,
+                                .lda = s->n,
+                                .ldr = s->k,
+                                .ldc = s->k,
+                                .scratch = scratch};
+    multiply(t, &args);
+}
+
+static void backward_adds(const whet_i_task *t, int64_t first, int64_t rows, void *scratch) {
+    const settings *s = settings_of(t->node);
+    const whet_i_additions_rows args = {
+        .first = first,
+        .rows = rows,
+        .columns = s->n,
+        .packed = packed_adds(t),
+        .x = t->in[0] ? (const whet_i_real *)t->in[0] + first * s->k : NULL,
+        .z = t->saved + first * whet_i_additions_width(&s->adds),
+        .g = t->grad_out[0] + first * s->n,
+        .dz = (whet_i_real *)((char *)scratch + linear_scratch(t->graph, s->n)),
+        .dx = t->grad_in[0] ? t->grad_in[0] + first * s->k : NULL,
+        .sums = sums_of_adds(t)};
+    whet_i_additions_backward(t, &s->adds, &args);
+}
+
+/* Rows whose g stays in the second-level cache between the product and the additions: as many as
+ * linear_f32 takes at a time. Bits do not depend on it. */
+static int64_t slab_rows(const whet_i_task *t, int64_t block) {
+    const int64_t rows = (1 << 17) / settings_of(t->node)->n / ROWS_STEP * ROWS_STEP;
+    if (!has_adds(t->node)) return block;
+    return rows < SLAB_LEAST ? SLAB_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows;
+}
+
 /* Phase 1, by rows: through the activation, into dx and the residual. */
 static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
     const settings *s = settings_of(t->node);
-    const int64_t block = row_block(t), first = item * block;
+    const int64_t block = backward_block(t), first = item * block, slab = slab_rows(t, block);
     const int64_t rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), block, item);
     whet_i_real *g = t->grad_out[0] + first * s->n;
-    if (s->act != WHET_I_ACT_NONE) backward_activation(t, first, rows, g, scratch);
-    if (t->grad_in[0]) {
-        whet_i_real *dx = t->grad_in[0] + first * s->k;
-        const whet_i_linear args = {.rows = rows,
-                                    .n = s->k,
-                                    .k = s->n,
-                                    .a = g,
-                                    .packed = backward_form(t),
-                                    .residual = t->adds[0] ? dx : NULL,
-                                    .c = dx,
-                                    .lda = s->n,
-                                    .ldr = s->k,
-                                    .ldc = s->k,
-                                    .scratch = scratch};
-        multiply(t, &args);
+    for (int64_t i = 0; i < whet_i_blocks(rows, slab); i++) {
+        const int64_t at = first + i * slab, n = whet_i_block_rows(rows, slab, i);
+        if (s->act != WHET_I_ACT_NONE)
+            backward_activation(t, at, n, t->grad_out[0] + at * s->n, scratch);
+        if (t->grad_in[0]) backward_product(t, at, n, scratch);
+        if (has_adds(t->node)) backward_adds(t, at, n, scratch);
     }
     if (!t->grad_in[1] || t->grad_in[1] == t->grad_out[0]) return;
     whet_i_real *dr = t->grad_in[1] + first * s->n;
@@ -313,20 +418,41 @@ static void backward_bias(const whet_i_task *t, int64_t item) {
     }
 }
 
+static int64_t turned_panels(const whet_i_task *t) {
+    return turned_of(t) ? whet_i_blocks(settings_of(t->node)->k, WHET_I_PANEL) : 0;
+}
+
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
-    if (phase == 0) return t->temporary ? whet_i_blocks(settings_of(t->node)->k, WHET_I_PANEL) : 0;
-    return phase == 1 ? row_items(t, phase) : weight_items(t) + bias_items(t);
+    const settings *s = settings_of(t->node);
+    const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
+    if (phase == 0) return turned_panels(t) + s->adds.n;
+    if (phase == 1) return whet_i_blocks(rows, backward_block(t));
+    return weight_items(t) + bias_items(t) + whet_i_additions_items(t, &s->adds);
+}
+
+/* Phase 2; what is short comes last, so that nobody waits long. */
+static void backward_sums(const whet_i_task *t, int64_t item, void *scratch) {
+    const settings *s = settings_of(t->node);
+    const int64_t weights = weight_items(t), biases = bias_items(t);
+    if (item < weights)
+        backward_weight(t, item, scratch);
+    else if (item < weights + biases)
+        backward_bias(t, item - weights);
+    else
+        whet_i_additions_gradient(t, &s->adds, whet_i_rows(t, t->node->outputs[0]), sums_of_adds(t),
+                                  item - weights - biases);
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
-    if (phase == 0)
+    const int64_t panels = phase == 0 ? turned_panels(t) : 0;
+    if (phase == 0 && item < panels)
         turn_panel(t, item);
+    else if (phase == 0)
+        whet_i_additions_pack(t, &settings_of(t->node)->adds, item - panels, packed_adds(t));
     else if (phase == 1)
         backward_rows(t, item, scratch);
-    else if (item < weight_items(t)) /* what is short comes last, so that nobody waits long */
-        backward_weight(t, item, scratch);
     else
-        backward_bias(t, item - weight_items(t));
+        backward_sums(t, item, scratch);
 }
 
 static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
@@ -334,7 +460,8 @@ static int64_t backward_scratch(const whet_i_graph *g, const whet_i_node *node,
     (void)sizes;
     const settings *s = settings_of(node);
     const int64_t row = s->n * (int64_t)sizeof(whet_i_real);
-    int64_t most = linear_scratch(g, s->n);
+    int64_t most = linear_scratch(g, s->n) +
+                   ROWS_MOST * whet_i_additions_width(&s->adds) * (int64_t)sizeof(whet_i_real);
     if (most < row) most = row;
     for (int32_t i = 0; is_half(g) && i < s->parts; i++) {
         const int64_t bytes = g->params->kernels->product_bf16_scratch(s->rows[i], PIECE_COLUMNS);
@@ -376,6 +503,29 @@ static const whet_i_op op_linear_act = {
     .prepare = prepare,
 };
 
+/* With additions: one phase more, and what they keep. */
+static const whet_i_op op_adapted = {
+    .name = "linear, adapted",
+    .forward = {2, forward_items, forward_part, forward_scratch, forward_temporary},
+    .backward = {3, backward_items, backward_run, backward_scratch, backward_temporary},
+    .backward_reads = backward_reads,
+    .saved = saved_z,
+    .grad_shares = 1,
+    .prepare = prepare,
+};
+
+static const whet_i_op op_adapted_act = {
+    .name = "linear, adapted, activation",
+    .forward = {2, forward_items, forward_part, forward_scratch, forward_temporary},
+    .backward = {3, backward_items, backward_run, backward_scratch, backward_temporary},
+    .backward_reads = backward_reads,
+    .saved = saved_z,
+    .rebuild = {1, row_items, activate_rows, NULL, NULL},
+    .rebuild_reads = WHET_I_READS_OUT(1),
+    .grad_shares = -1,
+    .prepare = prepare,
+};
+
 /* ---- recording -------------------------------------------------------------------------------- */
 
 static whet_status record(whet_ctx *ctx, whet_i_graph *g, whet_i_value x, whet_i_value residual,
@@ -383,12 +533,14 @@ static whet_status record(whet_ctx *ctx, whet_i_graph *g, whet_i_value x, whet_i
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     const bool active = s->act != WHET_I_ACT_NONE;
     const whet_i_extent extent = g->values[x].extent;
-    whet_i_recording r = {.op = active ? &op_linear_act : &op_linear,
+    const whet_i_op *const ops[2][2] = {{&op_linear, &op_linear_act},
+                                        {&op_adapted, &op_adapted_act}};
+    whet_i_recording r = {.op = ops[s->adds.n > 0][active],
                           .settings = s,
                           .settings_size = sizeof *s,
                           .n_inputs = s->residual ? 2 : 1,
                           .n_outputs = active ? 2 : 1,
-                          .n_params = s->bias ? 2 * s->parts : s->parts,
+                          .n_params = (s->bias ? 2 * s->parts : s->parts) + 2 * s->adds.n,
                           .inputs = {x, residual},
                           .extents = {extent, extent},
                           .columns = {s->n, s->n},
@@ -423,6 +575,48 @@ static bool adapted(const whet_i_graph *g, const whet_i_linear_spec *spec) {
     return any;
 }
 
+whet_status whet_i_linear_adapt(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x, whet_i_value y,
+                                const whet_i_addition *addition, const whet_i_param_id params[2],
+                                bool *done) {
+    const int32_t producer = graph->values[y].producer;
+    const int64_t end = addition->first + addition->shape.out;
+    *done = false;
+    if (producer < 0 || producer != graph->n_nodes - 1) return WHET_OK;
+    whet_i_node *node = &graph->nodes[producer];
+    if (node->op != &op_linear && node->op != &op_adapted) return WHET_OK;
+    settings s = *settings_of(node);
+    /* The kernels add to whole panels, or to the last ones. */
+    if (node->inputs[0] != x || addition->first % WHET_I_PANEL != 0 ||
+        (end % WHET_I_PANEL != 0 && end != s.n) || s.adds.n == WHET_I_ADDITIONS_MAX ||
+        node->n_params + 2 > WHET_I_PARAMS_MAX)
+        return WHET_OK;
+    s.adds.items[s.adds.n] = *addition;
+    s.adds.items[s.adds.n++].param = node->n_params;
+    settings *kept;
+    WHET_TRY(whet_i_arena_alloc(ctx, &graph->arena, 1, sizeof s, &kept));
+    *kept = s;
+    node->settings = kept;
+    node->op = &op_adapted;
+    node->params[node->n_params++] = params[0];
+    node->params[node->n_params++] = params[1];
+    *done = true;
+    return WHET_OK;
+}
+
+/* The activation of an adapted layer: its own, where the layer's node makes all of it and is recorded once
+ * more; else behind it. */
+static whet_status activate(whet_ctx *ctx, whet_i_graph *g, whet_i_act act, whet_i_value *out) {
+    const whet_i_node node = g->nodes[g->n_nodes - 1];
+    if (act == WHET_I_ACT_NONE) return WHET_OK;
+    if (node.op != &op_adapted || node.outputs[0] != *out)
+        return whet_i_activation(ctx, g, *out, act, out);
+    settings s = *settings_of(&node);
+    s.act = act;
+    g->n_nodes--;
+    g->n_values--;
+    return record(ctx, g, node.inputs[0], WHET_I_NONE, &s, node.params, out);
+}
+
 whet_status whet_i_linear_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                 const whet_i_linear_spec *spec, whet_i_value *out) {
     settings s = {.parts = spec->parts,
@@ -446,7 +640,7 @@ whet_status whet_i_linear_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_value
             WHET_TRY(graph->adapters->record(ctx, graph, graph->adapters->arg, spec->modules[i], x,
                                              out, first, s.rows[i]));
     if (apart) WHET_TRY(whet_i_sum(ctx, graph, *out, spec->residual, out));
-    return whet_i_activation(ctx, graph, *out, spec->act, out);
+    return activate(ctx, graph, spec->act, out);
 }
 
 whet_status whet_i_tied_linear(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,

@@ -11,11 +11,7 @@
 
 #include "nn/nn_i.h"
 
-typedef struct whet_i_adapter_shape {
-    int64_t in, out;
-    int64_t blocks, rank; /* N, r */
-    int64_t p, q;         /* widths of an input block, heights of an output block */
-} whet_i_adapter_shape;
+typedef whet_i_monarch_shape whet_i_adapter_shape;
 
 /* The shape that the reference gives a layer: p = ceil(in / N), blocks that lie in the padding alone
  * are dropped, q = ceil(p out / in), in integers. */

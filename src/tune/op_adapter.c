@@ -1,22 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The operation of adapters; adapter_i.h has its definition. The permutations move no data: they are
- * strides of the products.
- *
- * Forward and the gradients of x go by blocks of rows, which stay in the cache. z is kept (N r numbers
- * a row); the gradients of W1 and W2 are sums over rows, shared out by their own rows and columns.
- * Legend: t rows, k and l blocks, a and c ranks, i inputs, s outputs of a block. */
+ * Adapters: the linear layer before them adds them itself where its kernels can (nn/op_linear.c). Elsewhere,
+ * where the layer is cut within a panel or has something else behind it, they are the operation here, by
+ * rows that stay in the cache; nn/additions_i.h has the equations of both, whose bits are the same but for
+ * what is added to what first. */
 #include "tune/adapter_i.h"
 
 #include <math.h>
 #include <stdio.h>
 
-typedef struct settings {
-    whet_i_adapter_shape shape;
-    int64_t first; /* column of y */
-    whet_i_real scale;
-} settings;
-
-enum { BLOCK = 96, PANEL = 64, TALL = 192 };
+enum { ROWS_LEAST = 24, ROWS_MOST = 96 };
 
 whet_i_adapter_shape whet_i_adapter_shape_of(int64_t in, int64_t out, int64_t blocks,
                                              int64_t rank) {
@@ -27,10 +19,11 @@ whet_i_adapter_shape whet_i_adapter_shape_of(int64_t in, int64_t out, int64_t bl
     return s;
 }
 
-static const settings *settings_of(const whet_i_node *node) { return node->settings; }
+/* One addition. Inputs of the node: y, x; parameters: W1, W2. */
+static const whet_i_additions *additions_of(const whet_i_node *node) { return node->settings; }
 
-static const whet_i_param *param(const whet_i_task *t, int32_t i) {
-    return &t->graph->params->items[t->node->params[i]];
+static bool trains(const whet_i_graph *g, const whet_i_node *node, int32_t i) {
+    return g->params->items[node->params[i]].trainable;
 }
 
 static int64_t rows_of(const whet_i_task *t) { return whet_i_rows(t, t->node->outputs[0]); }
@@ -39,144 +32,98 @@ static int64_t columns_of(const whet_i_task *t) {
     return whet_i_columns(t->graph, t->node->outputs[0]);
 }
 
-static int64_t row_items(const whet_i_task *t, int32_t phase) {
-    (void)phase;
-    return whet_i_blocks(rows_of(t), BLOCK);
-}
-
-/* Inputs of block k, outputs of block l. */
-static int64_t inputs(const whet_i_adapter_shape *s, int64_t k) {
-    return s->in - k * s->p < s->p ? s->in - k * s->p : s->p;
-}
-
-static int64_t outputs(const whet_i_adapter_shape *s, int64_t l) {
-    const int64_t n = l < s->out ? (s->out - l + s->blocks - 1) / s->blocks : 0;
-    return n < s->q ? n : s->q;
+/* A quarter of what each member of the team gets; backward, whole chunks. */
+static int64_t row_block(const whet_i_task *t, bool chunks) {
+    const int64_t rows = rows_of(t) / (4 * t->workers), chunk = whet_i_additions_chunk(rows_of(t));
+    if (chunks) return rows < chunk ? chunk : (rows + chunk / 2) / chunk * chunk;
+    return rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------- */
 
-/* z [rows, N r] of x [rows, in]. */
-static void stage_one(const whet_i_task *t, int64_t rows, const whet_i_real *x, whet_i_real *z) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    for (int64_t k = 0; k < s->blocks; k++) {
-        const whet_i_product args = {.m = rows,
-                                     .n = s->rank,
-                                     .k = inputs(s, k),
-                                     .a = x + k * s->p,
-                                     .a_row = s->in,
-                                     .a_col = 1,
-                                     .b = param(t, 0)->values + k * s->rank * s->p,
-                                     .b_row = 1,
-                                     .b_col = s->p,
-                                     .c = z + k * s->rank,
-                                     .ldc = s->blocks * s->rank};
-        t->kernels->product(&args);
-    }
+static int64_t forward_items(const whet_i_task *t, int32_t phase) {
+    return phase == 0 ? 1 : whet_i_blocks(rows_of(t), row_block(t, false));
 }
 
-/* y [rows, columns] += scale W2 z; space [rows, q]. */
-static void stage_two(const whet_i_task *t, int64_t rows, const whet_i_real *z, whet_i_real *y,
-                      whet_i_real *space) {
-    const settings *set = settings_of(t->node);
-    const whet_i_adapter_shape *s = &set->shape;
-    const int64_t columns = columns_of(t);
-    for (int64_t l = 0; l < s->blocks; l++) {
-        const int64_t n = outputs(s, l);
-        const whet_i_product args = {.m = rows,
-                                     .n = n,
-                                     .k = s->rank,
-                                     .a = z + l,
-                                     .a_row = s->blocks * s->rank,
-                                     .a_col = s->blocks,
-                                     .b = param(t, 1)->values + l * s->q * s->rank,
-                                     .b_row = 1,
-                                     .b_col = s->rank,
-                                     .c = space,
-                                     .ldc = n};
-        t->kernels->product(&args);
-        for (int64_t i = 0; i < rows; i++) {
-            whet_i_real *to = y + i * columns + set->first + l;
-            if (s->blocks == 1)
-                t->kernels->add_scaled(n, set->scale, space + i * n, to);
-            else
-                for (int64_t j = 0; j < n; j++) to[j * s->blocks] += set->scale * space[i * n + j];
-        }
+static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
+    const whet_i_additions *a = additions_of(t->node);
+    if (phase == 0) {
+        whet_i_additions_pack(t, a, 0, t->temporary);
+        return;
     }
-}
-
-static void forward_rows(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
-    (void)phase;
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    const int64_t first = item * BLOCK, rows = whet_i_block_rows(rows_of(t), BLOCK, item);
-    const int64_t columns = columns_of(t), width = s->blocks * s->rank;
+    const int64_t block = row_block(t, false), first = item * block, columns = columns_of(t);
+    const int64_t rows = whet_i_block_rows(rows_of(t), block, item);
     const whet_i_real *y = (const whet_i_real *)t->in[0] + first * columns;
-    whet_i_real *out = t->out[0] + first * columns, *space = scratch;
-    whet_i_real *z = t->saved ? t->saved + first * width : space + BLOCK * s->q;
+    whet_i_real *out = t->out[0] + first * columns;
+    whet_i_real *z = t->saved ? t->saved + first * whet_i_additions_width(a) : scratch;
     if (out != y) memcpy(out, y, (size_t)(rows * columns) * sizeof *out);
-    stage_one(t, rows, (const whet_i_real *)t->in[1] + first * s->in, z);
-    stage_two(t, rows, z, out, space);
+    whet_i_additions_first(t, a, rows, (const whet_i_real *)t->in[1] + first * a->items[0].shape.in,
+                           z);
+    whet_i_monarch args = whet_i_additions_second(a, 0, t->temporary, z);
+    args.rows = rows;
+    args.out = out + a->items[0].first;
+    args.ldo = columns;
+    t->kernels->monarch_add(&args);
+}
+
+static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
+                             const whet_i_sizes *sizes) {
+    (void)g;
+    (void)sizes;
+    return ROWS_MOST * whet_i_additions_width(additions_of(node)) * (int64_t)sizeof(whet_i_real);
+}
+
+static int64_t forward_temporary(const whet_i_graph *g, const whet_i_node *node,
+                                 const whet_i_sizes *sizes) {
+    (void)g;
+    (void)sizes;
+    return whet_i_additions_packed(additions_of(node));
+}
+
+static int64_t saved_z(const whet_i_graph *g, const whet_i_node *node, const whet_i_sizes *sizes) {
+    return sizes->rows[g->values[node->outputs[0]].extent] *
+           whet_i_additions_width(additions_of(node));
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
 
-/* dz [rows, N r] = scale W2^T g; space [rows, q + r]. */
-static void back_two(const whet_i_task *t, int64_t rows, const whet_i_real *g, whet_i_real *dz,
-                     whet_i_real *space) {
-    const settings *set = settings_of(t->node);
-    const whet_i_adapter_shape *s = &set->shape;
-    const int64_t columns = columns_of(t), width = s->blocks * s->rank;
-    whet_i_real *block = space + rows * s->q;
-    for (int64_t l = 0; l < s->blocks; l++) {
-        const whet_i_product args = {.m = rows,
-                                     .n = s->rank,
-                                     .k = outputs(s, l),
-                                     .a = g + set->first + l,
-                                     .a_row = columns,
-                                     .a_col = s->blocks,
-                                     .b = param(t, 1)->values + l * s->q * s->rank,
-                                     .b_row = s->rank,
-                                     .b_col = 1,
-                                     .c = block,
-                                     .ldc = s->rank};
-        if (args.k > 0)
-            t->kernels->product(&args);
-        else
-            memset(block, 0, (size_t)(rows * s->rank) * sizeof *block);
-        for (int64_t i = 0; i < rows; i++)
-            for (int64_t c = 0; c < s->rank; c++)
-                dz[i * width + c * s->blocks + l] = set->scale * block[i * s->rank + c];
-    }
+/* Packed W2, then the sums of chunks. */
+static int64_t backward_temporary(const whet_i_graph *g, const whet_i_node *node,
+                                  const whet_i_sizes *sizes) {
+    const whet_i_additions *a = additions_of(node);
+    const int64_t rows = sizes->rows[g->values[node->outputs[0]].extent];
+    return whet_i_additions_packed(a) + whet_i_additions_chunks(rows) * whet_i_additions_sums(a);
 }
 
-static void back_one(const whet_i_task *t, int64_t rows, const whet_i_real *dz, whet_i_real *dx) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    for (int64_t k = 0; k < s->blocks; k++) {
-        const whet_i_product args = {.m = rows,
-                                     .n = inputs(s, k),
-                                     .k = s->rank,
-                                     .a = dz + k * s->rank,
-                                     .a_row = s->blocks * s->rank,
-                                     .a_col = 1,
-                                     .b = param(t, 0)->values + k * s->rank * s->p,
-                                     .b_row = s->p,
-                                     .b_col = 1,
-                                     .beta = t->adds[1] ? 1 : 0,
-                                     .c = dx + k * s->p,
-                                     .ldc = s->in};
-        t->kernels->product(&args);
-    }
+static whet_i_real *sums_of(const whet_i_task *t) {
+    return t->temporary + whet_i_additions_packed(additions_of(t->node));
 }
 
-static void backward_rows(const whet_i_task *t, int64_t item, whet_i_real *space) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    const int64_t first = item * BLOCK, rows = whet_i_block_rows(rows_of(t), BLOCK, item);
-    const int64_t columns = columns_of(t);
-    const whet_i_real *g = t->grad_out[0] + first * columns;
-    whet_i_real *dz = t->temporary + first * s->blocks * s->rank;
-    back_two(t, rows, g, dz, space);
-    if (t->grad_in[1]) back_one(t, rows, dz, t->grad_in[1] + first * s->in);
+static void backward_slab(const whet_i_task *t, int64_t first, int64_t rows, void *scratch) {
+    const whet_i_additions *a = additions_of(t->node);
+    const int64_t in = a->items[0].shape.in;
+    const whet_i_additions_rows args = {.first = first,
+                                        .rows = rows,
+                                        .columns = columns_of(t),
+                                        .packed = t->temporary,
+                                        .x = t->in[1] ? (const whet_i_real *)t->in[1] + first * in
+                                                      : NULL,
+                                        .z = t->saved + first * whet_i_additions_width(a),
+                                        .g = t->grad_out[0] + first * columns_of(t),
+                                        .dz = scratch,
+                                        .dx = t->grad_in[1] ? t->grad_in[1] + first * in : NULL,
+                                        .sums = sums_of(t)};
+    if (args.dx && !t->adds[1]) memset(args.dx, 0, (size_t)(rows * in) * sizeof *args.dx);
+    whet_i_additions_backward(t, a, &args);
+}
+
+static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
+    const int64_t block = row_block(t, true), first = item * block, columns = columns_of(t);
+    const int64_t rows = whet_i_block_rows(rows_of(t), block, item);
+    for (int64_t i = 0; i < rows; i += ROWS_MOST)
+        backward_slab(t, first + i, rows - i < ROWS_MOST ? rows - i : ROWS_MOST, scratch);
     if (!t->grad_in[0] || t->grad_in[0] == t->grad_out[0]) return;
+    const whet_i_real *g = t->grad_out[0] + first * columns;
     whet_i_real *dy = t->grad_in[0] + first * columns;
     if (t->adds[0])
         t->kernels->add(rows * columns, g, dy);
@@ -184,105 +131,32 @@ static void backward_rows(const whet_i_task *t, int64_t item, whet_i_real *space
         memcpy(dy, g, (size_t)(rows * columns) * sizeof *dy);
 }
 
-/* Some columns of one block of W1's gradient: dz^T x. */
-static void backward_w1(const whet_i_task *t, int64_t item) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    const int64_t panels = whet_i_blocks(s->p, PANEL), k = item / panels;
-    const int64_t at = item % panels * PANEL, left = inputs(s, k) - at;
-    const int64_t n = s->p - at < PANEL ? s->p - at : PANEL;
-    whet_i_real *to = param(t, 0)->gradient + k * s->rank * s->p + at;
-    const whet_i_product args = {.m = s->rank,
-                                 .n = left < n ? left : n,
-                                 .k = rows_of(t),
-                                 .a = t->temporary + k * s->rank,
-                                 .a_row = 1,
-                                 .a_col = s->blocks * s->rank,
-                                 .b = (const whet_i_real *)t->in[1] + k * s->p + at,
-                                 .b_row = s->in,
-                                 .b_col = 1,
-                                 .beta = t->param_adds[0] ? 1 : 0,
-                                 .c = to,
-                                 .ldc = s->p};
-    if (args.n > 0) t->kernels->product(&args);
-    /* Columns that no input reaches. */
-    for (int64_t a = 0; a < s->rank && !t->param_adds[0]; a++)
-        for (int64_t i = args.n > 0 ? args.n : 0; i < n; i++) to[a * s->p + i] = 0;
-}
-
-/* Some rows of one block of W2's gradient: scale g^T z; space [TALL, r]. */
-static void backward_w2(const whet_i_task *t, int64_t item, whet_i_real *space) {
-    const settings *set = settings_of(t->node);
-    const whet_i_adapter_shape *s = &set->shape;
-    const int64_t panels = whet_i_blocks(s->q, TALL), l = item / panels;
-    const int64_t at = item % panels * TALL, left = outputs(s, l) - at;
-    const int64_t m = s->q - at < TALL ? s->q - at : TALL;
-    whet_i_real *to = param(t, 1)->gradient + (l * s->q + at) * s->rank;
-    if (!t->param_adds[1]) memset(to, 0, (size_t)(m * s->rank) * sizeof *to);
-    const whet_i_product args = {.m = left < m ? left : m,
-                                 .n = s->rank,
-                                 .k = rows_of(t),
-                                 .a = t->grad_out[0] + set->first + l + at * s->blocks,
-                                 .a_row = s->blocks,
-                                 .a_col = columns_of(t),
-                                 .b = t->saved + l,
-                                 .b_row = s->blocks * s->rank,
-                                 .b_col = s->blocks,
-                                 .c = space,
-                                 .ldc = s->rank};
-    if (args.m <= 0) return;
-    t->kernels->product(&args);
-    t->kernels->add_scaled(args.m * s->rank, set->scale, space, to);
-}
-
-static int64_t items_w1(const whet_i_task *t) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    return param(t, 0)->trainable ? s->blocks * whet_i_blocks(s->p, PANEL) : 0;
-}
-
-static int64_t items_w2(const whet_i_task *t) {
-    const whet_i_adapter_shape *s = &settings_of(t->node)->shape;
-    return param(t, 1)->trainable ? s->blocks * whet_i_blocks(s->q, TALL) : 0;
-}
-
 static int64_t backward_items(const whet_i_task *t, int32_t phase) {
-    return phase == 0 ? row_items(t, phase) : items_w1(t) + items_w2(t);
+    if (phase == 0) return 1;
+    if (phase == 1) return whet_i_blocks(rows_of(t), row_block(t, true));
+    return whet_i_additions_items(t, additions_of(t->node));
 }
 
 static void backward_run(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     if (phase == 0)
+        whet_i_additions_pack(t, additions_of(t->node), 0, t->temporary);
+    else if (phase == 1)
         backward_rows(t, item, scratch);
-    else if (item < items_w1(t))
-        backward_w1(t, item);
     else
-        backward_w2(t, item - items_w1(t), scratch);
-}
-
-static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
-                             const whet_i_sizes *sizes) {
-    (void)g;
-    (void)sizes;
-    const whet_i_adapter_shape *s = &settings_of(node)->shape;
-    const int64_t rows = BLOCK * (s->q + s->rank * s->blocks), tall = TALL * s->rank;
-    return (rows > tall ? rows : tall) * (int64_t)sizeof(whet_i_real);
-}
-
-/* [rows, N r] */
-static int64_t of_rows(const whet_i_graph *g, const whet_i_node *node, const whet_i_sizes *sizes) {
-    const whet_i_adapter_shape *s = &settings_of(node)->shape;
-    return sizes->rows[g->values[node->outputs[0]].extent] * s->blocks * s->rank;
+        whet_i_additions_gradient(t, additions_of(t->node), rows_of(t), sums_of(t), item);
 }
 
 static uint32_t backward_reads(const whet_i_graph *g, const whet_i_node *node, uint32_t wanted) {
     (void)wanted;
-    return g->params->items[node->params[0]].trainable ? WHET_I_READS_IN(1) : 0;
+    return trains(g, node, 0) ? WHET_I_READS_IN(1) : 0;
 }
 
 static const whet_i_op op_adapter = {
     .name = "adapter",
-    .forward = {1, row_items, forward_rows, scratch_bytes, NULL},
-    .backward = {2, backward_items, backward_run, scratch_bytes, of_rows},
+    .forward = {2, forward_items, forward_run, scratch_bytes, forward_temporary},
+    .backward = {3, backward_items, backward_run, scratch_bytes, backward_temporary},
     .backward_reads = backward_reads,
-    .saved = of_rows,
+    .saved = saved_z,
     .in_place = true,
     .grad_shares = 0,
 };
@@ -313,21 +187,26 @@ static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const char *module
 whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,
                                   whet_i_value x, whet_i_value *y, int64_t first,
                                   int64_t columns_of_layer, const whet_i_adapter_settings *a) {
-    const settings s = {.shape = whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer,
-                                                         a->blocks, a->rank),
-                        .first = first,
-                        .scale = (whet_i_real)a->scale};
+    const whet_i_additions one = {
+        .n = 1,
+        .items = {{.shape = whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer,
+                                                    a->blocks, a->rank),
+                   .first = first,
+                   .scale = (whet_i_real)a->scale}}};
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     whet_i_recording r = {.op = &op_adapter,
-                          .settings = &s,
-                          .settings_size = sizeof s,
+                          .settings = &one,
+                          .settings_size = sizeof one,
                           .n_inputs = 2,
                           .n_outputs = 1,
                           .n_params = 2,
                           .inputs = {*y, x},
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
-    WHET_TRY(add_params(ctx, graph, module, a, &s.shape, r.params));
+    bool done;
+    WHET_TRY(add_params(ctx, graph, module, a, &one.items[0].shape, r.params));
+    WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &one.items[0], r.params, &done));
+    if (done) return WHET_OK;
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *y = outputs[0];
     return WHET_OK;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Adapters: gradients against central differences in f64, and values and gradients against the
- * reference implementation's vectors. */
+ * Adapters in f64, as an operation and within linear layers: gradients against central differences, values
+ * and gradients against the reference implementation's vectors, and a training run's losses. */
 #include "gradient_support.h"
 
 #include <dirent.h>
@@ -58,6 +58,77 @@ static void gradients(void **state) {
         memcpy(&tried.in, &cases[i].in, 4 * sizeof tried.in);
         tried.settings = cases[i].settings;
         check_gradients(&(gradient_case){"adapter", record_adapter, .examples = cases[i].examples});
+    }
+}
+
+/* ---- within linear layers ---------------------------------------------------------------------- */
+
+static struct {
+    int64_t in, n[3];
+    int32_t parts;
+    whet_i_act act;
+    bool residual;
+    whet_i_adapter_settings settings;
+} layer;
+
+static bool is_adapted(void *arg, const char *module) {
+    (void)arg;
+    return strcmp(module, "b") != 0; /* the second part is bare */
+}
+
+static whet_status add_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
+                               whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
+    return whet_i_adapter_record(ctx, graph, module, x, y, first, columns, arg);
+}
+
+static whet_i_value record_layer(whet_ctx *ctx, whet_i_graph *g) {
+    const whet_i_adapters adapters = {
+        .applies = is_adapted, .record = add_adapter, .arg = &layer.settings};
+    const int64_t n = layer.n[0] + layer.n[1] + layer.n[2];
+    const whet_i_value x = source(ctx, g, "x", WHET_I_EXAMPLES, 140, layer.in);
+    whet_i_value out,
+        residual = layer.residual ? source(ctx, g, "y", WHET_I_EXAMPLES, 140, n) : WHET_I_NONE;
+    const whet_i_linear_spec spec = {.parts = layer.parts,
+                                     .modules = {"a", "b", "c"},
+                                     .n = {layer.n[0], layer.n[1], layer.n[2]},
+                                     .bias = true,
+                                     .act = layer.act,
+                                     .residual = residual};
+    g->adapters = &adapters;
+    test_ok(ctx, whet_i_linear_layer(ctx, g, x, &spec, &out));
+    g->adapters = NULL;
+    for (int64_t i = 0; i < g->params->n; i++) {
+        g->params->items[i].init = WHET_I_INIT_NORMAL;
+        g->params->items[i].init_scale = 0.5;
+    }
+    return weigh(ctx, g, out);
+}
+
+static void gradients_within_layers(void **state) {
+    (void)state;
+    const struct {
+        int64_t in, n[3], examples;
+        int32_t parts;
+        whet_i_act act;
+        bool residual;
+        whet_i_adapter_settings settings;
+    } cases[] = {
+        {3, {64, 64, 6}, 2, 3, WHET_I_ACT_NONE, false, {WHET_I_ADAPTER_MORE, 2, 2, 1}},
+        {4, {12}, 140, 1, WHET_I_ACT_GELU, false, {WHET_I_ADAPTER_LORA, 1, 2, 0.5}}, /* chunks */
+        {5, {9}, 3, 1, WHET_I_ACT_NONE, true, {WHET_I_ADAPTER_MORE, 3, 3, 1}},
+        {8, {20}, 3, 1, WHET_I_ACT_TANH, false, {WHET_I_ADAPTER_MORE, 8, 3, 1}},
+        {6, {10, 12, 7}, 3, 3, WHET_I_ACT_NONE, false, {WHET_I_ADAPTER_MORE, 4, 4, 1}}, /* apart */
+        {3, {5, 8, 3}, 3, 3, WHET_I_ACT_TANH, false, {WHET_I_ADAPTER_LORA, 1, 1, 2}},
+    };
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        layer.in = cases[i].in;
+        memcpy(layer.n, cases[i].n, sizeof layer.n);
+        layer.parts = cases[i].parts;
+        layer.act = cases[i].act;
+        layer.residual = cases[i].residual;
+        layer.settings = cases[i].settings;
+        check_gradients(
+            &(gradient_case){"adapted layer", record_layer, .examples = cases[i].examples});
     }
 }
 
@@ -119,55 +190,126 @@ static const whet_i_real *gradient(const whet_i_params *params, const char *name
     return params->items[whet_i_params_find(params, name)].gradient;
 }
 
-static void check_file(const char *path, const char *name) {
-    vectors v = {.ctx = test_ctx(2)};
+/* How a file's adapter is recorded: behind any value y, which is zero, or within a layer, whose weights are
+ * the file's W0, or zero. */
+typedef enum way { ALONE, WITHIN } way;
+
+static const char *const names[2][2] = {{"more_w1", "more_w2"}, {"lora_A.weight", "lora_B.weight"}};
+
+typedef struct machine {
     whet_i_params *params;
     whet_i_graph *g;
     whet_i_plan *plan;
     whet_i_executor *executor;
+    whet_i_value out;
+} machine;
+
+static whet_i_value record_alone(vectors *v, machine *m, whet_i_value x, int64_t out,
+                                 const whet_i_adapter_settings *settings) {
+    const int64_t rows = m->params->items[0].shape[0];
+    whet_i_value y = source(v->ctx, m->g, "y", WHET_I_EXAMPLES, rows, out);
+    test_ok(v->ctx, whet_i_adapter_record(v->ctx, m->g, "a", x, &y, 0, out, settings));
+    return y;
+}
+
+static whet_i_value record_within(vectors *v, machine *m, whet_i_value x, int64_t out,
+                                  whet_i_adapter_settings *settings) {
+    const whet_i_adapters adapters = {
+        .applies = is_adapted, .record = add_adapter, .arg = settings};
+    const whet_i_linear_spec spec = {
+        .parts = 1, .modules = {"a"}, .n = {out}, .bias = true, .residual = WHET_I_NONE};
+    const int64_t nodes = m->g->n_nodes;
+    whet_i_value y;
+    m->g->adapters = &adapters;
+    test_ok(v->ctx, whet_i_linear_layer(v->ctx, m->g, x, &spec, &y));
+    m->g->adapters = NULL;
+    assert_int_equal(m->g->n_nodes, nodes + 1); /* one operation */
+    return y;
+}
+
+/* x, out, dout of the file say the sizes; loss is the sum of out dout, or given by `loss`. */
+static machine make_machine(vectors *v, way how, whet_i_adapter_settings settings,
+                            const whet_tensor *x, int64_t out,
+                            whet_i_value (*loss)(vectors *v, whet_i_graph *g, whet_i_value y,
+                                                 const void *arg),
+                            const void *arg) {
+    machine m;
+    const int64_t rows = x->shape[0];
+    test_ok(v->ctx, whet_i_params_create(v->ctx, WHET_F32, &m.params));
+    test_ok(v->ctx, whet_i_graph_create(v->ctx, m.params, &m.g));
+    const whet_i_value from = source(v->ctx, m.g, "x", WHET_I_EXAMPLES, rows, x->shape[1]);
+    m.out = how == ALONE ? record_alone(v, &m, from, out, &settings)
+                         : record_within(v, &m, from, out, &settings);
+    const whet_i_value last = loss(v, m.g, m.out, arg);
+    for (int64_t i = 0; i < m.params->n; i++) {
+        m.params->items[i].trainable = true;
+        m.params->items[i].init = WHET_I_INIT_ZERO;
+    }
+    test_ok(v->ctx, whet_i_params_settle(v->ctx, m.params, 0));
+    set_values(m.params, "x", x);
+    const whet_i_plan_opts opts = {.always_team = true,
+                                   .sizes = {.rows = {1, rows, 0}, .workers = 2},
+                                   .loss = last,
+                                   .keep = &m.out,
+                                   .n_keep = 1};
+    test_ok(v->ctx, whet_i_plan_create(v->ctx, m.g, &opts, &m.plan));
+    test_ok(v->ctx, whet_i_executor_create(v->ctx, m.plan, &m.executor));
+    return m;
+}
+
+static void run_machine(const vectors *v, const machine *m, int64_t rows) {
+    const whet_i_batch batch = {.rows = {1, rows, 0}, .loss_scale = 1};
+    test_ok(v->ctx, whet_i_params_pack(v->ctx, m->params));
+    whet_i_executor_run(m->executor, &batch);
+}
+
+static void drop_machine(const vectors *v, machine *m) {
+    whet_i_executor_destroy(v->ctx, m->executor);
+    whet_i_plan_destroy(v->ctx, m->plan);
+    whet_i_graph_destroy(v->ctx, m->g);
+    whet_i_params_destroy(v->ctx, m->params);
+}
+
+static whet_i_value weighed(vectors *v, whet_i_graph *g, whet_i_value y, const void *dout) {
+    return weigh_by(v->ctx, g, y, dout);
+}
+
+static void set_if_there(vectors *v, whet_i_params *params, const char *name, const char *tensor) {
+    whet_tensor view;
+    if (!whet_safetensors_find(v->file, tensor, &view)) return;
+    whet_tensor t = read_one(v, tensor);
+    set_values(params, name, &t);
+    whet_tensor_destroy(v->ctx, &t);
+}
+
+/* A file of the kinds core and module. */
+static void check_file(const char *path, const char *name, way how) {
+    vectors v = {.ctx = test_ctx(2)};
     test_ok(v.ctx, whet_safetensors_open(v.ctx, path, &v.file));
     whet_tensor x = read_one(&v, "x"), w1 = read_one(&v, "blkdiag1"), w2 = read_one(&v, "blkdiag2");
     whet_tensor out = read_one(&v, "out"), dout = read_one(&v, "dout");
     const int64_t rows = x.shape[0];
-    test_ok(v.ctx, whet_i_params_create(v.ctx, WHET_F32, &params));
-    test_ok(v.ctx, whet_i_graph_create(v.ctx, params, &g));
-    const whet_i_value from = source(v.ctx, g, "x", WHET_I_EXAMPLES, rows, x.shape[1]);
-    whet_i_value y = source(v.ctx, g, "y", WHET_I_EXAMPLES, rows, out.shape[1]);
     const whet_i_adapter_settings settings = {WHET_I_ADAPTER_MORE, w1.shape[0], w1.shape[1], 1};
-    test_ok(v.ctx, whet_i_adapter_record(v.ctx, g, "m", from, &y, 0, out.shape[1], &settings));
-    const whet_i_value loss = weigh_by(v.ctx, g, y, dout.data);
-    for (int64_t i = 0; i < params->n; i++) params->items[i].trainable = true;
-    test_ok(v.ctx, whet_i_params_settle(v.ctx, params, 0));
-    set_values(params, "x", &x);
-    set_values(params, "m.more_w1", &w1);
-    set_values(params, "m.more_w2", &w2);
-    const whet_i_param *zero = &params->items[whet_i_params_find(params, "y")];
-    memset(zero->values, 0, (size_t)zero->count * sizeof *zero->values);
-    const whet_i_plan_opts opts = {.always_team = true,
-                                   .sizes = {.rows = {1, rows, 0}, .workers = 2},
-                                   .loss = loss,
-                                   .keep = &y,
-                                   .n_keep = 1};
-    test_ok(v.ctx, whet_i_plan_create(v.ctx, g, &opts, &plan));
-    test_ok(v.ctx, whet_i_executor_create(v.ctx, plan, &executor));
-    const whet_i_batch batch = {.rows = {1, rows, 0}, .loss_scale = 1};
-    whet_i_executor_run(executor, &batch);
-    compare(&v, name, "out", whet_i_executor_value(executor, y), rows * out.shape[1]);
-    compare(&v, name, "dx", gradient(params, "x"), rows * x.shape[1]);
-    compare(&v, name, "dblkdiag1", gradient(params, "m.more_w1"), whet_tensor_count(&w1));
-    compare(&v, name, "dblkdiag2", gradient(params, "m.more_w2"), whet_tensor_count(&w2));
-    whet_i_executor_destroy(v.ctx, executor);
-    whet_i_plan_destroy(v.ctx, plan);
-    whet_i_graph_destroy(v.ctx, g);
-    whet_i_params_destroy(v.ctx, params);
+    machine m = make_machine(&v, how, settings, &x, out.shape[1], weighed, dout.data);
+    set_values(m.params, "a.more_w1", &w1);
+    set_values(m.params, "a.more_w2", &w2);
+    if (how == WITHIN) {
+        set_if_there(&v, m.params, "a.weight", "W0");
+        set_if_there(&v, m.params, "a.bias", "bias");
+    }
+    run_machine(&v, &m, rows);
+    compare(&v, name, "out", whet_i_executor_value(m.executor, m.out), rows * out.shape[1]);
+    compare(&v, name, "dx", gradient(m.params, "x"), rows * x.shape[1]);
+    compare(&v, name, "dblkdiag1", gradient(m.params, "a.more_w1"), whet_tensor_count(&w1));
+    compare(&v, name, "dblkdiag2", gradient(m.params, "a.more_w2"), whet_tensor_count(&w2));
+    drop_machine(&v, &m);
     whet_tensor *all[] = {&x, &w1, &w2, &out, &dout};
     for (int i = 0; i < 5; i++) whet_tensor_destroy(v.ctx, all[i]);
     whet_safetensors_close(v.ctx, v.file);
     test_ctx_done(v.ctx);
 }
 
-static void the_reference_s_vectors(void **state) {
-    (void)state;
+static void check_files(const char *kind, way how, int64_t least) {
     test_need_shared("golden/more");
     char folder[512], path[1024];
     (void)snprintf(folder, sizeof folder, "%s", test_shared("golden/more"));
@@ -175,20 +317,138 @@ static void the_reference_s_vectors(void **state) {
     assert_non_null(dir);
     int64_t n = 0;
     for (const struct dirent *e = readdir(dir); e; e = readdir(dir)) {
-        if (strncmp(e->d_name, "core_", 5) != 0) continue;
+        if (strncmp(e->d_name, kind, strlen(kind)) != 0) continue;
         (void)snprintf(path, sizeof path, "%s/%s", folder, e->d_name);
-        check_file(path, e->d_name);
+        check_file(path, e->d_name, how);
         n++;
     }
     assert_int_equal(closedir(dir), 0);
-    assert_true(n > 100);
+    assert_true(n >= least);
+}
+
+static void the_reference_s_vectors(void **state) {
+    (void)state;
+    check_files("core_", ALONE, 100);
+}
+
+static void the_reference_s_vectors_within_layers(void **state) {
+    (void)state;
+    check_files("core_", WITHIN, 100);
+    check_files("module_", WITHIN, 9);
+}
+
+/* ---- one block is LoRA; a run ------------------------------------------------------------------ */
+
+static vectors open_vectors(const char *name) {
+    vectors v = {.ctx = test_ctx(2)};
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s", test_shared(name));
+    test_ok(v.ctx, whet_safetensors_open(v.ctx, path, &v.file));
+    return v;
+}
+
+static void one_block_is_lora(void **state) {
+    (void)state;
+    test_need_shared("golden/more");
+    const char *const file = "golden/more/lora_equiv_20x12_r4.safetensors";
+    const char *const of_file[2][2] = {{"blkdiag1", "blkdiag2"}, {"lora_A", "lora_B"}};
+    vectors v = open_vectors(file);
+    whet_tensor x = read_one(&v, "x");
+    whet_i_real both[2][6 * 12];
+    for (int kind = 0; kind < 2; kind++) {
+        const whet_i_adapter_settings settings = {kind ? WHET_I_ADAPTER_LORA : WHET_I_ADAPTER_MORE,
+                                                  1, 4, 1};
+        double ones[6 * 12];
+        for (int i = 0; i < 6 * 12; i++) ones[i] = 1;
+        machine m = make_machine(&v, WITHIN, settings, &x, 12, weighed, ones);
+        for (int i = 0; i < 2; i++) {
+            char name[64];
+            (void)snprintf(name, sizeof name, "a.%s", names[kind][i]);
+            set_if_there(&v, m.params, name, of_file[kind][i]);
+        }
+        run_machine(&v, &m, 6);
+        compare(&v, file, "out", whet_i_executor_value(m.executor, m.out), 6 * 12);
+        memcpy(both[kind], whet_i_executor_value(m.executor, m.out), sizeof both[kind]);
+        drop_machine(&v, &m);
+    }
+    assert_memory_equal(both[0], both[1], sizeof both[0]);
+    whet_tensor_destroy(v.ctx, &x);
+    whet_safetensors_close(v.ctx, v.file);
+    test_ctx_done(v.ctx);
+}
+
+/* The mean over all numbers of (out - y)^2: half its gradient is given by hand, as a weighted sum whose
+ * weights are set before each step. */
+typedef struct square {
+    const double *target;
+    double *weights;
+    int64_t n;
+} square;
+
+static double set_weights(const square *s, const whet_i_real *out) {
+    double loss = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        const double off = (double)out[i] - s->target[i];
+        s->weights[i] = 2 * off / (double)s->n;
+        loss += off * off / (double)s->n;
+    }
+    return loss;
+}
+
+/* torch's AdamW (decoupled decay) of one array, as its documentation has it. */
+static void adamw(int step, int64_t n, const whet_i_real *g, double *m, double *v, whet_i_real *w) {
+    const double rate = 0.01, decay = 0.01, b1 = 0.9, b2 = 0.999;
+    for (int64_t i = 0; i < n; i++) {
+        m[i] = b1 * m[i] + (1 - b1) * (double)g[i];
+        v[i] = b2 * v[i] + (1 - b2) * (double)g[i] * (double)g[i];
+        const double first = m[i] / (1 - pow(b1, step)), second = v[i] / (1 - pow(b2, step));
+        w[i] =
+            (whet_i_real)((double)w[i] * (1 - rate * decay) - rate * first / (sqrt(second) + 1e-8));
+    }
+}
+
+static void a_run_of_adamw(void **state) {
+    (void)state;
+    test_need_shared("golden/more");
+    const char *const file = "golden/more/train_adamw_12x8_N4_r4.safetensors";
+    enum { ROWS = 32, OUT = 8, STEPS = 20, W1 = 4 * 4 * 3, W2 = 4 * 2 * 4 };
+    vectors v = open_vectors(file);
+    whet_tensor x = read_one(&v, "x"), y = read_one(&v, "y"), losses = read_one(&v, "loss");
+    double weights[ROWS * OUT], moments[2][2][W1] = {{{0}}};
+    const square s = {y.data, weights, ROWS * OUT};
+    machine m = make_machine(&v, WITHIN, (whet_i_adapter_settings){WHET_I_ADAPTER_MORE, 4, 4, 1},
+                             &x, OUT, weighed, weights);
+    set_if_there(&v, m.params, "a.weight", "W0");
+    set_if_there(&v, m.params, "a.more_w1", "blkdiag1_init");
+    whet_i_param *w1 = &m.params->items[whet_i_params_find(m.params, "a.more_w1")];
+    whet_i_param *w2 = &m.params->items[whet_i_params_find(m.params, "a.more_w2")];
+    for (int step = 1; step <= STEPS; step++) {
+        memset(weights, 0, sizeof weights);
+        run_machine(&v, &m, ROWS); /* for its output */
+        const double loss = set_weights(&s, whet_i_executor_value(m.executor, m.out));
+        assert_true(fabs(loss - ((const double *)losses.data)[step - 1]) <= 1e-10);
+        run_machine(&v, &m, ROWS); /* for its gradients */
+        adamw(step, W1, w1->gradient, moments[0][0], moments[0][1], w1->values);
+        adamw(step, W2, w2->gradient, moments[1][0], moments[1][1], w2->values);
+    }
+    compare(&v, file, "blkdiag1_final", w1->values, W1);
+    compare(&v, file, "blkdiag2_final", w2->values, W2);
+    drop_machine(&v, &m);
+    whet_tensor *all[] = {&x, &y, &losses};
+    for (int i = 0; i < 3; i++) whet_tensor_destroy(v.ctx, all[i]);
+    whet_safetensors_close(v.ctx, v.file);
+    test_ctx_done(v.ctx);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
         cmocka_unit_test(shapes_are_the_reference_s),
+        cmocka_unit_test(gradients_within_layers),
         cmocka_unit_test(the_reference_s_vectors),
+        cmocka_unit_test(the_reference_s_vectors_within_layers),
+        cmocka_unit_test(one_block_is_lora),
+        cmocka_unit_test(a_run_of_adamw),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
