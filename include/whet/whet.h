@@ -11,6 +11,7 @@
 #include "whet/kernels.h"
 #include "whet/label.h"
 #include "whet/labelling.h"
+#include "whet/ledger.h"
 #include "whet/market.h"
 #include "whet/merging.h"
 #include "whet/nn.h"
