@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * merge: aligning the hidden units of one network with those of another.
+ *
+ * Units of a hidden layer can be numbered in any order: rows of what writes them and columns of what reads
+ * them move together, and the function stays. Two networks trained apart agree about no order, and a mean
+ * of their weights is worth nothing until one is renumbered to match. Source: Git Re-Basin (Ainsworth et
+ * al. 2023, arXiv 2209.04836).
+ * Permutations gather: order[i] = j says that unit j of B becomes unit i. */
+#ifndef WHET_MERGE_H
+#define WHET_MERGE_H
+
+#include "whet/core.h"
+#include "whet/io.h"
+#include "whet/tensor.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- which axes move together: permutation specifications -------------------------------------- */
+
+/* For each tensor, which group of units each of its axes is numbered by. Groups are free (any order), or
+ * the heads of an attention: heads move as blocks, query heads stay with their keys and values, and inside
+ * a head values move, and queries with keys where no rotary embedding numbers them. An axis may be made of
+ * several groups behind each other (shortcuts that pad with zeros), or hold several numbers a unit (a
+ * flattened image). Read-only after it is made: may be shared by threads. docs/formats/permutations.md. */
+typedef struct whet_permutation_spec whet_permutation_spec;
+
+/* Reads a specification from JSON. Errors: IO, FORMAT (with what is wrong, by name), LIMIT, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_permutation_spec_read(whet_ctx *ctx, const char *path,
+                                                             whet_permutation_spec **out);
+/* Makes the specification of an architecture for the tensors of a file, as their names and shapes say.
+ * arch  one of whet_permutation_archs(), or "auto": the first whose names fit.
+ *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
+ *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), shortcuts
+ *       without parameters or of a convolution and norm. wrn: pre-activation. bert, roberta, distilbert,
+ *       llama: names of Hugging Face.
+ * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
+ *       0 = rows of the queries / heads)
+ * Errors: ARG (no such architecture), FORMAT (names or shapes that do not fit, by name), LIMIT, NOMEM. */
+typedef struct whet_permutation_hints {
+    int64_t heads, kv_heads, head_size;
+} whet_permutation_hints;
+WHET_API WHET_CHECKED whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch,
+                                                            const whet_safetensors *file,
+                                                            const whet_permutation_hints *hints,
+                                                            whet_permutation_spec **out);
+/* "auto, mlp, ...", for a sentence. */
+WHET_API const char *whet_permutation_archs(void);
+/* As JSON that whet_permutation_spec_read reads. Errors: IO, EXISTS, NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_permutation_spec_write(whet_ctx *ctx,
+                                                              const whet_permutation_spec *spec,
+                                                              const char *path, bool force);
+WHET_API void whet_permutation_spec_destroy(whet_ctx *ctx, whet_permutation_spec *spec);
+WHET_API int64_t whet_permutation_spec_groups(const whet_permutation_spec *spec);
+WHET_API const char *whet_permutation_spec_group(const whet_permutation_spec *spec, int64_t i);
+/* The architecture it was made for, or "" when it was read from a file that names none. */
+WHET_API const char *whet_permutation_spec_arch(const whet_permutation_spec *spec);
+
+/* ---- two networks and their alignment --------------------------------------------------------------- */
+
+/* Tensors of a network, by name; views. */
+typedef struct whet_weights {
+    const whet_named_tensor *items;
+    int64_t n;
+} whet_weights;
+
+/* Where units of B go, for every group. Owned: whet_alignment_destroy. */
+typedef struct whet_alignment whet_alignment;
+
+typedef enum whet_align_method {
+    WHET_ALIGN_WEIGHTS = 0,    /* the largest sum of products of weights, group by group (Git Re-Basin) */
+    WHET_ALIGN_ACTIVATIONS = 1 /* the largest correlation of what units put out on data */
+} whet_align_method;
+
+typedef struct whet_align_opts {
+    size_t struct_size;
+    int64_t restarts;   /* weights: orders of visits that are tried, 1..1000; the best one counts */
+    int64_t max_sweeps; /* weights: over all groups, at most; 1.. */
+    uint64_t seed;      /* of the orders; the first is that of the specification */
+} whet_align_opts;
+#define WHET_ALIGN_OPTS_INIT \
+    { sizeof(whet_align_opts), 1, 100, 0 }
+
+/* One visit of one group. */
+typedef struct whet_align_visit {
+    int64_t restart, sweep, group;
+    double before, after; /* its part of the objective; equal: nothing was better */
+} whet_align_visit;
+
+/* The permutations of B under which its weights agree most with those of A: coordinate descent on
+ * sum over tensors of <A, B permuted>, the same as the least squared distance, in f64. A group is given its
+ * best permutation while the others stay (an assignment problem; heads by assignments within one over
+ * heads), and keeps what it has unless that is better; until a sweep changes nothing.
+ * Errors: SHAPE (tensors that are missing, that the specification does not know, that differ in shape from
+ * what it or the other network says: all of them, by name), DATA (NaN or infinity among weights, by name),
+ * UNSUPPORTED (element type), NOMEM, LIMIT, CANCELLED.
+ * Cost of a visit: 2 n^2 k products for a group of n units of k weights, and the assignment; memory 24 n^2
+ * bytes and some. Progress "align". The bits do not depend on the threads. */
+WHET_API WHET_CHECKED whet_status whet_align_weights(whet_ctx *ctx,
+                                                     const whet_permutation_spec *spec,
+                                                     const whet_weights *a, const whet_weights *b,
+                                                     const whet_align_opts *opts,
+                                                     whet_alignment **out);
+
+/* Permutations drawn from the seed; identities. Sizes are those of `a`. Errors: as above. */
+WHET_API WHET_CHECKED whet_status whet_alignment_random(whet_ctx *ctx,
+                                                        const whet_permutation_spec *spec,
+                                                        const whet_weights *a, uint64_t seed,
+                                                        whet_alignment **out);
+WHET_API void whet_alignment_destroy(whet_ctx *ctx, whet_alignment *alignment);
+
+/* Permutations of group i: its units; of heads the rows of query, key, value and the columns of what mixes
+ * values (part 0..3). *n their number; NULL: no such part. A view. */
+WHET_API const int64_t *whet_alignment_order(const whet_alignment *alignment, int64_t group,
+                                             int32_t part, int64_t *n);
+/* The objective under these permutations, and under the identity: over tensors of which something moves. */
+WHET_API double whet_alignment_objective(const whet_alignment *alignment);
+WHET_API double whet_alignment_identity(const whet_alignment *alignment);
+/* sum of (A - B permuted)^2 over all tensors but running statistics, before and after. */
+WHET_API void whet_alignment_distance(const whet_alignment *alignment, double *before,
+                                      double *after);
+WHET_API const whet_align_visit *whet_alignment_visits(const whet_alignment *alignment, int64_t *n);
+WHET_API int64_t whet_alignment_best_restart(const whet_alignment *alignment);
+
+/* B permuted: out [items of b], in b's order, names are views of b's; every element is moved, none is
+ * changed. Tensors are released by whet_tensor_destroy; on failure nothing is left.
+ * Errors: as whet_align_weights. O(bytes). */
+WHET_API WHET_CHECKED whet_status whet_alignment_apply(whet_ctx *ctx,
+                                                       const whet_permutation_spec *spec,
+                                                       const whet_alignment *alignment,
+                                                       const whet_weights *b,
+                                                       whet_named_tensor *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

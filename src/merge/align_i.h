@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files of alignment share: specifications of permutations, two networks bound to one, and the
+ * permutations of all groups.
+ * Legend: a unit is what a permutation moves; a group is a set of units with one permutation (or the heads
+ * of an attention); a part is an index array of a group; a piece is a run of positions on an axis. */
+#ifndef WHET_MERGE_ALIGN_I_H
+#define WHET_MERGE_ALIGN_I_H
+
+#include "whet/merge.h"
+
+#include "core/core_i.h"
+
+/* ---- specifications (permutation_spec.c) ------------------------------------------------------- */
+
+/* Parts of a group. */
+enum {
+    WHET_I_UNITS = 0,
+    WHET_I_QUERY = 0, /* [heads size] rows */
+    WHET_I_KEY,       /* [kv size] rows */
+    WHET_I_VALUE,     /* [kv size] rows */
+    WHET_I_MIXED,     /* [heads size] columns of what reads the mixed values */
+    WHET_I_PARTS
+};
+
+typedef struct whet_i_group {
+    const char *name;
+    bool attention;
+    int64_t units;           /* free; 0 = the shortest axis that is the group alone */
+    int64_t heads, kv, size; /* attention; kv divides heads */
+    bool free_keys;          /* inside a head queries and keys may move together */
+} whet_i_group;
+
+typedef struct whet_i_piece {
+    int32_t group, part;
+    int64_t first, count; /* units; count 0 = all, on an axis of this piece alone */
+} whet_i_piece;
+
+enum { WHET_I_AXES_MAX = 4, WHET_I_PIECES_MAX = 16 };
+
+typedef struct whet_i_axis {
+    int32_t n; /* 0 = nothing moves */
+    const whet_i_piece *pieces;
+} whet_i_axis;
+
+typedef struct whet_i_spec_tensor {
+    const char *name;
+    int32_t rank;
+    whet_i_axis axes[WHET_I_AXES_MAX];
+    bool unmatched; /* moves, but counts for nothing: running statistics */
+} whet_i_spec_tensor;
+
+struct whet_permutation_spec {
+    whet_i_arena arena;
+    const char *arch;
+    whet_i_group *groups;
+    whet_i_spec_tensor *tensors;
+    whet_names *names; /* of tensors */
+    int64_t n_groups, n_tensors, cap_groups, cap_tensors;
+};
+
+WHET_CHECKED whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch,
+                                            whet_permutation_spec **out);
+/* A group; the name is copied, and must be new. */
+WHET_CHECKED whet_status whet_i_spec_group(whet_ctx *ctx, whet_permutation_spec *spec,
+                                           const whet_i_group *group, int32_t *out);
+/* The number of a group of that name, or -1. */
+int32_t whet_i_spec_find(const whet_permutation_spec *spec, const char *name);
+/* A tensor; everything is copied. */
+WHET_CHECKED whet_status whet_i_spec_tensor_add(whet_ctx *ctx, whet_permutation_spec *spec,
+                                                const whet_i_spec_tensor *tensor);
+/* For the spec_ files: a tensor of `rank` whose first two axes are these groups' parts whole; group -1 =
+ * nothing moves. */
+WHET_CHECKED whet_status whet_i_spec_put(whet_ctx *ctx, whet_permutation_spec *spec,
+                                         const char *name, int32_t rank, whet_i_piece rows,
+                                         whet_i_piece columns);
+/* A spec must be able to keep the function: no group twice in one tensor, every group somewhere, pieces that
+ * fit. Errors: FORMAT with `where`. */
+WHET_CHECKED whet_status whet_i_spec_check(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                           const char *where);
+
+/* From and to JSON. */
+WHET_CHECKED whet_status whet_i_spec_parse(whet_ctx *ctx, const char *where, const char *bytes,
+                                           int64_t len, whet_permutation_spec **out);
+
+/* The architectures: each adds groups and tensors for the names in the file. */
+typedef struct whet_i_spec_maker {
+    const char *arch;
+    /* Whether a file has such names. */
+    bool (*fits)(const whet_safetensors *file);
+    whet_status (*make)(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                        const whet_permutation_hints *hints, whet_permutation_spec *spec);
+} whet_i_spec_maker;
+bool whet_i_spec_fits_chain(const whet_safetensors *file);
+bool whet_i_spec_fits_resnet(const whet_safetensors *file);
+bool whet_i_spec_fits_bert(const whet_safetensors *file);
+bool whet_i_spec_fits_llama(const whet_safetensors *file);
+whet_status whet_i_spec_chain(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                              const whet_permutation_hints *hints, whet_permutation_spec *spec);
+whet_status whet_i_spec_resnet(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                               const whet_permutation_hints *hints, whet_permutation_spec *spec);
+whet_status whet_i_spec_bert(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                             const whet_permutation_hints *hints, whet_permutation_spec *spec);
+whet_status whet_i_spec_llama(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                              const whet_permutation_hints *hints, whet_permutation_spec *spec);
+
+/* ---- a network bound to a specification (bind.c) ------------------------------------------------ */
+
+typedef struct whet_i_bound {
+    const whet_permutation_spec *spec;
+    whet_i_group *groups; /* sizes filled in */
+    whet_tensor *a, *b;   /* [tensors of the spec]; b NULL = one network */
+    int64_t *place;       /* [tensors] of b (or a) in what was given */
+} whet_i_bound;
+
+/* Matches tensors by name and shape; all that does not fit is in one sentence. What it leaves behind on
+ * failure is released by _free. Errors: SHAPE, DATA, UNSUPPORTED. */
+WHET_CHECKED whet_status whet_i_bind(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                     const whet_weights *a, const whet_weights *b, bool finite,
+                                     whet_i_bound *out);
+void whet_i_bound_free(whet_ctx *ctx, whet_i_bound *bound);
+/* Numbers of a part; 0 = the group has no such part. */
+int64_t whet_i_part_count(const whet_i_group *group, int32_t part);
+/* Numbers that a unit has on this axis of length n. */
+int64_t whet_i_repeat(const whet_i_bound *bound, const whet_i_axis *axis, int64_t n);
+
+/* ---- permutations ------------------------------------------------------------------------------ */
+
+struct whet_alignment {
+    int64_t n_groups;
+    int64_t *(*order)[WHET_I_PARTS]; /* [groups][parts], NULL where there is none */
+    int64_t (*count)[WHET_I_PARTS];
+    double objective, identity, distance_before, distance_after;
+    whet_align_visit *visits;
+    int64_t n_visits, cap_visits, best;
+};
+
+/* Identities. */
+WHET_CHECKED whet_status whet_i_alignment_create(whet_ctx *ctx, const whet_i_bound *bound,
+                                                 whet_alignment **out);
+void whet_i_alignment_copy(whet_alignment *to, const whet_alignment *from); /* permutations alone */
+WHET_CHECKED whet_status whet_i_alignment_visit(whet_ctx *ctx, whet_alignment *alignment,
+                                                const whet_align_visit *visit);
+/* Where the elements of an axis of length n come from: out [n]. */
+void whet_i_axis_source(const whet_i_bound *bound, const whet_alignment *alignment,
+                        const whet_i_axis *axis, int64_t n, int64_t *out);
+/* Positions of a group's part on an axis: out [units, repeat]; -1 where a unit is not on it. */
+void whet_i_axis_places(const whet_i_bound *bound, const whet_i_axis *axis, int64_t n,
+                        int32_t group, int32_t part, int64_t *out);
+
+/* ---- similarity of units (unit_products.c) ------------------------------------------------------ */
+
+/* sum over tensors of <A's slices at unit i, B's at unit j>, the other axes permuted as `alignment` says: out
+ * [n, n] of one part of a group, f64. Errors: NOMEM, LIMIT, CANCELLED. */
+WHET_CHECKED whet_status whet_i_unit_products(whet_ctx *ctx, const whet_i_bound *bound,
+                                              const whet_alignment *alignment, int32_t group,
+                                              int32_t part, double *out);
+/* The objective, of tensors of which something moves, and the squared distance of all that count. */
+WHET_CHECKED whet_status whet_i_objective(whet_ctx *ctx, const whet_i_bound *bound,
+                                          const whet_alignment *alignment, double *product,
+                                          double *squares);
+
+/* ---- one visit (head_matching.c) ----------------------------------------------------------------- */
+
+/* The best permutation of the heads of a group, given products [n, n] of its four parts: `order` of the
+ * parts is replaced when it is better by more than rounding. */
+WHET_CHECKED whet_status whet_i_match_heads(whet_ctx *ctx, const whet_i_group *group,
+                                            double *const products[WHET_I_PARTS],
+                                            int64_t *const order[WHET_I_PARTS], double *before,
+                                            double *after);
+
+/* Better by more than sums round. */
+static inline bool whet_i_is_better(double after, double before) {
+    const double size = before < 0 ? -before : before;
+    return after > before + 1e-12 * (size > 1 ? size : 1);
+}
+
+#endif

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How like each unit of A is each unit of B: products of what their weights are, all tensors together, the
+ * other axes of B in the order that they have now. Slices of units are gathered as rows of f64, a chunk
+ * of columns at a time, and multiplied. */
+#include <math.h>
+
+#include "merge/align_i.h"
+#include "tensor/tensor_i.h"
+
+enum { CHUNK = 2048 };
+
+/* One axis of one tensor seen as units times the rest. */
+typedef struct slices {
+    const whet_tensor *a, *b;
+    int64_t n, repeat, rest; /* units; numbers a unit: repeat x rest */
+    int64_t stride;          /* of the axis */
+    int64_t *places;         /* [n, repeat] on the axis */
+    int64_t *at_a, *at_b;    /* [rest] offsets of the other axes, of B permuted */
+} slices;
+
+typedef struct products {
+    whet_ctx *ctx;
+    const whet_i_bound *bound;
+    const whet_alignment *alignment;
+    int32_t group, part;
+    int64_t n, filled;
+    double *a, *b, *out; /* [n, CHUNK], [n, CHUNK], [n, n] */
+    const slices *now;
+    int64_t first, columns; /* of the slices, that are gathered to column `filled` */
+} products;
+
+static double number(const whet_tensor *t, int64_t at) {
+    const char *bytes = t->data;
+    float f;
+    double d;
+    uint16_t h;
+    switch (t->dtype) {
+    case WHET_F32: memcpy(&f, bytes + at * 4, 4); return (double)f;
+    case WHET_F64: memcpy(&d, bytes + at * 8, 8); return d;
+    case WHET_BF16: {
+        memcpy(&h, bytes + at * 2, 2);
+        const uint32_t wide = (uint32_t)h << 16;
+        memcpy(&f, &wide, 4);
+        return (double)f;
+    }
+    default: { /* f16 */
+        memcpy(&h, bytes + at * 2, 2);
+        const int exponent = h >> 10 & 31, fraction = h & 1023;
+        const double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+        return h >> 15 ? -size : size;
+    }
+    }
+}
+
+static void gather(void *arg, int64_t u, int32_t worker) {
+    const products *p = arg;
+    const slices *s = p->now;
+    double *a = p->a + u * CHUNK + p->filled, *b = p->b + u * CHUNK + p->filled;
+    (void)worker;
+    for (int64_t c = 0; c < p->columns; c++) {
+        const int64_t k = (p->first + c) / s->rest, r = (p->first + c) % s->rest;
+        const int64_t place = s->places[u * s->repeat + k];
+        a[c] = place < 0 ? 0 : number(s->a, place * s->stride + s->at_a[r]);
+        b[c] = place < 0 ? 0 : number(s->b, place * s->stride + s->at_b[r]);
+    }
+}
+
+static whet_status flush(products *p) {
+    if (p->filled == 0) return WHET_OK;
+    const int64_t k = p->filled;
+    p->filled = 0;
+    return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, CHUNK, p->b, CHUNK, 1, p->out,
+                             p->n);
+}
+
+static whet_status add_slices(products *p, const slices *s) {
+    const int64_t all = s->repeat * s->rest;
+    p->now = s;
+    for (p->first = 0; p->first < all; p->first += p->columns) {
+        const int64_t room = CHUNK - p->filled, left = all - p->first;
+        p->columns = left < room ? left : room;
+        WHET_TRY(whet_i_parallel_for(p->ctx, NULL, s->n, gather, p));
+        p->filled += p->columns;
+        if (p->filled == CHUNK) WHET_TRY(flush(p));
+    }
+    return WHET_OK;
+}
+
+/* Offsets of all places of the axes but x, in row-major order, each axis in the order `source`. */
+static void fill_offsets(const whet_tensor *t, int32_t x, int64_t *const source[WHET_I_AXES_MAX],
+                         int64_t *out) {
+    int64_t n = 1, stride = 1, strides[WHET_I_AXES_MAX];
+    for (int32_t y = t->rank - 1; y >= 0; y--) {
+        strides[y] = stride;
+        stride *= t->shape[y];
+    }
+    out[0] = 0;
+    for (int32_t y = 0; y < t->rank; y++) {
+        if (y == x) continue;
+        /* from the back, so that what is read is not yet overwritten */
+        for (int64_t i = n - 1; i >= 0; i--) {
+            const int64_t base = out[i];
+            for (int64_t j = t->shape[y] - 1; j >= 0; j--)
+                out[i * t->shape[y] + j] = base + (source[y] ? source[y][j] : j) * strides[y];
+        }
+        n *= t->shape[y];
+    }
+}
+
+static whet_status make_slices(const products *p, int64_t i, int32_t x, whet_i_arena *arena,
+                               slices *out) {
+    const whet_i_spec_tensor *t = &p->bound->spec->tensors[i];
+    const whet_tensor *a = &p->bound->a[i];
+    int64_t *source[WHET_I_AXES_MAX] = {NULL}, *none[WHET_I_AXES_MAX] = {NULL};
+    slices s = {.a = a, .b = &p->bound->b[i], .n = p->n, .rest = 1, .stride = 1};
+    for (int32_t y = 0; y < a->rank; y++) {
+        if (y > x) s.stride *= a->shape[y];
+        if (y == x) continue;
+        s.rest *= a->shape[y];
+        WHET_TRY(whet_i_arena_alloc(p->ctx, arena, a->shape[y], sizeof *source[y], &source[y]));
+        whet_i_axis_source(p->bound, p->alignment, &t->axes[y], a->shape[y], source[y]);
+    }
+    s.repeat = whet_i_repeat(p->bound, &t->axes[x], a->shape[x]);
+    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.n * s.repeat, sizeof *s.places, &s.places));
+    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.rest, sizeof *s.at_a, &s.at_a));
+    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.rest, sizeof *s.at_b, &s.at_b));
+    whet_i_axis_places(p->bound, &t->axes[x], a->shape[x], p->group, p->part, s.places);
+    if (s.rest > 0) {
+        fill_offsets(a, x, none, s.at_a);
+        fill_offsets(a, x, source, s.at_b);
+    }
+    *out = s;
+    return WHET_OK;
+}
+
+static bool has_part(const whet_i_axis *axis, int32_t group, int32_t part) {
+    for (int32_t p = 0; p < axis->n; p++)
+        if (axis->pieces[p].group == group && axis->pieces[p].part == part) return true;
+    return false;
+}
+
+static whet_status add_tensor(products *p, int64_t i) {
+    const whet_i_spec_tensor *t = &p->bound->spec->tensors[i];
+    for (int32_t x = 0; x < t->rank; x++) {
+        whet_i_arena arena = {0};
+        slices s;
+        if (t->unmatched || !has_part(&t->axes[x], p->group, p->part)) continue;
+        whet_status status = make_slices(p, i, x, &arena, &s);
+        if (status == WHET_OK) status = add_slices(p, &s);
+        whet_i_arena_free(p->ctx, &arena);
+        WHET_TRY(status);
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_unit_products(whet_ctx *ctx, const whet_i_bound *bound,
+                                 const whet_alignment *alignment, int32_t group, int32_t part,
+                                 double *out) {
+    products p = {.ctx = ctx,
+                  .bound = bound,
+                  .alignment = alignment,
+                  .group = group,
+                  .part = part,
+                  .n = whet_i_part_count(&bound->groups[group], part),
+                  .out = out};
+    int64_t cells;
+    whet_status status = WHET_OK;
+    memset(out, 0, (size_t)(p.n * p.n) * sizeof *out);
+    WHET_TRY_DONE(whet_i_mul(ctx, p.n, CHUNK, &cells));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &p.a));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &p.b));
+    for (int64_t i = 0; i < bound->spec->n_tensors; i++) WHET_TRY_DONE(add_tensor(&p, i));
+    WHET_TRY_DONE(flush(&p));
+done:
+    whet_i_free(ctx, p.a);
+    whet_i_free(ctx, p.b);
+    return status;
+}
+
+/* ---- the objective ---------------------------------------------------------------------------------- */
+
+typedef struct sums {
+    const whet_tensor *a, *b;
+    int64_t *const *source;
+    double product, distance;
+} sums;
+
+/* Over the elements of A in order, of B where they come from. */
+static void sum_axis(sums *s, int32_t axis, int64_t at_a, int64_t at_b) {
+    if (axis == s->a->rank || axis == WHET_I_AXES_MAX) {
+        const double x = number(s->a, at_a), y = number(s->b, at_b);
+        s->product += x * y;
+        s->distance += (x - y) * (x - y);
+        return;
+    }
+    const int64_t n = s->a->shape[axis];
+    for (int64_t i = 0; i < n; i++)
+        sum_axis(s, axis + 1, at_a * n + i, at_b * n + (s->source[axis] ? s->source[axis][i] : i));
+}
+
+whet_status whet_i_objective(whet_ctx *ctx, const whet_i_bound *bound,
+                             const whet_alignment *alignment, double *product, double *distance) {
+    double all = 0, apart = 0;
+    for (int64_t i = 0; i < bound->spec->n_tensors; i++) {
+        const whet_i_spec_tensor *t = &bound->spec->tensors[i];
+        const whet_tensor *a = &bound->a[i];
+        int64_t *source[WHET_I_AXES_MAX] = {NULL};
+        whet_i_arena arena = {0};
+        whet_status status = WHET_OK;
+        bool moves = false;
+        if (t->unmatched) continue;
+        for (int32_t x = 0; x < a->rank && status == WHET_OK; x++) {
+            if (t->axes[x].n == 0) continue;
+            moves = true;
+            status =
+                whet_i_arena_alloc(ctx, &arena, a->shape[x], sizeof *source[x], &source[x]);
+            if (status == WHET_OK)
+                whet_i_axis_source(bound, alignment, &t->axes[x], a->shape[x], source[x]);
+        }
+        sums s = {.a = a, .b = &bound->b[i], .source = source};
+        if (status == WHET_OK) sum_axis(&s, 0, 0, 0);
+        whet_i_arena_free(ctx, &arena);
+        WHET_TRY(status);
+        if (moves) all += s.product;
+        apart += s.distance;
+    }
+    *product = all;
+    *distance = apart;
+    return WHET_OK;
+}

@@ -1,0 +1,296 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Weight matching against the golden vectors (planted permutations, an independent descent in f64 with its
+ * trace, transformers), its properties, and what is refused. */
+#include "support.h"
+
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "merge/align_i.h"
+
+/* ---- networks of golden files -------------------------------------------------------------------- */
+
+typedef struct network {
+    whet_named_tensor *items;
+    whet_weights weights;
+} network;
+
+/* The tensors whose names begin so, which the names then lack. */
+static network take_network(const whet_safetensors *file, const char *prefix) {
+    network net = {calloc((size_t)whet_safetensors_count(file), sizeof *net.items), {NULL, 0}};
+    const size_t skip = strlen(prefix);
+    for (int64_t i = 0; i < whet_safetensors_count(file); i++) {
+        const char *name = whet_safetensors_name(file, i).ptr;
+        if (strncmp(name, prefix, skip) != 0) continue;
+        net.items[net.weights.n].name = name + skip;
+        assert_true(whet_safetensors_find(file, name, &net.items[net.weights.n].tensor));
+        net.weights.n++;
+    }
+    net.weights.items = net.items;
+    return net;
+}
+
+static whet_permutation_spec *parse(whet_ctx *ctx, const char *text) {
+    whet_permutation_spec *spec;
+    test_ok(ctx, whet_i_spec_parse(ctx, "spec", text, (int64_t)strlen(text), &spec));
+    return spec;
+}
+
+/* "axes_to_perm" and "visiting_order_fixed" of index.json as a specification. */
+static whet_permutation_spec *spec_of_case(whet_ctx *ctx, const json_t *c) {
+    json_t *groups = json_object(), *order = json_object_get(c, "visiting_order_fixed");
+    for (size_t i = 0; i < json_array_size(order); i++)
+        json_object_set_new(groups, json_string_value(json_array_get(order, i)), json_object());
+    json_t *document = json_pack("{s:s, s:o, s:O}", "format", "whet permutations 1", "groups",
+                                 groups, "tensors", json_object_get(c, "axes_to_perm"));
+    char *text = json_dumps(document, 0);
+    whet_permutation_spec *spec = parse(ctx, text);
+    free(text);
+    json_decref(document);
+    return spec;
+}
+
+static whet_safetensors *open_golden(whet_ctx *ctx, const char *folder, const char *name) {
+    char path[256];
+    whet_safetensors *file;
+    (void)snprintf(path, sizeof path, "golden/market/%s/%s", folder, name);
+    test_ok(ctx, whet_safetensors_open(ctx, test_shared(path), &file));
+    return file;
+}
+
+/* Whether the permutations are those of "<prefix>/<group>", int32. */
+static bool same_orders(const whet_safetensors *file, const char *prefix,
+                        const whet_permutation_spec *spec, const whet_alignment *alignment) {
+    for (int64_t g = 0; g < whet_permutation_spec_groups(spec); g++) {
+        char name[128];
+        whet_tensor t;
+        int64_t n;
+        const int64_t *order = whet_alignment_order(alignment, g, 0, &n);
+        (void)snprintf(name, sizeof name, "%s/%s", prefix, whet_permutation_spec_group(spec, g));
+        assert_true(whet_safetensors_find(file, name, &t));
+        assert_int_equal(t.shape[0], n);
+        for (int64_t i = 0; i < n; i++)
+            if (((const int32_t *)t.data)[i] != order[i]) return false;
+    }
+    return true;
+}
+
+static double number_of(const json_t *c, const char *key) {
+    return json_number_value(json_object_get(c, key));
+}
+
+/* The objective of each visit, as the independent descent in f64 has it. Sums of up to 10^5 products in
+ * another order: 1e-9 of their size is ample. */
+static void check_trace(const json_t *c, const whet_permutation_spec *spec,
+                        const whet_alignment *alignment) {
+    const json_t *trace = json_object_get(c, "bcd64_trace");
+    int64_t n;
+    const whet_align_visit *v = whet_alignment_visits(alignment, &n);
+    assert_int_equal(n, json_array_size(trace));
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *t = json_array_get(trace, (size_t)i);
+        assert_int_equal(v[i].sweep, json_integer_value(json_object_get(t, "iter")));
+        assert_string_equal(whet_permutation_spec_group(spec, v[i].group),
+                            json_string_value(json_object_get(t, "perm")));
+        const double size = 1 + fabs(number_of(t, "new"));
+        assert_true(fabs(v[i].before - number_of(t, "old")) < 1e-9 * size);
+        assert_true(fabs(v[i].after - number_of(t, "new")) < 1e-9 * size);
+    }
+}
+
+static void golden_case(whet_ctx *ctx, const json_t *c) {
+    whet_safetensors *file = open_golden(ctx, "wm", json_string_value(json_object_get(c, "file")));
+    whet_permutation_spec *spec = spec_of_case(ctx, c);
+    network a = take_network(file, "A/"), b = take_network(file, "B/");
+    whet_alignment *alignment;
+    double before, after;
+    test_ok(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, NULL, &alignment));
+    const double wanted = number_of(c, "objective_bcd64_fixed_order");
+    const double got = whet_alignment_objective(alignment);
+    assert_true(fabs(got - wanted) <= 1e-9 * fabs(wanted));
+    assert_true(fabs(whet_alignment_identity(alignment) - number_of(c, "objective_identity")) <=
+                1e-9 * (1 + fabs(wanted)));
+    whet_alignment_distance(alignment, &before, &after);
+    assert_true(fabs(sqrt(before) - number_of(c, "l2_identity")) < 1e-6);
+    assert_true(fabs(sqrt(after) - number_of(c, "l2_bcd64")) < 1e-6);
+    assert_true(same_orders(file, "perm_bcd64", spec, alignment));
+    if (json_is_true(json_object_get(c, "bcd64_recovers")))
+        assert_true(same_orders(file, "perm_true", spec, alignment));
+    check_trace(c, spec, alignment);
+    whet_alignment_destroy(ctx, alignment);
+    free(a.items);
+    free(b.items);
+    whet_permutation_spec_destroy(ctx, spec);
+    whet_safetensors_close(ctx, file);
+}
+
+static void golden_descents(void **state) {
+    (void)state;
+    test_need_shared("golden/market/wm/index.json");
+    whet_ctx *ctx = test_ctx(2);
+    json_t *index = json_load_file(test_shared("golden/market/wm/index.json"), 0, NULL);
+    const json_t *cases = json_object_get(index, "cases");
+    int64_t run = 0;
+    for (size_t i = 0; i < json_array_size(cases); i++) {
+        const json_t *c = json_array_get(cases, i);
+        if (!json_is_true(json_object_get(c, "params_stored"))) continue;
+        golden_case(ctx, c);
+        run++;
+    }
+    assert_true(run >= 13);
+    json_decref(index);
+    test_ctx_done(ctx);
+}
+
+/* ---- transformers ----------------------------------------------------------------------------------- */
+
+static void add_tensor(json_t *tensors, const char *name, const char *rows, const char *columns) {
+    json_t *axes = json_array();
+    json_array_append_new(axes, *rows ? json_string(rows) : json_null());
+    if (columns) json_array_append_new(axes, *columns ? json_string(columns) : json_null());
+    json_object_set_new(tensors, name, axes);
+}
+
+static whet_permutation_spec *finish_spec(whet_ctx *ctx, json_t *groups, json_t *tensors) {
+    json_t *document = json_pack("{s:s, s:o, s:o}", "format", "whet permutations 1", "groups",
+                                 groups, "tensors", tensors);
+    char *text = json_dumps(document, 0);
+    whet_permutation_spec *spec = parse(ctx, text);
+    free(text);
+    json_decref(document);
+    return spec;
+}
+
+static whet_permutation_spec *golden_llama(whet_ctx *ctx) {
+    json_t *groups = json_pack("{s:{}}", "stream"), *tensors = json_object();
+    add_tensor(tensors, "embed.weight", "", "stream");
+    add_tensor(tensors, "norm.weight", "stream", NULL);
+    add_tensor(tensors, "lm_head.weight", "", "stream");
+    for (int i = 0; i < 2; i++) {
+        static const char *const rows[][3] = {
+            {"q", "h%d.query", "stream"}, {"k", "h%d.key", "stream"}, {"v", "h%d.value", "stream"},
+            {"o", "stream", "h%d.mixed"}, {"ln1", "stream", NULL},    {"ln2", "stream", NULL},
+            {"gate", "ff%d", "stream"},   {"up", "ff%d", "stream"},   {"down", "stream", "ff%d"}};
+        char name[64], row[64], column[64];
+        (void)snprintf(name, sizeof name, "h%d", i);
+        json_object_set_new(groups, name,
+                            json_pack("{s:i, s:i, s:i}", "heads", 4, "kv_heads", 2, "head_size", 6));
+        (void)snprintf(name, sizeof name, "ff%d", i);
+        json_object_set_new(groups, name, json_object());
+        for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+            (void)snprintf(name, sizeof name, "layers.%d.%s.weight", i, rows[k][0]);
+            (void)snprintf(row, sizeof row, strchr(rows[k][1], '%') ? "%.*s%d%s" : "%.*s",
+                           (int)strcspn(rows[k][1], "%"), rows[k][1], i,
+                           strchr(rows[k][1], '%') ? strchr(rows[k][1], '%') + 2 : "");
+            if (rows[k][2])
+                (void)snprintf(column, sizeof column, strchr(rows[k][2], '%') ? "%.*s%d%s" : "%.*s",
+                               (int)strcspn(rows[k][2], "%"), rows[k][2], i,
+                               strchr(rows[k][2], '%') ? strchr(rows[k][2], '%') + 2 : "");
+            add_tensor(tensors, name, row, rows[k][2] ? column : NULL);
+        }
+    }
+    return finish_spec(ctx, groups, tensors);
+}
+
+/* B aligned is A to the bit: what was planted is found, all of it. */
+static void check_recovered(whet_ctx *ctx, const whet_permutation_spec *spec, const network *a,
+                            const network *b) {
+    whet_alignment *alignment;
+    whet_named_tensor out[128];
+    whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+    opts.restarts = 8;
+    assert_true(b->weights.n <= 128);
+    test_ok(ctx, whet_align_weights(ctx, spec, &a->weights, &b->weights, &opts, &alignment));
+    test_ok(ctx, whet_alignment_apply(ctx, spec, alignment, &b->weights, out));
+    for (int64_t i = 0; i < b->weights.n; i++) {
+        const whet_tensor *t = &out[i].tensor;
+        for (int64_t k = 0; k < a->weights.n; k++)
+            if (strcmp(a->items[k].name, out[i].name) == 0)
+                assert_memory_equal(t->data, a->items[k].tensor.data,
+                                    (size_t)whet_tensor_count(t) * whet_dtype_size(t->dtype));
+        whet_tensor_destroy(ctx, &out[i].tensor);
+    }
+    whet_alignment_destroy(ctx, alignment);
+}
+
+static void golden_llama_is_recovered(void **state) {
+    (void)state;
+    test_need_shared("golden/market/tf/llama_planted.safetensors");
+    whet_ctx *ctx = test_ctx(2);
+    whet_safetensors *file = open_golden(ctx, "tf", "llama_planted.safetensors");
+    network a = take_network(file, "A/"), b = take_network(file, "B/");
+    whet_permutation_spec *spec = golden_llama(ctx);
+    check_recovered(ctx, spec, &a, &b);
+    check_recovered(ctx, spec, &b, &a);
+    whet_permutation_spec_destroy(ctx, spec);
+    free(a.items);
+    free(b.items);
+    whet_safetensors_close(ctx, file);
+    test_ctx_done(ctx);
+}
+
+static whet_permutation_spec *golden_bert(whet_ctx *ctx) {
+    static const char *const rows[][3] = {
+        {"q", "h%d.query", "stream"}, {"k", "h%d.key", "stream"}, {"v", "h%d.value", "stream"},
+        {"o", "stream", "h%d.mixed"}, {"ln1", "stream", ""},      {"ln2", "stream", ""},
+        {"up", "ff%d", "stream"},     {"down", "stream", "ff%d"}};
+    json_t *groups = json_pack("{s:{}, s:{}}", "stream", "pool"), *tensors = json_object();
+    add_tensor(tensors, "emb.word", "", "stream");
+    add_tensor(tensors, "emb.pos", "", "stream");
+    add_tensor(tensors, "emb.type", "", "stream");
+    add_tensor(tensors, "emb.ln.w", "stream", NULL);
+    add_tensor(tensors, "emb.ln.b", "stream", NULL);
+    add_tensor(tensors, "pool.w", "pool", "stream");
+    add_tensor(tensors, "pool.b", "pool", NULL);
+    add_tensor(tensors, "cls.w", "", "pool");
+    add_tensor(tensors, "cls.b", "", NULL);
+    for (int i = 0; i < 2; i++) {
+        char name[64], row[64], column[64];
+        (void)snprintf(name, sizeof name, "h%d", i);
+        json_object_set_new(groups, name,
+                            json_pack("{s:i, s:i, s:b}", "heads", 3, "head_size", 4, "free_keys", 1));
+        (void)snprintf(name, sizeof name, "ff%d", i);
+        json_object_set_new(groups, name, json_object());
+        for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
+            const bool vector = !*rows[k][2];
+            for (int b = 0; b < 2; b++) {
+                (void)snprintf(name, sizeof name, "l%d.%s.%s", i, rows[k][0], b ? "b" : "w");
+                const char *mark = strchr(rows[k][1], '%'), *mark2 = strchr(rows[k][2], '%');
+                (void)snprintf(row, sizeof row, mark ? "%.*s%d%s" : "%.*s",
+                               (int)strcspn(rows[k][1], "%"), rows[k][1], i, mark ? mark + 2 : "");
+                (void)snprintf(column, sizeof column, mark2 ? "%.*s%d%s" : "%.*s",
+                               (int)strcspn(rows[k][2], "%"), rows[k][2], i, mark2 ? mark2 + 2 : "");
+                add_tensor(tensors, name, row, b || vector ? NULL : column);
+            }
+        }
+    }
+    return finish_spec(ctx, groups, tensors);
+}
+
+static void golden_bert_is_recovered(void **state) {
+    (void)state;
+    test_need_shared("golden/market/tf/bert_planted.safetensors");
+    whet_ctx *ctx = test_ctx(2);
+    whet_safetensors *file = open_golden(ctx, "tf", "bert_planted.safetensors");
+    network a = take_network(file, "A/"), b = take_network(file, "B/");
+    whet_permutation_spec *spec = golden_bert(ctx);
+    check_recovered(ctx, spec, &a, &b);
+    check_recovered(ctx, spec, &b, &a);
+    whet_permutation_spec_destroy(ctx, spec);
+    free(a.items);
+    free(b.items);
+    whet_safetensors_close(ctx, file);
+    test_ctx_done(ctx);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(golden_descents),
+        cmocka_unit_test(golden_llama_is_recovered),
+        cmocka_unit_test(golden_bert_is_recovered),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
