@@ -168,6 +168,8 @@ whet_status cmd_adapt(cli_run *run);
 extern const cli_option cmd_adapt_options[];
 whet_status cmd_adapt_apply(cli_run *run);
 extern const cli_option cmd_adapt_apply_options[];
+whet_status cmd_align(cli_run *run);
+extern const cli_option cmd_align_options[];
 whet_status cmd_bench_autows(cli_run *run);
 extern const cli_option cmd_bench_autows_options[];
 whet_status cmd_bench_glue(cli_run *run);

@@ -41,6 +41,26 @@ const cli_command cli_commands[] = {
          "whet adapt apply --classifier out/classifier --input new.tsv --output - | head\n"
          "whet adapt apply --classifier out/classifier --input new.tsv --space tree:t.txt \\\n"
          "    --output pred.tsv"},
+    {.name = "align",
+     .run = cmd_align,
+     .options = cmd_align_options,
+     .arguments = "A.safetensors B.safetensors",
+     .min_args = 2,
+     .max_args = 2,
+     .summary =
+         "renumber the hidden units of a network to match another's, so that they can be mixed",
+     .help =
+         "Finds the permutations of B's units (channels, attention heads, stream) under which its\n"
+         "weights, or its activations on data, agree most with A's, and writes B so renumbered:\n"
+         "the same function, to rounding. --arch is auto, mlp, cnn, lenet, resnet, wrn, bert,\n"
+         "roberta, distilbert, llama, or a JSON file that says which axes move together.\n"
+         "--barrier measures the loss between A and B, before and after. See docs/guide/align.md.",
+     .examples = "whet align a.safetensors b.safetensors --arch mlp --output b2.safetensors\n"
+                 "whet align a.safetensors b.safetensors --arch resnet --restarts 20 --barrier \\\n"
+                 "    --data test_x.npy --labels test_y.npy --measure train_x.npy \\\n"
+                 "    --figure line.svg --output b2.safetensors\n"
+                 "whet align llama-a/model.safetensors llama-b/model.safetensors \\\n"
+                 "    --output b2.safetensors"},
     {.name = "bench autows",
      .run = cmd_bench_autows,
      .options = cmd_bench_autows_options,

@@ -59,6 +59,8 @@ WHET_API const char *whet_permutation_spec_arch(const whet_permutation_spec *spe
 
 /* ---- two networks and their alignment --------------------------------------------------------------- */
 
+struct whet_mode_data;
+
 /* Tensors of a network, by name; views. */
 typedef struct whet_weights {
     const whet_named_tensor *items;
@@ -69,7 +71,8 @@ typedef struct whet_weights {
 typedef struct whet_alignment whet_alignment;
 
 typedef enum whet_align_method {
-    WHET_ALIGN_WEIGHTS = 0,    /* the largest sum of products of weights, group by group (Git Re-Basin) */
+    WHET_ALIGN_WEIGHTS =
+        0, /* the largest sum of products of weights, group by group (Git Re-Basin) */
     WHET_ALIGN_ACTIVATIONS = 1 /* the largest correlation of what units put out on data */
 } whet_align_method;
 
@@ -131,6 +134,100 @@ WHET_API WHET_CHECKED whet_status whet_alignment_apply(whet_ctx *ctx,
                                                        const whet_alignment *alignment,
                                                        const whet_weights *b,
                                                        whet_named_tensor *out);
+
+/* Where activations are alike: of each group the assignment of the largest sum of correlations between what
+ * units of A and of B put out on x [n, ...], over all layers that the group numbers and all places of an
+ * image; a unit that never changes correlates with nothing. Groups need not be visited again. Networks are
+ * those of whet_mode_path. Source: Li et al. 2016, arXiv 1511.07543; Git Re-Basin, section 3.1.
+ * Errors: as whet_align_weights; UNSUPPORTED (another architecture), SHAPE. */
+WHET_API WHET_CHECKED whet_status whet_align_activations(
+    whet_ctx *ctx, const whet_permutation_spec *spec, const whet_weights *a, const whet_weights *b,
+    const struct whet_mode_data *data, whet_alignment **out);
+
+/* ---- what mixtures of two networks are worth --------------------------------------------------------- */
+
+/* Examples: images, channels last, or vectors (height and width 1). Views. */
+typedef struct whet_mode_data {
+    const float *x;        /* [n, height, width, channels], as the network expects them */
+    const int32_t *labels; /* [n] 0..classes-1; activations do not need them */
+    int64_t n, height, width, channels;
+    const float *
+        statistics; /* [n_statistics, ...] inputs by which batch norms of mixtures are measured again
+                              * (not those of the ends); NULL = they are averaged */
+    int64_t n_statistics;
+} whet_mode_data;
+
+typedef struct whet_mode_point {
+    double weight; /* of B */
+    double loss, accuracy;
+} whet_mode_point;
+
+/* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
+ * far the loss is above the straight line between the ends, at most. Networks are mlp, lenet, resnet or
+ * wrn, named as whet names them. out [points].
+ * Errors: UNSUPPORTED (another architecture), SHAPE, DATA (labels), ARG (batch norms to be measured where there
+ * are none), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
+WHET_API WHET_CHECKED whet_status whet_mode_path(whet_ctx *ctx, const char *arch,
+                                                 const whet_weights *a, const whet_weights *b,
+                                                 const whet_mode_data *data, int64_t points,
+                                                 whet_mode_point *out, double *barrier);
+
+/* ---- files ------------------------------------------------------------------------------------------- */
+
+/* What whet align does. Paths that may be NULL say so. */
+typedef struct whet_align_job {
+    size_t struct_size;
+    const char *a, *b; /* .safetensors; a config.json beside `a` tells heads that hints do not */
+    const char *arch;  /* of whet_permutation_archs(), or the path of a specification (.json) */
+    whet_permutation_hints hints;
+    whet_align_method method;
+    whet_align_opts opts;
+    const char *output;      /* B permuted: tensors in B's order, with the element types of B */
+    const char *spec_output; /* the specification as JSON; may be NULL */
+    const char
+        *data; /* inputs [n, d], [n, h, w] or [n, h, w, c], bytes (divided by 255) or reals; NULL:
+                               * no activations, no barrier */
+    const char *labels; /* integers [n]; NULL: no barrier */
+    const char
+        *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
+    int64_t points;  /* of the barrier; 0 = none */
+    const char *figure;       /* SVG of the barrier; may be NULL */
+    double mean[3], scale[3]; /* of channels: x becomes (x - mean) / scale */
+    bool force;
+} whet_align_job;
+#define WHET_ALIGN_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_align_job), .arch = "auto", .opts = WHET_ALIGN_OPTS_INIT, \
+        .scale = { \
+            1, \
+            1, \
+            1 \
+        } \
+    }
+
+typedef enum whet_align_line {
+    WHET_LINE_BEFORE,          /* A and B as they are */
+    WHET_LINE_AFTER,           /* A and B aligned */
+    WHET_LINE_BEFORE_MEASURED, /* the same with batch norms measured again */
+    WHET_LINE_AFTER_MEASURED,
+    WHET_LINES
+} whet_align_line;
+WHET_API const char *whet_align_line_name(whet_align_line line);
+
+typedef struct whet_align_result {
+    whet_permutation_spec *spec;
+    whet_alignment *alignment;
+    int64_t tensors;                    /* of B */
+    int64_t points;                     /* of each line; 0 = none was asked for */
+    whet_mode_point *lines[WHET_LINES]; /* NULL = not measured */
+    double barrier[WHET_LINES];
+} whet_align_result;
+
+/* Reads, aligns, measures, writes. Nothing is written unless all of it succeeds but the last rename.
+ * Errors: as the calls above; IO, EXISTS, FORMAT. Released by whet_align_result_free. */
+WHET_API WHET_CHECKED whet_status whet_align_files(whet_ctx *ctx, const whet_align_job *job,
+                                                   whet_align_result *out);
+WHET_API void whet_align_result_free(whet_ctx *ctx, whet_align_result *result);
 
 #ifdef __cplusplus
 }

@@ -13,6 +13,7 @@
 #include "whet/labelling.h"
 #include "whet/ledger.h"
 #include "whet/market.h"
+#include "whet/merge.h"
 #include "whet/merging.h"
 #include "whet/nn.h"
 #include "whet/space.h"

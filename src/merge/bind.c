@@ -88,7 +88,8 @@ static whet_status compare(binder *b, int64_t i) {
     if (!x->data || !y->data || (same_shape(x, y) && x->dtype == y->dtype)) return WHET_OK;
     WHET_TRY_DONE(shape_text(b->ctx, x, &one));
     WHET_TRY_DONE(shape_text(b->ctx, y, &two));
-    TELL(b, "%s is %s %s and %s %s", whet_i_quote(quoted, whet_str_from(b->bound->spec->tensors[i].name)),
+    TELL(b, "%s is %s %s and %s %s",
+         whet_i_quote(quoted, whet_str_from(b->bound->spec->tensors[i].name)),
          whet_dtype_name(x->dtype), one.data, whet_dtype_name(y->dtype), two.data);
 done:
     whet_i_buf_free(b->ctx, &one);
@@ -136,6 +137,26 @@ static void size_groups(const whet_i_bound *bound) {
     }
 }
 
+/* Runs of one group's part must hold each of its units once, or elements would be lost. */
+static bool is_covered(const whet_i_bound *bound, const whet_i_axis *axis,
+                       const whet_i_piece *like) {
+    const int64_t all = whet_i_part_count(&bound->groups[like->group], like->part);
+    int64_t sum = 0;
+    for (int32_t p = 0; p < axis->n; p++) {
+        const whet_i_piece *one = &axis->pieces[p];
+        if (one->group != like->group || one->part != like->part) continue;
+        if (one->first > all - one->count) return false;
+        sum += one->count; /* at most all each, and there are few */
+        for (int32_t q = 0; q < p; q++) {
+            const whet_i_piece *two = &axis->pieces[q];
+            if (two->group == one->group && two->part == one->part &&
+                one->first < two->first + two->count && two->first < one->first + one->count)
+                return false;
+        }
+    }
+    return sum == all;
+}
+
 static whet_status check_axis(binder *b, int64_t i, int32_t x) {
     const whet_i_spec_tensor *s = &b->bound->spec->tensors[i];
     const whet_i_axis *axis = &s->axes[x];
@@ -143,21 +164,24 @@ static whet_status check_axis(binder *b, int64_t i, int32_t x) {
     int64_t units = 0;
     char quoted[WHET_QUOTE_SIZE];
     bool fits = true;
-    for (int32_t p = 0; p < axis->n; p++) {
-        const whet_i_piece *piece = &axis->pieces[p];
-        const int64_t all = whet_i_part_count(&b->bound->groups[piece->group], piece->part);
-        const int64_t count = piece->count ? piece->count : all;
-        if (piece->first > all - count) fits = false;
-        units += count;
-    }
-    if (axis->n == 1 && axis->pieces[0].count == 0)
-        fits = fits && units > 0 && n % units == 0 &&
-               (n == units || !b->bound->groups[axis->pieces[0].group].attention);
-    else
+    if (axis->n == 1 && axis->pieces[0].count == 0) {
+        const whet_i_group *g = &b->bound->groups[axis->pieces[0].group];
+        units = whet_i_part_count(g, axis->pieces[0].part);
+        fits = n == units || (!g->attention && units > 0 && n > 0 && n % units == 0);
+    } else if (axis->n > 0) {
+        for (int32_t p = 0; p < axis->n; p++) {
+            units += axis->pieces[p].count;
+            fits = fits && is_covered(b->bound, axis, &axis->pieces[p]);
+        }
         fits = fits && n == units;
-    if (axis->n && !fits)
-        TELL(b, "%s has %" PRId64 " on axis %d, whose groups have %" PRId64 " units",
-             whet_i_quote(quoted, whet_str_from(s->name)), n, (int)x, units);
+    }
+    (void)whet_i_quote(quoted, whet_str_from(s->name));
+    if (!fits && n == units)
+        TELL(b, "%s has runs on axis %d that do not hold each unit of their groups once", quoted,
+             (int)x);
+    else if (!fits)
+        TELL(b, "%s has %" PRId64 " on axis %d, whose groups have %" PRId64 " units", quoted, n,
+             (int)x, units);
     return WHET_OK;
 }
 
@@ -211,10 +235,11 @@ static whet_status check_values(whet_ctx *ctx, const whet_i_bound *bound) {
                                    "tensor %s is %s; expected f64, f32, f16 or bf16", quoted,
                                    whet_dtype_name(t->dtype));
             if (!is_finite(t))
-                return whet_i_fail(ctx, WHET_ERR_DATA,
-                                   "tensor %s of %s has NaN or infinity among its numbers; expected "
-                                   "finite weights",
-                                   quoted, second ? "the second" : "the first");
+                return whet_i_fail(
+                    ctx, WHET_ERR_DATA,
+                    "tensor %s of %s has NaN or infinity among its numbers; expected "
+                    "finite weights",
+                    quoted, second ? "the second" : "the first");
         }
     }
     return WHET_OK;
@@ -227,7 +252,8 @@ static whet_status tell_all(const binder *b) {
     const int64_t more = b->n_told - TOLD_MOST;
     if (more > 0)
         return whet_i_fail(b->ctx, WHET_ERR_SHAPE,
-                           "networks do not fit: %s, and %" PRId64 " more; expected the tensors of the "
+                           "networks do not fit: %s, and %" PRId64
+                           " more; expected the tensors of the "
                            "specification in both",
                            b->told.data, more);
     return whet_i_fail(b->ctx, WHET_ERR_SHAPE,

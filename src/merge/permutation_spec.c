@@ -127,10 +127,11 @@ static whet_status check_piece(const checker *c, const whet_i_spec_tensor *t, in
     (void)whet_i_quote(quoted, whet_str_from(t->name));
     (void)whet_i_quote(group, whet_str_from(g->name));
     if (p->part > (g->attention ? WHET_I_MIXED : WHET_I_UNITS))
-        return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                           "%s: tensor %s: axis %d is a part of %s, which is no attention; expected "
-                           "the group alone",
-                           c->where, quoted, (int)x, group);
+        return whet_i_fail(
+            c->ctx, WHET_ERR_FORMAT,
+            "%s: tensor %s: axis %d is a part of %s, which is no attention; expected "
+            "the group alone",
+            c->where, quoted, (int)x, group);
     if (p->first < 0 || p->count < 0 || (t->axes[x].n > 1 && p->count == 0))
         return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
                            "%s: tensor %s: axis %d: units %" PRId64 " and %" PRId64
@@ -139,10 +140,11 @@ static whet_status check_piece(const checker *c, const whet_i_spec_tensor *t, in
     for (int32_t y = 0; y < x; y++)
         for (int32_t i = 0; i < t->axes[y].n; i++)
             if (t->axes[y].pieces[i].group == p->group)
-                return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                                   "%s: tensor %s: group %s is on axes %d and %d; expected one axis "
-                                   "of a tensor",
-                                   c->where, quoted, group, (int)y, (int)x);
+                return whet_i_fail(
+                    c->ctx, WHET_ERR_FORMAT,
+                    "%s: tensor %s: group %s is on axes %d and %d; expected one axis "
+                    "of a tensor",
+                    c->where, quoted, group, (int)y, (int)x);
     c->used[p->group] = true;
     return WHET_OK;
 }

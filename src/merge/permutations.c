@@ -175,7 +175,7 @@ static int64_t place_of(const whet_i_bound *bound, const whet_i_axis *axis, int6
             return start + (u - piece->first) * repeat;
         start += count * repeat;
     }
-    return -1; /* the specification leaves units of the group out of this axis */
+    return -1; /* not once a specification is bound: every unit is on the axis */
 }
 
 void whet_i_axis_source(const whet_i_bound *bound, const whet_alignment *alignment,
@@ -212,8 +212,8 @@ static char *move_axis(const mover *m, int32_t axis, const char *from, char *to)
     int32_t rest = axis;
     while (rest < m->rank && !m->source[rest]) rest++;
     if (rest == m->rank) { /* nothing moves any more */
-        const int64_t bytes = axis < m->rank ? m->shape[axis] * m->bytes[axis]
-                                             : m->bytes[m->rank - 1];
+        const int64_t bytes =
+            axis < m->rank ? m->shape[axis] * m->bytes[axis] : m->bytes[m->rank - 1];
         memcpy(to, from, (size_t)bytes);
         return to + bytes;
     }
@@ -267,8 +267,8 @@ whet_status whet_alignment_apply(whet_ctx *ctx, const whet_permutation_spec *spe
                 goto done;
             }
     for (int64_t i = 0; i < spec->n_tensors; i++)
-        WHET_TRY_DONE(move_tensor(ctx, &bound, alignment, i, &bound.a[i],
-                                  &out[bound.place[i]].tensor));
+        WHET_TRY_DONE(
+            move_tensor(ctx, &bound, alignment, i, &bound.a[i], &out[bound.place[i]].tensor));
 done:
     for (int64_t i = 0; status != WHET_OK && i < b->n; i++)
         whet_tensor_destroy(ctx, &out[i].tensor);

@@ -86,10 +86,11 @@ static whet_status add_module(chain *c, whet_str tensor) {
         m->columns = t.rank > 1 ? t.shape[1] : 0;
     }
     if (m->rank != 1 && m->rank != 2 && m->rank != 4)
-        return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                           "chain of layers: module %s has a weight of %d dimensions; expected 1, 2 "
-                           "or 4",
-                           whet_i_quote(quoted, whet_str_from(name)), (int)m->rank);
+        return whet_i_fail(
+            c->ctx, WHET_ERR_FORMAT,
+            "chain of layers: module %s has a weight of %d dimensions; expected 1, 2 "
+            "or 4",
+            whet_i_quote(quoted, whet_str_from(name)), (int)m->rank);
     return WHET_OK;
 }
 
@@ -130,17 +131,17 @@ static whet_status put_vectors(const chain *c, const module *m, whet_i_piece row
 /* What a layer of `columns` reads, of `width` units before it: as many, or (a linear layer) several a unit. */
 static whet_status check_width(const chain *c, const module *m, int64_t width, const char *before) {
     char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
-    if (m->rank == 1 ? m->rows == width
-                     : m->columns == width ||
-                           (m->rank == 2 && c->before == 4 && m->columns % width == 0))
+    if (m->rank == 1
+            ? m->rows == width
+            : m->columns == width || (m->rank == 2 && c->before == 4 && m->columns % width == 0))
         return WHET_OK;
-    return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                       "chain of layers: %s reads %" PRId64 " numbers behind %s, which writes %" PRId64
-                       "; expected layers that follow each other in the order of their names; try a "
-                       "specification as JSON",
-                       whet_i_quote(quoted, whet_str_from(m->name)),
-                       m->rank == 1 ? m->rows : m->columns,
-                       whet_i_quote(other, whet_str_from(before)), width);
+    return whet_i_fail(
+        c->ctx, WHET_ERR_FORMAT,
+        "chain of layers: %s reads %" PRId64 " numbers behind %s, which writes %" PRId64
+        "; expected layers that follow each other in the order of their names; try a "
+        "specification as JSON",
+        whet_i_quote(quoted, whet_str_from(m->name)), m->rank == 1 ? m->rows : m->columns,
+        whet_i_quote(other, whet_str_from(before)), width);
 }
 
 static whet_status put_module(chain *c, int64_t i, bool last, whet_i_piece *units, int64_t *width) {
@@ -171,7 +172,8 @@ static whet_status put_all(chain *c) {
     while (last >= 0 && c->items[last].rank == 1) last--;
     if (last < 1 || c->items[0].rank == 1)
         return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                           "chain of layers: %" PRId64 " modules; expected two layers at least, the "
+                           "chain of layers: %" PRId64
+                           " modules; expected two layers at least, the "
                            "first of them no norm",
                            c->n);
     for (int64_t i = 0; i < c->n; i++) WHET_TRY(put_module(c, i, i == last, &units, &width));

@@ -8,7 +8,7 @@
 
 enum { FILE_MAX = 64 << 20, NAME_SIZE = 512 };
 
-static const char FORMAT[] = "whet permutations 1";
+static const char FORMAT[] = "whet-permutations";
 static const char *const PARTS[] = {"query", "key", "value", "mixed"};
 static const int64_t UNITS_MOST = INT64_C(1) << 40;
 
@@ -36,8 +36,8 @@ static whet_status check_keys(const reader *r, const char *where, json_t *object
 }
 
 static whet_status read_group(const reader *r, const char *name, json_t *object) {
-    static const char *const known[] = {"units", "heads", "kv_heads", "head_size", "free_keys",
-                                        NULL};
+    static const char *const known[] = {"units",     "heads",     "kv_heads",
+                                        "head_size", "free_keys", NULL};
     char where[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
     whet_i_group g = {.name = name};
     int32_t id;
@@ -46,8 +46,8 @@ static whet_status read_group(const reader *r, const char *name, json_t *object)
     if (!json_is_object(object))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", where,
                            whet_i_json_kind(object));
-    WHET_TRY(check_keys(r, where, object, known,
-                        "units, or heads, kv_heads, head_size and free_keys"));
+    WHET_TRY(
+        check_keys(r, where, object, known, "units, or heads, kv_heads, head_size and free_keys"));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "units", 1, UNITS_MOST, 0, &g.units));
     g.attention = json_object_get(object, "heads") != NULL;
     if (g.attention) {
@@ -91,10 +91,11 @@ static whet_status read_part(const reader *r, const char *where, const json_t *v
                            where, whet_i_json_kind(value));
     const whet_str text = {json_string_value(value), (int64_t)json_string_length(value)};
     if (!find_part(r, text, out))
-        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                           "%s: no group %s; expected one of \"groups\", of an attention with .query, "
-                           ".key, .value or .mixed",
-                           where, whet_i_quote(quoted, text));
+        return whet_i_fail(
+            r->ctx, WHET_ERR_FORMAT,
+            "%s: no group %s; expected one of \"groups\", of an attention with .query, "
+            ".key, .value or .mixed",
+            where, whet_i_quote(quoted, text));
     return WHET_OK;
 }
 
@@ -114,8 +115,10 @@ static whet_status read_axis(const reader *r, const char *where, const json_t *v
         json_t *run = json_array_get(value, i);
         whet_i_piece *p = &pieces[(*n)++];
         if (!json_is_object(run))
-            return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s: a run of an axis is %s; expected an "
-                               "object", where, whet_i_json_kind(run));
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                               "%s: a run of an axis is %s; expected an "
+                               "object",
+                               where, whet_i_json_kind(run));
         WHET_TRY(check_keys(r, where, run, known, "group, first and count"));
         WHET_TRY(read_part(r, where, json_object_get(run, "group"), p));
         WHET_TRY(whet_i_json_int(r->ctx, where, run, "first", 0, UNITS_MOST, &p->first));
@@ -139,8 +142,8 @@ static whet_status read_tensor(const reader *r, const char *name, json_t *value)
         axes = json_object_get(value, "axes");
     }
     if (!json_is_array(axes) || json_array_size(axes) > WHET_I_AXES_MAX)
-        return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has %s as axes; expected at most %d",
-                           where, json_is_array(axes) ? "too many" : whet_i_json_kind(axes),
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has %s as axes; expected at most %d", where,
+                           json_is_array(axes) ? "too many" : whet_i_json_kind(axes),
                            (int)WHET_I_AXES_MAX);
     t.unmatched = !matched;
     t.rank = (int32_t)json_array_size(axes);
@@ -154,19 +157,21 @@ static whet_status read_tensor(const reader *r, const char *name, json_t *value)
 /* ---- the document ----------------------------------------------------------------------------------- */
 
 static whet_status read_document(const reader *r, json_t *document) {
-    static const char *const known[] = {"format", "arch", "groups", "tensors", NULL};
+    static const char *const known[] = {"format", "version", "arch", "groups", "tensors", NULL};
     char quoted[WHET_QUOTE_SIZE];
     const char *key;
     json_t *groups, *tensors, *value;
     whet_str format;
+    int64_t version;
     if (!json_is_object(document))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", r->where,
                            whet_i_json_kind(document));
-    WHET_TRY(check_keys(r, r->where, document, known, "format, arch, groups and tensors"));
+    WHET_TRY(check_keys(r, r->where, document, known, "format, version, arch, groups and tensors"));
     WHET_TRY(whet_i_json_str(r->ctx, r->where, document, "format", &format));
     if (!whet_str_equal(format, whet_str_from(FORMAT)))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s: format %s; expected \"%s\"", r->where,
                            whet_i_quote(quoted, format), FORMAT);
+    WHET_TRY(whet_i_json_int(r->ctx, r->where, document, "version", 1, 1, &version));
     WHET_TRY(whet_i_json_object(r->ctx, r->where, document, "groups", &groups));
     WHET_TRY(whet_i_json_object(r->ctx, r->where, document, "tensors", &tensors));
     json_object_foreach(groups, key, value) WHET_TRY(read_group(r, key, value));
@@ -217,10 +222,10 @@ static json_t *axis_json(const whet_permutation_spec *spec, const whet_i_axis *a
     if (axis->n == 1 && axis->pieces[0].count == 0) return part_json(spec, &axis->pieces[0]);
     json_t *runs = json_array();
     for (int32_t i = 0; i < axis->n; i++)
-        (void)json_array_append_new(
-            runs, json_pack("{s:o, s:I, s:I}", "group", part_json(spec, &axis->pieces[i]), "first",
-                            (json_int_t)axis->pieces[i].first, "count",
-                            (json_int_t)axis->pieces[i].count));
+        (void)json_array_append_new(runs, json_pack("{s:o, s:I, s:I}", "group",
+                                                    part_json(spec, &axis->pieces[i]), "first",
+                                                    (json_int_t)axis->pieces[i].first, "count",
+                                                    (json_int_t)axis->pieces[i].count));
     return runs;
 }
 
@@ -249,8 +254,8 @@ whet_status whet_permutation_spec_write(whet_ctx *ctx, const whet_permutation_sp
                                   tensor_json(spec, &spec->tensors[i]));
     const bool whole = json_object_size(groups) == (size_t)spec->n_groups &&
                        json_object_size(tensors) == (size_t)spec->n_tensors;
-    json_t *document = json_pack("{s:s, s:s, s:o, s:o}", "format", FORMAT, "arch", spec->arch,
-                                 "groups", groups, "tensors", tensors);
+    json_t *document = json_pack("{s:s, s:i, s:s, s:o, s:o}", "format", FORMAT, "version", 1,
+                                 "arch", spec->arch, "groups", groups, "tensors", tensors);
     const whet_status status = whet_i_json_save(ctx, whole ? document : NULL, path, force);
     json_decref(document);
     return status;

@@ -99,10 +99,11 @@ static whet_status widen(maker *m, const char *module, int64_t width) {
     const int64_t side = (width - m->width) / 2;
     const int32_t n = m->stream.n;
     if (width < m->width || 2 * side + m->width != width || n + 2 > WHET_I_PIECES_MAX)
-        return whet_i_fail(m->ctx, WHET_ERR_FORMAT,
-                           "resnet: %s.conv2 has %" PRId64 " channels behind %" PRId64
-                           " without a shortcut's tensors; expected as many new ones before as behind",
-                           module, width, m->width);
+        return whet_i_fail(
+            m->ctx, WHET_ERR_FORMAT,
+            "resnet: %s.conv2 has %" PRId64 " channels behind %" PRId64
+            " without a shortcut's tensors; expected as many new ones before as behind",
+            module, width, m->width);
     (void)snprintf(name, sizeof name, "%s.padding", module);
     WHET_TRY(free_group(m, name, 2 * side, &pad));
     memmove(m->pieces + 1, m->pieces, (size_t)n * sizeof *m->pieces);

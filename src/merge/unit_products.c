@@ -7,7 +7,8 @@
 #include "merge/align_i.h"
 #include "tensor/tensor_i.h"
 
-enum { CHUNK = 2048 };
+/* Columns at a time; numbers below which starting threads takes longer than gathering. */
+enum { CHUNK = 2048, ALONE = 1 << 15 };
 
 /* One axis of one tensor seen as units times the rest. */
 typedef struct slices {
@@ -29,39 +30,55 @@ typedef struct products {
     int64_t first, columns; /* of the slices, that are gathered to column `filled` */
 } products;
 
-static double number(const whet_tensor *t, int64_t at) {
-    const char *bytes = t->data;
-    float f;
-    double d;
-    uint16_t h;
-    switch (t->dtype) {
-    case WHET_F32: memcpy(&f, bytes + at * 4, 4); return (double)f;
-    case WHET_F64: memcpy(&d, bytes + at * 8, 8); return d;
-    case WHET_BF16: {
-        memcpy(&h, bytes + at * 2, 2);
-        const uint32_t wide = (uint32_t)h << 16;
-        memcpy(&f, &wide, 4);
-        return (double)f;
+static double from_f16(uint16_t h) {
+    const int exponent = h >> 10 & 31, fraction = h & 1023;
+    const double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
+    return h >> 15 ? -size : size;
+}
+
+/* Numbers base + at[0..n) of a tensor, whose bytes may be unaligned for their type. */
+static void read_numbers(const whet_tensor *t, int64_t base, const int64_t *at, int64_t n,
+                         double *out) {
+    const char *bytes = (const char *)t->data + (size_t)base * whet_dtype_size(t->dtype);
+    for (int64_t i = 0; t->dtype == WHET_F32 && i < n; i++) {
+        float x;
+        memcpy(&x, bytes + at[i] * 4, sizeof x);
+        out[i] = (double)x;
     }
-    default: { /* f16 */
-        memcpy(&h, bytes + at * 2, 2);
-        const int exponent = h >> 10 & 31, fraction = h & 1023;
-        const double size = exponent ? ldexp(1024 + fraction, exponent - 25) : ldexp(fraction, -24);
-        return h >> 15 ? -size : size;
+    for (int64_t i = 0; t->dtype == WHET_F64 && i < n; i++)
+        memcpy(&out[i], bytes + at[i] * 8, sizeof out[i]);
+    for (int64_t i = 0; t->dtype == WHET_BF16 && i < n; i++) {
+        uint16_t half;
+        float x;
+        memcpy(&half, bytes + at[i] * 2, sizeof half);
+        const uint32_t wide = (uint32_t)half << 16;
+        memcpy(&x, &wide, sizeof x);
+        out[i] = (double)x;
     }
+    for (int64_t i = 0; t->dtype == WHET_F16 && i < n; i++) {
+        uint16_t half;
+        memcpy(&half, bytes + at[i] * 2, sizeof half);
+        out[i] = from_f16(half);
     }
 }
 
+/* The slice of unit u, its columns first .. first + columns. */
 static void gather(void *arg, int64_t u, int32_t worker) {
     const products *p = arg;
     const slices *s = p->now;
     double *a = p->a + u * CHUNK + p->filled, *b = p->b + u * CHUNK + p->filled;
     (void)worker;
-    for (int64_t c = 0; c < p->columns; c++) {
+    for (int64_t c = 0, n; c < p->columns; c += n) {
         const int64_t k = (p->first + c) / s->rest, r = (p->first + c) % s->rest;
         const int64_t place = s->places[u * s->repeat + k];
-        a[c] = place < 0 ? 0 : number(s->a, place * s->stride + s->at_a[r]);
-        b[c] = place < 0 ? 0 : number(s->b, place * s->stride + s->at_b[r]);
+        n = s->rest - r < p->columns - c ? s->rest - r : p->columns - c;
+        if (place < 0) {
+            memset(a + c, 0, (size_t)n * sizeof *a);
+            memset(b + c, 0, (size_t)n * sizeof *b);
+        } else {
+            read_numbers(s->a, place * s->stride, s->at_a + r, n, a + c);
+            read_numbers(s->b, place * s->stride, s->at_b + r, n, b + c);
+        }
     }
 }
 
@@ -69,8 +86,8 @@ static whet_status flush(products *p) {
     if (p->filled == 0) return WHET_OK;
     const int64_t k = p->filled;
     p->filled = 0;
-    return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, CHUNK, p->b, CHUNK, 1, p->out,
-                             p->n);
+    return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, CHUNK, p->b, CHUNK, 1,
+                             p->out, p->n);
 }
 
 static whet_status add_slices(products *p, const slices *s) {
@@ -79,7 +96,10 @@ static whet_status add_slices(products *p, const slices *s) {
     for (p->first = 0; p->first < all; p->first += p->columns) {
         const int64_t room = CHUNK - p->filled, left = all - p->first;
         p->columns = left < room ? left : room;
-        WHET_TRY(whet_i_parallel_for(p->ctx, NULL, s->n, gather, p));
+        if (s->n * p->columns < ALONE)
+            for (int64_t u = 0; u < s->n; u++) gather(p, u, 0);
+        else
+            WHET_TRY(whet_i_parallel_for(p->ctx, NULL, s->n, gather, p));
         p->filled += p->columns;
         if (p->filled == CHUNK) WHET_TRY(flush(p));
     }
@@ -179,23 +199,43 @@ done:
 
 /* ---- the objective ---------------------------------------------------------------------------------- */
 
+enum { RUN = 256 };
+
 typedef struct sums {
     const whet_tensor *a, *b;
     int64_t *const *source;
     double product, distance;
 } sums;
 
+/* Of the last axis, that begins at these numbers. */
+static void sum_row(sums *s, int64_t n, const int64_t *source, int64_t at_a, int64_t at_b) {
+    double x[RUN], y[RUN];
+    int64_t from_a[RUN], from_b[RUN];
+    for (int64_t first = 0; first < n; first += RUN) {
+        const int64_t count = n - first < RUN ? n - first : RUN;
+        for (int64_t i = 0; i < count; i++) {
+            from_a[i] = first + i;
+            from_b[i] = source ? source[first + i] : first + i;
+        }
+        read_numbers(s->a, at_a, from_a, count, x);
+        read_numbers(s->b, at_b, from_b, count, y);
+        for (int64_t i = 0; i < count; i++) {
+            s->product += x[i] * y[i];
+            s->distance += (x[i] - y[i]) * (x[i] - y[i]);
+        }
+    }
+}
+
 /* Over the elements of A in order, of B where they come from. */
 static void sum_axis(sums *s, int32_t axis, int64_t at_a, int64_t at_b) {
-    if (axis == s->a->rank || axis == WHET_I_AXES_MAX) {
-        const double x = number(s->a, at_a), y = number(s->b, at_b);
-        s->product += x * y;
-        s->distance += (x - y) * (x - y);
+    const int64_t n = axis < s->a->rank && axis < WHET_I_AXES_MAX ? s->a->shape[axis] : 1;
+    const int64_t *source = axis < WHET_I_AXES_MAX ? s->source[axis] : NULL;
+    if (axis + 1 >= s->a->rank || axis + 1 >= WHET_I_AXES_MAX) {
+        sum_row(s, n, source, at_a * n, at_b * n);
         return;
     }
-    const int64_t n = s->a->shape[axis];
     for (int64_t i = 0; i < n; i++)
-        sum_axis(s, axis + 1, at_a * n + i, at_b * n + (s->source[axis] ? s->source[axis][i] : i));
+        sum_axis(s, axis + 1, at_a * n + i, at_b * n + (source ? source[i] : i));
 }
 
 whet_status whet_i_objective(whet_ctx *ctx, const whet_i_bound *bound,
@@ -212,8 +252,7 @@ whet_status whet_i_objective(whet_ctx *ctx, const whet_i_bound *bound,
         for (int32_t x = 0; x < a->rank && status == WHET_OK; x++) {
             if (t->axes[x].n == 0) continue;
             moves = true;
-            status =
-                whet_i_arena_alloc(ctx, &arena, a->shape[x], sizeof *source[x], &source[x]);
+            status = whet_i_arena_alloc(ctx, &arena, a->shape[x], sizeof *source[x], &source[x]);
             if (status == WHET_OK)
                 whet_i_axis_source(bound, alignment, &t->axes[x], a->shape[x], source[x]);
         }

@@ -17,9 +17,10 @@ typedef struct descent {
     double *products[WHET_I_PARTS]; /* [n, n] of the largest part */
     int64_t *column;                /* [n] */
     int64_t *visits;                /* [groups] order of a sweep */
-    int64_t *changed, *seen;        /* [groups] when it last changed; when it was last visited; -1 = never */
-    double *value;                  /* [groups] its part of the objective at the last visit */
-    bool *meets;                    /* [groups, groups] share a tensor */
+    int64_t *changed,
+        *seen;     /* [groups] when it last changed; when it was last visited; -1 = never */
+    double *value; /* [groups] its part of the objective at the last visit */
+    bool *meets;   /* [groups, groups] share a tensor */
     int64_t clock;
     whet_i_rng rng;
 } descent;
@@ -68,8 +69,7 @@ static whet_status visit_units(descent *d, int32_t g, double *before, double *af
 
 static whet_status visit_heads(descent *d, int32_t g, double *before, double *after) {
     for (int32_t part = 0; part < WHET_I_PARTS; part++)
-        WHET_TRY(
-            whet_i_unit_products(d->ctx, d->bound, d->now, g, part, d->products[part]));
+        WHET_TRY(whet_i_unit_products(d->ctx, d->bound, d->now, g, part, d->products[part]));
     return whet_i_match_heads(d->ctx, &d->bound->groups[g], d->products, d->now->order[g], before,
                               after);
 }
@@ -155,8 +155,8 @@ static whet_status run(descent *d, const whet_align_opts *o) {
     WHET_TRY(whet_i_alignment_create(d->ctx, d->bound, &d->best));
     WHET_TRY(make_room(d));
     find_meetings(d);
-    WHET_TRY(whet_i_objective(d->ctx, d->bound, d->now, &d->best->identity,
-                              &d->best->distance_before));
+    WHET_TRY(
+        whet_i_objective(d->ctx, d->bound, d->now, &d->best->identity, &d->best->distance_before));
     for (int64_t r = 0; r < o->restarts; r++) WHET_TRY(descend(d, o, r));
     return WHET_OK;
 }

@@ -44,8 +44,9 @@ static whet_permutation_spec *spec_of_case(whet_ctx *ctx, const json_t *c) {
     json_t *groups = json_object(), *order = json_object_get(c, "visiting_order_fixed");
     for (size_t i = 0; i < json_array_size(order); i++)
         json_object_set_new(groups, json_string_value(json_array_get(order, i)), json_object());
-    json_t *document = json_pack("{s:s, s:o, s:O}", "format", "whet permutations 1", "groups",
-                                 groups, "tensors", json_object_get(c, "axes_to_perm"));
+    json_t *document =
+        json_pack("{s:s, s:i, s:o, s:O}", "format", "whet-permutations", "version", 1, "groups",
+                  groups, "tensors", json_object_get(c, "axes_to_perm"));
     char *text = json_dumps(document, 0);
     whet_permutation_spec *spec = parse(ctx, text);
     free(text);
@@ -130,7 +131,7 @@ static void golden_case(whet_ctx *ctx, const json_t *c) {
 static void golden_descents(void **state) {
     (void)state;
     test_need_shared("golden/market/wm/index.json");
-    whet_ctx *ctx = test_ctx(2);
+    whet_ctx *ctx = test_ctx(1);
     json_t *index = json_load_file(test_shared("golden/market/wm/index.json"), 0, NULL);
     const json_t *cases = json_object_get(index, "cases");
     int64_t run = 0;
@@ -155,8 +156,8 @@ static void add_tensor(json_t *tensors, const char *name, const char *rows, cons
 }
 
 static whet_permutation_spec *finish_spec(whet_ctx *ctx, json_t *groups, json_t *tensors) {
-    json_t *document = json_pack("{s:s, s:o, s:o}", "format", "whet permutations 1", "groups",
-                                 groups, "tensors", tensors);
+    json_t *document = json_pack("{s:s, s:i, s:o, s:o}", "format", "whet-permutations", "version",
+                                 1, "groups", groups, "tensors", tensors);
     char *text = json_dumps(document, 0);
     whet_permutation_spec *spec = parse(ctx, text);
     free(text);
@@ -176,8 +177,8 @@ static whet_permutation_spec *golden_llama(whet_ctx *ctx) {
             {"gate", "ff%d", "stream"},   {"up", "ff%d", "stream"},   {"down", "stream", "ff%d"}};
         char name[64], row[64], column[64];
         (void)snprintf(name, sizeof name, "h%d", i);
-        json_object_set_new(groups, name,
-                            json_pack("{s:i, s:i, s:i}", "heads", 4, "kv_heads", 2, "head_size", 6));
+        json_object_set_new(
+            groups, name, json_pack("{s:i, s:i, s:i}", "heads", 4, "kv_heads", 2, "head_size", 6));
         (void)snprintf(name, sizeof name, "ff%d", i);
         json_object_set_new(groups, name, json_object());
         for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
@@ -219,7 +220,7 @@ static void check_recovered(whet_ctx *ctx, const whet_permutation_spec *spec, co
 static void golden_llama_is_recovered(void **state) {
     (void)state;
     test_need_shared("golden/market/tf/llama_planted.safetensors");
-    whet_ctx *ctx = test_ctx(2);
+    whet_ctx *ctx = test_ctx(1);
     whet_safetensors *file = open_golden(ctx, "tf", "llama_planted.safetensors");
     network a = take_network(file, "A/"), b = take_network(file, "B/");
     whet_permutation_spec *spec = golden_llama(ctx);
@@ -250,8 +251,8 @@ static whet_permutation_spec *golden_bert(whet_ctx *ctx) {
     for (int i = 0; i < 2; i++) {
         char name[64], row[64], column[64];
         (void)snprintf(name, sizeof name, "h%d", i);
-        json_object_set_new(groups, name,
-                            json_pack("{s:i, s:i, s:b}", "heads", 3, "head_size", 4, "free_keys", 1));
+        json_object_set_new(
+            groups, name, json_pack("{s:i, s:i, s:b}", "heads", 3, "head_size", 4, "free_keys", 1));
         (void)snprintf(name, sizeof name, "ff%d", i);
         json_object_set_new(groups, name, json_object());
         for (size_t k = 0; k < sizeof rows / sizeof rows[0]; k++) {
@@ -262,7 +263,8 @@ static whet_permutation_spec *golden_bert(whet_ctx *ctx) {
                 (void)snprintf(row, sizeof row, mark ? "%.*s%d%s" : "%.*s",
                                (int)strcspn(rows[k][1], "%"), rows[k][1], i, mark ? mark + 2 : "");
                 (void)snprintf(column, sizeof column, mark2 ? "%.*s%d%s" : "%.*s",
-                               (int)strcspn(rows[k][2], "%"), rows[k][2], i, mark2 ? mark2 + 2 : "");
+                               (int)strcspn(rows[k][2], "%"), rows[k][2], i,
+                               mark2 ? mark2 + 2 : "");
                 add_tensor(tensors, name, row, b || vector ? NULL : column);
             }
         }
@@ -273,7 +275,7 @@ static whet_permutation_spec *golden_bert(whet_ctx *ctx) {
 static void golden_bert_is_recovered(void **state) {
     (void)state;
     test_need_shared("golden/market/tf/bert_planted.safetensors");
-    whet_ctx *ctx = test_ctx(2);
+    whet_ctx *ctx = test_ctx(1);
     whet_safetensors *file = open_golden(ctx, "tf", "bert_planted.safetensors");
     network a = take_network(file, "A/"), b = take_network(file, "B/");
     whet_permutation_spec *spec = golden_bert(ctx);
@@ -286,11 +288,298 @@ static void golden_bert_is_recovered(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- properties ------------------------------------------------------------------------------------- */
+
+/* Perceptrons 7-N-N-3 of drawn weights. */
+enum { UNITS = 24, IN = 7, OUT = 3, TENSORS = 6 };
+
+typedef struct made {
+    float w0[UNITS * IN], b0[UNITS], w1[UNITS * UNITS], b1[UNITS], w2[OUT * UNITS], b2[OUT];
+    whet_named_tensor items[TENSORS];
+    whet_weights weights;
+} made;
+
+static void make(made *m, uint64_t seed) {
+    static const char *const names[] = {"layer0.weight", "layer0.bias",   "layer1.weight",
+                                        "layer1.bias",   "layer2.weight", "layer2.bias"};
+    const int64_t shapes[][2] = {{UNITS, IN}, {UNITS},      {UNITS, UNITS},
+                                 {UNITS},     {OUT, UNITS}, {OUT}};
+    float *const data[] = {m->w0, m->b0, m->w1, m->b1, m->w2, m->b2};
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, seed, 0);
+    for (int i = 0; i < TENSORS; i++) {
+        const int64_t n = shapes[i][0] * (shapes[i][1] ? shapes[i][1] : 1);
+        for (int64_t k = 0; k < n; k++) data[i][k] = (float)whet_i_rng_normal(&rng);
+        m->items[i] = (whet_named_tensor){
+            names[i], {data[i], WHET_F32, shapes[i][1] ? 2 : 1, {shapes[i][0], shapes[i][1]}}};
+    }
+    m->weights = (whet_weights){m->items, TENSORS};
+}
+
+static const char PERCEPTRON[] =
+    "{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}, \"q\": {}}, "
+    "\"tensors\": {"
+    "\"layer0.weight\": [\"p\", null], \"layer0.bias\": [\"p\"], \"layer1.weight\": [\"q\", \"p\"],"
+    "\"layer1.bias\": [\"q\"], \"layer2.weight\": [null, \"q\"], \"layer2.bias\": [null]}}";
+
+static bool is_identity(const whet_alignment *a, int64_t group) {
+    int64_t n;
+    const int64_t *order = whet_alignment_order(a, group, 0, &n);
+    for (int64_t i = 0; i < n; i++)
+        if (order[i] != i) return false;
+    return n > 0;
+}
+
+static void a_network_is_aligned_with_itself(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static made a;
+    whet_alignment *found;
+    whet_permutation_spec *spec = parse(ctx, PERCEPTRON);
+    make(&a, 1);
+    test_ok(ctx, whet_align_weights(ctx, spec, &a.weights, &a.weights, NULL, &found));
+    assert_true(is_identity(found, 0) && is_identity(found, 1));
+    assert_true(whet_alignment_objective(found) == whet_alignment_identity(found));
+    whet_alignment_destroy(ctx, found);
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
+/* The objective of a visit never falls, nor is the whole one below the identity's; more restarts are never
+ * worse; and B aligned has the products that are claimed. */
+static void the_objective_only_rises(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static made a, b;
+    whet_permutation_spec *spec = parse(ctx, PERCEPTRON);
+    double last = -1e300;
+    make(&a, 1);
+    make(&b, 2);
+    for (int64_t restarts = 1; restarts <= 9; restarts += 4) {
+        whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+        whet_alignment *found;
+        whet_named_tensor out[TENSORS];
+        int64_t n;
+        double sum = 0, before, after;
+        opts.restarts = restarts;
+        test_ok(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, &opts, &found));
+        const whet_align_visit *v = whet_alignment_visits(found, &n);
+        for (int64_t i = 0; i < n; i++) assert_true(v[i].after >= v[i].before);
+        assert_true(v[n - 1].restart == restarts - 1);
+        assert_true(whet_alignment_objective(found) > whet_alignment_identity(found));
+        assert_true(whet_alignment_objective(found) >= last);
+        last = whet_alignment_objective(found);
+        test_ok(ctx, whet_alignment_apply(ctx, spec, found, &b.weights, out));
+        for (int i = 0; i < TENSORS - 1; i++) /* the last one does not move */
+            for (int64_t k = 0; k < whet_tensor_count(&out[i].tensor); k++)
+                sum += (double)((float *)out[i].tensor.data)[k] *
+                       (double)((float *)a.items[i].tensor.data)[k];
+        assert_true(fabs(sum - last) < 1e-9);
+        whet_alignment_distance(found, &before, &after);
+        assert_true(fabs((before - after) - 2 * (last - whet_alignment_identity(found))) < 1e-9);
+        for (int i = 0; i < TENSORS; i++) whet_tensor_destroy(ctx, &out[i].tensor);
+        whet_alignment_destroy(ctx, found);
+    }
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
+static void threads_change_no_bit(void **state) {
+    (void)state;
+    static made a, b;
+    double first = 0;
+    int64_t orders[2][UNITS];
+    make(&a, 3);
+    make(&b, 4);
+    for (int t = 0; t < 3; t++) {
+        whet_ctx *ctx = test_ctx((const int32_t[]){1, 2, 5}[t]);
+        whet_permutation_spec *spec = parse(ctx, PERCEPTRON);
+        whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+        whet_alignment *found;
+        opts.restarts = 3;
+        test_ok(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, &opts, &found));
+        for (int g = 0; g < 2; g++) {
+            int64_t n;
+            const int64_t *order = whet_alignment_order(found, g, 0, &n);
+            assert_int_equal(n, UNITS);
+            if (t == 0)
+                memcpy(orders[g], order, sizeof orders[g]);
+            else
+                assert_memory_equal(orders[g], order, sizeof orders[g]);
+        }
+        if (t == 0) first = whet_alignment_objective(found);
+        assert_true(first == whet_alignment_objective(found));
+        whet_alignment_destroy(ctx, found);
+        whet_permutation_spec_destroy(ctx, spec);
+        test_ctx_done(ctx);
+    }
+}
+
+static whet_status align_once(whet_ctx *ctx, void *arg) {
+    const made *m = arg;
+    whet_permutation_spec *spec = NULL;
+    whet_alignment *found = NULL;
+    whet_named_tensor out[TENSORS];
+    whet_status status = whet_i_spec_parse(ctx, "spec", PERCEPTRON, sizeof PERCEPTRON - 1, &spec);
+    if (status == WHET_OK)
+        status = whet_align_weights(ctx, spec, &m->weights, &m->weights, NULL, &found);
+    if (status == WHET_OK) status = whet_alignment_apply(ctx, spec, found, &m->weights, out);
+    for (int i = 0; status == WHET_OK && i < TENSORS; i++) whet_tensor_destroy(ctx, &out[i].tensor);
+    whet_alignment_destroy(ctx, found);
+    whet_permutation_spec_destroy(ctx, spec);
+    return status;
+}
+
+static void survives_failing_allocations(void **state) {
+    (void)state;
+    static made a;
+    make(&a, 1);
+    assert_true(test_each_allocation(align_once, &a) > 30);
+}
+
+/* ---- refusals ---------------------------------------------------------------------------------------- */
+
+/* All that does not fit is in one sentence. */
+static void what_does_not_fit_is_told_at_once(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static made a, b;
+    whet_alignment *found = NULL;
+    whet_permutation_spec *spec = parse(ctx, PERCEPTRON);
+    make(&a, 1);
+    make(&b, 2);
+    b.items[1].name = "layer0.bais";
+    b.items[2].tensor.shape[0] = UNITS - 1;
+    b.items[4].tensor.dtype = WHET_F16;
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, NULL, &found),
+               WHET_ERR_SHAPE);
+    test_says(ctx, "\"layer0.bias\" is not in the second");
+    test_says(ctx, "\"layer0.bais\" of the second is not in the specification");
+    test_says(ctx, "\"layer1.weight\" is f32 [24, 24] and f32 [23, 24]");
+    test_says(ctx, "\"layer2.weight\" is f32 [3, 24] and f16 [3, 24]");
+    make(&b, 2);
+    b.w1[5] = NAN;
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, NULL, &found),
+               WHET_ERR_DATA);
+    test_says(ctx, "\"layer1.weight\" of the second has NaN");
+    make(&b, 2);
+    b.items[0].tensor.dtype = a.items[0].tensor.dtype = WHET_I32;
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, NULL, &found),
+               WHET_ERR_UNSUPPORTED);
+    make(&a, 1);
+    make(&b, 2);
+    whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+    opts.restarts = 0;
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, &opts, &found),
+               WHET_ERR_ARG);
+    assert_null(found);
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
+static void bad_specifications(void **state) {
+    (void)state;
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {"[]", "is an array; expected an object"},
+        {"{\"format\": \"x\", \"groups\": {}, \"tensors\": {}}", "format \"x\""},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {}, \"tensors\": {}}",
+         "no group"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"group\": {}, \"tensors\": {}}",
+         "key \"group\""},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}}, "
+         "\"tensors\": {\"w\": "
+         "[\"q\"]}}",
+         "no group \"q\""},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}}, "
+         "\"tensors\": {\"w\": "
+         "[\"p\", \"p\"]}}",
+         "group \"p\" is on axes 0 and 1"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}, \"q\": {}}, "
+         "\"tensors\": "
+         "{\"w\": [\"p\"]}}",
+         "group \"q\" is on no axis"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"h\": {\"heads\": 3, "
+         "\"kv_heads\": "
+         "2, "
+         "\"head_size\": 4}}, \"tensors\": {\"w\": [\"h.query\"]}}",
+         "3 heads, 2"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}}, "
+         "\"tensors\": {\"w\": "
+         "[\"p.query\"]}}",
+         "no group \"p.query\""},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {\"units\": 0}}, "
+         "\"tensors\": "
+         "{\"w\": [\"p\"]}}",
+         "units"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}}, "
+         "\"tensors\": {\"w\": "
+         "[[]]}}",
+         "an axis of 0 runs"},
+        {"{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}}, "
+         "\"tensors\": {\"w\": "
+         "[[{\"group\": \"p\", \"first\": 0}]]}}",
+         "count"},
+    };
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        whet_permutation_spec *spec = NULL;
+        test_fails(ctx,
+                   whet_i_spec_parse(ctx, "spec.json", cases[i].text,
+                                     (int64_t)strlen(cases[i].text), &spec),
+                   WHET_ERR_FORMAT);
+        test_says(ctx, cases[i].says);
+        assert_null(spec);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Specifications that fit their text but not the network. */
+static void axes_must_fit_their_groups(void **state) {
+    (void)state;
+    static const char wrong[] =
+        "{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {}, \"q\": "
+        "{\"units\": 10}}, "
+        "\"tensors\": {\"layer0.weight\": [\"p\", null], \"layer0.bias\": [\"p\"], "
+        "\"layer1.weight\": [\"q\", [{\"group\": \"p\", \"first\": 0, \"count\": 20}]], "
+        "\"layer1.bias\": [null], \"layer2.weight\": [null, null], \"layer2.bias\": [null]}}";
+    static const char twice[] =
+        "{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": {\"units\": 12}}, "
+        "\"tensors\": {\"layer0.weight\": [[{\"group\": \"p\", \"first\": 0, \"count\": 12}, "
+        "{\"group\": \"p\", \"first\": 0, \"count\": 12}], null], \"layer0.bias\": [null], "
+        "\"layer1.weight\": [null, null], "
+        "\"layer1.bias\": [null], \"layer2.weight\": [null, null], \"layer2.bias\": [null]}}";
+    whet_ctx *ctx = test_ctx(1);
+    static made a;
+    whet_alignment *found = NULL;
+    whet_permutation_spec *spec = parse(ctx, wrong);
+    make(&a, 1);
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &a.weights, NULL, &found),
+               WHET_ERR_SHAPE);
+    test_says(ctx, "\"layer1.weight\" has 24 on axis 0, whose groups have 10 units");
+    test_says(ctx, "\"layer1.weight\" has 24 on axis 1, whose groups have 20 units");
+    whet_permutation_spec_destroy(ctx, spec);
+    spec = parse(ctx, twice);
+    test_fails(ctx, whet_align_weights(ctx, spec, &a.weights, &a.weights, NULL, &found),
+               WHET_ERR_SHAPE);
+    test_says(ctx, "\"layer0.weight\" has runs on axis 0");
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_descents),
         cmocka_unit_test(golden_llama_is_recovered),
         cmocka_unit_test(golden_bert_is_recovered),
+        cmocka_unit_test(a_network_is_aligned_with_itself),
+        cmocka_unit_test(the_objective_only_rises),
+        cmocka_unit_test(threads_change_no_bit),
+        cmocka_unit_test(survives_failing_allocations),
+        cmocka_unit_test(what_does_not_fit_is_told_at_once),
+        cmocka_unit_test(bad_specifications),
+        cmocka_unit_test(axes_must_fit_their_groups),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * whet align: the units of a network renumbered to match another's. */
+#include <stdlib.h>
+
+#include "cli.h"
+
+const cli_option cmd_align_options[] = {
+    {.name = "arch",
+     .type = CLI_STRING,
+     .value = "NAME|S.json",
+     .preset = "auto",
+     .help = "architecture, or a specification of the axes that move together"},
+    {.name = "method",
+     .type = CLI_ENUM,
+     .choices = "weights|activations",
+     .preset = "weights",
+     .help = "what has to agree: weights, or what units put out on --data"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "B2.safetensors",
+     .required = true,
+     .help = "B renumbered"},
+    {.name = "restarts",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000,
+     .preset = "1",
+     .help = "weights: orders of visiting groups that are tried; the best one counts"},
+    {.name = "max-sweeps",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 100000,
+     .preset = "100",
+     .help = "weights: sweeps over all groups, at most"},
+    {.name = "data",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .help = "inputs [n, d], [n, h, w] or [n, h, w, c]: bytes (divided by 255) or reals"},
+    {.name = "labels", .type = CLI_PATH, .value = "Y.npy", .help = "classes of --data, from 0"},
+    {.name = "mean",
+     .type = CLI_LIST,
+     .value = "M,..",
+     .help = "of each channel, subtracted from inputs in [0, 1] (resnet: those of ImageNet)"},
+    {.name = "deviation",
+     .type = CLI_LIST,
+     .value = "D,..",
+     .help = "of each channel, inputs are divided by it (resnet: those of ImageNet)"},
+    {.name = "barrier",
+     .type = CLI_FLAG,
+     .help = "measure loss and accuracy on the line from A to B, before and after"},
+    {.name = "points",
+     .type = CLI_INT,
+     .min = 2,
+     .max = 1001,
+     .preset = "11",
+     .help = "barrier: points of the line, ends included"},
+    {.name = "measure",
+     .type = CLI_PATH,
+     .value = "X.npy",
+     .help = "barrier: inputs by which batch norms of mixtures are measured again"},
+    {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
+    {.name = "save-spec",
+     .type = CLI_PATH,
+     .value = "S.json",
+     .help = "the specification that was used, to write"},
+    {.name = "heads",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 20,
+     .help = "attention heads; else as config.json beside A says"},
+    {.name = "kv-heads",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 20,
+     .help = "heads of keys and values; else as config.json says, or as many as heads"},
+    {0},
+};
+
+/* ---- what goes in --------------------------------------------------------------------------------- */
+
+static whet_status read_channels(cli_run *run, const char *name, double *out) {
+    const int32_t n = cli_list_count(run, name);
+    if (n == 0) return WHET_OK;
+    if (n > 3)
+        return cli_fail(run, WHET_ERR_ARG, "--%s: %d numbers; expected 1 to 3", name, (int)n);
+    for (int32_t i = 0; i < n; i++) {
+        char *end;
+        const char *text = cli_list_item(run, name, i);
+        out[i] = strtod(text, &end);
+        if (end == text || *end || !(out[i] > -1e9 && out[i] < 1e9))
+            return cli_fail(run, WHET_ERR_ARG, "--%s: %s; expected a number", name, text);
+    }
+    for (int32_t i = n; n == 1 && i < 3; i++) out[i] = out[0];
+    return WHET_OK;
+}
+
+/* Networks for CIFAR are trained on inputs that are scaled as ImageNet's are. */
+static whet_status read_scale(cli_run *run, whet_align_job *job) {
+    static const double mean[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
+    const char *arch = cli_text(run, "arch");
+    const bool cifar = arch[0] == 'r' && arch[1] == 'e';
+    for (int i = 0; cifar && i < 3; i++) {
+        job->mean[i] = mean[i];
+        job->scale[i] = deviation[i];
+    }
+    const whet_status status = read_channels(run, "mean", job->mean);
+    return status == WHET_OK ? read_channels(run, "deviation", job->scale) : status;
+}
+
+static whet_status read_job(cli_run *run, whet_align_job *job) {
+    static const char *const of_barrier[] = {"labels", "measure", "figure", "points"};
+    job->a = cli_arg(run, 0);
+    job->b = cli_arg(run, 1);
+    job->arch = cli_text(run, "arch");
+    job->method = cli_choice(run, "method") ? WHET_ALIGN_ACTIVATIONS : WHET_ALIGN_WEIGHTS;
+    job->opts.restarts = cli_integer(run, "restarts");
+    job->opts.max_sweeps = cli_integer(run, "max-sweeps");
+    job->opts.seed = run->seed;
+    job->hints.heads = cli_integer(run, "heads");
+    job->hints.kv_heads = cli_integer(run, "kv-heads");
+    job->output = cli_text(run, "output");
+    job->spec_output = cli_text(run, "save-spec");
+    job->data = cli_text(run, "data");
+    job->labels = cli_text(run, "labels");
+    job->statistics = cli_text(run, "measure");
+    job->figure = cli_text(run, "figure");
+    job->points = cli_flag(run, "barrier") ? cli_integer(run, "points") : 0;
+    job->force = run->force;
+    for (int i = 0; i < 4; i++)
+        if (!job->points && cli_given(run, of_barrier[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --barrier", of_barrier[i]);
+    if (job->points && (!job->data || !job->labels))
+        return cli_fail(run, WHET_ERR_ARG, "--barrier needs --data X.npy and --labels Y.npy");
+    if (job->method == WHET_ALIGN_ACTIVATIONS && !job->data)
+        return cli_fail(run, WHET_ERR_ARG, "--method activations needs --data X.npy");
+    if (job->data && !job->points && job->method == WHET_ALIGN_WEIGHTS)
+        return cli_fail(run, WHET_ERR_ARG, "--data needs --barrier or --method activations");
+    return read_scale(run, job);
+}
+
+/* ---- what came out -------------------------------------------------------------------------------- */
+
+static void print_lines(cli_run *run, const whet_align_result *r) {
+    if (!r->points) return;
+    cli_print(run, "\n%8s", "share");
+    for (int l = 0; l < WHET_LINES; l++)
+        if (r->lines[l]) cli_print(run, "  %24s", whet_align_line_name((whet_align_line)l));
+    cli_print(run, "\n");
+    for (int64_t i = 0; i < r->points; i++) {
+        cli_print(run, "%8.3f", r->lines[0][i].weight);
+        for (int l = 0; l < WHET_LINES; l++)
+            if (r->lines[l])
+                cli_print(run, "  %12.4f %9.1f %%", r->lines[l][i].loss,
+                          100 * r->lines[l][i].accuracy);
+        cli_print(run, "\n");
+    }
+    cli_print(run, "%8s", "barrier");
+    for (int l = 0; l < WHET_LINES; l++)
+        if (r->lines[l]) cli_print(run, "  %12.4f %11s", r->barrier[l], "");
+    cli_print(run, "\n");
+}
+
+/* How many units moved. */
+static int64_t moved_units(const whet_align_result *r, int64_t group, int64_t *units) {
+    int64_t n, moved = 0;
+    const int64_t *order = whet_alignment_order(r->alignment, group, 0, &n);
+    for (int64_t i = 0; i < n; i++) moved += order[i] != i;
+    *units = n;
+    return moved;
+}
+
+static void print_groups(cli_run *run, const whet_align_result *r) {
+    enum { SHOWN = 40 };
+    const int64_t groups = whet_permutation_spec_groups(r->spec);
+    for (int64_t g = 0; g < groups && g < SHOWN; g++) {
+        int64_t units;
+        const int64_t moved = moved_units(r, g, &units);
+        cli_print(run, "%8lld of %6lld units moved  %s\n", (long long)moved, (long long)units,
+                  whet_permutation_spec_group(r->spec, g));
+    }
+    if (groups > SHOWN) cli_print(run, "and %lld more groups\n", (long long)(groups - SHOWN));
+}
+
+static json_t *groups_json(const whet_align_result *r) {
+    json_t *list = json_array();
+    for (int64_t g = 0; g < whet_permutation_spec_groups(r->spec); g++) {
+        int64_t units, n;
+        const int64_t moved = moved_units(r, g, &units);
+        json_t *orders = json_array();
+        for (int32_t part = 0; part < 4; part++) {
+            const int64_t *order = whet_alignment_order(r->alignment, g, part, &n);
+            if (!order) continue;
+            json_t *numbers = json_array();
+            for (int64_t i = 0; i < n; i++)
+                (void)json_array_append_new(numbers, json_integer((json_int_t)order[i]));
+            (void)json_array_append_new(orders, numbers);
+        }
+        (void)json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o}", "name",
+                                                    whet_permutation_spec_group(r->spec, g),
+                                                    "units", (json_int_t)units, "moved",
+                                                    (json_int_t)moved, "orders", orders));
+    }
+    return list;
+}
+
+static json_t *trace_json(const whet_align_result *r) {
+    json_t *list = json_array();
+    int64_t n;
+    const whet_align_visit *v = whet_alignment_visits(r->alignment, &n);
+    for (int64_t i = 0; i < n; i++)
+        (void)json_array_append_new(
+            list, json_pack("{s:I, s:I, s:s, s:o, s:o}", "restart", (json_int_t)v[i].restart,
+                            "sweep", (json_int_t)v[i].sweep, "group",
+                            whet_permutation_spec_group(r->spec, v[i].group), "before",
+                            cli_json_number(v[i].before), "after", cli_json_number(v[i].after)));
+    return list;
+}
+
+static json_t *lines_json(const whet_align_result *r) {
+    json_t *all = json_object();
+    for (int l = 0; l < WHET_LINES; l++) {
+        if (!r->lines[l]) continue;
+        json_t *points = json_array();
+        for (int64_t i = 0; i < r->points; i++)
+            (void)json_array_append_new(points,
+                                        json_pack("{s:o, s:o, s:o}", "share",
+                                                  cli_json_number(r->lines[l][i].weight), "loss",
+                                                  cli_json_number(r->lines[l][i].loss), "accuracy",
+                                                  cli_json_number(r->lines[l][i].accuracy)));
+        (void)json_object_set_new(
+            all, whet_align_line_name((whet_align_line)l),
+            json_pack("{s:o, s:o}", "barrier", cli_json_number(r->barrier[l]), "points", points));
+    }
+    return all;
+}
+
+static void report(cli_run *run, const whet_align_job *job, const whet_align_result *r) {
+    double before, after;
+    int64_t visits;
+    (void)whet_alignment_visits(r->alignment, &visits);
+    whet_alignment_distance(r->alignment, &before, &after);
+    const double identity = whet_alignment_identity(r->alignment);
+    const double objective = whet_alignment_objective(r->alignment);
+    cli_print(run, "%s: %lld tensors, architecture %s\n", job->output, (long long)r->tensors,
+              *whet_permutation_spec_arch(r->spec) ? whet_permutation_spec_arch(r->spec)
+                                                   : "of the file");
+    print_groups(run, r);
+    cli_print(run, "products of weights %.6g, before %.6g; squared distance %.6g, before %.6g\n",
+              objective, identity, after, before);
+    if (job->method == WHET_ALIGN_WEIGHTS)
+        cli_print(run, "%lld visits, best of %lld restarts: number %lld\n", (long long)visits,
+                  (long long)job->opts.restarts,
+                  (long long)whet_alignment_best_restart(r->alignment) + 1);
+    print_lines(run, r);
+    if (!run->json) return;
+    cli_json(run,
+             json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s}", "arch",
+                       whet_permutation_spec_arch(r->spec), "method", cli_text(run, "method"),
+                       "tensors", (json_int_t)r->tensors, "objective", cli_json_number(objective),
+                       "objective_before", cli_json_number(identity), "distance",
+                       cli_json_number(after), "distance_before", cli_json_number(before),
+                       "best_restart", (json_int_t)whet_alignment_best_restart(r->alignment),
+                       "groups", groups_json(r), "trace", trace_json(r), "lines", lines_json(r),
+                       "output", job->output));
+}
+
+whet_status cmd_align(cli_run *run) {
+    whet_align_job job = WHET_ALIGN_JOB_INIT;
+    whet_align_result result;
+    whet_status status = read_job(run, &job);
+    if (status != WHET_OK) return status;
+    status = whet_align_files(run->ctx, &job, &result);
+    if (status != WHET_OK) return status;
+    report(run, &job, &result);
+    whet_align_result_free(run->ctx, &result);
+    return WHET_OK;
+}

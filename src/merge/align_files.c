@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The job of whet align: two files and a specification in, the second file renumbered out, and what mixtures
+ * of the two are worth before and after. Shapes are compared from the headers before any weight is read. */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "io/io_i.h"
+#include "merge/align_files.h"
+#include "merge/image_network.h"
+
+enum { CONFIG_MAX = 1 << 24 };
+
+typedef struct run {
+    whet_ctx *ctx;
+    const whet_align_job *job;
+    whet_safetensors *file[2];
+    whet_named_tensor *items[2], *moved;
+    whet_weights weights[2];
+    whet_i_mode_inputs inputs;
+    whet_align_result result;
+} run;
+
+const char *whet_align_line_name(whet_align_line line) {
+    static const char *const names[] = {"before", "aligned", "before, norms measured",
+                                        "aligned, norms measured"};
+    return names[line];
+}
+
+void whet_align_result_free(whet_ctx *ctx, whet_align_result *result) {
+    whet_permutation_spec_destroy(ctx, result->spec);
+    whet_alignment_destroy(ctx, result->alignment);
+    for (int l = 0; l < WHET_LINES; l++) whet_i_free(ctx, result->lines[l]);
+    *result = (whet_align_result){0};
+}
+
+/* ---- in ---------------------------------------------------------------------------------------------------- */
+
+static whet_status open_weights(run *r, int k, const char *path) {
+    WHET_TRY(whet_safetensors_open(r->ctx, path, &r->file[k]));
+    const int64_t n = whet_safetensors_count(r->file[k]);
+    WHET_TRY(whet_i_calloc(r->ctx, n, &r->items[k]));
+    for (int64_t i = 0; i < n; i++) {
+        r->items[k][i].name = whet_safetensors_name(r->file[k], i).ptr;
+        (void)whet_safetensors_find(r->file[k], r->items[k][i].name, &r->items[k][i].tensor);
+    }
+    r->weights[k] = (whet_weights){r->items[k], n};
+    return WHET_OK;
+}
+
+/* Heads as a config.json says, of which there need be none. */
+static whet_status read_config(const run *r, whet_permutation_hints *hints) {
+    static const char *const heads[] = {"num_attention_heads", "n_heads", NULL};
+    const char *slash = strrchr(r->job->a, '/');
+    char path[4096];
+    json_t *config;
+    (void)snprintf(path, sizeof path, "%.*sconfig.json", slash ? (int)(slash - r->job->a + 1) : 0,
+                   r->job->a);
+    FILE *there = fopen(path, "rb");
+    if (!there) return WHET_OK;
+    (void)fclose(there);
+    WHET_TRY(whet_i_json_read(r->ctx, path, CONFIG_MAX, &config));
+    whet_status status = WHET_OK;
+    for (int i = 0; heads[i] && hints->heads == 0 && status == WHET_OK; i++)
+        status = whet_i_json_int_or(r->ctx, path, config, heads[i], 1, 1 << 20, 0, &hints->heads);
+    if (status == WHET_OK && hints->kv_heads == 0)
+        status = whet_i_json_int_or(r->ctx, path, config, "num_key_value_heads", 1, 1 << 20, 0,
+                                    &hints->kv_heads);
+    if (status == WHET_OK && hints->head_size == 0)
+        status =
+            whet_i_json_int_or(r->ctx, path, config, "head_dim", 1, 1 << 20, 0, &hints->head_size);
+    json_decref(config);
+    return status;
+}
+
+static whet_status make_spec(run *r) {
+    const whet_align_job *job = r->job;
+    whet_permutation_hints hints = job->hints;
+    if (whet_i_has_extension(job->arch, ".json"))
+        return whet_permutation_spec_read(r->ctx, job->arch, &r->result.spec);
+    WHET_TRY(read_config(r, &hints));
+    const whet_status status =
+        whet_permutation_spec_for(r->ctx, job->arch, r->file[0], &hints, &r->result.spec);
+    return status == WHET_OK || status == WHET_ERR_ARG
+               ? status
+               : whet_i_fail_at(r->ctx, status, "%s", job->a);
+}
+
+/* ---- lines --------------------------------------------------------------------------------------------------- */
+
+static whet_status measure_line(run *r, whet_align_line line) {
+    const bool after = line == WHET_LINE_AFTER || line == WHET_LINE_AFTER_MEASURED;
+    const bool measured = line >= WHET_LINE_BEFORE_MEASURED;
+    const whet_weights moved = {r->moved, r->weights[1].n};
+    whet_mode_data data = r->inputs.data;
+    if (measured && !data.statistics) return WHET_OK;
+    if (!measured) data.statistics = NULL;
+    whet_i_note(r->ctx, "%s", whet_align_line_name(line));
+    WHET_TRY(whet_i_calloc(r->ctx, r->job->points, &r->result.lines[line]));
+    return whet_mode_path(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],
+                          after ? &moved : &r->weights[1], &data, r->job->points,
+                          r->result.lines[line], &r->result.barrier[line]);
+}
+
+/* An output that is there is told before the work, not behind it. */
+static whet_status refuse_existing(whet_ctx *ctx, const char *path, bool force) {
+    if (!path || force || strcmp(path, "-") == 0) return WHET_OK;
+    FILE *there = fopen(path, "rb");
+    if (!there) return WHET_OK;
+    (void)fclose(there);
+    return whet_i_fail(ctx, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force", path);
+}
+
+static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
+    const char *missing = job->points && !job->labels ? "labels"
+                          : (job->points || job->method == WHET_ALIGN_ACTIVATIONS) && !job->data
+                              ? "data"
+                              : NULL;
+    if (missing)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%s needs %s; expected an array of them",
+                           job->points ? "a barrier" : "matching activations", missing);
+    for (int c = 0; c < 3; c++)
+        if (!(job->scale[c] > 0))
+            return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
+                               job->scale[c]);
+    WHET_TRY(refuse_existing(ctx, job->output, job->force));
+    WHET_TRY(refuse_existing(ctx, job->figure, job->force));
+    return refuse_existing(ctx, job->spec_output, job->force);
+}
+
+static whet_status align(run *r) {
+    const whet_align_job *job = r->job;
+    if (job->method == WHET_ALIGN_ACTIVATIONS)
+        return whet_align_activations(r->ctx, r->result.spec, &r->weights[0], &r->weights[1],
+                                      &r->inputs.data, &r->result.alignment);
+    return whet_align_weights(r->ctx, r->result.spec, &r->weights[0], &r->weights[1], &job->opts,
+                              &r->result.alignment);
+}
+
+/* ---- out ----------------------------------------------------------------------------------------------------- */
+
+static whet_status write_figure(run *r) {
+    whet_i_buf svg = {0};
+    whet_out *out = NULL;
+    whet_status status = WHET_OK;
+    if (!r->job->figure || !r->job->points) return WHET_OK;
+    WHET_TRY_DONE(whet_i_mode_figure(r->ctx, &r->result, &svg));
+    WHET_TRY_DONE(whet_out_open(r->ctx, r->job->figure, r->job->force, &out));
+    WHET_TRY_DONE(whet_out_write(r->ctx, out, svg.data, svg.len));
+    status = whet_out_commit(r->ctx, out);
+    out = NULL;
+done:
+    whet_out_abort(r->ctx, out);
+    whet_i_buf_free(r->ctx, &svg);
+    return status;
+}
+
+static whet_status write_all(run *r) {
+    const whet_str format = whet_safetensors_metadata(r->file[1], "format");
+    const char *const metadata[] = {"format", format.ptr, NULL}, *const none[] = {NULL};
+    if (r->job->spec_output)
+        WHET_TRY(whet_permutation_spec_write(r->ctx, r->result.spec, r->job->spec_output,
+                                             r->job->force));
+    WHET_TRY(write_figure(r));
+    if (!r->job->output) return WHET_OK;
+    return whet_safetensors_write(r->ctx, r->job->output, r->job->force, r->moved, r->weights[1].n,
+                                  format.ptr ? metadata : none);
+}
+
+static whet_status run_job(run *r) {
+    const whet_align_job *job = r->job;
+    WHET_TRY(check_job(r->ctx, job));
+    WHET_TRY(open_weights(r, 0, job->a));
+    WHET_TRY(open_weights(r, 1, job->b));
+    WHET_TRY(make_spec(r));
+    if (job->data) WHET_TRY(whet_i_mode_inputs_read(r->ctx, job, &r->inputs));
+    WHET_TRY(align(r));
+    WHET_TRY(whet_i_calloc(r->ctx, r->weights[1].n, &r->moved));
+    WHET_TRY(whet_alignment_apply(r->ctx, r->result.spec, r->result.alignment, &r->weights[1],
+                                  r->moved));
+    r->result.tensors = r->weights[1].n;
+    r->result.points = job->points;
+    for (int l = 0; job->points && l < WHET_LINES; l++)
+        WHET_TRY(measure_line(r, (whet_align_line)l));
+    return write_all(r);
+}
+
+whet_status whet_align_files(whet_ctx *ctx, const whet_align_job *job, whet_align_result *out) {
+    whet_align_job known = WHET_ALIGN_JOB_INIT;
+    run r = {.ctx = ctx, .job = &known};
+    whet_status status = whet_i_opts(ctx, job, &known, sizeof known, "whet_align_job");
+    if (status == WHET_OK) status = run_job(&r);
+    for (int64_t i = 0; r.moved && i < r.weights[1].n; i++)
+        whet_tensor_destroy(ctx, &r.moved[i].tensor);
+    whet_i_free(ctx, r.moved);
+    whet_i_mode_inputs_free(ctx, &r.inputs);
+    for (int k = 0; k < 2; k++) {
+        whet_i_free(ctx, r.items[k]);
+        whet_safetensors_close(ctx, r.file[k]);
+    }
+    if (status == WHET_OK)
+        *out = r.result;
+    else
+        whet_align_result_free(ctx, &r.result);
+    return status;
+}

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Every built-in specification: a random permutation of a random network leaves its function as it was, and
+ * is found again from the weights alone, to the bit. Permutations that a specification does not allow change
+ * the function, so that the test can tell. */
+#include "support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "io/io_i.h"
+#include "merge/image_network.h"
+#include "nn/nn_i.h"
+
+/* Sums of the same products in another order: some ten layers of sums of at most 600 terms, of which each
+ * rounds to 2^-24 of its terms; 1e-5 of the largest output is 160 roundings. */
+#define BOUND 1e-5
+
+enum { TENSORS_MOST = 256, OUTPUTS_MOST = 40000 };
+
+typedef struct subject {
+    whet_ctx *ctx;
+    char dir[600]; /* of texts */
+    const char *arch;
+    whet_i_image image; /* of images */
+    whet_safetensors *file;
+    whet_named_tensor items[TENSORS_MOST];
+    whet_weights weights;
+    whet_permutation_hints hints;
+} subject;
+
+static void take_file(subject *s, const char *path) {
+    test_ok(s->ctx, whet_safetensors_open(s->ctx, path, &s->file));
+    s->weights = (whet_weights){s->items, whet_safetensors_count(s->file)};
+    assert_true(s->weights.n <= TENSORS_MOST);
+    for (int64_t i = 0; i < s->weights.n; i++) {
+        s->items[i].name = whet_safetensors_name(s->file, i).ptr;
+        assert_true(whet_safetensors_find(s->file, s->items[i].name, &s->items[i].tensor));
+    }
+}
+
+static void drop(subject *s) {
+    whet_safetensors_close(s->ctx, s->file);
+    test_ctx_done(s->ctx);
+}
+
+/* ---- functions -------------------------------------------------------------------------------------- */
+
+static int64_t run_images(const subject *s, const whet_weights *w, float *out) {
+    enum { ROWS = 4 };
+    whet_i_image_network net;
+    whet_i_rng rng;
+    test_ok(s->ctx, whet_i_image_network_make(s->ctx, s->arch, w, &s->image, &net));
+    float *x = malloc(sizeof *x * (size_t)(ROWS * net.d));
+    whet_i_rng_init(&rng, 11, 0);
+    for (int64_t i = 0; i < ROWS * net.d; i++) x[i] = (float)whet_i_rng_normal(&rng);
+    test_ok(s->ctx, whet_i_image_network_run(s->ctx, &net, "test", x, ROWS, out));
+    const int64_t n = ROWS * net.classes;
+    free(x);
+    whet_i_image_network_free(s->ctx, &net);
+    return n;
+}
+
+typedef struct text_run {
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_value out;
+    int64_t first;
+} text_run;
+
+static void record_text(const subject *s, text_run *r) {
+    const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+    whet_i_encoder_config c;
+    whet_i_llama_config l;
+    whet_i_value hidden;
+    test_ok(s->ctx, whet_i_params_create(s->ctx, WHET_F32, &r->params));
+    test_ok(s->ctx, whet_i_graph_create(s->ctx, r->params, &r->graph));
+    if (strcmp(s->arch, "llama") == 0) {
+        test_ok(s->ctx, whet_i_llama_config_read(s->ctx, s->dir, &l));
+        test_ok(s->ctx, whet_i_llama_record(s->ctx, r->graph, &l, &hidden));
+        test_ok(s->ctx, whet_i_llama_head(s->ctx, r->graph, &l, hidden, &r->out));
+        return;
+    }
+    test_ok(s->ctx, whet_i_encoder_config_read(s->ctx, s->dir, &opts, &c));
+    const char *prefix = c.family->prefix;
+    test_ok(s->ctx, whet_i_encoder_record(s->ctx, r->graph, &c, prefix, false, &hidden));
+    test_ok(s->ctx, whet_i_encoder_head(s->ctx, r->graph, &c, prefix, false, WHET_I_HEAD_FAMILY, 3,
+                                        hidden, &r->out));
+    r->first = c.family->position_offset;
+}
+
+static int64_t run_texts(const subject *s, const whet_weights *w, float *out) {
+    enum { N = 9 };
+    static int32_t ids[N] = {3, 7, 1, 12, 5, 9, 2, 11, 6};
+    static int64_t start[] = {0, N}, order[] = {0};
+    const whet_token_rows rows = {1, start, ids, NULL};
+    text_run r = {0};
+    whet_i_plan *plan;
+    whet_i_executor *executor;
+    whet_i_text_batch batch;
+    record_text(s, &r);
+    for (int64_t i = 0; i < r.params->n; i++)
+        for (int64_t k = 0; k < w->n; k++)
+            if (strcmp(r.params->items[i].name, w->items[k].name) == 0)
+                r.params->items[i].source = w->items[k].tensor;
+    test_ok(s->ctx, whet_i_params_settle(s->ctx, r.params, 0));
+    const whet_i_plan_opts opts = {.sizes = {.rows = {1, 1, N}, .longest = N, .workers = 1},
+                                   .loss = WHET_I_NONE,
+                                   .keep = &r.out,
+                                   .n_keep = 1};
+    test_ok(s->ctx, whet_i_text_batch_init(s->ctx, &batch, N, 1));
+    whet_i_text_batch_fill(&batch, &rows, order, 1, r.first);
+    test_ok(s->ctx, whet_i_plan_create(s->ctx, r.graph, &opts, &plan));
+    test_ok(s->ctx, whet_i_params_pack(s->ctx, r.params));
+    test_ok(s->ctx, whet_i_executor_create(s->ctx, plan, &executor));
+    whet_i_executor_run(executor, &batch.batch);
+    const bool tokens = r.graph->values[r.out].extent == WHET_I_TOKENS;
+    const int64_t n = whet_i_columns(r.graph, r.out) * (tokens ? N : 1);
+    assert_true(n <= OUTPUTS_MOST);
+    memcpy(out, whet_i_executor_value(executor, r.out), sizeof *out * (size_t)n);
+    whet_i_executor_destroy(s->ctx, executor);
+    whet_i_plan_destroy(s->ctx, plan);
+    whet_i_text_batch_free(s->ctx, &batch);
+    whet_i_graph_destroy(s->ctx, r.graph);
+    whet_i_params_destroy(s->ctx, r.params);
+    return n;
+}
+
+/* ---- what is asked of every one ----------------------------------------------------------------------- */
+
+/* The largest difference of outputs, in units of the largest output. */
+static double difference(const subject *s, const whet_weights *other) {
+    static float a[OUTPUTS_MOST], b[OUTPUTS_MOST];
+    double most = 0, size = 0;
+    const int64_t n =
+        s->image.channels ? run_images(s, &s->weights, a) : run_texts(s, &s->weights, a);
+    (void)(s->image.channels ? run_images(s, other, b) : run_texts(s, other, b));
+    for (int64_t i = 0; i < n; i++) {
+        most = fmax(most, fabs((double)a[i] - (double)b[i]));
+        size = fmax(size, fabs((double)a[i]));
+    }
+    assert_true(size > 1e-3 && isfinite(most));
+    return most / size;
+}
+
+static bool is_same(const whet_weights *a, const whet_named_tensor *b) {
+    for (int64_t i = 0; i < a->n; i++) {
+        const whet_tensor *t = &a->items[i].tensor;
+        assert_string_equal(a->items[i].name, b[i].name);
+        if (memcmp(t->data, b[i].tensor.data,
+                   (size_t)whet_tensor_count(t) * whet_dtype_size(t->dtype)) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void drop_tensors(whet_ctx *ctx, whet_named_tensor *items, int64_t n) {
+    for (int64_t i = 0; i < n; i++) whet_tensor_destroy(ctx, &items[i].tensor);
+}
+
+/* B = A permuted at random has A's function; matching finds A again, from either side. */
+static void check_spec(const subject *s, const whet_permutation_spec *spec) {
+    static whet_named_tensor moved[TENSORS_MOST], back[TENSORS_MOST];
+    whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+    opts.restarts = 4;
+    for (uint64_t seed = 1; seed <= 2; seed++) {
+        whet_alignment *drawn, *found;
+        test_ok(s->ctx, whet_alignment_random(s->ctx, spec, &s->weights, seed, &drawn));
+        test_ok(s->ctx, whet_alignment_apply(s->ctx, spec, drawn, &s->weights, moved));
+        const whet_weights b = {moved, s->weights.n};
+        assert_false(is_same(&s->weights, moved));
+        assert_true(difference(s, &b) <= BOUND);
+        test_ok(s->ctx, whet_align_weights(s->ctx, spec, &s->weights, &b, &opts, &found));
+        test_ok(s->ctx, whet_alignment_apply(s->ctx, spec, found, &b, back));
+        assert_true(is_same(&s->weights, back));
+        drop_tensors(s->ctx, back, b.n);
+        drop_tensors(s->ctx, moved, b.n);
+        whet_alignment_destroy(s->ctx, found);
+        whet_alignment_destroy(s->ctx, drawn);
+    }
+}
+
+/* One tensor alone is permuted: the function changes, and by far more than BOUND. */
+static void check_control(const subject *s, const whet_permutation_spec *spec, const char *tensor) {
+    static whet_named_tensor moved[TENSORS_MOST], mixed[TENSORS_MOST];
+    whet_alignment *drawn;
+    test_ok(s->ctx, whet_alignment_random(s->ctx, spec, &s->weights, 5, &drawn));
+    test_ok(s->ctx, whet_alignment_apply(s->ctx, spec, drawn, &s->weights, moved));
+    bool found = false;
+    for (int64_t i = 0; i < s->weights.n; i++) {
+        const bool it = strcmp(s->items[i].name, tensor) == 0;
+        mixed[i] = it ? moved[i] : s->items[i];
+        found = found || it;
+    }
+    assert_true(found);
+    const whet_weights b = {mixed, s->weights.n};
+    assert_true(difference(s, &b) > 1e3 * BOUND);
+    drop_tensors(s->ctx, moved, b.n);
+    whet_alignment_destroy(s->ctx, drawn);
+}
+
+static void check_subject(subject *s, const char *arch, const char *control) {
+    whet_permutation_spec *spec, *again;
+    const char *path = test_tmp("spec.json");
+    test_ok(s->ctx, whet_permutation_spec_for(s->ctx, arch, s->file, &s->hints, &spec));
+    assert_string_equal(whet_permutation_spec_arch(spec), s->arch);
+    check_spec(s, spec);
+    check_control(s, spec, control);
+    /* as JSON and back */
+    test_ok(s->ctx, whet_permutation_spec_write(s->ctx, spec, path, true));
+    test_ok(s->ctx, whet_permutation_spec_read(s->ctx, path, &again));
+    assert_string_equal(whet_permutation_spec_arch(again), s->arch);
+    check_spec(s, again);
+    whet_permutation_spec_destroy(s->ctx, again);
+    whet_permutation_spec_destroy(s->ctx, spec);
+}
+
+/* ---- images --------------------------------------------------------------------------------------------- */
+
+/* A network with drawn weights, as a file; scales, shifts and statistics too are drawn. */
+static void make_images(subject *s, const char *model, const whet_i_model_settings *settings) {
+    static whet_named_tensor items[TENSORS_MOST];
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_i_model_values values;
+    whet_i_value x;
+    const int64_t d = s->image.height * s->image.width * s->image.channels;
+    s->ctx = test_ctx(1);
+    test_ok(s->ctx, whet_i_params_create(s->ctx, WHET_F32, &params));
+    test_ok(s->ctx, whet_i_graph_create(s->ctx, params, &graph));
+    test_ok(s->ctx, whet_i_graph_feed(s->ctx, graph, false, WHET_I_EXAMPLES, d, &x));
+    test_ok(s->ctx,
+            whet_i_model_record(s->ctx, graph, whet_i_model_find(model), settings, x, &values));
+    test_ok(s->ctx, whet_i_params_settle(s->ctx, params, 3));
+    for (int64_t i = 0; i < params->n; i++) {
+        whet_i_param *p = &params->items[i];
+        whet_i_rng rng;
+        whet_i_rng_init(&rng, 4, (uint64_t)i);
+        for (int64_t k = 0; p->rank == 1 && k < p->count; k++)
+            p->values[k] = (float)(.5 + whet_i_rng_uniform(&rng));
+        items[i] = (whet_named_tensor){p->name, {p->values, WHET_F32, p->rank, {0}}};
+        for (int32_t k = 0; k < p->rank; k++) items[i].tensor.shape[k] = p->shape[k];
+    }
+    const char *path = test_tmp("net.safetensors");
+    test_ok(s->ctx, whet_safetensors_write(s->ctx, path, true, items, params->n, NULL));
+    take_file(s, path);
+    whet_i_graph_destroy(s->ctx, graph);
+    whet_i_params_destroy(s->ctx, params);
+}
+
+static void multilayer_perceptrons(void **state) {
+    (void)state;
+    subject s = {.arch = "mlp", .image = {1, 1, 20}};
+    const whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .widths = {17, 31, 9}, .n_widths = 3};
+    make_images(&s, "mlp", &settings);
+    check_subject(&s, "auto", "layer1.weight");
+    drop(&s);
+}
+
+/* The flattened image has 16 places a channel. */
+static void lenet(void **state) {
+    (void)state;
+    subject s = {.arch = "lenet", .image = {28, 28, 1}};
+    const whet_i_model_settings settings = {.image = s.image, .classes = 5};
+    make_images(&s, "lenet", &settings);
+    check_subject(&s, "lenet", "fc1.weight");
+    drop(&s);
+}
+
+/* Channels are doubled by zeros on both sides, twice. */
+static void residual_networks(void **state) {
+    (void)state;
+    subject s = {.arch = "resnet", .image = {32, 32, 3}};
+    const whet_i_model_settings settings = {.image = s.image, .classes = 5, .blocks = 2};
+    make_images(&s, "resnet20", &settings);
+    check_subject(&s, "auto", "layer2.0.conv2.weight");
+    drop(&s);
+}
+
+static void wide_residual_networks(void **state) {
+    (void)state;
+    subject s = {.arch = "wrn", .image = {32, 32, 3}};
+    const whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .blocks = 1, .widen = 2};
+    make_images(&s, "wrn22", &settings);
+    check_subject(&s, "wrn", "layer2.0.conv2.weight");
+    drop(&s);
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------ */
+
+static void check_texts(const char *folder, const char *arch, const char *control) {
+    subject s = {.ctx = test_ctx(1), .arch = arch};
+    char relative[256], path[700];
+    json_t *config;
+    (void)snprintf(relative, sizeof relative, "tests/golden/%s", folder);
+    (void)snprintf(s.dir, sizeof s.dir, "%s", test_source(relative));
+    (void)snprintf(path, sizeof path, "%s/config.json", s.dir);
+    test_ok(s.ctx, whet_i_json_read(s.ctx, path, 1 << 20, &config));
+    const json_t *heads = json_object_get(config, "num_attention_heads");
+    s.hints.heads = json_integer_value(heads ? heads : json_object_get(config, "n_heads"));
+    s.hints.kv_heads = json_integer_value(json_object_get(config, "num_key_value_heads"));
+    json_decref(config);
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", s.dir);
+    take_file(&s, path);
+    check_subject(&s, strcmp(arch, "bert") == 0 || strcmp(arch, "llama") == 0 ? "auto" : arch,
+                  control);
+    drop(&s);
+}
+
+static void bert_and_relatives(void **state) {
+    (void)state;
+    check_texts("text_models/bert", "bert", "bert.encoder.layer.0.attention.self.value.weight");
+    check_texts("text_models/roberta", "roberta",
+                "roberta.encoder.layer.0.intermediate.dense.bias");
+    check_texts("text_models/distilbert", "distilbert",
+                "distilbert.transformer.layer.0.attention.q_lin.weight");
+}
+
+static void llama_and_relatives(void **state) {
+    (void)state;
+    check_texts("llama/llama", "llama", "model.layers.0.self_attn.v_proj.weight");
+    check_texts("llama/qwen2", "llama", "model.layers.0.mlp.up_proj.weight");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(multilayer_perceptrons), cmocka_unit_test(lenet),
+        cmocka_unit_test(residual_networks),      cmocka_unit_test(wide_residual_networks),
+        cmocka_unit_test(bert_and_relatives),     cmocka_unit_test(llama_and_relatives),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
