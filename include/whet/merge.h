@@ -29,6 +29,10 @@ typedef struct whet_permutation_spec whet_permutation_spec;
 /* Reads a specification from JSON. Errors: IO, FORMAT (with what is wrong, by name), LIMIT, NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_read(whet_ctx *ctx, const char *path,
                                                              whet_permutation_spec **out);
+/* What names and shapes do not tell of transformers; 0 = not known. */
+typedef struct whet_permutation_hints {
+    int64_t heads, kv_heads, head_size;
+} whet_permutation_hints;
 /* Makes the specification of an architecture for the tensors of a file, as their names and shapes say.
  * arch  one of whet_permutation_archs(), or "auto": the first whose names fit.
  *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
@@ -38,9 +42,6 @@ WHET_API WHET_CHECKED whet_status whet_permutation_spec_read(whet_ctx *ctx, cons
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
  * Errors: ARG (no such architecture), FORMAT (names or shapes that do not fit, by name), LIMIT, NOMEM. */
-typedef struct whet_permutation_hints {
-    int64_t heads, kv_heads, head_size;
-} whet_permutation_hints;
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch,
                                                             const whet_safetensors *file,
                                                             const whet_permutation_hints *hints,
@@ -144,7 +145,7 @@ WHET_API WHET_CHECKED whet_status whet_align_activations(
     whet_ctx *ctx, const whet_permutation_spec *spec, const whet_weights *a, const whet_weights *b,
     const struct whet_mode_data *data, whet_alignment **out);
 
-/* ---- what mixtures of two networks are worth --------------------------------------------------------- */
+/* ---- what mixtures of two networks are worth -------------------------------------------------------- */
 
 /* Examples: images, channels last, or vectors (height and width 1). Views. */
 typedef struct whet_mode_data {
@@ -165,14 +166,14 @@ typedef struct whet_mode_point {
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
  * far the loss is above the straight line between the ends, at most. Networks are mlp, lenet, resnet or
  * wrn, named as whet names them. out [points].
- * Errors: UNSUPPORTED (another architecture), SHAPE, DATA (labels), ARG (batch norms to be measured where there
- * are none), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
+ * Errors: UNSUPPORTED (another architecture), SHAPE, DATA (labels), ARG (batch norms to be measured where
+ * there are none), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
 WHET_API WHET_CHECKED whet_status whet_mode_path(whet_ctx *ctx, const char *arch,
                                                  const whet_weights *a, const whet_weights *b,
                                                  const whet_mode_data *data, int64_t points,
                                                  whet_mode_point *out, double *barrier);
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files ------------------------------------------------------------------------------------------ */
 
 /* What whet align does. Paths that may be NULL say so. */
 typedef struct whet_align_job {

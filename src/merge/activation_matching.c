@@ -37,7 +37,7 @@ typedef struct watcher {
     whet_i_arena arena;
 } watcher;
 
-/* ---- what is watched ----------------------------------------------------------------------------------- */
+/* ---- what is watched -------------------------------------------------------------------------------- */
 
 static const whet_i_spec_tensor *find_tensor(const whet_permutation_spec *spec, const char *name) {
     char full[NAME_SIZE];
@@ -117,7 +117,7 @@ static whet_status prepare(watcher *w, const whet_weights *const weights[2],
     return WHET_OK;
 }
 
-/* ---- sums ------------------------------------------------------------------------------------------------ */
+/* ---- sums ------------------------------------------------------------------------------------------- */
 
 static whet_status add_batch(watcher *w, observed *o, int64_t rows) {
     const int64_t c = o->c;
@@ -166,7 +166,7 @@ static double correlation(const observed *o, int64_t i, int64_t j) {
                : 0;
 }
 
-/* ---- assignments ------------------------------------------------------------------------------------------- */
+/* ---- assignments ------------------------------------------------------------------------------------ */
 
 static whet_status match_group(watcher *w, int32_t g, whet_alignment *alignment) {
     const int64_t n = w->bound->groups[g].units;

@@ -33,7 +33,7 @@ void whet_align_result_free(whet_ctx *ctx, whet_align_result *result) {
     *result = (whet_align_result){0};
 }
 
-/* ---- in ---------------------------------------------------------------------------------------------------- */
+/* ---- in --------------------------------------------------------------------------------------------- */
 
 static whet_status open_weights(run *r, int k, const char *path) {
     WHET_TRY(whet_safetensors_open(r->ctx, path, &r->file[k]));
@@ -85,7 +85,7 @@ static whet_status make_spec(run *r) {
                : whet_i_fail_at(r->ctx, status, "%s", job->a);
 }
 
-/* ---- lines --------------------------------------------------------------------------------------------------- */
+/* ---- lines ------------------------------------------------------------------------------------------ */
 
 static whet_status measure_line(run *r, whet_align_line line) {
     const bool after = line == WHET_LINE_AFTER || line == WHET_LINE_AFTER_MEASURED;
@@ -136,7 +136,7 @@ static whet_status align(run *r) {
                               &r->result.alignment);
 }
 
-/* ---- out ----------------------------------------------------------------------------------------------------- */
+/* ---- out -------------------------------------------------------------------------------------------- */
 
 static whet_status write_figure(run *r) {
     whet_i_buf svg = {0};

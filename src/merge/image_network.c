@@ -82,7 +82,7 @@ static whet_status settings_of(whet_ctx *ctx, const char *arch, const whet_weigh
     return block_settings(ctx, arch, w, s);
 }
 
-/* ---- making one -------------------------------------------------------------------------------------- */
+/* ---- making one ------------------------------------------------------------------------------------- */
 
 static whet_status bind(whet_ctx *ctx, const char *arch, const whet_weights *w,
                         whet_i_params *params) {
@@ -157,7 +157,7 @@ void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {
     *net = (whet_i_image_network){0};
 }
 
-/* ---- running ------------------------------------------------------------------------------------------ */
+/* ---- running ---------------------------------------------------------------------------------------- */
 
 whet_status whet_i_image_network_batches(whet_ctx *ctx, const whet_i_image_network *net,
                                          const float *x, int64_t n,
@@ -212,7 +212,7 @@ whet_status whet_i_image_network_run(whet_ctx *ctx, const whet_i_image_network *
     return whet_i_image_network_batches(ctx, net, x, n, &visitor);
 }
 
-/* ---- statistics of batch norms -------------------------------------------------------------------------- */
+/* ---- statistics of batch norms ---------------------------------------------------------------------- */
 
 typedef struct averages {
     whet_i_image_network *net;

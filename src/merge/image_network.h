@@ -5,7 +5,7 @@
 #define WHET_MERGE_IMAGE_NETWORK_H
 
 #include "merge/align_i.h"
-#include "nn/models_i.h"
+#include "nn/nn_i.h"
 
 typedef struct whet_i_image_network {
     whet_i_params *params;
@@ -20,7 +20,7 @@ bool whet_i_image_network_knows(const char *arch);
 
 /* Records the network that the weights (f32) are of, for images of this shape, and gives it their values;
  * names may begin with "module.". What it leaves behind on failure is released by _free.
- * Errors: UNSUPPORTED (the architecture, an element type), SHAPE, FORMAT (names that are another network's). */
+ * Errors: UNSUPPORTED (the architecture, an element type), SHAPE, FORMAT (names of another network). */
 WHET_CHECKED whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch,
                                                    const whet_weights *weights,
                                                    const whet_i_image *image,

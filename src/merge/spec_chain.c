@@ -128,7 +128,7 @@ static whet_status put_vectors(const chain *c, const module *m, whet_i_piece row
     return whet_i_spec_tensor_add(c->ctx, c->spec, &counter);
 }
 
-/* What a layer of `columns` reads, of `width` units before it: as many, or (a linear layer) several a unit. */
+/* What a layer reads of the units before it: as many, or (a linear one behind convolutions) several each. */
 static whet_status check_width(const chain *c, const module *m, int64_t width, const char *before) {
     char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
     if (m->rank == 1

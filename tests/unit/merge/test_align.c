@@ -437,7 +437,7 @@ static void survives_failing_allocations(void **state) {
     assert_true(test_each_allocation(align_once, &a) > 30);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------- */
+/* ---- refusals --------------------------------------------------------------------------------------- */
 
 /* All that does not fit is in one sentence. */
 static void what_does_not_fit_is_told_at_once(void **state) {

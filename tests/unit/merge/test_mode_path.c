@@ -29,8 +29,8 @@ static void make_tiny(tiny *t, const float w0[4], const float w1[4]) {
 }
 
 /* A passes its input on, B is A with its units exchanged: between them both units carry half of each input,
- * which the last layer adds up to the same logits: all of them (x1 + x2) / 2. The loss is ln 2 there, whatever
- * the input; at the ends ln(1 + exp(-3)) for inputs (3, 0) and (0, 3) of classes 0 and 1. */
+ * which the last layer adds up to the same logits: all of them (x1 + x2) / 2. The loss is ln 2 there,
+ * whatever the input; at the ends ln(1 + exp(-3)) for inputs (3, 0) and (0, 3) of classes 0 and 1. */
 static void by_hand(void **state) {
     (void)state;
     static const float one[] = {1, 0, 0, 1}, other[] = {0, 1, 1, 0};

@@ -127,7 +127,7 @@ static int64_t run_texts(const subject *s, const whet_weights *w, float *out) {
     return n;
 }
 
-/* ---- what is asked of every one ----------------------------------------------------------------------- */
+/* ---- what is asked of every one --------------------------------------------------------------------- */
 
 /* The largest difference of outputs, in units of the largest output. */
 static double difference(const subject *s, const whet_weights *other) {
@@ -216,7 +216,7 @@ static void check_subject(subject *s, const char *arch, const char *control) {
     whet_permutation_spec_destroy(s->ctx, spec);
 }
 
-/* ---- images --------------------------------------------------------------------------------------------- */
+/* ---- images ----------------------------------------------------------------------------------------- */
 
 /* A network with drawn weights, as a file; scales, shifts and statistics too are drawn. */
 static void make_images(subject *s, const char *model, const whet_i_model_settings *settings) {
@@ -289,7 +289,7 @@ static void wide_residual_networks(void **state) {
     drop(&s);
 }
 
-/* ---- texts ------------------------------------------------------------------------------------------------ */
+/* ---- texts ------------------------------------------------------------------------------------------ */
 
 static void check_texts(const char *folder, const char *arch, const char *control) {
     subject s = {.ctx = test_ctx(1), .arch = arch};
