@@ -131,9 +131,9 @@ static whet_status put_vectors(const chain *c, const module *m, whet_i_piece row
 /* What a layer reads of the units before it: as many, or (a linear one behind convolutions) several each. */
 static whet_status check_width(const chain *c, const module *m, int64_t width, const char *before) {
     char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
-    if (m->rank == 1
-            ? m->rows == width
-            : m->columns == width || (m->rank == 2 && c->before == 4 && m->columns % width == 0))
+    if (m->rank == 1 ? m->rows == width
+                     : m->columns == width ||
+                           (m->rank == 2 && c->before == 4 && width > 0 && m->columns % width == 0))
         return WHET_OK;
     return whet_i_fail(
         c->ctx, WHET_ERR_FORMAT,

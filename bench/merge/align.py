@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Seconds of weight matching of unrelated perceptrons beside the published algorithm on torch and scipy
+(bench/peers/weight_matching_torch.py), taken in turns, with the objective that each reaches.
+
+    bench/merge/align.py BENCH_ALIGN PYTHON [--rounds 3] [--threads 1] [--output R.json]
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import tempfile
+
+import numpy
+from safetensors.numpy import save_file
+
+SHAPES = {"784-512-512-10": (784, 512, 512, 10), "784-512-512-512-10": (784, 512, 512, 512, 10)}
+
+
+def perceptron(dims, seed):
+    """torch's defaults: uniform within 1 / sqrt(inputs)"""
+    rng = numpy.random.default_rng(seed)
+    tensors = {}
+    for i, (before, after) in enumerate(zip(dims, dims[1:])):
+        bound = before ** -.5
+        tensors[f"layer{i}.weight"] = rng.uniform(-bound, bound, (after, before)).astype(numpy.float32)
+        tensors[f"layer{i}.bias"] = rng.uniform(-bound, bound, after).astype(numpy.float32)
+    return tensors
+
+
+def run(*words):
+    done = subprocess.run([str(w) for w in words], capture_output=True, text=True, check=True)
+    return json.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench")
+    parser.add_argument("python")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--output")
+    args = parser.parse_args()
+    peer = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../peers/weight_matching_torch.py")
+    rows = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, dims in SHAPES.items():
+            paths = [os.path.join(folder, f"{k}.safetensors") for k in "ab"]
+            for seed, path in enumerate(paths):
+                save_file(perceptron(dims, seed), path)
+            ours, theirs = [], []
+            for _ in range(args.rounds):
+                theirs.append(run(args.python, peer, *paths, 3, args.threads))
+                ours.append(run(args.bench, *paths, 3, args.threads))
+            row = {"network": name, "whet_seconds": statistics.median(o["seconds"] for o in ours),
+                   "peer_seconds": statistics.median(t["seconds"] for t in theirs),
+                   "whet_objective": ours[0]["objective"],
+                   "peer_objectives": [t["objective"] for t in theirs]}
+            row["ratio"] = row["peer_seconds"] / row["whet_seconds"]
+            rows.append(row)
+            print(f"{name:20s} whet {row['whet_seconds']:.4f} s  peer {row['peer_seconds']:.4f} s  x {row['ratio']:.2f}"
+                  f"  objective {row['whet_objective']:.3f}, peer {max(row['peer_objectives']):.3f}", flush=True)
+    if args.output:
+        with open(args.output, "w", encoding="utf-8") as file:
+            json.dump({"threads": args.threads, "results": rows}, file, indent=1)
+            file.write("\n")
+
+
+if __name__ == "__main__":
+    main()
