@@ -92,18 +92,20 @@ static whet_status flush(products *p) {
 
 static whet_status add_slices(products *p, const slices *s) {
     const int64_t all = s->repeat * s->rest;
+    whet_status status = WHET_OK;
     p->now = s;
-    for (p->first = 0; p->first < all; p->first += p->columns) {
+    for (p->first = 0; p->first < all && status == WHET_OK; p->first += p->columns) {
         const int64_t room = CHUNK - p->filled, left = all - p->first;
         p->columns = left < room ? left : room;
         if (s->n * p->columns < ALONE)
             for (int64_t u = 0; u < s->n; u++) gather(p, u, 0);
         else
-            WHET_TRY(whet_i_parallel_for(p->ctx, NULL, s->n, gather, p));
+            status = whet_i_parallel_for(p->ctx, NULL, s->n, gather, p);
         p->filled += p->columns;
-        if (p->filled == CHUNK) WHET_TRY(flush(p));
+        if (p->filled == CHUNK && status == WHET_OK) status = flush(p);
     }
-    return WHET_OK;
+    p->now = NULL;
+    return status;
 }
 
 /* Offsets of all places of the axes but x, in row-major order, each axis in the order `source`. */
