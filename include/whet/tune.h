@@ -140,7 +140,8 @@ typedef struct whet_tune_job {
     const char *alpha_pattern;  /* the same for alpha */
     const char *blocks_pattern; /* the same for blocks */
     bool rank_stabilised;       /* LoRA's, DoRA's scale is alpha / sqrt(rank) (arXiv 2312.03732) */
-    double adapter_dropout; /* of what LoRA's, DoRA's adapters read, in training; 0..1 exclusive */
+    double
+        adapter_dropout; /* of what LoRA's, DoRA's adapters read, MoRe's add, in training; 0..1 */
     const char *save_modules; /* modules trained and saved whole beside adapters; ends of names */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \

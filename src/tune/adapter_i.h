@@ -42,6 +42,15 @@ WHET_CHECKED whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *grap
                                                int64_t first, int64_t columns_of_layer,
                                                const whet_i_adapter_settings *settings);
 
+/* The same, where in training numbers of scale M x are zeroed with probability `dropout` before they are
+ * added, and the rest scaled by 1 / (1 - dropout): MoRe's dropout (LoRA's is of what it reads). */
+WHET_CHECKED whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph,
+                                                       const char *module, whet_i_value x,
+                                                       whet_i_value *y, int64_t first,
+                                                       int64_t columns_of_layer,
+                                                       const whet_i_adapter_settings *settings,
+                                                       double dropout);
+
 /* One layer's adapter, to be added to its weights. */
 typedef struct whet_i_adapter_dense {
     whet_i_adapter_shape shape;

@@ -78,8 +78,8 @@ static whet_status check_adapter(whet_ctx *ctx, const whet_tune_job *j) {
     if (!a->scaled) {
         WHET_TRY(is_of(ctx, j->alpha_pattern, "alphas", "lora or dora"));
         WHET_TRY(is_of(ctx, j->rank_stabilised, "a stabilised scale", "lora or dora"));
-        WHET_TRY(is_of(ctx, j->adapter_dropout > 0, "dropout", "lora or dora"));
     }
+    if (!a->adapts) WHET_TRY(is_of(ctx, j->adapter_dropout > 0, "dropout", "lora, dora or more"));
     return WHET_OK;
 }
 

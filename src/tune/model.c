@@ -69,9 +69,13 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
     whet_i_tune *run = arg;
     whet_i_adapter_settings settings;
     whet_i_value input = x;
+    const double dropout = run->config.dropout;
     if (!whet_i_tune_adapted(run, module, &settings)) return WHET_OK;
     run->n_matched++;
-    WHET_TRY(whet_i_dropout(ctx, graph, x, run->config.dropout, &input));
+    if (settings.kind == WHET_I_ADAPTER_MORE)
+        return whet_i_adapter_record_dropout(ctx, graph, module, x, y, first, columns, &settings,
+                                             dropout);
+    WHET_TRY(whet_i_dropout(ctx, graph, x, dropout, &input));
     WHET_TRY(whet_i_adapter_record(ctx, graph, module, input, y, first, columns, &settings));
     if (settings.kind != WHET_I_ADAPTER_DORA) return WHET_OK;
     return whet_i_magnitude_record(ctx, graph, module, whet_i_columns(graph, x), y, first, columns,

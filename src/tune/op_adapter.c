@@ -19,8 +19,24 @@ whet_i_adapter_shape whet_i_adapter_shape_of(int64_t in, int64_t out, int64_t bl
     return s;
 }
 
-/* One addition. Inputs of the node: y, x; parameters: W1, W2. */
-static const whet_i_additions *additions_of(const whet_i_node *node) { return node->settings; }
+/* One addition. Inputs of the node: y, x; parameters: W1, W2. With dropout, numbers of scale M x are zeroed
+ * in training, and the rest scaled by `keep`, before they are added. */
+typedef struct settings {
+    whet_i_additions all;   /* into y */
+    whet_i_additions alone; /* the same into rows of their own */
+    uint32_t threshold;     /* dropped where 16 random bits are below it; 0 = no dropout */
+    whet_i_real keep;       /* 1 / (1 - dropout) */
+} settings;
+
+static const settings *settings_of(const whet_i_node *node) { return node->settings; }
+
+static const whet_i_additions *additions_of(const whet_i_node *node) {
+    return &settings_of(node)->all;
+}
+
+static bool drops(const whet_i_task *t) {
+    return settings_of(t->node)->threshold > 0 && t->batch->train;
+}
 
 static bool trains(const whet_i_graph *g, const whet_i_node *node, int32_t i) {
     return g->params->items[node->params[i]].trainable;
@@ -37,6 +53,29 @@ static int64_t row_block(const whet_i_task *t, bool chunks) {
     const int64_t rows = rows_of(t) / (4 * t->workers), chunk = whet_i_additions_chunk(rows_of(t));
     if (chunks) return rows < chunk ? chunk : (rows + chunk / 2) / chunk * chunk;
     return rows < ROWS_LEAST ? ROWS_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows;
+}
+
+/* ---- dropout ---------------------------------------------------------------------------------- */
+
+/* to [n] += from where kept, of row `row` of the batch: by a hash of seed, node and place. */
+static void add_kept(const whet_i_task *t, int64_t row, int64_t n, const whet_i_real *from,
+                     whet_i_real *to) {
+    const settings *s = settings_of(t->node);
+    const uint64_t stream = whet_i_hash_u64(t->batch->seed + (uint64_t)t->node->index);
+    const int64_t groups = whet_i_blocks(n, 4); /* four numbers share one hash */
+    for (int64_t i = 0; i < n; i += 4) {
+        const uint64_t bits = whet_i_hash_u64(stream ^ (uint64_t)(row * groups + i / 4));
+        for (int64_t j = i; j < i + 4 && j < n; j++)
+            if ((bits >> 16 * (j - i) & 0xffff) >= s->threshold) to[j] += s->keep * from[j];
+    }
+}
+
+/* Rows of the adapter by themselves [rows, out], zeroed. */
+static whet_i_real *own_rows(const whet_i_task *t, int64_t rows, void *scratch) {
+    const whet_i_additions *a = additions_of(t->node);
+    whet_i_real *own = (whet_i_real *)scratch + ROWS_MOST * whet_i_additions_width(a);
+    memset(own, 0, (size_t)(rows * a->items[0].shape.out) * sizeof *own);
+    return own;
 }
 
 /* ---- forward ---------------------------------------------------------------------------------- */
@@ -63,14 +102,23 @@ static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void 
     args.rows = rows;
     args.out = out + a->items[0].first;
     args.ldo = columns;
+    if (drops(t)) {
+        args.out = own_rows(t, rows, scratch);
+        args.ldo = a->items[0].shape.out;
+    }
     t->kernels->monarch_add(&args);
+    for (int64_t i = 0; drops(t) && i < rows; i++)
+        add_kept(t, first + i, args.ldo, args.out + i * args.ldo,
+                 out + i * columns + a->items[0].first);
 }
 
 static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
                              const whet_i_sizes *sizes) {
     (void)g;
     (void)sizes;
-    return ROWS_MOST * whet_i_additions_width(additions_of(node)) * (int64_t)sizeof(whet_i_real);
+    const settings *s = settings_of(node);
+    const int64_t own = s->threshold > 0 ? s->all.items[0].shape.out : 0;
+    return ROWS_MOST * (whet_i_additions_width(&s->all) + own) * (int64_t)sizeof(whet_i_real);
 }
 
 static int64_t forward_temporary(const whet_i_graph *g, const whet_i_node *node,
@@ -102,18 +150,26 @@ static whet_i_real *sums_of(const whet_i_task *t) {
 static void backward_slab(const whet_i_task *t, int64_t first, int64_t rows, void *scratch) {
     const whet_i_additions *a = additions_of(t->node);
     const int64_t in = a->items[0].shape.in;
-    const whet_i_additions_rows args = {.first = first,
-                                        .rows = rows,
-                                        .columns = columns_of(t),
-                                        .packed = t->temporary,
-                                        .x = t->in[1] ? (const whet_i_real *)t->in[1] + first * in
-                                                      : NULL,
-                                        .z = t->saved + first * whet_i_additions_width(a),
-                                        .g = t->grad_out[0] + first * columns_of(t),
-                                        .dz = scratch,
-                                        .dx = t->grad_in[1] ? t->grad_in[1] + first * in : NULL,
-                                        .sums = sums_of(t)};
+    whet_i_additions_rows args = {.first = first,
+                                  .rows = rows,
+                                  .columns = columns_of(t),
+                                  .packed = t->temporary,
+                                  .x = t->in[1] ? (const whet_i_real *)t->in[1] + first * in : NULL,
+                                  .z = t->saved + first * whet_i_additions_width(a),
+                                  .g = t->grad_out[0] + first * columns_of(t),
+                                  .dz = scratch,
+                                  .dx = t->grad_in[1] ? t->grad_in[1] + first * in : NULL,
+                                  .sums = sums_of(t)};
     if (args.dx && !t->adds[1]) memset(args.dx, 0, (size_t)(rows * in) * sizeof *args.dx);
+    if (drops(t)) {
+        const int64_t n = a->items[0].shape.out;
+        whet_i_real *own = own_rows(t, rows, scratch);
+        for (int64_t i = 0; i < rows; i++)
+            add_kept(t, first + i, n, args.g + i * args.columns + a->items[0].first, own + i * n);
+        args.g = own;
+        args.columns = n;
+        a = &settings_of(t->node)->alone;
+    }
     whet_i_additions_backward(t, a, &args);
 }
 
@@ -184,30 +240,40 @@ static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const char *module
     return WHET_OK;
 }
 
-whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,
-                                  whet_i_value x, whet_i_value *y, int64_t first,
-                                  int64_t columns_of_layer, const whet_i_adapter_settings *a) {
-    const whet_i_additions one = {
-        .n = 1,
-        .items = {{.shape = whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer,
-                                                    a->blocks, a->rank),
-                   .first = first,
-                   .scale = (whet_i_real)a->scale}}};
+whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                          whet_i_value x, whet_i_value *y, int64_t first,
+                                          int64_t columns_of_layer,
+                                          const whet_i_adapter_settings *a, double dropout) {
+    const whet_i_adapter_shape shape =
+        whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer, a->blocks, a->rank);
+    const whet_i_real scale = (whet_i_real)a->scale;
+    const settings s = {
+        .all = {.n = 1, .items = {{.shape = shape, .first = first, .scale = scale}}},
+        .alone = {.n = 1, .items = {{.shape = shape, .scale = scale}}},
+        .threshold = (uint32_t)(dropout * 65536 + 0.5),
+        .keep = (whet_i_real)(1 / (1 - dropout))};
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     whet_i_recording r = {.op = &op_adapter,
-                          .settings = &one,
-                          .settings_size = sizeof one,
+                          .settings = &s,
+                          .settings_size = sizeof s,
                           .n_inputs = 2,
                           .n_outputs = 1,
                           .n_params = 2,
                           .inputs = {*y, x},
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
-    bool done;
-    WHET_TRY(add_params(ctx, graph, module, a, &one.items[0].shape, r.params));
-    WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &one.items[0], r.params, &done));
+    bool done = false;
+    WHET_TRY(add_params(ctx, graph, module, a, &shape, r.params));
+    if (s.threshold == 0)
+        WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &s.all.items[0], r.params, &done));
     if (done) return WHET_OK;
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *y = outputs[0];
     return WHET_OK;
+}
+
+whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                  whet_i_value x, whet_i_value *y, int64_t first,
+                                  int64_t columns_of_layer, const whet_i_adapter_settings *a) {
+    return whet_i_adapter_record_dropout(ctx, graph, module, x, y, first, columns_of_layer, a, 0);
 }

@@ -108,7 +108,7 @@ refused 2 'whole number from 1 to 1024' --adapter lora --rank-pattern query=0
 refused 2 'expected adapter more' --adapter lora --blocks-pattern query=2
 refused 2 'expected adapter lora or dora' --adapter more --alpha-pattern query=2
 refused 2 'expected adapter lora or dora' --adapter norms --rslora
-refused 2 'expected adapter lora or dora' --adapter bitfit --adapter-dropout 0.1
+refused 2 'expected adapter lora, dora or more' --adapter bitfit --adapter-dropout 0.1
 refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern query=2
 refused 2 'expected --adapter lora, dora or more' --adapter bitfit --rank 4
 refused 2 'expected --adapter lora or dora' --adapter more --alpha 4

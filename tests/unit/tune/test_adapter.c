@@ -16,14 +16,15 @@
 static struct {
     int64_t in, columns, first, out;
     whet_i_adapter_settings settings;
+    double dropout;
 } tried;
 
 /* W2 is zero at first, which hides W1's gradient: drawn here. */
 static whet_i_value record_adapter(whet_ctx *ctx, whet_i_graph *g) {
     const whet_i_value x = source(ctx, g, "x", WHET_I_EXAMPLES, 100, tried.in);
     whet_i_value y = source(ctx, g, "y", WHET_I_EXAMPLES, 100, tried.columns), both;
-    test_ok(ctx,
-            whet_i_adapter_record(ctx, g, "m", x, &y, tried.first, tried.out, &tried.settings));
+    test_ok(ctx, whet_i_adapter_record_dropout(ctx, g, "m", x, &y, tried.first, tried.out,
+                                               &tried.settings, tried.dropout));
     for (int64_t i = 0; i < g->params->n; i++) {
         g->params->items[i].init = WHET_I_INIT_NORMAL;
         g->params->items[i].init_scale = 0.5;
@@ -59,6 +60,25 @@ static void gradients(void **state) {
         tried.settings = cases[i].settings;
         check_gradients(&(gradient_case){"adapter", record_adapter, .examples = cases[i].examples});
     }
+}
+
+/* What is dropped is the same in both passes, and something is. */
+static void gradients_with_dropout(void **state) {
+    (void)state;
+    const int64_t shapes[][5] = {{8, 20, 6, 12, 3}, {13, 29, 0, 29, 2}, {5, 11, 1, 7, 100}};
+    for (int64_t i = 0; i < WHET_COUNT_OF(shapes); i++) {
+        memcpy(&tried.in, shapes[i], 4 * sizeof tried.in);
+        tried.settings = (whet_i_adapter_settings){WHET_I_ADAPTER_MORE, 2, 2, 1};
+        gradient_case c = {"adapter", record_adapter, .examples = shapes[i][4], .train = true};
+        tried.dropout = 0;
+        const double whole = loss_value(&c);
+        tried.dropout = 0.4;
+        check_gradients(&c);
+        assert_true(fabs(loss_value(&c) - whole) > 1e-6);
+        c.train = false;
+        assert_true(fabs(loss_value(&c) - whole) < 1e-9);
+    }
+    tried.dropout = 0;
 }
 
 /* ---- within linear layers ---------------------------------------------------------------------- */
@@ -443,6 +463,7 @@ static void a_run_of_adamw(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
+        cmocka_unit_test(gradients_with_dropout),
         cmocka_unit_test(shapes_are_the_reference_s),
         cmocka_unit_test(gradients_within_layers),
         cmocka_unit_test(the_reference_s_vectors),
