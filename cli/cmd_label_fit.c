@@ -31,6 +31,9 @@ const cli_option cmd_label_fit_options[] = {
     {.name = "classes",
      .type = CLI_PATH,
      .help = "class names in the order of the votes' numbers, one a line"},
+    {.name = "rule-names",
+     .type = CLI_PATH,
+     .help = "names of the rules to save with the model, one a line, or a file of rules (.json)"},
     {.name = "balance",
      .type = CLI_STRING,
      .value = "P",
@@ -132,6 +135,7 @@ static whet_label_fit_job job_of(const cli_run *run) {
     job.save = cli_text(run, "save-model");
     job.labels = cli_text(run, "labels");
     job.classes = cli_text(run, "classes");
+    job.rules = cli_text(run, "rule-names");
     job.balance = cli_text(run, "balance");
     job.probs = cli_text(run, "probs");
     job.predictions = cli_text(run, "predictions");

@@ -112,6 +112,10 @@ const cli_option cmd_label_predict_options[] = {
     {.name = "classes",
      .type = CLI_PATH,
      .help = "class names, which must be the model's; for a model that was fitted without them"},
+    {.name = "rule-names",
+     .type = CLI_PATH,
+     .help = "names of the votes' rules, one a line, or a file of rules (.json): matched with the "
+             "model's by name, in any order; without, by place"},
     {.name = "rows",
      .type = CLI_INT,
      .min = 1,
@@ -138,6 +142,7 @@ whet_status cmd_label_predict(cli_run *run) {
     job.votes = cli_text(run, "votes");
     job.rows = cli_integer(run, "rows");
     job.classes = cli_text(run, "classes");
+    job.rules = cli_text(run, "rule-names");
     job.probs = cli_text(run, "probs");
     job.predictions = cli_text(run, "predictions");
     job.ties = ties[cli_choice(run, "ties")];

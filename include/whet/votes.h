@@ -225,6 +225,18 @@ WHET_API WHET_CHECKED whet_status whet_label_model_fit_counts(whet_ctx *ctx,
                                                               whet_label_model **out);
 WHET_API void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model);
 WHET_API void whet_label_model_get_info(const whet_label_model *model, whet_label_model_info *out);
+/* What the rules of a model are called, which whet_label_model_save then writes: a copy is kept. Errors:
+ * SHAPE (not m names), NOMEM. */
+WHET_API WHET_CHECKED whet_status whet_label_model_name_rules(whet_ctx *ctx,
+                                                              whet_label_model *model,
+                                                              const whet_names *rules);
+/* [m], the model's own; NULL: not known. */
+WHET_API const whet_names *whet_label_model_rules(const whet_label_model *model);
+/* The model for votes whose columns are these rules, in this order. Errors: SHAPE (not m names), DATA (a
+ * rule that the model does not know; a model without names), NOMEM; the model is then as it was. O(m k^2). */
+WHET_API WHET_CHECKED whet_status whet_label_model_match_rules(whet_ctx *ctx,
+                                                               whet_label_model *model,
+                                                               const whet_names *columns);
 /* As JSON (docs/formats/label-model.md), with all digits; classes: their names [k], or NULL. Errors: ARG,
  * IO, EXISTS, NOMEM; LIMIT where m k^2 is over 2^23. */
 WHET_API WHET_CHECKED whet_status whet_label_model_save(whet_ctx *ctx,
@@ -331,6 +343,8 @@ typedef struct whet_label_fit_job {
     const char
         *counts; /* as whet_vote_counts_load, in place of votes: no rows, so neither labels nor
                            choosing, nothing predicted */
+    const char
+        *rules; /* names of the rules, to be saved: one a line, or a file of rules (.json); NULL */
 } whet_label_fit_job;
 #define WHET_LABEL_FIT_JOB_INIT \
     { \
@@ -389,6 +403,9 @@ typedef struct whet_label_predict_job {
     const char *probs, *predictions; /* to write, and ... */
     whet_tie_policy ties;            /* ... as in whet_label_fit_job */
     bool force;
+    const char
+        *rules; /* as in whet_label_fit_job: of the votes, which are matched by name; or NULL, and
+                          they are the model's, in its order */
 } whet_label_predict_job;
 #define WHET_LABEL_PREDICT_JOB_INIT \
     { .struct_size = sizeof(whet_label_predict_job) }

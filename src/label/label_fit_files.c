@@ -174,7 +174,14 @@ static whet_status predict_all(whet_ctx *ctx, fit_files *f, whet_label_fit_resul
 
 static whet_status save_model(whet_ctx *ctx, const fit_files *f, const whet_label_fit_result *r) {
     const whet_label_fit_job *job = f->job;
+    whet_names *names;
     if (!job->save) return WHET_OK;
+    if (job->rules) {
+        WHET_TRY(whet_i_rule_names_read(ctx, job->rules, &names));
+        const whet_status status = whet_label_model_name_rules(ctx, r->model, names);
+        whet_names_destroy(ctx, names);
+        if (status != WHET_OK) return whet_i_fail_at(ctx, status, "%s", job->rules);
+    }
     return whet_label_model_save(ctx, r->model, r->classes, job->save, job->force);
 }
 
@@ -283,6 +290,9 @@ static whet_status check_job(whet_ctx *ctx, const whet_label_fit_job *job) {
     if (job->choose && !job->labels)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a model is to be chosen without labels; expected labels, or a model");
+    if (job->rules && !job->save)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "names of rules, and no model to be saved; expected a file for it");
     if (job->counts && (job->labels || job->probs || job->predictions))
         return whet_i_fail(
             ctx, WHET_ERR_ARG,

@@ -96,6 +96,7 @@ void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model) {
     whet_i_free(ctx, model->balance);
     whet_i_free(ctx, model->accuracy);
     whet_i_free(ctx, model->coverage);
+    whet_names_destroy(ctx, model->rules);
     whet_i_free(ctx, model);
 }
 

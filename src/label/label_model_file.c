@@ -45,6 +45,7 @@ json_t *whet_i_label_model_json(const whet_label_model *model, const whet_names 
     whet_i_json_put(&w, "version", json_integer(1));
     whet_i_json_put(&w, "method", json_string(whet_label_method_name(info->method)));
     if (classes) whet_i_json_put(&w, "classes", whet_i_json_names(&w, classes));
+    if (model->rules) whet_i_json_put(&w, "rules", whet_i_json_names(&w, model->rules));
     whet_i_json_put(&w, "rows", json_integer(info->rows));
     whet_i_json_put(&w, "steps", json_integer(info->steps));
     if (isfinite(info->loss)) whet_i_json_put(&w, "loss", json_real(info->loss));
@@ -165,18 +166,20 @@ static whet_status cells(const reader *r, const char *key, const json_t *list, i
     return WHET_OK;
 }
 
-static whet_status read_classes(const reader *r, const json_t *list, whet_names **out) {
-    WHET_TRY(sized(r, "classes", list, r->k));
+/* n different names; *out is the caller's, also on failure. */
+static whet_status read_names(const reader *r, const char *key, const json_t *list, int64_t n,
+                              whet_names **out) {
+    WHET_TRY(sized(r, key, list, n));
     WHET_TRY(whet_names_create(r->ctx, out));
-    for (int64_t c = 0; c < r->k; c++) {
+    for (int64_t c = 0; c < n; c++) {
         const json_t *value = json_array_get(list, (size_t)c);
         const whet_str name = {json_string_value(value), (int64_t)json_string_length(value)};
         int64_t index = -1;
         if (name.len) WHET_TRY(whet_names_add(r->ctx, *out, name, &index));
         if (index != c)
             return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                               "%s: \"classes\"[%" PRId64 "] is %s; expected different names",
-                               r->where, c, name.len ? "there already" : whet_i_json_kind(value));
+                               "%s: \"%s\"[%" PRId64 "] is %s; expected different names", r->where,
+                               key, c, name.len ? "there already" : whet_i_json_kind(value));
     }
     return WHET_OK;
 }
@@ -269,13 +272,15 @@ whet_status whet_i_label_model_parse(whet_ctx *ctx, const char *where, const jso
     whet_status status = WHET_OK;
     whet_label_model *model = NULL;
     whet_names *names = NULL;
-    json_t *votes, *likely, *list;
+    json_t *votes, *likely, *list, *rules;
     WHET_TRY_DONE(open_document(&r, &votes, &likely));
     WHET_TRY_DONE(whet_i_label_model_make(ctx, r.m, r.k, &model));
     WHET_TRY_DONE(read_facts(&r, model));
     WHET_TRY_DONE(read_tables(&r, votes, likely, model));
     WHET_TRY_DONE(whet_i_json_array_or_none(ctx, where, document, "classes", &list));
-    if (list) WHET_TRY_DONE(read_classes(&r, list, &names));
+    if (list) WHET_TRY_DONE(read_names(&r, "classes", list, r.k, &names));
+    WHET_TRY_DONE(whet_i_json_array_or_none(ctx, where, document, "rules", &rules));
+    if (rules) WHET_TRY_DONE(read_names(&r, "rules", rules, r.m, &model->rules));
     *out = model;
     *classes = names;
     model = NULL;

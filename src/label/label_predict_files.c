@@ -45,6 +45,17 @@ static whet_status settle_classes(whet_ctx *ctx, const whet_label_predict_job *j
     return status;
 }
 
+static whet_status match_rules(whet_ctx *ctx, const whet_label_predict_job *job,
+                               whet_label_model *model) {
+    whet_names *names;
+    if (!job->rules) return WHET_OK;
+    WHET_TRY(whet_i_rule_names_read(ctx, job->rules, &names));
+    const whet_status status = whet_label_model_match_rules(ctx, model, names);
+    whet_names_destroy(ctx, names);
+    return status == WHET_OK ? status
+                             : whet_i_fail_at(ctx, status, "%s for %s", job->rules, job->model);
+}
+
 static whet_status open_votes(whet_ctx *ctx, const whet_label_predict_job *job,
                               const whet_label_model_info *info, whet_i_vote_blocks **out) {
     whet_votes_read_opts reading = WHET_VOTES_READ_OPTS_INIT;
@@ -74,6 +85,7 @@ static whet_status predict(whet_ctx *ctx, predicting *p, whet_label_predict_resu
     WHET_TRY(whet_label_model_load(ctx, job->model, &r->model, &r->classes));
     whet_label_model_get_info(r->model, &info);
     WHET_TRY(settle_classes(ctx, job, r, info.k));
+    WHET_TRY(match_rules(ctx, job, r->model));
     WHET_TRY(open_votes(ctx, job, &info, &p->blocks));
     r->rows = whet_i_vote_blocks_shape(p->blocks)->n;
     const int64_t most = whet_i_vote_blocks_most(p->blocks);

@@ -141,6 +141,7 @@ struct whet_label_model {
     double *table;  /* [d, width] */
     double *likely; /* [d, k] P(rule j votes v | class c), or NULL: for dependencies */
     double *balance, *accuracy, *coverage;
+    whet_names *rules; /* their names [m], or NULL */
     char note[256];
 };
 
@@ -186,6 +187,8 @@ WHET_CHECKED whet_status whet_i_label_model_parse(whet_ctx *ctx, const char *whe
                                                   const json_t *document, whet_label_model **out,
                                                   whet_names **classes);
 /* A new reference, or NULL when memory is short. classes: names, or NULL. */
+/* Names of rules: one a line, or of a file of rules (.json). Errors: as reading. (label_model_rules.c) */
+WHET_CHECKED whet_status whet_i_rule_names_read(whet_ctx *ctx, const char *path, whet_names **out);
 json_t *whet_i_label_model_json(const whet_label_model *model, const whet_names *classes);
 /* Tells the note, if there is one. */
 void whet_i_label_model_warn(whet_ctx *ctx, const whet_label_model *model);

@@ -82,6 +82,16 @@ run 0 whet label predict --model-file named.json --votes one.tsv --classes class
 json out
 says '"z"'
 
+# Rules by name; other rules.
+printf 'first\nsecond\nthird\nfourth\nfifth\n' >rules.txt
+run 0 whet label fit --votes all.npy --model snorkel --rule-names rules.txt --save-model by-name.json
+run 0 whet label predict --model-file by-name.json --votes all.npy --rule-names rules.txt --probs r.npy
+run 0 whet label predict --model-file by-name.json --votes all.npy --probs s.npy
+cmp -s r.npy s.npy || fail 'rules in their own order predict otherwise'
+printf 'second\nfirst\nthird\nfourth\nlast\n' >last.txt
+run 3 whet label predict --model-file by-name.json --votes all.npy --rule-names last.txt --probs z.npy
+tells 'last.txt for by-name.json: rule 4 is "last"'
+
 # Refusals: nothing is written.
 printf 'row\trule\tvote\n0\t5\t1\n' >six.tsv
 printf 'row\trule\tvote\n0\t1\t3\n' >four.tsv

@@ -457,6 +457,96 @@ static void a_model_is_for_votes_of_its_rules(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Votes with their rules in another order give the same probabilities; sums of four numbers in another
+ * order: to 1e-12. */
+static void votes_are_matched_with_rules_by_name(void **state) {
+    (void)state;
+    enum { N = 300, M = 4, KINDS = 3 };
+    static const int order[M] = {2, 0, 3, 1};
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, N, M, KINDS, 5);
+    int8_t other[N * M];
+    whet_label_fit_job fit = WHET_LABEL_FIT_JOB_INIT;
+    whet_label_fit_result fitted;
+    whet_label_predict_job job = WHET_LABEL_PREDICT_JOB_INIT;
+    whet_label_predict_result r;
+    for (int i = 0; i < N; i++)
+        for (int j = 0; j < M; j++) other[i * M + j] = d.narrow[i * M + order[j]];
+    test_ok(ctx, whet_votes_write(ctx, test_tmp("plain.npy"), true, &d.votes));
+    fit.votes = test_tmp("plain.npy");
+    fit.model.method = WHET_LABEL_DAWID_SKENE;
+    fit.rules = test_write_text("rules.txt", "a\nb\nc\nd\n");
+    test_fails(ctx, whet_label_fit_run(ctx, &fit, &fitted), WHET_ERR_ARG);
+    test_says(ctx, "no model to be saved");
+    fit.save = test_tmp("by-name.json");
+    fit.probs = test_tmp("by-place.npy");
+    test_ok(ctx, whet_label_fit_run(ctx, &fit, &fitted));
+    whet_label_fit_result_destroy(ctx, &fitted);
+    job.model = fit.save;
+    job.votes = write_votes(ctx, "other.npy", other, N, M);
+    job.rules = test_write_text("other-rules.txt", "c\na\nd\nb\n");
+    job.probs = test_tmp("by-name.npy");
+    test_ok(ctx, whet_label_predict_run(ctx, &job, &r));
+    assert_string_equal(whet_names_get(whet_label_model_rules(r.model), 2).ptr, "d");
+    whet_label_predict_result_destroy(ctx, &r);
+    whet_tensor p = {0}, q = {0};
+    test_ok(ctx, whet_array_read(ctx, fit.probs, &p));
+    test_ok(ctx, whet_array_read(ctx, job.probs, &q));
+    for (int i = 0; i < N * KINDS; i++)
+        assert_true(fabs(((const double *)p.data)[i] - ((const double *)q.data)[i]) < 1e-12);
+    whet_tensor_destroy(ctx, &p);
+    whet_tensor_destroy(ctx, &q);
+    job.force = true;
+    job.rules = test_write_text("others.txt", "c\na\nx\nb\n");
+    test_fails(ctx, whet_label_predict_run(ctx, &job, &r), WHET_ERR_DATA);
+    test_says(ctx, "rule 2 is \"x\"; expected one of the model's rules");
+    job.rules = test_write_text("few.txt", "c\na\n");
+    test_fails(ctx, whet_label_predict_run(ctx, &job, &r), WHET_ERR_SHAPE);
+    test_says(ctx, "2 names of rules; expected 4");
+    job.model = test_write_text("no-names.json", FACTS SOFT SURE BASE VOTES);
+    job.rules = test_write_text("one-rule.txt", "a\n");
+    test_fails(ctx, whet_label_predict_run(ctx, &job, &r), WHET_ERR_DATA);
+    test_says(ctx, "does not know the names of its rules");
+    job.model = test_write_text("twice.json", FACTS SOFT SURE BASE "\"rules\":[\"\"]," VOTES);
+    test_fails(ctx, whet_label_predict_run(ctx, &job, &r), WHET_ERR_FORMAT);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+/* A table of scores, estimates and accuracies that is put in another order and back is as it was. */
+static void a_model_in_another_order_and_back_is_the_same(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, 200, 3, 3, 6);
+    static const char *const written[2][3] = {{"a", "b", "c"}, {"b", "c", "a"}};
+    whet_label_model_opts opts = opts_of(WHET_LABEL_SNORKEL);
+    whet_label_model *model, *plain;
+    whet_names *names[2];
+    test_ok(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model));
+    test_ok(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &plain));
+    for (int o = 0; o < 2; o++) {
+        test_ok(ctx, whet_names_create(ctx, &names[o]));
+        for (int j = 0; j < 3; j++)
+            test_ok(ctx, whet_names_add(ctx, names[o], whet_str_from(written[o][j]), NULL));
+    }
+    test_ok(ctx, whet_label_model_name_rules(ctx, model, names[0]));
+    test_ok(ctx, whet_label_model_match_rules(ctx, model, names[1]));
+    whet_label_model_info moved, still;
+    whet_label_model_get_info(model, &moved);
+    whet_label_model_get_info(plain, &still);
+    for (int j = 0; j < 3; j++) {
+        assert_true(moved.accuracy[j] == still.accuracy[(j + 1) % 3]);
+        assert_true(moved.coverage[j] == still.coverage[(j + 1) % 3]);
+    }
+    test_ok(ctx, whet_label_model_match_rules(ctx, model, names[0]));
+    same_model(ctx, model, plain, &d.votes);
+    for (int o = 0; o < 2; o++) whet_names_destroy(ctx, names[o]);
+    whet_label_model_destroy(ctx, model);
+    whet_label_model_destroy(ctx, plain);
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
 static void shards_must_be_of_one_kind(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -496,7 +586,7 @@ static void shards_must_be_of_one_kind(void **state) {
 /* ---- each allocation -------------------------------------------------------------------------- */
 
 static whet_status whole_chain(whet_ctx *ctx, void *arg) {
-    const char *const *path = arg; /* votes, counts, model, probabilities, classes */
+    const char *const *path = arg; /* votes, counts, model, probabilities, classes, rules */
     whet_label_count_job count = WHET_LABEL_COUNT_JOB_INIT;
     whet_label_fit_job fit = WHET_LABEL_FIT_JOB_INIT;
     whet_label_predict_job predict = WHET_LABEL_PREDICT_JOB_INIT;
@@ -516,6 +606,7 @@ static whet_status whole_chain(whet_ctx *ctx, void *arg) {
     fit.balance = "1,2,1";
     fit.model = opts_of(WHET_LABEL_FLYINGSQUID);
     fit.save = path[2];
+    fit.rules = predict.rules = path[5];
     WHET_TRY(whet_label_fit_run(ctx, &fit, &fitted));
     whet_label_fit_result_destroy(ctx, &fitted);
     predict.model = path[2];
@@ -531,12 +622,13 @@ static void each_allocation_may_fail(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     drawn_votes d = draw_votes(ctx, 30, 4, 3, 50);
-    static const char *const names[5] = {"v.npy", "c.npz", "m.json", "p.npy", "k.txt"};
-    char path[5][512];
-    const char *paths[5];
+    static const char *const names[6] = {"v.npy", "c.npz", "m.json", "p.npy", "k.txt", "r.txt"};
+    char path[6][512];
+    const char *paths[6];
     (void)write_votes(ctx, names[0], d.narrow, 30, 4);
     (void)test_write_text(names[4], "a\nb\nc\n");
-    for (int i = 0; i < 5; i++) {
+    (void)test_write_text(names[5], "1\n2\n3\n4\n");
+    for (int i = 0; i < 6; i++) {
         (void)snprintf(path[i], sizeof path[i], "%s", test_tmp(names[i]));
         paths[i] = path[i];
     }
@@ -557,6 +649,8 @@ int main(void) {
         cmocka_unit_test(rows_do_not_overflow),
         cmocka_unit_test(files_of_many_blocks),
         cmocka_unit_test(a_model_is_for_votes_of_its_rules),
+        cmocka_unit_test(votes_are_matched_with_rules_by_name),
+        cmocka_unit_test(a_model_in_another_order_and_back_is_the_same),
         cmocka_unit_test(shards_must_be_of_one_kind),
         cmocka_unit_test(each_allocation_may_fail),
     };
