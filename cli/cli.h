@@ -204,6 +204,8 @@ whet_status cmd_tune(cli_run *run);
 extern const cli_option cmd_tune_options[];
 whet_status cmd_tune_export(cli_run *run);
 extern const cli_option cmd_tune_export_options[];
+whet_status cmd_tune_merge(cli_run *run);
+extern const cli_option cmd_tune_merge_options[];
 whet_status cmd_tune_inspect(cli_run *run);
 extern const cli_option cmd_tune_inspect_options[];
 #endif

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whet tune export, inspect: folders of adapters in other forms, and what is in them. */
+ * whet tune export, merge, inspect: folders of adapters in other forms, in their models, and what is in
+ * them. */
+#include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -91,6 +94,132 @@ whet_status cmd_tune_export(cli_run *run) {
     }
     whet_free_text(run->ctx, report);
     return status;
+}
+
+/* ---- merge ------------------------------------------------------------------------------------ */
+
+enum { ADAPTERS_MAX = 64 };
+
+const cli_option cmd_tune_merge_options[] = {
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "the base, a Hugging Face folder; it is only read"},
+    {.name = "adapter",
+     .type = CLI_LIST,
+     .value = "DIR[=WEIGHT]",
+     .required = true,
+     .help = "folder of adapters, and what its change counts for, 1 without; may be repeated"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "keep|f32|bf16|f16",
+     .preset = "keep",
+     .help = "type of the weights"},
+    {.name = "probe",
+     .type = CLI_PATH,
+     .value = "TABLE",
+     .help = "texts on which merged and unmerged model are compared; without it, eight sentences"},
+    {.name = "text",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .preset = "text",
+     .help = "column of the texts of --probe"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+typedef struct weighted {
+    char *paths[ADAPTERS_MAX];
+    double weights[ADAPTERS_MAX];
+    int32_t n;
+} weighted;
+
+/* "DIR=WEIGHT" where a number follows the last sign, else "DIR". */
+static whet_status read_weighted(cli_run *run, weighted *w) {
+    const int32_t n = cli_list_count(run, "adapter");
+    if (n > ADAPTERS_MAX)
+        return cli_fail(run, WHET_ERR_ARG, "%d adapters; expected at most %d", n, ADAPTERS_MAX);
+    for (int32_t i = 0; i < n; i++) {
+        const char *item = cli_list_item(run, "adapter", i), *sign = strrchr(item, '=');
+        char *end = NULL;
+        w->weights[i] = 1;
+        const double weight = sign ? strtod(sign + 1, &end) : 1;
+        const bool has = sign && end > sign + 1 && *end == '\0' && isfinite(weight);
+        if (has) w->weights[i] = weight;
+        const size_t length = has ? (size_t)(sign - item) : strlen(item);
+        w->paths[i] = malloc(length + 1);
+        if (!w->paths[i]) return cli_fail(run, WHET_ERR_NOMEM, "out of memory");
+        memcpy(w->paths[i], item, length);
+        w->paths[i][length] = '\0';
+        w->n++;
+    }
+    return WHET_OK;
+}
+
+static void free_weighted(weighted *w) {
+    for (int32_t i = 0; i < w->n; i++) free(w->paths[i]);
+}
+
+static void print_merge(cli_run *run, const json_t *root) {
+    const json_t *probe = json_object_get(root, "probe");
+    const json_t *layers = json_object_get(probe, "layers"),
+                 *model = json_object_get(probe, "model");
+    cli_print(run, "%lld layers, %lld tensors of heads\n",
+              (long long)json_integer_value(json_object_get(root, "layers")),
+              (long long)json_integer_value(json_object_get(root, "heads")));
+    cli_print(run, "largest |merged - unmerged|: %.3g of layers whose outputs reach %.3g\n",
+              json_number_value(json_object_get(layers, "max_difference")),
+              json_number_value(json_object_get(layers, "largest")));
+    if (json_is_object(model))
+        cli_print(run,
+                  "                             %.3g of the last hidden states, which reach %.3g "
+                  "(%lld texts)\n",
+                  json_number_value(json_object_get(model, "max_difference")),
+                  json_number_value(json_object_get(model, "largest")),
+                  (long long)json_integer_value(json_object_get(model, "texts")));
+    cli_print(run, "wrote %s\n", cli_text(run, "output"));
+}
+
+static whet_adapter_merge_job merge_job(const cli_run *run, const weighted *w) {
+    static const whet_dtype types[] = {WHET_F32, WHET_F32, WHET_BF16, WHET_F16};
+    whet_adapter_merge_job job = WHET_ADAPTER_MERGE_JOB_INIT;
+    job.model = cli_text(run, "model");
+    job.adapters = (const char *const *)w->paths;
+    job.weights = w->weights;
+    job.n = w->n;
+    job.cast = cli_choice(run, "dtype") > 0;
+    job.dtype = types[cli_choice(run, "dtype")];
+    job.probe = cli_text(run, "probe");
+    job.text = cli_text(run, "text");
+    job.any_base = cli_flag(run, "any-base");
+    job.output = cli_text(run, "output");
+    job.force = run->force;
+    return job;
+}
+
+whet_status cmd_tune_merge(cli_run *run) {
+    weighted w = {0};
+    char *report = NULL;
+    if (cli_given(run, "text") && !cli_given(run, "probe"))
+        return cli_fail(run, WHET_ERR_ARG, "--text is a column of --probe; expected both");
+    whet_status status = read_weighted(run, &w);
+    if (status == WHET_OK) {
+        const whet_adapter_merge_job job = merge_job(run, &w);
+        status = whet_adapter_merge(run->ctx, &job, &report);
+    }
+    free_weighted(&w);
+    if (status != WHET_OK) return status;
+    json_t *root = parse(report);
+    whet_free_text(run->ctx, report);
+    print_merge(run, root);
+    cli_json(run, root);
+    return WHET_OK;
 }
 
 /* ---- inspect ---------------------------------------------------------------------------------- */

@@ -303,6 +303,18 @@ const cli_command cli_commands[] = {
      .arguments = "DIR",
      .min_args = 1,
      .max_args = 1},
+    {.name = "tune merge",
+     .run = cmd_tune_merge,
+     .options = cmd_tune_merge_options,
+     .summary = "adapters into their model: a folder by itself",
+     .help =
+         "Writes the base with the adapters' changes in its weights: summed in f64, rounded once,\n"
+         "file by file. Heads come along. A base that is not the adapters' is refused. Merged and\n"
+         "unmerged model are compared, layer by layer and on texts; merge.json keeps what came\n"
+         "out. See docs/guide/adapters.md.",
+     .examples = "whet tune merge --model DIR --adapter tuned --output merged\n"
+                 "whet tune merge --model DIR --adapter a=0.7 --adapter b=0.3 --dtype bf16 \\\n"
+                 "    --output merged"},
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,

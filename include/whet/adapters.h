@@ -75,6 +75,38 @@ WHET_API WHET_CHECKED whet_status whet_adapter_convert(whet_ctx *ctx, const whet
                                                        const whet_adapter_convert_opts *opts,
                                                        whet_adapter **out, char **report);
 
+/* ---- merging ---------------------------------------------------------------------------------- */
+
+typedef struct whet_adapter_merge_job {
+    size_t struct_size;
+    const char *model;           /* the base, a Hugging Face folder */
+    const char *const *adapters; /* [n] folders */
+    const double *weights;       /* [n], NULL = 1 each */
+    int64_t n;
+    bool cast; /* every floating tensor becomes of type `dtype`; else each keeps its type */
+    whet_dtype dtype;
+    bool any_base;     /* a base with other weights is only warned of */
+    const char *probe; /* table of texts on which models are compared; NULL = eight sentences */
+    const char *text;  /* its column; NULL = "text" */
+    const char *output;
+    bool force;
+} whet_adapter_merge_job;
+#define WHET_ADAPTER_MERGE_JOB_INIT \
+    { .struct_size = sizeof(whet_adapter_merge_job), .dtype = WHET_F32 }
+
+/* Writes the folder `output`, whole or not at all: a model by itself, W + sum over adapters of weight x
+ * their change of W, in f64 and rounded once; biases likewise; heads of one adapter in place of the
+ * base's, or new (with the classes that the adapter tells). Files of weights are written one by one, in
+ * the base's parts; in memory is a piece of a tensor. Other files of the base come along, but for weights
+ * in other formats. merge.json tells base, adapters, and the largest difference between merged and
+ * unmerged: of layers on a random input; and of the last hidden states of the probe's texts, where this
+ * library runs the model and there is one adapter. *report (may be NULL) is its text. The base is only
+ * read. Errors: as whet_adapter_open and whet_adapter_fit; ARG (two adapters with heads of one name),
+ * NUMERIC (a sum that is not finite in the type), EXISTS, IO, NOMEM, CANCELLED. Progress "merge". */
+WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
+                                                     const whet_adapter_merge_job *job,
+                                                     char **report);
+
 #ifdef __cplusplus
 }
 #endif

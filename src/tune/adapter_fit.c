@@ -88,6 +88,17 @@ static whet_status fit_layer(whet_ctx *ctx, whet_adapter *a, whet_i_adapter_laye
                           whet_i_shape_text(shape, w.rank, w.shape));
 }
 
+static whet_status keep_prefix(whet_ctx *ctx, whet_adapter *a, const renaming *r) {
+    char *copy;
+    a->prefix = NULL;
+    if (r->less == 0) return WHET_OK;
+    WHET_TRY(whet_i_arena_alloc(ctx, &a->arena, r->less + 1, 1, &copy));
+    memcpy(copy, r->prefix, (size_t)r->less);
+    copy[r->less] = '\0';
+    a->prefix = copy;
+    return WHET_OK;
+}
+
 /* Biases must be there and as long; heads may be new or of another size. */
 static whet_status fit_bias(whet_ctx *ctx, const whet_i_adapter_whole *w,
                             const whet_i_weight_files *files, whet_i_problems *problems) {
@@ -127,6 +138,7 @@ whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const whet_i_weig
     const renaming r = renaming_of(files, a);
     whet_i_problems problems = {0};
     whet_status status = check_identity(ctx, a, identity, any_base);
+    if (status == WHET_OK) status = keep_prefix(ctx, a, &r);
     for (int64_t i = 0; status == WHET_OK && i < a->n_layers; i++) {
         whet_i_adapter_layer *l = &a->layers[i];
         status = base_name(ctx, a, &r, l->module, ".weight", &l->base);

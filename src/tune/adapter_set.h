@@ -38,6 +38,7 @@ struct whet_adapter {
     whet_i_adapter_layer *layers; /* [n_layers] */
     whet_i_adapter_whole *wholes; /* [n_wholes] */
     int64_t n_layers, n_wholes;
+    const char *prefix; /* once fitted: what its names begin with and the base's lack, or NULL */
     whet_i_arena arena;
 };
 

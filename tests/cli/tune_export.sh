@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# whet tune export, inspect: adapters that were trained, in other forms.
+# whet tune export, merge, inspect: adapters that were trained, in other forms and in their model.
 . "$(dirname "$0")/lib.sh"
 model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
 
@@ -28,6 +28,30 @@ says '"residual": 0.'
 run 0 whet tune export --adapter lora --to more --output more
 says 'nothing is lost'
 
+# Merged: a model by itself, which embeds and can be tuned on; MoRe and the LoRA that it is give the same one.
+run 0 whet tune merge --model "$model" --adapter tuned --output merged
+says 'of the last hidden states'
+for file in model.safetensors config.json tokenizer.json merge.json; do present merged/$file; done
+run 0 whet tune merge --model "$model" --adapter lora --output merged-lora --json
+json out
+run 0 python3 -c '
+import json
+for name in ["merged", "merged-lora"]:
+    probe = json.load(open(name + "/merge.json"))["probe"]
+    for part in probe.values(): assert part["max_difference"] < 1e-5 * part["largest"], part
+config = json.load(open("merged/config.json"))
+assert config["id2label"] == {"0": "no", "1": "yes"} and config["architectures"] == ["BertForSequenceClassification"]'
+run 0 whet embed --model merged --input train.tsv --output e.npy --quiet
+run 0 whet tune --model merged --train train.tsv --epochs 1 --output again --quiet
+run 0 whet tune merge --model "$model" --adapter tuned=0.5 --dtype bf16 --probe train.tsv --output half
+says '40 texts'
+# Without a head the adapter is in a subfolder, and the model it was merged into beside it: the same weights.
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --loss contrastive --adapter lora --output embeds --quiet
+run 0 whet tune merge --model "$model" --adapter embeds --output embeds-merged
+run 0 whet embed --model embeds --input train.tsv --output a.npy --quiet
+run 0 whet embed --model embeds-merged --input train.tsv --output b.npy --quiet
+cmp -s a.npy b.npy || fail 'the merged model is another one than that of training'
+
 mark
 run 4 whet tune export --adapter tuned --to lora --output lora
 tells '--force'
@@ -37,6 +61,12 @@ tells 'expected at most'
 run 2 whet tune export --adapter tuned --output z
 tells '--to'
 run 4 whet tune export --adapter nowhere --to lora --output z
+run 4 whet tune merge --model "$model" --adapter tuned --output merged
+tells '--force'
+run 2 whet tune merge --model "$model" --adapter tuned --adapter tuned --output z
+tells 'heads of one adapter'
+run 6 whet tune merge --model "$model" --adapter tuned=1e30 --dtype f16 --output z
+tells 'not finite in f16'
 run 4 whet tune inspect nowhere
 tells 'nowhere'
 unchanged
@@ -47,6 +77,8 @@ import sys
 b = bytearray(open("other/model.safetensors", "rb").read()); b[-1] ^= 1
 open("other/model.safetensors", "wb").write(b)'
 mark
+run 3 whet tune merge --adapter tuned --model other --output z
+tells 'the model that it was trained on'
 run 3 whet tune export --adapter tuned --model other --to lora --output z
 tells 'the model that it was trained on'
 unchanged
@@ -56,6 +88,7 @@ tells 'is for a base'
 if [ -w /dev/shm ] && command -v prlimit >/dev/null; then
     mark
     run 4 prlimit --fsize=2000 "$whet" tune export --adapter tuned --to lora --output full
+    run 4 prlimit --fsize=60000 "$whet" tune merge --model "$model" --adapter tuned --output full
     unchanged
 fi
 finish

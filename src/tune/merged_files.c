@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a merged model has beside its weights: the base's files of settings and tokens as they are,
+ * config.json with the type and the classes that it now has, and the index of several files of weights. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "tune/adapter_merge.h"
+
+enum { BYTES_MAX = 1 << 28, JSON_BYTES_MAX = 1 << 26 };
+static const char index_file[] = "model.safetensors.index.json";
+
+static whet_status write_bytes(whet_ctx *ctx, const char *dir, const char *name, const char *bytes,
+                               int64_t len) {
+    char *path = NULL;
+    whet_out *out = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_path_join(ctx, dir, name, &path));
+    WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
+    WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
+    status = whet_out_commit(ctx, out);
+    out = NULL;
+done:
+    whet_out_abort(ctx, out);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+/* ---- copies ----------------------------------------------------------------------------------- */
+
+static bool has_end(const char *name, const char *end) {
+    const size_t n = strlen(name), m = strlen(end);
+    return n > m && strcmp(name + n - m, end) == 0;
+}
+
+/* Weights in whatever form, and what is written anew, stay behind. */
+static bool is_copied(const char *name) {
+    static const char *const ends[] = {".safetensors", ".bin",        ".pt",      ".pth",
+                                       ".h5",          ".onnx",       ".msgpack", ".ot",
+                                       ".gguf",        ".index.json", ".tmp"};
+    for (int64_t i = 0; i < WHET_COUNT_OF(ends); i++)
+        if (has_end(name, ends[i])) return false;
+    return name[0] != '.' && strcmp(name, "config.json") != 0 && strcmp(name, "merge.json") != 0 &&
+           strcmp(name, "README.md") != 0;
+}
+
+static whet_status copy_file(whet_ctx *ctx, const char *from, const char *to, const char *name) {
+    char *path, *bytes = NULL;
+    int64_t len;
+    struct stat info;
+    WHET_TRY(whet_i_path_join(ctx, from, name, &path));
+    whet_status status = WHET_OK;
+    if (stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
+        status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
+        if (status == WHET_OK) status = write_bytes(ctx, to, name, bytes, len);
+    }
+    whet_i_free(ctx, bytes);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+static whet_status copy_folder(whet_ctx *ctx, const char *from, const char *to) {
+    DIR *list = opendir(from);
+    whet_status status = WHET_OK;
+    if (!list)
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected a folder", from, strerror(errno));
+    for (const struct dirent *e; status == WHET_OK && (e = readdir(list));)
+        if (is_copied(e->d_name)) status = copy_file(ctx, from, to, e->d_name);
+    (void)closedir(list);
+    return status;
+}
+
+/* How sentence-transformers makes one row of a text. */
+static whet_status copy_pooling(whet_ctx *ctx, const char *from, const char *to) {
+    char *source, *target = NULL;
+    struct stat info;
+    WHET_TRY(whet_i_path_join(ctx, from, "1_Pooling", &source));
+    whet_status status = whet_i_path_join(ctx, to, "1_Pooling", &target);
+    if (status == WHET_OK && stat(source, &info) == 0 && S_ISDIR(info.st_mode)) {
+        if (mkdir(target, 0777) != 0)
+            status = whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", target,
+                                 strerror(errno));
+        if (status == WHET_OK) status = copy_file(ctx, source, target, "config.json");
+    }
+    whet_i_free(ctx, target);
+    whet_i_free(ctx, source);
+    return status;
+}
+
+/* ---- config.json ------------------------------------------------------------------------------ */
+
+static const char *type_name(whet_dtype dtype) {
+    return dtype == WHET_BF16 ? "bfloat16" : dtype == WHET_F16 ? "float16" : "float32";
+}
+
+/* The classes of the head, as the adapter that has it tells them. */
+static void put_classes(const whet_i_merging *m, json_t *config) {
+    static const char *const keys[] = {"id2label", "label2id", "problem_type"};
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    bool any = false;
+    for (int64_t i = 0; i < m->job->n; i++)
+        for (int64_t k = 0; k < WHET_COUNT_OF(keys); k++) {
+            json_t *value = json_object_get(m->adapters[i].is->json, keys[k]);
+            if (!value) continue;
+            (void)json_object_set(config, keys[k], value);
+            any = true;
+        }
+    if (!any || !type) return;
+    const whet_i_family *family = whet_i_family_find(whet_str_from(type));
+    const whet_i_llama_family *llama = whet_i_llama_family_find(whet_str_from(type));
+    const char *name = family ? family->classifier : llama ? llama->classifier : NULL;
+    if (name) (void)json_object_set_new(config, "architectures", json_pack("[s]", name));
+}
+
+static whet_status write_config(whet_ctx *ctx, const whet_i_merging *m, const char *dir) {
+    static const char *const types[] = {"dtype", "torch_dtype"};
+    char *path;
+    json_t *config = NULL;
+    whet_i_buf text = {0};
+    WHET_TRY(whet_i_path_join(ctx, m->job->model, "config.json", &path));
+    whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &config);
+    whet_i_free(ctx, path);
+    if (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT) return WHET_OK;
+    if (status == WHET_OK && json_is_object(config)) {
+        for (int i = 0; i < 2 && m->job->cast; i++)
+            if (i == 1 || json_object_get(config, types[i]))
+                (void)json_object_set_new(config, types[i], json_string(type_name(m->job->dtype)));
+        if (m->heads) put_classes(m, config);
+        status = whet_i_json_dump(ctx, config, JSON_INDENT(2), &text);
+        if (status == WHET_OK) status = write_bytes(ctx, dir, "config.json", text.data, text.len);
+    }
+    whet_i_buf_free(ctx, &text);
+    json_decref(config);
+    return status;
+}
+
+/* ---- the index -------------------------------------------------------------------------------- */
+
+static whet_status write_index(whet_ctx *ctx, const whet_i_merging *m, const char *dir) {
+    json_t *map = json_object();
+    int64_t bytes = 0;
+    whet_i_buf text = {0};
+    for (int64_t f = 0; f < m->files.n; f++)
+        for (int64_t i = 0; i < m->out[f].n; i++) {
+            const whet_i_merged_tensor *t = &m->out[f].items[i];
+            const whet_tensor *from = t->whole.data ? &t->whole : &t->base;
+            bytes += whet_tensor_count(from) * (int64_t)whet_dtype_size(t->dtype);
+            (void)json_object_set_new(map, t->name, json_string(m->out[f].name));
+        }
+    json_t *root =
+        json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)bytes, "weight_map", map);
+    whet_status status = whet_i_json_dump(ctx, root, JSON_INDENT(2), &text);
+    json_decref(root);
+    if (status == WHET_OK) status = write_bytes(ctx, dir, index_file, text.data, text.len);
+    whet_i_buf_free(ctx, &text);
+    return status;
+}
+
+whet_status whet_i_merged_files(whet_ctx *ctx, const whet_i_merging *m, const char *dir) {
+    WHET_TRY(copy_folder(ctx, m->job->model, dir));
+    WHET_TRY(copy_pooling(ctx, m->job->model, dir));
+    WHET_TRY(write_config(ctx, m, dir));
+    const bool indexed = strcmp(m->files.items[0].name, "model.safetensors") != 0;
+    return indexed ? write_index(ctx, m, dir) : WHET_OK;
+}
