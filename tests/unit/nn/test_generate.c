@@ -2,6 +2,7 @@
  * Generation with a cache against whole passes over the same tokens, on tests/golden/llama. */
 #include "made_llama.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,6 +69,76 @@ static void the_cache_gives_what_whole_passes_give(void **state) {
     check_greedy("llama3");
     check_greedy("qwen2");
 }
+
+/* ---- scores ----------------------------------------------------------------------------------- */
+
+/* log p of ids[asked..n), a whole pass for each token. */
+static double whole_score(whet_ctx *ctx, const whet_language_model *m, const int32_t *ids,
+                          int64_t n, int64_t asked) {
+    const int64_t vocab = m->config.vocab;
+    float *logits = malloc((size_t)vocab * sizeof *logits);
+    double score = 0;
+    assert_non_null(logits);
+    for (int64_t at = asked; at < n; at++) {
+        double sum = 0;
+        whole_pass(ctx, m, ids, at, logits);
+        for (int64_t i = 0; i < vocab; i++) sum += exp((double)logits[i]);
+        score += (double)logits[ids[at]] - log(sum);
+    }
+    free(logits);
+    return score;
+}
+
+/* Rows that share much with the one before, all of it, a part of what is asked, or nothing; one token; rows
+ * that go back behind what was shared. */
+static void scores_are_those_of_whole_passes(void **state) {
+    (void)state;
+    enum { ROWS = 7 };
+    whet_ctx *ctx = test_ctx(2);
+    whet_language_model *m = load(ctx, "llama3", WHET_F32);
+    int32_t ids[] = {5,  9, 12, 4, 8, 5, 9, 12, 4, 7, 5,  9, 12, 4, 8,  5, 9,
+                     12, 4, 8,  2, 3, 1, 2, 3,  5, 9, 11, 4, 5,  9, 11, 4};
+    int64_t start[] = {0, 5, 10, 15, 21, 25, 29, 33};
+    const int64_t asked[ROWS] = {4, 4, 2, 3, 1, 2, 4};
+    const whet_token_rows rows = {ROWS, start, ids, NULL};
+    double scores[ROWS];
+    test_ok(ctx, whet_language_model_score(ctx, m, &rows, asked, scores));
+    for (int64_t i = 0; i < ROWS; i++) {
+        const double expected =
+            whole_score(ctx, m, ids + start[i], start[i + 1] - start[i], asked[i]);
+        /* Sums of products in f32 in another order. */
+        if (!(fabs(scores[i] - expected) <= 1e-4 * (1 + fabs(expected))))
+            print_error("row %lld: %.9g; expected %.9g\n", (long long)i, scores[i], expected);
+        assert_true(fabs(scores[i] - expected) <= 1e-4 * (1 + fabs(expected)));
+    }
+    assert_true(scores[6] == 0); /* nothing is asked */
+    const int64_t none[ROWS] = {4, 4, 0, 3, 1, 2, 4};
+    test_fails(ctx, whet_language_model_score(ctx, m, &rows, none, scores), WHET_ERR_ARG);
+    ids[3] = (int32_t)m->config.vocab;
+    test_fails(ctx, whet_language_model_score(ctx, m, &rows, asked, scores), WHET_ERR_DATA);
+    whet_language_model_destroy(ctx, m);
+    test_ctx_done(ctx);
+}
+
+static whet_status score_once(whet_ctx *ctx, void *arg) {
+    const int64_t asked[] = {1, 1};
+    int64_t start[] = {0, 3, 6};
+    int32_t ids[] = {5, 9, 12, 5, 9, 4};
+    const whet_token_rows rows = {2, start, ids, NULL};
+    double scores[2];
+    return whet_language_model_score(ctx, arg, &rows, asked, scores);
+}
+
+static void allocations_of_scoring_may_fail(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = load(ctx, "llama", WHET_F32);
+    assert_true(test_each_allocation(score_once, m) > 5);
+    whet_language_model_destroy(ctx, m);
+    test_ctx_done(ctx);
+}
+
+/* ---- draws ------------------------------------------------------------------------------------ */
 
 static void generate(whet_ctx *ctx, const whet_language_model *m, const whet_generate_opts *opts,
                      const whet_token_rows *from, whet_token_rows *out) {
@@ -188,6 +259,8 @@ static void allocations_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_cache_gives_what_whole_passes_give),
+        cmocka_unit_test(scores_are_those_of_whole_passes),
+        cmocka_unit_test(allocations_of_scoring_may_fail),
         cmocka_unit_test(draws_follow_the_seed),
         cmocka_unit_test(cuts_that_leave_one_token_are_greedy),
         cmocka_unit_test(it_ends_at_the_model_s_positions),
