@@ -174,6 +174,8 @@ whet_status cmd_bench_autows(cli_run *run);
 extern const cli_option cmd_bench_autows_options[];
 whet_status cmd_bench_glue(cli_run *run);
 extern const cli_option cmd_bench_glue_options[];
+whet_status cmd_bench_commonsense(cli_run *run);
+extern const cli_option cmd_bench_commonsense_options[];
 whet_status cmd_version(cli_run *run);
 extern const cli_option cmd_version_options[];
 whet_status cmd_label_baseline(cli_run *run);

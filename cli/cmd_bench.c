@@ -164,3 +164,80 @@ whet_status cmd_bench_glue(cli_run *run) {
     cli_json(run, root);
     return WHET_OK;
 }
+
+const cli_option cmd_bench_commonsense_options[] = {
+    {.name = "data",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder of NAME.test.jsonl and NAME.train.jsonl (docs/guide/bench.md)"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "language model (Llama, Mistral, Qwen2), a Hugging Face folder"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder for the results; what it holds of the same settings is gone on with"},
+    {.name = "sets", .type = CLI_STRING, .value = "A,B", .help = "which sets; without: all"},
+    {.name = "methods", .type = CLI_STRING, .value = "A,B", .help = "which methods"},
+    {.name = "seeds",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 100,
+     .preset = "1",
+     .help = "draws of training questions and their order"},
+    {.name = "train-rows",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT32_MAX,
+     .preset = "2000",
+     .help = "training questions of a set at most"},
+    {.name = "test-rows",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT32_MAX,
+     .preset = "500",
+     .help = "test questions of a set at most"},
+    {.name = "epochs",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000,
+     .preset = "3",
+     .help = "times through the training questions"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "f32|bf16",
+     .preset = "f32",
+     .help = "of products"},
+    {0},
+};
+
+whet_status cmd_bench_commonsense(cli_run *run) {
+    whet_commonsense_job job = WHET_COMMONSENSE_JOB_INIT;
+    char *text = NULL, *json = NULL;
+    json_error_t error;
+    job.data = cli_text(run, "data");
+    job.model = cli_text(run, "model");
+    job.output = cli_text(run, "output");
+    job.sets = cli_text(run, "sets");
+    job.methods = cli_text(run, "methods");
+    job.seeds = (int32_t)cli_integer(run, "seeds");
+    job.train = cli_integer(run, "train-rows");
+    job.test = cli_integer(run, "test-rows");
+    job.epochs = cli_integer(run, "epochs");
+    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.force = run->force;
+    job.seed = run->seed;
+    const whet_status status = whet_commonsense_run(run->ctx, &job, &text, &json);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%swrote %s: cells.jsonl, summary.json\n", text, job.output);
+    json_t *root = json_loads(json, 0, &error);
+    whet_free_text(run->ctx, text);
+    whet_free_text(run->ctx, json);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
+    cli_json(run, root);
+    return WHET_OK;
+}

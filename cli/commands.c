@@ -72,6 +72,19 @@ const cli_command cli_commands[] = {
          "is called hindsight. See docs/guide/bench.md.",
      .examples = "whet bench autows --data data --model all-MiniLM-L6-v2 --output autows\n"
                  "whet bench autows --data data --sets youtube,trec --seeds 3 --output autows"},
+    {.name = "bench commonsense",
+     .run = cmd_bench_commonsense,
+     .options = cmd_bench_commonsense_options,
+     .summary = "multiple choice with a language model, as it is and tuned",
+     .help =
+         "boolq, piqa, social_i_qa, winogrande, ARC and openbookqa: the model as it is, and tuned "
+         "on\n"
+         "their training questions by each method; its answer is the likeliest choice. Each cell\n"
+         "is kept as it is done: the same command goes on where it was stopped.\n"
+         "See docs/guide/bench.md.",
+     .examples = "whet bench commonsense --data commonsense --model llama --output out\n"
+                 "whet bench commonsense --data commonsense --model DIR --dtype bf16 \\\n"
+                 "      --methods as-is,more-4x4 --test-rows 200 --output out"},
     {.name = "bench glue",
      .run = cmd_bench_glue,
      .options = cmd_bench_glue_options,

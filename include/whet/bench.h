@@ -79,6 +79,36 @@ typedef struct whet_glue_job {
 WHET_API WHET_CHECKED whet_status whet_glue_run(whet_ctx *ctx, const whet_glue_job *job,
                                                 char **text, char **json);
 
+/* Multiple choice with a language model, as it is and tuned: boolq, piqa, social_i_qa, winogrande, ARC,
+ * openbookqa, as LLM-Adapters has them (arXiv 2304.01933). */
+typedef struct whet_commonsense_job {
+    size_t struct_size;
+    const char *data;   /* folder of NAME.test.jsonl and, of some, NAME.train.jsonl */
+    const char *model;  /* folder of a Llama-like model */
+    const char *output; /* folder; one that holds results of the same settings is gone on with */
+    const char *sets, *methods; /* names joined by commas; NULL = all */
+    int32_t seeds;              /* draws of training questions and order, 1..100; default 1 */
+    int64_t train, test;        /* questions a set at most; default 2000, 500 */
+    int64_t epochs;             /* default 3 */
+    whet_dtype dtype;           /* of products: WHET_F32 or WHET_BF16 */
+    bool force;                 /* throw away results of other settings that `output` holds */
+    uint64_t seed;
+} whet_commonsense_job;
+#define WHET_COMMONSENSE_JOB_INIT \
+    { \
+        .struct_size = sizeof(whet_commonsense_job), .seeds = 1, .train = 2000, .test = 500, \
+        .epochs = 3, .dtype = WHET_F32 \
+    }
+
+/* Runs what is missing in OUTPUT/cells.jsonl, one line a set, method and seed; then writes summary.json. A
+ * model is tuned on the training questions of all sets together; its answer is the choice of the largest
+ * log p(choice | question), over all the choice's tokens. Questions longer than the model's positions lose
+ * their begin. *text, *json as of whet_glue_run. Errors: ARG, EXISTS, DATA (with the line), as whet_tune_run;
+ * CANCELLED keeps what is done. Cost: a training run a method and seed, a pass over the test questions. */
+WHET_API WHET_CHECKED whet_status whet_commonsense_run(whet_ctx *ctx,
+                                                       const whet_commonsense_job *job, char **text,
+                                                       char **json);
+
 #ifdef __cplusplus
 }
 #endif

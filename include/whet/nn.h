@@ -149,8 +149,8 @@ WHET_API int64_t whet_language_model_positions(const whet_language_model *model)
 /* log_probs [rows.n_rows] = log p of each row's tokens from asked[i] (1..length) on, given those before them:
  * what choices of a multiple-choice question are compared by. What a row shares with the one before it is
  * read once: put the choices of a question behind each other. One thread at a time uses a model.
- * Cost: the products, O(new tokens * parameters). Progress "score", can be cancelled. Errors: ARG, DATA (an id
- * outside the vocabulary, a row over the model's positions), NUMERIC (logits that are NaN), NOMEM,
+ * Cost: the products, O(new tokens * parameters). Progress "score", can be cancelled. Errors: ARG, DATA (an
+ * id outside the vocabulary, a row over the model's positions), NUMERIC (logits that are NaN), NOMEM,
  * CANCELLED; log_probs are of no use then. */
 WHET_API WHET_CHECKED whet_status whet_language_model_score(whet_ctx *ctx,
                                                             const whet_language_model *model,

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How likely a language model finds the ends of texts. Rows are read one behind the other into one cache: what
- * a row shares with the one before it is not read again, so that the choices to a question cost little more
- * than the question.
+ * How likely a language model finds the ends of texts. Rows are read one behind the other into one cache:
+ * what a row shares with the one before it is not read again, so that the choices to a question cost little
+ * more than the question.
  * Legend: a row's tokens from `asked` on are scored. */
 #include <math.h>
 

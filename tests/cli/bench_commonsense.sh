@@ -1,0 +1,73 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet bench commonsense, as a user types it, on the tiny Llama of tests/golden with a character a token.
+. "$(dirname "$0")/lib.sh"
+golden=$WHET_TEST_SOURCE/tests/golden/llama
+mkdir m data
+cp "$golden/llama/config.json" "$golden/llama/model.safetensors" m
+cp "$golden/tokenizer_begin.json" m/tokenizer.json
+
+# Dogs bark and cats mew; one question is longer than the model's positions.
+python3 - <<'PY'
+import json
+for name, parts in (('boolq', ('train', 'test')), ('piqa', ('test',))):
+    for part in parts:
+        with open('data/%s.%s.jsonl' % (name, part), 'w') as f:
+            for i in range(40):
+                q = ('dog', 'cat')[i % 2] + (' and so on' * 30 if part == 'test' and i == 7 else '')
+                f.write(json.dumps({'instruction': q + ' Answer format: bark/mew', 'answer': ('bark', 'mew')[i % 2]}) + '\n')
+PY
+bench="whet bench commonsense --data data --model m --train-rows 40 --test-rows 30 --quiet"
+
+# shellcheck disable=SC2086
+run 0 $bench --output O --methods as-is,full,lora-4 --epochs 2 --seeds 2
+says 'as-is'
+for file in cells.jsonl summary.json; do present O/$file; done
+absent O/work
+[ "$(wc -l <O/cells.jsonl)" = 11 ] || fail 'ten cells behind the settings'
+python3 - <<'PY' || fail 'the summary is not what the cells say'
+import json
+cells = [json.loads(line) for line in open('O/cells.jsonl')][1:]
+summary = json.load(open('O/summary.json'))
+assert {c['questions'] for c in cells} == {30} and {c['seed'] for c in cells if c['method'] == 'as-is'} == {0}
+assert sum(c['cut'] for c in cells) == len(cells)
+for r in summary['results']:
+    own = [c['accuracy'] for c in cells if c['set'] == r['set'] and c['method'] == r['method']]
+    assert len(own) == r['seeds'] and abs(sum(own) / len(own) - r['accuracy']) < 1e-9
+    assert 0 <= r['accuracy'] <= 1
+PY
+
+# Nothing is run anew; the same cells on one thread.
+cp O/cells.jsonl before
+# shellcheck disable=SC2086
+run 0 $bench --output O --methods as-is,full,lora-4 --epochs 2 --seeds 2 --json
+json out
+cmp -s O/cells.jsonl before || fail 'cells were run again'
+# shellcheck disable=SC2086
+run 0 $bench --output P --methods as-is,full,lora-4 --epochs 2 --seeds 2 --threads 1
+for f in before P/cells.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' $f >"$(basename "$f").cut"; done
+cmp -s before.cut cells.jsonl.cut || fail 'other cells with another number of threads'
+
+# Other settings; names that are none; answers that are no choice, with the line; nothing to train on.
+# shellcheck disable=SC2086
+run 4 $bench --output O --seed 3
+tells 'results of other settings'
+# shellcheck disable=SC2086
+run 2 $bench --output Q --sets boolk
+tells '"boolk" is no set; expected boolq, piqa'
+# shellcheck disable=SC2086
+run 2 $bench --output Q --methods lora
+tells 'is no method'
+# shellcheck disable=SC2086
+run 4 $bench --output Q --sets winogrande
+tells 'winogrande.test.jsonl cannot be read'
+# shellcheck disable=SC2086
+run 3 $bench --output Q --sets piqa --methods full
+tells 'has training questions'
+sed '3s/"mew"}/"miaow"}/; 3s/"bark"}/"woof"}/' data/piqa.test.jsonl >bad
+mv bad data/piqa.test.jsonl
+mark
+# shellcheck disable=SC2086
+run 3 whet bench commonsense --data data --model m --output R --sets piqa --methods as-is --test-rows 40
+tells 'piqa.test.jsonl:3: the answer is "woof"; expected one of the choices'
+finish
