@@ -74,6 +74,14 @@ static whet_status check_gains(whet_ctx *ctx, const whet_price_job *job) {
         (job->gain < job->gain_low || job->gain > job->gain_high))
         return whet_i_fail(ctx, WHET_ERR_ARG, "gain is %g; expected it within its bounds %g to %g",
                            job->gain, job->gain_low, job->gain_high);
+    if (given(job->gain) && !job->valuation && !job->seller.competitor)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a gain without a valuation; expected what it is worth");
+    if (has_bounds(job) && job->mechanism != WHET_MECHANISM_BOUNDS &&
+        job->disclosure != WHET_DISCLOSE_BOUNDS && !job->seller.competitor)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "bounds of the gain with %s; expected bounds as disclosure or mechanism",
+                           NAMES[job->mechanism]);
     if (!has_prior(job) && (given(job->weight) || given(job->loss)))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a mixing weight or loss without slope, distance and smoothness; "

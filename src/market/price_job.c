@@ -49,15 +49,24 @@ done:
     return status;
 }
 
-/* The posted price, and its chances in terms of what both sides pay and get. */
-static whet_status post(whet_ctx *ctx, const terms *t, const whet_price_report *r,
-                        whet_posted *out) {
+/* Where bounds leave one value, the buyer pays it, if it is worth it to the seller. */
+static whet_status post_known(whet_ctx *ctx, const terms *t, double value, double least,
+                              whet_posted *out) {
+    whet_posted posted = {.sale = 1};
+    const double most = net_value(t, value);
+    WHET_TRY(whet_i_whole_price(ctx, fmax(least, most), least, most, &posted.price));
+    *out = posted.price.trade ? posted : (whet_posted){0};
+    return WHET_OK;
+}
+
+/* The posted price against the belief. */
+static whet_status post_believed(whet_ctx *ctx, const terms *t, const whet_price_report *r,
+                                 double least, whet_posted *out) {
     whet_status status = WHET_OK;
     whet_belief *belief;
     whet_posted posted = {0};
     whet_payment paid;
     double exact;
-    const double least = net_cost(t, r->reservation);
     WHET_TRY(open_belief(ctx, t, r, &belief));
     WHET_TRY_DONE(whet_i_amount(ctx, "least price", total_of(t, least)));
     WHET_TRY_DONE(whet_i_posted_exact(ctx, belief, total_of(t, least), &exact, &posted));
@@ -67,12 +76,30 @@ static whet_status post(whet_ctx *ctx, const terms *t, const whet_price_report *
     if (posted.price.trade) {
         WHET_TRY_DONE(whet_payment_split(ctx, posted.price.price, &t->job->fees, &paid));
         posted.sale = whet_belief_sale(belief, (double)paid.buyer_pays);
-        posted.profit = ((double)paid.seller_gets - r->reservation) * posted.sale;
     }
     *out = posted;
 done:
     whet_belief_destroy(ctx, belief);
     return status;
+}
+
+/* With its chances in terms of what both sides pay and get. */
+static whet_status post(whet_ctx *ctx, const terms *t, const whet_price_report *r,
+                        whet_posted *out) {
+    const whet_disclosed *d = &r->disclosed;
+    const double least = net_cost(t, r->reservation);
+    whet_payment paid;
+    whet_posted posted;
+    if (d->seller_learns && d->seller_low >= d->seller_high)
+        WHET_TRY(post_known(ctx, t, d->seller_high, least, &posted));
+    else
+        WHET_TRY(post_believed(ctx, t, r, least, &posted));
+    if (posted.price.trade) {
+        WHET_TRY(whet_payment_split(ctx, posted.price.price, &t->job->fees, &paid));
+        posted.profit = ((double)paid.seller_gets - r->reservation) * posted.sale;
+    }
+    *out = posted;
+    return WHET_OK;
 }
 
 static whet_status find_reserve(whet_ctx *ctx, const terms *t, whet_price_report *r) {
