@@ -111,6 +111,10 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_STRING,
      .value = "LIST",
      .help = "modules trained and saved whole beside adapters: ends of their names"},
+    {.name = "init-adapter",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "go on from these adapters: kind, layers, ranks and scales are theirs"},
     {.name = "rank", .type = CLI_INT, .min = 1, .max = 1024, .preset = "8", .help = "of adapters"},
     {.name = "rank-pattern",
      .type = CLI_STRING,
@@ -285,6 +289,7 @@ static whet_tune_job job_of(const cli_run *run) {
     job.blocks = cli_integer(run, "blocks");
     job.alpha = real_or(run, "alpha", 0);
     job.exclude = cli_text(run, "exclude");
+    job.init_adapter = cli_text(run, "init-adapter");
     job.layers = cli_text(run, "layers");
     job.save_modules = cli_text(run, "save-modules");
     job.rank_pattern = cli_text(run, "rank-pattern");
@@ -321,6 +326,15 @@ static whet_tune_job job_of(const cli_run *run) {
 static whet_status check_usage(cli_run *run) {
     const whet_tune_adapter adapter = (whet_tune_adapter)cli_choice(run, "adapter");
     const bool low_rank = adapter == WHET_TUNE_LORA || adapter == WHET_TUNE_DORA;
+    static const char *const own[] = {
+        "adapter",       "targets",      "exclude",        "layers", "rank",
+        "rank-pattern",  "blocks",       "blocks-pattern", "alpha",  "rslora",
+        "alpha-pattern", "save-modules", "adapter-dropout"};
+    for (size_t i = 0; cli_given(run, "init-adapter") && i < sizeof own / sizeof *own; i++)
+        if (cli_given(run, own[i]))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s with --init-adapter, which says it; expected one of them",
+                            own[i]);
     if (cli_given(run, "blocks") && adapter != WHET_TUNE_MORE)
         return cli_fail(run, WHET_ERR_ARG,
                         "--blocks is of Monarch adapters; expected --adapter more");

@@ -142,6 +142,9 @@ typedef struct whet_tune_job {
     bool rank_stabilised;       /* LoRA's, DoRA's scale is alpha / sqrt(rank) (arXiv 2312.03732) */
     double
         adapter_dropout; /* of what LoRA's, DoRA's adapters read, MoRe's add, in training; 0..1 */
+    const char
+        *init_adapter; /* folder of LoRA, DoRA or MoRe to go on from: its kind, layers, ranks and
+                                   scales in place of this job's; NULL = none */
     const char *save_modules; /* modules trained and saved whole beside adapters; ends of names */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \

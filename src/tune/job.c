@@ -9,6 +9,8 @@
 
 #include "tune/tune_i.h"
 
+#include "whet/adapters.h"
+
 /* ---- settings --------------------------------------------------------------------------------- */
 
 static void fill_defaults(whet_tune_job *j, const whet_i_tune_adapter *adapter) {
@@ -172,6 +174,7 @@ static void make_fingerprint(whet_i_tune *run) {
             mix(hash, run->train.probs, run->train.n * run->k * (int64_t)sizeof *run->train.probs);
     if (run->train.asked)
         hash = mix(hash, run->train.asked, run->train.n * (int64_t)sizeof *run->train.asked);
+    hash = whet_i_tune_mix_start(run, hash);
     if (run->costs) hash = mix(hash, run->costs, run->k * run->k * (int64_t)sizeof *run->costs);
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
@@ -216,6 +219,7 @@ static void free_run(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_tune_free_rows(ctx, &run->valid);
     whet_i_tune_free_rows(ctx, &run->train);
     whet_i_adapter_config_free(ctx, &run->config);
+    whet_adapter_close(ctx, run->start);
     whet_names_destroy(ctx, run->classes);
     whet_i_arena_free(ctx, &run->arena);
 }
@@ -239,6 +243,7 @@ static whet_status put_files(whet_ctx *ctx, whet_i_tune *run, char **report) {
 }
 
 static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
+    if (run->job.model) WHET_TRY(whet_i_tune_open_start(ctx, run));
     run->adapter = whet_i_tune_adapter_find(run->job.adapter);
     if (!run->adapter)
         return whet_i_fail(ctx, WHET_ERR_ARG,

@@ -35,6 +35,7 @@ static whet_status save_head(whet_ctx *ctx, const char *const *head, whet_i_adap
 static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     const whet_tune_job *j = &run->job;
     whet_i_adapter_config *c = &run->config;
+    if (run->start) return WHET_OK;
     WHET_TRY(whet_i_adapter_config_init(ctx, c));
     c->kind = run->adapter->kind;
     c->rank = j->rank;
@@ -265,6 +266,7 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
     WHET_TRY(begin_magnitudes(ctx, run));
+    WHET_TRY(whet_i_tune_take_start(ctx, run));
     WHET_TRY(make_plans(ctx, run));
     WHET_TRY(whet_i_params_pack(ctx, run->params));
     return whet_i_optimizer_create(ctx, run->params, &settings, &run->optimizer);

@@ -109,6 +109,7 @@ typedef struct whet_i_tune {
     const whet_i_tune_adapter *adapter;
     whet_i_adapter_config config; /* of adapters; its targets also where every weight is trained */
     int64_t n_matched;            /* layers with an adapter */
+    struct whet_adapter *start;   /* what is gone on from, or NULL */
     whet_i_value target_feed, logits,
         loss;            /* logits: embeddings [.., hidden] where they are trained */
     int64_t new_tensors; /* parameters that the file does not have */
@@ -185,6 +186,11 @@ WHET_CHECKED whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run);
 /* The adapter that a linear layer has, if it has one. */
 bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
                          whet_i_adapter_settings *settings);
+/* start_adapter.c: run->start and, from it, run->config and the job's adapter; then its values. */
+WHET_CHECKED whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_take_start(whet_ctx *ctx, whet_i_tune *run);
+/* The hash with the numbers that are gone on from in it. */
+uint64_t whet_i_tune_mix_start(const whet_i_tune *run, uint64_t hash);
 /* trained.c: sets `trainable` and rates. Errors: ARG (nothing matches). */
 WHET_CHECKED whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run);
 /* Of the model's own weights one that the kind trains, not the head's or of a module to be saved. */

@@ -86,6 +86,42 @@ layer = "base_model.model.bert.encoder.layer.0.attention.self."
 assert got[layer + "query.more_w1"][0] == 2 and got[layer + "key.more_w1"][0] == 4' ||
     fail 'blocks are not those asked for'
 
+# Going on from a folder: a rate of nothing keeps it, another changes it; what it says is not said again.
+for kind in lora dora more; do
+    run 0 whet tune --model "$model" --train train.tsv --epochs 1 --lr 1e-12 --init-adapter $kind --output on --force --quiet
+    run 0 whet tune --model "$model" --train train.tsv --epochs 1 --init-adapter $kind --output further --force --quiet
+    python3 - $kind <<'E2' || fail "$kind: going on begins elsewhere"
+import json, struct, sys
+
+def numbers(folder):
+    b = open(folder + "/adapter_model.safetensors", "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    return {k: struct.unpack("<%df" % ((v["data_offsets"][1] - v["data_offsets"][0]) // 4),
+                             b[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in json.loads(b[8:8 + n]).items() if k != "__metadata__"}
+
+def apart(a, b):
+    assert a.keys() == b.keys(), set(a) ^ set(b)
+    return max(abs(x - y) for k in a for x, y in zip(a[k], b[k]))
+
+start, same, further = (numbers(f) for f in (sys.argv[1], "on", "further"))
+assert apart(start, same) < 1e-9 and apart(start, further) > 1e-4
+a, b = (json.load(open(f + "/adapter_config.json")) for f in (sys.argv[1], "on"))
+assert {k: a[k] for k in a if k != "base_model_name_or_path"} == {k: b[k] for k in a if k != "base_model_name_or_path"}
+E2
+done
+run 2 whet tune --model "$model" --train train.tsv --init-adapter lora --rank 4 --output z
+tells 'expected one of them'
+run 3 whet tune --model "$model" --train train.tsv --init-adapter norms --output z --quiet
+run 4 whet tune --model "$model" --train train.tsv --init-adapter nothing --output z --quiet
+cp -r "$model" other
+python3 -c 'b = bytearray(open("other/model.safetensors", "rb").read())
+b[-1] ^= 1
+open("other/model.safetensors", "wb").write(b)'
+run 3 whet tune --model other --train train.tsv --init-adapter lora --output z --quiet
+tells 'expected the model that it was trained on'
+absent z
+
 # One of two targets misspelt is told; none that matches is refused, with the nearest name.
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --targets query,valeu --output w
 tells '"valeu" is the name of no layer'
