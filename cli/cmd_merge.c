@@ -130,6 +130,7 @@ static whet_status list_methods(cli_run *run) {
                             bases[m->base], "scope", scopes[m->scope], "importance", m->importance,
                             "parameters", parameters_json(i)));
     }
+    cli_print(run, "concat, svd      of adapters: exactly their sum; the nearest of a rank\n");
     cli_json(run, json_pack("{s:o}", "methods", list));
     return WHET_OK;
 }
@@ -319,8 +320,60 @@ static whet_status merge_models(cli_run *run, const request *r) {
     return status;
 }
 
+/* ---- adapters --------------------------------------------------------------------------------- */
+
+static whet_status merge_adapters(cli_run *run, bool svd) {
+    whet_merge_adapters_job job = WHET_MERGE_ADAPTERS_JOB_INIT;
+    whet_merge_adapters_summary summary;
+    static const char *const others[] = {"base",    "importance", "set",   "t",
+                                         "density", "lambda",     "dtype", "dry-run"};
+    const char *folders[CLI_ARGS_MAX];
+    double weights[CLI_ARGS_MAX];
+    const int32_t n = cli_args(run), n_weights = cli_list_count(run, "weights");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (cli_given(run, others[i]))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s has no meaning with adapters; expected "
+                            "--weights, --rank and folders",
+                            others[i]);
+    if (!cli_text(run, "output"))
+        return cli_fail(run, WHET_ERR_ARG, "--output is missing; expected a folder");
+    if (n_weights > 1 && n_weights != n)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--weights has %d numbers; expected one, or one for "
+                        "each of the %d adapters",
+                        n_weights, n);
+    for (int32_t i = 0; i < n; i++) {
+        folders[i] = cli_arg(run, i);
+        weights[i] = 1;
+        if (n_weights &&
+            !number_of(cli_list_item(run, "weights", n_weights > 1 ? i : 0), &weights[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--weights has \"%s\"; expected numbers",
+                            cli_list_item(run, "weights", n_weights > 1 ? i : 0));
+    }
+    job.adapters = folders;
+    job.weights = weights;
+    job.n = n;
+    job.svd = svd;
+    job.rank = cli_integer(run, "rank");
+    job.output = cli_text(run, "output");
+    job.force = run->force;
+    const whet_status status = whet_merge_adapters(run->ctx, &job, &summary);
+    if (status != WHET_OK) return status;
+    cli_print(run, "%s: %lld layers of rank %lld, from %d adapters\n", job.output,
+              (long long)summary.layers, (long long)summary.rank, n);
+    if (svd) cli_print(run, "at most %.3g of a layer's norm was cut\n", summary.lost);
+    cli_json(run, json_pack("{s:s, s:I, s:I, s:i, s:f}", "output", job.output, "layers",
+                            (json_int_t)summary.layers, "rank", (json_int_t)summary.rank,
+                            "adapters", n, "lost", summary.lost));
+    return WHET_OK;
+}
+
 whet_status cmd_merge(cli_run *run) {
     if (cli_flag(run, "methods")) return list_methods(run);
+    const char *method = cli_text(run, "method");
+    if (method && (strcmp(method, "concat") == 0 || strcmp(method, "svd") == 0))
+        return merge_adapters(run, method[0] == 's');
     request *r = calloc(1, sizeof *r);
     if (!r) return cli_fail(run, WHET_ERR_NOMEM, "out of memory");
     whet_status status = read_request(run, r);

@@ -132,9 +132,9 @@ typedef struct whet_merge_totals {
     int64_t memory_bytes; /* most that merging allocates, beside the headers */
 } whet_merge_totals;
 
-/* Reads headers and checks all that can be checked: names and shapes (all that do not fit are told at once),
- * types, settings, layers, vocabularies, room for the output. Errors: ARG, FORMAT, SHAPE, DATA, UNSUPPORTED,
- * IO (also when the output's disk is too small), EXISTS, LIMIT, NOMEM. O(headers). */
+/* Reads headers and checks all that can be checked: names and shapes (all that do not fit are told at
+ * once), types, settings, layers, vocabularies, room for the output. Errors: ARG, FORMAT, SHAPE, DATA,
+ * UNSUPPORTED, IO (also when the output's disk is too small), EXISTS, LIMIT, NOMEM. O(headers). */
 WHET_API WHET_CHECKED whet_status whet_merge_plan_create(whet_ctx *ctx, const whet_merge_job *job,
                                                          whet_merge_plan **out);
 WHET_API void whet_merge_plan_destroy(whet_ctx *ctx, whet_merge_plan *plan);
@@ -142,13 +142,43 @@ WHET_API int64_t whet_merge_plan_count(const whet_merge_plan *plan);
 WHET_API void whet_merge_plan_get(const whet_merge_plan *plan, int64_t i, whet_merge_planned *out);
 WHET_API void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out);
 
-/* Merges tensor by tensor, block by block, to its place in the output, which appears when all is there. What
- * is done stands in "<output>.whet-merge" meanwhile; when the process is killed or interrupted, the same job
- * goes on from there (*resumed tensors were there), unless a model or setting changed or the machine was
- * restarted. Any other failure removes it. Errors: DATA (NaN or infinity, with tensor and place), NUMERIC (a
- * result that the output's type does not hold), IO, EXISTS, NOMEM, CANCELLED. */
+/* Merges tensor by tensor, block by block, to its place in the output, which appears when all is there.
+ * What is done stands in "<output>.whet-merge" meanwhile; when the process is killed or interrupted, the
+ * same job goes on from there (*resumed tensors were there), unless a model or setting changed or the
+ * machine was restarted. Any other failure removes it. Errors: DATA (NaN or infinity, with tensor and
+ * place), NUMERIC (a result that the output's type does not hold), IO, EXISTS, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_merge_plan_run(whet_ctx *ctx, const whet_merge_plan *plan,
                                                       int64_t *resumed);
+
+/* ---- adapters -------------------------------------------------------------------------------- */
+
+typedef struct whet_merge_adapters_job {
+    size_t struct_size;
+    const char *const *adapters; /* [n] folders: LoRA as PEFT writes it, or MoRe; all of one kind */
+    const double *weights;       /* [n]; NULL = 1 each */
+    int64_t n;                   /* 1..WHET_MERGE_MODELS_MAX */
+    bool svd;           /* cut to `rank` by singular values; not: concatenated, exactly the sum */
+    int64_t rank;       /* with svd; 0 = the largest of the adapters' */
+    const char *output; /* folder */
+    bool force;
+} whet_merge_adapters_job;
+#define WHET_MERGE_ADAPTERS_JOB_INIT \
+    { .struct_size = sizeof(whet_merge_adapters_job) }
+
+typedef struct whet_merge_adapters_summary {
+    int64_t layers, rank;
+    double lost; /* of svd: the largest share of a layer's norm that was cut */
+} whet_merge_adapters_summary;
+
+/* Writes the adapter whose change of each layer is the sum of weight times scale times B A of the given
+ * ones: LoRA with A = [A1; A2], B = [w1 B1, w2 B2], or the nearest of a rank (Eckart & Young 1936), by
+ * singular values of the thin factors; MoRe side by side in its blocks, which must divide its ranks.
+ * Layers that an adapter lacks count as unchanged. What else was trained is the mean by weights. Errors:
+ * ARG, IO, EXISTS, FORMAT, SHAPE, DATA (not finite), UNSUPPORTED (DoRA, other kinds), NUMERIC, NOMEM.
+ * Cost (in + out) r^2 a layer with svd. */
+WHET_API WHET_CHECKED whet_status whet_merge_adapters(whet_ctx *ctx,
+                                                      const whet_merge_adapters_job *job,
+                                                      whet_merge_adapters_summary *out);
 
 #ifdef __cplusplus
 }

@@ -2,8 +2,9 @@
  * A model on disk as merging sees it: headers alone are read, of one file or of all that an index names. */
 #include "merge/merge_model.h"
 
+#include "merge/low_rank.h"
+
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -92,11 +93,12 @@ static whet_status open_indexed(whet_ctx *ctx, whet_i_merge_model *model, const 
 }
 
 static whet_status open_folder(whet_ctx *ctx, whet_i_merge_model *model) {
-    char *single = NULL, *index = NULL, *config = NULL;
+    char *single = NULL, *index = NULL, *config = NULL, *adapter = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, model->path, "model.safetensors", &single));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->path, "model.safetensors.index.json", &index));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->path, "config.json", &config));
+    WHET_TRY_DONE(whet_i_join_path(ctx, model->path, "adapter_config.json", &adapter));
     if (exists(single)) {
         WHET_TRY_DONE(whet_i_calloc(ctx, 1, &model->files));
         char *path = single;
@@ -108,8 +110,9 @@ static whet_status open_folder(whet_ctx *ctx, whet_i_merge_model *model) {
         errno = ENOENT;
         status = whet_i_fail(ctx, WHET_ERR_IO,
                              "%s: no weights; expected model.safetensors or "
-                             "model.safetensors.index.json",
-                             model->path);
+                             "model.safetensors.index.json%s",
+                             model->path,
+                             exists(adapter) ? "; try MODEL+ADAPTER, or method concat or svd" : "");
         goto done;
     }
     if (exists(config)) {
@@ -122,6 +125,7 @@ done:
     whet_i_free(ctx, single);
     whet_i_free(ctx, index);
     whet_i_free(ctx, config);
+    whet_i_free(ctx, adapter);
     return status;
 }
 
@@ -136,7 +140,7 @@ static whet_status copy_f32(whet_ctx *ctx, const whet_tensor *view, float **out)
 
 /* One layer's A [rank, in] and B [out, rank]. */
 static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const char *where,
-                                const whet_safetensors *file, whet_str name, double scale) {
+                                const whet_safetensors *file, whet_str name, const json_t *config) {
     static const char before[] = "base_model.model.", behind[] = ".lora_A.weight";
     const int64_t cut = (int64_t)sizeof behind - 1, skip = (int64_t)sizeof before - 1;
     whet_i_merge_addition *added = &model->additions[model->n_additions];
@@ -162,7 +166,7 @@ static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const 
     added->lora.b = copy;
     added->lora.rank = a.shape[0];
     added->lora.in = a.shape[1];
-    added->lora.scale = scale;
+    WHET_TRY(whet_i_lora_scale(ctx, where, config, module, a.shape[0], &added->lora.scale));
     model->addition_bytes += (whet_tensor_count(&a) + whet_tensor_count(&b)) * 4;
     return WHET_OK;
 }
@@ -171,26 +175,15 @@ static whet_status open_lora(whet_ctx *ctx, whet_i_merge_model *model) {
     char *config_path = NULL, *weights_path = NULL;
     json_t *config = NULL;
     whet_safetensors *file = NULL;
-    double rank = 0, alpha = 0, scale;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_config.json", &config_path));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_model.safetensors", &weights_path));
     WHET_TRY_DONE(whet_i_json_read(ctx, config_path, JSON_BYTES_MAX, &config));
-    WHET_TRY_DONE(whet_i_json_real(ctx, config_path, config, "r", &rank));
-    WHET_TRY_DONE(whet_i_json_real_or(ctx, config_path, config, "lora_alpha", rank, &alpha));
-    bool root;
-    WHET_TRY_DONE(whet_i_json_bool_or(ctx, config_path, config, "use_rslora", false, &root));
-    if (!(rank >= 1)) {
-        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"r\" is %g; expected at least 1",
-                             config_path, rank);
-        goto done;
-    }
-    scale = alpha / (root ? sqrt(rank) : rank);
     WHET_TRY_DONE(whet_safetensors_open(ctx, weights_path, &file));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_safetensors_count(file), &model->additions));
     for (int64_t i = 0; i < whet_safetensors_count(file); i++)
         WHET_TRY_DONE(
-            add_low_rank(ctx, model, weights_path, file, whet_safetensors_name(file, i), scale));
+            add_low_rank(ctx, model, weights_path, file, whet_safetensors_name(file, i), config));
     if (model->n_additions == 0)
         status = whet_i_fail(ctx, WHET_ERR_FORMAT,
                              "%s: no lora_A and lora_B; expected a LoRA adapter", weights_path);

@@ -39,8 +39,8 @@ typedef struct whet_i_merge_model {
 WHET_CHECKED whet_status whet_i_merge_model_open(whet_ctx *ctx, const char *path, const char *lora,
                                                  whet_i_merge_model *out);
 void whet_i_merge_model_close(whet_ctx *ctx, whet_i_merge_model *model);
-/* Where a tensor is, and its shape and type; false when the model lacks it. The output layer of a model that
- * ties it to its table of words is that table; *tied says so. tied may be NULL. */
+/* Where a tensor is, and its shape and type; false when the model lacks it. The output layer of a model
+ * that ties it to its table of words is that table; *tied says so. tied may be NULL. */
 bool whet_i_merge_model_find(const whet_i_merge_model *model, const char *name, whet_tensor *view,
                              const whet_i_merge_file **file, bool *tied);
 /* What is added to a tensor, or NULL. */

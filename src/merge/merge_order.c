@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The k largest of the numbers of a tensor, exactly, without sorting or holding them: a histogram of the
- * upper 16 bits of the keys finds the bin of the k-th largest, a second one of the lower 16 bits of the keys
- * in that bin finds the key itself. Which of several equal keys are among the k is decided by their place, by
- * counting them chunk by chunk in a third pass, made only where it matters.
+ * upper 16 bits of the keys finds the bin of the k-th largest, a second one of the lower 16 bits of the
+ * keys in that bin finds the key itself. Which of several equal keys are among the k is decided by their
+ * place, by counting them chunk by chunk in a third pass, made only where it matters.
  * Counts are integers: adding them up in any order gives the same. */
 #include "merge/merge_passes.h"
 

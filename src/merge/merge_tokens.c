@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Vocabularies that differ: the rows of tables of words are matched by token, not by number. The output's
- * tokens are the base's (or another folder's), or those and what the other models have beside, in their order
- * (union). A model that lacks a token takes the vector of the first model that has it, the base before
- * others, so that the merged vector is that of the models that know the token; rows that are no token are
- * zero. */
+ * tokens are the base's (or another folder's), or those and what the other models have beside, in their
+ * order (union). A model that lacks a token takes the vector of the first model that has it, the base
+ * before others, so that the merged vector is that of the models that know the token; rows that are no
+ * token are zero. */
 #include <stdio.h>
 #include <sys/stat.h>
 

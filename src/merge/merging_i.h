@@ -187,7 +187,8 @@ static inline double whet_i_merge_global(const whet_i_merge_tensor *t, whet_i_se
 /* Checks the settings against the method, runs it. `t` needs what stands above "of merge_passes.c".
  * Errors: ARG, DATA, IO, NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_merge_tensor_run(whet_ctx *ctx, whet_i_merge_tensor *t);
-/* whet_merge_arrays_run with what masks are drawn by: uniform [n] of [count]; NULL = the hash. For tests. */
+/* whet_merge_arrays_run with what masks are drawn by: uniform [n] of [count]; NULL = the hash. For tests.
+ * */
 WHET_CHECKED whet_status whet_i_merge_arrays_masked(whet_ctx *ctx, const char *name,
                                                     const whet_merge_setting *settings,
                                                     int64_t n_settings, uint64_t seed,

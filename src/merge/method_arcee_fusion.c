@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Arcee Fusion: the base, and those differences from it that matter most: importance is |difference| times
  * the Kullback-Leibler divergence of the softmax of the model's row from that of the base's; kept is what
- * reaches median + 1.5 (upper - lower quartile) of all importances of the tensor. Quantiles are exact for any
- * size, by order statistics. */
+ * reaches median + 1.5 (upper - lower quartile) of all importances of the tensor. Quantiles are exact for
+ * any size, by order statistics. */
 #include <math.h>
 
 #include "merge/merging_i.h"

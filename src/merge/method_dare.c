@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * DARE (Yu et al. 2024, arXiv 2311.03099): each difference is kept with probability `density`, and what is
- * kept is divided by it, which leaves the expectation as it was. `rescale_l1` keeps the sum of sizes instead,
- * as mergekit does. Summed as by task arithmetic or with TIES' election of signs. */
+ * kept is divided by it, which leaves the expectation as it was. `rescale_l1` keeps the sum of sizes
+ * instead, as mergekit does. Summed as by task arithmetic or with TIES' election of signs. */
 #include <math.h>
 
 #include "merge/merging_i.h"

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * DELLA (Deep et al. 2024, arXiv 2406.11617): differences are kept at random, large ones more probably than
  * small ones: in each row, from density - epsilon for the smallest to density + epsilon for the largest, in
- * equal steps by rank. Then the sum of sizes is made what it was (as mergekit does; the default), or each is
- * divided by its probability (the paper; rescale_l1 false). A row is one place on the first axis; a vector is
- * one row. Equal sizes rank by place. */
+ * equal steps by rank. Then the sum of sizes is made what it was (as mergekit does; the default), or each
+ * is divided by its probability (the paper; rescale_l1 false). A row is one place on the first axis; a
+ * vector is one row. Equal sizes rank by place. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Several models on the sphere: the direction of the weighted mean of their directions, at the weighted mean
- * of their lengths; with a base, of the differences from it. (The method is stated by way of the tangents at
- * that mean, u_i - <u_i, m> m, and the exponential map of their weighted sum; that sum is zero, for m is the
- * direction of sum w_i u_i.) */
+ * Several models on the sphere: the direction of the weighted mean of their directions, at the weighted
+ * mean of their lengths; with a base, of the differences from it. (The method is stated by way of the
+ * tangents at that mean, u_i - <u_i, m> m, and the exponential map of their weighted sum; that sum is
+ * zero, for m is the direction of sum w_i u_i.) */
 #include <math.h>
 
 #include "merge/merging_i.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * slerp by weights, t = w1 / (w0 + w1), of the whole tensor, of its rows, or of its columns; with a base, of
- * the differences from it. */
+ * slerp by weights, t = w1 / (w0 + w1), of the whole tensor, of its rows, or of its columns; with a base,
+ * of the differences from it. */
 #include <math.h>
 
 #include "merge/merging_i.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * RAM: a number that only one model changed (by more than epsilon) is taken from it, one that several changed
- * is the mean of theirs. RAM+ makes up for what a model's shared changes lose in the mean by scaling what it
- * alone changed by 1 + r min(shared / own, alpha), counted over the tensor. */
+ * RAM: a number that only one model changed (by more than epsilon) is taken from it, one that several
+ * changed is the mean of theirs. RAM+ makes up for what a model's shared changes lose in the mean by
+ * scaling what it alone changed by 1 + r min(shared / own, alpha), counted over the tensor. */
 #include <math.h>
 
 #include "merge/merging_i.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SCE (FuseChat, Wan et al. 2024, arXiv 2408.07990): select the places where the models' differences from the
- * base vary most, calculate a weight for each model, the mean of its squared differences, and erase what has
- * not the sign of the sum. */
+ * SCE (FuseChat, Wan et al. 2024, arXiv 2408.07990): select the places where the models' differences from
+ * the base vary most, calculate a weight for each model, the mean of its squared differences, and erase
+ * what has not the sign of the sum. */
 #include <math.h>
 
 #include "merge/merging_i.h"

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * TIES (Yadav et al. 2023, arXiv 2306.01708, algorithm 1): of each model's differences the largest are kept
- * (trim), each place elects a sign by the weighted sum (elect), and those that have it are averaged (merge).
- * The k largest are exact, equal ones by place; density 1 keeps all and needs no search for them. */
+ * (trim), each place elects a sign by the weighted sum (elect), and those that have it are averaged
+ * (merge). The k largest are exact, equal ones by place; density 1 keeps all and needs no search for
+ * them. */
 #include <math.h>
 
 #include "merge/merging_i.h"

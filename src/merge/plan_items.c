@@ -191,8 +191,8 @@ static whet_status finish_item(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merg
     return WHET_OK;
 }
 
-/* name: in the first source of the lineup, at its layer; out: in the output; offset: layers from the first of
- * the slice, -1 = not in a layer. */
+/* name: in the first source of the lineup, at its layer; out: in the output; offset: layers from the
+ * first of the slice, -1 = not in a layer. */
 static whet_status add_item(whet_ctx *ctx, whet_merge_plan *plan, const lineup *l, const char *name,
                             const char *out, bool in_layer, double depth) {
     whet_i_merge_item *item;
@@ -345,8 +345,8 @@ static whet_status check_layers(whet_ctx *ctx, const whet_merge_plan *plan, cons
     return WHET_OK;
 }
 
-/* The tensors of the slice's layers that the first source has, or (ends) those outside of layers that belong
- * before (0) or behind (1) them. */
+/* The tensors of the slice's layers that the first source has, or (ends) those outside of layers that
+ * belong before (0) or behind (1) them. */
 static whet_status add_slice(whet_ctx *ctx, whet_merge_plan *plan, const lineup *l, int64_t to,
                              int end) {
     const whet_names *names = plan->models[l->model[0]].names;

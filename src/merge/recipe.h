@@ -66,8 +66,8 @@ void whet_i_recipe_clear(whet_ctx *ctx, whet_i_recipe *recipe);
  * caller. Errors: FORMAT with the line, ARG (unknown method, key or parameter), LIMIT, NOMEM. */
 WHET_CHECKED whet_status whet_i_recipe_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                              int64_t len, whet_i_recipe *out);
-/* The setting for a tensor at depth u, 0 at the first layer and 1 at the last, by precedence: source, slice,
- * recipe; NaN when none says it. slice, source NULL = not of one. Pure. */
+/* The setting for a tensor at depth u, 0 at the first layer and 1 at the last, by precedence: source,
+ * slice, recipe; NaN when none says it. slice, source NULL = not of one. Pure. */
 double whet_i_recipe_value_of(const whet_i_recipe *recipe, const whet_i_recipe_slice *slice,
                               const whet_i_recipe_source *source, whet_i_setting setting,
                               const char *tensor, double u);

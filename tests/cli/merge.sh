@@ -122,6 +122,32 @@ tells 'missing in other.safetensors'
 run 3 whet merge --method linear a.safetensors cut.safetensors --output x.safetensors
 unchanged
 
+# Adapters: concatenated, or cut to a rank; never their factors apart.
+mkdir -p l1 l2
+for i in 1 2; do
+    echo '{"peft_type": "LORA", "r": 2, "lora_alpha": 4}' >l$i/adapter_config.json
+    python3 - l$i/adapter_model.safetensors $i <<'END'
+import json, random, struct, sys
+random.seed(int(sys.argv[2]))
+header, data = {}, b""
+for name, shape in (("m.lora_A.weight", [2, 5]), ("m.lora_B.weight", [4, 2])):
+    x = struct.pack(f"<{shape[0] * shape[1]}f", *[random.gauss(0, 1) for _ in range(shape[0] * shape[1])])
+    header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(x)]}
+    data += x
+text = json.dumps(header).encode()
+open(sys.argv[1], "wb").write(struct.pack("<Q", len(text)) + text + data)
+END
+done
+run 0 whet merge --method concat --weights 0.5,0.5 l1 l2 --output lsum
+says '1 layers of rank 4'
+run 0 whet merge --method svd --rank 2 l1 l2 --output lcut --json
+json out
+run 4 whet merge --method linear l1 l2 --output lin
+tells 'MODEL+ADAPTER'
+run 2 whet merge --method concat l1 l2 --dtype bf16 --output lin
+run 2 whet merge --method concat l1 l2 --rank 2 --output lin
+absent lin
+
 # Killed somewhere in 4,000 tensors, it goes on.
 make m1.safetensors 1 4000
 make m2.safetensors 2 4000

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Merging models on disk: the same numbers as in memory whatever the block, the files and the types; what the
- * output is laid out as; plans that refuse; merges that stop and go on. */
+ * Merging models on disk: the same numbers as in memory whatever the block, the files and the types; what
+ * the output is laid out as; plans that refuse; merges that stop and go on. */
 #include "support.h"
 
 #include <math.h>

@@ -244,7 +244,8 @@ static void one_model_alone(void **state) {
     free(out);
 }
 
-/* f64 sums of three products differ by rounding alone, so f32 results by one unit at most: 2^-23 relative. */
+/* f64 sums of three products differ by rounding alone, so f32 results by one unit at most: 2^-23
+ * relative. */
 static void order_does_not_matter(void **state) {
     (void)state;
     static const char *const methods[] = {"linear", "ties", "model_stock", "karcher", "ram"};
@@ -410,7 +411,8 @@ static void masks_are_a_function_of_seed_and_place(void **state) {
 
 /* ---- numbers ---------------------------------------------------------------------------------- */
 
-/* Every f16, the middles between neighbours, and what lies just beside them, against the exact conversion. */
+/* Every f16, the middles between neighbours, and what lies just beside them, against the exact
+ * conversion. */
 static void halves_are_rounded_to_even(void **state) {
     (void)state;
     enum { N = 0x7c00 * 4 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The reference vectors of merge methods (mergekit 0.1's own functions in f32; DARE and DELLA with what their
- * masks were drawn by). The tolerance is the vectors' own, 1e-6 + 1e-5 |x|: f32 sums over up to 3072 numbers,
- * where whet's are f64. */
+ * The reference vectors of merge methods (mergekit 0.1's own functions in f32; DARE and DELLA with what
+ * their masks were drawn by). The tolerance is the vectors' own, 1e-6 + 1e-5 |x|: f32 sums over up to
+ * 3072 numbers, where whet's are f64. */
 #include "support.h"
 
 #include <math.h>
