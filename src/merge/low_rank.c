@@ -89,12 +89,12 @@ done:
 /* In block k of the sum the rows of w1 stand side by side, so number k r + a of a term is number
  * k R + first + a of the sum; as N divides r and first, both are of output block a mod N, at places
  * k r / N + a / N and k R / N + first / N + a / N. */
-void whet_i_monarch_concat(const whet_i_monarch *terms, int64_t n, int64_t blocks, int64_t p,
-                           int64_t q, float *w1, float *w2) {
+void whet_i_monarch_terms_concat(const whet_i_monarch_term *terms, int64_t n, int64_t blocks,
+                                 int64_t p, int64_t q, float *w1, float *w2) {
     int64_t sum = 0;
     for (int64_t t = 0; t < n; t++) sum += terms[t].r;
     for (int64_t t = 0, first = 0; t < n; first += terms[t++].r) {
-        const whet_i_monarch *m = &terms[t];
+        const whet_i_monarch_term *m = &terms[t];
         const int64_t step = m->r / blocks; /* places a term's block has */
         for (int64_t k = 0; k < blocks; k++)
             memcpy(w1 + (k * sum + first) * p, m->w1 + k * m->r * p,

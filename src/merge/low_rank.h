@@ -29,15 +29,15 @@ WHET_CHECKED whet_status whet_i_low_rank_truncate(whet_ctx *ctx, const whet_i_lo
 
 /* A Monarch matrix of `blocks` blocks N: w1 [N, r, p], w2 [N, q, r] (row s N + l of the matrix is the sum
  * over c of w2[l][s][c] times number c N + l of w1 x, whose number k r + a is row a of block k). */
-typedef struct whet_i_monarch {
+typedef struct whet_i_monarch_term {
     int64_t r;
     const float *w1, *w2;
     double factor;
-} whet_i_monarch;
+} whet_i_monarch_term;
 
 /* w1 [N, R, p], w2 [N, q, R], R the sum of the r, which N must divide each: exactly the sum. */
-void whet_i_monarch_concat(const whet_i_monarch *terms, int64_t n, int64_t blocks, int64_t p,
-                           int64_t q, float *w1, float *w2);
+void whet_i_monarch_terms_concat(const whet_i_monarch_term *terms, int64_t n, int64_t blocks,
+                                 int64_t p, int64_t q, float *w1, float *w2);
 
 /* What LoRA's B A of a module is multiplied by, from adapter_config.json: alpha / rank, or alpha /
  * sqrt(rank) (rsLoRA), with the alpha that a pattern gives the module. Errors: FORMAT, UNSUPPORTED

@@ -229,7 +229,7 @@ done:
 }
 
 static whet_status merge_monarch(whet_ctx *ctx, merging *m, whet_str name) {
-    whet_i_monarch terms[WHET_MERGE_MODELS_MAX];
+    whet_i_monarch_term terms[WHET_MERGE_MODELS_MAX];
     whet_tensor w1[WHET_MERGE_MODELS_MAX], w2[WHET_MERGE_MODELS_MAX];
     char other[NAME_MAX_LEN], quoted[WHET_QUOTE_SIZE];
     int64_t n = 0, rank = 0;
@@ -263,7 +263,7 @@ static whet_status merge_monarch(whet_ctx *ctx, merging *m, whet_str name) {
         for (int64_t k = 0; k < c1; k++) values[k] = (float)wide1[k];
         for (int64_t k = 0; k < c2; k++) values[c1 + k] = (float)wide2[k];
         rank += w1[n].shape[1];
-        terms[n] = (whet_i_monarch){w1[n].shape[1], values, values + c1, f->weight};
+        terms[n] = (whet_i_monarch_term){w1[n].shape[1], values, values + c1, f->weight};
         n++;
     }
     const int64_t p = w1[0].shape[2], q = w2[0].shape[1];
@@ -273,7 +273,7 @@ static whet_status merge_monarch(whet_ctx *ctx, merging *m, whet_str name) {
                                 (void *)&out1.data));
     WHET_TRY(whet_i_arena_alloc(ctx, &m->arena, whet_tensor_count(&out2), sizeof(float),
                                 (void *)&out2.data));
-    whet_i_monarch_concat(terms, n, m->blocks, p, q, out1.data, out2.data);
+    whet_i_monarch_terms_concat(terms, n, m->blocks, p, q, out1.data, out2.data);
     m->layers++;
     if (rank > m->rank) m->rank = rank;
     WHET_TRY(add_item(ctx, m, name.ptr, &out1));

@@ -7,7 +7,8 @@
 
 #include "merge/merge_passes.h"
 
-enum { PART = 512 };
+/* Numbers worked on at once, and models whose differences are kept meanwhile: 16 KB. */
+enum { PART = 256, KEPT = 8 };
 
 void whet_i_merge_deltas_init(const whet_i_merge_tensor *t, whet_i_merge_deltas *d) {
     memset(d, 0, sizeof *d);
@@ -79,16 +80,18 @@ static void add_all(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c,
 static void add_agreeing(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c,
                          const whet_i_merge_deltas *d, int64_t first, int64_t len, double *sum,
                          double *divisor) {
-    double value[PART], votes[PART];
+    double kept[KEPT][PART], more[PART], votes[PART];
     for (int64_t e = 0; e < len; e++) votes[e] = sum[e] = divisor[e] = 0;
     for (int64_t i = 0; i < t->n; i++) {
+        double *value = i < KEPT ? kept[i] : more;
         masked(t, c, d, i, first, len, value);
         for (int64_t e = 0; e < len; e++) votes[e] += d->vote[i] * value[e];
     }
     for (int64_t e = 0; e < len; e++) votes[e] = votes[e] >= 0 ? 1 : -1;
     for (int64_t i = 0; i < t->n; i++) {
         const double w = d->weight[i], v = d->vote[i];
-        masked(t, c, d, i, first, len, value);
+        const double *value = i < KEPT ? kept[i] : more;
+        if (i >= KEPT) masked(t, c, d, i, first, len, more);
         for (int64_t e = 0; e < len; e++) {
             const double in = v * value[e] * votes[e] > 0 ? w : 0;
             sum[e] += in * value[e];

@@ -142,7 +142,7 @@ static whet_status tell_equals_apart(whet_ctx *ctx, whet_i_merge_tensor *t, sele
     bool any = false;
     for (int64_t k = 0; k < s->n_tops; k++) {
         if (s->rest[k] != -1) continue;
-        WHET_TRY(whet_i_alloc(ctx, t->chunks, &s->tops[k].before));
+        WHET_TRY(whet_i_alloc(ctx, t->chunks + 1, &s->tops[k].before));
         any = true;
     }
     if (!any) return WHET_OK;
@@ -154,6 +154,7 @@ static whet_status tell_equals_apart(whet_ctx *ctx, whet_i_merge_tensor *t, sele
             before[i] = sum;
             sum += here;
         }
+        if (before) before[t->chunks] = sum;
     }
     return WHET_OK;
 }
@@ -184,4 +185,26 @@ done:
     whet_i_free(ctx, s.counts);
     whet_i_free(ctx, s.rest);
     return status;
+}
+
+/* But in the one chunk where the last of the equals that are in lies, all equals are in, or none. */
+void whet_i_merge_top_mask(const whet_i_merge_top *top, int64_t chunk, int64_t n,
+                           const float *value, float *m) {
+    const float least = whet_i_merge_key_value(top->least); /* NaN, above all, where none is in */
+    const int64_t before = top->before ? top->before[chunk] : 0;
+    const int64_t behind = top->before ? top->before[chunk + 1] : 0;
+    if (top->least == 0) { /* all are in */
+        for (int64_t e = 0; e < n; e++) m[e] = 1;
+    } else if (top->equals > 0 && behind <= top->equals) {
+        for (int64_t e = 0; e < n; e++) m[e] = value[e] >= least ? 1.0F : 0.0F;
+    } else if (before >= top->equals) {
+        for (int64_t e = 0; e < n; e++) m[e] = value[e] > least ? 1.0F : 0.0F;
+    } else {
+        int64_t left = top->equals - before;
+        for (int64_t e = 0; e < n; e++) {
+            const bool equal = value[e] == least;
+            m[e] = value[e] > least || (equal && left > 0) ? 1.0F : 0.0F;
+            left -= equal;
+        }
+    }
 }

@@ -215,7 +215,8 @@ typedef struct whet_i_merge_top {
     int64_t stream, rank; /* in: 0 <= rank <= count */
     uint32_t least;       /* out */
     int64_t equals;
-    int64_t *before; /* [chunks] equals in chunks before; NULL = all or none of the equals are in */
+    int64_t
+        *before; /* [chunks + 1] equals in chunks before; NULL = all or none of the equals are in */
 } whet_i_merge_top;
 
 /* Writes the keys of a chunk of stream s: whet_i_merge_key of its numbers. */
@@ -238,13 +239,9 @@ static inline float whet_i_merge_key_value(uint32_t key) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-/* Whether number e of a chunk is among the top; `equal` counts the equals seen in the chunk, from 0. */
-static inline bool whet_i_merge_in_top(const whet_i_merge_top *top, int64_t chunk, uint32_t key,
-                                       int64_t *equal) {
-    if (key != top->least) return key > top->least;
-    const int64_t before = (top->before ? top->before[chunk] : 0) + (*equal)++;
-    return before < top->equals;
-}
+/* m [n] = 1 for those of a chunk's numbers, value [n] >= 0, that are among the top, else 0. m may be value. */
+void whet_i_merge_top_mask(const whet_i_merge_top *top, int64_t chunk, int64_t n,
+                           const float *value, float *m);
 
 /* ---- combinations of the sources (merge_span.c) ----------------------------------------------------- */
 

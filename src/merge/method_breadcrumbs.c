@@ -10,15 +10,16 @@
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
     const whet_i_merge_top *kept = (const whet_i_merge_top *)arg + 2 * i, *largest = kept + 1;
+    float *size = c->scratch + t->n * t->chunk, *out = size + c->n;
     const float *x = c->x[i], *base = c->x[t->base];
-    int64_t equal = 0, equal_largest = 0;
-    for (int64_t e = 0; e < c->n; e++) {
-        const uint32_t key = whet_i_merge_key(fabsf(x[e] - base[e]));
-        const bool in = whet_i_merge_in_top(kept, c->index, key, &equal);
-        const bool out = whet_i_merge_in_top(largest, c->index, key, &equal_largest);
-        m[e] = in && !out ? 1.0F : 0.0F;
-    }
+    for (int64_t e = 0; e < c->n; e++) size[e] = fabsf(x[e] - base[e]);
+    whet_i_merge_top_mask(kept, c->index, c->n, size, m);
+    whet_i_merge_top_mask(largest, c->index, c->n, size, out);
+    for (int64_t e = 0; e < c->n; e++) m[e] -= out[e];
 }
+
+/* Behind the masks, sizes and the largest of one model. */
+static int64_t scratch(int64_t n, int64_t chunk) { return (n + 2) * chunk; }
 
 static whet_status merge(whet_ctx *ctx, whet_i_merge_tensor *t, bool consensus) {
     whet_i_merge_top tops[2 * WHET_MERGE_MODELS_MAX] = {{0}};
@@ -59,7 +60,7 @@ const whet_i_merge_method whet_i_merge_breadcrumbs = {
     .settings = settings,
     .passes = 5,
     .streams = -1,
-    .scratch = whet_i_merge_deltas_scratch,
+    .scratch = scratch,
     .run = run_linear};
 
 const whet_i_merge_method whet_i_merge_breadcrumbs_ties = {
@@ -68,5 +69,5 @@ const whet_i_merge_method whet_i_merge_breadcrumbs_ties = {
     .settings = settings,
     .passes = 5,
     .streams = -1,
-    .scratch = whet_i_merge_deltas_scratch,
+    .scratch = scratch,
     .run = run_ties};

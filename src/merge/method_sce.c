@@ -32,13 +32,9 @@ static void count_varying(const whet_i_merge_tensor *t, const whet_i_merge_chunk
 
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
-    const whet_i_merge_top *top = arg;
-    int64_t equal = 0;
     (void)i;
-    for (int64_t e = 0; e < c->n; e++)
-        m[e] = whet_i_merge_in_top(top, c->index, whet_i_merge_key(variance(t, c, e)), &equal)
-                   ? 1.0F
-                   : 0.0F;
+    for (int64_t e = 0; e < c->n; e++) m[e] = variance(t, c, e);
+    whet_i_merge_top_mask(arg, c->index, c->n, m, m);
 }
 
 static void squares(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {

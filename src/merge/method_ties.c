@@ -9,24 +9,9 @@
 
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
-    const whet_i_merge_top *top = (const whet_i_merge_top *)arg + i;
     const float *x = c->x[i], *base = c->x[t->base];
-    const uint32_t least = top->least;
-    if (!top->before) { /* all equals or none */
-        const uint32_t from = top->equals > 0 ? least : least + 1;
-        if (top->rank == 0) {
-            memset(m, 0, (size_t)c->n * sizeof *m);
-            return;
-        }
-        for (int64_t e = 0; e < c->n; e++)
-            m[e] = whet_i_merge_key(fabsf(x[e] - base[e])) >= from ? 1.0F : 0.0F;
-        return;
-    }
-    int64_t equal = 0;
-    for (int64_t e = 0; e < c->n; e++)
-        m[e] = whet_i_merge_in_top(top, c->index, whet_i_merge_key(fabsf(x[e] - base[e])), &equal)
-                   ? 1.0F
-                   : 0.0F;
+    for (int64_t e = 0; e < c->n; e++) m[e] = fabsf(x[e] - base[e]);
+    whet_i_merge_top_mask((const whet_i_merge_top *)arg + i, c->index, c->n, m, m);
 }
 
 static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {

@@ -92,8 +92,8 @@ static void sums_of_monarch_matrices(void **state) {
     const int64_t sizes[] = {N * R1 * P, N * Q * R1, N * R2 * P, N * Q * R2};
     for (int i = 0; i < 4; i++)
         for (int64_t k = 0; k < sizes[i]; k++) all[i][k] = (float)whet_i_rng_normal(&rng);
-    const whet_i_monarch terms[] = {{R1, x1, y1, 0.5}, {R2, x2, y2, -2}};
-    whet_i_monarch_concat(terms, 2, N, P, Q, w1, w2);
+    const whet_i_monarch_term terms[] = {{R1, x1, y1, 0.5}, {R2, x2, y2, -2}};
+    whet_i_monarch_terms_concat(terms, 2, N, P, Q, w1, w2);
     add_dense(x1, y1, N, R1, P, Q, 0.5, expected);
     add_dense(x2, y2, N, R2, P, Q, -2, expected);
     add_dense(w1, w2, N, R, P, Q, 1, got);
