@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 
-REPEATS = 2
+REPEATS = int(os.environ.get("REPEATS", 3))
 
 
 def run(command, **options):
@@ -117,7 +117,9 @@ def main():
         result["runs"][name] = {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2),
                                 "peak_rss_mb": round(megabytes, 1),
                                 "rate_of_cat_and_cp": round(base / seconds, 3),
-                                "rate_of_synced": round(synced / seconds, 3)}
+                                "rate_of_synced": round(synced / seconds, 3),
+                                "processor_of_cat_and_cp": round(processor / best[
+                                    "cat a b > /dev/null; cp a c"][2], 2)}
     if mergekit:
         for method in ("linear", "ties"):
             result[f"{method}: numbers that differ from mergekit's"] = differing(

@@ -239,7 +239,7 @@ static inline float whet_i_merge_key_value(uint32_t key) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-/* m [n] = 1 for those of a chunk's numbers, value [n] >= 0, that are among the top, else 0. m may be value. */
+/* m [n] = 1 for the numbers of a chunk, value [n] >= 0, that are among the top, else 0. m may be value. */
 void whet_i_merge_top_mask(const whet_i_merge_top *top, int64_t chunk, int64_t n,
                            const float *value, float *m);
 
@@ -277,7 +277,7 @@ typedef struct whet_i_merge_deltas {
     void *arg;
 } whet_i_merge_deltas;
 
-/* Fills in from the settings weight, normalize, lambda; no mask, no consensus. */
+/* Fills in weight, normalize and lambda from the settings; no mask, no consensus. */
 void whet_i_merge_deltas_init(const whet_i_merge_tensor *t, whet_i_merge_deltas *d);
 WHET_CHECKED whet_status whet_i_merge_write_deltas(whet_ctx *ctx, whet_i_merge_tensor *t,
                                                    whet_i_merge_deltas *d);
