@@ -55,11 +55,15 @@ def main():
                 ours.append(run(args.bench, *paths, 3, args.threads))
             row = {"network": name, "whet_seconds": statistics.median(o["seconds"] for o in ours),
                    "peer_seconds": statistics.median(t["seconds"] for t in theirs),
+                   "whet_processor": statistics.median(o["processor"] for o in ours),
+                   "peer_processor": statistics.median(t["processor"] for t in theirs),
                    "whet_objective": ours[0]["objective"],
                    "peer_objectives": [t["objective"] for t in theirs]}
             row["ratio"] = row["peer_seconds"] / row["whet_seconds"]
+            row["ratio_processor"] = row["peer_processor"] / row["whet_processor"]
             rows.append(row)
             print(f"{name:20s} whet {row['whet_seconds']:.4f} s  peer {row['peer_seconds']:.4f} s  x {row['ratio']:.2f}"
+                  f" (processor {row['whet_processor']:.3f}, {row['peer_processor']:.3f}, x {row['ratio_processor']:.2f})"
                   f"  objective {row['whet_objective']:.3f}, peer {max(row['peer_objectives']):.3f}", flush=True)
     if args.output:
         with open(args.output, "w", encoding="utf-8") as file:

@@ -82,9 +82,11 @@ typedef struct whet_align_opts {
     int64_t restarts;   /* weights: orders of visits that are tried, 1..1000; the best one counts */
     int64_t max_sweeps; /* weights: over all groups, at most; 1.. */
     uint64_t seed;      /* of the orders; the first is that of the specification */
+    int64_t keep; /* bytes: products are kept between visits where all of them take no more, so that
+                         * only what has changed is added; 0 = never */
 } whet_align_opts;
 #define WHET_ALIGN_OPTS_INIT \
-    { sizeof(whet_align_opts), 1, 100, 0 }
+    { sizeof(whet_align_opts), 1, 100, 0, INT64_C(1) << 30 }
 
 /* One visit of one group. */
 typedef struct whet_align_visit {
@@ -99,8 +101,8 @@ typedef struct whet_align_visit {
  * Errors: SHAPE (tensors that are missing, that the specification does not know, that differ in shape from
  * what it or the other network says: all of them, by name), DATA (NaN or infinity among weights, by name),
  * UNSUPPORTED (element type), NOMEM, LIMIT, CANCELLED.
- * Cost of a visit: 2 n^2 k products for a group of n units of k weights, and the assignment; memory 24 n^2
- * bytes and some. Progress "align". The bits do not depend on the threads. */
+ * Cost of a visit: 2 n^2 k products for a group of n units of k weights, and the assignment; memory 8 n^2 bytes
+ * (of an attention 32 n^2) of the largest group, or of all groups where they are kept. Progress "align". The bits do not depend on the threads. */
 WHET_API WHET_CHECKED whet_status whet_align_weights(whet_ctx *ctx,
                                                      const whet_permutation_spec *spec,
                                                      const whet_weights *a, const whet_weights *b,

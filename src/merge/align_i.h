@@ -150,10 +150,14 @@ void whet_i_axis_places(const whet_i_bound *bound, const whet_i_axis *axis, int6
 /* ---- similarity of units (unit_products.c) ------------------------------------------------------ */
 
 /* sum over tensors of <A's slices at unit i, B's at unit j>, the other axes permuted as `alignment` says: out
- * [n, n] of one part of a group, f64. Errors: NOMEM, LIMIT, CANCELLED. */
+ * [n, n] of one part of a group, f64. With `since` out holds the products under those permutations, and what
+ * has changed is added. room: n x WHET_I_PRODUCTS_ROOM numbers to work in, kept by the caller, for memory
+ * that is new each time costs more than the work. Errors: NOMEM, LIMIT, CANCELLED; out is then of no use. */
+enum { WHET_I_PRODUCTS_ROOM = 2 * 520 };
 WHET_CHECKED whet_status whet_i_unit_products(whet_ctx *ctx, const whet_i_bound *bound,
-                                              const whet_alignment *alignment, int32_t group,
-                                              int32_t part, double *out);
+                                              const whet_alignment *alignment,
+                                              const whet_alignment *since, int32_t group,
+                                              int32_t part, double *room, double *out);
 /* The objective, of tensors of which something moves, and the squared distance of all that count. */
 WHET_CHECKED whet_status whet_i_objective(whet_ctx *ctx, const whet_i_bound *bound,
                                           const whet_alignment *alignment, double *product,

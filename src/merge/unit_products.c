@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How like each unit of A is each unit of B: products of what their weights are, all tensors together, the
  * other axes of B in the order that they have now. Slices of units are gathered as rows of f64, a chunk
- * of columns at a time, and multiplied. */
+ * of columns at a time, and multiplied. Products that are known for other orders need only the columns
+ * whose place in B has changed since: A's times the difference of B's. */
 #include <math.h>
 
 #include "merge/align_i.h"
 #include "tensor/tensor_i.h"
 
-/* Columns at a time; numbers below which starting threads takes longer than gathering. */
-enum { CHUNK = 2048, ALONE = 1 << 15 };
+/* Columns at a time, and numbers a row has room for (no power of two: rows would share sets of a cache);
+ * numbers below which starting threads takes longer than gathering; numbers read at a time. */
+enum { WIDTH = WHET_I_PRODUCTS_ROOM / 2, CHUNK = WIDTH - 8, ALONE = 1 << 15, RUN = 256 };
 
 /* One axis of one tensor seen as units times the rest. */
 typedef struct slices {
@@ -17,15 +19,16 @@ typedef struct slices {
     int64_t stride;          /* of the axis */
     int64_t *places;         /* [n, repeat] on the axis */
     int64_t *at_a, *at_b;    /* [rest] offsets of the other axes, of B permuted */
+    int64_t *was_b;          /* [rest] of B before; NULL = there is no before */
 } slices;
 
 typedef struct products {
     whet_ctx *ctx;
     const whet_i_bound *bound;
-    const whet_alignment *alignment;
+    const whet_alignment *alignment, *since; /* since NULL = from nothing */
     int32_t group, part;
     int64_t n, filled;
-    double *a, *b, *out; /* [n, CHUNK], [n, CHUNK], [n, n] */
+    double *a, *b, *out; /* [n, WIDTH], [n, WIDTH], [n, n] */
     const slices *now;
     int64_t first, columns; /* of the slices, that are gathered to column `filled` */
 } products;
@@ -62,11 +65,21 @@ static void read_numbers(const whet_tensor *t, int64_t base, const int64_t *at, 
     }
 }
 
+/* What B was at columns r .. r + n of a slice, taken from out [n]. */
+static void subtract_numbers(const slices *s, int64_t base, int64_t r, int64_t n, double *out) {
+    double was[RUN];
+    for (int64_t first = 0; first < n; first += RUN) {
+        const int64_t count = n - first < RUN ? n - first : RUN;
+        read_numbers(s->b, base, s->was_b + r + first, count, was);
+        for (int64_t i = 0; i < count; i++) out[first + i] -= was[i];
+    }
+}
+
 /* The slice of unit u, its columns first .. first + columns. */
 static void gather(void *arg, int64_t u, int32_t worker) {
     const products *p = arg;
     const slices *s = p->now;
-    double *a = p->a + u * CHUNK + p->filled, *b = p->b + u * CHUNK + p->filled;
+    double *a = p->a + u * WIDTH + p->filled, *b = p->b + u * WIDTH + p->filled;
     (void)worker;
     for (int64_t c = 0, n; c < p->columns; c += n) {
         const int64_t k = (p->first + c) / s->rest, r = (p->first + c) % s->rest;
@@ -78,6 +91,7 @@ static void gather(void *arg, int64_t u, int32_t worker) {
         } else {
             read_numbers(s->a, place * s->stride, s->at_a + r, n, a + c);
             read_numbers(s->b, place * s->stride, s->at_b + r, n, b + c);
+            if (s->was_b) subtract_numbers(s, place * s->stride, r, n, b + c);
         }
     }
 }
@@ -86,7 +100,7 @@ static whet_status flush(products *p) {
     if (p->filled == 0) return WHET_OK;
     const int64_t k = p->filled;
     p->filled = 0;
-    return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, CHUNK, p->b, CHUNK, 1,
+    return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, WIDTH, p->b, WIDTH, 1,
                              p->out, p->n);
 }
 
@@ -129,27 +143,52 @@ static void fill_offsets(const whet_tensor *t, int32_t x, int64_t *const source[
     }
 }
 
+/* Leaves the columns whose place in B has changed. */
+static void keep_changed(slices *s) {
+    int64_t n = 0;
+    for (int64_t r = 0; r < s->rest; r++) {
+        if (s->at_b[r] == s->was_b[r]) continue;
+        s->at_a[n] = s->at_a[r];
+        s->at_b[n] = s->at_b[r];
+        s->was_b[n++] = s->was_b[r];
+    }
+    s->rest = n;
+}
+
+/* Offsets of the axes but x of tensor i: of A, and of B as an alignment has it. */
+static whet_status make_offsets(const products *p, int64_t i, int32_t x,
+                                const whet_alignment *alignment, whet_i_arena *arena, int64_t rest,
+                                int64_t **out) {
+    const whet_tensor *a = &p->bound->a[i];
+    int64_t *source[WHET_I_AXES_MAX] = {NULL};
+    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, rest, sizeof **out, out));
+    for (int32_t y = 0; alignment && y < a->rank; y++) {
+        if (y == x) continue;
+        WHET_TRY(whet_i_arena_alloc(p->ctx, arena, a->shape[y], sizeof *source[y], &source[y]));
+        whet_i_axis_source(p->bound, alignment, &p->bound->spec->tensors[i].axes[y], a->shape[y],
+                           source[y]);
+    }
+    if (rest > 0) fill_offsets(a, x, source, *out);
+    return WHET_OK;
+}
+
 static whet_status make_slices(const products *p, int64_t i, int32_t x, whet_i_arena *arena,
                                slices *out) {
-    const whet_i_spec_tensor *t = &p->bound->spec->tensors[i];
+    const whet_i_axis *axis = &p->bound->spec->tensors[i].axes[x];
     const whet_tensor *a = &p->bound->a[i];
-    int64_t *source[WHET_I_AXES_MAX] = {NULL}, *none[WHET_I_AXES_MAX] = {NULL};
     slices s = {.a = a, .b = &p->bound->b[i], .n = p->n, .rest = 1, .stride = 1};
     for (int32_t y = 0; y < a->rank; y++) {
         if (y > x) s.stride *= a->shape[y];
-        if (y == x) continue;
-        s.rest *= a->shape[y];
-        WHET_TRY(whet_i_arena_alloc(p->ctx, arena, a->shape[y], sizeof *source[y], &source[y]));
-        whet_i_axis_source(p->bound, p->alignment, &t->axes[y], a->shape[y], source[y]);
+        if (y != x) s.rest *= a->shape[y];
     }
-    s.repeat = whet_i_repeat(p->bound, &t->axes[x], a->shape[x]);
+    s.repeat = whet_i_repeat(p->bound, axis, a->shape[x]);
     WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.n * s.repeat, sizeof *s.places, &s.places));
-    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.rest, sizeof *s.at_a, &s.at_a));
-    WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.rest, sizeof *s.at_b, &s.at_b));
-    whet_i_axis_places(p->bound, &t->axes[x], a->shape[x], p->group, p->part, s.places);
-    if (s.rest > 0) {
-        fill_offsets(a, x, none, s.at_a);
-        fill_offsets(a, x, source, s.at_b);
+    whet_i_axis_places(p->bound, axis, a->shape[x], p->group, p->part, s.places);
+    WHET_TRY(make_offsets(p, i, x, NULL, arena, s.rest, &s.at_a));
+    WHET_TRY(make_offsets(p, i, x, p->alignment, arena, s.rest, &s.at_b));
+    if (p->since) {
+        WHET_TRY(make_offsets(p, i, x, p->since, arena, s.rest, &s.was_b));
+        keep_changed(&s);
     }
     *out = s;
     return WHET_OK;
@@ -176,32 +215,24 @@ static whet_status add_tensor(products *p, int64_t i) {
 }
 
 whet_status whet_i_unit_products(whet_ctx *ctx, const whet_i_bound *bound,
-                                 const whet_alignment *alignment, int32_t group, int32_t part,
-                                 double *out) {
+                                 const whet_alignment *alignment, const whet_alignment *since,
+                                 int32_t group, int32_t part, double *room, double *out) {
     products p = {.ctx = ctx,
                   .bound = bound,
                   .alignment = alignment,
+                  .since = since,
                   .group = group,
                   .part = part,
                   .n = whet_i_part_count(&bound->groups[group], part),
+                  .a = room,
                   .out = out};
-    int64_t cells;
-    whet_status status = WHET_OK;
-    memset(out, 0, (size_t)(p.n * p.n) * sizeof *out);
-    WHET_TRY_DONE(whet_i_mul(ctx, p.n, CHUNK, &cells));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &p.a));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &p.b));
-    for (int64_t i = 0; i < bound->spec->n_tensors; i++) WHET_TRY_DONE(add_tensor(&p, i));
-    WHET_TRY_DONE(flush(&p));
-done:
-    whet_i_free(ctx, p.a);
-    whet_i_free(ctx, p.b);
-    return status;
+    p.b = room + p.n * WIDTH;
+    if (!since) memset(out, 0, (size_t)(p.n * p.n) * sizeof *out);
+    for (int64_t i = 0; i < bound->spec->n_tensors; i++) WHET_TRY(add_tensor(&p, i));
+    return flush(&p);
 }
 
 /* ---- the objective ---------------------------------------------------------------------------------- */
-
-enum { RUN = 256 };
 
 typedef struct sums {
     const whet_tensor *a, *b;

@@ -4,17 +4,27 @@
  * finitely many permutations: it ends, in a local optimum that depends on the order of visits. Hence
  * restarts: the first goes in the order of the specification, others in orders drawn for each sweep.
  * Unlike the published code a group keeps its permutation on ties, and is not visited again before
- * another one that shares a tensor with it has changed: its products would be the same. */
+ * another one that shares a tensor with it has changed: its products would be the same. Where memory allows,
+ * a group's products are kept, and only what has changed since its last visit is added. */
 #include <inttypes.h>
 
 #include "merge/align_i.h"
 #include "tensor/tensor_i.h"
 
+/* What a group has from its last visit; its permutations NULL = nothing. */
+typedef struct memory {
+    double *products[WHET_I_PARTS];
+    whet_alignment *since;
+    bool known;
+} memory;
+
 typedef struct descent {
     whet_ctx *ctx;
     const whet_i_bound *bound;
     whet_alignment *now, *best;
-    double *products[WHET_I_PARTS]; /* [n, n] of the largest part */
+    double *products[WHET_I_PARTS]; /* [n, n] of the largest part, where nothing is kept */
+    memory *memories;               /* [groups], or NULL */
+    double *room;                   /* of whet_i_unit_products */
     int64_t *column;                /* [n] */
     int64_t *visits;                /* [groups] order of a sweep */
     int64_t *changed,
@@ -47,14 +57,30 @@ static bool must_visit(const descent *d, int64_t g) {
     return false;
 }
 
+/* The products of a group's parts as permutations are now: out. */
+static whet_status find_products(descent *d, int32_t g, double *out[WHET_I_PARTS]) {
+    memory *m = d->memories ? &d->memories[g] : NULL;
+    const whet_alignment *since = m && m->known ? m->since : NULL;
+    for (int32_t part = 0; part < WHET_I_PARTS; part++) {
+        out[part] = m ? m->products[part] : d->products[part];
+        if (d->now->count[g][part])
+            WHET_TRY(
+                whet_i_unit_products(d->ctx, d->bound, d->now, since, g, part, d->room, out[part]));
+    }
+    if (!m) return WHET_OK;
+    whet_i_alignment_copy(m->since, d->now);
+    m->known = true;
+    return WHET_OK;
+}
+
 /* A free group: one assignment. */
-static whet_status visit_units(descent *d, int32_t g, double *before, double *after) {
+static whet_status visit_units(descent *d, int32_t g, double *const products[WHET_I_PARTS],
+                               double *before, double *after) {
     const int64_t n = d->bound->groups[g].units;
     int64_t *order = d->now->order[g][WHET_I_UNITS];
-    double *m = d->products[0], old = 0, sum = 0;
+    double *m = products[WHET_I_UNITS], old = 0, sum = 0;
     const whet_tensor costs = {m, WHET_F64, 2, {n, n}};
     const whet_assignment out = {.column = d->column};
-    WHET_TRY(whet_i_unit_products(d->ctx, d->bound, d->now, g, WHET_I_UNITS, m));
     WHET_TRY(whet_assign(d->ctx, &costs, true, &out));
     for (int64_t i = 0; i < n; i++) {
         old += m[i * n + order[i]];
@@ -67,10 +93,11 @@ static whet_status visit_units(descent *d, int32_t g, double *before, double *af
     return WHET_OK;
 }
 
-static whet_status visit_heads(descent *d, int32_t g, double *before, double *after) {
-    for (int32_t part = 0; part < WHET_I_PARTS; part++)
-        WHET_TRY(whet_i_unit_products(d->ctx, d->bound, d->now, g, part, d->products[part]));
-    return whet_i_match_heads(d->ctx, &d->bound->groups[g], d->products, d->now->order[g], before,
+static whet_status visit_group(descent *d, int32_t g, double *before, double *after) {
+    double *products[WHET_I_PARTS];
+    WHET_TRY(find_products(d, g, products));
+    if (!d->bound->groups[g].attention) return visit_units(d, g, products, before, after);
+    return whet_i_match_heads(d->ctx, &d->bound->groups[g], products, d->now->order[g], before,
                               after);
 }
 
@@ -78,10 +105,7 @@ static whet_status visit(descent *d, int64_t g, whet_align_visit *v) {
     v->group = g;
     v->before = v->after = d->value[g];
     if (must_visit(d, g)) {
-        if (d->bound->groups[g].attention)
-            WHET_TRY(visit_heads(d, (int32_t)g, &v->before, &v->after));
-        else
-            WHET_TRY(visit_units(d, (int32_t)g, &v->before, &v->after));
+        WHET_TRY(visit_group(d, (int32_t)g, &v->before, &v->after));
         d->seen[g] = ++d->clock;
         if (v->after > v->before) d->changed[g] = d->clock;
         d->value[g] = v->after;
@@ -113,6 +137,7 @@ static whet_status descend(descent *d, const whet_align_opts *o, int64_t restart
     for (int64_t g = 0; g < n; g++) {
         d->changed[g] = 0;
         d->seen[g] = -1;
+        if (d->memories) d->memories[g].known = false; /* no rounding of earlier restarts */
         for (int32_t p = 0; p < WHET_I_PARTS; p++)
             for (int64_t i = 0; i < d->now->count[g][p]; i++) d->now->order[g][p][i] = i;
     }
@@ -128,7 +153,38 @@ static whet_status descend(descent *d, const whet_align_opts *o, int64_t restart
     return WHET_OK;
 }
 
-static whet_status make_room(descent *d) {
+/* Products are kept when all of them are within bounds. */
+static whet_status make_memories(descent *d, const whet_align_opts *o) {
+    const int64_t groups = d->bound->spec->n_groups;
+    double bytes = 0, units = 0;
+    for (int64_t g = 0; g < groups; g++)
+        for (int32_t p = 0; p < WHET_I_PARTS; p++) {
+            const double n = (double)d->now->count[g][p];
+            bytes += 8 * n * n;
+            units += n;
+        }
+    if (bytes + 8 * units * (double)groups > (double)o->keep) return WHET_OK;
+    WHET_TRY(whet_i_calloc(d->ctx, groups, &d->memories));
+    for (int64_t g = 0; g < groups; g++) {
+        memory *m = &d->memories[g];
+        WHET_TRY(whet_i_alignment_create(d->ctx, d->bound, &m->since));
+        for (int32_t p = 0; p < WHET_I_PARTS; p++) {
+            const int64_t n = d->now->count[g][p];
+            if (n) WHET_TRY(whet_i_alloc(d->ctx, n * n, &m->products[p]));
+        }
+    }
+    return WHET_OK;
+}
+
+static void free_memories(descent *d) {
+    for (int64_t g = 0; d->memories && g < d->bound->spec->n_groups; g++) {
+        whet_alignment_destroy(d->ctx, d->memories[g].since);
+        for (int32_t p = 0; p < WHET_I_PARTS; p++) whet_i_free(d->ctx, d->memories[g].products[p]);
+    }
+    whet_i_free(d->ctx, d->memories);
+}
+
+static whet_status make_room(descent *d, const whet_align_opts *o) {
     const int64_t groups = d->bound->spec->n_groups;
     int64_t most[WHET_I_PARTS] = {0}, widest = 0, cells;
     for (int64_t g = 0; g < groups; g++)
@@ -137,10 +193,13 @@ static whet_status make_room(descent *d) {
             if (count > most[p]) most[p] = count;
             if (count > widest) widest = count;
         }
-    for (int32_t p = 0; p < WHET_I_PARTS; p++) {
+    WHET_TRY(make_memories(d, o));
+    for (int32_t p = 0; !d->memories && p < WHET_I_PARTS; p++) {
         WHET_TRY(whet_i_mul(d->ctx, most[p], most[p], &cells));
         WHET_TRY(whet_i_alloc(d->ctx, cells, &d->products[p]));
     }
+    WHET_TRY(whet_i_mul(d->ctx, widest, WHET_I_PRODUCTS_ROOM, &cells));
+    WHET_TRY(whet_i_alloc(d->ctx, cells, &d->room));
     WHET_TRY(whet_i_alloc(d->ctx, widest, &d->column));
     WHET_TRY(whet_i_alloc(d->ctx, groups, &d->visits));
     WHET_TRY(whet_i_alloc(d->ctx, groups, &d->changed));
@@ -153,7 +212,7 @@ static whet_status make_room(descent *d) {
 static whet_status run(descent *d, const whet_align_opts *o) {
     WHET_TRY(whet_i_alignment_create(d->ctx, d->bound, &d->now));
     WHET_TRY(whet_i_alignment_create(d->ctx, d->bound, &d->best));
-    WHET_TRY(make_room(d));
+    WHET_TRY(make_room(d, o));
     find_meetings(d);
     WHET_TRY(
         whet_i_objective(d->ctx, d->bound, d->now, &d->best->identity, &d->best->distance_before));
@@ -180,7 +239,9 @@ whet_status whet_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
     else
         whet_alignment_destroy(ctx, d.best);
     whet_alignment_destroy(ctx, d.now);
+    free_memories(&d);
     for (int32_t p = 0; p < WHET_I_PARTS; p++) whet_i_free(ctx, d.products[p]);
+    whet_i_free(ctx, d.room);
     whet_i_free(ctx, d.column);
     whet_i_free(ctx, d.visits);
     whet_i_free(ctx, d.changed);
