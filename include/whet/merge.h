@@ -101,8 +101,9 @@ typedef struct whet_align_visit {
  * Errors: SHAPE (tensors that are missing, that the specification does not know, that differ in shape from
  * what it or the other network says: all of them, by name), DATA (NaN or infinity among weights, by name),
  * UNSUPPORTED (element type), NOMEM, LIMIT, CANCELLED.
- * Cost of a visit: 2 n^2 k products for a group of n units of k weights, and the assignment; memory 8 n^2 bytes
- * (of an attention 32 n^2) of the largest group, or of all groups where they are kept. Progress "align". The bits do not depend on the threads. */
+ * Cost of a visit: 2 n^2 k products for a group of n units of k weights, and the assignment; memory 8 n^2
+ * bytes (of an attention 32 n^2) of the largest group, or of all groups where they are kept, and 8 kB a unit
+ * to work in. Progress "align". The bits do not depend on the threads. */
 WHET_API WHET_CHECKED whet_status whet_align_weights(whet_ctx *ctx,
                                                      const whet_permutation_spec *spec,
                                                      const whet_weights *a, const whet_weights *b,
@@ -137,6 +138,13 @@ WHET_API WHET_CHECKED whet_status whet_alignment_apply(whet_ctx *ctx,
                                                        const whet_alignment *alignment,
                                                        const whet_weights *b,
                                                        whet_named_tensor *out);
+
+/* Whether the specification keeps the function of this network: it is run on drawn inputs, as it is and under
+ * drawn permutations. Errors: DATA (outputs differ by more than 1e-3 of the largest), UNSUPPORTED (the
+ * specification names no architecture that can be run: mlp, lenet, resnet, wrn), SHAPE, FORMAT. */
+WHET_API WHET_CHECKED whet_status whet_permutation_spec_verify(whet_ctx *ctx,
+                                                               const whet_permutation_spec *spec,
+                                                               const whet_weights *weights);
 
 /* Where activations are alike: of each group the assignment of the largest sum of correlations between what
  * units of A and of B put out on x [n, ...], over all layers that the group numbers and all places of an

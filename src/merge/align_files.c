@@ -72,11 +72,27 @@ static whet_status read_config(const run *r, whet_permutation_hints *hints) {
     return status;
 }
 
+/* A specification of somebody's own is refused when it changes the function, where that can be told. */
+static whet_status verify_spec(run *r) {
+    if (whet_i_image_network_knows(r->result.spec->arch)) {
+        const whet_status status =
+            whet_permutation_spec_verify(r->ctx, r->result.spec, &r->weights[0]);
+        return status == WHET_OK ? status : whet_i_fail_at(r->ctx, status, "%s", r->job->arch);
+    }
+    whet_i_log(r->ctx, WHET_LOG_WARN,
+               "%s: its networks cannot be run here: that permutations keep their function is not "
+               "verified",
+               r->job->arch);
+    return WHET_OK;
+}
+
 static whet_status make_spec(run *r) {
     const whet_align_job *job = r->job;
     whet_permutation_hints hints = job->hints;
-    if (whet_i_has_extension(job->arch, ".json"))
-        return whet_permutation_spec_read(r->ctx, job->arch, &r->result.spec);
+    if (whet_i_has_extension(job->arch, ".json")) {
+        WHET_TRY(whet_permutation_spec_read(r->ctx, job->arch, &r->result.spec));
+        return verify_spec(r);
+    }
     WHET_TRY(read_config(r, &hints));
     const whet_status status =
         whet_permutation_spec_for(r->ctx, job->arch, r->file[0], &hints, &r->result.spec);

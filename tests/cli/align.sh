@@ -136,6 +136,10 @@ tells 'no batch norms'
 printf '{"format": "whet-permutations", "version": 1, "groups": {"p": {}}, "tensors": {"w": ["q"]}}' >bad.json
 run 3 whet align a.safetensors b.safetensors --arch bad.json --output n.safetensors
 tells 'bad.json: tensor "w": no group "q"'
+sed 's/"layer0.bias":\["layer0"\]/"layer0.bias":[null]/' s.json >bad.json
+cmp -s s.json bad.json && fail 'bad.json is s.json'
+run 3 whet align a.safetensors b.safetensors --arch bad.json --output n.safetensors
+tells 'bad.json: specification: drawn permutations change'
 rm -f bad.json
 unchanged
 finish

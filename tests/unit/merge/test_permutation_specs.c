@@ -212,6 +212,11 @@ static void check_subject(subject *s, const char *arch, const char *control) {
     test_ok(s->ctx, whet_permutation_spec_read(s->ctx, path, &again));
     assert_string_equal(whet_permutation_spec_arch(again), s->arch);
     check_spec(s, again);
+    if (s->image.channels)
+        test_ok(s->ctx, whet_permutation_spec_verify(s->ctx, again, &s->weights));
+    else
+        test_fails(s->ctx, whet_permutation_spec_verify(s->ctx, again, &s->weights),
+                   WHET_ERR_UNSUPPORTED);
     whet_permutation_spec_destroy(s->ctx, again);
     whet_permutation_spec_destroy(s->ctx, spec);
 }
@@ -256,6 +261,40 @@ static void multilayer_perceptrons(void **state) {
         .image = s.image, .classes = 5, .widths = {17, 31, 9}, .n_widths = 3};
     make_images(&s, "mlp", &settings);
     check_subject(&s, "auto", "layer1.weight");
+    drop(&s);
+}
+
+/* A bias without its group: the function changes, and the specification is refused. */
+static void wrong_specifications_are_refused(void **state) {
+    (void)state;
+    static const char *const wrong[] = {"\"layer0.weight\": [\"p\", null], \"layer0.bias\": "
+                                        "[null], \"layer1.weight\": [null, \"p\"],",
+                                        "\"layer0.weight\": [\"p\", null], \"layer0.bias\": "
+                                        "[\"p\"], \"layer1.weight\": [null, null],",
+                                        "\"layer0.weight\": [null, \"p\"], \"layer0.bias\": "
+                                        "[null], \"layer1.weight\": [null, null],"};
+    static const char right[] = "\"layer0.weight\": [\"p\", null], \"layer0.bias\": [\"p\"], "
+                                "\"layer1.weight\": [null, \"p\"],";
+    subject s = {.arch = "mlp", .image = {1, 1, 20}};
+    const whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .widths = {17}, .n_widths = 1};
+    make_images(&s, "mlp", &settings);
+    for (int i = 0; i < 4; i++) {
+        char text[1024];
+        whet_permutation_spec *spec;
+        (void)snprintf(text, sizeof text,
+                       "{\"format\": \"whet-permutations\", \"version\": 1, \"arch\": \"mlp\", "
+                       "\"groups\": {\"p\": {}}, \"tensors\": {%s \"layer1.bias\": [null]}}",
+                       i < 3 ? wrong[i] : right);
+        test_ok(s.ctx, whet_i_spec_parse(s.ctx, "s", text, (int64_t)strlen(text), &spec));
+        if (i < 3) {
+            test_fails(s.ctx, whet_permutation_spec_verify(s.ctx, spec, &s.weights), WHET_ERR_DATA);
+            test_says(s.ctx, "change the network's outputs");
+        } else {
+            test_ok(s.ctx, whet_permutation_spec_verify(s.ctx, spec, &s.weights));
+        }
+        whet_permutation_spec_destroy(s.ctx, spec);
+    }
     drop(&s);
 }
 
@@ -327,9 +366,13 @@ static void llama_and_relatives(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(multilayer_perceptrons), cmocka_unit_test(lenet),
-        cmocka_unit_test(residual_networks),      cmocka_unit_test(wide_residual_networks),
-        cmocka_unit_test(bert_and_relatives),     cmocka_unit_test(llama_and_relatives),
+        cmocka_unit_test(wrong_specifications_are_refused),
+        cmocka_unit_test(multilayer_perceptrons),
+        cmocka_unit_test(lenet),
+        cmocka_unit_test(residual_networks),
+        cmocka_unit_test(wide_residual_networks),
+        cmocka_unit_test(bert_and_relatives),
+        cmocka_unit_test(llama_and_relatives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
