@@ -57,7 +57,8 @@ const cli_option cmd_align_options[] = {
     {.name = "measure",
      .type = CLI_PATH,
      .value = "X.npy",
-     .help = "barrier: inputs by which batch norms of mixtures are measured again"},
+     .help = "barrier: inputs by which batch norms of mixtures are measured again;\n"
+             "activations are matched on them, too"},
     {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
     {.name = "save-spec",
      .type = CLI_PATH,

@@ -145,9 +145,14 @@ static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
 
 static whet_status align(run *r) {
     const whet_align_job *job = r->job;
+    whet_mode_data data = r->inputs.data;
+    if (data.statistics) { /* not what is scored, where there is something else */
+        data.x = data.statistics;
+        data.n = data.n_statistics;
+    }
     if (job->method == WHET_ALIGN_ACTIVATIONS)
-        return whet_align_activations(r->ctx, r->result.spec, &r->weights[0], &r->weights[1],
-                                      &r->inputs.data, &r->result.alignment);
+        return whet_align_activations(r->ctx, r->result.spec, &r->weights[0], &r->weights[1], &data,
+                                      &r->result.alignment);
     return whet_align_weights(r->ctx, r->result.spec, &r->weights[0], &r->weights[1], &job->opts,
                               &r->result.alignment);
 }
