@@ -107,9 +107,9 @@ static const char *shape_or_none(char out[WHET_I_SHAPE_TEXT], const whet_tensor 
 
 static whet_status bad_shape(whet_ctx *ctx, const char *quoted, const whet_i_layer_parts *parts,
                              whet_i_peft_type type, whet_i_problems *problems) {
-    static const char *const expected[] = {"[r, in] and [out, r]", "[N, r, p] and [N, q, r]",
-                                           "[k, in / k, r] and [k, r, out / k], and of an ordinary "
-                                           "LoRA [h, in] and [out, h]"};
+    static const char *const expected[] = {
+        "[r, in] and [out, r]", "[N, r, p] and [N, q, r]",
+        "[k, in / k, r] and [k, r, out / k], and an ordinary LoRA's [h, in] and [out, h]"};
     char a[WHET_I_SHAPE_TEXT], b[WHET_I_SHAPE_TEXT];
     return whet_i_problem(ctx, problems, "layer %s has factors %s and %s; expected %s of floats",
                           quoted, shape_or_none(a, &parts->tensors[WHET_I_PART_FIRST]),
