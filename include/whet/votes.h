@@ -390,7 +390,8 @@ typedef struct whet_label_count_job {
     { .struct_size = sizeof(whet_label_count_job), .reading = WHET_VOTES_READ_OPTS_INIT }
 
 /* Counts what the files have together; *out is destroyed by the caller. Arrays are read block by block,
- * in 64 MB; triples are held. Errors: as reading, counting, writing; SHAPE (files of other sizes). */
+ * in 64 MB, and so are triples in order of their rows; others are held.
+ * Errors: as reading, counting, writing; SHAPE (files of other sizes). */
 WHET_API WHET_CHECKED whet_status whet_label_count_run(whet_ctx *ctx,
                                                        const whet_label_count_job *job,
                                                        whet_vote_counts **out);

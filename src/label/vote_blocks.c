@@ -6,14 +6,17 @@
 #include <inttypes.h>
 
 #include "io/io_i.h"
+#include "label/vote_triples.h"
 
-enum { BLOCK_CELLS = 1 << 24 };
+enum { BLOCK_CELLS = 1 << 24, STREAM_ROWS = 1 << 16, PART_BYTES = 8 << 20 };
 
 struct whet_i_vote_blocks {
     const char *spec;
-    whet_i_array_rows *rows; /* or ... */
-    whet_vote_file *triples;
-    whet_votes all; /* sizes alone */
+    whet_i_array_rows *rows;   /* or ... */
+    whet_i_table_parts *parts; /* ... in order of rows, or ... */
+    whet_i_triple_stream *stream;
+    whet_vote_file *triples; /* ... in any order, whole */
+    whet_votes all;          /* sizes alone */
     int64_t most, next;
     int8_t *narrow; /* [most, m], or ... */
     int32_t *wide;
@@ -22,6 +25,8 @@ struct whet_i_vote_blocks {
 void whet_i_vote_blocks_close(whet_ctx *ctx, whet_i_vote_blocks *b) {
     if (!b) return;
     whet_i_array_rows_close(ctx, b->rows);
+    whet_i_triple_stream_close(ctx, b->stream);
+    whet_i_table_parts_close(ctx, b->parts);
     whet_vote_file_destroy(ctx, b->triples);
     whet_i_free(ctx, b->narrow);
     whet_i_free(ctx, b->wide);
@@ -81,14 +86,26 @@ static whet_status open_array(whet_ctx *ctx, const whet_votes_read_opts *opts,
     return opts->classes ? WHET_OK : find_classes(ctx, b);
 }
 
-static whet_status open_either(whet_ctx *ctx, const whet_votes_read_opts *opts,
-                               whet_i_vote_blocks *b) {
-    if (!whet_i_votes_is_table(b->spec)) return open_array(ctx, opts, b);
-    WHET_TRY(whet_votes_read(ctx, b->spec, opts, &b->triples));
+static whet_status open_triples(whet_ctx *ctx, const whet_votes_read_opts *opts,
+                                whet_i_vote_blocks *b) {
+    WHET_TRY(whet_i_table_parts_open(ctx, b->spec, PART_BYTES, &b->parts));
+    WHET_TRY(whet_i_triple_stream_open(ctx, b->spec, b->parts, opts, STREAM_ROWS, &b->stream));
+    if (b->stream) {
+        b->all = *whet_i_triple_stream_shape(b->stream);
+        b->most = b->all.n < STREAM_ROWS ? b->all.n : STREAM_ROWS;
+        return WHET_OK;
+    }
+    WHET_TRY(whet_i_votes_of_triples(ctx, b->spec, b->parts, opts, &b->triples));
     const whet_votes *votes = whet_vote_file_votes(b->triples);
     b->all = (whet_votes){.n = votes->n, .m = votes->m, .k = votes->k};
     b->most = votes->n;
     return WHET_OK;
+}
+
+static whet_status open_either(whet_ctx *ctx, const whet_votes_read_opts *opts,
+                               whet_i_vote_blocks *b) {
+    if (!whet_i_votes_is_table(b->spec)) return open_array(ctx, opts, b);
+    return open_triples(ctx, opts, b);
 }
 
 whet_status whet_i_vote_blocks_open(whet_ctx *ctx, const char *spec,
@@ -106,6 +123,7 @@ whet_status whet_i_vote_blocks_open(whet_ctx *ctx, const char *spec,
 
 whet_status whet_i_vote_blocks_next(whet_ctx *ctx, whet_i_vote_blocks *b, whet_votes *block,
                                     int64_t *first) {
+    if (b->stream) return whet_i_triple_stream_next(ctx, b->stream, block, first);
     if (!b->triples) {
         WHET_TRY(read_block(ctx, b, block, first));
         const whet_status status = whet_i_votes_check_rows(ctx, block, *first);

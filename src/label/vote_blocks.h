@@ -8,8 +8,8 @@
 typedef struct whet_i_vote_blocks whet_i_vote_blocks;
 
 /* spec and opts as whet_votes_read; with no classes in opts the file is read once for its largest
- * vote. Triples, which come in any order, are one block, and held whole. Errors: as whet_votes_read
- * but for votes out of range, which come with their block. */
+ * vote. Triples in order of their rows come in blocks, others as one, held whole. Errors: as
+ * whet_votes_read but for votes out of range, which come with their block. */
 WHET_CHECKED whet_status whet_i_vote_blocks_open(whet_ctx *ctx, const char *spec,
                                                  const whet_votes_read_opts *opts,
                                                  whet_i_vote_blocks **out);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 #include "io/io_i.h"
-#include "label/vote_model.h"
+#include "label/vote_triples.h"
 
 enum { BLOCK_ROWS = 1 << 16, PART_BYTES = 8 << 20 };
 /* Rows and rules that triples may speak of where nobody says how many there are: a number far beyond
@@ -97,16 +97,13 @@ done:
 /* ---- triples --------------------------------------------------------------------------------- */
 
 typedef struct triples {
-    const char *path;
-    whet_i_table_parts *parts;
-    int64_t column[3];
-    int64_t most_rows, most_rules;
+    whet_i_triples in;
     int64_t n, m, cap; /* rows and rules so far; room of count */
     int64_t *count;    /* [cap] votes of a row, then where its next one goes */
 } triples;
 
-static whet_status number_in(whet_ctx *ctx, const triples *t, const whet_table *table, int64_t i,
-                             int what, int64_t least, int64_t most, int64_t *out) {
+static whet_status number_in(whet_ctx *ctx, const whet_i_triples *t, const whet_table *table,
+                             int64_t i, int what, int64_t least, int64_t most, int64_t *out) {
     static const char *const names[] = {"row", "rule", "vote"};
     char quoted[WHET_QUOTE_SIZE];
     const whet_str cell = whet_table_cell(table, i, t->column[what]);
@@ -117,11 +114,34 @@ static whet_status number_in(whet_ctx *ctx, const triples *t, const whet_table *
         whet_table_line(table, i), names[what], whet_i_quote(quoted, cell), least, most);
 }
 
-static whet_status triple_in(whet_ctx *ctx, const triples *t, const whet_table *table, int64_t i,
-                             int64_t out[3]) {
+whet_status whet_i_triple_at(whet_ctx *ctx, const whet_i_triples *t, const whet_table *table,
+                             int64_t i, int64_t out[3]) {
     WHET_TRY(number_in(ctx, t, table, i, 0, 0, t->most_rows - 1, &out[0]));
     WHET_TRY(number_in(ctx, t, table, i, 1, 0, t->most_rules - 1, &out[1]));
     return number_in(ctx, t, table, i, 2, -1, INT32_MAX - 1, &out[2]);
+}
+
+void whet_i_triples_begin(const char *path, whet_i_table_parts *parts,
+                          const whet_votes_read_opts *opts, whet_i_triples *out) {
+    const int64_t bytes = whet_i_table_parts_bytes(parts);
+    *out = (whet_i_triples){.path = path, .parts = parts};
+    out->most_rows = opts->rows ? opts->rows : ROWS_ANYWAY + ROWS_A_BYTE * bytes;
+    out->most_rules = opts->rules ? opts->rules : RULES_ANYWAY + bytes;
+    out->most_rules = out->most_rules < INT32_MAX ? out->most_rules : INT32_MAX;
+}
+
+whet_status whet_i_triples_next(whet_ctx *ctx, whet_i_triples *t, whet_table **out) {
+    static const char *const names[] = {"row", "rule", "vote"};
+    whet_table *part;
+    WHET_TRY(whet_i_table_parts_next(ctx, t->parts, &part));
+    for (int c = 0; part && c < 3; c++) {
+        const whet_status status = whet_table_find(ctx, part, names[c], &t->column[c]);
+        if (status == WHET_OK) continue;
+        whet_table_destroy(ctx, part);
+        return status;
+    }
+    *out = part;
+    return WHET_OK;
 }
 
 static whet_status grow_count(whet_ctx *ctx, triples *t, int64_t row) {
@@ -136,11 +156,9 @@ static whet_status grow_count(whet_ctx *ctx, triples *t, int64_t row) {
 }
 
 static whet_status count_part(whet_ctx *ctx, triples *t, const whet_table *table) {
-    static const char *const names[] = {"row", "rule", "vote"};
-    for (int c = 0; c < 3; c++) WHET_TRY(whet_table_find(ctx, table, names[c], &t->column[c]));
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
         int64_t at[3];
-        WHET_TRY(triple_in(ctx, t, table, i, at));
+        WHET_TRY(whet_i_triple_at(ctx, &t->in, table, i, at));
         WHET_TRY(grow_count(ctx, t, at[0]));
         t->n = at[0] >= t->n ? at[0] + 1 : t->n;
         t->m = at[1] >= t->m ? at[1] + 1 : t->m;
@@ -151,14 +169,12 @@ static whet_status count_part(whet_ctx *ctx, triples *t, const whet_table *table
 
 static whet_status fill_part(whet_ctx *ctx, triples *t, const whet_table *table,
                              whet_vote_file *file) {
-    static const char *const names[] = {"row", "rule", "vote"};
-    for (int c = 0; c < 3; c++) WHET_TRY(whet_table_find(ctx, table, names[c], &t->column[c]));
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
         int64_t at[3];
-        WHET_TRY(triple_in(ctx, t, table, i, at));
+        WHET_TRY(whet_i_triple_at(ctx, &t->in, table, i, at));
         if (at[2] < 0) continue;
         if (at[0] >= t->n || t->count[at[0]] >= file->start[at[0] + 1])
-            return whet_i_fail(ctx, WHET_ERR_IO, "%s: changed while it was read", t->path);
+            return whet_i_fail(ctx, WHET_ERR_IO, "%s: changed while it was read", t->in.path);
         file->rule[t->count[at[0]]] = (int32_t)at[1];
         file->vote[t->count[at[0]]++] = (int32_t)at[2];
     }
@@ -169,7 +185,7 @@ static whet_status each_part(whet_ctx *ctx, triples *t, whet_vote_file *file) {
     for (int64_t done = 0;; done++) {
         whet_table *table;
         WHET_TRY(whet_i_progress(ctx, "reading votes", done, 0));
-        WHET_TRY(whet_i_table_parts_next(ctx, t->parts, &table));
+        WHET_TRY(whet_i_triples_next(ctx, &t->in, &table));
         if (!table) return WHET_OK;
         const whet_status status =
             file ? fill_part(ctx, t, table, file) : count_part(ctx, t, table);
@@ -178,25 +194,24 @@ static whet_status each_part(whet_ctx *ctx, triples *t, whet_vote_file *file) {
     }
 }
 
-/* Rules rising within a row: few a row, and mostly so already. */
-static whet_status sort_row(whet_ctx *ctx, const char *path, const whet_vote_file *file,
-                            int64_t row) {
-    const int64_t first = file->start[row], last = file->start[row + 1];
-    for (int64_t e = first + 1; e < last; e++) {
-        const int32_t rule = file->rule[e], vote = file->vote[e];
+/* Few a row, and mostly in order already. */
+whet_status whet_i_triples_sort_row(whet_ctx *ctx, const char *path, int64_t row, int64_t votes,
+                                    int32_t *rule, int32_t *vote) {
+    for (int64_t e = 1; e < votes; e++) {
+        const int32_t own_rule = rule[e], own_vote = vote[e];
         int64_t at = e;
-        for (; at > first && file->rule[at - 1] > rule; at--) {
-            file->rule[at] = file->rule[at - 1];
-            file->vote[at] = file->vote[at - 1];
+        for (; at > 0 && rule[at - 1] > own_rule; at--) {
+            rule[at] = rule[at - 1];
+            vote[at] = vote[at - 1];
         }
-        file->rule[at] = rule;
-        file->vote[at] = vote;
+        rule[at] = own_rule;
+        vote[at] = own_vote;
     }
-    for (int64_t e = first + 1; e < last; e++)
-        if (file->rule[e] == file->rule[e - 1])
+    for (int64_t e = 1; e < votes; e++)
+        if (rule[e] == rule[e - 1])
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: row %" PRId64 " has two votes of rule %d; expected one", path,
-                               row, file->rule[e]);
+                               row, rule[e]);
     return WHET_OK;
 }
 
@@ -212,12 +227,14 @@ static whet_status place_triples(whet_ctx *ctx, triples *t, whet_vote_file *file
     WHET_TRY(whet_i_check_room(ctx, "the votes", 8 * (double)total, "fewer rows at a time"));
     WHET_TRY(whet_i_alloc(ctx, total, &file->rule));
     WHET_TRY(whet_i_alloc(ctx, total, &file->vote));
-    WHET_TRY(whet_i_table_parts_rewind(ctx, t->parts));
+    WHET_TRY(whet_i_table_parts_rewind(ctx, t->in.parts));
     WHET_TRY(each_part(ctx, t, file));
     for (int64_t i = 0; i < t->n; i++) {
         if (t->count[i] != file->start[i + 1])
-            return whet_i_fail(ctx, WHET_ERR_IO, "%s: changed while it was read", t->path);
-        WHET_TRY(sort_row(ctx, t->path, file, i));
+            return whet_i_fail(ctx, WHET_ERR_IO, "%s: changed while it was read", t->in.path);
+        const int64_t first = file->start[i];
+        WHET_TRY(whet_i_triples_sort_row(ctx, t->in.path, i, file->start[i + 1] - first,
+                                         file->rule + first, file->vote + first));
     }
     return WHET_OK;
 }
@@ -228,17 +245,14 @@ static whet_status extend_rows(whet_ctx *ctx, const whet_votes_read_opts *opts, 
     t->n = opts->rows ? opts->rows : t->n;
     t->m = opts->rules ? opts->rules : t->m;
     if (t->m > 0) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no votes; expected at least one", t->path);
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no votes; expected at least one", t->in.path);
 }
 
 static whet_status read_triples(whet_ctx *ctx, const char *where, whet_i_table_parts *parts,
                                 const whet_votes_read_opts *opts, whet_vote_file *file) {
-    const int64_t bytes = whet_i_table_parts_bytes(parts);
-    triples t = {.path = where, .parts = parts};
+    triples t = {0};
     whet_status status = WHET_OK;
-    t.most_rows = opts->rows ? opts->rows : ROWS_ANYWAY + ROWS_A_BYTE * bytes;
-    t.most_rules = opts->rules ? opts->rules : RULES_ANYWAY + bytes;
-    t.most_rules = t.most_rules < INT32_MAX ? t.most_rules : INT32_MAX;
+    whet_i_triples_begin(where, parts, opts, &t.in);
     WHET_TRY_DONE(each_part(ctx, &t, NULL));
     WHET_TRY_DONE(extend_rows(ctx, opts, &t));
     WHET_TRY_DONE(place_triples(ctx, &t, file));

@@ -3,7 +3,10 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 
+#include "label/vote_blocks.h"
+#include "label/vote_triples.h"
 #include "votes_support.h"
 #include "whet/io.h"
 
@@ -61,6 +64,106 @@ static void votes_come_back_from_every_form(void **state) {
     test_fails(ctx, whet_votes_write(ctx, test_tmp("w.csv"), false, &as_wide), WHET_ERR_ARG);
     whet_i_free(ctx, wide);
     free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
+/* Blocks of 1, 3 and 64 rows, out of parts of some bytes, are the rows of the file held whole. */
+static void triples_in_order_of_rows_come_in_blocks(void **state) {
+    (void)state;
+    static const int64_t sizes[3] = {1, 3, 64};
+    whet_ctx *ctx = test_ctx(1);
+    const char *path = test_write_text("order.tsv", "row\trule\tvote\n0\t2\t1\n0\t0\t0\n2\t1\t-1\n"
+                                                    "3\t1\t2\n3\t0\t1\n3\t2\t0\n9\t3\t1\n");
+    whet_votes_read_opts opts = WHET_VOTES_READ_OPTS_INIT;
+    whet_vote_file *file;
+    opts.rows = 12;
+    test_ok(ctx, whet_votes_read(ctx, path, &opts, &file));
+    const whet_votes *whole = whet_vote_file_votes(file);
+    for (int s = 0; s < 3; s++) {
+        whet_i_table_parts *parts;
+        whet_i_triple_stream *stream;
+        whet_votes block;
+        int64_t first, rows = 0;
+        test_ok(ctx, whet_i_table_parts_open(ctx, path, 9, &parts));
+        test_ok(ctx, whet_i_triple_stream_open(ctx, path, parts, &opts, sizes[s], &stream));
+        assert_int_equal(whet_i_triple_stream_shape(stream)->m, 4);
+        for (;;) {
+            test_ok(ctx, whet_i_triple_stream_next(ctx, stream, &block, &first));
+            if (block.n == 0) break;
+            assert_int_equal(first, rows);
+            assert_true(block.n <= sizes[s] && block.k == 3);
+            for (int64_t i = 0; i < block.n; i++, rows++) {
+                const int64_t at = whole->start[rows], votes = whole->start[rows + 1] - at;
+                assert_int_equal(block.start[i + 1] - block.start[i], votes);
+                for (int64_t e = 0; e < votes; e++) {
+                    assert_int_equal(block.rule[block.start[i] + e], whole->rule[at + e]);
+                    assert_int_equal(block.vote[block.start[i] + e], whole->vote[at + e]);
+                }
+            }
+        }
+        assert_int_equal(rows, 12);
+        whet_i_triple_stream_close(ctx, stream);
+        whet_i_table_parts_close(ctx, parts);
+    }
+    whet_vote_file_destroy(ctx, file);
+    test_ctx_done(ctx);
+}
+
+static whet_status stream_once(whet_ctx *ctx, void *arg) {
+    const whet_votes_read_opts opts = WHET_VOTES_READ_OPTS_INIT;
+    whet_i_vote_blocks *blocks = NULL;
+    whet_votes block;
+    int64_t first;
+    whet_status status = whet_i_vote_blocks_open(ctx, arg, &opts, &blocks);
+    while (status == WHET_OK) {
+        status = whet_i_vote_blocks_next(ctx, blocks, &block, &first);
+        if (block.n == 0) break;
+    }
+    whet_i_vote_blocks_close(ctx, blocks);
+    return status;
+}
+
+/* 66,000 rows are two blocks, a row moved to the end makes them one, held whole: the same votes. */
+static void blocks_of_a_large_table_are_its_rows(void **state) {
+    (void)state;
+    enum { ROWS = 66000 };
+    whet_ctx *ctx = test_ctx(1);
+    const whet_votes_read_opts opts = WHET_VOTES_READ_OPTS_INIT;
+    int64_t sum[2] = {0}, blocks[2] = {0};
+    for (int moved = 0; moved < 2; moved++) {
+        whet_out *out;
+        const char *path = test_tmp(moved ? "moved.tsv" : "large.tsv");
+        test_ok(ctx, whet_out_open(ctx, path, true, &out));
+        test_ok(ctx, whet_out_printf(ctx, out, "row\trule\tvote\n"));
+        for (int i = moved; i < ROWS + moved; i++)
+            test_ok(ctx, whet_out_printf(ctx, out, "%d\t%d\t%d\n", i % ROWS, i % ROWS % 5,
+                                         i % ROWS % 3));
+        test_ok(ctx, whet_out_commit(ctx, out));
+        whet_i_vote_blocks *file;
+        whet_votes block;
+        int64_t first;
+        test_ok(ctx, whet_i_vote_blocks_open(ctx, path, &opts, &file));
+        for (;; blocks[moved]++) {
+            test_ok(ctx, whet_i_vote_blocks_next(ctx, file, &block, &first));
+            if (block.n == 0) break;
+            assert_true(block.n <= whet_i_vote_blocks_most(file));
+            for (int64_t i = 0; i < block.n; i++)
+                for (int64_t e = block.start[i]; e < block.start[i + 1]; e++)
+                    sum[moved] += (first + i + 1) * (block.rule[e] + 7 * block.vote[e] + 1);
+        }
+        whet_i_vote_blocks_close(ctx, file);
+    }
+    assert_int_equal(blocks[0], 2);
+    assert_int_equal(blocks[1], 1);
+    assert_int_equal(sum[0], sum[1]);
+    const char *twice =
+        test_write_text("twice.tsv", "row\trule\tvote\n0\t1\t1\n4\t1\t0\n4\t1\t1\n");
+    char kept[512];
+    (void)snprintf(kept, sizeof kept, "%s", twice);
+    test_fails(ctx, stream_once(ctx, kept), WHET_ERR_DATA);
+    test_says(ctx, "row 4 has two votes of rule 1");
+    (void)test_write_text("twice.tsv", "row\trule\tvote\n0\t1\t1\n4\t1\t0\n4\t3\t1\n");
+    assert_true(test_each_allocation(stream_once, kept) > 5);
     test_ctx_done(ctx);
 }
 
@@ -264,6 +367,8 @@ static void survives_failing_allocations(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(votes_come_back_from_every_form),
+        cmocka_unit_test(triples_in_order_of_rows_come_in_blocks),
+        cmocka_unit_test(blocks_of_a_large_table_are_its_rows),
         cmocka_unit_test(triples_in_any_order),
         cmocka_unit_test(bad_files_are_told),
         cmocka_unit_test(labels_by_number_and_by_name),
