@@ -36,7 +36,8 @@ typedef struct whet_i_adapter_settings {
 } whet_i_adapter_settings;
 
 /* *y [rows, columns] becomes *y with the adapter of `module` added to `columns_of_layer` columns from
- * `first` on. W1 begins uniform within 1 / sqrt(p), W2 at zero, so that nothing changes at first. */
+ * `first` on. W1 begins uniform within 1 / sqrt(p), W2 at zero, so that nothing changes at first.
+ * Errors: ARG (a rank above the layer's shorter side; the sentence names the module). */
 WHET_CHECKED whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph,
                                                const char *module, whet_i_value x, whet_i_value *y,
                                                int64_t first, int64_t columns_of_layer,
@@ -50,6 +51,11 @@ WHET_CHECKED whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_gra
                                                        int64_t columns_of_layer,
                                                        const whet_i_adapter_settings *settings,
                                                        double dropout);
+
+/* Warns of a rank that leaves parts of the matrix at zero (r < N) or gives some of them more terms than
+ * others (r no multiple of N); whether it did. */
+bool whet_i_adapter_warn(whet_ctx *ctx, const char *module,
+                         const whet_i_adapter_settings *settings);
 
 /* One layer's adapter, to be added to its weights. */
 typedef struct whet_i_adapter_dense {

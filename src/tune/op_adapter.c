@@ -5,6 +5,7 @@
  * what is added to what first. */
 #include "tune/adapter_i.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -240,6 +241,35 @@ static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const char *module
     return WHET_OK;
 }
 
+static whet_status check_rank(whet_ctx *ctx, const char *module, const whet_i_adapter_shape *s) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t most = s->in < s->out ? s->in : s->out;
+    if (s->rank <= most) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "adapter of %s: rank %" PRId64 "; expected at most %" PRId64
+                       ", the shorter side of its %" PRId64 " x %" PRId64 " weights",
+                       whet_i_quote(quoted, whet_str_from(module)), s->rank, most, s->out, s->in);
+}
+
+bool whet_i_adapter_warn(whet_ctx *ctx, const char *module, const whet_i_adapter_settings *a) {
+    char quoted[WHET_QUOTE_SIZE];
+    if (a->rank % a->blocks == 0) return false;
+    whet_i_quote(quoted, whet_str_from(module));
+    if (a->rank < a->blocks)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "adapter of %s: rank %" PRId64 " is below its %" PRId64
+                   " blocks, so that %.0f %% of its matrix can only be zero; a rank of %" PRId64
+                   " fills it",
+                   quoted, a->rank, a->blocks, 100 * (1 - (double)a->rank / (double)a->blocks),
+                   a->blocks);
+    else
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "adapter of %s: rank %" PRId64 " is not a multiple of its %" PRId64
+                   " blocks: some parts of its matrix get one term more than others",
+                   quoted, a->rank, a->blocks);
+    return true;
+}
+
 whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, const char *module,
                                           whet_i_value x, whet_i_value *y, int64_t first,
                                           int64_t columns_of_layer,
@@ -263,6 +293,7 @@ whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, co
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
     bool done = false;
+    WHET_TRY(check_rank(ctx, module, &shape));
     WHET_TRY(add_params(ctx, graph, module, a, &shape, r.params));
     if (s.threshold == 0)
         WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &s.all.items[0], r.params, &done));

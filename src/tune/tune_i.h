@@ -110,6 +110,7 @@ typedef struct whet_i_tune {
     whet_i_adapter_config config; /* of adapters; its targets also where every weight is trained */
     int64_t n_matched;            /* layers with an adapter */
     struct whet_adapter *start;   /* what is gone on from, or NULL */
+    bool warned;                  /* of one adapter that leaves parts at zero, or is irregular */
     whet_i_value target_feed, logits,
         loss;            /* logits: embeddings [.., hidden] where they are trained */
     int64_t new_tensors; /* parameters that the file does not have */
