@@ -5,7 +5,7 @@
  * Number o of a long row goes with number o mod N of a piece of the short one. Where N divides the
  * lanes, that piece, repeated, is one vector for all o; where the lanes divide N, it is read from
  * o mod N on: the permutation costs nothing. Other N take ref's loops.
- * dot: lanes run along o, 4 x 4 sums at a time, and lanes of equal o mod N are added at the end.
+ * dot: lanes run along o, 6 x 4 sums at a time, and lanes of equal o mod N are added at the end.
  * add, outer: as the tiles of linear, with that vector where they broadcast a number.
  * Legend: i rows, c ranks, o numbers of a long row, N blocks. */
 
@@ -33,7 +33,8 @@ INLINE vec met_by(pattern form, const float *z, int64_t o, int64_t blocks) {
 
 /* ---- dot --------------------------------------------------------------------------------------- */
 
-enum { DOT_ROWS = 4, DOT_RANKS = 4 };
+/* As many sums as registers hold. */
+enum { DOT_ROWS = TILE_VECS == 4 ? 6 : 2, DOT_RANKS = 4 };
 
 /* out [ranks, blocks] of one row: sums of the lanes that are equal modulo N. */
 INLINE void fold(pattern form, int64_t ranks, const vec *sum, float *out, int64_t blocks) {

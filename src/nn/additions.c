@@ -5,7 +5,7 @@
 
 /* Rows that z is made of at once: their x stays in the first-level cache for all additions. The most
  * chunks and the least rows of one. Numbers of W1, and outputs, of an item of the gradients. */
-enum { FIRST_ROWS = 16, CHUNKS = 32, CHUNK_STEP = 64, PIECE = 2048, PIECE_OUTPUTS = 256 };
+enum { FIRST_ROWS = 12, CHUNKS = 32, CHUNK_STEP = 64, PIECE = 2048, PIECE_OUTPUTS = 256 };
 
 static const whet_i_param *param(const whet_i_task *t, const whet_i_addition *a, int32_t which) {
     return &t->graph->params->items[t->node->params[a->param + which]];
