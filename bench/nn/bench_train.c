@@ -2,9 +2,10 @@
  * One training step of an encoder with a classification head, measured; bench/nn/run_train.py pairs
  * it with torch.
  *
- *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute] [parts=N]
+ *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute] [parts=N] [rank=R] [all]
  *
- * full: every weight; lora, more: adapters of rank 8 on query, key and value and the head. parts: the
+ * full: every weight; lora, more: adapters of rank 8 on query, key and value (all: on every linear layer
+ * before the head's) and the head; MoRe has 4 blocks. parts: the
  * rows are worked on in N parts one after the other, as whet tune does with --batch-tokens.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
@@ -52,8 +53,11 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
+static bool everywhere;
+
 static bool applies(void *arg, const char *module) {
     (void)arg;
+    if (everywhere) return strncmp(module, "classifier", 10) != 0 && !strstr(module, "pooler");
     return ends_with(module, ".query") || ends_with(module, ".key") || ends_with(module, ".value");
 }
 
@@ -67,11 +71,12 @@ static bool is_trained(const char *mode, const char *name) {
            strncmp(name, "classifier", 10) == 0;
 }
 
-static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode) {
+static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode, int64_t rank) {
     static whet_i_adapter_settings lora = {WHET_I_ADAPTER_LORA, 1, 8, 2};
     static whet_i_adapter_settings more = {WHET_I_ADAPTER_MORE, 4, 8, 1};
     static whet_i_adapters adapters = {.applies = applies, .record = record_adapter, .arg = &lora};
     if (strcmp(mode, "more") == 0) adapters.arg = &more;
+    lora.rank = more.rank = rank;
 
     const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
     char *path;
@@ -231,13 +236,16 @@ int main(int argc, char **argv) {
     if (whet_ctx_create(&opts, &b.ctx) != WHET_OK) return 1;
     b.n_rows = atoi(argv[4]);
     b.n_tokens = atoi(argv[5]);
-    load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32, argv[6]);
     bool recompute = false;
+    int64_t rank = 8;
     b.parts = 1;
     for (int i = 7; i < argc; i++) {
         if (strcmp(argv[i], "recompute") == 0) recompute = true;
+        if (strcmp(argv[i], "all") == 0) everywhere = true;
         if (strncmp(argv[i], "parts=", 6) == 0) b.parts = atoi(argv[i] + 6);
+        if (strncmp(argv[i], "rank=", 5) == 0) rank = atoi(argv[i] + 5);
     }
+    load(&b, argv[1], strcmp(argv[3], "bf16") == 0 ? WHET_BF16 : WHET_F32, argv[6], rank);
     if (b.parts < 1 || b.n_rows % b.parts) return 2;
     plan(&b, opts.threads, recompute);
     whet_i_safetensors_forget(b.file);

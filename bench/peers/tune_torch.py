@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch + transformers (+ peft) as the peer of whet tune.
 
-    tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora
+    tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora [RANK query,key,value|all]
         a worker: each line of standard input is one measured training step (forward, backward; AdamW
         when the line is `step`) of ROWS x TOKENS tokens, answered by "wall cpu loss peak-bytes"
     tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [SEED]
@@ -31,13 +31,17 @@ def groups(model):
     return [{"params": decay, "weight_decay": 0.01}, {"params": rest, "weight_decay": 0.0}]
 
 
-def steps(model_dir, threads, dtype, rows, tokens, mode):
+ALL = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
+
+
+def steps(model_dir, threads, dtype, rows, tokens, mode, rank="8", targets="query,key,value"):
     torch.set_num_threads(int(threads))
     model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=2)
     if mode == "lora":
         from peft import LoraConfig, get_peft_model
-        model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, task_type="SEQ_CLS",
-                                                 target_modules=["query", "key", "value"]))
+        targets = ALL if targets == "all" else targets.split(",")
+        model = get_peft_model(model, LoraConfig(r=int(rank), lora_alpha=2 * int(rank), task_type="SEQ_CLS",
+                                                 target_modules=targets))
     model.eval()  # no dropout, as on the other side
     optimizer = torch.optim.AdamW(groups(model), lr=1e-5)
     n = int(rows) * int(tokens)
