@@ -1,11 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * whet tune export, merge, inspect: folders of adapters in other forms, in their models, and what is in
- * them. */
+ * whet tune export, combine, project, merge, inspect: folders of adapters in other forms, added up, made of
+ * what training changed, put into their models; and what is in them. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+
+/* A report of the library as a document; NULL when it cannot be read. */
+static json_t *parse(char *report) { return report ? json_loads(report, 0, NULL) : NULL; }
+
+static const char *text_at(const json_t *object, const char *key) {
+    const char *text = json_string_value(json_object_get(object, key));
+    return text ? text : "unknown";
+}
+
+static long long count_at(const json_t *object, const char *key) {
+    return json_integer_value(json_object_get(object, key));
+}
 
 /* ---- export ----------------------------------------------------------------------------------- */
 
@@ -42,9 +54,6 @@ const cli_option cmd_tune_export_options[] = {
      .help = "folder to write"},
     {0},
 };
-
-/* A report of the library as a document; NULL when it cannot be read. */
-static json_t *parse(char *report) { return report ? json_loads(report, 0, NULL) : NULL; }
 
 static whet_status convert_and_save(cli_run *run, whet_adapter *adapter, char **report) {
     whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
@@ -222,18 +231,182 @@ whet_status cmd_tune_merge(cli_run *run) {
     return WHET_OK;
 }
 
+/* ---- combine ---------------------------------------------------------------------------------- */
+
+const cli_option cmd_tune_combine_options[] = {
+    {.name = "adapter",
+     .type = CLI_LIST,
+     .value = "DIR[=WEIGHT]",
+     .required = true,
+     .help = "folder of adapters, and what it counts for, 1 without; may be repeated"},
+    {.name = "to",
+     .type = CLI_ENUM,
+     .choices = "auto|lora|more",
+     .preset = "auto",
+     .help = "form to write; auto: MoRe where that is exact, else LoRA"},
+    {.name = "rank",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 65536,
+     .help = "the nearest of this rank; without it, the sum of ranks, which loses nothing"},
+    {.name = "blocks",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 65536,
+     .help = "of MoRe; without it, those they have, or 4"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+/* The sum as it is, or in the form and of the rank that are asked for. */
+static whet_status save_sum(cli_run *run, const whet_adapter *sum, char **report) {
+    whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
+    whet_adapter *made = NULL;
+    whet_status status = WHET_OK;
+    const bool more =
+        cli_choice(run, "to") == 2 || (cli_choice(run, "to") == 0 && whet_adapter_is_more(sum));
+    opts.form = more ? WHET_ADAPTER_FORM_MORE : WHET_ADAPTER_FORM_LORA;
+    opts.rank = cli_integer(run, "rank");
+    opts.blocks = cli_integer(run, "blocks");
+    status = whet_adapter_convert(run->ctx, sum, &opts, &made, report);
+    if (status == WHET_OK)
+        status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
+    whet_adapter_close(run->ctx, made);
+    return status;
+}
+
+static whet_status combine(cli_run *run, const weighted *w, char **report) {
+    whet_adapter *open[ADAPTERS_MAX] = {NULL}, *sum = NULL;
+    const whet_adapter *items[ADAPTERS_MAX] = {NULL};
+    whet_status status = WHET_OK;
+    for (int32_t i = 0; status == WHET_OK && i < w->n; i++) {
+        status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
+        items[i] = open[i];
+    }
+    if (status == WHET_OK) status = whet_adapter_combine(run->ctx, items, w->weights, w->n, &sum);
+    if (status == WHET_OK) status = save_sum(run, sum, report);
+    whet_adapter_close(run->ctx, sum);
+    for (int32_t i = 0; i < w->n; i++) whet_adapter_close(run->ctx, open[i]);
+    return status;
+}
+
+whet_status cmd_tune_combine(cli_run *run) {
+    weighted w = {0};
+    char *report = NULL;
+    if (cli_given(run, "blocks") && cli_choice(run, "to") == 1)
+        return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
+    whet_status status = read_weighted(run, &w);
+    if (status == WHET_OK) status = combine(run, &w, &report);
+    free_weighted(&w);
+    if (status != WHET_OK) {
+        whet_free_text(run->ctx, report);
+        return status;
+    }
+    json_t *root = parse(report);
+    whet_free_text(run->ctx, report);
+    print_conversion(run, root);
+    cli_json(run, root);
+    return WHET_OK;
+}
+
+/* ---- project ---------------------------------------------------------------------------------- */
+
+const cli_option cmd_tune_project_options[] = {
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "the base, a Hugging Face folder"},
+    {.name = "tuned",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the model that training made of it; or"},
+    {.name = "adapter", .type = CLI_PATH, .value = "DIR", .help = "a folder of adapters for it"},
+    {.name = "to", .type = CLI_ENUM, .choices = "more|lora", .preset = "more", .help = "form"},
+    {.name = "budget",
+     .type = CLI_INT,
+     .value = "NUMBERS",
+     .min = 1,
+     .max = INT64_MAX / 2,
+     .help = "numbers of all layers, shared out by what they are worth; or"},
+    {.name = "rank", .type = CLI_INT, .min = 1, .max = 65536, .help = "of every layer"},
+    {.name = "blocks", .type = CLI_INT, .min = 1, .max = 65536, .help = "of MoRe; without it, 4"},
+    {.name = "targets",
+     .type = CLI_STRING,
+     .value = "LIST",
+     .help = "layers, as whet tune has them; without it, every linear layer but heads and word "
+             "vectors"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
+    {.name = "output",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .required = true,
+     .help = "folder to write"},
+    {0},
+};
+
+static void print_projection(cli_run *run, const json_t *root) {
+    const json_t *layers = json_object_get(root, "layers");
+    const long long left = count_at(root, "left_out");
+    cli_print(run, "%5s %9s %9s %9s  %s\n", "rank", "numbers", "norm", "residual", "layer");
+    for (size_t i = 0; i < json_array_size(layers); i++) {
+        const json_t *l = json_array_get(layers, i);
+        cli_print(run, "%5lld %9lld %9.3g %9.4f  %s\n", count_at(l, "rank"),
+                  count_at(l, "parameters"), json_number_value(json_object_get(l, "norm")),
+                  json_number_value(json_object_get(l, "residual")), text_at(l, "module"));
+    }
+    cli_print(run, "%lld numbers, residual %.4f of what changed in these layers\n",
+              count_at(root, "parameters"), json_number_value(json_object_get(root, "residual")));
+    if (left > 0)
+        cli_print(run, "%lld other tensors changed, and are left out: %.4f of all changes\n", left,
+                  json_number_value(json_object_get(root, "left_out_share")));
+    cli_print(run, "wrote %s\n", cli_text(run, "output"));
+}
+
+static whet_status check_project(cli_run *run) {
+    if (cli_given(run, "tuned") == cli_given(run, "adapter"))
+        return cli_fail(run, WHET_ERR_ARG, "--tuned and --adapter; expected one of them");
+    if (cli_given(run, "budget") == cli_given(run, "rank"))
+        return cli_fail(run, WHET_ERR_ARG, "--budget and --rank; expected one of them");
+    if (cli_given(run, "blocks") && cli_choice(run, "to") == 1)
+        return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
+    return WHET_OK;
+}
+
+whet_status cmd_tune_project(cli_run *run) {
+    whet_adapter_project_job job = WHET_ADAPTER_PROJECT_JOB_INIT;
+    whet_adapter *made = NULL;
+    char *report = NULL;
+    whet_status status = check_project(run);
+    if (status != WHET_OK) return status;
+    job.model = cli_text(run, "model");
+    job.tuned = cli_text(run, "tuned");
+    job.adapter = cli_text(run, "adapter");
+    job.form = cli_choice(run, "to") == 1 ? WHET_ADAPTER_FORM_LORA : WHET_ADAPTER_FORM_MORE;
+    job.budget = cli_integer(run, "budget");
+    job.rank = cli_integer(run, "rank");
+    job.blocks = cli_integer(run, "blocks");
+    job.targets = cli_text(run, "targets");
+    job.any_base = cli_flag(run, "any-base");
+    status = whet_adapter_project(run->ctx, &job, &made, &report);
+    if (status == WHET_OK)
+        status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
+    whet_adapter_close(run->ctx, made);
+    json_t *root = status == WHET_OK ? parse(report) : NULL;
+    whet_free_text(run->ctx, report);
+    if (status != WHET_OK) return status;
+    print_projection(run, root);
+    cli_json(run, root);
+    return WHET_OK;
+}
+
 /* ---- inspect ---------------------------------------------------------------------------------- */
 
 const cli_option cmd_tune_inspect_options[] = {{0}};
-
-static const char *text_at(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "unknown";
-}
-
-static long long count_at(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
-}
 
 static void print_names(cli_run *run, const json_t *root, const char *key) {
     const json_t *names = json_object_get(root, key);

@@ -297,6 +297,16 @@ const cli_command cli_commands[] = {
                  "whet tune --model DIR --train t.tsv --valid d.tsv --text sentence1 \\\n"
                  "    --second sentence2 --adapter lora --lr 1e-3 --output tuned\n"
                  "whet tune --model DIR --train t.tsv --output tuned --resume"},
+    {.name = "tune combine",
+     .run = cmd_tune_combine,
+     .options = cmd_tune_combine_options,
+     .summary = "several adapters added up by weights, as one",
+     .help =
+         "Writes the sum of weight x adapter as one adapter of the sum of ranks, exactly: MoRe of\n"
+         "the same blocks stays MoRe, everything else becomes LoRA. With --rank the nearest of\n"
+         "that rank, and what is lost is told. Heads come from one adapter.",
+     .examples = "whet tune combine --adapter a=0.5 --adapter b=0.5 --output sum\n"
+                 "whet tune combine --adapter a --adapter b=-1 --rank 8 --to lora --output d"},
     {.name = "tune export",
      .run = cmd_tune_export,
      .options = cmd_tune_export_options,
@@ -328,6 +338,19 @@ const cli_command cli_commands[] = {
      .examples = "whet tune merge --model DIR --adapter tuned --output merged\n"
                  "whet tune merge --model DIR --adapter a=0.7 --adapter b=0.3 --dtype bf16 \\\n"
                  "    --output merged"},
+    {.name = "tune project",
+     .run = cmd_tune_project,
+     .options = cmd_tune_project_options,
+     .summary = "what full tuning changed, or an adapter, as MoRe or LoRA of few numbers",
+     .help =
+         "Takes the change of every linear layer (--tuned minus --model, or that of --adapter), "
+         "and\n"
+         "writes the nearest adapters: of one --rank, or with ranks by layer under a --budget,\n"
+         "where the singular values of all layers are pooled. Tells the residual of each layer "
+         "and\n"
+         "of all, and what changed elsewhere. Heads come along whole.",
+     .examples = "whet tune project --model DIR --tuned full --budget 300000 --output more\n"
+                 "whet tune project --model DIR --tuned full --to lora --rank 8 --output lora"},
     {.name = "version",
      .run = cmd_version,
      .options = cmd_version_options,

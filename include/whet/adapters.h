@@ -40,6 +40,9 @@ WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_ad
 WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
                                                         char **json);
 
+/* Whether it is MoRe; else LoRA or DoRA. Pure. */
+WHET_API bool whet_adapter_is_more(const whet_adapter *adapter);
+
 /* Holds the adapter against the model in `model`, a folder with model.safetensors or its index: every layer
  * must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be the one
  * that the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning). One that
@@ -106,6 +109,49 @@ typedef struct whet_adapter_merge_job {
 WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
                                                      const whet_adapter_merge_job *job,
                                                      char **report);
+
+/* ---- sums, and what training changed ----------------------------------------------------------- */
+
+/* The sum of weight x adapter as one adapter, exactly: MoRe where all are MoRe of the same blocks and of
+ * ranks that are multiples of them, else LoRA, of the sum of ranks; a smaller one is
+ * whet_adapter_convert's. In f64, rounded once to f32. Heads and biases are those of one adapter, or the
+ * same in all that have them. weights [n], n 1 to 256. Errors: ARG, DATA (other bases), SHAPE,
+ * UNSUPPORTED (DoRA), NOMEM, CANCELLED. */
+WHET_API WHET_CHECKED whet_status whet_adapter_combine(whet_ctx *ctx,
+                                                       const whet_adapter *const *adapters,
+                                                       const double *weights, int64_t n,
+                                                       whet_adapter **out);
+
+typedef struct whet_adapter_project_job {
+    size_t struct_size;
+    const char *model;   /* the base */
+    const char *tuned;   /* a model folder that training made of it; or */
+    const char *adapter; /* a folder of adapters for it */
+    whet_adapter_form form;
+    int64_t blocks; /* of MoRe; 0 = 4 */
+    int64_t rank;   /* of every layer; or */
+    int64_t budget; /* numbers in all layers, shared out by what they are worth */
+    const char
+        *targets;  /* as whet_tune_job; NULL = every linear layer but heads and word vectors */
+    bool any_base; /* of `adapter` */
+} whet_adapter_project_job;
+#define WHET_ADAPTER_PROJECT_JOB_INIT \
+    { .struct_size = sizeof(whet_adapter_project_job), .form = WHET_ADAPTER_FORM_MORE }
+
+/* The nearest adapter to what training changed (tuned - model, layer by layer), or to another adapter.
+ * With a budget the singular values of all layers (of MoRe: of their blocks) are pooled, and ranks, of
+ * MoRe in steps of N, go where they keep most for their numbers. Tensors that the base lacks, and heads
+ * (classifier, score, pre_classifier) that changed, are kept whole and do not count. What else changed
+ * (norms, biases, word vectors, layers that the targets leave out) is not in the adapter, and told.
+ * *report (may be NULL) is the text of a JSON object: parameters, residual (relative distance over all
+ * layers), layers (module, rank, blocks, parameters, norm, residual), heads, left_out, left_out_names
+ * (the first 20), left_out_share (of the norm of all changes). Cost about 14 in out min(p, q) / N
+ * operations a layer, twice with a budget; the matrix of a layer at a time in memory. Errors: ARG, DATA
+ * (nothing changed, another base), SHAPE, UNSUPPORTED, NUMERIC, IO, NOMEM, CANCELLED. Progress "project".
+ * */
+WHET_API WHET_CHECKED whet_status whet_adapter_project(whet_ctx *ctx,
+                                                       const whet_adapter_project_job *job,
+                                                       whet_adapter **out, char **report);
 
 #ifdef __cplusplus
 }

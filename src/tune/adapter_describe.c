@@ -2,6 +2,8 @@
  * What is in a folder of adapters, as JSON. */
 #include "tune/adapter_set.h"
 
+bool whet_adapter_is_more(const whet_adapter *adapter) { return adapter->more; }
+
 static json_t *layer_json(const whet_i_adapter_layer *l) {
     const whet_i_adapter_shape *s = &l->shape;
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "module", l->module, "in",

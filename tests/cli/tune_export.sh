@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# whet tune export, merge, inspect: adapters that were trained, in other forms and in their model.
+# whet tune export, merge, combine, project, inspect: adapters that were trained, in other forms, added up, in
+# their model; and what training changed as adapters.
 . "$(dirname "$0")/lib.sh"
 model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
 
@@ -52,6 +53,27 @@ run 0 whet embed --model embeds --input train.tsv --output a.npy --quiet
 run 0 whet embed --model embeds-merged --input train.tsv --output b.npy --quiet
 cmp -s a.npy b.npy || fail 'the merged model is another one than that of training'
 
+# Added up: the same adapter twice at half is itself, and stays MoRe.
+run 0 whet tune combine --adapter tuned=0.5 --adapter tuned=0.5 --output sum
+says 'nothing is lost'
+run 0 whet tune merge --model "$model" --adapter sum --output merged-sum
+run 0 whet embed --model merged-sum --input train.tsv --output c.npy --quiet
+run 0 python3 -c '
+import array
+a, b = (array.array("f", open(name, "rb").read()[128:]) for name in ("e.npy", "c.npy"))
+assert max(abs(x - y) for x, y in zip(a, b)) < 1e-5'
+run 0 whet tune combine --adapter tuned --adapter lora=-1 --to lora --rank 2 --output less --json
+json out
+
+# Full tuning as adapters: ranks by layer under a budget, what is left out is told.
+run 0 whet tune --model "$model" --train train.tsv --epochs 2 --lr 0.01 --output full --quiet
+run 0 whet tune project --model "$model" --tuned full --budget 3000 --blocks 2 --output projected
+says 'are left out'
+run 0 whet tune project --model "$model" --tuned full --to lora --rank 4 --targets query,value --output projected-lora --json
+json out
+run 0 whet tune merge --model "$model" --adapter projected --output merged-projected
+run 0 whet embed --model merged-projected --input train.tsv --output d.npy --quiet
+
 mark
 run 4 whet tune export --adapter tuned --to lora --output lora
 tells '--force'
@@ -67,6 +89,14 @@ run 2 whet tune merge --model "$model" --adapter tuned --adapter tuned --output 
 tells 'heads of one adapter'
 run 6 whet tune merge --model "$model" --adapter tuned=1e30 --dtype f16 --output z
 tells 'not finite in f16'
+run 2 whet tune project --model "$model" --tuned full --output z
+tells '--budget'
+run 2 whet tune project --model "$model" --tuned full --adapter tuned --rank 2 --output z
+run 2 whet tune project --model "$model" --tuned full --budget 10 --output z
+tells 'room for no layer'
+run 3 whet tune project --model "$model" --tuned "$model" --rank 4 --output z
+tells 'has changed'
+run 4 whet tune combine --adapter tuned --adapter nowhere --output z
 run 4 whet tune inspect nowhere
 tells 'nowhere'
 unchanged
