@@ -82,6 +82,9 @@ whet_status whet_i_spec_tensor_add(whet_ctx *ctx, whet_permutation_spec *spec,
     if (whet_names_find(spec->names, name) >= 0)
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "tensor %s is there twice; expected once",
                            whet_i_quote(quoted, name));
+    if (tensor->rank < 0 || tensor->rank > WHET_I_AXES_MAX)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "tensor %s has %d dimensions; expected at most %d",
+                           whet_i_quote(quoted, name), (int)tensor->rank, (int)WHET_I_AXES_MAX);
     if (spec->n_tensors == spec->cap_tensors) {
         const int64_t cap = 2 * spec->cap_tensors + 16;
         WHET_TRY(whet_i_realloc(ctx, &spec->tensors, cap));

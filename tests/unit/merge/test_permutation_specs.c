@@ -298,6 +298,39 @@ static void wrong_specifications_are_refused(void **state) {
     drop(&s);
 }
 
+/* Files may hold anything under the names of an architecture. */
+static void odd_files_are_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *arch, *name;
+        int32_t rank;
+        const char *says;
+    } cases[] = {{"mlp", "layer0.num_batches_tracked", 7, "has 7 dimensions"},
+                 {"mlp", "layer1.weight", 3, "a weight of 3 dimensions"},
+                 {"resnet", "conv1.weight", 2, "no tensor"},
+                 {"bert", "encoder.layer.0.attention.self.query.weight", 2, "heads is not known"},
+                 {"llama", "model.embed_tokens.weight", 6, "has 6 dimensions"}};
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        float one = 1;
+        whet_named_tensor items[] = {{"layer0.weight", {&one, WHET_F32, 2, {1, 1}}},
+                                     {"layer2.weight", {&one, WHET_F32, 2, {1, 1}}},
+                                     {cases[i].name, {&one, WHET_F32, cases[i].rank, {0}}}};
+        for (int32_t x = 0; x < cases[i].rank; x++) items[2].tensor.shape[x] = 1;
+        whet_safetensors *file;
+        whet_permutation_spec *spec = NULL;
+        const char *path = test_tmp("odd.safetensors");
+        test_ok(ctx, whet_safetensors_write(ctx, path, true, items, 3, NULL));
+        test_ok(ctx, whet_safetensors_open(ctx, path, &file));
+        const whet_status status = whet_permutation_spec_for(ctx, cases[i].arch, file, NULL, &spec);
+        assert_true(status == WHET_ERR_FORMAT || status == WHET_ERR_ARG);
+        test_says(ctx, cases[i].says);
+        assert_null(spec);
+        whet_safetensors_close(ctx, file);
+    }
+    test_ctx_done(ctx);
+}
+
 /* The flattened image has 16 places a channel. */
 static void lenet(void **state) {
     (void)state;
@@ -367,6 +400,7 @@ static void llama_and_relatives(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(wrong_specifications_are_refused),
+        cmocka_unit_test(odd_files_are_refused),
         cmocka_unit_test(multilayer_perceptrons),
         cmocka_unit_test(lenet),
         cmocka_unit_test(residual_networks),
