@@ -151,6 +151,18 @@ uint64_t whet_i_hash_u64(uint64_t x);
 /* FNV-1a of bytes, finalised. */
 uint64_t whet_i_hash_bytes(const void *bytes, int64_t len);
 
+/* ---- folds and intervals ---------------------------------------------------------------------- */
+
+/* fold [b] in 0..folds-1: each class is dealt round over the folds, one class after the other in
+ * random order, so that folds are equal in size to within one and in every class to within one.
+ * y [b] in 0..k-1. O(b + k). */
+WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y, int64_t b,
+                                                 int64_t k, int32_t folds, uint64_t seed,
+                                                 uint64_t stream, int32_t *fold);
+
+/* Student's t that 95 % lie within, two-sided; freedom >= 1. From 31 on to .001. Pure. */
+double whet_i_student(int64_t freedom);
+
 /* ---- parallel loops, progress, cancelling ---------------------------------------------------- */
 
 /* Runs fn(arg, i, worker) for i in 0..n-1 on the context's threads (OpenMP, the pool oneDNN and

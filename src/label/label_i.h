@@ -54,13 +54,6 @@ WHET_CHECKED whet_status whet_i_row_labels_read(whet_ctx *ctx, const char *path,
 
 /* ---- folds (folds.c) ------------------------------------------------------------------------- */
 
-/* fold [b] in 0..folds-1: each class is dealt round over the folds, one class after the other in
- * random order, so that folds are equal in size to within one and in every class to within one.
- * y [b] in 0..k-1. O(b + k). */
-WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y, int64_t b,
-                                                 int64_t k, int32_t folds, uint64_t seed,
-                                                 uint64_t stream, int32_t *fold);
-
 /* Every fold of every repeat as a split of the labelled rows 0..b-1 into train and held. A case is a
  * labelled row held out in one repeat: case = repeat * b + row; each case is held in one split. */
 typedef struct whet_i_split {
