@@ -204,6 +204,8 @@ whet_status cmd_merge(cli_run *run);
 extern const cli_option cmd_merge_options[];
 whet_status cmd_tune(cli_run *run);
 extern const cli_option cmd_tune_options[];
+/* Of cmd_tune, with --search. */
+whet_status cmd_tune_search(cli_run *run, const whet_tune_job *job, const char *budget);
 whet_status cmd_tune_export(cli_run *run);
 extern const cli_option cmd_tune_export_options[];
 whet_status cmd_tune_combine(cli_run *run);

@@ -251,7 +251,16 @@ const cli_option cmd_tune_options[] = {
      .min = 1,
      .max = INT64_MAX,
      .help = "checkpoint every so many steps; without it, each epoch"},
-    {.name = "resume", .type = CLI_FLAG, .help = "go on from the checkpoint in --output"},
+    {.name = "search",
+     .type = CLI_STRING,
+     .value = "BUDGET",
+     .help =
+         "search adapter (lora, more, full), rank, blocks, targets, rates and dropout, then train "
+         "the winner; of BUDGET a time (600s, 10m, 1h), trials=30 or both, and params=100k; what "
+         "is given is not searched"},
+    {.name = "resume",
+     .type = CLI_FLAG,
+     .help = "go on from the checkpoint in --output; a search: go on, or help the process at it"},
     {.name = "output",
      .type = CLI_PATH,
      .value = "DIR",
@@ -262,6 +271,15 @@ const cli_option cmd_tune_options[] = {
 
 static double real_or(const cli_run *run, const char *name, double fallback) {
     return cli_given(run, name) ? cli_number(run, name) : fallback;
+}
+
+/* What a search chooses, unless it is given. */
+static void leave_open(const cli_run *run, whet_tune_job *job) {
+    if (!cli_given(run, "rank")) job->rank = 0;
+    if (!cli_given(run, "blocks")) job->blocks = 0;
+    if (!cli_given(run, "head-rate")) job->head_rate = 0;
+    if (!cli_given(run, "epochs")) job->epochs = 0;
+    if (!cli_given(run, "warmup")) job->warmup = -1;
 }
 
 static whet_tune_job job_of(const cli_run *run) {
@@ -320,10 +338,11 @@ static whet_tune_job job_of(const cli_run *run) {
     job.seed = run->seed;
     job.output = cli_text(run, "output");
     job.force = run->force;
+    if (cli_given(run, "search")) leave_open(run, &job);
     return job;
 }
 
-static whet_status check_usage(cli_run *run) {
+static whet_status check_adapter(cli_run *run) {
     const whet_tune_adapter adapter = (whet_tune_adapter)cli_choice(run, "adapter");
     const bool low_rank = adapter == WHET_TUNE_LORA || adapter == WHET_TUNE_DORA;
     static const char *const own[] = {
@@ -344,6 +363,16 @@ static whet_status check_usage(cli_run *run) {
     if (cli_given(run, "rank") && !low_rank && adapter != WHET_TUNE_MORE)
         return cli_fail(run, WHET_ERR_ARG,
                         "--rank is of adapters; expected --adapter lora, dora or more");
+    return WHET_OK;
+}
+
+static whet_status check_usage(cli_run *run) {
+    const bool search = cli_given(run, "search");
+    if (search && cli_given(run, "adapter"))
+        return cli_fail(run, WHET_ERR_ARG, "--search chooses the adapter; expected no --adapter");
+    if (cli_flag(run, "resume") && run->force)
+        return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
+    if (!search && check_adapter(run) != WHET_OK) return WHET_ERR_ARG;
     if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE &&
         cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
         return cli_fail(run, WHET_ERR_ARG,
@@ -353,8 +382,6 @@ static whet_status check_usage(cli_run *run) {
         return cli_fail(
             run, WHET_ERR_ARG,
             "--row-weights and --label-weight are of probabilistic labels; expected --probs");
-    if (cli_flag(run, "resume") && run->force)
-        return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     return WHET_OK;
 }
 
@@ -399,6 +426,7 @@ whet_status cmd_tune(cli_run *run) {
     whet_status status = check_usage(run);
     if (status != WHET_OK) return status;
     const whet_tune_job job = job_of(run);
+    if (cli_given(run, "search")) return cmd_tune_search(run, &job, cli_text(run, "search"));
     status = whet_tune_run(run->ctx, &job, &report);
     if (status != WHET_OK) return status;
     json_t *root = json_loads(report, 0, &error);

@@ -292,11 +292,14 @@ const cli_command cli_commands[] = {
          "adapters alone. DIR then holds the tuned model as a Hugging Face folder (or the\n"
          "adapters as PEFT reads them), metrics.jsonl, learning-curve.svg and training.json.\n"
          "Memory is planned, and refused, before the first step. Ctrl-C keeps a checkpoint;\n"
-         "--resume goes on from it to the same bits. See docs/guide/tune.md.",
+         "--resume goes on from it to the same bits. --search tries adapters, ranks, layers and\n"
+         "rates on rows held out of the training table, then trains the best. See\n"
+         "docs/guide/tune.md.",
      .examples = "whet tune --model DIR --train train.tsv --valid dev.tsv --output tuned\n"
                  "whet tune --model DIR --train t.tsv --valid d.tsv --text sentence1 \\\n"
                  "    --second sentence2 --adapter lora --lr 1e-3 --output tuned\n"
-                 "whet tune --model DIR --train t.tsv --output tuned --resume"},
+                 "whet tune --model DIR --train t.tsv --output tuned --resume\n"
+                 "whet tune --model DIR --train t.tsv --search 10m,params=100k --output tuned"},
     {.name = "tune combine",
      .run = cmd_tune_combine,
      .options = cmd_tune_combine_options,

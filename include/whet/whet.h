@@ -19,6 +19,7 @@
 #include "whet/space.h"
 #include "whet/tensor.h"
 #include "whet/tune.h"
+#include "whet/tune_search.h"
 #include "whet/votes.h"
 
 #endif

@@ -6,6 +6,15 @@
 
 enum { JSON_BYTES_MAX = 1 << 24 };
 
+void whet_i_backbone_set_dropout(whet_i_backbone *b, double dropout) {
+    whet_i_encoder_config *c = &b->encoder;
+    if (dropout < 0) return;
+    b->dropout[1] = b->llama.attention_dropout = dropout;
+    if (b->causal) return;
+    b->dropout[0] = b->dropout[2] = dropout;
+    c->hidden_dropout = c->attention_dropout = c->head_dropout = dropout;
+}
+
 /* ---- the two kinds ---------------------------------------------------------------------------- */
 
 static whet_status open_encoder(whet_ctx *ctx, const char *dir, int64_t max_length, double dropout,
@@ -14,7 +23,6 @@ static whet_status open_encoder(whet_ctx *ctx, const char *dir, int64_t max_leng
     whet_i_encoder_config *c = &b->encoder;
     opts.max_length = max_length;
     WHET_TRY(whet_i_encoder_config_read(ctx, dir, &opts, c));
-    if (dropout >= 0) c->hidden_dropout = c->attention_dropout = c->head_dropout = dropout;
     const whet_i_family *f = c->family;
     const char *const layers[] = {f->query, f->key, f->value, f->mixed, f->up, f->down};
     b->model_type = f->model_type;
@@ -29,6 +37,7 @@ static whet_status open_encoder(whet_ctx *ctx, const char *dir, int64_t max_leng
     b->dropout[0] = c->hidden_dropout;
     b->dropout[1] = c->attention_dropout;
     b->dropout[2] = c->head_dropout;
+    whet_i_backbone_set_dropout(b, dropout);
     return WHET_OK;
 }
 
@@ -38,7 +47,6 @@ static whet_status open_language_model(whet_ctx *ctx, const char *dir, int64_t m
                                          "self_attn.o_proj", "mlp.up_proj",      "mlp.down_proj"};
     whet_i_llama_config *c = &b->llama;
     WHET_TRY(whet_i_llama_config_read(ctx, dir, c));
-    if (dropout >= 0) c->attention_dropout = dropout;
     if (max_length < 0 || max_length > c->positions)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "max_length is %lld; expected 0 to %lld, the model's positions",
@@ -51,6 +59,7 @@ static whet_status open_language_model(whet_ctx *ctx, const char *dir, int64_t m
     b->vocab = c->vocab;
     b->max_length = max_length ? max_length : c->positions;
     b->dropout[1] = c->attention_dropout;
+    whet_i_backbone_set_dropout(b, dropout);
     return WHET_OK;
 }
 

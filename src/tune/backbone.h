@@ -31,6 +31,8 @@ typedef struct whet_i_backbone {
  * Errors: IO, FORMAT, SHAPE, UNSUPPORTED, ARG (max_length), NOMEM. */
 WHET_CHECKED whet_status whet_i_backbone_open(whet_ctx *ctx, const char *dir, int64_t max_length,
                                               double dropout, whet_i_backbone *out);
+/* In training; negative changes nothing. */
+void whet_i_backbone_set_dropout(whet_i_backbone *backbone, double dropout);
 void whet_i_backbone_close(whet_ctx *ctx, whet_i_backbone *backbone);
 
 /* hidden [T, hidden]; feeds: ids, positions, and of some encoders segments. bare: an encoder by itself,

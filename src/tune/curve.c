@@ -3,22 +3,12 @@
  * axis of its own. */
 #include <math.h>
 
+#include "tune/plot_axis.h"
 #include "tune/tune_i.h"
 
 enum { WIDTH = 720, HEIGHT = 360, LEFT = 64, RIGHT = 64, TOP = 24, BOTTOM = 48 };
 
-typedef struct axis {
-    double low, high, step; /* ends are multiples of the step */
-} axis;
-
-/* 1, 2 or 5 times a power of ten, of which at most five lie in `range`. */
-static double round_step(double range) {
-    const double least = range / 5, power = pow(10, floor(log10(least)));
-    const double factor = least / power;
-    return power * (factor <= 1 ? 1 : factor <= 2 ? 2 : factor <= 5 ? 5 : 10);
-}
-
-static axis range_of(const whet_i_tune *run, bool metric) {
+static whet_i_axis range_of(const whet_i_tune *run, bool metric) {
     double low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < run->n_points; i++) {
         const double y = metric ? run->points[i].metric : run->points[i].loss;
@@ -26,14 +16,7 @@ static axis range_of(const whet_i_tune *run, bool metric) {
         low = fmin(low, y);
         high = fmax(high, y);
     }
-    if (low > high) return (axis){0, 1, 0.2};
-    /* Of one value, a range about it. */
-    if (high - low <= 1e-9 * fabs(high)) {
-        high += high != 0 ? 0.05 * fabs(high) : 1;
-        low -= low != 0 ? 0.05 * fabs(low) : 0;
-    }
-    const double step = round_step(high - low);
-    return (axis){step * floor(low / step), step * ceil(high / step), step};
+    return whet_i_axis_over(low, high);
 }
 
 static double x_of(const whet_i_tune *run, int64_t step) {
@@ -41,19 +24,13 @@ static double x_of(const whet_i_tune *run, int64_t step) {
     return LEFT + (double)step / last * (WIDTH - LEFT - RIGHT);
 }
 
-static double y_of(axis a, double y) {
+static double y_of(whet_i_axis a, double y) {
     return TOP + (a.high - y) / (a.high - a.low) * (HEIGHT - TOP - BOTTOM);
 }
 
-/* How many steps an axis has. */
-static int count_of(axis a) { return (int)lround((a.high - a.low) / a.step); }
-
-/* A multiple of the step, without what rounding leaves of it. */
-static double tick_at(axis a, int i) { return a.step * (double)(lround(a.low / a.step) + i); }
-
-static whet_status loss_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
-    for (int i = 0; i <= count_of(a); i++) {
-        const double value = tick_at(a, i), y = y_of(a, value);
+static whet_status loss_axis(whet_ctx *ctx, whet_i_axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= whet_i_axis_count(a); i++) {
+        const double value = whet_i_axis_tick(a, i), y = y_of(a, value);
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>"
@@ -64,9 +41,9 @@ static whet_status loss_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
                              LEFT);
 }
 
-static whet_status metric_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
-    for (int i = 0; i <= count_of(a); i++) {
-        const double value = tick_at(a, i), y = y_of(a, value);
+static whet_status metric_axis(whet_ctx *ctx, whet_i_axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= whet_i_axis_count(a); i++) {
+        const double value = whet_i_axis_tick(a, i), y = y_of(a, value);
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#c50\"/>"
@@ -77,7 +54,7 @@ static whet_status metric_axis(whet_ctx *ctx, axis a, whet_i_buf *svg) {
 }
 
 static whet_status step_axis(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg) {
-    const int64_t step = (int64_t)fmax(1, round_step(fmax(1, (double)run->state.step)));
+    const int64_t step = (int64_t)fmax(1, whet_i_round_step(fmax(1, (double)run->state.step)));
     for (int64_t at = 0; at <= run->state.step; at += step)
         WHET_TRY(whet_i_buf_printf(ctx, svg,
                                    "<text x=\"%.1f\" y=\"%d\" text-anchor=\"middle\">%lld</text>",
@@ -86,7 +63,8 @@ static whet_status step_axis(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *
                              WIDTH / 2, HEIGHT - 10);
 }
 
-static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, axis a, whet_i_buf *svg) {
+static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_axis a,
+                              whet_i_buf *svg) {
     /* At most some thousand marks; the mean forgets over a fortieth of the run. */
     const int64_t every = run->n_points / 2000 + 1;
     const double keep = 1 - 1 / fmax(1, (double)run->state.step / 40);
@@ -109,7 +87,8 @@ static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, axis a, whe
     return whet_i_buf_printf(ctx, svg, "\"/>");
 }
 
-static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, axis a, whet_i_buf *svg) {
+static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_axis a,
+                                whet_i_buf *svg) {
     if (!run->valid.n) return WHET_OK;
     WHET_TRY(whet_i_buf_printf(
         ctx, svg,
@@ -133,7 +112,7 @@ static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, axis a, w
 }
 
 whet_status whet_i_tune_curve(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg) {
-    const axis loss = range_of(run, false), metric = range_of(run, true);
+    const whet_i_axis loss = range_of(run, false), metric = range_of(run, true);
     WHET_TRY(whet_i_buf_printf(ctx, svg,
                                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
                                "width=\"%d\" height=\"%d\" "

@@ -13,14 +13,14 @@
 
 /* ---- settings --------------------------------------------------------------------------------- */
 
-static void fill_defaults(whet_tune_job *j, const whet_i_tune_adapter *adapter) {
+void whet_i_tune_fill_defaults(whet_tune_job *j) {
     if (!j->text) j->text = "text";
     if (!j->label) j->label = "label";
     if (!j->rank) j->rank = 8;
     if (!j->blocks) j->blocks = 4;
     if (j->alpha == 0) j->alpha = 2 * (double)j->rank;
     if (!j->epochs) j->epochs = 3;
-    if (j->learning_rate == 0) j->learning_rate = adapter->rate;
+    if (j->learning_rate == 0) j->learning_rate = whet_i_tune_adapter_find(j->adapter)->rate;
     if (j->head_rate == 0) j->head_rate = 1;
     if (j->weight_decay < 0) j->weight_decay = 0.01;
     if (j->warmup < 0) j->warmup = 0.1;
@@ -35,7 +35,7 @@ static whet_status out_of_range(whet_ctx *ctx, const char *name, double found,
     return whet_i_fail(ctx, WHET_ERR_ARG, "%s is %g; expected %s", name, found, expected);
 }
 
-static whet_status check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
+whet_status whet_i_tune_check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
     if (j->rank < 1 || j->rank > 1024)
         return out_of_range(ctx, "rank", (double)j->rank, "1 to 1024");
     if (j->blocks < 1 || j->blocks > 64)
@@ -85,18 +85,20 @@ static whet_status check_adapter(whet_ctx *ctx, const whet_tune_job *j) {
     return WHET_OK;
 }
 
-static whet_status check_job(whet_ctx *ctx, const whet_tune_job *j, bool given) {
-    if (!j->model || !j->train || (!j->output && !given))
+static whet_status check_job(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
+    if (!j->model || !j->train || (!j->output && !run->given))
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
             "a model, a training table and an output are needed; expected all three");
-    if (!j->valid && (j->patience || j->evaluate_steps || j->metric != WHET_TUNE_METRIC_AUTO))
+    if (!j->valid && !run->survey &&
+        (j->patience || j->evaluate_steps || j->metric != WHET_TUNE_METRIC_AUTO))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a metric, patience and validation steps need a validation table; "
                            "expected one");
     WHET_TRY(whet_i_tune_check_loss(ctx, j));
     WHET_TRY(check_adapter(ctx, j));
-    return check_numbers(ctx, j);
+    return whet_i_tune_check_numbers(ctx, j);
 }
 
 static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
@@ -129,7 +131,7 @@ static uint64_t mix_number(uint64_t hash, double x) { return mix(hash, &x, (int6
 
 /* Settings, texts, labels and the weights that training starts from; not the threads, which change
  * no bit, nor how often it is saved. */
-static void make_fingerprint(whet_i_tune *run) {
+void whet_i_tune_make_fingerprint(whet_i_tune *run) {
     const whet_tune_job *j = &run->job;
     const double numbers[] = {(double)j->head,
                               (double)j->adapter,
@@ -161,6 +163,7 @@ static void make_fingerprint(whet_i_tune *run) {
                               whet_i_tune_temperature(run),
                               (double)run->valid.n};
     uint64_t hash = whet_i_hash_u64(j->seed);
+    if (run->part) hash = mix(hash, run->fingerprint, (int64_t)sizeof run->fingerprint);
     for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
     if (j->alpha_pattern) hash = mix(hash, j->alpha_pattern, (int64_t)strlen(j->alpha_pattern));
     const whet_token_rows *t = &run->train.tokens;
@@ -180,7 +183,7 @@ static void make_fingerprint(whet_i_tune *run) {
         const whet_i_param *p = &run->params->items[i];
         hash = mix(hash, p->name, (int64_t)strlen(p->name));
         hash = mix_number(hash, p->trainable ? (double)p->count : 0);
-        if (p->source.data)
+        if (p->source.data && !run->part)
             hash = mix(hash, p->source.data,
                        whet_tensor_count(&p->source) * (int64_t)whet_dtype_size(p->source.dtype));
     }
@@ -201,7 +204,7 @@ void whet_i_tune_free_rows(whet_ctx *ctx, whet_i_tune_rows *rows) {
     whet_table_destroy(ctx, rows->table);
 }
 
-static void free_run(whet_ctx *ctx, whet_i_tune *run) {
+void whet_i_tune_free(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_free(ctx, run->points);
     whet_i_buf_free(ctx, &run->log);
     whet_i_batches_free(ctx, &run->batches);
@@ -242,23 +245,26 @@ static whet_status put_files(whet_ctx *ctx, whet_i_tune *run, char **report) {
     return WHET_OK;
 }
 
-static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
+whet_status whet_i_tune_open(whet_ctx *ctx, whet_i_tune *run) {
     if (run->job.model) WHET_TRY(whet_i_tune_open_start(ctx, run));
-    run->adapter = whet_i_tune_adapter_find(run->job.adapter);
-    if (!run->adapter)
+    if (!whet_i_tune_adapter_find(run->job.adapter))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "adapter %d is none; expected one of whet_tune_adapter",
                            (int)run->job.adapter);
-    fill_defaults(&run->job, run->adapter);
-    WHET_TRY(check_job(ctx, &run->job, run->given));
-    WHET_TRY(check_folder(ctx, &run->job));
+    whet_i_tune_fill_defaults(&run->job);
+    WHET_TRY(check_job(ctx, run));
+    if (!run->survey) WHET_TRY(check_folder(ctx, &run->job));
     WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,
                                   &run->backbone));
     WHET_TRY(whet_i_tune_check_backbone(ctx, run));
     WHET_TRY(whet_i_tune_read(ctx, run));
-    WHET_TRY(whet_i_tune_choose_metric(ctx, run));
+    return whet_i_tune_choose_metric(ctx, run);
+}
+
+static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
+    WHET_TRY(whet_i_tune_open(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
-    if (!run->given) make_fingerprint(run);
+    if (!run->given) whet_i_tune_make_fingerprint(run);
     for (int64_t i = 0; i < run->backbone.files.n; i++)
         whet_i_safetensors_forget(run->backbone.files.items[i].tensors);
     if (run->job.output) WHET_TRY(whet_i_tune_begin_folder(ctx, run));
@@ -279,7 +285,7 @@ whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job, const whet_i
         text = NULL;
     }
     whet_i_free(ctx, text);
-    free_run(ctx, &run);
+    whet_i_tune_free(ctx, &run);
     return status;
 }
 

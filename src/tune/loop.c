@@ -88,6 +88,16 @@ static void tell_step(whet_ctx *ctx, const whet_i_tune *run, double loss) {
                 (double)run->planned_bytes / 1e6);
 }
 
+/* What a part tells of its steps: losses at its begin and end, the gradient at its begin. */
+static void note_part(whet_i_tune_part *p, double loss, double norm) {
+    const bool early = p->steps < WHET_I_PART_WINDOW;
+    const double n = early ? (double)(p->steps + 1) : WHET_I_PART_WINDOW;
+    if (early) p->first += (loss - p->first) / n;
+    if (early) p->norm += (norm - p->norm) / n;
+    p->last += (loss - p->last) / n;
+    p->steps++;
+}
+
 static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
     double loss, norm;
     int64_t tokens;
@@ -111,7 +121,9 @@ static whet_status take_step(whet_ctx *ctx, whet_i_tune *run) {
     run->state.pending = 1;
     run->tokens_done += tokens;
     tell_step(ctx, run, loss);
-    return whet_i_tune_note_step(ctx, run, loss, rate, norm, tokens);
+    if (!run->part) return whet_i_tune_note_step(ctx, run, loss, rate, norm, tokens);
+    note_part(run->part, loss, norm);
+    return WHET_OK;
 }
 
 /* ---- validation ------------------------------------------------------------------------------- */
@@ -149,7 +161,7 @@ static whet_status settle_step(whet_ctx *ctx, whet_i_tune *run, const whet_i_tun
     }
     run->state.pending = 0;
     const bool due = run->job.save_steps ? run->state.step % run->job.save_steps == 0 : epoch_done;
-    const bool save = due && !run->given;
+    const bool save = due && !run->given && !run->part;
     if (save && run->state.step < run->total_steps) WHET_TRY(whet_i_tune_save_checkpoint(ctx, run));
     return epoch_done && run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;
 }
@@ -158,7 +170,7 @@ static whet_status after_step(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t every = run->job.evaluate_steps, step = run->state.step;
     const bool due = every ? step % every == 0 || step == run->total_steps
                            : run->state.batch == run->steps_per_epoch;
-    const bool validates = due && run->valid.n && !run->given;
+    const bool validates = due && run->valid.n && !run->given && !run->part;
     whet_i_tune_score score = {0};
     if (validates) WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
     whet_i_hold_cancel(ctx, true);
@@ -180,14 +192,14 @@ static whet_status interrupted(whet_ctx *ctx, whet_i_tune *run) {
                        run->state.step, run->total_steps, run->job.output);
 }
 
-static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run) {
+static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run, int64_t until) {
     if (run->state.pending) WHET_TRY(after_step(ctx, run));
-    while (run->state.step < run->total_steps && !run->stopped_early) {
-        WHET_TRY(whet_i_progress(ctx, "train", run->state.step, run->total_steps));
+    while (run->state.step < until && !run->stopped_early) {
+        WHET_TRY(whet_i_tune_progress(ctx, run, "train", run->state.step, run->total_steps));
         WHET_TRY(take_step(ctx, run));
         WHET_TRY(after_step(ctx, run));
     }
-    return whet_i_progress(ctx, "train", run->state.step, run->state.step);
+    return whet_i_tune_progress(ctx, run, "train", run->state.step, run->state.step);
 }
 
 whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
@@ -196,9 +208,54 @@ whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
     run->state.best = NAN;
     if (run->job.resume) WHET_TRY(whet_i_tune_load_checkpoint(ctx, run));
     if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
-    whet_status status = all_steps(ctx, run);
+    whet_status status = all_steps(ctx, run, run->total_steps);
     run->seconds = whet_i_seconds_now() - run->begun;
     if (status == WHET_ERR_CANCELLED && !run->given) return interrupted(ctx, run);
     WHET_TRY(status);
     return run->valid.n && !isnan(run->state.best) ? whet_i_tune_load_best(ctx, run) : WHET_OK;
+}
+
+/* ---- a part ----------------------------------------------------------------------------------- */
+
+/* A checkpoint saves work and decides nothing: where there is none, or another's, its steps are taken again,
+ * to the same bits. */
+static whet_status begin_part(whet_ctx *ctx, whet_i_tune *run) {
+    whet_status status = WHET_OK;
+    run->state.best = NAN;
+    if (run->part->from)
+        status = whet_i_training_load(ctx, run->part->from, run->optimizer, &run->state,
+                                      run->fingerprint);
+    if (status == WHET_ERR_NOMEM || status == WHET_ERR_CANCELLED) return status;
+    if (run->state.step) WHET_TRY(whet_i_params_pack(ctx, run->params));
+    return run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;
+}
+
+/* Of all weights it would be large, and slower to write than to make again. */
+static whet_status leave_checkpoint(whet_ctx *ctx, const whet_i_tune *run) {
+    enum { COPIES = 3, BYTES_MAX = 64 << 20 };
+    const int64_t count = whet_i_params_trainable(run->params);
+    if (!run->part->to || count > BYTES_MAX / COPIES / (int64_t)sizeof(float)) return WHET_OK;
+    const whet_status status =
+        whet_i_training_save(ctx, run->part->to, run->optimizer, &run->state, run->fingerprint);
+    if (status != WHET_ERR_IO) return status;
+    whet_i_log(ctx, WHET_LOG_WARN, "%s; the steps will be made again", whet_error(ctx));
+    return WHET_OK;
+}
+
+whet_status whet_i_tune_train_part(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_tune_part *p = run->part;
+    whet_i_tune_score score;
+    run->begun = whet_i_seconds_now();
+    count_steps(run);
+    p->steps = 0;
+    p->first = p->last = p->norm = 0;
+    p->total = run->total_steps;
+    p->step = (int64_t)fmax(1, ceil(p->share * (double)p->total - 1e-9));
+    WHET_TRY(begin_part(ctx, run));
+    WHET_TRY(all_steps(ctx, run, p->step));
+    p->seconds = whet_i_seconds_now() - run->begun;
+    WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
+    p->metric = whet_i_tune_metric_of(run, &score);
+    p->loss = run->kind->metrics >> WHET_TUNE_METRIC_LOSS & 1 ? score.loss : (double)NAN;
+    return leave_checkpoint(ctx, run);
 }

@@ -252,6 +252,14 @@ static whet_status begin_magnitudes(whet_ctx *ctx, const whet_i_tune *run) {
     return WHET_OK;
 }
 
+whet_status whet_i_tune_record(whet_ctx *ctx, whet_i_tune *run) {
+    run->adapter = whet_i_tune_adapter_find(run->job.adapter);
+    WHET_TRY(make_config(ctx, run));
+    WHET_TRY(record(ctx, run));
+    WHET_TRY(bind(ctx, run));
+    return whet_i_tune_choose_trained(ctx, run);
+}
+
 whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
     const whet_i_optimizer_settings settings = {.kind = WHET_I_ADAMW,
                                                 .beta1 = 0.9,
@@ -259,11 +267,8 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
                                                 .eps = 1e-8,
                                                 .weight_decay = run->job.weight_decay,
                                                 .clip = run->job.clip};
-    WHET_TRY(make_config(ctx, run));
-    WHET_TRY(record(ctx, run));
-    WHET_TRY(bind(ctx, run));
-    WHET_TRY(whet_i_tune_choose_trained(ctx, run));
-    compare_classes(ctx, run);
+    WHET_TRY(whet_i_tune_record(ctx, run));
+    if (!run->part) compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
     WHET_TRY(begin_magnitudes(ctx, run));

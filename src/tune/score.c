@@ -184,26 +184,31 @@ static void to_ranks(int64_t n, double *x, ranked *space) {
     }
 }
 
+whet_status whet_i_tune_spearman(whet_ctx *ctx, int64_t n, double *x, double *y, double *out) {
+    ranked *space;
+    WHET_TRY(whet_i_alloc(ctx, n, &space));
+    to_ranks(n, x, space);
+    to_ranks(n, y, space);
+    *out = correlation(n, x, y);
+    whet_i_free(ctx, space);
+    return WHET_OK;
+}
+
 static whet_status score_numbers(whet_ctx *ctx, const float *outputs, const whet_i_tune_rows *rows,
                                  whet_i_tune_score *s) {
     const int64_t n = rows->n;
     double *x = NULL, *y = NULL;
-    ranked *space = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &x));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &y));
-    WHET_TRY_DONE(whet_i_alloc(ctx, n, &space));
     for (int64_t i = 0; i < n; i++) {
         x[i] = (double)outputs[i];
         y[i] = (double)rows->targets[i];
         s->loss += (x[i] - y[i]) * (x[i] - y[i]) / (double)n;
     }
     s->pearson = correlation(n, x, y);
-    to_ranks(n, x, space);
-    to_ranks(n, y, space);
-    s->spearman = correlation(n, x, y);
+    status = whet_i_tune_spearman(ctx, n, x, y, &s->spearman);
 done:
-    whet_i_free(ctx, space);
     whet_i_free(ctx, y);
     whet_i_free(ctx, x);
     return status;

@@ -172,7 +172,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     }
     if (matched == 0) return nothing_trained(ctx, run);
     WHET_TRY(save_new(ctx, run));
-    warn_of_targets(ctx, run);
+    if (!run->survey) warn_of_targets(ctx, run);
     if (run->adapter->trains)
         return run->adapter->peft_type && !run->job.targets ? name_targets(ctx, run) : WHET_OK;
     const bool in_words = run->config.targets.pattern || run->config.targets.all_linear;

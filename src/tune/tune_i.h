@@ -88,9 +88,36 @@ typedef struct whet_i_tune_point {
     double loss, metric; /* NaN = not at this step */
 } whet_i_tune_point;
 
+/* Part of a run, for the search: trained on some rows for some of its steps, and judged on others. What it
+ * comes to follows from the job and this alone, whether it goes on from a checkpoint or not. */
+typedef struct whet_i_tune_part {
+    int64_t
+        folds; /* the rows of fold `fold` are judged, the others trained; 0 = all rows are trained,
+                         those of the validation table judged */
+    int64_t fold;
+    uint64_t seed; /* of the folds, with `repeat` */
+    int64_t repeat;
+    double share;     /* of the whole run's steps, above 0, at most 1 */
+    const char *from; /* checkpoint to go on from, where it is there; NULL = none */
+    const char *to;   /* checkpoint to leave, unless it is large; NULL = none */
+    int64_t progress_done, progress_total; /* of the search, in seconds or steps */
+    /* what came out */
+    double metric, loss; /* of the rows that are judged, after the last step */
+    int64_t steps;       /* taken now */
+    int64_t step, total; /* where it stands, of so many of the whole run */
+    double seconds;      /* that the steps took */
+    double first,
+        last; /* mean training loss of the first and last WHET_I_PART_WINDOW steps of those taken */
+    double norm; /* mean norm of the gradient in the first ones */
+} whet_i_tune_part;
+
+enum { WHET_I_PART_WINDOW = 4 };
+
 typedef struct whet_i_tune {
     whet_tune_job job;              /* with defaults filled in */
     const whet_i_tune_given *given; /* NULL = tables */
+    bool survey; /* read for a search: no output folder, folds may take the place of `valid` */
+    whet_i_tune_part *part; /* NULL = the whole of it */
     const whet_i_tune_kind *kind;
     bool regression; /* targets are numbers */
     whet_tune_metric metric;
@@ -141,6 +168,23 @@ typedef struct whet_i_tune {
 WHET_CHECKED whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job,
                                         const whet_i_tune_given *given, char **report);
 /* job.c: fills defaults, refuses what does not fit together. */
+void whet_i_tune_fill_defaults(whet_tune_job *job);
+WHET_CHECKED whet_status whet_i_tune_check_numbers(whet_ctx *ctx, const whet_tune_job *job);
+/* Settings checked, model opened, tables read. */
+WHET_CHECKED whet_status whet_i_tune_open(whet_ctx *ctx, whet_i_tune *run);
+/* Of the run as it is built; of a part without the weights, which the survey's has. */
+void whet_i_tune_make_fingerprint(whet_i_tune *run);
+void whet_i_tune_free(whet_ctx *ctx, whet_i_tune *run);
+/* part.c: opens what a search is about: model and tables read once, for all its parts. */
+WHET_CHECKED whet_status whet_i_tune_survey(whet_ctx *ctx, const whet_tune_job *job,
+                                            whet_i_tune *survey);
+/* Trains a part by the settings of `job`, which differ from the survey's in what is trained and how.
+ * Errors: NUMERIC, LIMIT (memory), CANCELLED, NOMEM, ARG. */
+WHET_CHECKED whet_status whet_i_tune_part_run(whet_ctx *ctx, const whet_i_tune *survey,
+                                              const whet_tune_job *job, whet_i_tune_part *part);
+/* Numbers that a job trains outside the head and other tensors that are new. */
+WHET_CHECKED whet_status whet_i_tune_count(whet_ctx *ctx, whet_i_tune *survey,
+                                           const whet_tune_job *job, int64_t *count);
 /* loss.c: what fits to the loss in the job; the kind once labels are known; what it records behind the
  * encoder: run->logits, target_feed and loss. */
 WHET_CHECKED whet_status whet_i_tune_check_loss(whet_ctx *ctx, const whet_tune_job *job);
@@ -196,8 +240,18 @@ uint64_t whet_i_tune_mix_start(const whet_i_tune *run, uint64_t hash);
 WHET_CHECKED whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run);
 /* Of the model's own weights one that the kind trains, not the head's or of a module to be saved. */
 bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p);
+/* The recording alone, with what is trained. */
+WHET_CHECKED whet_status whet_i_tune_record(whet_ctx *ctx, whet_i_tune *run);
+/* As whet_i_progress; of a part, where the search stands. */
+static inline whet_status whet_i_tune_progress(whet_ctx *ctx, const whet_i_tune *run,
+                                               const char *stage, int64_t done, int64_t total) {
+    const whet_i_tune_part *p = run->part;
+    if (p) return whet_i_progress(ctx, "search", p->progress_done, p->progress_total);
+    return whet_i_progress(ctx, stage, done, total);
+}
 /* loop.c */
 WHET_CHECKED whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_train_part(whet_ctx *ctx, whet_i_tune *run);
 /* validate.c: the validation rows, with what is trained as it is now. */
 WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
                                               whet_i_tune_score *out);
@@ -220,6 +274,9 @@ WHET_CHECKED whet_status whet_i_tune_score_of(whet_ctx *ctx, const whet_i_tune *
 double whet_i_tune_metric_of(const whet_i_tune *run, const whet_i_tune_score *score);
 const char *whet_i_tune_metric_name(whet_tune_metric metric);
 bool whet_i_tune_lower_is_better(whet_tune_metric metric);
+/* Spearman's correlation of x and y [n], which become ranks; NaN where one is constant. */
+WHET_CHECKED whet_status whet_i_tune_spearman(whet_ctx *ctx, int64_t n, double *x, double *y,
+                                              double *out);
 /* record.c: metrics.jsonl, the learning curve, training.json. */
 WHET_CHECKED whet_status whet_i_tune_note_step(whet_ctx *ctx, whet_i_tune *run, double loss,
                                                double rate, double norm, int64_t tokens);

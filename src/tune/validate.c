@@ -59,7 +59,7 @@ static whet_status run_batches(whet_ctx *ctx, whet_i_tune *run, const whet_i_tun
     for (int64_t m = 0; m < b->n_micro; m++) {
         const int64_t *which = b->order + b->micro_start[m];
         const int64_t n = b->micro_start[m + 1] - b->micro_start[m];
-        WHET_TRY(whet_i_progress(ctx, "validate", b->micro_start[m], b->n));
+        WHET_TRY(whet_i_tune_progress(ctx, run, "validate", b->micro_start[m], b->n));
         whet_i_tune_fill(run, rows, which, n);
         whet_i_executor_run(run->valid_executor, &run->batch.batch);
         const float *made = whet_i_executor_value(run->valid_executor, run->logits);
@@ -81,7 +81,7 @@ static whet_status evaluate_language(whet_ctx *ctx, whet_i_tune *run, whet_i_tun
     for (int64_t m = 0; status == WHET_OK && m < b.n_micro; m++) {
         const int64_t *which = b.order + b.micro_start[m];
         const int64_t n = b.micro_start[m + 1] - b.micro_start[m];
-        status = whet_i_progress(ctx, "validate", b.micro_start[m], b.n);
+        status = whet_i_tune_progress(ctx, run, "validate", b.micro_start[m], b.n);
         if (status != WHET_OK) break;
         whet_i_tune_fill(run, rows, which, n);
         whet_i_executor_run(run->valid_executor, &run->batch.batch);

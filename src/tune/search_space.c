@@ -1,0 +1,379 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a search draws from: a table with a row for each thing that is searched. A trial follows from the
+ * seed and its number alone.
+ *
+ * LoRA and MoRe come in pairs that share what decides the number of parameters (ranks, layers) and draw their
+ * rates by themselves: both kinds get the same number of draws at equal parameters, and rates that suit
+ * them. MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
+ * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "tune/search_i.h"
+
+enum { KINDS = 3, ADAPTERS = 1 << WHET_TUNE_LORA | 1 << WHET_TUNE_MORE, ATTEMPTS = 64 };
+enum { ALL = ADAPTERS | 1 << WHET_TUNE_FULL };
+static const int64_t ranks[WHET_I_SEARCH_RANKS] = {1, 2, 4, 8, 16, 32};
+static const double dropouts[] = {0, 0.05, 0.1};
+
+/* ---- the table -------------------------------------------------------------------------------- */
+
+/* u: uniform in [0, 1). put returns false where this kind has no such value. */
+typedef struct dimension {
+    const char *name;
+    unsigned kinds; /* 1 << those that have it */
+    bool shared;    /* by a pair */
+    bool (*given)(const whet_i_search_space *space);
+    bool (*put)(const whet_i_search_space *space, double u, whet_tune_job *job);
+    json_t *(*told)(const whet_tune_job *job);
+} dimension;
+
+static int64_t pick(double u, int64_t n) { return (int64_t)(u * (double)n); }
+
+/* Uniform in the logarithm, with two digits, so that it can be typed. */
+static double pick_rate(double u, double low, double high) {
+    const double x = low * pow(high / low, u), unit = pow(10, floor(log10(x)) - 1);
+    return round(x / unit) * unit;
+}
+
+static bool targets_given(const whet_i_search_space *s) { return s->base.targets != NULL; }
+static bool put_targets(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    job->targets = s->targets[pick(u, WHET_COUNT_OF(s->targets))];
+    return true;
+}
+static json_t *told_targets(const whet_tune_job *job) { return json_string(job->targets); }
+
+static bool rank_given(const whet_i_search_space *s) { return s->base.rank != 0; }
+static bool put_rank(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    (void)s;
+    job->rank = ranks[pick(u, WHET_COUNT_OF(ranks))];
+    return true;
+}
+static json_t *told_rank(const whet_tune_job *job) { return json_integer(job->rank); }
+
+/* Ranks of single layers: even in half of the draws; half as large in the lower or upper half of the layers
+ * and half as large again in the other, which leaves the number of parameters as it is; or of one half
+ * alone. */
+static bool layers_given(const whet_i_search_space *s) {
+    return s->base.layers || s->base.rank_pattern || s->base.blocks_pattern || rank_given(s) ||
+           !s->halves[0];
+}
+static bool put_layers(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    const int64_t which = pick(u, 8) - 4;
+    int64_t i = 0;
+    if (which < 0) return true;
+    if (which < 2) {
+        job->layers = s->halves[which];
+        return true;
+    }
+    while (ranks[i] != job->rank) i++;
+    job->rank_pattern = s->ranks[which - 2][i];
+    const bool own = job->adapter == WHET_TUNE_LORA && job->alpha == 0 && !job->alpha_pattern;
+    if (own) job->alpha_pattern = s->alphas[which - 2][i];
+    return job->rank_pattern != NULL;
+}
+static json_t *told_layers(const whet_tune_job *job) {
+    return json_string(job->layers         ? job->layers
+                       : job->rank_pattern ? job->rank_pattern
+                                           : "all alike");
+}
+
+static bool blocks_given(const whet_i_search_space *s) { return s->base.blocks != 0; }
+static bool put_blocks(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    /* Of ranks that rise or fall, the smaller one; the larger is three times that. */
+    const int64_t rank = job->rank_pattern && !s->base.rank_pattern ? job->rank / 2 : job->rank;
+    int64_t divisors[64], n = 0;
+    for (int64_t b = 2; b <= 64; b++)
+        if (rank % b == 0) divisors[n++] = b;
+    if (n) job->blocks = divisors[pick(u, n)];
+    return n > 0;
+}
+static json_t *told_blocks(const whet_tune_job *job) { return json_integer(job->blocks); }
+
+static bool rate_given(const whet_i_search_space *s) { return s->base.learning_rate != 0; }
+static bool put_rate(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    const bool full = job->adapter == WHET_TUNE_FULL;
+    (void)s;
+    job->learning_rate = full ? pick_rate(u, 1e-5, 3e-4) : pick_rate(u, 2e-4, 1e-2);
+    return true;
+}
+static json_t *told_rate(const whet_tune_job *job) { return json_real(job->learning_rate); }
+
+static bool dropout_given(const whet_i_search_space *s) { return s->base.dropout >= 0; }
+static bool put_dropout(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    (void)s;
+    job->dropout = dropouts[pick(u, WHET_COUNT_OF(dropouts))];
+    return true;
+}
+static json_t *told_dropout(const whet_tune_job *job) { return json_real(job->dropout); }
+
+/* The head is new, and its rate counts where the others' is small. */
+static bool head_rate_given(const whet_i_search_space *s) {
+    return s->base.head_rate != 0 || s->survey->kind->embeds ||
+           s->survey->kind->targets == WHET_I_TARGET_TOKENS;
+}
+static bool put_head_rate(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    static const double adapters[] = {1, 3, 10}, full[] = {1, 10, 100};
+    (void)s;
+    job->head_rate = (job->adapter == WHET_TUNE_FULL ? full : adapters)[pick(u, 3)];
+    return true;
+}
+static json_t *told_head_rate(const whet_tune_job *job) { return json_real(job->head_rate); }
+
+/* What depends on a rank stands behind it. */
+static const dimension table[] = {
+    {"targets", ADAPTERS, true, targets_given, put_targets, told_targets},
+    {"rank", ADAPTERS, true, rank_given, put_rank, told_rank},
+    {"layers", ADAPTERS, true, layers_given, put_layers, told_layers},
+    {"blocks", 1 << WHET_TUNE_MORE, false, blocks_given, put_blocks, told_blocks},
+    {"learning_rate", ALL, false, rate_given, put_rate, told_rate},
+    {"dropout", ALL, false, dropout_given, put_dropout, told_dropout},
+    {"head_rate", ALL, false, head_rate_given, put_head_rate, told_head_rate},
+};
+
+/* ---- one trial -------------------------------------------------------------------------------- */
+
+const char *whet_i_search_kind_name(whet_tune_adapter adapter) {
+    return adapter == WHET_TUNE_FULL ? "full" : adapter == WHET_TUNE_LORA ? "lora" : "more";
+}
+
+json_t *whet_i_search_settings(const whet_tune_job *job) {
+    json_t *o = json_object();
+    for (int64_t i = 0; o && i < WHET_COUNT_OF(table); i++)
+        if (table[i].kinds >> job->adapter & 1)
+            (void)json_object_set_new(o, table[i].name, table[i].told(job));
+    return o;
+}
+
+/* Uniform in [0, 1) for a number, a row of the table and an attempt. */
+static double draw_of(const whet_i_search_space *s, int64_t number, int64_t row, int64_t attempt) {
+    whet_i_rng rng;
+    const uint64_t stream = ((uint64_t)number * 64 + (uint64_t)row) * ATTEMPTS + (uint64_t)attempt;
+    whet_i_rng_init(&rng, s->base.seed, whet_i_hash_u64(stream + 1));
+    return whet_i_rng_uniform(&rng);
+}
+
+static whet_tune_job job_of(const whet_i_search_space *s, whet_tune_adapter kind) {
+    whet_tune_job job = s->base;
+    job.adapter = kind;
+    if (kind == WHET_TUNE_FULL) job.exclude = job.layers = job.rank_pattern = NULL;
+    if (kind != WHET_TUNE_MORE) job.blocks_pattern = NULL;
+    if (kind != WHET_TUNE_LORA) {
+        job.alpha_pattern = NULL;
+        job.rank_stabilised = false;
+    }
+    if (kind == WHET_TUNE_FULL) job.adapter_dropout = 0;
+    /* What a trial is told apart by is written out, so that the winner's command can be typed. */
+    if (kind == WHET_TUNE_FULL) job.targets = NULL;
+    if (kind != WHET_TUNE_FULL && !job.targets) job.targets = s->targets[1];
+    return job;
+}
+
+/* The second of a pair has what they share from the attempt that fitted the first. */
+static bool fill(const whet_i_search_space *s, int64_t i, int64_t pair, int64_t attempt,
+                 whet_tune_job *job) {
+    const bool second = pair >= 0 && pair < i && s->trials[pair].attempt >= 0;
+    for (int64_t row = 0; row < WHET_COUNT_OF(table); row++) {
+        const dimension *d = &table[row];
+        const bool theirs = second && d->shared;
+        if (!(d->kinds >> job->adapter & 1) || d->given(s)) continue;
+        const double u =
+            draw_of(s, theirs ? pair : i, row, theirs ? s->trials[pair].attempt : attempt);
+        if (!d->put(s, u, job)) return false;
+    }
+    return job->adapter != WHET_TUNE_MORE || job->rank % job->blocks == 0 || rank_given(s);
+}
+
+/* The first three stand for what one would do without a search. */
+static whet_tune_job first_job(const whet_i_search_space *s, whet_tune_adapter kind) {
+    whet_tune_job job = job_of(s, kind);
+    if (kind != WHET_TUNE_FULL && !rank_given(s)) job.rank = 8;
+    if (kind == WHET_TUNE_MORE && !blocks_given(s)) job.blocks = job.rank % 4 ? job.rank : 4;
+    if (!dropout_given(s)) job.dropout = 0.1;
+    whet_i_tune_fill_defaults(&job);
+    return job;
+}
+
+/* Of a kind, within the limit. Of many draws the first that fits; else the smallest there is. */
+static whet_tune_job smallest_job(const whet_i_search_space *s, whet_tune_adapter kind) {
+    whet_tune_job job = first_job(s, kind);
+    if (kind == WHET_TUNE_FULL) return job;
+    if (!targets_given(s)) job.targets = s->survey->backbone.layers[2];
+    if (!layers_given(s)) job.layers = s->halves[1];
+    if (!rank_given(s))
+        job.rank = kind == WHET_TUNE_LORA ? 1 : blocks_given(s) ? s->base.blocks : 2;
+    if (kind == WHET_TUNE_MORE && !blocks_given(s)) job.blocks = job.rank;
+    job.alpha = s->base.alpha;
+    whet_i_tune_fill_defaults(&job);
+    return job;
+}
+
+static whet_status fits(whet_ctx *ctx, whet_i_search_space *s, const whet_tune_job *job,
+                        whet_i_search_trial *trial, bool *yes) {
+    trial->job = *job;
+    whet_i_tune_fill_defaults(&trial->job);
+    WHET_TRY(whet_i_tune_count(ctx, s->survey, &trial->job, &trial->parameters));
+    *yes = s->limit == 0 || trial->parameters <= s->limit;
+    return WHET_OK;
+}
+
+/* Of what is drawn: a rank above a layer's does not fit, and is no error. */
+static whet_status may_fit(whet_ctx *ctx, whet_i_search_space *s, const whet_tune_job *job,
+                           whet_i_search_trial *trial, bool *yes) {
+    const whet_status status = fits(ctx, s, job, trial, yes);
+    if (status != WHET_ERR_ARG) return status;
+    *yes = false;
+    return WHET_OK;
+}
+
+static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i) {
+    static const whet_tune_adapter first[] = {WHET_TUNE_LORA, WHET_TUNE_FULL, WHET_TUNE_MORE};
+    static const whet_tune_adapter turn[] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_MORE,
+                                             WHET_TUNE_LORA, WHET_TUNE_FULL};
+    const whet_tune_adapter kind = i < 3 ? first[i] : turn[(i - 3) % WHET_COUNT_OF(turn)];
+    if (s->can[kind]) return kind;
+    return s->can[WHET_TUNE_LORA] ? WHET_TUNE_LORA : WHET_TUNE_FULL;
+}
+
+static whet_status draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
+                        whet_i_search_trial *trial) {
+    const whet_tune_adapter kind = kind_of(s, i);
+    const int64_t turn = (i - 3) % 5;
+    bool yes = false;
+    trial->attempt = -1;
+    trial->pair = i < 3 || kind == WHET_TUNE_FULL ? -1 : turn % 2 ? i - 1 : i;
+    if (i < 3) {
+        const whet_tune_job job = first_job(s, kind);
+        WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
+    }
+    for (int64_t attempt = 0; i >= 3 && !yes && attempt < ATTEMPTS; attempt++) {
+        whet_tune_job job = job_of(s, kind);
+        if (fill(s, i, trial->pair, attempt, &job)) WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
+        if (yes) trial->attempt = attempt;
+    }
+    if (yes) return WHET_OK;
+    const whet_tune_job job = smallest_job(s, kind);
+    return fits(ctx, s, &job, trial, &yes);
+}
+
+whet_status whet_i_search_draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
+                               const whet_i_search_trial **out) {
+    while (s->n <= i) {
+        if (s->n == s->cap) {
+            const int64_t cap = s->cap ? 2 * s->cap : 32;
+            WHET_TRY(whet_i_realloc(ctx, &s->trials, cap));
+            s->cap = cap;
+        }
+        WHET_TRY(draw(ctx, s, s->n, &s->trials[s->n]));
+        s->n++;
+    }
+    *out = &s->trials[i];
+    return WHET_OK;
+}
+
+/* ---- the space -------------------------------------------------------------------------------- */
+
+/* Query and value; those and key; the attention; the feed-forward layers; all. */
+static whet_status make_targets(whet_ctx *ctx, whet_i_search_space *s) {
+    static const char *const sets[] = {"02", "012", "0123", "45", "012345"};
+    const char *const *layers = s->survey->backbone.layers;
+    for (int64_t i = 0; i < WHET_COUNT_OF(s->targets); i++) {
+        enum { SIZE = 512 };
+        WHET_TRY(whet_i_arena_alloc(ctx, &s->survey->arena, SIZE, 1, &s->targets[i]));
+        s->targets[i][0] = '\0';
+        for (const char *c = sets[i]; *c; c++) {
+            const size_t used = strlen(s->targets[i]);
+            (void)snprintf(s->targets[i] + used, SIZE - used, "%s%s", used ? "," : "",
+                           layers[*c - '0']);
+        }
+    }
+    return WHET_OK;
+}
+
+/* Ranks of the names of layers such as encoder.layer.3.attention.self.query. */
+static whet_status make_pattern(whet_ctx *ctx, whet_i_search_space *s, const char *low,
+                                int64_t rank, const char *high, int64_t other, char **out) {
+    enum { SIZE = 4096 };
+    WHET_TRY(whet_i_arena_alloc(ctx, &s->survey->arena, SIZE, 1, out));
+    const int n =
+        snprintf(*out, SIZE, "layers?\\.(%s)\\..*=%" PRId64 ",layers?\\.(%s)\\..*=%" PRId64, low,
+                 rank, high, other);
+    if (n < 0 || n >= SIZE) *out = NULL; /* not drawn */
+    return WHET_OK;
+}
+
+static whet_status make_halves(whet_ctx *ctx, whet_i_search_space *s) {
+    enum { LAYERS_MAX = 256, SIZE = 4 * LAYERS_MAX, NUMBERS = 32 };
+    const whet_i_backbone *b = &s->survey->backbone;
+    const int64_t n = b->causal ? b->llama.layers : b->encoder.layers;
+    char numbers[2][SIZE] = {"", ""};
+    if (n < 2 || n > LAYERS_MAX) return WHET_OK;
+    for (int64_t i = 0; i < n; i++) {
+        char *to = numbers[i >= n / 2];
+        const size_t used = strlen(to);
+        (void)snprintf(to + used, SIZE - used, "%s%" PRId64, used ? "|" : "", i);
+    }
+    for (int falls = 0; falls < 2; falls++)
+        for (int64_t r = 1; r < WHET_I_SEARCH_RANKS; r++) {
+            const char *low = numbers[falls], *high = numbers[!falls];
+            const int64_t half = ranks[r] / 2;
+            WHET_TRY(make_pattern(ctx, s, low, half, high, 3 * half, &s->ranks[falls][r]));
+            WHET_TRY(make_pattern(ctx, s, low, 2 * half, high, 6 * half, &s->alphas[falls][r]));
+        }
+    for (int i = 0; i < 2; i++)
+        WHET_TRY(whet_i_arena_alloc(ctx, &s->survey->arena, NUMBERS, 1, &s->halves[i]));
+    (void)snprintf(s->halves[0], NUMBERS, "0-%" PRId64, n / 2 - 1);
+    (void)snprintf(s->halves[1], NUMBERS, "%" PRId64 "-%" PRId64, n / 2, n - 1);
+    return WHET_OK;
+}
+
+static whet_status find_kinds(whet_ctx *ctx, whet_i_search_space *s) {
+    s->least = INT64_MAX;
+    for (int kind = 0; kind < KINDS; kind++) {
+        whet_i_search_trial trial;
+        whet_tune_job probe = {.rank = s->base.rank};
+        if (kind == WHET_TUNE_MORE && rank_given(s) && !blocks_given(s) &&
+            !put_blocks(s, 0, &probe))
+            continue;
+        const whet_tune_job job = smallest_job(s, (whet_tune_adapter)kind);
+        WHET_TRY(fits(ctx, s, &job, &trial, &s->can[kind]));
+        if (trial.parameters < s->least) s->least = trial.parameters;
+    }
+    for (int kind = 0; kind < KINDS; kind++)
+        if (s->can[kind]) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "a budget of %" PRId64 " parameters; expected at least the %" PRId64
+                       " of the smallest candidate",
+                       s->limit, s->least);
+}
+
+whet_status whet_i_search_space_open(whet_ctx *ctx, whet_i_tune *survey, const whet_tune_job *base,
+                                     int64_t limit, whet_i_search_space *out) {
+    *out = (whet_i_search_space){.survey = survey, .base = *base, .limit = limit};
+    WHET_TRY(make_targets(ctx, out));
+    WHET_TRY(make_halves(ctx, out));
+    return find_kinds(ctx, out);
+}
+
+void whet_i_search_space_free(whet_ctx *ctx, whet_i_search_space *s) {
+    whet_i_free(ctx, s->trials);
+    s->trials = NULL;
+}
+
+uint64_t whet_i_search_space_hash(const whet_i_search_space *s) {
+    const whet_tune_job *b = &s->base;
+    const double given[] = {(double)b->rank, (double)b->blocks, b->learning_rate, b->dropout,
+                            b->head_rate,    b->alpha,          (double)s->limit};
+    uint64_t hash = whet_i_hash_bytes(given, (int64_t)sizeof given);
+    const char *const texts[] = {b->targets,      b->exclude,       b->layers,
+                                 b->rank_pattern, b->alpha_pattern, b->blocks_pattern};
+    for (int64_t i = 0; i < WHET_COUNT_OF(texts); i++)
+        if (texts[i])
+            hash = whet_i_hash_u64(hash + (uint64_t)i) ^
+                   whet_i_hash_bytes(texts[i], (int64_t)strlen(texts[i]));
+    for (int64_t i = 0; i < WHET_COUNT_OF(table); i++)
+        hash = whet_i_hash_u64(hash + table[i].kinds + (uint64_t)table[i].given(s)) ^
+               whet_i_hash_bytes(table[i].name, (int64_t)strlen(table[i].name));
+    return hash;
+}

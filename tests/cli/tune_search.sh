@@ -1,0 +1,239 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet tune --search on the tiny model of tests/golden: what it writes, going on, several processes, no room.
+. "$(dirname "$0")/lib.sh"
+model=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+
+# 40 texts whose class is a word in them.
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 40; i++)
+        printf "%s video number %d\t%s\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no" }' >train.tsv
+common="tune --model $model --train train.tsv --batch 8 --epochs 8 --quiet"
+
+# What a search says, without what it took.
+facts() {
+    python3 -c 'import json, sys
+def bare(x):
+    if isinstance(x, dict): return {k: bare(v) for k, v in x.items() if k not in ("seconds", "processes", "steps_taken")}
+    return [bare(v) for v in x] if isinstance(x, list) else x
+print(json.dumps(bare(json.load(open(sys.argv[1])))))' "$1/search.json"
+}
+# same A B: results and the model are the same to the bit.
+same() {
+    facts "$1" >one.txt
+    facts "$2" >two.txt
+    cmp -s one.txt two.txt || fail "$1 and $2 differ in what they found"
+    cmp -s "$1/adapter_model.safetensors" "$2/adapter_model.safetensors" || fail "$1 and $2 differ in the model"
+}
+# lines DIR N: waits until its journal has so many.
+lines() {
+    tries=0
+    while [ "$(cat "$1/search/journal" 2>/dev/null | wc -l)" -lt "$2" ] && [ $tries -lt 500 ]; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+}
+
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=5 --output a --json
+json out
+for file in adapter_model.safetensors adapter_config.json training.json search.json pareto.svg search/journal; do
+    present "a/$file"
+done
+[ "$(find a/search -type f | wc -l)" = 1 ] || fail 'checkpoints or locks were left'
+python3 - <<'EOF' || fail 'search.json is not as it should be'
+import json
+import xml.dom.minidom
+r = json.load(open("a/search.json"))
+xml.dom.minidom.parse("a/pareto.svg")
+t = r["trials"]
+assert len(t) == 5 and {x["kind"] for x in t} == {"more", "lora", "full"}
+# Pairs have equal ranks and layers, so equal parameters.
+for a, b in ((0, 2), (3, 4)):
+    assert t[a]["parameters"] == t[b]["parameters"]
+    assert t[a]["settings"]["rank"] == t[b]["settings"]["rank"]
+assert all(x["settings"]["rank"] % x["settings"]["blocks"] == 0 for x in t if x["kind"] == "more")
+whole = [x for x in t if x["state"] == "whole"]
+# Each kind comes to the whole length, and the winner is the best of those.
+assert {x["kind"] for x in whole} == {"more", "lora", "full"}
+assert t[r["winner"]]["metric"] == max(x["metric"] for x in whole) and r["trained"]
+assert all(len(x["scores"]) == 5 for x in t) and r["folds"] == 5
+assert r["verdict"]["fresh"] and len(t[r["rival"]]["fresh_scores"]) == 5
+lines = [l.split(" ", 1)[1] for l in open("a/search/journal")]
+done = [json.loads(l)["done"] for l in lines if '"done"' in l]
+assert len(done) == len({tuple(u) for u in done}), "a unit was done twice"
+EOF
+
+# The winner's options give the winner's model again.
+options=$(python3 -c 'import json; print(json.load(open("a/search.json"))["options"])')
+eval "run 0 whet tune --model '$model' --train train.tsv --batch 8 --quiet $options --output typed"
+cmp -s a/adapter_model.safetensors typed/adapter_model.safetensors || fail 'the options give another model'
+
+# The same at any number of threads; another seed tries other things; a done search has nothing to do.
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=5 --output b --threads 3
+same a b
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=5 --output b --force --seed 5
+facts a >one.txt
+facts b >two.txt
+cmp -s one.txt two.txt && fail 'the seed changes nothing'
+cp a/search/journal before
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=5 --output a --resume
+cmp -s a/search/journal before || fail 'a search that was done did something'
+# A larger budget goes on.
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=7 --output a --resume
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=7 --output c
+[ "$(facts a | grep -o '"trial"' | wc -l)" = 7 ] || fail 'a larger budget did not go on'
+
+# Killed anywhere, and the journal cut anywhere: it goes on to the same end.
+for at in 2 9 30; do
+    rm -rf k
+    # shellcheck disable=SC2086
+    "$whet" $common --search trials=5 --output k --threads 1 >.out 2>.err </dev/null &
+    pid=$!
+    lines k $at
+    kill -KILL $pid 2>/dev/null
+    wait $pid 2>/dev/null
+    size=$(stat -c %s k/search/journal)
+    [ $at != 9 ] || truncate -s $((size - 7)) k/search/journal
+    # shellcheck disable=SC2086
+    run 0 whet $common --search trials=5 --output k --resume
+    # shellcheck disable=SC2086
+    [ $at != 2 ] || run 0 whet $common --search trials=5 --output b --force
+    same b k
+done
+
+# Interrupted: told, and it goes on.
+# shellcheck disable=SC2086
+"$whet" $common --search trials=5 --output i >.out 2>.err </dev/null &
+pid=$!
+lines i 20
+kill -INT $pid 2>/dev/null
+wait $pid
+code=$?
+if [ $code = 130 ]; then
+    tells '--resume goes on'
+    # shellcheck disable=SC2086
+    run 0 whet $common --search trials=5 --output i --resume
+elif [ $code != 0 ]; then
+    fail "exit code $code after SIGINT; expected 130"
+fi
+same b i
+
+# Three processes, one killed: each unit has one result, no result differs from that of one process.
+# shellcheck disable=SC2086
+"$whet" $common --search trials=8 --output p --threads 1 >.out 2>.err </dev/null &
+first=$!
+lines p 2
+# shellcheck disable=SC2086
+"$whet" $common --search trials=8 --output p --threads 1 --resume >.out2 2>.err2 </dev/null &
+second=$!
+# shellcheck disable=SC2086
+"$whet" $common --search trials=8 --output p --threads 1 --resume >.out3 2>.err3 </dev/null &
+third=$!
+lines p 30
+kill -KILL $first 2>/dev/null
+wait $first 2>/dev/null
+wait $second || fail "the second process failed: $(cat .err2)"
+wait $third || fail "the third process failed: $(cat .err3)"
+rm -f .out2 .out3 .err2 .err3
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=8 --output alone
+python3 - <<'EOF' || fail 'several processes do not agree with one'
+import json
+def results(name):
+    out = {}
+    for line in open(name + "/search/journal"):
+        o = json.loads(line.split(" ", 1)[1])
+        if "done" in o and o["metric"] is not None:
+            assert tuple(o["done"]) not in out, "done twice"
+            out[tuple(o["done"])] = (o["metric"], o["loss"], o["worker"])
+    return out
+many, one = results("p"), results("alone")
+assert len({v[2] for v in many.values()}) > 1, "one process did all"
+shared = many.keys() & one.keys()
+assert len(shared) > 8 * 5 - 1
+assert all(many[u][:2] == one[u][:2] for u in shared)
+assert json.load(open("p/search.json"))["trained"]
+EOF
+present p/adapter_model.safetensors
+
+# Few parameters: within them, full tuning is not.
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=6,params=2k --output few --rank 2
+python3 -c 'import json
+t = json.load(open("few/search.json"))["trials"]
+assert all(x["parameters"] <= 2000 and x["settings"]["rank"] == 2 for x in t)
+assert {x["kind"] for x in t} == {"more", "lora"}' || fail 'the limit of parameters does not hold'
+# A validation table and many rows: seeds in place of folds.
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 510; i++)
+        printf "%s video number %d\t%s\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no" }' >many.tsv
+run 0 whet tune --model "$model" --train many.tsv --valid train.tsv --batch 32 --epochs 2 --search trials=4 --output seeds
+says 'judged on 40 rows from 3 seeds'
+# A time beside it; numbers instead of classes.
+# shellcheck disable=SC2086
+run 0 whet $common --search 2m,trials=3 --output timed
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 40; i++) printf "%s video number %d\t%.1f\n", i % 2 ? "good" : "bad", i, i % 2 + i / 100 }' >numbers.tsv
+run 0 whet tune --model "$model" --train numbers.tsv --batch 8 --epochs 8 --search trials=4 --output numbers
+says 'pearson'
+
+# What is refused, with nothing left behind.
+mark
+# shellcheck disable=SC2086
+run 2 whet $common --search 0.01s --output z
+tells 'expected at least'
+# shellcheck disable=SC2086
+run 2 whet $common --search trials=4,params=3 --output z
+tells 'smallest candidate'
+for budget in '' 10 x m 10x trials=0 trials=-3 trials=5000 params=1k params=,10m '10m,' nan 1e999m; do
+    # shellcheck disable=SC2086
+    run 2 whet $common --search "$budget" --output z
+done
+# shellcheck disable=SC2086
+run 2 whet $common --search trials=4 --adapter lora --output z
+tells 'no --adapter'
+# shellcheck disable=SC2086
+run 2 whet $common --search trials=4 --targets quary --output z
+tells 'match no layer'
+# shellcheck disable=SC2086
+run 4 whet $common --search trials=4 --output a
+tells '--resume'
+# shellcheck disable=SC2086
+run 4 whet $common --search trials=4 --output nowhere --resume
+tells 'no search'
+# shellcheck disable=SC2086
+run 3 whet $common --search trials=7 --output a --resume --lr 0.01
+tells 'other settings'
+head -4 train.tsv >three.tsv
+mark
+run 3 whet tune --model "$model" --train three.tsv --search trials=4 --output z
+tells 'at least 4'
+unchanged
+
+# Damage inside the journal is told with its line.
+cp -r a hurt
+python3 -c 'b = bytearray(open("hurt/search/journal", "rb").read()); b[len(b) // 2] ^= 1; open("hurt/search/journal", "wb").write(b)'
+# shellcheck disable=SC2086
+run 3 whet $common --search trials=7 --output hurt --resume
+tells 'hurt/search/journal:'
+
+# No room: told, nothing torn, and with room it goes on to the same end.
+(
+    ulimit -f 8
+    # shellcheck disable=SC2086
+    "$whet" $common --search trials=5 --output full >.out 2>.err
+)
+code=$?
+[ $code = 4 ] || fail "exit code $code without room; expected 4"
+grep -q 'cannot be written' .err || fail 'no room is not told'
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=5 --output full --resume
+quiet_about 'cut short'
+same b full
+finish

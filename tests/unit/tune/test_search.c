@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Searches from C: budgets, what is drawn, parts of runs that go on, the verdict and the front by hand. */
+#include "support.h"
+#include "tune_support.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tune/search_i.h"
+
+/* ---- budgets ---------------------------------------------------------------------------------- */
+
+static void budgets_by_hand(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        double seconds;
+        int64_t trials, parameters;
+    } good[] = {{"600s", 600, 0, 0},
+                {"10m", 600, 0, 0},
+                {"1.5h", 5400, 0, 0},
+                {"trials=30", 0, 30, 0},
+                {" 1h , params=100k", 3600, 0, 100000},
+                {"params=2M,trials=1,1s", 1, 1, 2000000},
+                {"trials=4096,params=7", 0, 4096, 7}};
+    static const char *const bad[] = {"",
+                                      "10",
+                                      "m",
+                                      "-1m",
+                                      "0s",
+                                      "trials=0",
+                                      "trials=4097",
+                                      "trials=1.5",
+                                      "params=100k",
+                                      "10m,",
+                                      "10m,params=",
+                                      "params=0,1m",
+                                      "1e999h",
+                                      "inf s",
+                                      "10 m5"};
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t i = 0; i < WHET_COUNT_OF(good); i++) {
+        whet_tune_search_opts o = WHET_TUNE_SEARCH_OPTS_INIT;
+        test_ok(ctx, whet_tune_search_budget(ctx, good[i].text, &o));
+        assert_true(o.seconds == good[i].seconds && o.trials == good[i].trials &&
+                    o.parameters == good[i].parameters);
+    }
+    for (int64_t i = 0; i < WHET_COUNT_OF(bad); i++) {
+        whet_tune_search_opts o = WHET_TUNE_SEARCH_OPTS_INIT;
+        test_fails(ctx, whet_tune_search_budget(ctx, bad[i], &o), WHET_ERR_ARG);
+        assert_true(o.seconds == 0 && o.trials == 0 && o.parameters == 0);
+    }
+    test_ctx_done(ctx);
+}
+
+/* ---- what a search is about ------------------------------------------------------------------- */
+
+enum { ROWS = 30 };
+
+static whet_tune_job small_job(void) {
+    static char text[ROWS * 64];
+    whet_tune_job job = WHET_TUNE_JOB_INIT;
+    size_t used = (size_t)snprintf(text, sizeof text, "text\tlabel\n");
+    for (int i = 0; i < ROWS; i++)
+        used += (size_t)snprintf(text + used, sizeof text - used, "%s song %d\t%s\n",
+                                 i % 3 ? "good" : "bad", i, i % 3 ? "yes" : "no");
+    job.model = test_source("tests/golden/bert_tiny/even");
+    job.train = test_write_text("train.tsv", text);
+    job.batch_size = 8;
+    job.epochs = 4;
+    job.seed = 11;
+    job.output = "nowhere";
+    return job;
+}
+
+static whet_status open_space(whet_ctx *ctx, const whet_tune_job *base, int64_t limit,
+                              whet_i_tune *survey, whet_i_search_space *space) {
+    whet_tune_job job = *base;
+    job.targets = NULL;
+    const whet_status status = whet_i_tune_survey(ctx, &job, survey);
+    return status == WHET_OK ? whet_i_search_space_open(ctx, survey, base, limit, space) : status;
+}
+
+static void close_space(whet_ctx *ctx, whet_i_tune *survey, whet_i_search_space *space) {
+    whet_i_search_space_free(ctx, space);
+    whet_i_tune_free(ctx, survey);
+}
+
+/* Parameters by the formula of LoRA: r (in + out) a layer; tiny BERT's query is 32 x 32. */
+static void parameters_are_counted(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0};
+    whet_i_search_space space;
+    const whet_tune_job base = small_job();
+    int64_t one, two;
+    test_ok(ctx, open_space(ctx, &base, 0, &survey, &space));
+    whet_tune_job job = base;
+    job.adapter = WHET_TUNE_LORA;
+    job.targets = "query";
+    job.rank = 3;
+    test_ok(ctx, whet_i_tune_count(ctx, &survey, &job, &one));
+    const int64_t hidden = survey.backbone.encoder.hidden, layers = survey.backbone.encoder.layers;
+    assert_int_equal(one, layers * 3 * 2 * hidden);
+    job.adapter = WHET_TUNE_MORE;
+    job.rank = job.blocks = 4;
+    test_ok(ctx, whet_i_tune_count(ctx, &survey, &job, &two));
+    assert_int_equal(two, layers * 4 * 2 * hidden);
+    close_space(ctx, &survey, &space);
+    test_ctx_done(ctx);
+}
+
+static void draws_hold_what_is_said_of_them(void **state) {
+    (void)state;
+    enum { DRAWS = 103 };
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0}, other_survey = {0};
+    whet_i_search_space space, other;
+    const whet_tune_job base = small_job();
+    const whet_i_search_trial *t;
+    int64_t count[3] = {0}, blocks = 0, uneven = 0;
+    test_ok(ctx, open_space(ctx, &base, 0, &survey, &space));
+    test_ok(ctx, whet_i_search_draw(ctx, &space, DRAWS - 1, &t));
+    for (int64_t i = 0; i < DRAWS; i++) {
+        const whet_tune_job *j = &space.trials[i].job;
+        count[j->adapter]++;
+        assert_true(j->learning_rate > 0 && j->head_rate >= 1 && j->dropout >= 0);
+        if (j->adapter == WHET_TUNE_FULL) continue;
+        assert_true(j->rank >= 1 && j->rank <= 32 && j->targets);
+        if (j->adapter == WHET_TUNE_MORE) assert_true(j->blocks > 1 && j->rank % j->blocks == 0);
+        if (j->adapter == WHET_TUNE_MORE && i >= 3) {
+            const whet_i_search_trial *twin = &space.trials[i + 1];
+            if (i + 1 == DRAWS) continue;
+            blocks += j->blocks != 4;
+            assert_int_equal(twin->job.adapter, WHET_TUNE_LORA);
+            assert_int_equal(twin->job.rank, j->rank);
+            assert_string_equal(twin->job.targets, j->targets);
+            assert_ptr_equal(twin->job.layers, j->layers);
+            assert_ptr_equal(twin->job.rank_pattern, j->rank_pattern);
+            assert_true(!twin->job.rank_pattern == !twin->job.alpha_pattern);
+            uneven += j->rank_pattern || j->layers;
+            assert_int_equal(twin->parameters, space.trials[i].parameters);
+            assert_int_equal(twin->pair, space.trials[i].pair);
+        }
+    }
+    assert_int_equal(count[WHET_TUNE_LORA], count[WHET_TUNE_MORE]);
+    assert_int_equal(count[WHET_TUNE_FULL], 21);
+    assert_true(blocks > 5 && uneven > 10 && uneven < 32);
+    /* Two layers: ranks that rise are half and half as large again, and every layer's N divides its r. */
+    assert_string_equal(space.ranks[0][3], "layers?\\.(0)\\..*=4,layers?\\.(1)\\..*=12");
+    assert_string_equal(space.alphas[1][2], "layers?\\.(1)\\..*=4,layers?\\.(0)\\..*=12");
+    assert_null(space.ranks[0][0]);
+    for (int64_t i = 0; i < DRAWS; i++) {
+        whet_tune_job even = space.trials[i].job;
+        int64_t same;
+        if (!even.rank_pattern) continue;
+        if (even.adapter == WHET_TUNE_MORE) assert_int_equal(even.rank / 2 % even.blocks, 0);
+        even.rank_pattern = even.alpha_pattern = NULL;
+        test_ok(ctx, whet_i_tune_count(ctx, &survey, &even, &same));
+        assert_int_equal(same, space.trials[i].parameters);
+    }
+    /* What is given stays; the limit holds, and what it leaves no room for is not drawn. */
+    whet_tune_job given = base;
+    given.learning_rate = 0.125;
+    given.targets = "query,key";
+    given.dropout = 0.25;
+    given.head_rate = 7;
+    test_ok(ctx, open_space(ctx, &given, 3000, &other_survey, &other));
+    test_ok(ctx, whet_i_search_draw(ctx, &other, DRAWS - 1, &t));
+    for (int64_t i = 0; i < DRAWS; i++) {
+        const whet_tune_job *j = &other.trials[i].job;
+        assert_true(j->learning_rate == 0.125 && j->dropout == 0.25 && j->head_rate == 7);
+        assert_string_equal(j->targets, "query,key");
+        assert_true(other.trials[i].parameters <= 3000 && j->adapter != WHET_TUNE_FULL);
+    }
+    assert_true(whet_i_search_space_hash(&space) != whet_i_search_space_hash(&other));
+    close_space(ctx, &other_survey, &other);
+    /* Below the smallest candidate: refused, with its size; at its size, not. */
+    const int64_t least = space.least;
+    close_space(ctx, &survey, &space);
+    survey = (whet_i_tune){0};
+    test_fails(ctx, open_space(ctx, &base, least - 1, &survey, &space), WHET_ERR_ARG);
+    test_says(ctx, "smallest candidate");
+    close_space(ctx, &survey, &space);
+    survey = (whet_i_tune){0};
+    test_ok(ctx, open_space(ctx, &base, least, &survey, &space));
+    close_space(ctx, &survey, &space);
+    test_ctx_done(ctx);
+}
+
+/* ---- parts of runs ---------------------------------------------------------------------------- */
+
+/* The same bits whether a part goes on from a checkpoint, from a damaged one, or begins anew; at any
+ * number of threads. */
+static void parts_go_on(void **state) {
+    (void)state;
+    whet_tune_job job = small_job();
+    char path[1024];
+    (void)snprintf(path, sizeof path, "%s", test_tmp("part.safetensors"));
+    for (int kind = 0; kind < 3; kind++) {
+        double metric = 0, loss = 0;
+        job.adapter = (whet_tune_adapter)kind;
+        job.rank = job.blocks = 4;
+        job.learning_rate = 0.01;
+        job.dropout = 0.1;
+        for (int way = 0; way < 4; way++) {
+            whet_ctx *ctx = test_ctx(way == 3 ? 3 : 1);
+            whet_i_tune survey = {0};
+            test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
+            whet_i_tune_part part = {
+                .folds = 3, .fold = 1, .seed = 5, .share = 1.0 / 3, .to = path};
+            if (way) test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part));
+            if (way == 2) test_write_text("part.safetensors", "no checkpoint");
+            part.share = 1;
+            part.from = path;
+            part.to = NULL;
+            (void)(way == 0 && remove(path));
+            test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part));
+            /* 20 rows in batches of 8, four epochs: 12 steps, a third of which may have been taken. */
+            assert_int_equal(part.total, 12);
+            assert_int_equal(part.step, 12);
+            assert_int_equal(part.steps, way == 1 || way == 3 ? 8 : 12);
+            if (way == 0) {
+                metric = part.metric;
+                loss = part.loss;
+            }
+            assert_true(part.metric == metric && part.loss == loss);
+            (void)remove(path);
+            whet_i_tune_free(ctx, &survey);
+            test_ctx_done(ctx);
+        }
+    }
+}
+
+/* Each row is held out once, with as many of each class; other repeats draw others. */
+static void folds_part_the_rows(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0};
+    const whet_tune_job job = small_job();
+    int32_t fold[2][ROWS];
+    test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
+    for (uint64_t repeat = 0; repeat < 2; repeat++) {
+        int64_t count[5][2] = {{0}};
+        test_ok(ctx, whet_i_stratified_folds(ctx, survey.train.labels, ROWS, 2, 5, 5, repeat,
+                                             fold[repeat]));
+        for (int i = 0; i < ROWS; i++) count[fold[repeat][i]][survey.train.labels[i]]++;
+        for (int f = 0; f < 5; f++) assert_true(count[f][0] == 2 && count[f][1] == 4);
+    }
+    assert_memory_not_equal(fold[0], fold[1], sizeof fold[0]);
+    whet_i_tune_free(ctx, &survey);
+    test_ctx_done(ctx);
+}
+
+static whet_status one_part(whet_ctx *ctx, void *arg) {
+    whet_i_tune survey = {0};
+    whet_i_search_space space = {0};
+    const whet_i_search_trial *trial;
+    whet_i_tune_part part = {.folds = 3, .seed = 5, .share = 0.1};
+    whet_status status = open_space(ctx, arg, 0, &survey, &space);
+    if (status == WHET_OK) status = whet_i_search_draw(ctx, &space, 2, &trial);
+    if (status == WHET_OK) status = whet_i_tune_part_run(ctx, &survey, &trial->job, &part);
+    close_space(ctx, &survey, &space);
+    return status;
+}
+
+static void each_allocation_may_fail(void **state) {
+    (void)state;
+    whet_tune_job job = small_job();
+    assert_true(test_each_allocation(one_part, &job) > 100);
+}
+
+/* ---- the verdict ------------------------------------------------------------------------------ */
+
+static void set(whet_i_search_state *s, int64_t trial, int32_t first, const double *metric,
+                int32_t n) {
+    for (int32_t k = 0; k < n; k++)
+        s->rows[trial].cell[0][first + k] =
+            (whet_i_search_cell){.state = WHET_I_CELL_DONE, .metric = metric[k]};
+}
+
+/* Differences .1, .2, .3: mean .2, s .1; folds: t(2) = 4.303, .1 sqrt(1/3 + 1/2) = .091287: .2 -+
+ * .392808. Seeds: .1 / sqrt(3) = .057735: .2 -+ .248434. */
+static void verdicts_by_hand(void **state) {
+    (void)state;
+    whet_i_search_row rows[2] = {0};
+    whet_i_search_state s = {
+        .head = {.rungs = 1, .replicates = 3, .folds = 3}, .rows = rows, .n_trials = 2};
+    const double a[] = {0.6, 0.7, 0.8}, b[] = {0.5, 0.5, 0.5}, better[] = {0.1, 0.1, 0.2};
+    whet_i_search_verdict v = whet_i_search_judge(&s, false, 0, 1);
+    assert_false(v.there);
+    set(&s, 0, 0, a, 3);
+    set(&s, 1, 0, b, 3);
+    v = whet_i_search_judge(&s, false, 0, 1);
+    assert_true(v.there && !v.fresh && v.n == 3);
+    assert_true(fabs(v.mean - 0.2) < 1e-12 && fabs(v.high - 0.592808) < 1e-5 &&
+                fabs(v.low + 0.192808) < 1e-5);
+    v = whet_i_search_judge(&s, true, 1, 0); /* the lower is better: the same difference */
+    assert_true(fabs(v.mean - 0.2) < 1e-12);
+    s.head.folds = 0;
+    v = whet_i_search_judge(&s, false, 0, 1);
+    assert_true(fabs(v.high - 0.448434) < 1e-5 && fabs(v.low + 0.048434) < 1e-5);
+    /* New replicates, where both have them, speak alone. */
+    set(&s, 0, 3, better, 3);
+    v = whet_i_search_judge(&s, false, 0, 1);
+    assert_false(v.fresh);
+    set(&s, 1, 3, a, 3);
+    v = whet_i_search_judge(&s, false, 0, 1);
+    assert_true(v.fresh && fabs(v.mean + 0.566667) < 1e-5);
+}
+
+/* Dominated points, equal points and those that were stopped are not of the front. */
+static void fronts_by_hand(void **state) {
+    (void)state;
+    whet_i_search_point p[] = {{.parameters = 10, .metric = 0.5, .whole = true},
+                               {.parameters = 20, .metric = 0.4, .whole = true},
+                               {.parameters = 20, .metric = 0.6, .whole = true},
+                               {.parameters = 20, .metric = 0.6, .whole = true},
+                               {.parameters = 5, .metric = 0.9, .whole = false},
+                               {.parameters = 40, .metric = 0.6, .whole = true},
+                               {.parameters = 80, .metric = 0.7, .whole = true}};
+    static const bool high[] = {true, false, true, false, false, false, true};
+    static const bool low[] = {true, true, false, false, false, false, false};
+    whet_i_search_front(p, WHET_COUNT_OF(p), false);
+    for (int64_t i = 0; i < WHET_COUNT_OF(p); i++) assert_int_equal(p[i].front, high[i]);
+    whet_i_search_front(p, WHET_COUNT_OF(p), true);
+    for (int64_t i = 0; i < WHET_COUNT_OF(p); i++) assert_int_equal(p[i].front, low[i]);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(budgets_by_hand),
+        cmocka_unit_test(parameters_are_counted),
+        cmocka_unit_test(draws_hold_what_is_said_of_them),
+        cmocka_unit_test(parts_go_on),
+        cmocka_unit_test(folds_part_the_rows),
+        cmocka_unit_test(each_allocation_may_fail),
+        cmocka_unit_test(verdicts_by_hand),
+        cmocka_unit_test(fronts_by_hand),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
