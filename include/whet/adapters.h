@@ -103,8 +103,8 @@ typedef struct whet_adapter_merge_job {
  * the base's parts; in memory is a piece of a tensor. Other files of the base come along, but for weights
  * in other formats. merge.json tells base, adapters, and the largest difference between merged and
  * unmerged: of layers on a random input; and of the last hidden states of the probe's texts, where this
- * library runs the model and there is one adapter. *report (may be NULL) is its text. The base is only
- * read. Errors: as whet_adapter_open and whet_adapter_fit; ARG (two adapters with heads of one name),
+ * library runs the model (of DoRA: alone and of weight 1). *report (may be NULL) is its text. The base is
+ * only read. Errors: as whet_adapter_open and whet_adapter_fit; ARG (two adapters with heads of one name),
  * NUMERIC (a sum that is not finite in the type), EXISTS, IO, NOMEM, CANCELLED. Progress "merge". */
 WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
                                                      const whet_adapter_merge_job *job,

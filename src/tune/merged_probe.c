@@ -348,8 +348,9 @@ static whet_status can_run(whet_ctx *ctx, const whet_i_merging *m, bool *out) {
 }
 
 static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *dir,
-                                  const whet_str *texts, int64_t n) {
-    model_run base = {.adapter = m->adapters[0].is, .weight = whet_i_merging_weight(m, 0)};
+                                  const whet_adapter *adapter, double weight, const whet_str *texts,
+                                  int64_t n) {
+    model_run base = {.adapter = adapter, .weight = weight};
     model_run merged = {0};
     whet_status status = whet_i_progress(ctx, "compare models", 0, 2);
     if (status == WHET_OK) status = run_model(ctx, &base, m->job->model, texts, n);
@@ -367,19 +368,53 @@ static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *
     return status;
 }
 
+/* Several adapters go into the engine as their sum. */
+static whet_status combined(whet_ctx *ctx, const whet_i_merging *m, whet_adapter **out) {
+    const whet_adapter **items;
+    double *weights = NULL;
+    whet_status status = whet_i_alloc_(ctx, m->job->n, sizeof(void *), true, &items);
+    if (status != WHET_OK) return status;
+    WHET_TRY_DONE(whet_i_alloc(ctx, m->job->n, &weights));
+    for (int64_t i = 0; i < m->job->n; i++) {
+        items[i] = m->adapters[i].is;
+        weights[i] = whet_i_merging_weight(m, i);
+    }
+    WHET_TRY_DONE(whet_adapter_combine(ctx, items, weights, m->job->n, out));
+    status = whet_i_adapter_fit(ctx, *out, &m->files, m->identity, true);
+done:
+    whet_i_free(ctx, weights);
+    whet_i_free(ctx, items);
+    return status;
+}
+
+static whet_status probe_model(whet_ctx *ctx, whet_i_merging *m, const char *dir,
+                               const whet_str *texts, int64_t n) {
+    whet_adapter *sum = NULL;
+    bool dora = false, can = false;
+    for (int64_t i = 0; i < m->job->n; i++) {
+        const whet_adapter *a = m->adapters[i].is;
+        dora = dora || (a->n_layers > 0 && a->layers[0].magnitude.data);
+    }
+    /* DoRA's change is not scaled by a weight, nor added to another's, in the engine. */
+    if (dora && (m->job->n > 1 || whet_i_merging_weight(m, 0) != 1)) return WHET_OK;
+    whet_status status = can_run(ctx, m, &can);
+    if (status != WHET_OK || !can) return status;
+    if (m->job->n == 1)
+        return compare_models(ctx, m, dir, m->adapters[0].is, whet_i_merging_weight(m, 0), texts,
+                              n);
+    status = combined(ctx, m, &sum);
+    if (status == WHET_OK) status = compare_models(ctx, m, dir, sum, 1, texts, n);
+    whet_adapter_close(ctx, sum);
+    return status;
+}
+
 whet_status whet_i_merged_probe(whet_ctx *ctx, whet_i_merging *m, const char *dir) {
     whet_str texts[TEXTS_MAX];
     whet_table *table = NULL;
     int64_t n;
     WHET_TRY(probe_layers(ctx, m, dir));
     whet_status status = take_texts(ctx, m->job, &table, texts, &n);
-    /* One adapter's layers have their places in the engine; DoRA's change is not scaled by a weight. */
-    const bool one =
-        m->job->n == 1 && (whet_i_merging_weight(m, 0) == 1 || m->adapters[0].is->n_layers == 0 ||
-                           !m->adapters[0].is->layers[0].magnitude.data);
-    bool can = false;
-    if (status == WHET_OK && one) status = can_run(ctx, m, &can);
-    if (status == WHET_OK && can) status = compare_models(ctx, m, dir, texts, n);
+    if (status == WHET_OK) status = probe_model(ctx, m, dir, texts, n);
     whet_table_destroy(ctx, table);
     return status;
 }

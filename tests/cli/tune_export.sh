@@ -52,6 +52,11 @@ run 0 whet tune merge --model "$model" --adapter embeds --output embeds-merged
 run 0 whet embed --model embeds --input train.tsv --output a.npy --quiet
 run 0 whet embed --model embeds-merged --input train.tsv --output b.npy --quiet
 cmp -s a.npy b.npy || fail 'the merged model is another one than that of training'
+run 0 whet tune merge --model "$model" --adapter embeds=0.25 --adapter embeds=0.75 --output twice
+says 'of the last hidden states'
+run 0 python3 -c '
+import json
+for part in json.load(open("twice/merge.json"))["probe"].values(): assert part["max_difference"] < 1e-5 * part["largest"], part'
 
 # Added up: the same adapter twice at half is itself, and stays MoRe.
 run 0 whet tune combine --adapter tuned=0.5 --adapter tuned=0.5 --output sum
