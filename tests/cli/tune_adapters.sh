@@ -78,13 +78,20 @@ python3 where.py || fail 'layers are not those asked for'
 run 0 whet tune $common --adapter lora --targets all-linear --exclude key,intermediate.dense --layers 1 \
     --rank-pattern 'value=2,layer\.1\..*=3' --alpha-pattern 'query=5' --rslora --output dry --save-modules embeddings.LayerNorm
 cmp -s where/adapter_model.safetensors dry/adapter_model.safetensors && fail 'dropout changes nothing'
-# shellcheck disable=SC2086
-run 0 whet tune $common --adapter more --blocks 4 --blocks-pattern 'query=2' --rank 2 --output blocks
+# shellcheck disable=SC2086,SC2046
+run 0 whet tune $(echo "$common" | sed s/--quiet//) --adapter more --blocks 4 --blocks-pattern 'query=2' --rank 2 --output blocks
+tells 'key": rank 2 is below its 4 blocks, so that 50 % of its matrix can only be zero'
 python3 -c 'from look import names
 got = names("blocks")
 layer = "base_model.model.bert.encoder.layer.0.attention.self."
 assert got[layer + "query.more_w1"][0] == 2 and got[layer + "key.more_w1"][0] == 4' ||
     fail 'blocks are not those asked for'
+
+# A rank above a layer is refused by the layer's name.
+# shellcheck disable=SC2086
+run 2 whet tune $common --adapter lora --rank 1000 --output above
+tells 'query": rank 1000; expected at most'
+[ -e above ] && fail 'a refused run leaves a folder'
 
 # Going on from a folder: a rate of nothing keeps it, another changes it; what it says is not said again.
 for kind in lora dora more; do

@@ -414,12 +414,38 @@ static void ranks_above_the_layer(void **state) {
     test_ctx_done(ctx);
 }
 
+static void listen(void *user, whet_log_level level, const char *sentence) {
+    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
+}
+
+/* Rank below the blocks, no multiple of them, and fine. */
+static void sparse_and_irregular(void **state) {
+    (void)state;
+    char told[512] = "";
+    whet_ctx *ctx;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    opts.log = listen;
+    opts.user = told;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    whet_i_adapter_settings a = {WHET_I_ADAPTER_MORE, 4, 8, 1};
+    assert_false(whet_i_adapter_warn(ctx, "layer.0.key", &a));
+    assert_string_equal(told, "");
+    a.rank = 1;
+    assert_true(whet_i_adapter_warn(ctx, "layer.0.key", &a));
+    assert_non_null(strstr(told, "\"layer.0.key\": rank 1 is below its 4 blocks, so that 75 %"));
+    a.rank = 6;
+    assert_true(whet_i_adapter_warn(ctx, "layer.0.key", &a));
+    assert_non_null(strstr(told, "rank 6 is not a multiple of its 4 blocks"));
+    whet_ctx_destroy(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_dense_matrix),  cmocka_unit_test(any_number_of_threads),
         cmocka_unit_test(one_block_is_lora),        cmocka_unit_test(zeros_change_nothing),
         cmocka_unit_test(dead_parameters),          cmocka_unit_test(scales_pass_between_factors),
         cmocka_unit_test(over_weights_of_bfloat16), cmocka_unit_test(ranks_above_the_layer),
+        cmocka_unit_test(sparse_and_irregular),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
