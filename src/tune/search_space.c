@@ -2,9 +2,8 @@
  * What a search draws from: a table with a row for each thing that is searched. A trial follows from the
  * seed and its number alone.
  *
- * LoRA and MoRe come in pairs that share what decides the number of parameters (ranks, layers) and draw their
- * rates by themselves: both kinds get the same number of draws at equal parameters, and rates that suit
- * them. MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
+ * LoRA and MoRe come in pairs that share everything but the blocks: both kinds get the same draws at equal
+ * parameters, and neither wins by a luckier rate. MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
  * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. */
 #include <inttypes.h>
 #include <math.h>
@@ -127,9 +126,9 @@ static const dimension table[] = {
     {"rank", ADAPTERS, true, rank_given, put_rank, told_rank},
     {"layers", ADAPTERS, true, layers_given, put_layers, told_layers},
     {"blocks", 1 << WHET_TUNE_MORE, false, blocks_given, put_blocks, told_blocks},
-    {"learning_rate", ALL, false, rate_given, put_rate, told_rate},
-    {"dropout", ALL, false, dropout_given, put_dropout, told_dropout},
-    {"head_rate", ALL, false, head_rate_given, put_head_rate, told_head_rate},
+    {"learning_rate", ALL, true, rate_given, put_rate, told_rate},
+    {"dropout", ALL, true, dropout_given, put_dropout, told_dropout},
+    {"head_rate", ALL, true, head_rate_given, put_head_rate, told_head_rate},
 };
 
 /* ---- one trial -------------------------------------------------------------------------------- */

@@ -210,8 +210,8 @@ tells 'label'
 run 4 whet adapt --train train.tsv --output out
 tells 'out'
 run 4 whet adapt --train train.tsv --model nomodel --output o
-run 3 whet adapt --train train.tsv --adapter more --output o
-tells 'not in this version'
+run 2 whet adapt --train train.tsv --adapter more --output o
+tells 'tunes the encoder of --model'
 # A candidate that there is not, or cannot be: told before any file is read or text embedded.
 run 2 whet adapt --train nothere.tsv --label-method logistik --output o
 tells 'logistic, logistic-smoothed'

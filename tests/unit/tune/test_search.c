@@ -137,6 +137,8 @@ static void draws_hold_what_is_said_of_them(void **state) {
             assert_int_equal(twin->job.adapter, WHET_TUNE_LORA);
             assert_int_equal(twin->job.rank, j->rank);
             assert_string_equal(twin->job.targets, j->targets);
+            assert_true(twin->job.learning_rate == j->learning_rate &&
+                        twin->job.dropout == j->dropout && twin->job.head_rate == j->head_rate);
             assert_ptr_equal(twin->job.layers, j->layers);
             assert_ptr_equal(twin->job.rank_pattern, j->rank_pattern);
             assert_true(!twin->job.rank_pattern == !twin->job.alpha_pattern);
