@@ -35,8 +35,8 @@ WHET_API WHET_CHECKED whet_status whet_tune_search_budget(whet_ctx *ctx, const c
  *          resume: goes on with the search in job->output, or joins the processes that are at it.
  * budget   needs seconds or trials. A larger one goes on with a search that was done.
  *
- * Settings are drawn at random, LoRA and MoRe in pairs that are equal but for the blocks, so that
- * neither wins by luckier draws; full tuning is one in five; the first three are LoRA of rank 8, full tuning and
+ * Settings are drawn at random, LoRA and MoRe in pairs that are equal but for the blocks, so that neither
+ * wins by luckier draws; full tuning is one in five; the first three are LoRA of rank 8, full tuning and
  * MoRe of rank 8 with 4 blocks, at their default rates. A trial is trained on all folds of the training rows
  * (without a validation table, or with fewer than 500 training rows), or from several seeds, and judged by
  * the mean metric of the rows held out. It goes on from one rung (number of steps) to the next, three times

@@ -3,7 +3,8 @@
  * seed and its number alone.
  *
  * LoRA and MoRe come in pairs that share everything but the blocks: both kinds get the same draws at equal
- * parameters, and neither wins by a luckier rate. MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
+ * parameters, and neither wins by a luckier rate.
+ * MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
  * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. */
 #include <inttypes.h>
 #include <math.h>
