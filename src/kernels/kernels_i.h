@@ -247,7 +247,8 @@ typedef struct whet_kernels {
     /* The first place from `first` on where x_j is `value`; n when there is none. */
     int64_t (*cost_find)(const whet_i_assignment_row *args, double value, int64_t first);
     /* Where x_j < key_j: key_j = x_j, from_j = row. Returns the least key. */
-    double (*cost_relax)(const whet_i_assignment_row *args, int64_t row, double *key, int64_t *from);
+    double (*cost_relax)(const whet_i_assignment_row *args, int64_t row, double *key,
+                         int64_t *from);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */
