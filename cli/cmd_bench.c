@@ -4,6 +4,18 @@
 
 #include "cli.h"
 
+/* Prints what a comparison came to, and which files tell it; both texts are released. */
+static whet_status finish(cli_run *run, char *text, char *json, const char *files) {
+    json_error_t error;
+    json_t *root = json_loads(json, 0, &error);
+    cli_print(run, "%s\nwrote %s: %s\n", text, cli_text(run, "output"), files);
+    whet_free_text(run->ctx, text);
+    whet_free_text(run->ctx, json);
+    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
+    cli_json(run, root);
+    return WHET_OK;
+}
+
 const cli_option cmd_bench_autows_options[] = {
     {.name = "data",
      .type = CLI_PATH,
@@ -59,7 +71,6 @@ const cli_option cmd_bench_autows_options[] = {
 whet_status cmd_bench_autows(cli_run *run) {
     whet_autows_job job = WHET_AUTOWS_JOB_INIT;
     char *text = NULL, *json = NULL;
-    json_error_t error;
     job.data = cli_text(run, "data");
     job.output = cli_text(run, "output");
     job.model = cli_text(run, "model");
@@ -75,14 +86,8 @@ whet_status cmd_bench_autows(cli_run *run) {
     job.seed = run->seed;
     const whet_status status = whet_autows_run(run->ctx, &job, &text, &json);
     if (status != WHET_OK) return status;
-    cli_print(run, "%s\nwrote %s: cells.jsonl, summary.json, table.tsv, profile.svg, report.html\n",
-              text, job.output);
-    json_t *root = json_loads(json, 0, &error);
-    whet_free_text(run->ctx, text);
-    whet_free_text(run->ctx, json);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
-    cli_json(run, root);
-    return WHET_OK;
+    return finish(run, text, json,
+                  "cells.jsonl, summary.json, table.tsv, profile.svg, report.html");
 }
 
 const cli_option cmd_bench_glue_options[] = {
@@ -141,7 +146,6 @@ const cli_option cmd_bench_glue_options[] = {
 whet_status cmd_bench_glue(cli_run *run) {
     whet_glue_job job = WHET_GLUE_JOB_INIT;
     char *text = NULL, *json = NULL;
-    json_error_t error;
     job.data = cli_text(run, "data");
     job.model = cli_text(run, "model");
     job.output = cli_text(run, "output");
@@ -156,13 +160,7 @@ whet_status cmd_bench_glue(cli_run *run) {
     job.seed = run->seed;
     const whet_status status = whet_glue_run(run->ctx, &job, &text, &json);
     if (status != WHET_OK) return status;
-    cli_print(run, "%swrote %s: runs.jsonl, summary.json, table.tsv\n", text, job.output);
-    json_t *root = json_loads(json, 0, &error);
-    whet_free_text(run->ctx, text);
-    whet_free_text(run->ctx, json);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
-    cli_json(run, root);
-    return WHET_OK;
+    return finish(run, text, json, "runs.jsonl, summary.json, table.tsv");
 }
 
 const cli_option cmd_bench_commonsense_options[] = {
@@ -218,7 +216,6 @@ const cli_option cmd_bench_commonsense_options[] = {
 whet_status cmd_bench_commonsense(cli_run *run) {
     whet_commonsense_job job = WHET_COMMONSENSE_JOB_INIT;
     char *text = NULL, *json = NULL;
-    json_error_t error;
     job.data = cli_text(run, "data");
     job.model = cli_text(run, "model");
     job.output = cli_text(run, "output");
@@ -233,11 +230,5 @@ whet_status cmd_bench_commonsense(cli_run *run) {
     job.seed = run->seed;
     const whet_status status = whet_commonsense_run(run->ctx, &job, &text, &json);
     if (status != WHET_OK) return status;
-    cli_print(run, "%swrote %s: cells.jsonl, summary.json\n", text, job.output);
-    json_t *root = json_loads(json, 0, &error);
-    whet_free_text(run->ctx, text);
-    whet_free_text(run->ctx, json);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
-    cli_json(run, root);
-    return WHET_OK;
+    return finish(run, text, json, "cells.jsonl, summary.json");
 }
