@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What modules above use of merge: mixtures of two networks, and what they are worth on data.
+ * A mixture takes of each tensor (1 - s) of A's and s of B's; s is the tensor's share. */
+#ifndef WHET_MERGE_I_H
+#define WHET_MERGE_I_H
+
+#include "whet/merge.h"
+
+#include "nn/nn_i.h"
+
+typedef struct whet_i_mixture {
+    const char *arch;
+    whet_i_image image;
+    int64_t n; /* tensors of A, in its order; names are views of A's */
+    whet_named_tensor *a, *b,
+        *mixed;             /* [n] f32; b without data: A's stays. What is no real number (a
+                                         counter) is a view of A's in `a` and `mixed` */
+    int64_t classes, norms; /* columns of logits; batch norms */
+} whet_i_mixture;
+
+/* Two networks of one architecture, for images of this shape. traded [a->n]: tensors that are mixed; NULL =
+ * all; B need not have the others. What it leaves behind on failure is released by _free.
+ * Errors: SHAPE, DATA (not finite, by name), UNSUPPORTED, FORMAT, NOMEM, LIMIT. */
+WHET_CHECKED whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weights *a,
+                                             const whet_weights *b, const bool *traded,
+                                             const whet_i_image *image, whet_i_mixture *out);
+void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *mixture);
+/* Examples that such networks can be scored on. Errors: ARG (none), SHAPE, DATA (labels), ARG (statistics,
+ * and no batch norms). */
+WHET_CHECKED whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *mixture,
+                                              const whet_mode_data *data);
+/* All shares s, of what is traded. shares [n] */
+void whet_i_mixture_share(const whet_i_mixture *mixture, double s, double *shares);
+
+/* What one mixture does on each example: losses [n], right [n] 0 or 1 (the first of equal logits counts). */
+typedef struct whet_i_scores {
+    double *losses;
+    uint8_t *right;
+} whet_i_scores;
+/* shares [points, tensors], out [points, n] behind each other. Batch norms are measured again on the data's
+ * statistics, but where all is A's or all is B's. Errors: NOMEM, LIMIT, CANCELLED. */
+WHET_CHECKED whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *mixture,
+                                              const double *shares, int64_t points,
+                                              const whet_mode_data *data, const whet_i_scores *out);
+/* The tensors of one mixture, as it is scored: out [n], released one by one. Norms as above; statistics NULL:
+ * they are averaged. Errors: NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *mixture,
+                                                const double *shares, const whet_mode_data *data,
+                                                whet_named_tensor *out);
+/* Means of n losses and right guesses, in order. batch > 0: the mean of the means of batches. Pure. */
+void whet_i_scores_mean(const double *losses, const uint8_t *right, int64_t n, int64_t batch,
+                        double *loss, double *accuracy);
+
+#endif
