@@ -165,7 +165,9 @@ void whet_i_tune_make_fingerprint(whet_i_tune *run) {
     uint64_t hash = whet_i_hash_u64(j->seed);
     if (run->part) hash = mix(hash, run->fingerprint, (int64_t)sizeof run->fingerprint);
     for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
+    /* Ranks and layers show in the parameters' names and counts; these do not. */
     if (j->alpha_pattern) hash = mix(hash, j->alpha_pattern, (int64_t)strlen(j->alpha_pattern));
+    if (j->blocks_pattern) hash = mix(hash, j->blocks_pattern, (int64_t)strlen(j->blocks_pattern));
     const whet_token_rows *t = &run->train.tokens;
     hash = mix(hash, t->ids, t->start[t->n_rows] * (int64_t)sizeof *t->ids);
     if (run->train.labels)

@@ -11,6 +11,8 @@
 
 static const char state_file[] = WHET_I_TUNE_STATE_FILE;
 static const char best_file[] = "checkpoint/best.safetensors";
+/* There while the folder has the outputs of an earlier run, which this one takes away at its end. */
+static const char earlier_file[] = "checkpoint/earlier";
 
 whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name, char **out) {
     return whet_i_path_join(ctx, run->job.output, name, out);
@@ -63,21 +65,59 @@ static void sweep(const whet_i_tune *run) {
     if (n > 0 && (size_t)n < sizeof path) whet_i_remove_stale(path);
 }
 
+static bool has_file(const whet_i_tune *run, const char *name) {
+    char path[4096];
+    struct stat info;
+    const int n = snprintf(path, sizeof path, "%s/%s", run->job.output, name);
+    return n > 0 && (size_t)n < sizeof path && stat(path, &info) == 0;
+}
+
+static bool is_output(const whet_i_tune *run, const char *folder) {
+    struct stat a, b;
+    return folder && stat(run->job.output, &a) == 0 && stat(folder, &b) == 0 &&
+           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* What this run starts from is kept, also where it writes beside it; so is what no run has written. */
+static bool has_earlier_run(const whet_i_tune *run) {
+    return has_file(run, "training.json") && !is_output(run, run->job.model) &&
+           !is_output(run, run->job.init_adapter);
+}
+
 whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
     WHET_TRY(make_folder(ctx, run->job.output));
-    const whet_status status = make_folder_in(ctx, run, "checkpoint");
-    if (status == WHET_OK && !run->job.resume) {
+    WHET_TRY(make_folder_in(ctx, run, "checkpoint"));
+    if (!run->job.resume) {
         remove_file(run, state_file);
         remove_file(run, best_file);
+        remove_file(run, earlier_file);
+        if (has_earlier_run(run)) WHET_TRY(whet_i_tune_write(ctx, run, earlier_file, "", 0));
     }
-    if (status == WHET_OK) sweep(run);
-    return status;
+    sweep(run);
+    return WHET_OK;
 }
 
 void whet_i_tune_end_folder(const whet_i_tune *run) {
     remove_file(run, state_file);
     remove_file(run, best_file);
+    remove_file(run, earlier_file);
     remove_file(run, "checkpoint");
+}
+
+/* An earlier run of another kind left a model beside these adapters, or adapters beside this model: readers
+ * would take the wrong one, or both. */
+static void remove_earlier(const whet_i_tune *run, bool weights, bool adapters) {
+    static const char *const of_weights[] = {"model.safetensors", "config.json"};
+    static const char *const of_adapters[] = {"adapter_model.safetensors", "adapter_config.json"};
+    static const char *const inside[] = {"adapter/adapter_model.safetensors",
+                                         "adapter/adapter_config.json", "adapter"};
+    if (!has_file(run, earlier_file)) return;
+    for (int64_t i = 0; !weights && i < WHET_COUNT_OF(of_weights); i++)
+        remove_file(run, of_weights[i]);
+    for (int64_t i = 0; (weights || !adapters) && i < WHET_COUNT_OF(of_adapters); i++)
+        remove_file(run, of_adapters[i]);
+    for (int64_t i = 0; !(weights && adapters) && i < WHET_COUNT_OF(inside); i++)
+        remove_file(run, inside[i]);
 }
 
 /* ---- checkpoints ------------------------------------------------------------------------------ */
@@ -414,6 +454,7 @@ whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run) {
         WHET_TRY(save_adapter_config(
             ctx, run, merged ? "adapter/adapter_config.json" : "adapter_config.json"));
     }
+    remove_earlier(run, !adapters || merged, adapters);
     WHET_TRY(whet_i_tune_write_log(ctx, run));
     WHET_TRY_DONE(whet_i_tune_curve(ctx, run, &svg));
     WHET_TRY_DONE(whet_i_tune_write(ctx, run, "learning-curve.svg", svg.data, svg.len));

@@ -20,6 +20,43 @@ for kind in lora dora more bitfit norms; do
     cmp -s $kind/adapter_model.safetensors again/adapter_model.safetensors ||
         fail "$kind: bits depend on threads or recomputation"
 done
+
+# What an earlier run of another kind left goes with --force, so that no reader takes the wrong one or both; what
+# this one starts from stays, also beside it.
+weights='model.safetensors config.json'
+adapters='adapter_model.safetensors adapter_config.json'
+# replaced THERE GONE ARGS...: trained into `again`, which then has the files THERE and none of GONE
+replaced() {
+    there=$1
+    gone=$2
+    shift 2
+    # shellcheck disable=SC2086
+    run 0 whet tune $common --output again --force "$@"
+    for file in $there; do present "again/$file"; done
+    for file in $gone; do absent "again/$file"; done
+}
+replaced "$weights" "$adapters adapter checkpoint" --adapter full
+replaced "$adapters" "$weights adapter checkpoint" --adapter lora
+replaced "$weights adapter" "$adapters checkpoint" --adapter more --loss contrastive
+replaced "$adapters" "$weights adapter checkpoint" --adapter dora
+replaced "$weights" "$adapters adapter checkpoint" --adapter full
+run 0 whet tune --model again --train train.tsv --epochs 1 --adapter lora --output again --force --quiet
+for file in $weights $adapters; do present "again/$file"; done
+mkdir theirs && cp "$model"/* theirs
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output theirs --force --quiet
+present theirs/model.safetensors
+
+# A checkpoint of other blocks is not gone on from, though they have as many numbers.
+long="tune --model $model --train train.tsv --batch 8 --epochs 200 --adapter more --save-steps 1 --output part --quiet"
+# shellcheck disable=SC2086
+stopped INT part $long
+if [ $code = 130 ]; then
+    # shellcheck disable=SC2086
+    run 3 whet $long --resume --blocks-pattern 'query=2'
+    tells 'other settings'
+elif [ $code != 0 ]; then
+    fail "exit code $code after SIGINT; expected 130"
+fi
 cat >look.py <<'E2'
 import json, struct, sys
 
