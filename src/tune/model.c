@@ -49,6 +49,7 @@ static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     if (!j->targets && !run->adapter->adapts) c->targets.all_linear = true;
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->excluded, "exclude", j->exclude));
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->saved, "modules to save", j->save_modules));
+    run->n_saved = c->saved.n;
     WHET_TRY(whet_i_adapter_layers_parse(ctx, c, "layers", j->layers));
     if (whet_i_tune_has_head(run)) WHET_TRY(save_head(ctx, run->backbone.head, c));
     return parse_values(ctx, run);

@@ -139,22 +139,55 @@ static whet_status spell_targets(whet_ctx *ctx, whet_i_tune *run) {
     return WHET_OK;
 }
 
-/* A target that is none of the layers is most likely misspelt. */
-static void warn_of_targets(whet_ctx *ctx, const whet_i_tune *run) {
-    const whet_i_modules *all = &run->config.targets;
-    for (int64_t t = 0; t < all->n && run->job.targets; t++) {
-        const whet_i_modules one = {.ends = &all->ends[t], .n = 1};
-        bool any = false;
-        for (int64_t i = 0; i < run->params->n && !any; i++) {
-            char module[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
-            module_of(&run->params->items[i], module);
-            any = whet_i_modules_has(&run->config, &one, module);
-            if (!any && i == run->params->n - 1)
-                whet_i_log(ctx, WHET_LOG_WARN, "targets: %s is the name of no layer",
-                           whet_i_quote(quoted, all->ends[t]));
-        }
+/* ---- what is most likely misspelt --------------------------------------------------------------- */
+
+/* Whether a module of the model is in the set; or, set NULL, whether the pattern fits one. */
+static bool names_any(const whet_i_tune *run, const whet_i_modules *set,
+                      const whet_i_pattern *pattern) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        char module[NAME_SIZE];
+        module_of(&run->params->items[i], module);
+        if (set ? whet_i_modules_has(&run->config, set, module)
+                : whet_i_pattern_find(pattern, run->config.state, whet_str_from(module)) == 1)
+            return true;
     }
+    return false;
 }
+
+static void warn(whet_ctx *ctx, const char *what, whet_str name) {
+    char quoted[WHET_QUOTE_SIZE];
+    whet_i_log(ctx, WHET_LOG_WARN, "%s: %s is the name of no layer", what,
+               whet_i_quote(quoted, name));
+}
+
+/* The first n names of a set, and its pattern. */
+static void warn_of_names(whet_ctx *ctx, const whet_i_tune *run, const char *what,
+                          const whet_i_modules *set, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        const whet_i_modules one = {.ends = &set->ends[i], .n = 1};
+        if (!names_any(run, &one, NULL)) warn(ctx, what, set->ends[i]);
+    }
+    if (set->pattern && !names_any(run, NULL, set->pattern)) warn(ctx, what, set->regex);
+}
+
+static void warn_of_values(whet_ctx *ctx, const whet_i_tune *run, const char *what,
+                           const whet_i_module_values *values) {
+    for (int64_t i = 0; i < values->n; i++)
+        if (!names_any(run, NULL, values->items[i].pattern)) warn(ctx, what, values->items[i].key);
+}
+
+static void warn_of_misspelt(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_adapter_config *c = &run->config;
+    if (run->start) return; /* a folder's */
+    if (run->job.targets) warn_of_names(ctx, run, "targets", &c->targets, c->targets.n);
+    warn_of_names(ctx, run, "exclude", &c->excluded, c->excluded.n);
+    warn_of_names(ctx, run, "modules to save", &c->saved, run->n_saved);
+    warn_of_values(ctx, run, "rank pattern", &c->ranks);
+    warn_of_values(ctx, run, "alpha pattern", &c->alphas);
+    warn_of_values(ctx, run, "blocks pattern", &c->block_counts);
+}
+
+/* ---- choosing ----------------------------------------------------------------------------------- */
 
 whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     int64_t matched = run->n_matched;
@@ -172,7 +205,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     }
     if (matched == 0) return nothing_trained(ctx, run);
     WHET_TRY(save_new(ctx, run));
-    if (!run->survey) warn_of_targets(ctx, run);
+    if (!run->survey) warn_of_misspelt(ctx, run);
     if (run->adapter->trains)
         return run->adapter->peft_type && !run->job.targets ? name_targets(ctx, run) : WHET_OK;
     const bool in_words = run->config.targets.pattern || run->config.targets.all_linear;

@@ -135,6 +135,7 @@ typedef struct whet_i_tune {
     whet_i_adapters adapters;
     const whet_i_tune_adapter *adapter;
     whet_i_adapter_config config; /* of adapters; its targets also where every weight is trained */
+    int64_t n_saved;              /* first ones of config.saved, which the job names */
     int64_t n_matched;            /* layers with an adapter */
     struct whet_adapter *start;   /* what is gone on from, or NULL */
     bool warned;                  /* of one adapter that leaves parts at zero, or is irregular */

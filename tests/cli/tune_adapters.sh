@@ -166,8 +166,25 @@ run 3 whet tune --model other --train train.tsv --init-adapter lora --output z -
 tells 'expected the model that it was trained on'
 absent z
 
+# So is whatever else names nothing, and would be passed by.
+misspelt() {
+    word=$1
+    shift
+    run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter more --output w --force "$@"
+    tells "$word is the name of no layer"
+}
+misspelt 'exclude: "valeu"' --exclude valeu,key
+misspelt 'exclude: ".*valeu"' --exclude 'regex:.*valeu'
+misspelt 'modules to save: "pooler"' --save-modules pooler,pooler.dense
+misspelt 'rank pattern: "layer\\.7\\..*"' --rank-pattern 'query=4,layer\.7\..*=8'
+misspelt 'blocks pattern: "quary"' --blocks-pattern 'quary=2'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --alpha-pattern 'quary=2'
+tells 'alpha pattern: "quary" is the name of no layer'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --exclude key --targets all-linear \
+    --save-modules pooler.dense --rank-pattern 'query=4' --alpha-pattern 'layer\.1\..*=3'
+quiet_about 'name of no layer'
 # One of two targets misspelt is told; none that matches is refused, with the nearest name.
-run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --targets query,valeu --output w
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --targets query,valeu --output w --force
 tells '"valeu" is the name of no layer'
 mark
 # shellcheck disable=SC2086
