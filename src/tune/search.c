@@ -45,6 +45,10 @@ static whet_status check_budget(whet_ctx *ctx, const search *s) {
     if (s->job.init_adapter)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a search chooses the adapter; expected none to go on from");
+    if (!s->job.valid && (s->job.patience || s->job.evaluate_steps))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "patience and validation steps are of the final training, and need a "
+                           "validation table; expected one");
     if (b->folds != 0 && (b->folds < 2 || b->folds > WHET_I_SEARCH_FOLDS))
         return whet_i_fail(ctx, WHET_ERR_ARG, "%" PRId64 " folds; expected 2 to %d", b->folds,
                            WHET_I_SEARCH_FOLDS);
@@ -132,6 +136,11 @@ static whet_status survey(whet_ctx *ctx, search *s) {
     WHET_TRY(whet_i_tune_survey(ctx, &base, &s->survey));
     WHET_TRY(choose_folds(ctx, s));
     choose_rungs(s);
+    if (s->head.final_steps > INT32_MAX)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%" PRId64 " epochs are %" PRId64
+                           " steps; expected at most %d; try fewer epochs",
+                           s->job.epochs, s->head.final_steps, INT32_MAX);
     if (s->job.warmup < 0) s->job.warmup = WARMUP;
     WHET_TRY(whet_i_search_space_open(ctx, &s->survey, &s->job, s->budget.parameters, &s->space));
     make_fingerprint(s);
@@ -244,8 +253,7 @@ static whet_status train(whet_ctx *ctx, search *s, whet_i_search_unit u) {
     job.resume = stat(path, &info) == 0;
     whet_i_free(ctx, path);
     job.force = !job.resume;
-    if (!job.valid) job.metric = WHET_TUNE_METRIC_AUTO;
-    if (!job.valid) job.patience = job.evaluate_steps = 0;
+    if (!job.valid) job.metric = WHET_TUNE_METRIC_AUTO; /* there, it judged the trials alone */
     whet_status status = whet_tune_run(ctx, &job, NULL);
     if (job.resume && (status == WHET_ERR_DATA || status == WHET_ERR_FORMAT)) {
         job.resume = false; /* what an earlier winner left */

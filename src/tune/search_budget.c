@@ -28,33 +28,45 @@ static bool starts(whet_str text, const char *with, whet_str *rest) {
     return true;
 }
 
-static bool parse_part(whet_str text, whet_tune_search_opts *o) {
+enum { SECONDS = 1, TRIALS = 2, PARAMETERS = 4 };
+
+/* Which member it is, 0 = none. */
+static int parse_part(whet_str text, whet_tune_search_opts *o) {
     static const double seconds[] = {1, 60, 3600}, counts[] = {1e3, 1e3, 1e6};
     double number;
     whet_str rest;
     if (starts(text, "trials=", &rest))
         return whet_i_parse_int(rest, &o->trials) && o->trials >= 1 &&
-               o->trials <= WHET_I_SEARCH_TRIALS;
+                       o->trials <= WHET_I_SEARCH_TRIALS
+                   ? TRIALS
+                   : 0;
     if (starts(text, "params=", &rest)) {
-        if (!parse_scaled(rest, "kKM", counts, true, &number) || number < 1) return false;
+        if (!parse_scaled(rest, "kKM", counts, true, &number) || number < 1) return 0;
         o->parameters = (int64_t)number;
-        return true;
+        return PARAMETERS;
     }
-    return parse_scaled(text, "smh", seconds, false, &o->seconds);
+    return parse_scaled(text, "smh", seconds, false, &o->seconds) ? SECONDS : 0;
 }
 
 whet_status whet_tune_search_budget(whet_ctx *ctx, const char *text, whet_tune_search_opts *opts) {
     whet_tune_search_opts made = WHET_TUNE_SEARCH_OPTS_INIT;
     char quoted[WHET_QUOTE_SIZE];
+    int there = 0;
     WHET_TRY(whet_i_opts(ctx, opts, &made, sizeof made, "whet_tune_search_opts"));
     for (const char *at = text;;) {
         const int64_t length = (int64_t)strcspn(at, ",");
         const whet_str part = whet_i_trim((whet_str){at, length});
-        if (!parse_part(part, &made))
+        const int which = parse_part(part, &made);
+        if (!which)
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "budget %s: expected a time such as 600s, 10m or 1h, trials=1 to "
                                "%d, or params=100k",
                                whet_i_quote(quoted, part), WHET_I_SEARCH_TRIALS);
+        if (there & which)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "budget %s: another one of its kind stands before it; expected one",
+                               whet_i_quote(quoted, part));
+        there |= which;
         if (at[length] == '\0') break;
         at += length + 1;
     }

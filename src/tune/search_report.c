@@ -254,27 +254,58 @@ static json_t *head_object(const whet_i_search_space *space, const whet_i_search
         r->state->spent, "processes", (json_int_t)processes, "smallest", (json_int_t)space->least);
 }
 
+/* In quotes for a shell, where a quote ends them, stands by itself, and begins them again. */
 static whet_status put_option(whet_ctx *ctx, whet_i_buf *out, const char *name, const char *text) {
-    return text ? whet_i_buf_printf(ctx, out, " --%s '%s'", name, text) : WHET_OK;
+    if (!text) return WHET_OK;
+    WHET_TRY(whet_i_buf_printf(ctx, out, " --%s '", name));
+    for (;;) {
+        const size_t length = strcspn(text, "'");
+        WHET_TRY(whet_i_buf_append(ctx, out, text, (int64_t)length));
+        if (text[length] == '\0') break;
+        WHET_TRY(whet_i_buf_append(ctx, out, "'\\''", 4));
+        text += length + 1;
+    }
+    return whet_i_buf_append(ctx, out, "'", 1);
 }
 
-/* What follows `whet tune --model .. --train ..` to train the winner again, for a shell. */
-static whet_status winner_options(whet_ctx *ctx, const whet_tune_job *j, whet_i_buf *out) {
-    WHET_TRY(whet_i_buf_printf(ctx, out,
-                               "--adapter %s --lr %g --dropout %g --head-rate %g --epochs %lld "
-                               "--warmup %g",
-                               whet_i_search_kind_name(j->adapter), j->learning_rate, j->dropout,
-                               j->head_rate, (long long)j->epochs, j->warmup));
-    if (j->adapter == WHET_TUNE_FULL) return WHET_OK;
-    WHET_TRY(
-        whet_i_buf_printf(ctx, out, " --rank %lld --targets %s", (long long)j->rank, j->targets));
+/* With as few digits as tell it from all others. */
+static whet_status put_number(whet_ctx *ctx, whet_i_buf *out, const char *name, double x) {
+    char digits[40];
+    double read = NAN;
+    for (int n = 6; n <= 17 && read != x; n++) {
+        (void)snprintf(digits, sizeof digits, "%.*g", n, x);
+        if (!whet_i_parse_real(whet_str_from(digits), &read)) break;
+    }
+    return whet_i_buf_printf(ctx, out, "%s--%s %s", out->len ? " " : "", name, digits);
+}
+
+static whet_status put_adapter(whet_ctx *ctx, const whet_tune_job *j, whet_i_buf *out) {
+    WHET_TRY(whet_i_buf_printf(ctx, out, " --rank %lld", (long long)j->rank));
+    WHET_TRY(put_option(ctx, out, "targets", j->targets));
     if (j->adapter == WHET_TUNE_MORE)
         WHET_TRY(whet_i_buf_printf(ctx, out, " --blocks %lld", (long long)j->blocks));
-    if (j->adapter == WHET_TUNE_LORA)
-        WHET_TRY(whet_i_buf_printf(ctx, out, " --alpha %g", j->alpha));
+    if (j->adapter == WHET_TUNE_LORA) WHET_TRY(put_number(ctx, out, "alpha", j->alpha));
+    if (j->rank_stabilised) WHET_TRY(whet_i_buf_printf(ctx, out, " --rslora"));
+    if (j->adapter_dropout > 0)
+        WHET_TRY(put_number(ctx, out, "adapter-dropout", j->adapter_dropout));
+    WHET_TRY(put_option(ctx, out, "exclude", j->exclude));
     WHET_TRY(put_option(ctx, out, "layers", j->layers));
     WHET_TRY(put_option(ctx, out, "rank-pattern", j->rank_pattern));
-    return put_option(ctx, out, "alpha-pattern", j->alpha_pattern);
+    WHET_TRY(put_option(ctx, out, "alpha-pattern", j->alpha_pattern));
+    WHET_TRY(put_option(ctx, out, "blocks-pattern", j->blocks_pattern));
+    return put_option(ctx, out, "save-modules", j->save_modules);
+}
+
+/* What follows `whet tune --model .. --train ..` to train the winner again, for a shell: all that a search
+ * chooses, and all that says what an adapter is like. */
+static whet_status winner_options(whet_ctx *ctx, const whet_tune_job *j, whet_i_buf *out) {
+    WHET_TRY(whet_i_buf_printf(ctx, out, "--adapter %s", whet_i_search_kind_name(j->adapter)));
+    WHET_TRY(put_number(ctx, out, "lr", j->learning_rate));
+    WHET_TRY(put_number(ctx, out, "dropout", j->dropout));
+    WHET_TRY(put_number(ctx, out, "head-rate", j->head_rate));
+    WHET_TRY(whet_i_buf_printf(ctx, out, " --epochs %lld", (long long)j->epochs));
+    WHET_TRY(put_number(ctx, out, "warmup", j->warmup));
+    return j->adapter == WHET_TUNE_FULL ? WHET_OK : put_adapter(ctx, j, out);
 }
 
 static whet_status fill(whet_ctx *ctx, whet_i_search_space *space, const whet_i_search_rules *r,

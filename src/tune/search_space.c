@@ -363,11 +363,14 @@ void whet_i_search_space_free(whet_ctx *ctx, whet_i_search_space *s) {
 
 uint64_t whet_i_search_space_hash(const whet_i_search_space *s) {
     const whet_tune_job *b = &s->base;
-    const double given[] = {(double)b->rank, (double)b->blocks, b->learning_rate, b->dropout,
-                            b->head_rate,    b->alpha,          (double)s->limit};
+    const double given[] = {
+        (double)b->rank, (double)b->blocks, b->learning_rate,           b->dropout,
+        b->head_rate,    b->alpha,          (double)b->rank_stabilised, b->adapter_dropout,
+        (double)s->limit};
     uint64_t hash = whet_i_hash_bytes(given, (int64_t)sizeof given);
     const char *const texts[] = {b->targets,      b->exclude,       b->layers,
-                                 b->rank_pattern, b->alpha_pattern, b->blocks_pattern};
+                                 b->rank_pattern, b->alpha_pattern, b->blocks_pattern,
+                                 b->save_modules};
     for (int64_t i = 0; i < WHET_COUNT_OF(texts); i++)
         if (texts[i])
             hash = whet_i_hash_u64(hash + (uint64_t)i) ^

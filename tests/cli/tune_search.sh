@@ -69,6 +69,14 @@ options=$(python3 -c 'import json; print(json.load(open("a/search.json"))["optio
 eval "run 0 whet tune --model '$model' --train train.tsv --batch 8 --quiet $options --output typed"
 cmp -s a/adapter_model.safetensors typed/adapter_model.safetensors || fail 'the options give another model'
 
+# So they do where a shell would take them apart, with all that an adapter was told to be.
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=1 --targets "regex:.*(query|va'?lue)" --exclude key --lr 0.00123456789 --rslora \
+    --adapter-dropout 0.25 --save-modules embeddings.LayerNorm --output told
+options=$(python3 -c 'import json; print(json.load(open("told/search.json"))["options"])')
+eval "run 0 whet tune --model '$model' --train train.tsv --batch 8 --quiet $options --output typed --force"
+cmp -s told/adapter_model.safetensors typed/adapter_model.safetensors || fail 'the options give another model'
+
 # The same at any number of threads; another seed tries other things; a done search has nothing to do.
 # shellcheck disable=SC2086
 run 0 whet $common --search trials=5 --output b --threads 3
@@ -191,6 +199,11 @@ tells 'expected at least'
 # shellcheck disable=SC2086
 run 2 whet $common --search trials=4,params=3 --output z
 tells 'smallest candidate'
+for budget in 10m,20m trials=3,trials=4 params=9k,10m,params=8k; do
+    # shellcheck disable=SC2086
+    run 2 whet $common --search "$budget" --output z
+    tells 'another one of its kind stands before it'
+done
 for budget in '' 10 x m 10x trials=0 trials=-3 trials=5000 params=1k params=,10m '10m,' nan 1e999m; do
     # shellcheck disable=SC2086
     run 2 whet $common --search "$budget" --output z
@@ -210,6 +223,19 @@ tells 'no search'
 # shellcheck disable=SC2086
 run 3 whet $common --search trials=7 --output a --resume --lr 0.01
 tells 'other settings'
+for other in --rslora '--adapter-dropout 0.1' '--save-modules embeddings.LayerNorm'; do
+    # shellcheck disable=SC2086
+    run 3 whet $common --search trials=7 --output a --resume $other
+    tells 'other settings'
+done
+# shellcheck disable=SC2086
+run 2 whet $common --search trials=4 --patience 2 --output z
+tells 'need a validation table'
+awk 'BEGIN { print "text\tlabel"; for (i = 0; i < 2200; i++) printf "video %d\t%s\n", i, i % 2 ? "yes" : "no" }' >more.tsv
+mark
+run 2 timeout 60 "$whet" tune --model "$model" --train more.tsv --batch 1 --epochs 1000000 --search trials=4 --output z
+tells 'expected at most 2147483647'
+unchanged
 head -4 train.tsv >three.tsv
 mark
 run 3 whet tune --model "$model" --train three.tsv --search trials=4 --output z
