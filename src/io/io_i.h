@@ -266,4 +266,20 @@ const char *whet_i_count(char out[WHET_COUNT_SIZE], int64_t n);
 /* The document up to <body>, with the style of all reports (classes: see there); the title is ours. */
 WHET_CHECKED whet_status whet_i_html_head(whet_ctx *ctx, whet_i_buf *out, const char *title);
 
+/* ---- axes of pictures (plot_axis.c) ------------------------------------------------------------ */
+
+/* Ends and ticks at round numbers. All pure. */
+typedef struct whet_i_plot_axis {
+    double low, high, step; /* ends are multiples of the step */
+} whet_i_plot_axis;
+
+/* 1, 2 or 5 times a power of ten, of which at most five lie in `range`. */
+double whet_i_round_step(double range);
+/* Holds low to high; of one value, a range about it; of none (low > high), 0 to 1. */
+whet_i_plot_axis whet_i_plot_axis_over(double low, double high);
+/* How many steps it has. */
+int whet_i_plot_axis_count(whet_i_plot_axis axis);
+/* Where tick i stands: a multiple of the step, without what rounding leaves of it. */
+double whet_i_plot_axis_tick(whet_i_plot_axis axis, int i);
+
 #endif

@@ -3,12 +3,11 @@
  * axis of its own. */
 #include <math.h>
 
-#include "tune/plot_axis.h"
 #include "tune/tune_i.h"
 
 enum { WIDTH = 720, HEIGHT = 360, LEFT = 64, RIGHT = 64, TOP = 24, BOTTOM = 48 };
 
-static whet_i_axis range_of(const whet_i_tune *run, bool metric) {
+static whet_i_plot_axis range_of(const whet_i_tune *run, bool metric) {
     double low = INFINITY, high = -INFINITY;
     for (int64_t i = 0; i < run->n_points; i++) {
         const double y = metric ? run->points[i].metric : run->points[i].loss;
@@ -16,7 +15,7 @@ static whet_i_axis range_of(const whet_i_tune *run, bool metric) {
         low = fmin(low, y);
         high = fmax(high, y);
     }
-    return whet_i_axis_over(low, high);
+    return whet_i_plot_axis_over(low, high);
 }
 
 static double x_of(const whet_i_tune *run, int64_t step) {
@@ -24,13 +23,13 @@ static double x_of(const whet_i_tune *run, int64_t step) {
     return LEFT + (double)step / last * (WIDTH - LEFT - RIGHT);
 }
 
-static double y_of(whet_i_axis a, double y) {
+static double y_of(whet_i_plot_axis a, double y) {
     return TOP + (a.high - y) / (a.high - a.low) * (HEIGHT - TOP - BOTTOM);
 }
 
-static whet_status loss_axis(whet_ctx *ctx, whet_i_axis a, whet_i_buf *svg) {
-    for (int i = 0; i <= whet_i_axis_count(a); i++) {
-        const double value = whet_i_axis_tick(a, i), y = y_of(a, value);
+static whet_status loss_axis(whet_ctx *ctx, whet_i_plot_axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= whet_i_plot_axis_count(a); i++) {
+        const double value = whet_i_plot_axis_tick(a, i), y = y_of(a, value);
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>"
@@ -41,9 +40,9 @@ static whet_status loss_axis(whet_ctx *ctx, whet_i_axis a, whet_i_buf *svg) {
                              LEFT);
 }
 
-static whet_status metric_axis(whet_ctx *ctx, whet_i_axis a, whet_i_buf *svg) {
-    for (int i = 0; i <= whet_i_axis_count(a); i++) {
-        const double value = whet_i_axis_tick(a, i), y = y_of(a, value);
+static whet_status metric_axis(whet_ctx *ctx, whet_i_plot_axis a, whet_i_buf *svg) {
+    for (int i = 0; i <= whet_i_plot_axis_count(a); i++) {
+        const double value = whet_i_plot_axis_tick(a, i), y = y_of(a, value);
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#c50\"/>"
@@ -63,7 +62,7 @@ static whet_status step_axis(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *
                              WIDTH / 2, HEIGHT - 10);
 }
 
-static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_axis a,
+static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_plot_axis a,
                               whet_i_buf *svg) {
     /* At most some thousand marks; the mean forgets over a fortieth of the run. */
     const int64_t every = run->n_points / 2000 + 1;
@@ -87,7 +86,7 @@ static whet_status loss_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_axis
     return whet_i_buf_printf(ctx, svg, "\"/>");
 }
 
-static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_axis a,
+static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_plot_axis a,
                                 whet_i_buf *svg) {
     if (!run->valid.n) return WHET_OK;
     WHET_TRY(whet_i_buf_printf(
@@ -112,7 +111,7 @@ static whet_status metric_lines(whet_ctx *ctx, const whet_i_tune *run, whet_i_ax
 }
 
 whet_status whet_i_tune_curve(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg) {
-    const whet_i_axis loss = range_of(run, false), metric = range_of(run, true);
+    const whet_i_plot_axis loss = range_of(run, false), metric = range_of(run, true);
     WHET_TRY(whet_i_buf_printf(ctx, svg,
                                "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" "
                                "width=\"%d\" height=\"%d\" "

@@ -3,14 +3,13 @@
  * filled, with their standard error; those that were stopped on the way are faint; the front is a line. */
 #include <math.h>
 
-#include "tune/plot_axis.h"
 #include "tune/search_i.h"
 
 enum { WIDTH = 720, HEIGHT = 400, LEFT = 64, RIGHT = 24, TOP = 48, BOTTOM = 48 };
 
 typedef struct plane {
     double low, high; /* log10 of parameters */
-    whet_i_axis y;
+    whet_i_plot_axis y;
 } plane;
 
 void whet_i_search_front(whet_i_search_point *points, int64_t n, bool lower) {
@@ -38,7 +37,7 @@ static plane plane_of(const whet_i_search_point *points, int64_t n) {
         low = fmin(low, points[i].metric - off);
         high = fmax(high, points[i].metric + off);
     }
-    p.y = whet_i_axis_over(low, high);
+    p.y = whet_i_plot_axis_over(low, high);
     if (p.low > p.high) p.low = p.high = 3;
     const double room = fmax(0.1, 0.05 * (p.high - p.low));
     p.low -= room;
@@ -55,8 +54,8 @@ static double y_of(const plane *p, double metric) {
 }
 
 static whet_status put_y_axis(whet_ctx *ctx, const plane *p, const char *metric, whet_i_buf *svg) {
-    for (int i = 0; i <= whet_i_axis_count(p->y); i++) {
-        const double value = whet_i_axis_tick(p->y, i), y = y_of(p, value);
+    for (int i = 0; i <= whet_i_plot_axis_count(p->y); i++) {
+        const double value = whet_i_plot_axis_tick(p->y, i), y = y_of(p, value);
         WHET_TRY(
             whet_i_buf_printf(ctx, svg,
                               "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#ddd\"/>"
