@@ -130,6 +130,14 @@ static whet_status add_whole(whet_ctx *ctx, whet_adapter *a, whet_str name, bool
     return status;
 }
 
+/* One name for two tensors, with and without the prefix or in two spellings. */
+static whet_status twice(whet_ctx *ctx, const whet_adapter *a, whet_str name) {
+    char quoted[WHET_QUOTE_SIZE];
+    return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                       "%s/%s: tensor %s is there under another name as well; expected it once",
+                       a->path, weights_file, whet_i_quote(quoted, name));
+}
+
 /* Puts tensor `i` of the file where it belongs. */
 static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, int64_t i, whet_i_parts *parts) {
     const whet_str full = whet_safetensors_name(a->file, i), name = without_prefix(full);
@@ -148,6 +156,7 @@ static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, int64_t i, whet_i_
     const int64_t before = whet_names_count(parts->modules);
     WHET_TRY(whet_names_add(ctx, parts->modules, module, &at));
     if (at == before) parts->items[at] = (whet_i_layer_parts){0};
+    if (parts->items[at].tensors[part].data) return twice(ctx, a, full);
     parts->items[at].tensors[part] = view;
     return WHET_OK;
 }
@@ -206,6 +215,9 @@ static whet_status read_tensors(whet_ctx *ctx, whet_adapter *a, const whet_i_pef
     WHET_TRY(whet_i_adapter_layers(ctx, a, config, parts));
     qsort(a->layers, (size_t)a->n_layers, sizeof *a->layers, by_module);
     qsort(a->wholes, (size_t)a->n_wholes, sizeof *a->wholes, by_name);
+    for (int64_t i = 1; i < a->n_wholes; i++)
+        if (by_name(&a->wholes[i - 1], &a->wholes[i]) == 0)
+            return twice(ctx, a, whet_str_from(a->wholes[i].name));
     return WHET_OK;
 }
 

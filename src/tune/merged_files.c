@@ -34,15 +34,19 @@ static bool has_end(const char *name, const char *end) {
     return n > m && strcmp(name + n - m, end) == 0;
 }
 
-/* Weights in whatever form, and what is written anew, stay behind. */
+/* Weights in whatever form, and what is written anew, stay behind; so do settings of adapters that lie
+ * beside the base, for which transformers would look for theirs. */
 static bool is_copied(const char *name) {
     static const char *const ends[] = {".safetensors", ".bin",        ".pt",      ".pth",
                                        ".h5",          ".onnx",       ".msgpack", ".ot",
                                        ".gguf",        ".index.json", ".tmp"};
+    static const char *const names[] = {"config.json", "merge.json", "adapter_config.json",
+                                        "README.md"};
     for (int64_t i = 0; i < WHET_COUNT_OF(ends); i++)
         if (has_end(name, ends[i])) return false;
-    return name[0] != '.' && strcmp(name, "config.json") != 0 && strcmp(name, "merge.json") != 0 &&
-           strcmp(name, "README.md") != 0;
+    for (int64_t i = 0; i < WHET_COUNT_OF(names); i++)
+        if (strcmp(name, names[i]) == 0) return false;
+    return name[0] != '.';
 }
 
 static whet_status copy_file(whet_ctx *ctx, const char *from, const char *to, const char *name) {

@@ -46,6 +46,13 @@ run 0 whet embed --model merged --input train.tsv --output e.npy --quiet
 run 0 whet tune --model merged --train train.tsv --epochs 1 --output again --quiet
 run 0 whet tune merge --model "$model" --adapter tuned=0.5 --dtype bf16 --probe train.tsv --output half
 says '40 texts'
+# Adapters that lie beside the base are not its: their settings stay behind, the base's own files come along.
+cp -r "$model" beside && chmod -R u+w beside && cp tuned/adapter_* beside && echo hello >beside/notes.txt
+run 0 whet tune merge --model beside --adapter tuned --output merged-beside
+present merged-beside/notes.txt
+absent merged-beside/adapter_config.json
+absent merged-beside/adapter_model.safetensors
+cmp -s merged/model.safetensors merged-beside/model.safetensors || fail 'what lies beside the base changes the model'
 # Without a head the adapter is in a subfolder, and the model it was merged into beside it: the same weights.
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --loss contrastive --adapter lora --output embeds --quiet
 run 0 whet tune merge --model "$model" --adapter embeds --output embeds-merged

@@ -332,6 +332,32 @@ static void tensors_that_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A name with and without the prefix, or in two spellings: which one counts must not be left to the order. */
+static void names_that_come_twice(void **state) {
+    (void)state;
+    static const struct {
+        const char *config, *names[2];
+    } cases[] = {
+        {"\"peft_type\": \"LORA\", \"r\": 2", {PEFT "m.lora_A.weight", "m.lora_A.weight"}},
+        {"\"peft_type\": \"LORA\", \"r\": 2", {PEFT "head.weight", "head.weight"}},
+        {"\"peft_type\": \"LORA\", \"r\": 2, \"use_dora\": true",
+         {PEFT "m.lora_magnitude_vector", PEFT "m.lora_magnitude_vector.weight"}},
+        {"\"peft_type\": \"MORE\", \"r\": 2", {PEFT "m.more_w1", PEFT "m.blkdiag1"}},
+    };
+    whet_ctx *ctx = test_ctx(1);
+    whet_adapter *a = NULL;
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        tensors t = {0};
+        for (int k = 0; k < 2; k++) (void)add(&t, cases[i].names[k], 2, 6, 0);
+        test_fails(ctx, whet_adapter_open(ctx, write_adapter("twice", cases[i].config, &t), &a),
+                   WHET_ERR_FORMAT);
+        test_says(ctx, "under another name as well");
+        assert_null(a);
+        tensors_free(&t);
+    }
+    test_ctx_done(ctx);
+}
+
 /* ---- memory ----------------------------------------------------------------------------------- */
 
 static whet_status open_and_save(whet_ctx *ctx, void *arg) {
@@ -368,7 +394,8 @@ int main(void) {
         cmocka_unit_test(peft_s_own_folder),        cmocka_unit_test(what_is_told),
         cmocka_unit_test(names_and_scales),         cmocka_unit_test(gralora_is_read_as_lora),
         cmocka_unit_test(bases_are_told_apart),     cmocka_unit_test(configs_that_are_refused),
-        cmocka_unit_test(tensors_that_are_refused), cmocka_unit_test(each_allocation),
+        cmocka_unit_test(tensors_that_are_refused), cmocka_unit_test(names_that_come_twice),
+        cmocka_unit_test(each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
