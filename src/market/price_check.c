@@ -97,6 +97,10 @@ static whet_status check_value(whet_ctx *ctx, const whet_price_job *job) {
                            "bounds, or losses before and after");
     if (given(job->value_low) != given(job->value_high))
         return whet_i_fail(ctx, WHET_ERR_ARG, "one bound of the value; expected both");
+    if (given(job->value) && given(job->value_low) &&
+        (job->value < job->value_low || job->value > job->value_high))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "value is %g; expected it within its bounds %g to %g",
+                           job->value, job->value_low, job->value_high);
     if (given(job->value_low) && job->valuation)
         return both(ctx, "bounds of the value", "a valuation");
     if (job->history && !job->belief)

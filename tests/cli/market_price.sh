@@ -195,6 +195,10 @@ run 2 whet market price --disclosure both --valuation linear:1 --gain .5 --belie
 tells 'expected nash or rubinstein where both learn the gain'
 run 2 whet market price --disclosure buyer --belief uniform:0:1
 tells 'disclosure buyer without a valuation'
+run 2 whet market price --mechanism bounds --value 40 --value-low 50 --value-high 90 --reservation 20
+tells 'value is 40; expected it within its bounds 50 to 90'
+run 0 whet market price --mechanism bounds --value 60 --value-low 50 --value-high 90 --reservation 20
+says 'buyer gains 25'
 run 2 whet market price --mechanism bounds --valuation linear:1 --slope 1
 tells 'expected all'
 run 2 whet market price --mechanism second-price --bids bids.tsv --reservation 60 --reserve 50
