@@ -3,19 +3,7 @@
  * property that every price lies between what the seller and the buyer accept. */
 #include "market_support.h"
 
-#include <jansson.h>
-
-#include "io/io_i.h"
-
-#define INDEX "golden/market/trade/index.json"
-
 /* ---- published ---------------------------------------------------------------------------------- */
-
-static double member(const json_t *row, const char *key) {
-    const json_t *value = json_object_get(row, key);
-    assert_non_null(value);
-    return json_number_value(value);
-}
 
 static void golden_nash(whet_ctx *ctx, const json_t *row) {
     const whet_nash in = {member(row, "value_buyer"), member(row, "cost_seller"),
@@ -42,12 +30,11 @@ static void golden_rubinstein(whet_ctx *ctx, const json_t *row) {
 
 static void golden_tables(void **state) {
     (void)state;
-    test_need_shared(INDEX);
+    test_need_shared(PRICING_INDEX);
     whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *row;
     size_t i, rows = 0;
-    test_ok(ctx, whet_i_json_read(ctx, test_shared(INDEX), (int64_t)1 << 24, &whole));
-    const json_t *pricing = json_object_get(whole, "pricing");
+    const json_t *pricing = pricing_tables(ctx, &whole);
     json_array_foreach(json_object_get(pricing, "nash"), i, row) {
         golden_nash(ctx, row);
         rows++;

@@ -5,12 +5,6 @@
 
 /* ---- priors ------------------------------------------------------------------------------------ */
 
-static whet_belief *opened(whet_ctx *ctx, const char *spec) {
-    whet_belief *belief = NULL;
-    test_ok(ctx, whet_belief_open(ctx, spec, &belief));
-    return belief;
-}
-
 static void normal_tails_match_published_values(void **state) {
     (void)state;
     /* Abramowitz & Stegun, table 26.1 and 26.5, to the digits that they print */

@@ -3,29 +3,17 @@
  * drawing trials without a gain. */
 #include "market_support.h"
 
-#include <jansson.h>
 #include <stdlib.h>
-
-#include "io/io_i.h"
-
-#define INDEX "golden/market/trade/index.json"
 
 /* ---- published ---------------------------------------------------------------------------------- */
 
-static double member(const json_t *row, const char *key) {
-    const json_t *value = json_object_get(row, key);
-    assert_non_null(value);
-    return json_number_value(value);
-}
-
 static void golden_tables(void **state) {
     (void)state;
-    test_need_shared(INDEX);
+    test_need_shared(PRICING_INDEX);
     whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *row;
     size_t i, rows = 0;
-    test_ok(ctx, whet_i_json_read(ctx, test_shared(INDEX), (int64_t)1 << 24, &whole));
-    const json_t *pricing = json_object_get(whole, "pricing");
+    const json_t *pricing = pricing_tables(ctx, &whole);
     json_array_foreach(json_object_get(pricing, "smoothness_bounds"), i, row) {
         const whet_gain_prior prior = {member(row, "grad_dot_d"), member(row, "d_norm2"),
                                        member(row, "Lsmooth")};
@@ -50,11 +38,11 @@ static void golden_tables(void **state) {
 /* Relative gains and decisions of the two-agent market, from its losses. */
 static void golden_gains(void **state) {
     (void)state;
-    test_need_shared(INDEX);
+    test_need_shared(PRICING_INDEX);
     whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *side;
     size_t i, sides = 0;
-    test_ok(ctx, whet_i_json_read(ctx, test_shared(INDEX), (int64_t)1 << 24, &whole));
+    test_ok(ctx, whet_i_json_read(ctx, test_shared(PRICING_INDEX), (int64_t)1 << 24, &whole));
     json_array_foreach(json_object_get(whole, "sides"), i, side) {
         const json_t *losses = json_object_get(side, "losses");
         const size_t best = (size_t)member(side, "best_index");

@@ -3,18 +3,6 @@
  * algorithm for every kind of belief and history, and draws of buyers. */
 #include "market_support.h"
 
-#include <jansson.h>
-
-#include "io/io_i.h"
-
-#define INDEX "golden/market/trade/index.json"
-
-static whet_belief *opened(whet_ctx *ctx, const char *spec) {
-    whet_belief *belief = NULL;
-    test_ok(ctx, whet_belief_open(ctx, spec, &belief));
-    return belief;
-}
-
 static whet_posted posted(whet_ctx *ctx, const whet_belief *belief, double cost) {
     whet_posted p = {0};
     test_ok(ctx, whet_posted_price(ctx, belief, cost, &p));
@@ -30,20 +18,9 @@ static double exact_of(whet_ctx *ctx, whet_belief *belief, double cost) {
 
 /* ---- published ---------------------------------------------------------------------------------- */
 
-static double member(const json_t *row, const char *key) {
-    const json_t *value = json_object_get(row, key);
-    assert_non_null(value);
-    return json_number_value(value);
-}
-
-static json_t *pricing_tables(whet_ctx *ctx, json_t **whole) {
-    test_ok(ctx, whet_i_json_read(ctx, test_shared(INDEX), (int64_t)1 << 24, whole));
-    return json_object_get(*whole, "pricing");
-}
-
 static void golden_tables(void **state) {
     (void)state;
-    test_need_shared(INDEX);
+    test_need_shared(PRICING_INDEX);
     whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *row;
     const json_t *pricing = pricing_tables(ctx, &whole);

@@ -8,7 +8,6 @@
 #include "io/io_i.h"
 #include "whet/trial.h"
 
-#define INDEX "golden/market/trade/index.json"
 #define AGENTS "golden/market/trade/two_agent_mlp.safetensors"
 
 /* ---- published --------------------------------------------------------------------------------------- */
@@ -67,10 +66,6 @@ static void move_units(const whet_safetensors *file, const char *scenario, const
 static double item(const json_t *list, size_t i) {
     return json_number_value(json_array_get(list, i));
 }
-static double member(const json_t *row, const char *key) {
-    return json_number_value(json_object_get(row, key));
-}
-
 /* Losses of the file are of f64 networks. Ours are of f32: a logit of some 10 is within a few 1e-6. */
 static void check_side(whet_ctx *ctx, const json_t *side, const whet_trial_job *job) {
     const json_t *losses = json_object_get(side, job->batch ? "losses_batchmeans_512" : "losses");
@@ -97,12 +92,12 @@ static void check_side(whet_ctx *ctx, const json_t *side, const whet_trial_job *
 
 static void golden_sides(void **state) {
     (void)state;
-    test_need_shared(INDEX);
+    test_need_shared(PRICING_INDEX);
     whet_ctx *ctx = test_ctx(2);
     json_t *whole = NULL, *side;
     whet_safetensors *file;
     size_t i;
-    test_ok(ctx, whet_i_json_read(ctx, test_shared(INDEX), (int64_t)1 << 24, &whole));
+    test_ok(ctx, whet_i_json_read(ctx, test_shared(PRICING_INDEX), (int64_t)1 << 24, &whole));
     test_ok(ctx, whet_safetensors_open(ctx, test_shared(AGENTS), &file));
     const whet_tensor x = tensor_of(file, "val_x"), y = tensor_of(file, "val_y");
     const whet_mode_data data = {.x = x.data,
