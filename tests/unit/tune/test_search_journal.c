@@ -180,6 +180,92 @@ static void going_on_behind_a_torn_line(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A process that ends in good order takes its lock away: what it claimed is another's at once. */
+static void who_is_gone_claims_nothing(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const char *output = test_tmp("gone");
+    int64_t len;
+    whet_i_search_journal j;
+    whet_i_search_state s = {.last_worker = -1};
+    whet_i_free(ctx, write_some(ctx, output, &len));
+    test_ok(ctx, whet_i_search_join(ctx, output, &j));
+    test_ok(ctx, whet_i_search_lock(ctx, &j, &s));
+    const whet_i_search_cell *c = &s.rows[2].cell[0][2];
+    assert_true(c->state == WHET_I_CELL_CLAIMED && c->until > whet_i_seconds_now());
+    assert_false(whet_i_search_alive(&j, c));
+    assert_true(whet_i_search_alive(NULL, c));
+    whet_i_search_unlock(&j);
+    whet_i_search_state_free(ctx, &s);
+    whet_i_search_close(ctx, &j);
+    remove_journal(output);
+    test_ctx_done(ctx);
+}
+
+/* A line as journals have them: the hash of the text before it. */
+static void add_line(char *bytes, size_t size, const char *text) {
+    const size_t used = strlen(bytes);
+    (void)snprintf(bytes + used, size - used, "%016llx %s\n",
+                   (unsigned long long)whet_i_hash_bytes(text, (int64_t)strlen(text)), text);
+}
+
+#define HEAD(fields) \
+    "{\"search\":1,\"fingerprint\":\"0123456789abcdef\",\"final_steps\":9," fields "}"
+#define SOUND \
+    HEAD("\"rungs\":2,\"replicates\":3,\"folds\":3,\"steps\":[4,12],\"step_seconds\":1," \
+         "\"overhead\":0")
+#define CLAIM(unit) "{\"claim\":" unit ",\"worker\":0}"
+
+/* Whole lines with their hash that no search writes. */
+static void what_no_search_writes_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        const char *head, *fact;
+        whet_status status;
+    } cases[] = {
+        {SOUND, CLAIM("[0,0,0]"), WHET_OK},
+        {SOUND, CLAIM("[0,1,5]"), WHET_OK},       /* 3 and on, at whole length alone */
+        {SOUND, CLAIM("[0,2,0]"), WHET_OK},       /* the training */
+        {SOUND, CLAIM("[1,0,0]"), WHET_ERR_DATA}, /* trials begin one after the other */
+        {SOUND, CLAIM("[-1,0,0]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,0,3]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,1,6]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,2,1]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,3,0]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,0,0.5]"), WHET_ERR_DATA},
+        {SOUND, CLAIM("[0,0,0,0]"), WHET_ERR_DATA},
+        {SOUND, "{\"claim\":[0,0,0],\"worker\":-1}", WHET_ERR_FORMAT},
+        {SOUND, "{\"worker\":0}", WHET_ERR_DATA},
+        {HEAD("\"rungs\":2,\"replicates\":3,\"folds\":3,\"steps\":[12,4],\"step_seconds\":1,"
+              "\"overhead\":0"),
+         CLAIM("[0,0,0]"), WHET_ERR_FORMAT},
+        {HEAD("\"rungs\":1,\"replicates\":3,\"folds\":3,\"steps\":[4,12],\"step_seconds\":1,"
+              "\"overhead\":0"),
+         CLAIM("[0,0,0]"), WHET_ERR_FORMAT},
+        {HEAD("\"rungs\":2,\"replicates\":3,\"folds\":5,\"steps\":[4,12],\"step_seconds\":1,"
+              "\"overhead\":0"),
+         CLAIM("[0,0,0]"), WHET_ERR_FORMAT},
+        {HEAD("\"rungs\":2,\"replicates\":3,\"folds\":3,\"steps\":[4,12],\"step_seconds\":-1,"
+              "\"overhead\":0"),
+         CLAIM("[0,0,0]"), WHET_ERR_FORMAT},
+    };
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        char bytes[1024] = "";
+        int64_t whole;
+        whet_i_search_state s;
+        add_line(bytes, sizeof bytes, cases[i].head);
+        add_line(bytes, sizeof bytes, cases[i].fact);
+        const whet_status status =
+            whet_i_search_parse(ctx, "j", bytes, (int64_t)strlen(bytes), &s, &whole);
+        if (status != cases[i].status)
+            fail_msg("case %lld: status %d: %s", (long long)i, (int)status, whet_error(ctx));
+        if (status == WHET_OK) assert_true(s.lines == 2 && s.n_trials == 1);
+        whet_i_search_state_free(ctx, &s);
+    }
+    test_ctx_done(ctx);
+}
+
 /* Another process holds a claim: alive until it is killed, or its time is over. */
 static void the_dead_are_known(void **state) {
     (void)state;
@@ -262,6 +348,8 @@ int main(void) {
         cmocka_unit_test(cut_anywhere_it_is_a_shorter_journal),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(going_on_behind_a_torn_line),
+        cmocka_unit_test(who_is_gone_claims_nothing),
+        cmocka_unit_test(what_no_search_writes_is_refused),
         cmocka_unit_test(the_dead_are_known),
         cmocka_unit_test(each_allocation_may_fail),
     };

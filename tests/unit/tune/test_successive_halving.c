@@ -177,6 +177,10 @@ static void shared_by_workers(void **state) {
     assert_int_equal(trained, 1);
     assert_true(waits > 0);
     assert_int_equal(w.state.n_trials, 20);
+    for (int64_t t = 0; t < 20; t++) /* what the dead one had, too */
+        for (int32_t l = 0; l < 3; l++)
+            for (int32_t k = 0; k < 2 * K; k++)
+                assert_int_not_equal(w.state.rows[t].cell[l][k].state, WHET_I_CELL_CLAIMED);
     const int64_t winner = whet_i_search_winner(&w.rules);
     for (int64_t t = 0; t < 20; t++) {
         const whet_i_search_mean m = whet_i_search_mean_of(&w.state, t, 2, 0, K);
@@ -255,6 +259,19 @@ static void rivals(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A unit that takes a second a step, less those of the rung that it goes on from. */
+static void take_steps(world *w, whet_i_search_unit u, double metric) {
+    const int32_t passed = whet_i_search_passed(&w->state, u);
+    const int64_t steps =
+        w->state.head.steps[u.level] - (passed < 0 ? 0 : w->state.head.steps[passed]);
+    assert_true(fabs(whet_i_search_expected(&w->rules, u) - (double)steps) < 1e-9);
+    finish(w, u, metric);
+    whet_i_search_cell *c = at(w, u);
+    w->state.spent += (double)steps - c->seconds;
+    c->seconds = (double)steps;
+    c->steps = steps;
+}
+
 /* Under a budget of seconds, one a step: what is done fits in it, one trial comes to the whole length in
  * any case, and a larger budget tries more. */
 static void seconds_are_kept(void **state) {
@@ -270,15 +287,7 @@ static void seconds_are_kept(void **state) {
         w.rules.seconds = budget;
         while ((step = whet_i_search_next(&w.rules, &u)) == WHET_I_SEARCH_WORK) {
             assert_true(u.trial < MOST);
-            const int32_t passed = whet_i_search_passed(&w.state, u);
-            const int64_t steps =
-                w.state.head.steps[u.level] - (passed < 0 ? 0 : w.state.head.steps[passed]);
-            assert_true(fabs(whet_i_search_expected(&w.rules, u) - (double)steps) < 1e-9);
-            finish(&w, u, score_of(u.trial, u.level));
-            whet_i_search_cell *c = at(&w, u);
-            w.state.spent += (double)steps - c->seconds;
-            c->seconds = (double)steps;
-            c->steps = steps;
+            take_steps(&w, u, score_of(u.trial, u.level));
         }
         assert_int_equal(step, WHET_I_SEARCH_TRAIN);
         /* 2 x 9 steps of one trial and 10 of the training are the least. */
@@ -291,6 +300,85 @@ static void seconds_are_kept(void **state) {
     assert_true(before > 20);
 }
 
+/* Rungs of 1 and 3 steps, each trial worse than the one before; a trial's first rung takes 2 seconds, the
+ * second 4, the training 10. Kept for the end: 10 and four times 4, but no more than half of the budget.
+ * Of 49 s: three trials and trial 0 on to the second rung are 10 s, three more and trial 1 are 20; trials 6
+ * and 7 begin at 20 and 22, for 22 + 2 + 24.5 <= 49; at 24 none does. Of 52 s trial 8 begins, for 24 + 2 + 26
+ * <= 52, and trial 2, of the best third now, does not go on, for 26 + 4 + 26 is more. */
+static void half_is_kept_for_the_end(void **state) {
+    (void)state;
+    for (int seconds = 49; seconds <= 52; seconds += 3) {
+        whet_ctx *ctx = test_ctx(1);
+        world w;
+        whet_i_search_unit u;
+        begin(ctx, &w, 2);
+        w.rules.most = 0;
+        w.rules.seconds = seconds;
+        while (whet_i_search_next(&w.rules, &u) == WHET_I_SEARCH_WORK) {
+            assert_true(u.trial < MOST);
+            take_steps(&w, u, 1 - 0.01 * (double)u.trial);
+        }
+        assert_int_equal(w.state.n_trials, seconds == 49 ? 8 : 9);
+        for (int64_t t = 0; t < w.state.n_trials; t++)
+            assert_int_equal(whet_i_search_mean_of(&w.state, t, 1, 0, K).begun, t < 2);
+        /* Both were compared: 2 x 2 x 3 steps, which leave the training its 10. */
+        assert_true(w.state.spent + 10 <= seconds);
+        for (int64_t t = 0; t < 2; t++)
+            assert_true(whet_i_search_mean_of(&w.state, t, 1, K, 2 * K).whole);
+        whet_i_free(ctx, w.state.rows);
+        test_ctx_done(ctx);
+    }
+}
+
+/* At the end the winner's rival goes on to the whole length, though a LoRA of more parameters was better, and
+ * then the best of each kind that nobody stands for there. */
+static void kinds_come_to_the_whole_length(void **state) {
+    (void)state;
+    static const whet_tune_adapter kinds[] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_FULL,
+                                              WHET_TUNE_LORA, WHET_TUNE_FULL};
+    static const double scores[] = {0.9, 0.5, 0.2, 0.4, 0.3};
+    whet_ctx *ctx = test_ctx(1);
+    world w;
+    begin(ctx, &w, 2);
+    w.rules.most = 5;
+    for (int64_t t = 0; t < 5; t++) w.trials[t].job.adapter = kinds[t];
+    w.trials[1].parameters = w.trials[2].parameters = w.trials[4].parameters = 1000;
+    for (int64_t t = 0; t < 3; t++) expect(&w, t, 0, scores[t]);
+    expect(&w, 0, 1, 0.9);
+    for (int64_t t = 3; t < 5; t++) expect(&w, t, 0, scores[t]);
+    expect(&w, 3, 1, 0.4);
+    expect(&w, 4, 1, 0.3);
+    assert_int_equal(whet_i_search_winner(&w.rules), 0);
+    assert_int_equal(whet_i_search_rival(&w.rules, 0), 3);
+    whet_i_free(ctx, w.state.rows);
+    test_ctx_done(ctx);
+}
+
+/* What a rung is expected to take: the steps behind the one before; of full tuning, which leaves no
+ * checkpoints, all; at the rate of its own kind. */
+static void expectations_by_hand(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    world w;
+    begin(ctx, &w, 2);
+    w.state.head.overhead = 0.5;
+    w.trials[0].job.adapter = WHET_TUNE_FULL;
+    for (int64_t t = 0; t < 2; t++)
+        for (int32_t k = 0; k < K; k++) {
+            const whet_i_search_unit u = {t, 0, k};
+            finish(&w, u, 0.5);
+            at(&w, u)->seconds = t == 0 ? 4.5 : 2.5; /* 4 and 2 without what stands around a step */
+        }
+    assert_true(whet_i_search_expected(&w.rules, (whet_i_search_unit){0, 1, 0}) == 3 * 4 + 0.5);
+    assert_true(whet_i_search_expected(&w.rules, (whet_i_search_unit){1, 1, 0}) == 2 * 2 + 0.5);
+    assert_true(whet_i_search_expected(&w.rules, (whet_i_search_unit){2, 1, 0}) == 3 * 1 + 0.5);
+    assert_true(whet_i_search_expected(&w.rules, (whet_i_search_unit){1, 2, 0}) == 10 * 2 + 1);
+    /* On new replicates nothing was passed. */
+    assert_true(whet_i_search_expected(&w.rules, (whet_i_search_unit){1, 1, K}) == 3 * 2 + 0.5);
+    whet_i_free(ctx, w.state.rows);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(by_hand),
@@ -300,6 +388,9 @@ int main(void) {
         cmocka_unit_test(ties_and_directions),
         cmocka_unit_test(rivals),
         cmocka_unit_test(seconds_are_kept),
+        cmocka_unit_test(half_is_kept_for_the_end),
+        cmocka_unit_test(kinds_come_to_the_whole_length),
+        cmocka_unit_test(expectations_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
