@@ -124,6 +124,12 @@ void cli_note(cli_run *run, const char *format, ...) WHET_PRINTF(2, 3);
 void cli_json(cli_run *run, json_t *document);
 /* json_real, or null when x is not finite (JSON has no NaN). */
 json_t *cli_json_number(double x);
+/* A report of the library as a document, released by cli_json; its text is released. */
+whet_status cli_report(cli_run *run, char *text, json_t **root);
+/* Members of it: a number, NaN where there is none; an integer, or 0; a text, or "". */
+double cli_real_at(const json_t *object, const char *key);
+long long cli_count_at(const json_t *object, const char *key);
+const char *cli_text_at(const json_t *object, const char *key);
 /* How classes came to components of a mixture, and what is doubtful of it; and the same as JSON. Nothing,
  * and null, for mapping NULL. */
 void cli_print_mapping(cli_run *run, const whet_names *classes, const whet_class_mapping *mapping);

@@ -198,25 +198,13 @@ static whet_status check_usage(cli_run *run) {
 
 /* ---- the summary ----------------------------------------------------------------------------- */
 
-static double real_at(const json_t *object, const char *key) {
-    return json_number_value(json_object_get(object, key));
-}
-
-static long long count_at(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
-}
-
-static const char *text_at(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "";
-}
-
 static void print_accuracy(cli_run *run, const json_t *metrics) {
     char text[64] = "";
     if (json_is_number(json_object_get(metrics, "accuracy")))
         (void)snprintf(text, sizeof text, "%5.1f (%.0f to %.0f)",
-                       100 * real_at(metrics, "accuracy"), 100 * real_at(metrics, "accuracy_low"),
-                       100 * real_at(metrics, "accuracy_high"));
+                       100 * cli_real_at(metrics, "accuracy"),
+                       100 * cli_real_at(metrics, "accuracy_low"),
+                       100 * cli_real_at(metrics, "accuracy_high"));
     cli_print(run, "  %-17s", text);
 }
 
@@ -225,7 +213,7 @@ static int name_width(const json_t *candidates) {
     size_t i, width = strlen("candidate");
     json_t *c;
     json_array_foreach(candidates, i, c) {
-        const size_t length = strlen(text_at(c, "name"));
+        const size_t length = strlen(cli_text_at(c, "name"));
         width = length > width ? length : width;
     }
     return width > 40 ? 40 : (int)width;
@@ -233,13 +221,14 @@ static int name_width(const json_t *candidates) {
 
 /* Candidate i and those behind it that are missing for the same reason, on one line: how many. */
 static size_t print_missing(cli_run *run, const json_t *candidates, size_t i) {
-    const char *note = text_at(json_array_get(candidates, i), "note");
+    const char *note = cli_text_at(json_array_get(candidates, i), "note");
     size_t n = 0;
     for (; i + n < json_array_size(candidates); n++) {
         const json_t *c = json_array_get(candidates, i + n);
-        if (json_is_true(json_object_get(c, "available")) || strcmp(text_at(c, "note"), note) != 0)
+        if (json_is_true(json_object_get(c, "available")) ||
+            strcmp(cli_text_at(c, "note"), note) != 0)
             break;
-        cli_print(run, "%s%s", n ? ", " : "  ", text_at(c, "name"));
+        cli_print(run, "%s%s", n ? ", " : "  ", cli_text_at(c, "name"));
     }
     cli_print(run, ": %s\n", note);
     return n;
@@ -259,7 +248,7 @@ static void print_candidates(cli_run *run, const json_t *root) {
             i += print_missing(run, candidates, i) - 1;
             continue;
         }
-        cli_print(run, "%s %-*s", chosen ? "*" : " ", width, text_at(c, "name"));
+        cli_print(run, "%s %-*s", chosen ? "*" : " ", width, cli_text_at(c, "name"));
         const json_t *test = json_object_get(c, "test");
         if (json_is_null(json_object_get(c, "cross_fitted")))
             cli_print(run, "  %-17s", "not compared");
@@ -267,7 +256,8 @@ static void print_candidates(cli_run *run, const json_t *root) {
             print_accuracy(run, json_object_get(c, "cross_fitted"));
         if (tested) {
             print_accuracy(run, test);
-            cli_print(run, "  %8.3f  %8.3f", real_at(test, "macro_f1"), real_at(test, "log_loss"));
+            cli_print(run, "  %8.3f  %8.3f", cli_real_at(test, "macro_f1"),
+                      cli_real_at(test, "log_loss"));
         }
         cli_print(run, "\n");
     }
@@ -282,50 +272,49 @@ static void print_space(cli_run *run, const json_t *space) {
         const json_t *side = json_object_get(space, sides[i]);
         cli_print(run, "  %-14s", sides[i]);
         print_accuracy(run, side);
-        cli_print(run, "  %13.4g  %12.4g\n", real_at(side, "mean_distance"),
-                  real_at(side, "mean_squared_distance"));
+        cli_print(run, "  %13.4g  %12.4g\n", cli_real_at(side, "mean_distance"),
+                  cli_real_at(side, "mean_squared_distance"));
     }
 }
 
 static void print_summary(cli_run *run, const json_t *root) {
     const json_t *data = json_object_get(root, "data"), *test = json_object_get(root, "test");
     const char *output = cli_text(run, "output");
-    cli_print(run, "%lld rows, %lld classes, %lld labels used", count_at(data, "rows"),
-              count_at(data, "class_count"), count_at(data, "labels_used"));
-    if (count_at(data, "labels_hidden"))
-        cli_print(run, " (%lld hidden by the budget)", count_at(data, "labels_hidden"));
+    cli_print(run, "%lld rows, %lld classes, %lld labels used", cli_count_at(data, "rows"),
+              cli_count_at(data, "class_count"), cli_count_at(data, "labels_used"));
+    if (cli_count_at(data, "labels_hidden"))
+        cli_print(run, " (%lld hidden by the budget)", cli_count_at(data, "labels_hidden"));
     cli_print(run, "; features: %s, %lld columns\n",
-              text_at(json_object_get(root, "features"), "source"),
-              count_at(json_object_get(root, "features"), "columns"));
+              cli_text_at(json_object_get(root, "features"), "source"),
+              cli_count_at(json_object_get(root, "features"), "columns"));
     print_candidates(run, root);
-    cli_print(run, "\n* chosen: %s. %s\n", text_at(root, "chosen"), text_at(root, "reason"));
+    cli_print(run, "\n* chosen: %s. %s\n", cli_text_at(root, "chosen"),
+              cli_text_at(root, "reason"));
     const json_t *end = json_object_get(root, "end_model");
     if (json_is_object(end) && json_is_false(json_object_get(end, "kept")))
-        cli_print(run, "%s\n", text_at(end, "reason"));
+        cli_print(run, "%s\n", cli_text_at(end, "reason"));
     if (!json_is_null(test))
         cli_print(
             run, "test: %.1f %% of %lld rows right (95 %%: %.1f to %.1f), calibration error %.3f\n",
-            100 * real_at(test, "accuracy"), count_at(test, "n"),
-            100 * real_at(test, "accuracy_low"), 100 * real_at(test, "accuracy_high"),
-            real_at(test, "calibration_error"));
+            100 * cli_real_at(test, "accuracy"), cli_count_at(test, "n"),
+            100 * cli_real_at(test, "accuracy_low"), 100 * cli_real_at(test, "accuracy_high"),
+            cli_real_at(test, "calibration_error"));
     print_space(run, json_object_get(root, "space"));
     cli_print(run, "\nwrote %s: predictions.tsv, metrics.json, report.html, classifier/ (%.1f s)\n",
-              output, real_at(json_object_get(root, "seconds"), "total"));
+              output, cli_real_at(json_object_get(root, "seconds"), "total"));
 }
 
 whet_status cmd_adapt(cli_run *run) {
     char *metrics = NULL, *command;
-    json_error_t error;
+    json_t *root;
     whet_status status = check_usage(run);
     if (status != WHET_OK) return status;
     whet_adapt_job job = job_of(run);
     job.command = command = cli_command_line(run);
     status = whet_adapt_run(run->ctx, &job, &metrics);
     free(command);
+    if (status == WHET_OK) status = cli_report(run, metrics, &root);
     if (status != WHET_OK) return status;
-    json_t *root = json_loads(metrics, 0, &error);
-    whet_free_text(run->ctx, metrics);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "metrics: %s", error.text);
     print_summary(run, root);
     cli_json(run, root);
     return WHET_OK;

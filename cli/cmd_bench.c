@@ -6,14 +6,12 @@
 
 /* Prints what a comparison came to, and which files tell it; both texts are released. */
 static whet_status finish(cli_run *run, char *text, char *json, const char *files) {
-    json_error_t error;
-    json_t *root = json_loads(json, 0, &error);
+    json_t *root;
     cli_print(run, "%s\nwrote %s: %s\n", text, cli_text(run, "output"), files);
     whet_free_text(run->ctx, text);
-    whet_free_text(run->ctx, json);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "summary: %s", error.text);
-    cli_json(run, root);
-    return WHET_OK;
+    const whet_status status = cli_report(run, json, &root);
+    if (status == WHET_OK) cli_json(run, root);
+    return status;
 }
 
 const cli_option cmd_bench_autows_options[] = {

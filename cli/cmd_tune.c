@@ -387,34 +387,26 @@ static whet_status check_usage(cli_run *run) {
 
 /* ---- the summary ----------------------------------------------------------------------------- */
 
-static double real_at(const json_t *object, const char *key) {
-    return json_number_value(json_object_get(object, key));
-}
-
-static long long count_at(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
-}
-
 static void print_score(cli_run *run, json_t *root) {
     json_t *best = json_object_get(root, "best");
     const char *key;
     json_t *value;
     if (json_is_null(best)) return;
-    cli_print(run, "best validation, step %lld:", count_at(root, "best_step"));
+    cli_print(run, "best validation, step %lld:", cli_count_at(root, "best_step"));
     json_object_foreach(best, key, value) {
         if (json_is_real(value)) cli_print(run, " %s %.4f", key, json_real_value(value));
     }
-    cli_print(run, " on %lld rows\n", count_at(best, "n"));
+    cli_print(run, " on %lld rows\n", cli_count_at(best, "n"));
 }
 
 static void print_summary(cli_run *run, json_t *root) {
     const json_t *train = json_object_get(root, "train");
-    const double seconds = real_at(root, "seconds");
+    const double seconds = cli_real_at(root, "seconds");
     cli_print(run, "%lld rows, %lld of %lld numbers trained, %.0f MB planned\n",
-              count_at(train, "rows"), count_at(root, "trained_parameters"),
-              count_at(root, "parameters"), (double)count_at(root, "planned_bytes") / 1e6);
-    cli_print(run, "%lld steps in %.1f s (%.0f tokens/s)%s\n", count_at(root, "steps"), seconds,
-              real_at(root, "tokens_per_second"),
+              cli_count_at(train, "rows"), cli_count_at(root, "trained_parameters"),
+              cli_count_at(root, "parameters"), (double)cli_count_at(root, "planned_bytes") / 1e6);
+    cli_print(run, "%lld steps in %.1f s (%.0f tokens/s)%s\n", cli_count_at(root, "steps"), seconds,
+              cli_real_at(root, "tokens_per_second"),
               json_is_true(json_object_get(root, "stopped_early")) ? ", stopped early" : "");
     print_score(run, root);
     cli_print(run, "wrote %s\n", cli_text(run, "output"));
@@ -422,16 +414,14 @@ static void print_summary(cli_run *run, json_t *root) {
 
 whet_status cmd_tune(cli_run *run) {
     char *report = NULL;
-    json_error_t error;
+    json_t *root;
     whet_status status = check_usage(run);
     if (status != WHET_OK) return status;
     const whet_tune_job job = job_of(run);
     if (cli_given(run, "search")) return cmd_tune_search(run, &job, cli_text(run, "search"));
     status = whet_tune_run(run->ctx, &job, &report);
+    if (status == WHET_OK) status = cli_report(run, report, &root);
     if (status != WHET_OK) return status;
-    json_t *root = json_loads(report, 0, &error);
-    whet_free_text(run->ctx, report);
-    if (!root) return cli_fail(run, WHET_ERR_INTERNAL, "training.json: %s", error.text);
     print_summary(run, root);
     cli_json(run, root);
     return WHET_OK;

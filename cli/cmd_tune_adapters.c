@@ -7,16 +7,19 @@
 
 #include "cli.h"
 
-/* A report of the library as a document; NULL when it cannot be read. */
-static json_t *parse(char *report) { return report ? json_loads(report, 0, NULL) : NULL; }
-
-static const char *text_at(const json_t *object, const char *key) {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text ? text : "unknown";
-}
-
-static long long count_at(const json_t *object, const char *key) {
-    return json_integer_value(json_object_get(object, key));
+/* Ends a command: what its report says, for people and as a document; the report is released. */
+static whet_status tell(cli_run *run, whet_status status, char *report,
+                        void (*print)(cli_run *run, const json_t *root)) {
+    json_t *root;
+    if (status != WHET_OK) {
+        whet_free_text(run->ctx, report);
+        return status;
+    }
+    status = cli_report(run, report, &root);
+    if (status != WHET_OK) return status;
+    print(run, root);
+    cli_json(run, root);
+    return WHET_OK;
 }
 
 /* ---- export ----------------------------------------------------------------------------------- */
@@ -72,12 +75,12 @@ static whet_status convert_and_save(cli_run *run, whet_adapter *adapter, char **
     return status;
 }
 
-static void print_conversion(cli_run *run, json_t *root) {
+static void print_conversion(cli_run *run, const json_t *root) {
     const json_t *layers = json_object_get(root, "layers");
     long long parameters = 0;
     for (size_t i = 0; i < json_array_size(layers); i++)
-        parameters += json_integer_value(json_object_get(json_array_get(layers, i), "parameters"));
-    const double residual = json_number_value(json_object_get(root, "residual"));
+        parameters += cli_count_at(json_array_get(layers, i), "parameters");
+    const double residual = cli_real_at(root, "residual");
     cli_print(run, "%zu layers, %lld numbers; ", json_array_size(layers), parameters);
     if (residual > 0)
         cli_print(run, "residual %.4g of the adapter's norm\n", residual);
@@ -96,13 +99,7 @@ whet_status cmd_tune_export(cli_run *run) {
     whet_status status = whet_adapter_open(run->ctx, cli_text(run, "adapter"), &adapter);
     if (status == WHET_OK) status = convert_and_save(run, adapter, &report);
     whet_adapter_close(run->ctx, adapter);
-    if (status == WHET_OK) {
-        json_t *root = parse(report);
-        print_conversion(run, root);
-        cli_json(run, root);
-    }
-    whet_free_text(run->ctx, report);
-    return status;
+    return tell(run, status, report, print_conversion);
 }
 
 /* ---- merge ------------------------------------------------------------------------------------ */
@@ -179,19 +176,16 @@ static void print_merge(cli_run *run, const json_t *root) {
     const json_t *probe = json_object_get(root, "probe");
     const json_t *layers = json_object_get(probe, "layers"),
                  *model = json_object_get(probe, "model");
-    cli_print(run, "%lld layers, %lld tensors of heads\n",
-              (long long)json_integer_value(json_object_get(root, "layers")),
-              (long long)json_integer_value(json_object_get(root, "heads")));
+    cli_print(run, "%lld layers, %lld tensors of heads\n", cli_count_at(root, "layers"),
+              cli_count_at(root, "heads"));
     cli_print(run, "largest |merged - unmerged|: %.3g of layers whose outputs reach %.3g\n",
-              json_number_value(json_object_get(layers, "max_difference")),
-              json_number_value(json_object_get(layers, "largest")));
+              cli_real_at(layers, "max_difference"), cli_real_at(layers, "largest"));
     if (json_is_object(model))
         cli_print(run,
                   "                             %.3g of the last hidden states, which reach %.3g "
                   "(%lld texts)\n",
-                  json_number_value(json_object_get(model, "max_difference")),
-                  json_number_value(json_object_get(model, "largest")),
-                  (long long)json_integer_value(json_object_get(model, "texts")));
+                  cli_real_at(model, "max_difference"), cli_real_at(model, "largest"),
+                  cli_count_at(model, "texts"));
     cli_print(run, "wrote %s\n", cli_text(run, "output"));
 }
 
@@ -223,12 +217,7 @@ whet_status cmd_tune_merge(cli_run *run) {
         status = whet_adapter_merge(run->ctx, &job, &report);
     }
     free_weighted(&w);
-    if (status != WHET_OK) return status;
-    json_t *root = parse(report);
-    whet_free_text(run->ctx, report);
-    print_merge(run, root);
-    cli_json(run, root);
-    return WHET_OK;
+    return tell(run, status, report, print_merge);
 }
 
 /* ---- combine ---------------------------------------------------------------------------------- */
@@ -302,15 +291,7 @@ whet_status cmd_tune_combine(cli_run *run) {
     whet_status status = read_weighted(run, &w);
     if (status == WHET_OK) status = combine(run, &w, &report);
     free_weighted(&w);
-    if (status != WHET_OK) {
-        whet_free_text(run->ctx, report);
-        return status;
-    }
-    json_t *root = parse(report);
-    whet_free_text(run->ctx, report);
-    print_conversion(run, root);
-    cli_json(run, root);
-    return WHET_OK;
+    return tell(run, status, report, print_conversion);
 }
 
 /* ---- project ---------------------------------------------------------------------------------- */
@@ -351,19 +332,19 @@ const cli_option cmd_tune_project_options[] = {
 
 static void print_projection(cli_run *run, const json_t *root) {
     const json_t *layers = json_object_get(root, "layers");
-    const long long left = count_at(root, "left_out");
+    const long long left = cli_count_at(root, "left_out");
     cli_print(run, "%5s %9s %9s %9s  %s\n", "rank", "numbers", "norm", "residual", "layer");
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *l = json_array_get(layers, i);
-        cli_print(run, "%5lld %9lld %9.3g %9.4f  %s\n", count_at(l, "rank"),
-                  count_at(l, "parameters"), json_number_value(json_object_get(l, "norm")),
-                  json_number_value(json_object_get(l, "residual")), text_at(l, "module"));
+        cli_print(run, "%5lld %9lld %9.3g %9.4f  %s\n", cli_count_at(l, "rank"),
+                  cli_count_at(l, "parameters"), cli_real_at(l, "norm"), cli_real_at(l, "residual"),
+                  cli_text_at(l, "module"));
     }
     cli_print(run, "%lld numbers, residual %.4f of what changed in these layers\n",
-              count_at(root, "parameters"), json_number_value(json_object_get(root, "residual")));
+              cli_count_at(root, "parameters"), cli_real_at(root, "residual"));
     if (left > 0)
         cli_print(run, "%lld other tensors changed, and are left out: %.4f of all changes\n", left,
-                  json_number_value(json_object_get(root, "left_out_share")));
+                  cli_real_at(root, "left_out_share"));
     cli_print(run, "wrote %s\n", cli_text(run, "output"));
 }
 
@@ -396,12 +377,7 @@ whet_status cmd_tune_project(cli_run *run) {
     if (status == WHET_OK)
         status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
     whet_adapter_close(run->ctx, made);
-    json_t *root = status == WHET_OK ? parse(report) : NULL;
-    whet_free_text(run->ctx, report);
-    if (status != WHET_OK) return status;
-    print_projection(run, root);
-    cli_json(run, root);
-    return WHET_OK;
+    return tell(run, status, report, print_projection);
 }
 
 /* ---- inspect ---------------------------------------------------------------------------------- */
@@ -416,22 +392,27 @@ static void print_names(cli_run *run, const json_t *root, const char *key) {
     if (json_array_size(names) > 0) cli_print(run, "\n");
 }
 
+static const char *text_or_unknown(const json_t *root, const char *key) {
+    const char *text = cli_text_at(root, key);
+    return *text ? text : "unknown";
+}
+
 static void print_description(cli_run *run, const json_t *root) {
     const json_t *layers = json_object_get(root, "layers");
     cli_print(run, "%s: %zu layers, %lld numbers; %lld in heads and biases\n",
-              text_at(root, "kind"), json_array_size(layers), count_at(root, "adapter_parameters"),
-              count_at(root, "other_parameters"));
-    cli_print(run, "base: %s, hash %s\n", text_at(root, "base"), text_at(root, "base_hash"));
+              cli_text_at(root, "kind"), json_array_size(layers),
+              cli_count_at(root, "adapter_parameters"), cli_count_at(root, "other_parameters"));
+    cli_print(run, "base: %s, hash %s\n", text_or_unknown(root, "base"),
+              text_or_unknown(root, "base_hash"));
     print_names(run, root, "heads");
     print_names(run, root, "biases");
     cli_print(run, "\n%6s %6s %5s %6s %8s %9s  %s\n", "in", "out", "rank", "blocks", "scale",
               "numbers", "layer");
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *l = json_array_get(layers, i);
-        cli_print(run, "%6lld %6lld %5lld %6lld %8.4g %9lld  %s\n", count_at(l, "in"),
-                  count_at(l, "out"), count_at(l, "rank"), count_at(l, "blocks"),
-                  json_number_value(json_object_get(l, "scale")), count_at(l, "parameters"),
-                  text_at(l, "module"));
+        cli_print(run, "%6lld %6lld %5lld %6lld %8.4g %9lld  %s\n", cli_count_at(l, "in"),
+                  cli_count_at(l, "out"), cli_count_at(l, "rank"), cli_count_at(l, "blocks"),
+                  cli_real_at(l, "scale"), cli_count_at(l, "parameters"), cli_text_at(l, "module"));
     }
 }
 
@@ -442,10 +423,5 @@ whet_status cmd_tune_inspect(cli_run *run) {
     if (status != WHET_OK) return status;
     status = whet_adapter_describe(run->ctx, adapter, &report);
     whet_adapter_close(run->ctx, adapter);
-    if (status != WHET_OK) return status;
-    json_t *root = parse(report);
-    whet_free_text(run->ctx, report);
-    print_description(run, root);
-    cli_json(run, root);
-    return WHET_OK;
+    return tell(run, status, report, print_description);
 }
