@@ -58,6 +58,8 @@ whole = [x for x in t if x["state"] == "whole"]
 assert {x["kind"] for x in whole} == {"more", "lora", "full"}
 assert t[r["winner"]]["metric"] == max(x["metric"] for x in whole) and r["trained"]
 assert all(len(x["scores"]) == 5 for x in t) and r["folds"] == 5
+# Of 40 rows 32 are trained on, in batches of 8, eight times; a third of that is the rung before.
+assert r["rungs"] == [11, 32]
 assert r["verdict"]["fresh"] and len(t[r["rival"]]["fresh_scores"]) == 5
 lines = [l.split(" ", 1)[1] for l in open("a/search/journal")]
 done = [json.loads(l)["done"] for l in lines if '"done"' in l]
@@ -183,6 +185,10 @@ awk 'BEGIN { print "text\tlabel"
         printf "%s video number %d\t%s\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no" }' >many.tsv
 run 0 whet tune --model "$model" --train many.tsv --valid train.tsv --batch 32 --epochs 2 --search trials=4 --output seeds
 says 'judged on 40 rows from 3 seeds'
+python3 -c 'import json
+facts = [json.loads(l.split(" ", 1)[1]) for l in open("seeds/search/journal")]
+loss = [f["loss"] for f in facts if "done" in f and f["done"][:2] == [0, 0]]
+assert len(loss) == 3 and len(set(loss)) == 3' || fail 'seeds do not differ'
 # A time beside it; numbers instead of classes.
 # shellcheck disable=SC2086
 run 0 whet $common --search 2m,trials=3 --output timed
@@ -196,6 +202,11 @@ mark
 # shellcheck disable=SC2086
 run 2 whet $common --search 0.01s --output z
 tells 'expected at least'
+# The least is that of all folds: here 5 x 400,000 steps, and those of the training.
+run 2 whet tune --model "$model" --train train.tsv --batch 8 --epochs 100000 --search 1s --output z --quiet
+python3 -c 'import re
+least, folds, steps, step = re.search(r"at least (\d+) s here, for one trial \((\d+) x (\d+) steps of (\S+) s", open(".err").read()).groups()
+assert (folds, steps) == ("5", "400000") and int(least) > 0.9 * 5 * 400000 * float(step)' || fail 'the least is not that of all folds'
 # shellcheck disable=SC2086
 run 2 whet $common --search trials=4,params=3 --output z
 tells 'smallest candidate'

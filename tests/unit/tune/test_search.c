@@ -252,6 +252,11 @@ static void folds_part_the_rows(void **state) {
         for (int f = 0; f < 5; f++) assert_true(count[f][0] == 2 && count[f][1] == 4);
     }
     assert_memory_not_equal(fold[0], fold[1], sizeof fold[0]);
+    /* So a part of another repeat, which chose nothing, holds other rows out. */
+    whet_i_tune_part part[2] = {{.folds = 5, .seed = 5, .share = 0.5},
+                                {.folds = 5, .seed = 5, .share = 0.5, .repeat = 1}};
+    for (int i = 0; i < 2; i++) test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part[i]));
+    assert_true(part[0].loss != part[1].loss && part[0].steps == part[1].steps);
     whet_i_tune_free(ctx, &survey);
     test_ctx_done(ctx);
 }
