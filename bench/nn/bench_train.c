@@ -2,16 +2,18 @@
  * One training step of an encoder with a classification head, measured; bench/nn/run_train.py pairs
  * it with torch.
  *
- *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [recompute] [parts=N] [rank=R] [all]
+ *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [OPTION...]
  *
  * full: every weight; lora, more: adapters of rank 8 on query, key and value (all: on every linear layer
- * before the head's) and the head; MoRe has 4 blocks. parts: the
- * rows are worked on in N parts one after the other, as whet tune does with --batch-tokens.
+ * before the head's) and the head; MoRe has 4 blocks. Options: recompute, rank=R, all; parts=N: the rows are
+ * worked on in N parts one after the other, as whet tune does with --batch-tokens; whole: the last layer makes
+ * all tokens, and not only the first ones, which the head reads.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
  * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes".
  * `product` is the linear layers alone, forward and both gradients of what is trained, by oneDNN's
- * single-threaded sgemm on pieces of 512 tokens: "wall-seconds cpu-seconds". */
+ * single-threaded sgemm on pieces of 512 tokens, or of the sequences that make them: "wall-seconds
+ * cpu-seconds". */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +55,7 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static bool everywhere;
+static bool everywhere, whole;
 
 static bool applies(void *arg, const char *module) {
     (void)arg;
@@ -90,7 +92,9 @@ static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode, 
     ok(b, whet_i_params_create(b->ctx, dtype, &b->params));
     ok(b, whet_i_graph_create(b->ctx, b->params, &b->graph));
     if (strcmp(mode, "full") != 0) b->graph->adapters = &adapters;
-    ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, false, &x));
+    const whet_i_selection selection =
+        whole ? WHET_I_ALL_TOKENS : whet_i_encoder_selection(&b->config, WHET_I_HEAD_FAMILY);
+    ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, false, selection, &x));
     ok(b, whet_i_encoder_head(b->ctx, b->graph, &b->config, prefix, false, WHET_I_HEAD_FAMILY, 2, x,
                               &x));
     ok(b, whet_i_graph_feed(b->ctx, b->graph, true, WHET_I_EXAMPLES, 1, &b->labels));
@@ -193,17 +197,21 @@ static void product_piece(void *arg, int64_t item, int32_t worker) {
     const float *x = p->x, *w = p->w;
     float *c = p->c + worker * p->size;
     int64_t n, k;
+    const int64_t few = (PIECE + p->b->n_tokens - 1) / p->b->n_tokens;
     for (int64_t i = 0; i < p->b->plan->n_steps; i++) {
         const whet_i_step *step = &p->b->plan->steps[i];
         if (!is_product(p->b, step, &n, &k)) continue;
+        const whet_i_node *node = &p->b->graph->nodes[step->node];
+        const bool all = p->b->graph->values[node->outputs[0]].extent == WHET_I_TOKENS;
+        const int64_t rows = all ? PIECE : few;
         if (step->kind == WHET_I_STEP_FORWARD) {
-            whet_i_matmul_f32_serial(false, true, PIECE, n, k, x, k, w, k, 0, c, n);
+            whet_i_matmul_f32_serial(false, true, rows, n, k, x, k, w, k, 0, c, n);
             continue;
         }
         if (step->grad_in[0] != WHET_I_NOWHERE)
-            whet_i_matmul_f32_serial(false, false, PIECE, k, n, x, n, w, k, 0, c, k);
-        if (p->b->params->items[p->b->graph->nodes[step->node].params[0]].trainable)
-            whet_i_matmul_f32_serial(true, false, n, k, PIECE, x, n, x, k, 0, c, k);
+            whet_i_matmul_f32_serial(false, false, rows, k, n, x, n, w, k, 0, c, k);
+        if (p->b->params->items[node->params[0]].trainable)
+            whet_i_matmul_f32_serial(true, false, n, k, rows, x, n, x, k, 0, c, k);
     }
 }
 
@@ -242,6 +250,7 @@ int main(int argc, char **argv) {
     for (int i = 7; i < argc; i++) {
         if (strcmp(argv[i], "recompute") == 0) recompute = true;
         if (strcmp(argv[i], "all") == 0) everywhere = true;
+        if (strcmp(argv[i], "whole") == 0) whole = true;
         if (strncmp(argv[i], "parts=", 6) == 0) b.parts = atoi(argv[i] + 6);
         if (strncmp(argv[i], "rank=", 5) == 0) rank = atoi(argv[i] + 5);
     }

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The BERT family, recorded: summed embeddings and a norm, then layers of self-attention, residual
  * and norm, two linear layers, residual and norm. Devlin et al. 2019, arXiv 1810.04805; how a family
- * names things is its row in bert.c. Each layer is a segment. */
+ * names things is its row in bert.c. Each layer is a segment.
+ *
+ * A head or pooling that reads the first tokens alone needs of the last layer the keys and values of all
+ * tokens; its queries and all that follows are then of the first tokens alone. */
 #include <stdio.h>
 
 #include "nn/nn_i.h"
@@ -66,7 +69,27 @@ static whet_status back_to_stream(const recorder *r, int64_t layer, const char *
     return norm(r, layer, norm_part, y, out);
 }
 
-static whet_status attention(const recorder *r, int64_t layer, whet_i_value x, whet_i_value *out) {
+/* Queries of the selected tokens of x, which become *selected, against all. */
+static whet_status attend(const recorder *r, const whet_i_linear_spec *qkv,
+                          const whet_i_attention_spec *heads, whet_i_selection selection,
+                          whet_i_value x, whet_i_value *selected, whet_i_value *out) {
+    whet_i_linear_spec q = *qkv, kv = *qkv;
+    q.parts = 1;
+    kv.parts = 2;
+    for (int i = 0; i < 2; i++) {
+        kv.modules[i] = qkv->modules[i + 1];
+        kv.n[i] = qkv->n[i + 1];
+    }
+    WHET_TRY(whet_i_linear_declare(r->ctx, r->g, qkv, whet_i_columns(r->g, x)));
+    WHET_TRY(whet_i_select_tokens(r->ctx, r->g, x, selection, selected));
+    WHET_TRY(whet_i_linear_layer(r->ctx, r->g, *selected, &q, out));
+    WHET_TRY(whet_i_linear_layer(r->ctx, r->g, x, &kv, &x));
+    return whet_i_attention_of(r->ctx, r->g, selection, *out, x, heads, out);
+}
+
+/* *x becomes its selected rows. */
+static whet_status attention(const recorder *r, int64_t layer, whet_i_selection selection,
+                             whet_i_value *x, whet_i_value *out) {
     const whet_i_encoder_config *c = r->c;
     const char *const parts[] = {c->family->query, c->family->key, c->family->value};
     char names[3][NAME_SIZE];
@@ -83,8 +106,9 @@ static whet_status attention(const recorder *r, int64_t layer, whet_i_value x, w
         name_in(r, names[i], layer, parts[i]);
         spec.modules[i] = names[i];
     }
-    WHET_TRY(whet_i_linear_layer(r->ctx, r->g, x, &spec, &x));
-    return whet_i_attention_layer(r->ctx, r->g, x, &heads, out);
+    if (selection != WHET_I_ALL_TOKENS) return attend(r, &spec, &heads, selection, *x, x, out);
+    WHET_TRY(whet_i_linear_layer(r->ctx, r->g, *x, &spec, out));
+    return whet_i_attention_layer(r->ctx, r->g, *out, &heads, out);
 }
 
 static whet_status embeddings(const recorder *r, whet_i_value *out) {
@@ -107,14 +131,15 @@ static whet_status embeddings(const recorder *r, whet_i_value *out) {
 
 whet_status whet_i_encoder_record(whet_ctx *ctx, whet_i_graph *graph,
                                   const whet_i_encoder_config *config, const char *prefix,
-                                  bool dropout, whet_i_value *hidden) {
+                                  bool dropout, whet_i_selection selection, whet_i_value *hidden) {
     const recorder r = {ctx, graph, config, prefix, dropout};
     const whet_i_family *f = config->family;
     whet_i_value x, y;
     WHET_TRY(embeddings(&r, &x));
     for (int64_t i = 0; i < config->layers; i++) {
         whet_i_graph_segment(graph);
-        WHET_TRY(attention(&r, i, x, &y));
+        const bool last = i == config->layers - 1;
+        WHET_TRY(attention(&r, i, last ? selection : WHET_I_ALL_TOKENS, &x, &y));
         WHET_TRY(back_to_stream(&r, i, f->mixed, f->mixed_norm, y, x, &x));
         WHET_TRY(linear(&r, i, f->up, config->inner, config->act, x, WHET_I_NONE, &y));
         WHET_TRY(back_to_stream(&r, i, f->down, f->down_norm, y, x, &x));
@@ -122,6 +147,12 @@ whet_status whet_i_encoder_record(whet_ctx *ctx, whet_i_graph *graph,
     whet_i_graph_segment(graph);
     *hidden = x;
     return WHET_OK;
+}
+
+whet_i_selection whet_i_encoder_selection(const whet_i_encoder_config *config,
+                                          whet_i_head_kind kind) {
+    const bool first = kind == WHET_I_HEAD_FAMILY || config->pooling == WHET_POOL_CLS;
+    return first ? WHET_I_FIRST_TOKENS : WHET_I_ALL_TOKENS;
 }
 
 whet_status whet_i_encoder_pool(whet_ctx *ctx, whet_i_graph *graph,

@@ -74,7 +74,8 @@ whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_enc
     WHET_TRY(open_file(ctx, dir, e));
     WHET_TRY(whet_i_params_create(ctx, e->dtype, &e->params));
     WHET_TRY(whet_i_graph_create(ctx, e->params, &e->graph));
-    WHET_TRY(whet_i_encoder_record(ctx, e->graph, &e->config, "", false, &hidden));
+    const whet_i_selection selection = whet_i_encoder_selection(&e->config, WHET_I_HEAD_POOLED);
+    WHET_TRY(whet_i_encoder_record(ctx, e->graph, &e->config, "", false, selection, &hidden));
     WHET_TRY(whet_i_encoder_pool(ctx, e->graph, &e->config, hidden, &e->embedding));
     for (int64_t i = 0; i < e->params->n; i++) e->params->items[i].init = WHET_I_INIT_REQUIRED;
     WHET_TRY(

@@ -27,6 +27,7 @@ typedef enum whet_i_extent {
     WHET_I_EXAMPLES, /* B: a pooled sequence, an image */
     WHET_I_TOKENS,   /* T: sequences behind each other, no padding */
     WHET_I_PAIRS,    /* B / 2: two neighbouring examples */
+    WHET_I_ASKED,    /* tokens that the batch asks for: those with a label, sequence by sequence */
     WHET_I_EXTENTS
 } whet_i_extent;
 
@@ -133,7 +134,39 @@ typedef struct whet_i_batch {
     bool accumulate;                     /* gradients of parameters are added to what is there */
     uint64_t seed;                       /* of dropout: another one each step */
     const whet_i_cache *cache;           /* NULL = each sequence is whole */
+    const int64_t *asked;                /* [rows[WHET_I_ASKED]] rising tokens; NULL = none */
+    const int64_t *asked_start;          /* [B + 1] which of them are of a sequence */
 } whet_i_batch;
+
+/* Of which tokens a value has rows. Where nothing but these is read of a network, its last layer needs keys
+ * and values of all tokens, and everything else of these alone. */
+typedef enum whet_i_selection {
+    WHET_I_ALL_TOKENS,
+    WHET_I_FIRST_TOKENS, /* one a sequence; a sequence without tokens has a row that counts for nothing */
+    WHET_I_LAST_TOKENS,
+    WHET_I_ASKED_TOKENS
+} whet_i_selection;
+
+static inline whet_i_extent whet_i_selection_extent(whet_i_selection selection) {
+    return selection == WHET_I_ALL_TOKENS     ? WHET_I_TOKENS
+           : selection == WHET_I_ASKED_TOKENS ? WHET_I_ASKED
+                                              : WHET_I_EXAMPLES;
+}
+/* Rows of the sequences before `sequence`: where its own begin. */
+static inline int64_t whet_i_selected_before(const whet_i_batch *batch, whet_i_selection selection,
+                                             int64_t sequence) {
+    return selection == WHET_I_ALL_TOKENS     ? batch->start[sequence]
+           : selection == WHET_I_ASKED_TOKENS ? batch->asked_start[sequence]
+                                              : sequence;
+}
+/* The token of row `row`; -1 where its sequence has none. */
+static inline int64_t whet_i_selected_token(const whet_i_batch *batch, whet_i_selection selection,
+                                            int64_t row) {
+    if (selection == WHET_I_ALL_TOKENS) return row;
+    if (selection == WHET_I_ASKED_TOKENS) return batch->asked[row];
+    if (batch->start[row + 1] == batch->start[row]) return -1;
+    return selection == WHET_I_FIRST_TOKENS ? batch->start[row] : batch->start[row + 1] - 1;
+}
 
 /* ---- operations ------------------------------------------------------------------------------ */
 

@@ -5,7 +5,7 @@
 static whet_status record(whet_ctx *ctx, whet_language_model *m) {
     whet_i_value hidden, last;
     WHET_TRY(whet_i_graph_create(ctx, m->params, &m->graph));
-    WHET_TRY(whet_i_llama_record(ctx, m->graph, &m->config, &hidden));
+    WHET_TRY(whet_i_llama_record(ctx, m->graph, &m->config, WHET_I_ALL_TOKENS, &hidden));
     WHET_TRY(whet_i_pool_tokens(ctx, m->graph, hidden, WHET_I_POOL_LAST, &last));
     return whet_i_llama_head(ctx, m->graph, &m->config, last, &m->logits);
 }

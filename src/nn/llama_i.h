@@ -45,12 +45,12 @@ WHET_CHECKED whet_status whet_i_llama_ends_parse(whet_ctx *ctx, const json_t *js
 WHET_CHECKED whet_status whet_i_llama_config_read(whet_ctx *ctx, const char *dir,
                                                   whet_i_llama_config *out);
 
-/* Records the model; feeds are ids and positions, each [T, 1]. hidden [T, hidden] after the last norm.
- * Each layer is a segment. Parameters have their names of transformers' ...ForCausalLM
- * ("model.layers.0.self_attn.q_proj.weight"). */
+/* Records the model; feeds are ids and positions, each [T, 1]. hidden [rows of the selection, hidden] after
+ * the last norm; the last layer does no work for other tokens. Each layer is a segment. Parameters have
+ * their names of transformers' ...ForCausalLM ("model.layers.0.self_attn.q_proj.weight"). */
 WHET_CHECKED whet_status whet_i_llama_record(whet_ctx *ctx, whet_i_graph *graph,
                                              const whet_i_llama_config *config,
-                                             whet_i_value *hidden);
+                                             whet_i_selection selection, whet_i_value *hidden);
 /* logits [rows, vocab] of rows [.., hidden]. */
 WHET_CHECKED whet_status whet_i_llama_head(whet_ctx *ctx, whet_i_graph *graph,
                                            const whet_i_llama_config *config, whet_i_value rows,

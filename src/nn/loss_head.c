@@ -3,7 +3,8 @@
  * [tokens, vocabulary] are never whole: a block of ROWS tokens has them forward and for dx, a strip
  * of STRIP vocabulary entries for dw, and both make them again (two more products than an unfused
  * head costs). Tokens without a label, a prompt's, cost nothing: blocks are of those that have one, put
- * side by side. Sums over tokens are in order, so bits do not depend on the number of threads.
+ * side by side, unless x has no others. Sums over tokens are in order, so bits do not depend on the number of
+ * threads.
  * Legend: k columns of x, n entries of the vocabulary, p = softmax(x w^T), i counts labelled tokens. */
 #include <math.h>
 
@@ -24,7 +25,7 @@ static bool weight_trains(const whet_i_graph *g, const whet_i_node *node) {
     return g->params->items[node->params[0]].trainable;
 }
 
-static int64_t rows_of(const whet_i_task *t) { return whet_i_rows(t, t->node->inputs[0]); }
+static int64_t tokens_in(const whet_i_task *t) { return whet_i_rows(t, t->node->inputs[1]); }
 
 static void multiply(const whet_i_task *t, const whet_i_linear *args) {
     if (is_half(t->graph))
@@ -38,7 +39,7 @@ static void multiply(const whet_i_task *t, const whet_i_linear *args) {
 /* What the passes share: saved = [labelled tokens, log sum exp [T], token [T]]; a forward pass alone has
  * the tokens in its temporary, behind the losses. Tokens of a batch are numbers that a float holds. */
 static whet_i_real *tokens_of(const whet_i_task *t) {
-    return t->saved ? t->saved + 1 + rows_of(t) : t->temporary + 1 + rows_of(t);
+    return t->saved ? t->saved + 1 + tokens_in(t) : t->temporary + 1 + tokens_in(t);
 }
 
 static whet_i_real *count_of(const whet_i_task *t) { return t->saved ? t->saved : t->temporary; }
@@ -46,6 +47,11 @@ static whet_i_real *count_of(const whet_i_task *t) { return t->saved ? t->saved 
 static int64_t labelled_of(const whet_i_task *t) { return (int64_t)*count_of(t); }
 
 static int64_t token_of(const whet_i_task *t, int64_t i) { return (int64_t)tokens_of(t)[i]; }
+
+/* The row of x that labelled token i has. */
+static int64_t row_of(const whet_i_task *t, int64_t i) {
+    return t->graph->values[t->node->inputs[0]].extent == WHET_I_ASKED ? i : token_of(t, i);
+}
 
 static int32_t label_of(const whet_i_task *t, int64_t i) {
     return ((const int32_t *)t->in[1])[token_of(t, i)];
@@ -55,7 +61,7 @@ static void list_tokens(const whet_i_task *t) {
     const int32_t *labels = t->in[1];
     whet_i_real *tokens = tokens_of(t);
     int64_t n = 0;
-    for (int64_t i = 0; i < rows_of(t); i++)
+    for (int64_t i = 0; i < tokens_in(t); i++)
         if (labels[i] >= 0) tokens[n++] = (whet_i_real)i;
     *count_of(t) = (whet_i_real)n;
 }
@@ -64,7 +70,7 @@ static void list_tokens(const whet_i_task *t) {
 static void gather(const whet_i_task *t, int64_t first, int64_t rows, whet_i_real *to) {
     const int64_t k = settings_of(t->node)->k;
     for (int64_t i = first; i < first + rows; i++, to += k)
-        memcpy(to, (const whet_i_real *)t->in[0] + token_of(t, i) * k, (size_t)k * sizeof *to);
+        memcpy(to, (const whet_i_real *)t->in[0] + row_of(t, i) * k, (size_t)k * sizeof *to);
 }
 
 /* to [rows, n] = logits of x [rows, k], of n vocabulary entries from `entry` on, a multiple of the
@@ -154,7 +160,7 @@ static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
 
 static int64_t two_a_row(const whet_i_graph *g, const whet_i_node *node,
                          const whet_i_sizes *sizes) {
-    return 1 + 2 * sizes->rows[g->values[node->inputs[0]].extent];
+    return 1 + 2 * sizes->rows[g->values[node->inputs[1]].extent];
 }
 
 /* ---- backward --------------------------------------------------------------------------------- */
@@ -172,7 +178,9 @@ static void to_gradient(const whet_i_task *t, int64_t first, int64_t rows, int64
     }
 }
 
-/* Phase 0, by blocks of all tokens: dx = 0. */
+static int64_t rows_of(const whet_i_task *t) { return whet_i_rows(t, t->node->inputs[0]); }
+
+/* Phase 0, by blocks of all rows: dx = 0. */
 static void clear_rows(const whet_i_task *t, int64_t item) {
     const int64_t k = settings_of(t->node)->k, rows = whet_i_block_rows(rows_of(t), ROWS, item);
     whet_i_real *dx = t->grad_in[0] + item * ROWS * k;
@@ -199,7 +207,7 @@ static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
                                 .scratch = d + ROWS * s->n};
     multiply(t, &args);
     for (int64_t i = first; i < first + rows; i++, dx += s->k)
-        t->kernels->add(s->k, dx, t->grad_in[0] + token_of(t, i) * s->k);
+        t->kernels->add(s->k, dx, t->grad_in[0] + row_of(t, i) * s->k);
 }
 
 /* Phase 2, by strips of the vocabulary: dw = d^T x, over blocks of tokens in order. */

@@ -84,22 +84,27 @@ WHET_CHECKED whet_status whet_i_encoder_config_read(whet_ctx *ctx, const char *d
 
 /* ---- the model ------------------------------------------------------------------------------- */
 
-/* Records the encoder; its feeds are ids, positions and, where the family has segments, segments,
- * each [T, 1]. Names of parameters begin with `prefix`. dropout: as config.json says, in training. */
-WHET_CHECKED whet_status whet_i_encoder_record(whet_ctx *ctx, whet_i_graph *graph,
-                                               const whet_i_encoder_config *config,
-                                               const char *prefix, bool dropout,
-                                               whet_i_value *hidden);
-/* One row a sequence: the pooling and scaling that the settings ask for. */
-WHET_CHECKED whet_status whet_i_encoder_pool(whet_ctx *ctx, whet_i_graph *graph,
-                                             const whet_i_encoder_config *config,
-                                             whet_i_value hidden, whet_i_value *out);
-
 /* Heads that give [B, outputs] from the tokens. */
 typedef enum whet_i_head_kind {
     WHET_I_HEAD_FAMILY, /* the family's own, as transformers has it */
     WHET_I_HEAD_POOLED  /* head_out on the pooled row, as embeddings are used */
 } whet_i_head_kind;
+/* The tokens that such a head reads; WHET_I_HEAD_POOLED: that pooling reads. */
+whet_i_selection whet_i_encoder_selection(const whet_i_encoder_config *config,
+                                          whet_i_head_kind kind);
+
+/* Records the encoder; its feeds are ids, positions and, where the family has segments, segments,
+ * each [T, 1]. Names of parameters begin with `prefix`. dropout: as config.json says, in training.
+ * hidden [rows of the selection, hidden]: the last layer does no work for other tokens. */
+WHET_CHECKED whet_status whet_i_encoder_record(whet_ctx *ctx, whet_i_graph *graph,
+                                               const whet_i_encoder_config *config,
+                                               const char *prefix, bool dropout,
+                                               whet_i_selection selection, whet_i_value *hidden);
+/* One row a sequence: the pooling and scaling that the settings ask for. */
+WHET_CHECKED whet_status whet_i_encoder_pool(whet_ctx *ctx, whet_i_graph *graph,
+                                             const whet_i_encoder_config *config,
+                                             whet_i_value hidden, whet_i_value *out);
+
 WHET_CHECKED whet_status whet_i_encoder_head(whet_ctx *ctx, whet_i_graph *graph,
                                              const whet_i_encoder_config *config,
                                              const char *prefix, bool dropout,

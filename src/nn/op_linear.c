@@ -568,6 +568,12 @@ static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const whet_i_linea
     return WHET_OK;
 }
 
+whet_status whet_i_linear_declare(whet_ctx *ctx, whet_i_graph *graph,
+                                  const whet_i_linear_spec *spec, int64_t k) {
+    whet_i_param_id params[WHET_I_PARAMS_MAX];
+    return add_params(ctx, graph, spec, k, params);
+}
+
 static bool adapted(const whet_i_graph *g, const whet_i_linear_spec *spec) {
     bool any = false;
     for (int32_t i = 0; g->adapters && i < spec->parts; i++)

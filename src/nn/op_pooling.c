@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From the tokens of sequences to one row each, and rows to unit length. */
+ * From the tokens of sequences to one row each, the mean of them or one (op_selection.c), and rows to unit
+ * length. */
 #include <math.h>
 
 #include "nn/ops_i.h"
@@ -20,7 +21,6 @@ static int64_t columns_of(const whet_i_task *t) {
 static void pool_forward(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     (void)phase;
     (void)scratch;
-    const whet_i_pooling_kind kind = *(const whet_i_pooling_kind *)t->node->settings;
     const int64_t n = columns_of(t),
                   end = item * BLOCK +
                         whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), BLOCK, item);
@@ -30,20 +30,14 @@ static void pool_forward(const whet_i_task *t, int32_t phase, int64_t item, void
         whet_i_real *out = t->out[0] + i * n;
         memset(out, 0, (size_t)n * sizeof *out);
         if (length == 0) continue;
-        if (kind == WHET_I_POOL_MEAN) {
-            for (int64_t j = 0; j < length; j++) t->kernels->add(n, x + j * n, out);
-            t->kernels->scale(n, 1 / (whet_i_real)length, out);
-        } else {
-            const int64_t at = kind == WHET_I_POOL_FIRST ? 0 : length - 1;
-            memcpy(out, x + at * n, (size_t)n * sizeof *out);
-        }
+        for (int64_t j = 0; j < length; j++) t->kernels->add(n, x + j * n, out);
+        t->kernels->scale(n, 1 / (whet_i_real)length, out);
     }
 }
 
 static void pool_backward(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {
     (void)phase;
     (void)scratch;
-    const whet_i_pooling_kind kind = *(const whet_i_pooling_kind *)t->node->settings;
     const int64_t n = columns_of(t),
                   end = item * BLOCK +
                         whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), BLOCK, item);
@@ -52,12 +46,8 @@ static void pool_backward(const whet_i_task *t, int32_t phase, int64_t item, voi
         const whet_i_real *g = t->grad_out[0] + i * n;
         whet_i_real *dx = t->grad_in[0] + first * n;
         if (!t->adds[0]) memset(dx, 0, (size_t)(length * n) * sizeof *dx);
-        if (length == 0) continue;
-        if (kind == WHET_I_POOL_MEAN)
-            for (int64_t j = 0; j < length; j++)
-                t->kernels->add_scaled(n, 1 / (whet_i_real)length, g, dx + j * n);
-        else
-            t->kernels->add(n, g, dx + (kind == WHET_I_POOL_FIRST ? 0 : length - 1) * n);
+        for (int64_t j = 0; j < length; j++)
+            t->kernels->add_scaled(n, 1 / (whet_i_real)length, g, dx + j * n);
     }
 }
 
@@ -72,13 +62,17 @@ whet_status whet_i_pool_tokens(whet_ctx *ctx, whet_i_graph *graph, whet_i_value 
                                whet_i_pooling_kind kind, whet_i_value *out) {
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     const whet_i_recording r = {.op = &op_pooling,
-                                .settings = &kind,
-                                .settings_size = sizeof kind,
                                 .n_inputs = 1,
                                 .n_outputs = 1,
                                 .inputs = {x},
                                 .extents = {WHET_I_EXAMPLES},
                                 .columns = {whet_i_columns(graph, x)}};
+    if (kind != WHET_I_POOL_MEAN)
+        return whet_i_select_tokens(
+            ctx, graph, x, kind == WHET_I_POOL_FIRST ? WHET_I_FIRST_TOKENS : WHET_I_LAST_TOKENS,
+            out);
+    if (graph->values[x].extent != WHET_I_TOKENS)
+        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "a mean is asked for of some tokens");
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *out = outputs[0];
     return WHET_OK;

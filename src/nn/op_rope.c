@@ -36,8 +36,10 @@ static void turn_rows(const whet_i_task *t, int64_t item, whet_i_real sign, whet
     const int64_t rows = whet_i_block_rows(whet_i_rows(t, t->node->outputs[0]), BLOCK, item);
     const int32_t *positions = t->in[1];
     for (int64_t r = item * BLOCK; r < item * BLOCK + rows; r++) {
+        const int64_t token = whet_i_selected_token(t->batch, s->selection, r);
+        if (token < 0) continue;
         for (int64_t i = 0; i < half; i++) {
-            const double angle = (double)positions[r] * s->frequency[i];
+            const double angle = (double)positions[token] * s->frequency[i];
             turns[i] = (whet_i_real)cos(angle);
             turns[half + i] = (whet_i_real)sin(angle);
         }

@@ -26,6 +26,10 @@ typedef struct whet_i_linear_spec {
 /* out [rows, n_0 + ..] = act(x w^T + b) + residual. */
 WHET_CHECKED whet_status whet_i_linear_layer(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                              const whet_i_linear_spec *spec, whet_i_value *out);
+/* Declares the parameters of a layer of inputs of k columns whose parts are recorded one by one afterwards,
+ * in the order that they have in a layer that is recorded whole. */
+WHET_CHECKED whet_status whet_i_linear_declare(whet_ctx *ctx, whet_i_graph *graph,
+                                               const whet_i_linear_spec *spec, int64_t k);
 /* logits = x w^T with the matrix [n, k] of an embedding (tied weights). */
 WHET_CHECKED whet_status whet_i_tied_linear(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                             const char *matrix, int64_t n, whet_i_value *out);
@@ -38,7 +42,7 @@ WHET_CHECKED whet_status whet_i_layernorm(whet_ctx *ctx, whet_i_graph *graph, wh
 WHET_CHECKED whet_status whet_i_rmsnorm(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                         const char *module, double eps, whet_i_value *out);
 
-/* ---- tokens (op_embedding.c, op_attention.c, op_pooling.c) ------------------------------------ */
+/* ---- tokens (op_embedding.c, op_attention.c, op_selection.c, op_pooling.c, op_rope.c) ----------- */
 
 /* out [T, columns] = sum of rows of 1..3 tables <module>.weight [rows_i, columns], by ids [T, 1]
  * each (feeds of integers within the table; whet_i_batch's maker checks that). */
@@ -64,8 +68,19 @@ WHET_CHECKED whet_status whet_i_attention_layer(whet_ctx *ctx, whet_i_graph *gra
                                                 whet_i_value qkv, const whet_i_attention_spec *spec,
                                                 whet_i_value *out);
 
+/* The same of some tokens' queries, q [rows of the selection, heads d], against keys and values of all, kv
+ * [T, 2 groups d]: out [rows of the selection, heads d]. */
+WHET_CHECKED whet_status whet_i_attention_of(whet_ctx *ctx, whet_i_graph *graph,
+                                             whet_i_selection selection, whet_i_value q,
+                                             whet_i_value kv, const whet_i_attention_spec *spec,
+                                             whet_i_value *out);
+
+/* out [rows of the selection, columns] = those tokens' rows of x [T, columns]; or x, where it has no others
+ * than the selection's, with zeros in place of the rows of sequences without tokens. ALL is x itself. */
+WHET_CHECKED whet_status whet_i_select_tokens(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                              whet_i_selection selection, whet_i_value *out);
 /* out [B, columns]: the mean of a sequence's tokens, or its first or last one. A sequence without
- * tokens gives zeros. */
+ * tokens gives zeros. First and last may be of an x that has no other rows. */
 typedef enum whet_i_pooling_kind {
     WHET_I_POOL_MEAN,
     WHET_I_POOL_FIRST,
@@ -81,14 +96,15 @@ WHET_CHECKED whet_status whet_i_split_pairs(whet_ctx *ctx, whet_i_graph *graph, 
 WHET_CHECKED whet_status whet_i_unit_rows(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                           whet_i_value *out);
 
-/* Turns the first `heads` heads of d numbers of each row of x [T, ..] (queries, then keys) by position
- * times frequency [d / 2]; positions [T, 1] integers. Pairs are (2 i, 2 i + 1) when interleaved, else
- * (i, i + d / 2), as transformers has them. */
+/* Turns the first `heads` heads of d numbers of each row of x [rows of the selection, ..] (queries, then
+ * keys) by position times frequency [d / 2]; positions [T, 1] integers. Pairs are (2 i, 2 i + 1) when
+ * interleaved, else (i, i + d / 2), as transformers has them. */
 enum { WHET_I_ROPE_MAX = 256 };
 typedef struct whet_i_rope_spec {
     int64_t heads, d; /* d even, at most 2 WHET_I_ROPE_MAX */
     bool interleaved;
     double frequency[WHET_I_ROPE_MAX];
+    whet_i_selection selection;
 } whet_i_rope_spec;
 WHET_CHECKED whet_status whet_i_rope(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                      whet_i_value positions, const whet_i_rope_spec *spec,
@@ -206,7 +222,8 @@ WHET_CHECKED whet_status whet_i_soft_cross_entropy(whet_ctx *ctx, whet_i_graph *
                                                    whet_i_value *out);
 
 /* whet_i_cross_entropy(x w^T, labels), without smoothing, w [n, k] the matrix of that name (an
- * embedding's, when tied). The logits are never held whole: a worker needs 48 n reals. */
+ * embedding's, when tied), x of all tokens, or of the asked ones, which are then those with a label. The
+ * logits are never held whole: a worker needs 48 n reals. */
 WHET_CHECKED whet_status whet_i_head_loss(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                           const char *matrix, int64_t n, whet_i_value labels,
                                           whet_i_value *out);

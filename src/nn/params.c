@@ -108,7 +108,7 @@ whet_i_param_id whet_i_params_find(const whet_i_params *params, const char *name
 
 whet_status whet_i_params_join(whet_ctx *ctx, whet_i_params *params, whet_i_param_id first,
                                int32_t count) {
-    if (params->items[first].joined == count) return WHET_OK;
+    if (params->items[first].joined >= count) return WHET_OK;
     if (params->items[first].values)
         return whet_i_fail(ctx, WHET_ERR_INTERNAL, "parameter \"%s\" is joined too late",
                            params->items[first].name);

@@ -93,7 +93,7 @@ whet_i_param_id whet_i_params_find(const whet_i_params *params, const char *name
 WHET_CHECKED whet_status whet_i_params_weight(whet_ctx *ctx, whet_i_params *params,
                                               whet_i_param_id first, int32_t parts, int32_t *out);
 
-/* From `first` on, the values of `count` consecutive parameters lie behind each other. */
+/* From `first` on, the values of `count` consecutive parameters, or more, lie behind each other. */
 WHET_CHECKED whet_status whet_i_params_join(whet_ctx *ctx, whet_i_params *params,
                                             whet_i_param_id first, int32_t count);
 

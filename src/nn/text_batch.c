@@ -8,11 +8,15 @@ whet_status whet_i_text_batch_init(whet_ctx *ctx, whet_i_text_batch *b, int64_t 
     WHET_TRY(whet_i_alloc(ctx, tokens, &b->ids));
     WHET_TRY(whet_i_alloc(ctx, tokens, &b->positions));
     WHET_TRY(whet_i_alloc(ctx, tokens, &b->types));
+    WHET_TRY(whet_i_alloc(ctx, tokens, &b->asked));
+    WHET_TRY(whet_i_alloc(ctx, rows + 1, &b->asked_start));
     return whet_i_alloc(ctx, rows + 1, &b->start);
 }
 
 void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b) {
     whet_i_free(ctx, b->start);
+    whet_i_free(ctx, b->asked_start);
+    whet_i_free(ctx, b->asked);
     whet_i_free(ctx, b->types);
     whet_i_free(ctx, b->positions);
     whet_i_free(ctx, b->ids);
@@ -36,4 +40,17 @@ void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, c
                               .start = b->start,
                               .feeds = {b->ids, b->positions, b->types},
                               .loss_scale = 1};
+}
+
+void whet_i_text_batch_ask(whet_i_text_batch *b, const int32_t *labels) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < b->batch.rows[WHET_I_EXAMPLES]; i++) {
+        b->asked_start[i] = n;
+        for (int64_t t = b->start[i]; t < b->start[i + 1]; t++)
+            if (labels[t] >= 0) b->asked[n++] = t;
+    }
+    b->asked_start[b->batch.rows[WHET_I_EXAMPLES]] = n;
+    b->batch.rows[WHET_I_ASKED] = n;
+    b->batch.asked = b->asked;
+    b->batch.asked_start = b->asked_start;
 }

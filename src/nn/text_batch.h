@@ -10,7 +10,7 @@
 typedef struct whet_i_text_batch {
     int64_t tokens, rows; /* room */
     int32_t *ids, *positions, *types;
-    int64_t *start;
+    int64_t *start, *asked, *asked_start;
     whet_i_batch batch;
 } whet_i_text_batch;
 
@@ -21,5 +21,7 @@ void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b);
 /* Rows which[0..n) within the room. */
 void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const int64_t *which,
                             int64_t n, int64_t first_position);
+/* Of the rows that are filled in, asks for the tokens with a label, labels [T] not negative. */
+void whet_i_text_batch_ask(whet_i_text_batch *b, const int32_t *labels);
 
 #endif

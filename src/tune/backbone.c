@@ -116,9 +116,14 @@ void whet_i_backbone_close(whet_ctx *ctx, whet_i_backbone *b) {
 /* ---- recordings ------------------------------------------------------------------------------- */
 
 whet_status whet_i_backbone_record(whet_ctx *ctx, whet_i_graph *graph, const whet_i_backbone *b,
-                                   bool bare, whet_i_value *hidden) {
-    if (b->causal) return whet_i_llama_record(ctx, graph, &b->llama, hidden);
-    return whet_i_encoder_record(ctx, graph, &b->encoder, bare ? "" : b->prefix, true, hidden);
+                                   bool bare, whet_i_selection selection, whet_i_value *hidden) {
+    if (b->causal) return whet_i_llama_record(ctx, graph, &b->llama, selection, hidden);
+    return whet_i_encoder_record(ctx, graph, &b->encoder, bare ? "" : b->prefix, true, selection,
+                                 hidden);
+}
+
+whet_i_selection whet_i_backbone_selection(const whet_i_backbone *b, whet_i_head_kind kind) {
+    return b->causal ? WHET_I_LAST_TOKENS : whet_i_encoder_selection(&b->encoder, kind);
 }
 
 whet_status whet_i_backbone_classify(whet_ctx *ctx, whet_i_graph *graph, const whet_i_backbone *b,

@@ -35,11 +35,13 @@ WHET_CHECKED whet_status whet_i_backbone_open(whet_ctx *ctx, const char *dir, in
 void whet_i_backbone_set_dropout(whet_i_backbone *backbone, double dropout);
 void whet_i_backbone_close(whet_ctx *ctx, whet_i_backbone *backbone);
 
-/* hidden [T, hidden]; feeds: ids, positions, and of some encoders segments. bare: an encoder by itself,
- * whose names have no prefix. */
+/* hidden [rows of the selection, hidden]; feeds: ids, positions, and of some encoders segments. bare: an
+ * encoder by itself, whose names have no prefix. */
 WHET_CHECKED whet_status whet_i_backbone_record(whet_ctx *ctx, whet_i_graph *graph,
                                                 const whet_i_backbone *backbone, bool bare,
-                                                whet_i_value *hidden);
+                                                whet_i_selection selection, whet_i_value *hidden);
+/* The tokens that a head for classes reads; WHET_I_HEAD_POOLED: that embeddings are made of. */
+whet_i_selection whet_i_backbone_selection(const whet_i_backbone *backbone, whet_i_head_kind kind);
 /* The head for `outputs` classes or numbers: logits [B, outputs]. */
 WHET_CHECKED whet_status whet_i_backbone_classify(whet_ctx *ctx, whet_i_graph *graph,
                                                   const whet_i_backbone *backbone,

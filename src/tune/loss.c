@@ -213,9 +213,20 @@ whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run) {
 
 /* ---- recordings ------------------------------------------------------------------------------- */
 
+/* Embeddings are what a pooled head reads. */
+static whet_i_head_kind head_of(const whet_i_tune *run) {
+    return run->kind->embeds || run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED
+                                                                       : WHET_I_HEAD_FAMILY;
+}
+
+whet_i_selection whet_i_tune_selection(const whet_i_tune *run) {
+    if (run->kind->targets != WHET_I_TARGET_TOKENS)
+        return whet_i_backbone_selection(&run->backbone, head_of(run));
+    return run->job.target ? WHET_I_ASKED_TOKENS : WHET_I_ALL_TOKENS;
+}
+
 static whet_status record_head(whet_ctx *ctx, whet_i_tune *run, whet_i_value hidden) {
-    const whet_i_head_kind head =
-        run->job.head == WHET_TUNE_HEAD_POOLED ? WHET_I_HEAD_POOLED : WHET_I_HEAD_FAMILY;
+    const whet_i_head_kind head = head_of(run);
     whet_i_graph *g = run->graph;
     WHET_TRY(whet_i_backbone_classify(ctx, g, &run->backbone, head, run->k, hidden, &run->logits));
     if (run->train.probs) {

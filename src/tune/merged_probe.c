@@ -254,7 +254,7 @@ static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
             .applies = applies, .record = record_adapter, .arg = r, .before_residual = dora};
         r->graph->adapters = &r->hook;
     }
-    WHET_TRY(whet_i_backbone_record(ctx, r->graph, &r->backbone, true, hidden));
+    WHET_TRY(whet_i_backbone_record(ctx, r->graph, &r->backbone, true, WHET_I_ALL_TOKENS, hidden));
     r->graph->adapters = NULL;
     WHET_TRY(whet_i_weight_files_bind(ctx, &r->backbone.files, r->params, r->backbone.prefix));
     WHET_TRY(whet_i_params_settle(ctx, r->params, 0));

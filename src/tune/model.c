@@ -99,7 +99,8 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
                               .before_residual = run->config.kind == WHET_I_ADAPTER_DORA};
         run->graph->adapters = &run->adapters;
     }
-    WHET_TRY(whet_i_backbone_record(ctx, run->graph, &run->backbone, run->kind->embeds, &hidden));
+    WHET_TRY(whet_i_backbone_record(ctx, run->graph, &run->backbone, run->kind->embeds,
+                                    whet_i_tune_selection(run), &hidden));
     run->graph->adapters = NULL;
     /* What stands before the head must be in the file, but for the adapters. */
     for (int64_t i = 0; i < run->params->n; i++)
@@ -166,6 +167,18 @@ static whet_status largest_batch(whet_ctx *ctx, const whet_i_tune *run, int64_t 
     return WHET_OK;
 }
 
+/* Tokens with a label in a batch of so many, at most. */
+static int64_t most_asked(const whet_i_tune *run, int64_t tokens) {
+    const whet_i_tune_rows *const sets[] = {&run->train, &run->valid};
+    int64_t most = 0;
+    for (int i = 0; i < 2; i++)
+        for (int64_t j = 0; sets[i]->asked && j < sets[i]->n; j++) {
+            const int64_t asked = sets[i]->lengths[j] - sets[i]->asked[j];
+            most = asked > most ? asked : most;
+        }
+    return most < tokens / run->job.batch_size ? most * run->job.batch_size : tokens;
+}
+
 static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t train = longest_row(&run->train), valid = longest_row(&run->valid);
     const int64_t longest = train > valid ? train : valid, texts = whet_i_tune_texts(run);
@@ -180,6 +193,7 @@ static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
         (whet_i_sizes){.rows = {1, texts * run->job.batch_size, tokens, run->job.batch_size},
                        .longest = of_train > of_valid ? of_train : of_valid,
                        .workers = whet_ctx_threads(ctx)};
+    run->sizes.rows[WHET_I_ASKED] = most_asked(run, tokens);
     return WHET_OK;
 }
 

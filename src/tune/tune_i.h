@@ -193,6 +193,8 @@ WHET_CHECKED whet_status whet_i_tune_check_backbone(whet_ctx *ctx, const whet_i_
 const whet_i_tune_kind *whet_i_tune_kind_of(whet_tune_loss loss);
 double whet_i_tune_temperature(const whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run);
+/* The tokens that it reads; its argument has rows of them. */
+whet_i_selection whet_i_tune_selection(const whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_record_loss(whet_ctx *ctx, whet_i_tune *run,
                                                  whet_i_value hidden);
 /* Texts that each row has by themselves. */

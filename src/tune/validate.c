@@ -24,6 +24,7 @@ static void fill_targets(whet_i_tune *run, const whet_i_tune_rows *rows, const i
                          int64_t n) {
     if (run->kind->targets == WHET_I_TARGET_TOKENS) {
         fill_next_tokens(rows, which, n, run->batch_targets);
+        whet_i_text_batch_ask(&run->batch, run->batch_targets);
         return;
     }
     for (int64_t i = 0; i < n; i++) {

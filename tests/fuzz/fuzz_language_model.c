@@ -33,7 +33,7 @@ static whet_status record(whet_ctx *ctx, const whet_i_llama_config *c) {
     if (c->layers > 3) return WHET_OK; /* the same again */
     WHET_TRY_DONE(whet_i_params_create(ctx, WHET_F32, &params));
     WHET_TRY_DONE(whet_i_graph_create(ctx, params, &graph));
-    WHET_TRY_DONE(whet_i_llama_record(ctx, graph, c, &hidden));
+    WHET_TRY_DONE(whet_i_llama_record(ctx, graph, c, WHET_I_ALL_TOKENS, &hidden));
     WHET_TRY_DONE(whet_i_llama_head(ctx, graph, c, hidden, &logits));
     const whet_i_plan_opts opts = {.sizes = {.rows = {1, 3, 40}, .longest = 20, .workers = 1},
                                    .loss = WHET_I_NONE,

@@ -78,13 +78,14 @@ static void record_text(const subject *s, text_run *r) {
     test_ok(s->ctx, whet_i_graph_create(s->ctx, r->params, &r->graph));
     if (strcmp(s->arch, "llama") == 0) {
         test_ok(s->ctx, whet_i_llama_config_read(s->ctx, s->dir, &l));
-        test_ok(s->ctx, whet_i_llama_record(s->ctx, r->graph, &l, &hidden));
+        test_ok(s->ctx, whet_i_llama_record(s->ctx, r->graph, &l, WHET_I_ALL_TOKENS, &hidden));
         test_ok(s->ctx, whet_i_llama_head(s->ctx, r->graph, &l, hidden, &r->out));
         return;
     }
     test_ok(s->ctx, whet_i_encoder_config_read(s->ctx, s->dir, &opts, &c));
     const char *prefix = c.family->prefix;
-    test_ok(s->ctx, whet_i_encoder_record(s->ctx, r->graph, &c, prefix, false, &hidden));
+    test_ok(s->ctx,
+            whet_i_encoder_record(s->ctx, r->graph, &c, prefix, false, WHET_I_ALL_TOKENS, &hidden));
     test_ok(s->ctx, whet_i_encoder_head(s->ctx, r->graph, &c, prefix, false, WHET_I_HEAD_FAMILY, 3,
                                         hidden, &r->out));
     r->first = c.family->position_offset;

@@ -182,7 +182,8 @@ static void rotary_embeddings(void **state) {
     (void)state;
     static const int32_t places[] = {0, 1, 2, 0, 1, 2, 3, 40};
     for (int i = 0; i < 2; i++) {
-        tried_rope = (whet_i_rope_spec){3, 4, i == 1, {1, 0.3}};
+        tried_rope =
+            (whet_i_rope_spec){.heads = 3, .d = 4, .interleaved = i == 1, .frequency = {1, 0.3}};
         check_gradients(&(gradient_case){"rope", record_rope, .examples = 2, .start = two_sequences,
                                          .integers = {places}});
     }

@@ -92,7 +92,8 @@ static void record(trainer *t) {
     whet_i_value hidden, logits, labels;
     test_ok(t->ctx, whet_i_params_create(t->ctx, WHET_F32, &t->params));
     test_ok(t->ctx, whet_i_graph_create(t->ctx, t->params, &t->graph));
-    test_ok(t->ctx, whet_i_llama_record(t->ctx, t->graph, &t->model->config, &hidden));
+    test_ok(t->ctx,
+            whet_i_llama_record(t->ctx, t->graph, &t->model->config, WHET_I_ALL_TOKENS, &hidden));
     test_ok(t->ctx, whet_i_llama_head(t->ctx, t->graph, &t->model->config, hidden, &logits));
     test_ok(t->ctx, whet_i_graph_feed(t->ctx, t->graph, true, WHET_I_TOKENS, 1, &labels));
     test_ok(t->ctx, whet_i_cross_entropy(t->ctx, t->graph, logits, labels, 0, &t->loss));

@@ -15,6 +15,9 @@
 
 /* ---- encoders --------------------------------------------------------------------------------- */
 
+/* Recorded whole, and for the head alone, which reads first tokens. */
+static whet_i_selection tried;
+
 static void check_encoder(const char *folder, const char *kernels, whet_dtype dtype, bool recompute,
                           double bound) {
     const whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
@@ -25,7 +28,7 @@ static void check_encoder(const char *folder, const char *kernels, whet_dtype dt
     golden_open(&m, folder, kernels, dtype);
     test_ok(m.ctx, whet_i_encoder_config_read(m.ctx, m.dir, &opts, &c));
     const char *prefix = c.family->prefix;
-    test_ok(m.ctx, whet_i_encoder_record(m.ctx, m.graph, &c, prefix, false, &hidden));
+    test_ok(m.ctx, whet_i_encoder_record(m.ctx, m.graph, &c, prefix, false, tried, &hidden));
     test_ok(m.ctx, whet_i_encoder_head(m.ctx, m.graph, &c, prefix, false, WHET_I_HEAD_FAMILY, 3,
                                        hidden, &m.logits));
     test_ok(m.ctx, whet_i_graph_feed(m.ctx, m.graph, true, WHET_I_EXAMPLES, 1, &m.labels));
@@ -50,7 +53,7 @@ static void check_llama(const char *folder, const char *kernels, whet_dtype dtyp
     whet_i_value hidden;
     golden_open(&m, folder, kernels, dtype);
     test_ok(m.ctx, whet_i_llama_config_parse(m.ctx, m.config, &c));
-    test_ok(m.ctx, whet_i_llama_record(m.ctx, m.graph, &c, &hidden));
+    test_ok(m.ctx, whet_i_llama_record(m.ctx, m.graph, &c, WHET_I_ALL_TOKENS, &hidden));
     test_ok(m.ctx, whet_i_llama_head(m.ctx, m.graph, &c, hidden, &m.logits));
     test_ok(m.ctx, whet_i_graph_feed(m.ctx, m.graph, true, WHET_I_TOKENS, 1, &m.labels));
     test_ok(m.ctx, whet_i_cross_entropy(m.ctx, m.graph, m.logits, m.labels, 0, &m.loss));
@@ -69,19 +72,24 @@ static void each_kernel_set(void (*check)(const char *folder, const char *kernel
     }
 }
 
+static void each_encoder(const char *folder) {
+    for (tried = WHET_I_ALL_TOKENS; tried <= WHET_I_FIRST_TOKENS; tried++)
+        each_kernel_set(check_encoder, folder);
+}
+
 static void bert_as_transformers_has_it(void **state) {
     (void)state;
-    each_kernel_set(check_encoder, "text_models/bert");
+    each_encoder("text_models/bert");
 }
 
 static void roberta_as_transformers_has_it(void **state) {
     (void)state;
-    each_kernel_set(check_encoder, "text_models/roberta");
+    each_encoder("text_models/roberta");
 }
 
 static void distilbert_as_transformers_has_it(void **state) {
     (void)state;
-    each_kernel_set(check_encoder, "text_models/distilbert");
+    each_encoder("text_models/distilbert");
 }
 
 static void llama_as_transformers_has_it(void **state) {
