@@ -5,9 +5,9 @@
  *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [OPTION...]
  *
  * full: every weight; lora, more: adapters of rank 8 on query, key and value (all: on every linear layer
- * before the head's) and the head; MoRe has 4 blocks. Options: recompute, rank=R, all; parts=N: the rows are
- * worked on in N parts one after the other, as whet tune does with --batch-tokens; whole: the last layer makes
- * all tokens, and not only the first ones, which the head reads.
+ * before the head's) and the head; MoRe has 4 blocks. Options: recompute, rank=R, all; parts=N: the rows
+ * are worked on in N parts one after the other, as whet tune does with --batch-tokens; whole: the last
+ * layer makes all tokens, and not only the first ones, which the head reads.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
  * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes".
