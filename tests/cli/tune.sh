@@ -9,7 +9,7 @@ awk 'BEGIN { print "text\tother\tlabel\tscore"
     for (i = 0; i < 60; i++)
         printf "%s video number %d\tthe song\t%s\t%.1f\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no", i % 2 + 0.5 }' >train.tsv
 head -21 train.tsv >valid.tsv
-common="--model $model --train train.tsv --valid valid.tsv --lr 0.01 --batch 8 --quiet"
+common="--model $model --train train.tsv --valid valid.tsv --lr 0.005 --batch 8 --quiet"
 
 # shellcheck disable=SC2086
 run 0 whet tune $common --epochs 4 --output a --json

@@ -19,9 +19,9 @@ printf 'no\nyes\n' >classes.txt
 awk 'NR > 1 && NR < 12 { print NR - 2 "\t" $2 }' FS='\t' pool.tsv | (printf 'row\tlabel\n' && cat) >labels.tsv
 run 0 whet label fit --votes votes.tsv --model majority --classes classes.txt --probs p.npy --quiet
 
-common="--model $model --train pool.tsv --valid valid.tsv --classes classes.txt --lr 0.01 --batch 8 --quiet"
+common="--model $model --train pool.tsv --valid valid.tsv --classes classes.txt --lr 0.005 --batch 8 --quiet"
 # shellcheck disable=SC2086
-run 0 whet tune $common --probs p.npy --epochs 4 --output a --json
+run 0 whet tune $common --probs p.npy --epochs 6 --output a --json
 json out
 grep -q '"accuracy": 1.0' a/training.json || fail 'the tiny task was not learned'
 python3 -c 'import json
@@ -52,16 +52,16 @@ npy("nan.npy", rows[:7] + [[float("nan"), 0.6]] + rows[8:], 8)
 npy("even.npy", [[0.5, 0.5]] * 60, 8)
 END
 # shellcheck disable=SC2086
-run 0 whet tune $common --probs p32.npy --epochs 4 --output b --threads 3
+run 0 whet tune $common --probs p32.npy --epochs 6 --output b --threads 3
 cmp -s a/model.safetensors b/model.safetensors || fail 'bits depend on threads or on the type of the array'
 # shellcheck disable=SC2086
-run 0 whet tune $common --probs p.npy --row-weights confidence --label-weight 5 --epochs 4 --output w
+run 0 whet tune $common --probs p.npy --row-weights confidence --label-weight 5 --epochs 6 --output w
 cmp -s a/model.safetensors w/model.safetensors && fail 'weights change nothing'
 grep -q '"accuracy": 1.0' w/training.json || fail 'weighted rows are not learned'
 
 # Adapters as with labels.
 # shellcheck disable=SC2086
-run 0 whet tune $common --probs p.npy --adapter lora --rank 4 --epochs 4 --output lora
+run 0 whet tune $common --probs p.npy --adapter lora --rank 4 --epochs 6 --output lora
 present lora/adapter_model.safetensors
 grep -q '"accuracy": 1.0' lora/training.json || fail 'adapters do not learn'
 
