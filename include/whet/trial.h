@@ -109,8 +109,9 @@ typedef struct whet_trial_result {
  * memory), SHAPE (tensors that differ, images that differ), DATA (labels, too few examples, weights that are
  * not finite, by name), UNSUPPORTED, FORMAT (architecture), NOMEM, LIMIT, CANCELLED. Outputs are untouched
  * on failure. The bits do not depend on the threads.
- * Cost: a pass over the selection a point tried, two over the gate, the alignment. Memory: four copies of
- * the weights, 108 bytes an example of the selection. */
+ * Cost: a pass over the selection a point tried, two over the gate, the alignment; of an mlp's first layer
+ * two passes in all. Memory: four copies of the weights, 108 bytes an example of the selection, of an mlp 8
+ * more a unit of its first layer. */
 WHET_API WHET_CHECKED whet_status whet_trial_run(whet_ctx *ctx, const whet_trial_job *job,
                                                  whet_trial_result *out);
 WHET_API void whet_trial_result_free(whet_ctx *ctx, whet_trial_result *result);

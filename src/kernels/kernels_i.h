@@ -217,6 +217,8 @@ typedef struct whet_kernels {
     void (*softmax)(int64_t n, whet_i_real *x);
     /* g = scale p (g - sum p g), the gradient through p = softmax(scale x) */
     void (*softmax_backward)(int64_t n, whet_i_real scale, const whet_i_real *p, whet_i_real *g);
+    /* Columns j of x [n, WHET_I_PANEL], n >= 1: most_j = max_i x_ij, sum_j = sum_i exp(x_ij - most_j). */
+    void (*panel_softmax)(int64_t n, const whet_i_real *x, whet_i_real *most, whet_i_real *sum);
     whet_i_real (*dot)(int64_t n, const whet_i_real *a, const whet_i_real *b);
     void (*add)(int64_t n, const whet_i_real *x, whet_i_real *sum); /* sum += x */
     /* sum += factor x */

@@ -206,6 +206,15 @@ static void softmax_backward(int64_t n, whet_i_real scale, const whet_i_real *p,
     for (int64_t i = 0; i < n; i++) g[i] = scale * p[i] * (g[i] - mean);
 }
 
+static void panel_softmax(int64_t n, const whet_i_real *x, whet_i_real *most, whet_i_real *sum) {
+    for (int64_t j = 0; j < WHET_I_PANEL; j++, x++) {
+        most[j] = x[0];
+        sum[j] = 0;
+        for (int64_t i = 1; i < n; i++) most[j] = fmax(most[j], x[i * WHET_I_PANEL]);
+        for (int64_t i = 0; i < n; i++) sum[j] += exp(x[i * WHET_I_PANEL] - most[j]);
+    }
+}
+
 static void attention(const whet_i_attention *p) {
     whet_i_real *scores = p->scratch;
     const int64_t queries = p->queries ? p->queries : p->t, ldq = p->ldq ? p->ldq : p->ld;
@@ -357,6 +366,7 @@ const whet_kernels whet_i_kernels_ref = {
     .activate_backward = activate_backward,
     .softmax = softmax,
     .softmax_backward = softmax_backward,
+    .panel_softmax = panel_softmax,
     .dot = dot,
     .add = add,
     .add_scaled = add_scaled,

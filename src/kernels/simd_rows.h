@@ -112,6 +112,17 @@ static void softmax(int64_t n, float *x) {
     for (int64_t j = 0; j < n; j += LANES) store(x + j, n - j, v_mul(load(x + j, n - j), inverse));
 }
 
+static void panel_softmax(int64_t n, const float *x, float *most, float *sum) {
+    for (int64_t j = 0; j < WHET_I_PANEL; j += LANES, x += LANES) {
+        vec top = v_load(x), all = v_set(0.0f);
+        for (int64_t i = 1; i < n; i++) top = v_max(top, v_load(x + i * WHET_I_PANEL));
+        for (int64_t i = 0; i < n; i++)
+            all = v_add(all, v_exp(v_sub(v_load(x + i * WHET_I_PANEL), top)));
+        v_store(most + j, top);
+        v_store(sum + j, all);
+    }
+}
+
 static void activate_backward(whet_i_act act, int64_t n, const float *x, float *g) {
     for (int64_t j = 0; j < n; j += LANES)
         store(g + j, n - j, v_mul(load(g + j, n - j), v_slope(act, load(x + j, n - j))));

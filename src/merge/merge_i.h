@@ -13,9 +13,10 @@ typedef struct whet_i_mixture {
     whet_i_image image;
     int64_t n; /* tensors of A, in its order; names are views of A's */
     whet_named_tensor *a, *b,
-        *mixed;             /* [n] f32; b without data: A's stays. What is no real number (a
+        *mixed;                     /* [n] f32; b without data: A's stays. What is no real number (a
                                          counter) is a view of A's in `a` and `mixed` */
-    int64_t classes, norms; /* columns of logits; batch norms */
+    int64_t classes, norms;         /* columns of logits; batch norms */
+    struct whet_i_mlp_mixture *mlp; /* the quick way of perceptrons, or NULL */
 } whet_i_mixture;
 
 /* Two networks of one architecture, for images of this shape. traded [a->n]: tensors that are mixed; NULL =
@@ -38,7 +39,8 @@ typedef struct whet_i_scores {
     uint8_t *right;
 } whet_i_scores;
 /* shares [points, tensors], out [points, n] behind each other. Batch norms are measured again on the data's
- * statistics, but where all is A's or all is B's. Errors: NOMEM, LIMIT, CANCELLED. */
+ * statistics, but where all is A's or all is B's. Calls with the same data share what they have in common: it
+ * must not change while the mixture lives. Errors: NOMEM, LIMIT, CANCELLED. */
 WHET_CHECKED whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *mixture,
                                               const double *shares, int64_t points,
                                               const whet_mode_data *data, const whet_i_scores *out);

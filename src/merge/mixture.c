@@ -8,7 +8,7 @@
 #include <math.h>
 
 #include "merge/image_network.h"
-#include "merge/merge_i.h"
+#include "merge/mixture_mlp.h"
 
 enum { SCORE_ROWS = 256 }; /* of an item */
 
@@ -79,6 +79,7 @@ whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weig
     WHET_TRY_DONE(whet_i_image_network_make(ctx, arch, &first, image, &net));
     out->classes = net.classes;
     out->norms = net.norms;
+    if (strcmp(arch, "mlp") == 0) WHET_TRY_DONE(whet_i_mlp_mixture_make(ctx, out, &out->mlp));
 done:
     whet_i_image_network_free(ctx, &net);
     return status;
@@ -91,6 +92,7 @@ void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *m) {
         whet_tensor_destroy(ctx, &m->b[i].tensor);
         whet_tensor_destroy(ctx, &m->mixed[i].tensor);
     }
+    whet_i_mlp_mixture_free(ctx, m->mlp);
     whet_i_free(ctx, m->a);
     whet_i_free(ctx, m->b);
     whet_i_free(ctx, m->mixed);
@@ -258,6 +260,7 @@ whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *m, const double 
     float *logits = NULL;
     int64_t cells;
     whet_status status = WHET_OK;
+    if (m->mlp) return whet_i_mlp_mixture_score(ctx, m, m->mlp, shares, points, data, out);
     WHET_TRY_DONE(whet_i_mul(ctx, data->n, m->classes, &cells));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &logits));
     for (int64_t i = 0; i < points; i++)

@@ -141,6 +141,34 @@ static void check_rows(const whet_kernels *table) {
     }
 }
 
+/* A column's bits do not depend on its neighbours; far below the most counts for nothing; NaN stays. */
+static void check_panels(const whet_kernels *table) {
+    enum { MOST = 70 };
+    static float x[MOST * WHET_I_PANEL];
+    float most[WHET_I_PANEL], sum[WHET_I_PANEL];
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 9, 0);
+    for (int64_t n = 1; n <= MOST; n = 2 * n + 3) {
+        for (int64_t i = 0; i < n * WHET_I_PANEL; i++) x[i] = (float)(9 * whet_i_rng_normal(&rng));
+        x[5] = 1000;
+        x[(n - 1) * WHET_I_PANEL + 60] = (float)NAN;
+        table->panel_softmax(n, x, most, sum);
+        for (int64_t j = 0; j < WHET_I_PANEL; j++) {
+            double top = -HUGE_VAL, all = 0;
+            for (int64_t i = 0; i < n; i++) top = fmax(top, (double)x[i * WHET_I_PANEL + j]);
+            for (int64_t i = 0; i < n; i++) all += exp((double)x[i * WHET_I_PANEL + j] - top);
+            if (j == 60) {
+                assert_true(isnan(sum[j]));
+                continue;
+            }
+            assert_true((double)most[j] == top);
+            /* an exponential rounds by 2 units, its argument by a unit of at most 80; n sums */
+            assert_true(fabs((double)sum[j] - all) <= all * (double)(n + 90) * UNIT);
+        }
+        assert_true(sum[5] == 1);
+    }
+}
+
 static void check_special_values(const whet_kernels *table) {
     float x[40];
     for (int i = 0; i < 40; i++) x[i] = i == 3 ? 0 : -HUGE_VALF;
@@ -276,6 +304,7 @@ TABLE_TEST(tanh_is_accurate_everywhere, check_tanh)
 TABLE_TEST(layernorms, check_layernorms)
 TABLE_TEST(rmsnorms, check_rmsnorms)
 TABLE_TEST(row_kernels, check_rows)
+TABLE_TEST(panels, check_panels)
 TABLE_TEST(nan_infinity_and_constants, check_special_values)
 TABLE_TEST(conversions, check_conversions)
 
@@ -301,6 +330,7 @@ int main(void) {
         cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
         cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
         cmocka_unit_test(bits),        cmocka_unit_test(votes),
+        cmocka_unit_test(panels),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }

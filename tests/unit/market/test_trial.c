@@ -93,7 +93,7 @@ static void check_side(whet_ctx *ctx, const json_t *side, const whet_trial_job *
 static void golden_sides(void **state) {
     (void)state;
     test_need_shared(PRICING_INDEX);
-    whet_ctx *ctx = test_ctx(2);
+    whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *side;
     whet_safetensors *file;
     size_t i;
