@@ -6,6 +6,7 @@
  * makes of 32 texts 496 terms where pairs that are encoded two by two (SetFit, arXiv 2209.11055) make
  * 16. Of every weight: 5e-5, of the rates that Devlin et al. 2019 (A.3) recommend, the new layer at
  * 100 times that, since its input has unit length and its logits must grow. */
+#include "adapt/head_candidates.h"
 #include "adapt/tuning.h"
 
 #define PAIRS "all pairs of a batch of labelled texts"
@@ -98,4 +99,18 @@ const char *whet_i_lesson_unfit(const whet_i_lesson *lesson, const whet_i_run *r
 
 bool whet_i_lesson_has_head(const whet_i_lesson *lesson) {
     return lesson->loss == WHET_TUNE_CROSS_ENTROPY;
+}
+
+int64_t whet_i_lesson_heads(const whet_i_lesson *lesson) {
+    return whet_i_lesson_has_head(lesson) ? 1 : 1 + whet_i_heads_count();
+}
+
+const char *whet_i_lesson_head_name(const whet_i_lesson *lesson, int64_t head) {
+    if (head > 0) return whet_i_heads_name(head - 1);
+    if (whet_i_lesson_has_head(lesson)) return "trained";
+    return lesson->rows == WHET_I_LESSON_NAMES ? "names" : "logistic";
+}
+
+const char *whet_i_lesson_head_words(int64_t head) {
+    return head > 0 ? whet_i_heads_words(head - 1) : "";
 }

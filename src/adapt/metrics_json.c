@@ -151,13 +151,28 @@ static json_t *seconds_object(const whet_i_seconds *s) {
                      "total", whet_i_json_number(s->total));
 }
 
+/* Of one that was tried on all folds. */
+static json_t *heads_array(const whet_i_contender *c) {
+    json_t *heads = json_array();
+    for (int64_t i = 0; isfinite(c->log_loss) && i < c->n_heads; i++)
+        (void)json_array_append_new(
+            heads,
+            json_pack("{s:s, s:s, s:o, s:o, s:o, s:b}", "name",
+                      whet_i_lesson_head_name(c->lesson, i), "settings",
+                      whet_i_lesson_head_words(i), "log_loss",
+                      whet_i_json_number(c->heads[i].log_loss), "accuracy",
+                      whet_i_json_number(c->heads[i].accuracy), "temperature",
+                      whet_i_json_number(c->heads[i].temperature), "chosen", (int)(i == c->head)));
+    return heads;
+}
+
 static json_t *contender_object(const whet_i_contender *c, bool kept) {
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:s}", "name", c->lesson->name,
-                     "title", c->lesson->title, "folds", (json_int_t)c->folds, "seconds",
-                     whet_i_json_number(c->seconds), "log_loss", whet_i_json_number(c->log_loss),
-                     "accuracy", whet_i_json_number(c->accuracy), "gain",
-                     whet_i_json_number(c->gain), "standard_error", whet_i_json_number(c->error),
-                     "kept", (int)kept, "verdict", c->verdict);
+    return json_pack(
+        "{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o}", "name", c->lesson->name, "title",
+        c->lesson->title, "folds", (json_int_t)c->folds, "seconds", whet_i_json_number(c->seconds),
+        "log_loss", whet_i_json_number(c->log_loss), "accuracy", whet_i_json_number(c->accuracy),
+        "gain", whet_i_json_number(c->gain), "standard_error", whet_i_json_number(c->error), "kept",
+        (int)kept, "verdict", c->verdict, "heads", heads_array(c));
 }
 
 /* With "end_model" and with "adapter" alike. */

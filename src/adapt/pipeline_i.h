@@ -82,12 +82,21 @@ typedef struct whet_i_seconds {
 
 typedef struct whet_i_lesson whet_i_lesson; /* a way to tune the encoder: tuning.h */
 
-/* A lesson in a run, and what held-out labels say of it. NaN: it was not tried on all folds. */
+/* What held-out labels say of a head, each at its best temperature. */
+typedef struct whet_i_head_score {
+    double log_loss, accuracy, temperature;
+} whet_i_head_score;
+
+/* A lesson in a run, and what held-out labels say of it; of its head where the choice among heads is made
+ * without them. NaN: it was not tried on all folds. */
+enum { WHET_I_MOST_HEADS = 8 };
 typedef struct whet_i_contender {
     const whet_i_lesson *lesson;
     int64_t folds;  /* that it was tried on */
     double seconds; /* that they took */
-    double log_loss, accuracy, gain, error, temperature;
+    double log_loss, accuracy, gain, error;
+    whet_i_head_score heads[WHET_I_MOST_HEADS]; /* 0: its own; behind it head_candidates.c's */
+    int64_t n_heads, head;                      /* that were tried, and the chosen one */
     char verdict[96];
 } whet_i_contender;
 

@@ -29,6 +29,25 @@ static whet_status contender_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_co
     return WHET_OK;
 }
 
+/* Heads on the embeddings of the way that went on. */
+static whet_status heads_table(whet_ctx *ctx, whet_i_buf *out, const whet_i_contender *c) {
+    WHET_PUT(
+        "<p>Heads on the embeddings of %s. The figures above are those of the choice among them, "
+        "made for each fold on the labels of the others.</p>\n<div class=\"wide\"><table><tr>"
+        "<th>head</th><th class=\"n\">held out, %%</th><th class=\"n\">log loss</th></tr>\n",
+        c->lesson->name);
+    for (int64_t i = 0; i < c->n_heads; i++) {
+        WHET_PUT("<tr%s><td>%s <span class=\"soft\">%s</span></td>",
+                 i == c->head ? " class=\"chosen\"" : "", whet_i_lesson_head_name(c->lesson, i),
+                 whet_i_lesson_head_words(i));
+        WHET_TRY(number_cell(ctx, out, 1, 100 * c->heads[i].accuracy));
+        WHET_TRY(number_cell(ctx, out, 3, c->heads[i].log_loss));
+        WHET_PUT("</tr>\n");
+    }
+    WHET_PUT("</table></div>\n");
+    return WHET_OK;
+}
+
 whet_status whet_i_report_tuning(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const whet_i_tuning *t = &run->tuning;
     if (!t->info.name) return WHET_OK;
@@ -48,5 +67,7 @@ whet_status whet_i_report_tuning(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     WHET_TRY(number_cell(ctx, out, 1, 100 * t->accuracy_without));
     WHET_TRY(number_cell(ctx, out, 3, t->log_loss_without));
     WHET_PUT("<td></td><td></td></tr>\n</table></div>\n");
+    if (t->folds && t->tried[t->best].n_heads > 1)
+        WHET_TRY(heads_table(ctx, out, &t->tried[t->best]));
     return WHET_OK;
 }

@@ -253,7 +253,7 @@ static void describe(const whet_i_trial *trial, whet_adapt_fit *fit) {
     }
 }
 
-static whet_status copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out) {
+whet_status whet_i_copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out) {
     whet_names *names;
     WHET_TRY(whet_names_create(ctx, &names));
     for (int64_t i = 0; i < whet_names_count(from); i++) {
@@ -320,7 +320,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     if (o.method) /* a wrong name is told before the work */
         WHET_TRY_DONE(whet_i_method_find(ctx, o.method, &fit->chosen));
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
-    WHET_TRY_DONE(copy_names(ctx, input->classes, &fit->classes));
+    WHET_TRY_DONE(whet_i_copy_names(ctx, input->classes, &fit->classes));
     WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o.repeats : 0,
                                     o.folds, o.seed, &trial));
     WHET_TRY_DONE(crossfit_all(ctx, &trial, o.method, fit));

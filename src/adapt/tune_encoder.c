@@ -6,6 +6,7 @@
  * the time, and what is trained stays f32. */
 #include <stdio.h>
 
+#include "adapt/head_candidates.h"
 #include "adapt/tuning.h"
 #include "kernels/kernels_i.h"
 #include "tune/tune_i.h"
@@ -157,33 +158,73 @@ static whet_status predict_logits(whet_ctx *ctx, const whet_i_pupil *p, const ro
     return status;
 }
 
-/* Embeddings of what was trained on and of the texts come out. */
+/* Texts that an encoder is asked for once it is tuned, one after the other: those to predict, rows of the
+ * pool, and what was trained on, labels before names. */
+typedef struct asked {
+    int64_t n, pool, all;
+    whet_str *texts; /* [all] */
+    float *x;        /* [all, d] */
+    int32_t *labels; /* [pool + labels], -1 of the pool */
+} asked;
+
+static void free_asked(whet_ctx *ctx, asked *a) {
+    whet_i_free(ctx, a->texts);
+    whet_i_free(ctx, a->x);
+    whet_i_free(ctx, a->labels);
+}
+
+/* Rows whose labels are held out are none of the pool: rows to predict are new to it. */
+static bool is_unlabelled(const whet_i_pupil *p, int64_t i) {
+    const int32_t *given = p->run->train.labels;
+    return p->labels[i] < 0 && !(given && given[i] >= 0);
+}
+
+static whet_status make_asked(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                              const whet_str *texts, int64_t n, asked *a) {
+    int64_t unlabelled = 0, cells, at = 0;
+    for (int64_t i = 0; i < p->run->train.n; i++) unlabelled += is_unlabelled(p, i);
+    a->n = n;
+    a->pool = unlabelled < WHET_I_HEAD_ROWS ? unlabelled : WHET_I_HEAD_ROWS;
+    a->all = n + a->pool + r->n;
+    WHET_TRY(whet_i_mul(ctx, a->all, whet_encoder_dim(p->run->encoder), &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &a->x));
+    WHET_TRY(whet_i_alloc(ctx, a->all, &a->texts));
+    WHET_TRY(whet_i_alloc(ctx, a->pool + r->n, &a->labels));
+    memcpy(a->texts, texts, (size_t)n * sizeof *texts);
+    for (int64_t i = 0, of = 0; i < p->run->train.n; i++)
+        if (is_unlabelled(p, i) && is_spread(of++, a->pool, unlabelled))
+            a->texts[n + at++] = p->run->train.texts[i];
+    for (int64_t i = 0; i < a->pool; i++) a->labels[i] = -1;
+    memcpy(a->labels + a->pool, r->labels, (size_t)r->n * sizeof *a->labels);
+    memcpy(a->texts + n + a->pool, r->texts, (size_t)r->n * sizeof *texts);
+    return WHET_OK;
+}
+
+/* Embeddings of what was trained on, of rows of the pool and of the texts come out. */
 static whet_status predict_embeddings(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
                                       const whet_str *texts, int64_t n, double *probs) {
     const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
-    const int64_t all = r->n + n;
     whet_i_tune_given given = given_of(p, r);
     const whet_tune_job job = job_of(ctx, p, r, NULL);
     struct whet_i_linear_model *head = NULL;
-    whet_str *asked = NULL;
-    float *x = NULL;
-    int64_t cells;
+    asked a = {0};
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_mul(ctx, all, d, &cells));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &x));
-    WHET_TRY_DONE(whet_i_alloc(ctx, all, &asked));
-    memcpy(asked, r->texts, (size_t)r->n * sizeof *asked);
-    memcpy(asked + r->n, texts, (size_t)n * sizeof *asked);
-    given.asked = asked;
-    given.n_asked = all;
-    given.answers = x;
+    WHET_TRY_DONE(make_asked(ctx, p, r, texts, n, &a));
+    given.asked = a.texts;
+    given.n_asked = a.all;
+    given.answers = a.x;
     WHET_TRY_DONE(whet_i_tune_on(ctx, &job, &given, NULL));
-    WHET_TRY_DONE(whet_i_head_fit(ctx, p->lesson, x, r->labels, r->n, d, k, &head));
-    status = whet_i_head_predict(ctx, head, x + r->n * d, n, probs);
+    const float *learned = a.x + (n + a.pool) * d;
+    WHET_TRY_DONE(whet_i_head_fit(ctx, p->lesson, learned, r->labels, r->n, d, k, &head));
+    WHET_TRY_DONE(whet_i_head_predict(ctx, head, a.x, n, probs));
+    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
+    const whet_adapt_input input = {
+        a.x + n * d, a.pool + r->b,   d,
+        a.labels,    p->run->classes, names ? learned + r->b * d : NULL};
+    status = whet_i_heads_predict(ctx, &input, a.x, n, probs + n * k);
 done:
     whet_i_head_free(ctx, head);
-    whet_i_free(ctx, asked);
-    whet_i_free(ctx, x);
+    free_asked(ctx, &a);
     return status;
 }
 

@@ -36,13 +36,6 @@ static whet_status make_base(whet_ctx *ctx, whet_i_linear_model *head, double te
     return WHET_OK;
 }
 
-static whet_status copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out) {
-    WHET_TRY(whet_names_create(ctx, out));
-    for (int64_t c = 0; c < whet_names_count(from); c++)
-        WHET_TRY(whet_names_add(ctx, *out, whet_names_get(from, c), NULL));
-    return WHET_OK;
-}
-
 whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes,
                                   whet_i_linear_model *head, double temperature, const char *words,
                                   whet_adapt_fit **out) {
@@ -56,7 +49,7 @@ whet_status whet_i_tuned_fit_make(whet_ctx *ctx, const whet_names *classes,
     /* The head reads features as they are; no row looks at neighbours. */
     fit->pool =
         (whet_i_pool){.prepare = {.kind = WHET_I_AS_IS, .d_in = d, .d = d}, .d = d, .k = k, .m = 1};
-    WHET_TRY_DONE(copy_names(ctx, classes, &fit->classes));
+    WHET_TRY_DONE(whet_i_copy_names(ctx, classes, &fit->classes));
     WHET_TRY_DONE(make_base(ctx, head, temperature, &base));
     fit->models[at] = base;
     whet_i_result *r = &fit->results[at];

@@ -16,6 +16,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
+#include "adapt/head_candidates.h"
 #include "adapt/tuned_fit.h"
 
 /* Of what training takes a byte of text, in that of embedding, before anything was trained: forward and
@@ -76,7 +77,7 @@ static void list_contenders(whet_i_run *run) {
                                               .accuracy = (double)NAN,
                                               .gain = (double)NAN,
                                               .error = (double)NAN,
-                                              .temperature = 1};
+                                              .heads = {{.temperature = 1}}};
     }
 }
 
@@ -175,7 +176,7 @@ static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, cl
             continue;
         }
         WHET_TRY(timed_try(ctx, run, 0, at, h, s));
-        WHET_TRY(whet_i_held_loss(ctx, h, 0, h->with + at * h->b * h->k, &temperature, &loss));
+        WHET_TRY(whet_i_held_loss(ctx, h, 0, whet_i_held_with(h, at, 0), &temperature, &loss));
         (void)snprintf(c->verdict, sizeof c->verdict,
                        "left behind: log loss %.3f on the first fold", loss);
         if (!(loss < least)) continue;
@@ -240,6 +241,13 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
         (void)snprintf(text, size, "too few labels to hold any out");
 }
 
+static void tell_words(const whet_i_contender *c, char *text, size_t size) {
+    const char *words = whet_i_lesson_head_words(c->head);
+    (void)snprintf(text, size, "%s, head %s%s%s%s, temperature %.2f", c->lesson->name,
+                   whet_i_lesson_head_name(c->lesson, c->head), words[0] ? " (" : "", words,
+                   words[0] ? ")" : "", c->heads[c->head].temperature);
+}
+
 static void decide(whet_i_run *run, int64_t b) {
     whet_i_tuning *t = &run->tuning;
     char figures[256];
@@ -258,9 +266,7 @@ static void decide(whet_i_run *run, int64_t b) {
     else
         (void)snprintf(t->reason, sizeof t->reason, "The encoder was not tuned: %s.", figures);
     if (!t->kept) (void)snprintf(t->note, sizeof t->note, "not kept: %s", figures);
-    if (c)
-        (void)snprintf(t->words, sizeof t->words, "%s, temperature %.2f", lesson->name,
-                       c->temperature);
+    if (c) tell_words(c, t->words, sizeof t->words);
     for (int64_t at = 0; at < t->n; at++)
         if (at == t->best)
             (void)snprintf(t->tried[at].verdict, sizeof t->tried[at].verdict, "%s",
@@ -294,6 +300,33 @@ static whet_status make_folder(whet_ctx *ctx, const char *path) {
                        strerror(errno));
 }
 
+/* The fit of the chosen head on the tuned embeddings of all labels and the pool. */
+static whet_status fit_head(whet_ctx *ctx, whet_i_run *run, const whet_i_held *h,
+                            const whet_i_tuned *tuned) {
+    whet_i_tuning *t = &run->tuning;
+    const whet_i_contender *c = &t->tried[t->best];
+    const double temperature = c->heads[c->head].temperature;
+    const int64_t k = whet_names_count(run->classes);
+    whet_adapt_input input = {tuned->features, run->train.n, tuned->d,
+                              h->labels,       run->classes, NULL};
+    float *names = NULL;
+    int64_t cells;
+    whet_status status = WHET_OK;
+    if (c->head == 0)
+        return whet_i_tuned_fit_make(ctx, run->classes, tuned->head, temperature, t->words,
+                                     &t->fit);
+    if (c->lesson->rows == WHET_I_LESSON_NAMES) {
+        WHET_TRY_DONE(whet_i_mul(ctx, k, tuned->d, &cells));
+        WHET_TRY_DONE(whet_i_alloc(ctx, cells, &names));
+        WHET_TRY_DONE(whet_encoder_embed(ctx, tuned->encoder, run->class_texts, k, names));
+        input.class_vectors = names;
+    }
+    status = whet_i_heads_fit(ctx, &input, c->head - 1, temperature, t->words, &t->fit);
+done:
+    whet_i_free(ctx, names);
+    return status;
+}
+
 static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, whet_i_held *h) {
     whet_i_tuning *t = &run->tuning;
     const whet_i_contender *c = &t->tried[t->best];
@@ -311,8 +344,7 @@ static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, wh
         WHET_TRY_DONE(whet_i_fit_teach(ctx, run->fit, t->teacher, run->train.features, run->train.n,
                                        h->teach));
     WHET_TRY_DONE(whet_i_tune_encoder(ctx, &pupil, folder, &tuned));
-    WHET_TRY_DONE(
-        whet_i_tuned_fit_make(ctx, run->classes, tuned.head, c->temperature, t->words, &t->fit));
+    WHET_TRY_DONE(fit_head(ctx, run, h, &tuned));
     t->encoder = tuned.encoder;
     t->features = tuned.features;
     tuned.encoder = NULL;
@@ -327,15 +359,15 @@ done:
 whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run, const whet_i_run_rows *rows,
                                   double *probs) {
     const whet_i_tuning *t = &run->tuning;
+    const int64_t chosen = whet_adapt_fit_chosen(t->fit);
     float *x;
     int64_t cells;
     if (rows == &run->train)
-        return whet_adapt_fit_predict(ctx, t->fit, t->place, t->features, rows->n, probs);
+        return whet_adapt_fit_predict(ctx, t->fit, chosen, t->features, rows->n, probs);
     WHET_TRY(whet_i_mul(ctx, rows->n, whet_encoder_dim(t->encoder), &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &x));
     whet_status status = whet_encoder_embed(ctx, t->encoder, rows->texts, rows->n, x);
-    if (status == WHET_OK)
-        status = whet_adapt_fit_predict(ctx, t->fit, t->place, x, rows->n, probs);
+    if (status == WHET_OK) status = whet_adapt_fit_predict(ctx, t->fit, chosen, x, rows->n, probs);
     whet_i_free(ctx, x);
     return status;
 }

@@ -86,9 +86,15 @@ typedef struct whet_i_tuned {
     struct whet_i_linear_model *head;
 } whet_i_tuned;
 
-enum { WHET_I_TUNE_ROWS = 2000 };
+enum { WHET_I_TUNE_ROWS = 2000, WHET_I_HEAD_ROWS = 1000 };
 
-/* Tunes without a file and predicts texts [n]: probs [n, k], not calibrated. */
+/* Heads that a lesson is tried with: its own, and others unless that is trained with the encoder. */
+int64_t whet_i_lesson_heads(const whet_i_lesson *lesson);
+/* Name of such a head, and its settings in words, "" for the lesson's own. */
+const char *whet_i_lesson_head_name(const whet_i_lesson *lesson, int64_t head);
+const char *whet_i_lesson_head_words(int64_t head);
+/* Tunes without a file and predicts texts [n] by each head: probs [heads, n, k], not calibrated. Heads that
+ * look at the pool are given at most WHET_I_HEAD_ROWS evenly spaced rows of it that no label is known of. */
 WHET_CHECKED whet_status whet_i_tune_and_predict(whet_ctx *ctx, const whet_i_pupil *pupil,
                                                  const whet_str *texts, int64_t n, double *probs);
 /* Tunes into `folder`, which there is. What it leaves in *out on failure is released by whet_i_tuned_free. */
@@ -112,11 +118,15 @@ typedef struct whet_i_held {
     int32_t *labels; /* [n] of a fit */
     double *teach;   /* [n, k] what the teacher says of the pool */
     double *without; /* [b, k] held-out probabilities of the chosen candidate */
-    double *with;    /* [contenders, b, k] and of the tuned encoders */
+    double *with; /* [contenders, WHET_I_MOST_HEADS, b, k] and of the tuned encoders by each head */
 } whet_i_held;
 
 WHET_CHECKED whet_status whet_i_held_make(whet_ctx *ctx, const whet_i_run *run, whet_i_held *held);
 void whet_i_held_free(whet_ctx *ctx, whet_i_held *held);
+/* Probabilities [b, k] of a contender by one of its heads. */
+static inline double *whet_i_held_with(const whet_i_held *held, int64_t contender, int64_t head) {
+    return held->with + (contender * WHET_I_MOST_HEADS + head) * held->b * held->k;
+}
 /* Each fold leaves labels of two classes, and holds one out. */
 bool whet_i_held_tells(const whet_i_held *held);
 /* held->labels: those of all folds but one (-1: of all). */

@@ -9,6 +9,7 @@
 #include "adapt/tuning.h"
 
 #define STREAM 0x656e646dU
+#define ROUNDING 1e-9 /* of a mean log loss */
 
 void whet_i_held_free(whet_ctx *ctx, whet_i_held *h) {
     void *const all[] = {h->rows, h->y, h->fold, h->labels, h->teach, h->without, h->with};
@@ -23,7 +24,7 @@ whet_status whet_i_held_make(whet_ctx *ctx, const whet_i_run *run, whet_i_held *
     for (int64_t i = 0; i < n; i++) h->b += run->train.labels[i] >= 0;
     WHET_TRY(whet_i_mul(ctx, n, h->k, &pool));
     WHET_TRY(whet_i_mul(ctx, h->b, h->k, &cases));
-    WHET_TRY(whet_i_mul(ctx, run->tuning.n, cases, &all));
+    WHET_TRY(whet_i_mul(ctx, run->tuning.n * WHET_I_MOST_HEADS, cases, &all));
     WHET_TRY(whet_i_alloc(ctx, h->b, &h->rows));
     WHET_TRY(whet_i_alloc(ctx, h->b, &h->y));
     WHET_TRY(whet_i_alloc(ctx, h->b, &h->fold));
@@ -122,17 +123,20 @@ whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_
     const double begun = whet_i_seconds_now();
     whet_i_contender *c = &run->tuning.tried[at];
     const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    const int64_t heads = whet_i_lesson_heads(c->lesson), cases = h->b * h->k;
     whet_str *texts = NULL;
     double *probs = NULL;
     int64_t m = 0;
     whet_status status = WHET_OK;
     whet_i_hold_out(run, fold, h);
     WHET_TRY_DONE(whet_i_alloc(ctx, h->b, &texts));
-    WHET_TRY_DONE(whet_i_alloc(ctx, h->b * h->k, &probs));
+    WHET_TRY_DONE(whet_i_alloc(ctx, heads * cases, &probs));
     for (int64_t i = 0; i < h->b; i++)
         if (h->fold[i] == fold) texts[m++] = run->train.texts[h->rows[i]];
     WHET_TRY_DONE(whet_i_tune_and_predict(ctx, &pupil, texts, m, probs));
-    place(h, fold, probs, h->with + at * h->b * h->k);
+    for (int64_t head = 0; head < heads; head++)
+        place(h, fold, probs + head * m * h->k, whet_i_held_with(h, at, head));
+    c->n_heads = heads;
     c->folds++;
     c->seconds += whet_i_seconds_now() - begun;
 done:
@@ -190,17 +194,52 @@ static void gain_of(const whet_i_held *h, const double *with, whet_i_contender *
     c->error = sqrt(spread / (double)(h->b - 1));
 }
 
+/* The head of least log loss on all folds but one (-1: on all). The first, the lesson's own, where no
+ * other is better by more than rounding. */
+static int64_t best_head(const whet_i_held *h, int64_t at, int64_t heads, int32_t fold) {
+    int64_t best = 0;
+    double least = (double)INFINITY;
+    for (int64_t head = 0; head < heads; head++) {
+        const double *probs = whet_i_held_with(h, at, head);
+        double loss = 0;
+        for (int64_t i = 0; i < h->b; i++)
+            if (h->fold[i] != fold) loss -= log(fmax(probs[i * h->k + h->y[i]], WHET_I_PROB_FLOOR));
+        if (!(loss < least - ROUNDING * (double)h->b)) continue;
+        least = loss;
+        best = head;
+    }
+    return best;
+}
+
+/* Figures of contender `at`. A fold is predicted by the head that is best on the others, so that no label
+ * has a say in what judges it; the head that is kept is the best on all. */
+static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, whet_i_contender *c) {
+    double *probs;
+    for (int64_t head = 0; head < c->n_heads; head++) {
+        whet_i_head_score *s = &c->heads[head];
+        double *with = whet_i_held_with(h, at, head);
+        WHET_TRY(whet_i_held_loss(ctx, h, -1, with, &s->temperature, &s->log_loss));
+        s->accuracy = accuracy_of(h, with);
+    }
+    c->head = best_head(h, at, c->n_heads, -1);
+    WHET_TRY(whet_i_alloc(ctx, h->b * h->k, &probs));
+    for (int64_t i = 0; i < h->b; i++) {
+        const int64_t head = best_head(h, at, c->n_heads, h->fold[i]);
+        memcpy(probs + i * h->k, whet_i_held_with(h, at, head) + i * h->k,
+               (size_t)h->k * sizeof *probs);
+    }
+    c->log_loss = whet_i_log_loss(probs, h->b, h->k, h->y);
+    c->accuracy = accuracy_of(h, probs);
+    gain_of(h, probs, c);
+    whet_i_free(ctx, probs);
+    return WHET_OK;
+}
+
 whet_status whet_i_held_compare(whet_ctx *ctx, whet_i_held *h, whet_i_tuning *t) {
     double temperature;
     WHET_TRY(whet_i_held_loss(ctx, h, -1, h->without, &temperature, &t->log_loss_without));
     t->accuracy_without = accuracy_of(h, h->without);
-    for (int64_t at = 0; at < t->n; at++) {
-        whet_i_contender *c = &t->tried[at];
-        double *with = h->with + at * h->b * h->k;
-        if (c->folds < WHET_I_TUNE_FOLDS) continue;
-        WHET_TRY(whet_i_held_loss(ctx, h, -1, with, &c->temperature, &c->log_loss));
-        c->accuracy = accuracy_of(h, with);
-        gain_of(h, with, c);
-    }
+    for (int64_t at = 0; at < t->n; at++)
+        if (t->tried[at].folds == WHET_I_TUNE_FOLDS) WHET_TRY(compare(ctx, h, at, &t->tried[at]));
     return WHET_OK;
 }

@@ -38,8 +38,18 @@ c = e["contenders"][0]
 assert c["name"] == "more-pairs" and c["folds"] == 3 and c["seconds"] > 0 and c["kept"], c
 assert abs(c["gain"] - (e["log_loss_without"] - c["log_loss"])) < 1e-9
 assert m["test"]["accuracy"] > 0.9, m["test"] # the class is a word
+heads = c["heads"]
+assert [h["name"] for h in heads] == ["logistic", "prototypes", "prototypes-smoothed", "logistic-smoothed", "graph",
+    "prototypes-graph", "spread"], heads
+head = [h for h in heads if h["chosen"]]
+least = min(h["log_loss"] for h in heads)
+assert len(head) == 1 and head[0]["log_loss"] <= least + 1e-8, heads
+assert head[0] is heads[0] or head[0]["log_loss"] < heads[0]["log_loss"], heads # the lesson's own, unless it is worse
 c = json.load(open("more/classifier/classifier.json"))
 assert c["candidate"] == "encoder" and c["features"]["source"] == "encoder", c["features"]
+part = "encoder" if head[0] is heads[0] else head[0]["name"]
+assert [p["candidate"] for p in c["parts"]] == [part] and "head " + head[0]["name"] in c["settings"], c
+assert abs(c["parts"][0]["temperature"] - head[0]["temperature"]) < 1e-9, c["parts"]
 a = json.load(open("more/classifier/encoder/adapter/adapter_config.json"))
 assert a["peft_type"] == "MORE" and a["r"] == 8 and a["target_modules"] == "all-linear", a
 END
@@ -67,7 +77,7 @@ assert sorted(c["folds"] for c in e["contenders"]) == [1, 3]
 assert e["kept"] == (e["gain"] > e["standard_error"]), e
 assert (m["chosen"] == "encoder") == e["kept"] == os.path.isdir("auto/classifier/encoder")
 loser = [c for c in e["contenders"] if c["folds"] == 1][0]
-assert "left behind" in loser["verdict"] and loser["log_loss"] is None and not loser["kept"], loser
+assert loser["heads"] == [] and "left behind" in loser["verdict"] and loser["log_loss"] is None and not loser["kept"], loser
 END
 run 0 whet adapt apply --classifier auto/classifier --input test.tsv --output auto.tsv
 cmp -s auto/predictions.tsv auto.tsv || fail 'apply predicts otherwise than adapt --adapter auto did'

@@ -204,11 +204,12 @@ static void gains_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     double without[8] = {.5, .5, .5, .5, .5, .5, .5, .5},
-           with[8] = {.8, .2, .8, .2, .2, .8, .8, .2};
+           with[WHET_I_MOST_HEADS * 8] = {.8, .2, .8, .2, .2, .8, .8, .2};
     int32_t y[4] = {0, 0, 1, 1}, fold[4] = {0, 1, 2, 0};
     double temperature, loss, part;
     whet_i_held h = {.b = 4, .k = 2, .y = y, .fold = fold, .without = without, .with = with};
-    whet_i_tuning t = {.n = 1, .tried = {{.lesson = lesson_of("more-pairs"), .folds = 3}}};
+    whet_i_tuning t = {
+        .n = 1, .tried = {{.lesson = lesson_of("more-pairs"), .folds = 3, .n_heads = 1}}};
     /* Of the first fold, one right and one wrong at the same odds: nothing is to be believed. */
     test_ok(ctx, whet_i_held_loss(ctx, &h, 0, with, &temperature, &part));
     assert_true(part > 0.69 && part < 0.75);
@@ -295,7 +296,7 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     lesson *l = arg;
     whet_adapt_job job = WHET_ADAPT_JOB_INIT;
     whet_i_run run = {.job = &job};
-    double probs[ROWS * K];
+    double probs[WHET_I_MOST_HEADS * ROWS * K];
     whet_i_tuned tuned = {0};
     whet_status status = WHET_OK;
     const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs};
