@@ -46,6 +46,34 @@ WHET_CHECKED whet_status whet_i_query_make(whet_ctx *ctx, const whet_i_pool *poo
                                            whet_i_query *out);
 void whet_i_query_free(whet_ctx *ctx, whet_i_query *rows);
 
+/* A list of names as another has it (train.c). */
+WHET_CHECKED whet_status whet_i_copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out);
+
+/* ---- the job with a tuned encoder, on rows in memory (tuned_rows.c) ------------------------------- */
+
+struct whet_encoder;
+/* What `whet adapt --adapter auto` is given, but for class names; texts are views. */
+typedef struct whet_i_tuned_job {
+    const whet_adapt_input *pool; /* features by the encoder as it is */
+    whet_str *texts, *test_texts; /* [n], [n_test] */
+    const float *test_features;   /* [n_test, d] */
+    int64_t n_test;
+    const char *model;            /* the encoder's folder */
+    struct whet_encoder *encoder; /* loaded from there */
+    const char *folder;           /* empty; what is written into it is the caller's to remove */
+    uint64_t seed;
+} whet_i_tuned_job;
+
+typedef struct whet_i_tuned_answer {
+    double *pool, *test; /* [n, k], [n_test, k]: room, to be filled */
+    double log_loss;     /* of what predicts, on labels that it was not made from; NaN: not known */
+    char words[160];     /* what predicts */
+} whet_i_tuned_answer;
+
+/* Errors and cost: of whet_adapt_train and of tuning. */
+WHET_CHECKED whet_status whet_i_adapt_tuned(whet_ctx *ctx, const whet_i_tuned_job *job,
+                                            whet_i_tuned_answer *answer);
+
 /* ---- words beside an encoder (run_words.c) ------------------------------------------------------- */
 
 /* Rows of meaning [n, dm] and of words [n, dw], both of unit length or zero, side by side: out [n, dm + dw]

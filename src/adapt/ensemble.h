@@ -48,8 +48,6 @@ struct whet_adapt_fit {
     char reason[512];
 };
 
-/* A list of names as another has it. */
-WHET_CHECKED whet_status whet_i_copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out);
 /* The parts that candidate `at` predicts with; room for WHET_I_MOST_PARTS. Returns how many. */
 int64_t whet_i_fit_parts(const whet_adapt_fit *fit, int64_t at, whet_i_part *parts);
 

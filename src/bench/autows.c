@@ -186,7 +186,7 @@ typedef struct place {
 static bool applies(const run *r, const place *at, int32_t m) {
     const whet_i_autows_method *method = &whet_i_autows_methods[m];
     const bool named = strcmp(whet_i_features[at->feature].name, "encoder") == 0;
-    return r->wanted.method[m] && (!method->needs_class_vectors || named);
+    return r->wanted.method[m] && (named || !(method->needs_class_vectors || method->needs_texts));
 }
 
 static bool missing(const run *r, const place *at, int32_t m) {
@@ -253,15 +253,27 @@ static whet_status run_methods(whet_ctx *ctx, run *r, const place *at, const whe
     return WHET_OK;
 }
 
+/* [n + n_test] */
+static whet_status view_texts(whet_ctx *ctx, const whet_i_set_data *data,
+                              const whet_i_set_split *split, whet_str **texts) {
+    WHET_TRY(whet_i_alloc(ctx, split->n + split->n_test, texts));
+    for (int64_t i = 0; i < split->n; i++) (*texts)[i] = data->texts[split->rows[i]];
+    for (int64_t i = 0; i < split->n_test; i++)
+        (*texts)[split->n + i] = data->texts[split->test[i]];
+    return WHET_OK;
+}
+
 static whet_status run_feature(whet_ctx *ctx, run *r, const place *at, const whet_i_set_data *data,
                                const whet_i_set_split *split) {
     const whet_i_feature *feature = &whet_i_features[at->feature];
     whet_i_feature_rows rows = {0};
     prepared p = {0};
+    whet_str *texts = NULL;
     whet_status status = WHET_OK;
     r->tools.seed = r->job.seed + (uint64_t)at->seed;
     WHET_TRY_DONE(feature->make(ctx, &r->tools, data, split, &rows));
     WHET_TRY_DONE(prepare(ctx, &rows, split, data->k, &p));
+    if (data->texts) WHET_TRY_DONE(view_texts(ctx, data, split, &texts));
     const whet_i_autows_task task = {.n = split->n,
                                      .n_test = split->n_test,
                                      .d = p.how.d,
@@ -274,9 +286,15 @@ static whet_status run_feature(whet_ctx *ctx, run *r, const place *at, const whe
                                      .class_vectors = p.names,
                                      .labels = split->labels,
                                      .classes = data->classes,
+                                     .texts = texts,
+                                     .test_texts = texts ? texts + split->n : NULL,
+                                     .model = r->job.model,
+                                     .encoder = r->encoder,
+                                     .cache = r->cache,
                                      .seed = r->tools.seed};
     status = run_methods(ctx, r, at, data, split, &task);
 done:
+    whet_i_free(ctx, texts);
     free_prepared(ctx, &p);
     whet_i_feature_rows_free(ctx, &rows);
     return status;

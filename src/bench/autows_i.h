@@ -130,7 +130,7 @@ bool whet_i_feature_fits(const whet_i_feature *feature, const whet_i_set *set,
                          const whet_i_feature_tools *tools);
 void whet_i_feature_rows_free(whet_ctx *ctx, whet_i_feature_rows *rows);
 
-/* ---- methods (autows_methods.c, autows_rules.c) ------------------------------------------------ */
+/* ---- methods (autows_methods.c, autows_rules.c, autows_tuning.c) -------------------------------- */
 
 /* What a method is given. x, test: rows prepared on the pool alone, of unit length. */
 typedef struct whet_i_autows_task {
@@ -140,6 +140,10 @@ typedef struct whet_i_autows_task {
     const float *class_vectors;  /* [k, d] or NULL */
     const int32_t *labels;       /* [n] */
     const whet_names *classes;
+    whet_str *texts, *test_texts; /* [n], [n_test], or NULL */
+    const char *model;            /* folder of the encoder, or NULL */
+    whet_encoder *encoder;
+    const char *cache; /* folder, for what is written meanwhile */
     uint64_t seed;
 } whet_i_autows_task;
 
@@ -164,13 +168,17 @@ struct whet_i_autows_method {
     const char *name, *title;
     whet_i_method_family family;
     bool needs_class_vectors;
-    int option; /* for `run` */
+    bool needs_texts; /* tunes the encoder: on its feature map alone */
+    int option;       /* for `run` */
     whet_status (*run)(whet_ctx *ctx, const whet_i_autows_method *self,
                        const whet_i_autows_task *task, whet_i_autows_answer *out);
 };
 
 extern const whet_i_autows_method whet_i_autows_methods[];
 int64_t whet_i_autows_method_count(void);
+WHET_CHECKED whet_status whet_i_autows_by_tuning(whet_ctx *ctx, const whet_i_autows_method *self,
+                                                 const whet_i_autows_task *task,
+                                                 whet_i_autows_answer *out);
 WHET_CHECKED whet_status whet_i_autows_by_rules(whet_ctx *ctx, const whet_i_autows_method *self,
                                                 const whet_i_autows_task *task,
                                                 whet_i_autows_answer *out);

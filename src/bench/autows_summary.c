@@ -92,20 +92,31 @@ static int64_t best_group(const whet_i_autows_summary *s, int32_t set,
     return best;
 }
 
-/* The recommendation for a seed: of the fullest choice that was run, the feature map with the least
- * cross-fitted log loss. */
-static const whet_i_cell *recommended(const whet_i_cells *cells, int32_t set, int64_t seed) {
+/* Of the choices that tune an encoder, or of the others, the fullest one that was run, on the feature
+ * map with the least cross-fitted log loss; NULL = none. */
+static const whet_i_cell *best_choice(const whet_i_cells *cells, int32_t set, int64_t seed,
+                                      bool tuned) {
     const whet_i_cell *best = NULL;
     for (int64_t i = 0; i < cells->n; i++) {
         const whet_i_cell *c = &cells->item[i];
+        const whet_i_autows_method *m = &whet_i_autows_methods[c->method];
         if (c->set != set || c->seed != seed || c->failed[0] || !isfinite(c->crossfit) ||
-            whet_i_autows_methods[c->method].family != WHET_I_METHOD_CHOICE)
+            m->family != WHET_I_METHOD_CHOICE || m->needs_texts != tuned)
             continue;
         if (!best || c->method > best->method ||
             (c->method == best->method && c->crossfit < best->crossfit))
             best = c;
     }
     return best;
+}
+
+/* The recommendation for a seed: the tuned encoder, where held-out labels say that it is better than
+ * what the best feature map gives. */
+static const whet_i_cell *recommended(const whet_i_cells *cells, int32_t set, int64_t seed) {
+    const whet_i_cell *frozen = best_choice(cells, set, seed, false);
+    const whet_i_cell *tuned = best_choice(cells, set, seed, true);
+    if (!frozen || !tuned) return frozen ? frozen : tuned;
+    return tuned->crossfit < frozen->crossfit ? tuned : frozen;
 }
 
 /* Of a set's groups of one method, the one with the best mean accuracy, or -1. */
@@ -238,6 +249,12 @@ static void add_problem(whet_i_autows_summary *s, const double *accuracy) {
     }
 }
 
+/* What few feature maps allow would leave few problems to rank on. */
+static bool is_ranked(int32_t method) {
+    const whet_i_autows_method *m = &whet_i_autows_methods[method];
+    return !m->needs_class_vectors && !m->needs_texts;
+}
+
 static whet_status make_standings(whet_ctx *ctx, whet_i_autows_summary *s) {
     const int64_t n = whet_i_autows_method_count();
     bool *ranked = NULL;
@@ -247,8 +264,7 @@ static whet_status make_standings(whet_ctx *ctx, whet_i_autows_summary *s) {
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &accuracy));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &s->standing));
     for (int64_t i = 0; i < s->groups; i++)
-        if (!whet_i_autows_methods[s->group[i].method].needs_class_vectors)
-            ranked[s->group[i].method] = true;
+        ranked[s->group[i].method] = is_ranked(s->group[i].method);
     for (int32_t m = 0; m < n; m++)
         if (ranked[m]) s->standing[s->standings++].method = m;
     for (int32_t set = 0; set < whet_i_set_count(); set++)

@@ -43,6 +43,23 @@ run 0 whet bench autows --data data --output P --features tfidf --methods few-sh
 for f in before P/cells.jsonl; do sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' $f >"$(basename "$f").cut"; done
 cmp -s before.cut cells.jsonl.cut || fail 'other numbers with another number of threads'
 
+# The encoder tuned: on its own feature map, and nothing is left of it but its cell.
+for threads in 1 2; do
+    run 0 whet bench autows --data data --output T$threads --model "$WHET_TEST_SOURCE/tests/golden/bert_tiny/even" \
+        --methods adapt,adapt-adapter --seeds 1 --labels 24 --pool 60 --sets youtube --threads $threads
+    [ "$(grep -c '"method":"adapt-adapter"' T$threads/cells.jsonl)" = 1 ] || fail 'one feature map to tune'
+    [ "$(ls T$threads/cache | grep -c tuned)" = 0 ] || fail 'a tuned encoder is left'
+    sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' T$threads/cells.jsonl >T$threads.cut
+done
+cmp -s T1.cut T2.cut || fail 'the tuned encoder depends on threads'
+python3 - <<'PY' || fail 'the cell of the tuned encoder'
+import json
+cells = [json.loads(line) for line in open('T1/cells.jsonl')][1:]
+tuned = [c for c in cells if c['method'] == 'adapt-adapter'][0]
+assert tuned['feature'] == 'encoder' and tuned['coverage'] == 1 and tuned['crossfit'] > 0, tuned
+assert tuned['chosen'].split(':')[0] in ('encoder', 'blend', 'logistic', 'prototypes', 'graph') and tuned['accuracy'] > .6
+PY
+
 # Other settings are not mixed in.
 run 4 whet bench autows --data data --output O --labels 10 --sets youtube --seeds 2
 tells 'results of other settings'

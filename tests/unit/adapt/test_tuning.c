@@ -208,8 +208,8 @@ static void gains_by_hand(void **state) {
     int32_t y[4] = {0, 0, 1, 1}, fold[4] = {0, 1, 2, 0};
     double temperature, loss, part;
     whet_i_held h = {.b = 4, .k = 2, .y = y, .fold = fold, .without = without, .with = with};
-    whet_i_tuning t = {
-        .n = 1, .tried = {{.lesson = lesson_of("more-pairs"), .folds = 3, .n_heads = 1}}};
+    whet_i_tuning t = {.n = 1,
+                       .tried = {{.lesson = lesson_of("more-pairs"), .folds = 3, .n_heads = 1}}};
     /* Of the first fold, one right and one wrong at the same odds: nothing is to be believed. */
     test_ok(ctx, whet_i_held_loss(ctx, &h, 0, with, &temperature, &part));
     assert_true(part > 0.69 && part < 0.75);

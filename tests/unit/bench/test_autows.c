@@ -249,6 +249,41 @@ static const whet_i_group *group_named(const whet_i_autows_summary *s, const cha
     return NULL;
 }
 
+/* What a set's verdict recommends: a choice on features, and beside it a tuned encoder. */
+static double recommended_accuracy(whet_ctx *ctx, double crossfit, double tuned_crossfit) {
+    whet_i_cell room[4];
+    whet_i_cells cells = {.item = room};
+    whet_i_autows_summary s;
+    whet_i_cell a = cell_of("youtube", "tfidf", "adapt", 0, .80);
+    whet_i_cell b = cell_of("youtube", "encoder", "adapt-adapter", 0, .95);
+    a.crossfit = crossfit;
+    b.crossfit = tuned_crossfit;
+    add_cell(&cells, a);
+    add_cell(&cells, b);
+    add_cell(&cells, cell_of("youtube", "tfidf", "few-shot", 0, .70));
+    test_ok(ctx, whet_i_autows_summarise(ctx, &cells, &s));
+    /* It has one map alone, and would leave one to rank the others on. */
+    assert_int_equal(s.standings, 2);
+    for (int64_t i = 0; i < s.standings; i++) {
+        assert_int_not_equal(s.standing[i].method, method_named("adapt-adapter"));
+        assert_int_equal(s.standing[i].problems, 1);
+    }
+    const double mean = s.verdict[0].recommended.mean;
+    whet_i_autows_summary_free(ctx, &s);
+    return mean;
+}
+
+static void a_tuned_encoder_is_recommended_where_it_is_better(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    near(recommended_accuracy(ctx, .4, .3), .95, 1e-12);
+    near(recommended_accuracy(ctx, .3, .4), .80, 1e-12);
+    near(recommended_accuracy(ctx, .3, .3), .80, 1e-12);
+    near(recommended_accuracy(ctx, NAN, .4), .95, 1e-12);
+    near(recommended_accuracy(ctx, .4, NAN), .80, 1e-12);
+    test_ctx_done(ctx);
+}
+
 static void means_ranks_and_verdicts_by_hand(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -540,6 +575,7 @@ int main(void) {
         cmocka_unit_test(rows_are_labelled_pooled_or_tested),
         cmocka_unit_test(cells_are_kept_and_gone_on_with),
         cmocka_unit_test(means_ranks_and_verdicts_by_hand),
+        cmocka_unit_test(a_tuned_encoder_is_recommended_where_it_is_better),
         cmocka_unit_test(the_single_baseline_is_one_for_all_sets),
         cmocka_unit_test(one_seed_has_an_interval_of_its_rows),
         cmocka_unit_test(published_figures_are_found),
