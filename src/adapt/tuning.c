@@ -73,6 +73,7 @@ static void list_contenders(whet_i_run *run) {
         const whet_i_lesson *lesson = &whet_i_lessons[i];
         if (!(lesson->asked_by & bits) || whet_i_lesson_unfit(lesson, run)) continue;
         t->tried[t->n++] = (whet_i_contender){.lesson = lesson,
+                                              .first = (double)NAN,
                                               .log_loss = (double)NAN,
                                               .accuracy = (double)NAN,
                                               .gain = (double)NAN,
@@ -170,17 +171,17 @@ static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, cl
     s->fit = whet_i_seconds_now() - begun;
     for (int64_t at = 0; at < t->n; at++) {
         whet_i_contender *c = &t->tried[at];
-        double temperature, loss;
+        double temperature;
         if (!has_time(run, h, s, at, of_best)) {
             (void)snprintf(c->verdict, sizeof c->verdict, LATE, s->limit);
             continue;
         }
         WHET_TRY(timed_try(ctx, run, 0, at, h, s));
-        WHET_TRY(whet_i_held_loss(ctx, h, 0, whet_i_held_with(h, at, 0), &temperature, &loss));
+        WHET_TRY(whet_i_held_loss(ctx, h, 0, whet_i_held_with(h, at, 0), &temperature, &c->first));
         (void)snprintf(c->verdict, sizeof c->verdict,
-                       "left behind: log loss %.3f on the first fold", loss);
-        if (!(loss < least)) continue;
-        least = loss;
+                       "left behind: log loss %.3f on the first fold", c->first);
+        if (!(c->first < least)) continue;
+        least = c->first;
         of_best = seconds_of(run, h, s, c->lesson);
         t->best = at;
     }

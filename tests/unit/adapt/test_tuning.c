@@ -300,9 +300,11 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     whet_i_tuned tuned = {0};
     whet_status status = WHET_OK;
     const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs};
+    whet_str names[K] = {whet_str_from("the song is bad"), whet_str_from("a good video"),
+                         whet_str_from("check out my channel")};
     job.model = l->model;
     run.train = (whet_i_run_rows){.path = "pool", .n = ROWS, .texts = l->texts};
-    run.class_texts = l->texts;
+    run.class_texts = names;
     WHET_TRY_DONE(whet_names_create(ctx, &run.classes));
     for (int c = 0; c < K; c++)
         WHET_TRY_DONE(whet_names_add(ctx, run.classes, (whet_str){&"abc"[c], 1}, NULL));
@@ -315,9 +317,11 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     if (l->files) WHET_TRY_DONE(whet_i_head_predict(ctx, tuned.head, tuned.features, ROWS, probs));
     /* What it was taught: there are no rows of the third class; the two others, but in three small steps. */
     const bool enough = l->lesson->steps || l->lesson->adapter == WHET_TUNE_LORA;
-    for (int i = 0; i < ROWS; i++) {
-        assert_true(probs[i * K + i % 2] > probs[i * K + 2]);
-        assert_true(!enough || whet_i_argmax(probs + i * K, K) == i % 2);
+    const int64_t heads = l->files ? 1 : whet_i_lesson_heads(l->lesson);
+    for (int64_t i = 0; i < heads * ROWS; i++) {
+        const double *p = probs + i * K;
+        assert_true(p[i % 2] > p[2]); /* ROWS is even */
+        assert_true(!enough || whet_i_argmax(p, K) == i % 2);
     }
 done:
     whet_i_tuned_free(ctx, &tuned);
@@ -336,7 +340,7 @@ static void lessons_teach(void **state) {
             whet_ctx *ctx = test_ctx(2);
             l.lesson = &whet_i_lessons[i];
             l.files = files;
-            if (l.lesson->rows != WHET_I_LESSON_NAMES) test_ok(ctx, tune_once(ctx, &l));
+            test_ok(ctx, tune_once(ctx, &l));
             test_ctx_done(ctx);
         }
 }
