@@ -94,7 +94,7 @@ typedef struct whet_i_contender {
     const whet_i_lesson *lesson;
     int64_t folds;  /* that it was tried on */
     double seconds; /* that they took */
-    double first; /* log loss on the first fold by its own head, which decides the race */
+    double first;   /* log loss on the first fold by its own head, which decides the race */
     double log_loss, accuracy, gain, error;
     whet_i_head_score heads[WHET_I_MOST_HEADS]; /* 0: its own; behind it head_candidates.c's */
     int64_t n_heads, head;                      /* that were tried, and the chosen one */
