@@ -172,6 +172,15 @@ double whet_i_student(int64_t freedom);
 WHET_CHECKED whet_status whet_i_parallel_for(whet_ctx *ctx, const char *stage, int64_t n,
                                              void (*fn)(void *arg, int64_t i, int32_t worker),
                                              void *arg);
+/* For items of such a loop that are whole jobs, which allocate and fail: a context of one thread for each
+ * worker, whose memory is that of `ctx` (counted there, under a lock) and which is cancelled when it is. It
+ * reports no progress and logs nothing. While items use them `ctx` is the loop's alone. They are made
+ * before the loop, and destroyed (whet_ctx_destroy) behind it with all that was made with them, before the
+ * workers are. Errors: NOMEM. */
+typedef struct whet_i_workers whet_i_workers;
+WHET_CHECKED whet_status whet_i_workers_create(whet_ctx *ctx, whet_i_workers **out);
+void whet_i_workers_destroy(whet_ctx *ctx, whet_i_workers *workers);
+WHET_CHECKED whet_status whet_i_workers_context(whet_i_workers *workers, whet_ctx **out);
 /* Library calls that thread by themselves (LAPACK) run on one thread between these, so that
  * rounding does not depend on the thread count. Returns the count to hand back. */
 int32_t whet_i_single_thread_begin(void);
