@@ -18,6 +18,7 @@
 #include "whet/nn.h"
 #include "whet/space.h"
 #include "whet/tensor.h"
+#include "whet/trading.h"
 #include "whet/trial.h"
 #include "whet/tune.h"
 #include "whet/tune_search.h"

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * When and how a simulated market trades, from its configuration. */
+#include <inttypes.h>
+#include <math.h>
+
+#include "market/trading_i.h"
+
+enum { GOODS_MAX = 1000 };
+
+static const char *const ALIGNS[] = {"none", "weights", "activations", NULL};
+static const char *const SEARCHES[] = {"grid", "refine", "groups", "gradient", NULL};
+static const char *const GATES[] = {"paired", "hoeffding", "any-gain", NULL};
+static const char *const MECHANISMS[] = {"none",       "posted",         "nash",
+                                         "rubinstein", "double-auction", NULL};
+static const char *const OPTIMIZERS[] = {"reset", "keep", NULL};
+static const char *const DISCLOSURES[] = {"sealed", "bounds", "buyer", "both", NULL};
+static const char *const FIRSTS[] = {"seller", "buyer", NULL};
+
+typedef struct reader {
+    whet_ctx *ctx;
+    const char *where;
+    const json_t *object; /* NULL: everything is as it is by itself */
+    whet_trading_config *config;
+} reader;
+
+static bool has(const reader *r, const char *key) {
+    return json_object_get(r->object, key) != NULL;
+}
+
+static whet_status choice(const reader *r, const char *key, const char *const *words,
+                          int32_t fallback, int32_t *out) {
+    return whet_i_trading_choice(r->ctx, r->where, r->object, key, words, fallback, out);
+}
+
+static whet_status real(const reader *r, const char *key, double low, double high, double fallback,
+                        double *out) {
+    return whet_i_trading_real(r->ctx, r->where, r->object, key, low, high, fallback, out);
+}
+
+/* ---- goods ----------------------------------------------------------------------------------- */
+
+static whet_status read_patterns(const reader *r, const json_t *array, whet_i_terms *t) {
+    const int64_t n = (int64_t)json_array_size(array);
+    if (n < 1 || n > GOODS_MAX)
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                           "%s: \"goods\" has %" PRId64 " patterns; expected 1 to %d", r->where, n,
+                           GOODS_MAX);
+    WHET_TRY(whet_i_arena_alloc(r->ctx, &r->config->arena, n, sizeof *t->goods, &t->goods));
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(array, (size_t)i);
+        char *copy;
+        if (!json_is_string(value) || json_string_length(value) == 0)
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                               "%s: \"goods\"[%" PRId64 "] is %s; expected a name of tensors",
+                               r->where, i,
+                               json_is_string(value) ? "empty" : whet_i_json_kind(value));
+        const size_t size = json_string_length(value) + 1;
+        WHET_TRY(whet_i_arena_alloc(r->ctx, &r->config->arena, (int64_t)size, 1, &copy));
+        memcpy(copy, json_string_value(value), size);
+        t->goods[i] = copy;
+    }
+    t->n_goods = n;
+    return WHET_OK;
+}
+
+static whet_status read_goods(const reader *r, whet_i_terms *t) {
+    const json_t *goods = json_object_get(r->object, "goods");
+    const char *word = json_string_value(goods);
+    if (!goods || (word && strcmp(word, "full") == 0)) return WHET_OK;
+    if (word && strcmp(word, "tower") == 0) {
+        t->tower = true;
+        return WHET_OK;
+    }
+    if (json_is_array(goods)) return read_patterns(r, goods, t);
+    return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                       "%s: \"goods\" is %s; expected \"full\", \"tower\" or an array of names",
+                       r->where, word ? "another word" : whet_i_json_kind(goods));
+}
+
+/* ---- money ----------------------------------------------------------------------------------- */
+
+/* What is said of a mechanism that is not in use is a mistake. */
+static const struct {
+    const char *key;
+    int32_t used_by;
+} USES[] = {
+    {"power", 1 << WHET_I_TRADE_NASH},
+    {"discount_buyer", 1 << WHET_I_TRADE_RUBINSTEIN},
+    {"discount_seller", 1 << WHET_I_TRADE_RUBINSTEIN},
+    {"first", 1 << WHET_I_TRADE_RUBINSTEIN},
+    {"rounds", 1 << WHET_I_TRADE_RUBINSTEIN},
+    {"k", 1 << WHET_I_TRADE_DOUBLE},
+    {"uniform", 1 << WHET_I_TRADE_DOUBLE},
+    {"floor", 1 << WHET_I_TRADE_POSTED},
+    {"disclosure", 31 & ~(1 << WHET_I_TRADE_FREE)},
+    {"fees", 31 & ~(1 << WHET_I_TRADE_FREE)},
+    {"trial_fee", 31 & ~(1 << WHET_I_TRADE_FREE)},
+};
+
+static whet_status check_uses(const reader *r, whet_i_mechanism mechanism) {
+    for (size_t i = 0; i < sizeof USES / sizeof USES[0]; i++)
+        if (has(r, USES[i].key) && !(USES[i].used_by >> mechanism & 1))
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: \"%s\" has no use with \"mechanism\" %s; expected none",
+                               r->where, USES[i].key, MECHANISMS[mechanism]);
+    return WHET_OK;
+}
+
+static whet_status read_fees(const reader *r, whet_i_terms *t) {
+    static const char *const known[] = {"buyer", "seller", "buyer_rate", "seller_rate", NULL};
+    json_t *o;
+    int64_t rate;
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "trial_fee", 0, WHET_MONEY_MAX, 0,
+                                &t->trial_fee));
+    WHET_TRY(whet_i_json_object_or_none(r->ctx, r->where, r->object, "fees", &o));
+    if (!o) return WHET_OK;
+    WHET_TRY(whet_i_trading_known(r->ctx, r->where, o, known));
+    WHET_TRY(
+        whet_i_json_int_or(r->ctx, r->where, o, "buyer", 0, WHET_MONEY_MAX, 0, &t->fees.buyer));
+    WHET_TRY(
+        whet_i_json_int_or(r->ctx, r->where, o, "seller", 0, WHET_MONEY_MAX, 0, &t->fees.seller));
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, o, "buyer_rate", 0, 10000, 0, &rate));
+    t->fees.buyer_bp = (int32_t)rate;
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, o, "seller_rate", 0, 9999, 0, &rate));
+    t->fees.seller_bp = (int32_t)rate;
+    return WHET_OK;
+}
+
+static whet_status read_bargaining(const reader *r, whet_i_terms *t) {
+    double *uniform;
+    int64_t n;
+    int32_t first;
+    WHET_TRY(real(r, "power", 0, 1, .5, &t->power));
+    WHET_TRY(real(r, "discount_buyer", 0, .999999, .9, &t->discount_buyer));
+    WHET_TRY(real(r, "discount_seller", 0, .999999, .9, &t->discount_seller));
+    WHET_TRY(choice(r, "first", FIRSTS, 0, &first));
+    t->buyer_first = first == 1;
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "rounds", 0, 1000000, 0, &t->rounds));
+    WHET_TRY(real(r, "k", 0, 1, .5, &t->k));
+    WHET_TRY(real(r, "floor", 0, .999999, .05, &t->floor));
+    WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "uniform", 0, (double)WHET_MONEY_MAX,
+                                  r->config, &uniform, &n));
+    if (t->mechanism != WHET_I_TRADE_DOUBLE) return WHET_OK;
+    if (n != 2 || !(uniform[0] < uniform[1]))
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                           "%s: \"uniform\" is %s; expected the two ends of what values and costs "
+                           "are drawn from",
+                           r->where, n ? "no interval" : "missing");
+    t->uniform_low = uniform[0];
+    t->uniform_high = uniform[1];
+    return WHET_OK;
+}
+
+static whet_status read_money(const reader *r, whet_i_terms *t) {
+    int32_t mechanism, disclosure;
+    WHET_TRY(choice(r, "mechanism", MECHANISMS, 0, &mechanism));
+    t->mechanism = (whet_i_mechanism)mechanism;
+    WHET_TRY(check_uses(r, t->mechanism));
+    const bool posted = t->mechanism == WHET_I_TRADE_POSTED;
+    WHET_TRY(choice(r, "disclosure", DISCLOSURES, posted ? WHET_DISCLOSE_BUYER : WHET_DISCLOSE_BOTH,
+                    &disclosure));
+    t->disclosure = (whet_disclosure)disclosure;
+    if (t->disclosure == WHET_DISCLOSE_BOUNDS && t->gate == WHET_I_TRADE_ANY_GAIN)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"disclosure\" bounds with \"gate\" any-gain, which knows none; "
+                           "expected another gate",
+                           r->where);
+    if (t->mechanism == WHET_I_TRADE_NASH || t->mechanism == WHET_I_TRADE_RUBINSTEIN)
+        if (t->disclosure != WHET_DISCLOSE_BOTH)
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: \"disclosure\" %s with \"mechanism\" %s, where both know the "
+                               "gain; expected both",
+                               r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
+    if (t->mechanism == WHET_I_TRADE_DOUBLE && has(r, "disclosure") &&
+        t->disclosure != WHET_DISCLOSE_BUYER)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"disclosure\" %s with \"mechanism\" double-auction, where each "
+                           "knows its own side; expected buyer",
+                           r->where, DISCLOSURES[disclosure]);
+    WHET_TRY(read_fees(r, t));
+    return read_bargaining(r, t);
+}
+
+/* A seller who posts prices needs a belief on what others would pay. */
+static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
+    for (int64_t i = 0; i < r->config->n_agents; i++) {
+        const whet_i_agent *a = &r->config->agents[i];
+        const bool needs =
+            t->mechanism == WHET_I_TRADE_POSTED && a->sells && t->disclosure != WHET_DISCLOSE_BOTH;
+        const bool by_loss =
+            a->valuation.kind == WHET_VALUE_LINEAR || a->valuation.kind == WHET_VALUE_SATURATING;
+        if (t->disclosure == WHET_DISCLOSE_BOUNDS && a->buys && !by_loss)
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: \"disclosure\" bounds, which are of the loss, and agent "
+                               "\"%s\" values something else; expected linear or saturating",
+                               r->where, a->name);
+        if (needs && !a->belief)
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: \"mechanism\" posted, and agent \"%s\" has no \"belief\"; "
+                               "expected one",
+                               r->where, a->name);
+    }
+    return WHET_OK;
+}
+
+/* ---- all of it ------------------------------------------------------------------------------- */
+
+static whet_status read_gate(const reader *r, whet_i_terms *t) {
+    int32_t gate;
+    WHET_TRY(choice(r, "gate", GATES, r->config->reference ? WHET_I_TRADE_ANY_GAIN : 0, &gate));
+    t->gate = (whet_i_trade_gate)gate;
+    if (r->config->reference && t->gate != WHET_I_TRADE_ANY_GAIN)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"gate\" %s and \"reference\", which buys for any gain; expected "
+                           "one of them",
+                           r->where, GATES[gate]);
+    WHET_TRY(real(r, "level", 1e-12, .5, .05, &t->level));
+    WHET_TRY(real(r, "range", 1e-6, 1e6, (double)NAN, &t->range));
+    if (t->gate == WHET_I_TRADE_HOEFFDING && isnan(t->range))
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"gate\" hoeffding without \"range\"; expected the width of all "
+                           "differences of losses",
+                           r->where);
+    if (t->gate != WHET_I_TRADE_HOEFFDING && !isnan(t->range))
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"range\" has no use with \"gate\" %s; expected none", r->where,
+                           GATES[gate]);
+    return WHET_OK;
+}
+
+static whet_status read_search(const reader *r, whet_i_terms *t) {
+    int32_t search;
+    const bool reference = r->config->reference;
+    WHET_TRY(choice(r, "search", SEARCHES, reference ? 0 : 1, &search));
+    t->search = (whet_trial_search)search;
+    if (reference && t->search != WHET_TRIAL_GRID)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"search\" %s and \"reference\", which tries its grid; expected "
+                           "one of them",
+                           r->where, SEARCHES[search]);
+    WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "outright", false, &t->outright));
+    return whet_i_json_bool_or(r->ctx, r->where, r->object, "greedy", false, &t->greedy);
+}
+
+static whet_status read_terms(const reader *r, whet_i_terms *t) {
+    static const char *const known[] = {
+        "start",          "frequency",       "align", "search", "outright",  "goods",
+        "gate",           "level",           "range", "greedy", "optimizer", "mechanism",
+        "disclosure",     "power",           "first", "rounds", "k",         "uniform",
+        "discount_buyer", "discount_seller", "floor", "fees",   "trial_fee", NULL};
+    int32_t align, keep;
+    const int64_t last = r->config->epochs - 1;
+    WHET_TRY(whet_i_trading_known(r->ctx, r->where, r->object, known));
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "start", 0, last, last < 5 ? last : 5,
+                                &t->start));
+    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "frequency", 1, WHET_I_EPOCHS_MAX, 1,
+                                &t->frequency));
+    WHET_TRY(choice(r, "align", ALIGNS, WHET_I_TRADE_WEIGHTS, &align));
+    t->align = (whet_i_trade_align)align;
+    if ((t->start + t->frequency - 1) / t->frequency * t->frequency > last)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: no period from %" PRId64 " to %" PRId64 " is a multiple of "
+                           "\"frequency\" %" PRId64 "; expected one",
+                           r->where, t->start, last, t->frequency);
+    WHET_TRY(choice(r, "optimizer", OPTIMIZERS, 0, &keep));
+    t->keep_optimizer = keep == 1;
+    WHET_TRY(read_search(r, t));
+    WHET_TRY(read_goods(r, t));
+    WHET_TRY(read_gate(r, t));
+    WHET_TRY(read_money(r, t));
+    return check_beliefs(r, t);
+}
+
+whet_status whet_i_trading_terms(whet_ctx *ctx, const char *where, const json_t *object,
+                                 whet_trading_config *config) {
+    json_t *empty = NULL;
+    if (!object) {
+        empty = json_object();
+        if (!empty) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: an empty object");
+    }
+    const reader r = {ctx, where, object ? object : empty, config};
+    const whet_status status = read_terms(&r, &config->terms);
+    if (empty) json_decref(empty);
+    return status;
+}
