@@ -206,6 +206,8 @@ whet_status cmd_generate(cli_run *run);
 extern const cli_option cmd_generate_options[];
 whet_status cmd_market_price(cli_run *run);
 extern const cli_option cmd_market_price_options[];
+whet_status cmd_market_simulate(cli_run *run);
+extern const cli_option cmd_market_simulate_options[];
 whet_status cmd_merge(cli_run *run);
 extern const cli_option cmd_merge_options[];
 whet_status cmd_tune(cli_run *run);

@@ -251,6 +251,19 @@ const cli_command cli_commands[] = {
          "whet market price --mechanism nash --valuation linear:200000 --before b.npy \\\n"
          "    --after a.npy --training-cost 90000 --amortisation 0.05\n"
          "whet market price --mechanism double-auction --bid 800 --ask 500"},
+    {.name = "market simulate",
+     .run = cmd_market_simulate,
+     .options = cmd_market_simulate_options,
+     .summary = "agents that train, and buy weights of each other; against doing without",
+     .help =
+         "Agents with data of their own train a network each, period by period; a broker tries\n"
+         "what the weights of each are worth to the others, by examples that nobody trains on;\n"
+         "what passes its gate is priced, paid and mixed in. Beside it: nobody trades (silo),\n"
+         "all weights averaged (fedavg), one model of all data (bank). Test examples only\n"
+         "report. What was stopped goes on when the same command is given again.\n"
+         "See docs/guide/market.md and docs/formats/trading.md.",
+     .examples = "whet market simulate --config mnist_two_agents.json --data mnist --output out\n"
+                 "whet market simulate --config c.json --output out --threads 2 --json"},
     {.name = "merge",
      .run = cmd_merge,
      .options = cmd_merge_options,

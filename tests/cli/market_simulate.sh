@@ -1,0 +1,89 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet market simulate, as a user types it: a market, its files, a kill in the middle, refusals.
+. "$(dirname "$0")/lib.sh"
+
+mkdir d
+python3 - <<'PY'
+import random, struct
+def npy(path, kind, shape, bytes_):
+    header = ("{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (kind, shape)).ljust(117) + '\n'
+    with open(path, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', len(header)) + header.encode() + bytes_)
+draw = random.Random(1)
+for name, n in (('train', 400), ('test', 200)):
+    y = [i % 4 for i in range(n)]
+    x = [min(255, max(0, int(draw.gauss(90 + 80 * (j % 4 == c), 40)))) for c in y for j in range(16)]
+    npy(f'd/{name}_x.npy', '|u1', (n, 4, 4), bytes(x))
+    npy(f'd/{name}_y.npy', '|u1', (n,), bytes(y))
+PY
+# config FILE EPOCHS SEEDS TRADING
+config() {
+    cat >"$1" <<JSON
+{"name": "four clouds", "data": {"train_x": "train_x.npy", "train_y": "train_y.npy", "test_x": "test_x.npy",
+ "test_y": "test_y.npy", "mean": [0.4], "std": [0.2]}, "broker": {"selection": 60, "gate": 80},
+ "model": {"arch": "mlp", "widths": [8]}, "training": {"epochs": $2, "rate": 0.2, "batch": 16},
+ "agents": [{"name": "A", "kept": 0, "belief": "uniform:0:900"}, {"name": "B", "kept": 0, "belief": "uniform:0:900"}],
+ "trading": $4, "controls": ["no-align", "fedavg", "bank"], "seeds": $3}
+JSON
+}
+config c.json 6 '[1, 2]' '{"start": 2, "mechanism": "posted", "fees": {"seller": 2}, "level": 0.2}'
+
+run 0 whet market simulate --config c.json --data d --output out --quiet
+says '2 agents, 2 seeds, 6 epochs; 60 examples to select, 80 for the gate, 200 to test'
+says 'accuracy over silo'
+says 'market: '
+says 'the broker has '
+for file in results.json accuracy.tsv trades.tsv wallets.tsv flows.tsv; do present out/$file; done
+absent out.whet-market
+[ "$(wc -l <out/accuracy.tsv)" = 109 ] || fail "accuracy.tsv has $(wc -l <out/accuracy.tsv) lines" # 2 6 (4 2 + 1) + 1
+grep -q "$(printf '^1\tmarket\t2\tA\tB\t0\tyes\t')" out/trades.tsv || fail 'no trial of A in epoch 2'
+grep -q "$(printf '^2\tmarket\t0\toutside\tB\t1000000$')" out/flows.tsv || fail 'no deposit of B'
+mark
+run 4 whet market simulate --config c.json --data d --output out
+tells 'out'
+unchanged
+
+# One document; the same at any number of threads, and with paths beside the configuration.
+cp c.json d/c.json
+run 0 whet market simulate --config d/c.json --output again --threads 1 --json
+json out
+run 0 cmp out/results.json again/results.json
+run 0 cmp out/trades.tsv again/trades.tsv
+run 0 cmp out/accuracy.tsv again/accuracy.tsv
+
+# Killed, then interrupted, then given time: the same bytes as in one go.
+config long.json 60 '[7, 8]' '{"start": 1, "frequency": 2, "mechanism": "nash", "trial_fee": 3}'
+run 0 whet market simulate --config long.json --data d --output whole --quiet
+for signal in KILL INT; do
+    "$whet" market simulate --config long.json --data d --output parts --quiet >.out 2>.err </dev/null &
+    pid=$!
+    tries=0
+    while [ ! -e parts.whet-market/silo-0-1.safetensors ] && [ $tries -lt 500 ]; do
+        sleep 0.01
+        tries=$((tries + 1))
+    done
+    kill -$signal $pid 2>/dev/null
+    wait $pid 2>/dev/null
+done
+run 0 whet market simulate --config long.json --data d --output parts --quiet
+for file in results.json accuracy.tsv trades.tsv wallets.tsv flows.tsv; do run 0 cmp whole/$file parts/$file; done
+absent parts.whet-market
+
+# What is wrong is told by name, before any work.
+mark
+run 2 whet market simulate --config c.json
+config bad.json 6 '[1]' '{"algn": "none"}'
+mark
+run 3 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: "trading": "algn" is unknown; expected "align"'
+unchanged
+config bad.json 6 '[1]' '{"align": "none"}'
+run 2 whet market simulate --config bad.json --data d --output bad
+tells '"controls" has no-align, and "trading" aligns nothing'
+run 4 whet market simulate --config c.json --data nowhere --output bad
+tells 'nowhere/train_x.npy'
+run 4 whet market simulate --config none.json --output bad
+tells 'none.json'
+unchanged
+finish
