@@ -34,7 +34,7 @@ LAYERS = {
 # Public headers that are a second one of their module.
 HEADER_OF = {"votes": "label", "labelling": "label", "adapters": "tune",
              "merging": "merge", "ledger": "market", "trial": "market", "trading": "market",
-             "tune_search": "tune"}
+             "commitment": "market", "tune_search": "tune"}
 # Programs above the library see only what any user of it sees.
 PUBLIC_ONLY = {"cli", "server"}
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"', re.M)

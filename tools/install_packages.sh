@@ -8,7 +8,7 @@ set -euo pipefail
 
 build=(gcc libc6-dev meson ninja-build pkg-config
     libdnnl-dev libopenblas-openmp-dev liblapacke-dev libjansson-dev libzip-dev libcsv-dev
-    libutf8proc-dev libpcre2-dev libyaml-dev coinor-libclp-dev libcmocka-dev)
+    libutf8proc-dev libpcre2-dev libyaml-dev libsodium-dev coinor-libclp-dev libcmocka-dev)
 run=(python3 python3-pip ca-certificates)
 check=(python3 binutils clang clang-format clang-tidy libomp-dev shellcheck)
 

@@ -6,6 +6,7 @@
 #include "whet/adapt.h"
 #include "whet/adapters.h"
 #include "whet/bench.h"
+#include "whet/commitment.h"
 #include "whet/core.h"
 #include "whet/io.h"
 #include "whet/kernels.h"
