@@ -331,6 +331,29 @@ static void half_is_kept_for_the_end(void **state) {
     }
 }
 
+/* What others are at counts as spent: of 30 s, 2 are, and 15 are kept; behind 5 trials of 2 s at which somebody is
+ * another one begins, for 2 + 10 + 2 + 15 <= 30, behind 6 none. */
+static void claims_count_as_spent(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    world w;
+    whet_i_search_unit u;
+    begin(ctx, &w, 2);
+    w.rules.most = 0;
+    w.rules.seconds = 30;
+    expect(&w, 0, 0, 0.5);
+    for (int64_t t = 1; t <= 6; t++) {
+        assert_int_equal(whet_i_search_next(&w.rules, &u), WHET_I_SEARCH_WORK);
+        assert_true(u.trial == t && u.level == 0);
+        for (int32_t k = 0; k < K; k++)
+            at(&w, (whet_i_search_unit){t, 0, k})[0] =
+                (whet_i_search_cell){.state = WHET_I_CELL_CLAIMED, .until = INFINITY};
+    }
+    assert_int_equal(whet_i_search_next(&w.rules, &u), WHET_I_SEARCH_WAIT);
+    whet_i_free(ctx, w.state.rows);
+    test_ctx_done(ctx);
+}
+
 /* At the end the winner's rival goes on to the whole length, though a LoRA of more parameters was better, and
  * then the best of each kind that nobody stands for there. */
 static void kinds_come_to_the_whole_length(void **state) {
@@ -390,6 +413,7 @@ int main(void) {
         cmocka_unit_test(rivals),
         cmocka_unit_test(seconds_are_kept),
         cmocka_unit_test(half_is_kept_for_the_end),
+        cmocka_unit_test(claims_count_as_spent),
         cmocka_unit_test(kinds_come_to_the_whole_length),
         cmocka_unit_test(expectations_by_hand),
     };
