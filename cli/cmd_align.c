@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet align: the units of a network renumbered to match another's. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -108,6 +109,29 @@ static whet_status read_scale(cli_run *run, whet_align_job *job) {
     return status == WHET_OK ? read_channels(run, "deviation", job->scale) : status;
 }
 
+/* What the method, or an architecture that is named, does not use. */
+static whet_status check_uses(cli_run *run) {
+    static const char *const of_weights[] = {"restarts", "max-sweeps"};
+    static const char *const of_heads[] = {"heads", "kv-heads"};
+    static const char *const headless[] = {"mlp", "cnn", "lenet", "resnet", "wrn"};
+    static const char *const of_inputs[] = {"mean", "deviation"};
+    for (int i = 0; i < 2; i++) {
+        if (cli_choice(run, "method") && cli_given(run, of_weights[i]))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s has no use with --method activations; expected weights",
+                            of_weights[i]);
+        for (size_t k = 0; k < sizeof headless / sizeof *headless; k++)
+            if (cli_given(run, of_heads[i]) && strcmp(cli_text(run, "arch"), headless[k]) == 0)
+                return cli_fail(run, WHET_ERR_ARG,
+                                "--%s has no use with --arch %s; expected a transformer",
+                                of_heads[i], headless[k]);
+        if (cli_given(run, of_inputs[i]) && !cli_given(run, "data"))
+            return cli_fail(run, WHET_ERR_ARG, "--%s is of inputs; expected --data as well",
+                            of_inputs[i]);
+    }
+    return WHET_OK;
+}
+
 static whet_status read_job(cli_run *run, whet_align_job *job) {
     static const char *const of_barrier[] = {"labels", "measure", "figure", "points"};
     job->a = cli_arg(run, 0);
@@ -136,7 +160,8 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
         return cli_fail(run, WHET_ERR_ARG, "--method activations needs --data X.npy");
     if (job->data && !job->points && job->method == WHET_ALIGN_WEIGHTS)
         return cli_fail(run, WHET_ERR_ARG, "--data needs --barrier or --method activations");
-    return read_scale(run, job);
+    const whet_status status = check_uses(run);
+    return status == WHET_OK ? read_scale(run, job) : status;
 }
 
 /* ---- what came out -------------------------------------------------------------------------------- */

@@ -125,6 +125,14 @@ run 2 whet align a.safetensors b.safetensors --labels y.npy --output n.safetenso
 tells '--labels needs --barrier'
 run 2 whet align a.safetensors b.safetensors --method activations --output n.safetensors
 tells '--data'
+for useless in '--method activations --data x.npy --restarts 2' '--method activations --data x.npy --max-sweeps 2' \
+    '--arch mlp --heads 2' '--arch resnet --kv-heads 2'; do
+    # shellcheck disable=SC2086
+    run 2 whet align a.safetensors b.safetensors $useless --output n.safetensors
+    tells 'has no use with'
+done
+run 2 whet align a.safetensors b.safetensors --mean 0.5 --output n.safetensors
+tells 'expected --data as well'
 run 2 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --deviation 0 \
     --output n.safetensors
 tells 'scale'
