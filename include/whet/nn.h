@@ -126,7 +126,8 @@ WHET_API const char *whet_encoder_fingerprint(const whet_encoder *encoder);
 
 /* Embeddings [n, dim] of n texts. Row i depends on text i alone (bit for bit, whatever the other
  * texts, their order and the thread count). Reports progress as "embed", can be cancelled.
- * An empty text is embedded as its special tokens. Cost: the products, O(tokens * parameters). */
+ * An empty text is embedded as its special tokens. Cost: the products, O(tokens * parameters).
+ * Errors: NUMERIC (an embedding that is not finite, with its text), NOMEM, CANCELLED; *out may be written. */
 WHET_API WHET_CHECKED whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder,
                                                      const whet_str *texts, int64_t n, float *out);
 

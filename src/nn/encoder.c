@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Pretrained text encoders: opening a Hugging Face folder, and texts in, embeddings out. */
+#include <math.h>
+
 #include "nn/nn_i.h"
 
 static whet_status check_options(whet_ctx *ctx, const whet_encoder_opts *o) {
@@ -58,12 +60,24 @@ const whet_tokenizer *whet_encoder_tokenizer(const whet_encoder *encoder) {
 
 const char *whet_encoder_fingerprint(const whet_encoder *encoder) { return encoder->fingerprint; }
 
+/* Weights are not looked at when a folder is opened: what is wrong with them shows here. */
+static whet_status check_finite(whet_ctx *ctx, const float *out, int64_t n, int64_t dim) {
+    for (int64_t i = 0; i < n * dim; i++)
+        if (!isfinite(out[i]))
+            return whet_i_fail(ctx, WHET_ERR_NUMERIC,
+                               "text %lld: its embedding is not finite at %lld; expected numbers; "
+                               "likely the model's weights are not all numbers",
+                               (long long)(i / dim), (long long)(i % dim));
+    return WHET_OK;
+}
+
 whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder, const whet_str *texts,
                                int64_t n, float *out) {
     whet_token_rows rows = {0};
     WHET_TRY(whet_tokenizer_encode(ctx, encoder->tokenizer, texts, n, encoder->config.max_length,
                                    &rows));
-    const whet_status status = whet_i_encoder_forward(ctx, encoder, &rows, out);
+    whet_status status = whet_i_encoder_forward(ctx, encoder, &rows, out);
     whet_token_rows_destroy(ctx, &rows);
+    if (status == WHET_OK) status = check_finite(ctx, out, n, encoder->config.hidden);
     return status;
 }

@@ -43,4 +43,17 @@ head -c 5000 "$model/model.safetensors" >broken/model.safetensors
 mark
 run 3 whet embed --model broken --input t.tsv --output z.npy
 unchanged
+# A weight that is no number.
+python3 - "$model" <<'E2'
+import json, struct, sys
+b = bytearray(open(sys.argv[1] + "/model.safetensors", "rb").read())
+n = struct.unpack("<Q", b[:8])[0]
+name = next(k for k in json.loads(b[8:8 + n]) if k.endswith("query.weight"))
+at = 8 + n + json.loads(b[8:8 + n])[name]["data_offsets"][0]
+b[at:at + 4] = struct.pack("<f", float("nan"))
+open("broken/model.safetensors", "wb").write(b)
+E2
+run 6 whet embed --model broken --input t.tsv --output z.npy
+tells "text 0: its embedding is not finite"
+unchanged
 finish
