@@ -7,6 +7,7 @@
 #include <math.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -180,6 +181,43 @@ static void going_on_behind_a_torn_line(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A disk that is full in the middle of a line: told, the file is as it was, and so is what is known. */
+static void no_room_tears_no_line(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const char *output = test_tmp("room");
+    int64_t len, after;
+    struct rlimit before, small;
+    whet_i_search_journal j;
+    whet_i_search_state s = {.last_worker = -1};
+    char path[1024], *bytes = write_some(ctx, output, &len), *again;
+    test_ok(ctx, whet_i_search_join(ctx, output, &j));
+    test_ok(ctx, whet_i_search_lock(ctx, &j, &s));
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
+    small = before;
+    small.rlim_cur = (rlim_t)(len + 20);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
+    const whet_status status = whet_i_search_claim(ctx, &j, &s, (whet_i_search_unit){0, 1, 0}, 60);
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &before), 0);
+    (void)signal(SIGXFSZ, SIG_DFL);
+    assert_int_equal(status, WHET_ERR_IO);
+    test_says(ctx, "search/journal: cannot be written");
+    assert_int_equal(s.rows[0].cell[1][0].state, WHET_I_CELL_EMPTY);
+    (void)snprintf(path, sizeof path, "%s/search/journal", output);
+    test_ok(ctx, whet_i_file_read(ctx, path, 1 << 20, &again, &after));
+    assert_int_equal(after, len);
+    assert_memory_equal(again, bytes, (size_t)len);
+    test_ok(ctx, whet_i_search_claim(ctx, &j, &s, (whet_i_search_unit){0, 1, 0}, 60));
+    whet_i_search_unlock(&j);
+    whet_i_search_state_free(ctx, &s);
+    whet_i_search_close(ctx, &j);
+    whet_i_free(ctx, again);
+    whet_i_free(ctx, bytes);
+    remove_journal(output);
+    test_ctx_done(ctx);
+}
+
 /* A process that ends in good order takes its lock away: what it claimed is another's at once. */
 static void who_is_gone_claims_nothing(void **state) {
     (void)state;
@@ -348,6 +386,7 @@ int main(void) {
         cmocka_unit_test(cut_anywhere_it_is_a_shorter_journal),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(going_on_behind_a_torn_line),
+        cmocka_unit_test(no_room_tears_no_line),
         cmocka_unit_test(who_is_gone_claims_nothing),
         cmocka_unit_test(what_no_search_writes_is_refused),
         cmocka_unit_test(the_dead_are_known),

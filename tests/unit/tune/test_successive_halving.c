@@ -331,8 +331,8 @@ static void half_is_kept_for_the_end(void **state) {
     }
 }
 
-/* What others are at counts as spent: of 30 s, 2 are, and 15 are kept; behind 5 trials of 2 s at which somebody is
- * another one begins, for 2 + 10 + 2 + 15 <= 30, behind 6 none. */
+/* What others are at counts as spent: of 30 s, 2 are, and 15 are kept; behind 5 trials of 2 s at which
+ * somebody is another one begins, for 2 + 10 + 2 + 15 <= 30, behind 6 none. */
 static void claims_count_as_spent(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
