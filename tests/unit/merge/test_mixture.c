@@ -57,7 +57,7 @@ static void draw_problem(problem *p) {
         for (int t = 0; t < TENSORS; t++) {
             double *share = &p->shares[k * TENSORS + t];
             *share = k < 2 ? k : k == 2 ? .3 : whet_i_rng_uniform(&rng);
-            if (k >= 5 && t < 2 * (k - 4)) *share = share[-TENSORS];
+            if (k >= 5 && (k < 8 ? t < 2 * (k - 4) : t % 2 == 0)) *share = share[-TENSORS];
         }
 }
 
