@@ -126,6 +126,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
 }
 
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -144,4 +145,5 @@ const whet_kernels whet_i_kernels_avx2 = {.name = "avx2",
                                           WIDENING_SLOTS,
                                           PRODUCT_SLOTS,
                                           VOTE_SLOTS,
-                                          COST_SLOTS};
+                                          COST_SLOTS,
+                                          MERGE_SLOTS};

@@ -3,6 +3,7 @@
  * processor is asked first. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -17,4 +18,5 @@ const whet_kernels whet_i_kernels_avx512 = {.name = "avx512",
                                             WIDENING_SLOTS,
                                             PRODUCT_SLOTS,
                                             VOTE_SLOTS,
-                                            COST_SLOTS};
+                                            COST_SLOTS,
+                                            MERGE_SLOTS};

@@ -162,6 +162,23 @@ typedef struct whet_i_assignment_row {
     const double *v; /* [n] */
 } whet_i_assignment_row;
 
+/* out = base + lambda sum / divisor over models of weighted (x - base) mask factor; with `consensus` of those
+ * alone whose vote times that has the sign of the votes' sum, 0 counting as positive. */
+typedef struct whet_i_election {
+    int64_t n, models;
+    const float *const *x; /* [models] of [n] */
+    const float *base;     /* [n] */
+    const float *mask;     /* [models, n], rows ld_mask apart; NULL = 1 */
+    int64_t ld_mask;
+    const double *factor, *weight, *vote; /* [models] */
+    bool consensus;
+    bool
+        normalize; /* divided by the weights of what is summed; not where that is within 1e-8 of 0 */
+    bool clamp_divisor; /* by 1e-6 at least, instead */
+    double lambda;
+    float *out; /* [n] */
+} whet_i_election;
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -251,6 +268,28 @@ typedef struct whet_kernels {
     /* Where x_j < key_j: key_j = x_j, from_j = row. Returns the least key. */
     double (*cost_relax)(const whet_i_assignment_row *args, int64_t row, double *key,
                          int64_t *from);
+
+    /* Every table has the same bits. n >= 0. */
+    /* The place of the first number whose bits without the sign are `limit` at least; n = there is none. */
+    int64_t (*first_from)(int64_t n, const float *x, uint32_t limit);
+    /* key = bits of |x - base|, the highest set, which order as the numbers do. */
+    void (*difference_keys)(int64_t n, const float *x, const float *base, uint32_t *key);
+    /* Those of low..high, in their order, to out [n]; how many they are; *above is added how many are
+     * higher. */
+    int64_t (*keys_between)(int64_t n, const uint32_t *key, uint32_t low, uint32_t high,
+                            int64_t *above, uint32_t *out);
+    /* m = 1 where key >= least, else 0; m may lie where key does. */
+    void (*keys_mask)(int64_t n, const uint32_t *key, uint32_t least, float *m);
+    /* out = sum of factor x over sources, in their order, those with factor 0 not looked at; sums are f64. */
+    void (*combine)(int64_t n, int64_t sources, const float *const *x, const double *factor,
+                    float *out);
+    void (*elect)(const whet_i_election *args);
+    /* *all += sum of |x - base|, *kept += sum of that times mask (NULL = 1), in chains of eight. */
+    void (*difference_sums)(int64_t n, const float *x, const float *base, const float *mask,
+                            double *all, double *kept);
+    /* m = 1 where the upper 53 bits of whet_i_hash_u64(stream ^ (first + e)), a number below 1, are below
+     * `share`, else 0. 0 <= share <= 1. */
+    void (*drawn_mask)(int64_t n, uint64_t stream, int64_t first, double share, float *m);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

@@ -7,6 +7,7 @@
 #include "kernels/kernels_i.h"
 
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 
 #define R(x) ((whet_i_real)(x))
@@ -350,6 +351,7 @@ const whet_kernels whet_i_kernels_ref = {
     .linear_scratch = linear_scratch,
     VOTE_SLOTS,
     COST_SLOTS,
+    MERGE_SLOTS,
     .product_f64 = product_f64,
     .product = product,
     .product_bf16 = product_bf16,

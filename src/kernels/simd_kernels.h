@@ -424,5 +424,5 @@ static void attention(const whet_i_attention *p) {
     .activate_backward = activate_backward, .softmax = softmax, \
     .softmax_backward = softmax_backward, .panel_softmax = panel_softmax, .dot = dot, .add = add, \
     .add_scaled = add_scaled, .scale = scale, .squared_distance = squared_distance, \
-    .f32_from_bf16 = f32_from_bf16, .bf16_from_f32 = whet_i_ref_bf16_from_f32, \
+    .f32_from_bf16 = f32_from_bf16, .bf16_from_f32 = narrow_row, \
     .f32_from_f16 = whet_i_ref_f32_from_f16, MONARCH_SLOTS

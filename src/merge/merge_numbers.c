@@ -75,40 +75,20 @@ static void widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *ra
 
 int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw) {
     uint16_t *half = (uint16_t *)(void *)raw;
+    int64_t over = n;
     if (t->out_dtype == WHET_BF16) {
+        over = t->kernels->first_from(n, x, 0x7f7f8000); /* what rounds to infinity */
         t->kernels->bf16_from_f32(n, x, half);
-        for (int64_t i = 0; i < n; i++)
-            if ((half[i] & 0x7f80) == 0x7f80) return i;
     } else if (t->out_dtype == WHET_F16) {
+        over = t->kernels->first_from(n, x, 0x477ff000);
         for (int64_t i = 0; i < n; i++) half[i] = whet_i_f16_from_f32(x[i]);
-        for (int64_t i = 0; i < n; i++)
-            if ((half[i] & 0x7c00) == 0x7c00) return i;
     } else if (t->out_dtype == WHET_F64) {
         for (int64_t i = 0; i < n; i++) {
             const double wide = (double)x[i];
             memcpy(raw + 8 * i, &wide, sizeof wide);
         }
     }
-    return -1;
-}
-
-int64_t whet_i_merge_first_nonfinite(const float *x, int64_t n) {
-    enum { PART = 4096 };
-    for (int64_t first = 0; first < n; first += PART) {
-        const int64_t last = first + PART < n ? first + PART : n;
-        uint32_t any = 0;
-        for (int64_t i = first; i < last; i++) {
-            uint32_t bits;
-            memcpy(&bits, &x[i], sizeof bits);
-            any |= (bits & 0x7f800000) == 0x7f800000;
-        }
-        for (int64_t i = first; any && i < last; i++) {
-            uint32_t bits;
-            memcpy(&bits, &x[i], sizeof bits);
-            if ((bits & 0x7f800000) == 0x7f800000) return i;
-        }
-    }
-    return -1;
+    return over < n ? over : -1;
 }
 
 /* ---- sources ---------------------------------------------------------------------------------- */

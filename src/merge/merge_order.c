@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The k largest of the numbers of a tensor, exactly, without sorting or holding them: a histogram of the
- * upper 16 bits of the keys finds the bin of the k-th largest, a second one of the lower 16 bits of the
+ * The k largest of the numbers of a tensor, exactly, without sorting or holding them. merge_bracket.c
+ * mostly finds them in one pass. Where it does not: a histogram of the upper 16 bits of the keys finds the
+ * bin of the k-th largest, a second one of the lower 16 bits of the
  * keys in that bin finds the key itself. Which of several equal keys are among the k is decided by their
  * place, by counting them chunk by chunk in a third pass, made only where it matters.
  * Counts are integers: adding them up in any order gives the same. */
@@ -19,9 +20,11 @@ typedef struct selection {
     int64_t *rest; /* [n_tops] how many more are wanted below the bins above */
 } selection;
 
-int64_t whet_i_merge_select_bytes(int64_t streams, int32_t workers) {
+int64_t whet_i_merge_select_bytes(const whet_i_merge_tensor *t, int64_t streams) {
     const int64_t at_once = streams < AT_ONCE ? streams : AT_ONCE;
-    return streams ? workers * (at_once * BINS * 8 + WHET_I_MERGE_CHUNK * 4) : 0;
+    const int64_t counted = t->workers * (at_once * BINS * 8 + t->chunk * 4);
+    const int64_t kept = whet_i_merge_bracket_bytes(t, streams);
+    return streams == 0 ? 0 : counted > kept ? counted : kept;
 }
 
 static bool in_round(const selection *s, const whet_i_merge_top *top) {
@@ -159,21 +162,16 @@ static whet_status tell_equals_apart(whet_ctx *ctx, whet_i_merge_tensor *t, sele
     return WHET_OK;
 }
 
-whet_status whet_i_merge_select(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_keys keys,
-                                void *arg, int64_t n_streams, whet_i_merge_top *tops,
-                                int64_t n_tops) {
+/* By histograms. */
+static whet_status count(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_keys keys, void *arg,
+                         int64_t n_streams, whet_i_merge_top *tops, int64_t n_tops) {
     selection s = {.keys = keys, .arg = arg, .tops = tops, .n_tops = n_tops};
     whet_status status = WHET_OK;
     s.n_counts = n_streams < AT_ONCE ? n_streams : AT_ONCE;
-    for (int64_t k = 0; k < n_tops; k++) tops[k].before = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, t->workers * t->chunk, &s.key));
     WHET_TRY_DONE(whet_i_alloc(ctx, t->workers * s.n_counts * BINS, &s.counts));
     WHET_TRY_DONE(whet_i_calloc(ctx, n_tops, &s.rest));
-    for (int64_t k = 0; k < n_tops; k++) { /* none: above all keys; all: from the lowest on */
-        s.rest[k] = tops[k].rank < t->count ? tops[k].rank : 0;
-        tops[k].least = tops[k].rank < t->count ? UINT32_MAX : 0;
-        tops[k].equals = tops[k].rank < t->count ? 0 : t->count;
-    }
+    for (int64_t k = 0; k < n_tops; k++) s.rest[k] = tops[k].rank < t->count ? tops[k].rank : 0;
     for (s.first = 0; s.first < n_streams; s.first += s.n_counts) {
         s.n_streams = n_streams - s.first < s.n_counts ? n_streams - s.first : s.n_counts;
         WHET_TRY_DONE(find_upper(ctx, t, &s));
@@ -187,23 +185,35 @@ done:
     return status;
 }
 
+whet_status whet_i_merge_select(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_keys keys,
+                                void *arg, int64_t n_streams, whet_i_merge_top *tops,
+                                int64_t n_tops) {
+    bool found;
+    for (int64_t k = 0; k < n_tops; k++) { /* none: above all keys; all: from the lowest on */
+        tops[k].before = NULL;
+        tops[k].least = tops[k].rank < t->count ? UINT32_MAX : 0;
+        tops[k].equals = tops[k].rank < t->count ? 0 : t->count;
+    }
+    WHET_TRY(whet_i_merge_bracket(ctx, t, keys, arg, n_streams, tops, n_tops, &found));
+    return found ? WHET_OK : count(ctx, t, keys, arg, n_streams, tops, n_tops);
+}
+
 /* But in the one chunk where the last of the equals that are in lies, all equals are in, or none. */
-void whet_i_merge_top_mask(const whet_i_merge_top *top, int64_t chunk, int64_t n,
-                           const float *value, float *m) {
-    const float least = whet_i_merge_key_value(top->least); /* NaN, above all, where none is in */
+void whet_i_merge_top_mask(const whet_i_merge_tensor *t, const whet_i_merge_top *top, int64_t chunk,
+                           int64_t n, const uint32_t *key, float *m) {
     const int64_t before = top->before ? top->before[chunk] : 0;
     const int64_t behind = top->before ? top->before[chunk + 1] : 0;
-    if (top->least == 0) { /* all are in */
-        for (int64_t e = 0; e < n; e++) m[e] = 1;
-    } else if (top->equals > 0 && behind <= top->equals) {
-        for (int64_t e = 0; e < n; e++) m[e] = value[e] >= least ? 1.0F : 0.0F;
-    } else if (before >= top->equals) {
-        for (int64_t e = 0; e < n; e++) m[e] = value[e] > least ? 1.0F : 0.0F;
+    if (top->equals > 0 && behind <= top->equals) {
+        t->kernels->keys_mask(n, key, top->least, m);
+    } else if (before >= top->equals && top->least < UINT32_MAX) {
+        t->kernels->keys_mask(n, key, top->least + 1, m);
     } else {
         int64_t left = top->equals - before;
         for (int64_t e = 0; e < n; e++) {
-            const bool equal = value[e] == least;
-            m[e] = value[e] > least || (equal && left > 0) ? 1.0F : 0.0F;
+            uint32_t one;
+            memcpy(&one, key + e, sizeof one);
+            const bool equal = one == top->least;
+            m[e] = one > top->least || (equal && left > 0) ? 1.0F : 0.0F;
             left -= equal;
         }
     }

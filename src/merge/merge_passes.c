@@ -8,6 +8,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { INFINITE = 0x7f800000 }; /* bits of infinity; those of NaN are above */
+
 /* What one thread owns. */
 typedef struct worker {
     const float **x;      /* [sources] */
@@ -72,7 +74,7 @@ int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t thr
     int64_t bytes = t.workers * ((sources + 1) * t.chunk * 4 + t.chunk * 8 + scratch_of(&t) * 4);
     if (stays(&t)) bytes += t.sources * t.count * 4;
     bytes += t.groups * (t.sources * t.sources + 8) * 8 + t.chunks;
-    return bytes + whet_i_merge_select_bytes(streams_of(&t), t.workers);
+    return bytes + whet_i_merge_select_bytes(&t, streams_of(&t));
 }
 
 /* ---- memory ----------------------------------------------------------------------------------- */
@@ -135,8 +137,8 @@ static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c)
         else
             return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, c->first, s, errno);
         if (seen) continue;
-        const int64_t bad = whet_i_merge_first_nonfinite(w->x[s], c->n);
-        if (bad >= 0)
+        const int64_t bad = t->kernels->first_from(c->n, w->x[s], INFINITE);
+        if (bad < c->n)
             return whet_i_merge_faults(&w->fault, WHET_I_MERGE_NOT_FINITE, c->first + bad, s, 0);
     }
     t->memory->seen[c->index] = 1;
@@ -144,8 +146,9 @@ static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c)
 }
 
 static bool store(const whet_i_merge_tensor *t, worker *w, const whet_i_merge_chunk *c) {
-    const int64_t bad = whet_i_merge_first_nonfinite(w->out, c->n);
-    if (bad >= 0) return whet_i_merge_faults(&w->fault, WHET_I_MERGE_RESULT, c->first + bad, -1, 0);
+    const int64_t bad = t->kernels->first_from(c->n, w->out, INFINITE);
+    if (bad < c->n)
+        return whet_i_merge_faults(&w->fault, WHET_I_MERGE_RESULT, c->first + bad, -1, 0);
     if (t->out) return true;
     const int64_t over = whet_i_merge_encode(t, w->out, c->n, w->raw);
     if (over >= 0)
@@ -213,4 +216,59 @@ whet_status whet_i_merge_write(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_mer
                                void *arg) {
     pass p = {.t = t, .fn = fn, .arg = arg, .writes = true};
     return walk(ctx, &p);
+}
+
+/* ---- a sample --------------------------------------------------------------------------------- */
+
+typedef struct sampling {
+    whet_i_merge_tensor *t;
+    whet_i_merge_keys keys;
+    void *arg;
+    int64_t n_streams, pieces, len;
+    float *room; /* [workers, sources, len] */
+    uint32_t *out;
+} sampling;
+
+/* Each of as many equal parts gives one piece, from a drawn place: rows must not be seen at one column
+ * alone. */
+static void sample_piece(void *arg, int64_t piece, int32_t number) {
+    const sampling *s = arg;
+    whet_i_merge_tensor *t = s->t;
+    worker *w = &t->memory->workers[number];
+    const int64_t places = t->count / s->len, begin = piece * places / s->pieces;
+    const int64_t span = (piece + 1) * places / s->pieces - begin;
+    const uint64_t drawn = whet_i_hash_u64((uint64_t)piece + 1);
+    const int64_t first = (begin + (int64_t)(drawn % (uint64_t)span)) * s->len;
+    for (int64_t k = 0; k < t->sources; k++) {
+        float *to = s->room + (number * t->sources + k) * s->len;
+        w->x[k] = t->source[k].values ? t->source[k].values + first : to;
+        if (!t->source[k].values &&
+            !whet_i_merge_read(t, &t->source[k], first, s->len, w->raw, to)) {
+            (void)whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, first, k, errno);
+            return;
+        }
+    }
+    const whet_i_merge_chunk c = {
+        .first = first, .n = s->len, .x = w->x, .scratch = w->scratch, .worker = number};
+    for (int64_t i = 0; i < s->n_streams; i++)
+        s->keys(t, &c, i, s->arg, s->out + (i * s->pieces + piece) * s->len);
+}
+
+whet_status whet_i_merge_sample(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_keys keys,
+                                void *arg, int64_t n_streams, int64_t pieces, int64_t len,
+                                uint32_t *out) {
+    sampling s = {.t = t,
+                  .keys = keys,
+                  .arg = arg,
+                  .n_streams = n_streams,
+                  .pieces = pieces,
+                  .len = len,
+                  .out = out};
+    int64_t room;
+    WHET_TRY(whet_i_mul(ctx, t->workers * t->sources, len, &room));
+    WHET_TRY(whet_i_alloc(ctx, room, &s.room));
+    whet_status status = whet_i_parallel_for(ctx, NULL, pieces, sample_piece, &s);
+    if (status == WHET_OK) status = tell_fault(ctx, t);
+    whet_i_free(ctx, s.room);
+    return status;
 }

@@ -36,7 +36,17 @@ void whet_i_merge_cut(whet_i_merge_tensor *t, int32_t threads);
 WHET_CHECKED whet_status whet_i_merge_room_create(whet_ctx *ctx, whet_i_merge_tensor *t);
 void whet_i_merge_room_destroy(whet_ctx *ctx, whet_i_merge_tensor *t);
 /* Bytes of whet_i_merge_select for so many streams. Pure. */
-int64_t whet_i_merge_select_bytes(int64_t streams, int32_t workers);
+int64_t whet_i_merge_select_bytes(const whet_i_merge_tensor *t, int64_t streams);
+int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams);
+/* whet_i_merge_select in one pass; *found false: it has to be done otherwise, and nothing was changed. */
+WHET_CHECKED whet_status whet_i_merge_bracket(whet_ctx *ctx, whet_i_merge_tensor *t,
+                                              whet_i_merge_keys keys, void *arg, int64_t n_streams,
+                                              whet_i_merge_top *tops, int64_t n_tops, bool *found);
+/* Keys of `pieces` pieces of `len` numbers from all over the tensor, the same ones each time: out
+ * [n_streams, pieces, len]. pieces len is at most the tensor's count. */
+WHET_CHECKED whet_status whet_i_merge_sample(whet_ctx *ctx, whet_i_merge_tensor *t,
+                                             whet_i_merge_keys keys, void *arg, int64_t n_streams,
+                                             int64_t pieces, int64_t len, uint32_t *out);
 
 /* Numbers first .. first + n - 1 of a source as f32 to out [n]; raw [8 n] bytes of scratch. false with
  * errno when the file cannot be read, errno 0 when it ends before. */
@@ -46,8 +56,6 @@ bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *
  * of the first that does not fit, or -1. */
 int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw);
 bool whet_i_merge_pwrite(int fd, const char *bytes, int64_t len, int64_t offset);
-/* Place of the first NaN or infinity, or -1. Pure. */
-int64_t whet_i_merge_first_nonfinite(const float *x, int64_t n);
 uint16_t whet_i_f16_from_f32(float x); /* to nearest even; pure */
 
 #endif

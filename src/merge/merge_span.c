@@ -4,8 +4,6 @@
  * makes it, and another the result; no copy of a model is ever changed. Sums are f64. */
 #include "merge/merge_passes.h"
 
-enum { PART = 512 };
-
 void whet_i_merge_gram_of(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t at,
                           int64_t n, bool centred, double *gram) {
     const float *base = centred ? c->x[t->base] + at : NULL;
@@ -51,18 +49,9 @@ void whet_i_merge_gram_full(int64_t n, const double *upper, double *gram) {
 void whet_i_merge_combine(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t at,
                           int64_t n, const double *factor) {
     const int64_t sources = t->base >= 0 ? t->base + 1 : t->n;
-    for (int64_t first = at; first < at + n; first += PART) {
-        double sum[PART];
-        const int64_t len = at + n - first < PART ? at + n - first : PART;
-        for (int64_t e = 0; e < len; e++) sum[e] = 0;
-        for (int64_t s = 0; s < sources; s++) {
-            const float *x = c->x[s] + first;
-            const double f = factor[s];
-            if (f == 0) continue;
-            for (int64_t e = 0; e < len; e++) sum[e] += f * (double)x[e];
-        }
-        for (int64_t e = 0; e < len; e++) c->out[first + e] = (float)sum[e];
-    }
+    const float *x[WHET_MERGE_MODELS_MAX + 1];
+    for (int64_t s = 0; s < sources; s++) x[s] = c->x[s] + at;
+    t->kernels->combine(n, sources, x, factor, c->out + at);
 }
 
 static void combine_pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {

@@ -222,8 +222,8 @@ typedef struct whet_i_merge_top {
 /* Writes the keys of a chunk of stream s: whet_i_merge_key of its numbers. */
 typedef void (*whet_i_merge_keys)(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c,
                                   int64_t stream, void *arg, uint32_t *keys);
-/* Finds `least` and what goes with it for each of the tops, exactly, in two passes (a third where ties
- * must be told apart). keys need n_streams. whet_i_free(before) is the caller's. */
+/* Finds `least` and what goes with it for each of the tops, exactly, in one pass (where a sample misleads, or
+ * too many are equal, in three or four). keys need n_streams. whet_i_free(before) is the caller's. */
 WHET_CHECKED whet_status whet_i_merge_select(whet_ctx *ctx, whet_i_merge_tensor *t,
                                              whet_i_merge_keys keys, void *arg, int64_t n_streams,
                                              whet_i_merge_top *tops, int64_t n_tops);
@@ -239,9 +239,10 @@ static inline float whet_i_merge_key_value(uint32_t key) {
     memcpy(&x, &bits, sizeof x);
     return x;
 }
-/* m [n] = 1 for the numbers of a chunk, value [n] >= 0, that are among the top, else 0. m may be value. */
-void whet_i_merge_top_mask(const whet_i_merge_top *top, int64_t chunk, int64_t n,
-                           const float *value, float *m);
+/* m [n] = 1 for the numbers of a chunk, by their keys [n], that are among the top, else 0. m may lie where
+ * the keys do. */
+void whet_i_merge_top_mask(const whet_i_merge_tensor *t, const whet_i_merge_top *top, int64_t chunk,
+                           int64_t n, const uint32_t *key, float *m);
 
 /* ---- combinations of the sources (merge_span.c) ----------------------------------------------------- */
 
@@ -286,11 +287,15 @@ int64_t whet_i_merge_deltas_scratch(int64_t n, int64_t chunk);
 /* The key of |x_i - base|. */
 void whet_i_merge_delta_keys(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i,
                              void *arg, uint32_t *keys);
+/* What the masks of a model are drawn by. */
+static inline uint64_t whet_i_merge_stream(const whet_i_merge_tensor *t, int64_t model) {
+    return whet_i_hash_u64(t->key + (uint64_t)model);
+}
 /* Uniform in [0, 1) for an element of a model: a function of seed, tensor, model and element alone. */
 static inline double whet_i_merge_uniform(const whet_i_merge_tensor *t, int64_t model,
                                           int64_t element) {
     if (t->uniform) return (double)t->uniform[model][element];
-    const uint64_t stream = whet_i_hash_u64(t->key + (uint64_t)model);
+    const uint64_t stream = whet_i_merge_stream(t, model);
     return (double)(whet_i_hash_u64(stream ^ (uint64_t)element) >> 11) * 0x1p-53;
 }
 

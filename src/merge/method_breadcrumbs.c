@@ -11,10 +11,10 @@ static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int6
                  float *m) {
     const whet_i_merge_top *kept = (const whet_i_merge_top *)arg + 2 * i, *largest = kept + 1;
     float *size = c->scratch + t->n * t->chunk, *out = size + c->n;
-    const float *x = c->x[i], *base = c->x[t->base];
-    for (int64_t e = 0; e < c->n; e++) size[e] = fabsf(x[e] - base[e]);
-    whet_i_merge_top_mask(kept, c->index, c->n, size, m);
-    whet_i_merge_top_mask(largest, c->index, c->n, size, out);
+    uint32_t *key = (uint32_t *)(void *)size;
+    whet_i_merge_delta_keys(t, c, i, NULL, key);
+    whet_i_merge_top_mask(t, kept, c->index, c->n, key, m);
+    whet_i_merge_top_mask(t, largest, c->index, c->n, key, out);
     for (int64_t e = 0; e < c->n; e++) m[e] -= out[e];
 }
 

@@ -10,7 +10,8 @@ static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int6
                  float *m) {
     const double density = whet_i_merge_setting(t, i, WHET_I_SET_DENSITY);
     (void)arg;
-    for (int64_t e = 0; e < c->n; e++)
+    if (!t->uniform) t->kernels->drawn_mask(c->n, whet_i_merge_stream(t, i), c->first, density, m);
+    for (int64_t e = 0; t->uniform && e < c->n; e++)
         m[e] = density >= 1 || whet_i_merge_uniform(t, i, c->first + e) < density ? 1.0F : 0.0F;
 }
 

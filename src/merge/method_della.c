@@ -5,19 +5,26 @@
  * is divided by its probability (the paper; rescale_l1 false). A row is one place on the first axis; a
  * vector is one row. Equal sizes rank by place. */
 #include <math.h>
-#include <stdlib.h>
 
 #include "merge/merging_i.h"
 
-static int by_value(const void *a, const void *b) {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
+/* Ascending by the upper halves, equal ones as they stand: by their bytes, the lowest first. */
+static void sort_by_key(int64_t n, uint64_t *order, uint64_t *spare) {
+    for (int shift = 32; shift < 64; shift += 8) {
+        int64_t place[257] = {0};
+        for (int64_t i = 0; i < n; i++) place[(order[i] >> shift & 255) + 1]++;
+        for (int b = 0; b < 256; b++) place[b + 1] += place[b];
+        for (int64_t i = 0; i < n; i++) spare[place[order[i] >> shift & 255]++] = order[i];
+        uint64_t *sorted = spare;
+        spare = order;
+        order = sorted;
+    }
 }
 
 /* Behind the masks, where rows are sorted. */
 static int64_t sort_at(int64_t n, int64_t chunk) { return (n * chunk + 1) / 2 * 2; }
 
-static int64_t scratch(int64_t n, int64_t chunk) { return sort_at(n, chunk) + 2 * chunk; }
+static int64_t scratch(int64_t n, int64_t chunk) { return sort_at(n, chunk) + 5 * chunk; }
 
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
@@ -25,13 +32,11 @@ static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int6
     const double epsilon = whet_i_merge_setting(t, i, WHET_I_SET_EPSILON);
     const bool by_probability = *(const bool *)arg;
     uint64_t *order = (uint64_t *)(void *)(c->scratch + sort_at(t->n, t->chunk));
-    const float *x = c->x[i], *base = c->x[t->base];
+    uint32_t *key = (uint32_t *)(void *)(c->scratch + sort_at(t->n, t->chunk)) + 4 * t->chunk;
+    whet_i_merge_delta_keys(t, c, i, NULL, key);
     for (int64_t at = 0; at < c->n; at += t->row) {
-        for (int64_t e = 0; e < t->row; e++) {
-            const uint32_t key = whet_i_merge_key(fabsf(x[at + e] - base[at + e]));
-            order[e] = (uint64_t)key << 32 | (uint64_t)e;
-        }
-        if (density < 1) qsort(order, (size_t)t->row, sizeof *order, by_value);
+        for (int64_t e = 0; e < t->row; e++) order[e] = (uint64_t)key[at + e] << 32 | (uint64_t)e;
+        if (density < 1) sort_by_key(t->row, order, order + t->row);
         for (int64_t rank = 0; rank < t->row; rank++) {
             const int64_t e = at + (int64_t)(order[rank] & UINT32_MAX);
             const double share = t->row > 1 ? (double)rank / (double)(t->row - 1) : 0.5;

@@ -32,9 +32,10 @@ static void count_varying(const whet_i_merge_tensor *t, const whet_i_merge_chunk
 
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
+    uint32_t *key = (uint32_t *)(void *)m;
     (void)i;
-    for (int64_t e = 0; e < c->n; e++) m[e] = variance(t, c, e);
-    whet_i_merge_top_mask(arg, c->index, c->n, m, m);
+    variance_keys(t, c, 0, NULL, key);
+    whet_i_merge_top_mask(t, arg, c->index, c->n, key, m);
 }
 
 static void squares(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {

@@ -9,9 +9,9 @@
 
 static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m) {
-    const float *x = c->x[i], *base = c->x[t->base];
-    for (int64_t e = 0; e < c->n; e++) m[e] = fabsf(x[e] - base[e]);
-    whet_i_merge_top_mask((const whet_i_merge_top *)arg + i, c->index, c->n, m, m);
+    uint32_t *key = (uint32_t *)(void *)m;
+    whet_i_merge_delta_keys(t, c, i, NULL, key);
+    whet_i_merge_top_mask(t, (const whet_i_merge_top *)arg + i, c->index, c->n, key, m);
 }
 
 static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {

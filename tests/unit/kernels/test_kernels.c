@@ -199,8 +199,7 @@ static void check_conversions(const whet_kernels *table) {
     whet_i_kernels_ref.f32_from_bf16(ALL - 3, bits, expected);
     assert_memory_equal(wide, expected, sizeof *wide * (ALL - 3));
     table->bf16_from_f32(ALL - 3, wide, back);
-    for (int i = 0; i < ALL - 3; i++)
-        if (!isnan(wide[i])) assert_int_equal(back[i], i);
+    for (int i = 0; i < ALL - 3; i++) assert_int_equal(back[i], isnan(wide[i]) ? i | 0x40 : i);
     table->f32_from_f16(ALL - 3, bits, wide);
     whet_i_ref_f32_from_f16(ALL - 3, bits, expected);
     assert_memory_equal(wide, expected, sizeof *wide * (ALL - 3));
@@ -297,6 +296,129 @@ static void check_votes(const whet_kernels *table) {
         }
 }
 
+/* Bit by bit against one number at a time; counts around any vector's length. */
+static void check_merge_keys(const whet_kernels *table) {
+    for (int64_t n = 0; n <= 150; n++) {
+        numbers x = make_numbers(n, 31), base = make_numbers(n, 32);
+        uint32_t key[150], between[150], want[150];
+        float m[150];
+        int64_t count = 0, above = 5, more = 5;
+        table->difference_keys(n, (const float *)x.x, (const float *)base.x, key);
+        const uint32_t low = n ? key[n / 2] : 0, high = low + 0x400000;
+        for (int64_t e = 0; e < n; e++) {
+            const float apart = fabsf(x.x[e] - base.x[e]);
+            uint32_t bits;
+            memcpy(&bits, &apart, sizeof bits);
+            assert_int_equal(key[e], bits | 0x80000000U);
+            if (key[e] >= low && key[e] <= high) want[count++] = key[e];
+            more += key[e] > high;
+        }
+        assert_int_equal(table->keys_between(n, key, low, high, &above, between), count);
+        assert_int_equal(above, more);
+        assert_memory_equal(between, want, sizeof *want * (size_t)count);
+        table->keys_mask(n, key, low, m);
+        for (int64_t e = 0; e < n; e++) assert_true(m[e] == (key[e] >= low ? 1.0F : 0.0F));
+        assert_int_equal(table->first_from(n, x.x, 0x7f800000), n);
+        for (int64_t at = n - 1; at >= 0; at -= 7) { /* the one before does not hide it */
+            x.x[at] = at % 2 ? -HUGE_VALF : NAN;
+            assert_int_equal(table->first_from(n, x.x, 0x7f800000), at);
+        }
+        drop_numbers(&x);
+        drop_numbers(&base);
+    }
+}
+
+/* The share of draws is checked where DARE is; here each against the hash itself. */
+static void check_drawn_masks(const whet_kernels *table) {
+    static const double share[] = {0, 0x1p-53, 0.3, 0.5, 1};
+    for (int64_t n = 0; n <= 40; n++)
+        for (int k = 0; k < 5; k++) {
+            float m[40];
+            table->drawn_mask(n, 77, (INT64_C(1) << 33) + n, share[k], m);
+            for (int64_t e = 0; e < n; e++) {
+                const uint64_t place = (UINT64_C(1) << 33) + (uint64_t)(n + e);
+                const double drawn = (double)(whet_i_hash_u64(77 ^ place) >> 11) * 0x1p-53;
+                assert_true(m[e] == (drawn < share[k] ? 1.0F : 0.0F));
+            }
+        }
+}
+
+/* One number of whet_i_election, by its definition. */
+static float elected(const whet_i_election *a, int64_t e) {
+    double votes = 0, sum = 0, divisor = 0;
+    for (int64_t i = 0; i < a->models; i++) {
+        const double m = a->mask ? (double)a->mask[i * a->ld_mask + e] : 1;
+        votes += a->vote[i] * (((double)a->x[i][e] - (double)a->base[e]) * m * a->factor[i]);
+    }
+    for (int64_t i = 0; i < a->models; i++) {
+        const double m = a->mask ? (double)a->mask[i * a->ld_mask + e] : 1;
+        const double value = ((double)a->x[i][e] - (double)a->base[e]) * m * a->factor[i];
+        if (a->consensus && !(a->vote[i] * value * (votes >= 0 ? 1 : -1) > 0)) continue;
+        sum += a->weight[i] * value;
+        divisor += a->weight[i];
+    }
+    if (a->normalize && a->clamp_divisor) sum /= divisor < 1e-6 ? 1e-6 : divisor;
+    if (a->normalize && !a->clamp_divisor) sum /= fabs(divisor) < 1e-8 ? 1 : divisor;
+    return (float)((double)a->base[e] + a->lambda * sum);
+}
+
+/* The bits of one number at a time: more models than are kept at once, too; and sums of one model. */
+static void check_elections(const whet_kernels *table) {
+    enum { MODELS = 11, MOST = 150 };
+    static const double factor[MODELS] = {1, 2, 1, 0.25, 1, 1, 1, 1, 1, 1.5, 1};
+    static const double weight[MODELS] = {0.5, -0.5, 1, 0.3, 1, 1, 1, 1, 1, 1, 2};
+    static const double vote[MODELS] = {0.5, 1, -1, 0.3, 0, 1, 1, 1, 1, 1, 2};
+    for (int64_t n = 0; n <= MOST; n += n < 20 ? 1 : 13)
+        for (int form = 0; form < 16; form++) {
+            const float *x[MODELS];
+            numbers from[MODELS], base = make_numbers(n, 50), mask = make_numbers(MODELS * n, 51);
+            float out[MOST + 1] = {[MOST] = 7}, mixed[MOST];
+            for (int i = 0; i < MODELS; i++) {
+                from[i] = make_numbers(n, 60 + (uint64_t)i);
+                x[i] = from[i].x;
+            }
+            for (int64_t e = 0; e < MODELS * n; e++) mask.x[e] = mask.x[e] > 0 ? 1 : 0;
+            for (int64_t e = 0; e < n; e += 5) from[1].x[e] = base.x[e];
+            const whet_i_election a = {.n = n,
+                                       .models = form % 4 == 0 ? 2 : MODELS,
+                                       .x = x,
+                                       .base = base.x,
+                                       .mask = form & 1 ? mask.x : NULL,
+                                       .ld_mask = n,
+                                       .factor = factor,
+                                       .weight = weight,
+                                       .vote = vote,
+                                       .consensus = (form & 2) != 0,
+                                       .normalize = (form & 4) != 0,
+                                       .clamp_divisor = (form & 8) != 0,
+                                       .lambda = 0.7,
+                                       .out = out};
+            table->elect(&a);
+            for (int64_t e = 0; e < n; e++) assert_true(out[e] == elected(&a, e));
+            assert_true(out[MOST] == 7);
+            table->combine(n, MODELS, x, vote, mixed);
+            for (int64_t e = 0; e < n; e++) {
+                double sum = 0;
+                for (int i = 0; i < MODELS; i++) sum += vote[i] * (double)x[i][e];
+                assert_true(mixed[e] == (float)sum);
+            }
+            double all = 1, kept = 2, sum = 1, part = 2;
+            table->difference_sums(n, x[0], base.x, mask.x, &all, &kept);
+            for (int64_t e = 0; e < n; e++) {
+                const double size = fabs((double)x[0][e] - (double)base.x[e]);
+                sum += size;
+                part += size * (double)mask.x[e];
+            }
+            assert_true(fabs(all - sum) <= 1e-13 * sum && fabs(kept - part) <= 1e-13 * sum);
+            for (int i = 0; i < MODELS; i++) drop_numbers(&from[i]);
+            drop_numbers(&base);
+            drop_numbers(&mask);
+        }
+}
+
+TABLE_TEST(merge_keys, check_merge_keys)
+TABLE_TEST(drawn_masks, check_drawn_masks)
+TABLE_TEST(elections, check_elections)
 TABLE_TEST(votes, check_votes)
 TABLE_TEST(bits, check_bits)
 TABLE_TEST(activations, check_activations)
@@ -330,7 +452,8 @@ int main(void) {
         cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
         cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
         cmocka_unit_test(bits),        cmocka_unit_test(votes),
-        cmocka_unit_test(panels),
+        cmocka_unit_test(panels),      cmocka_unit_test(merge_keys),
+        cmocka_unit_test(drawn_masks), cmocka_unit_test(elections),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
