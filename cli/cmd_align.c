@@ -60,6 +60,10 @@ const cli_option cmd_align_options[] = {
      .value = "X.npy",
      .help = "barrier: inputs by which batch norms of mixtures are measured again;\n"
              "activations are matched on them, too"},
+    {.name = "repair",
+     .type = CLI_FLAG,
+     .help = "barrier: also give hidden units of mixtures the means and deviations between\n"
+             "those of A and B (REPAIR), on --measure's inputs, else --data's: for mlp, lenet"},
     {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
     {.name = "save-spec",
      .type = CLI_PATH,
@@ -133,7 +137,7 @@ static whet_status check_uses(cli_run *run) {
 }
 
 static whet_status read_job(cli_run *run, whet_align_job *job) {
-    static const char *const of_barrier[] = {"labels", "measure", "figure", "points"};
+    static const char *const of_barrier[] = {"labels", "measure", "repair", "figure", "points"};
     job->a = cli_arg(run, 0);
     job->b = cli_arg(run, 1);
     job->arch = cli_text(run, "arch");
@@ -150,8 +154,9 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
     job->statistics = cli_text(run, "measure");
     job->figure = cli_text(run, "figure");
     job->points = cli_flag(run, "barrier") ? cli_integer(run, "points") : 0;
+    job->repair = cli_flag(run, "repair");
     job->force = run->force;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 5; i++)
         if (!job->points && cli_given(run, of_barrier[i]))
             return cli_fail(run, WHET_ERR_ARG, "--%s needs --barrier", of_barrier[i]);
     if (job->points && (!job->data || !job->labels))

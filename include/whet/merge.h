@@ -157,7 +157,7 @@ WHET_API WHET_CHECKED whet_status whet_align_activations(
 
 /* ---- what mixtures of two networks are worth -------------------------------------------------------- */
 
-/* Examples: images, channels last, or vectors (height and width 1). Views. */
+/* Examples: images, channels last, or vectors, of height and width 1. Views. */
 typedef struct whet_mode_data {
     const float *x;        /* [n, height, width, channels], as the network expects them */
     const int32_t *labels; /* [n] 0..classes-1; activations do not need them */
@@ -166,6 +166,9 @@ typedef struct whet_mode_data {
         statistics; /* [n_statistics, ...] inputs by which batch norms of mixtures are measured again
                               * (not those of the ends); NULL = they are averaged */
     int64_t n_statistics;
+    bool
+        repair; /* hidden units of mixtures get means and deviations between those of the ends, on the
+                  * statistics' inputs or, without them, on x: for networks without batch norms */
 } whet_mode_data;
 
 typedef struct whet_mode_point {
@@ -176,12 +179,24 @@ typedef struct whet_mode_point {
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
  * far the loss is above the straight line between the ends, at most. Networks are mlp, lenet, resnet or
  * wrn, named as whet names them. out [points].
- * Errors: UNSUPPORTED (another architecture), SHAPE, DATA (labels), ARG (batch norms to be measured where
- * there are none), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
+ * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
+ * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where
+ * there are), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
 WHET_API WHET_CHECKED whet_status whet_mode_path(whet_ctx *ctx, const char *arch,
                                                  const whet_weights *a, const whet_weights *b,
                                                  const whet_mode_data *data, int64_t points,
                                                  whet_mode_point *out, double *barrier);
+
+/* (1 - w) A + w B itself: out [items of a], f32, in a's order, names are views of a's. With data->repair its
+ * hidden layers are repaired: each unit's weights are scaled and its bias shifted, so that what goes into its
+ * activation has on the inputs the mean (1 - w) mean_A + w mean_B, and the deviation likewise (REPAIR, Jordan
+ * et al. 2023, arXiv 2211.08403); the ends are A and B to the bit. Labels are not looked at.
+ * Tensors are released by whet_tensor_destroy. Errors: as whet_mode_path. Cost: with repair a pass over the
+ * inputs for each of the two, and one for each hidden layer. */
+WHET_API WHET_CHECKED whet_status whet_mode_mixture(whet_ctx *ctx, const char *arch,
+                                                    const whet_weights *a, const whet_weights *b,
+                                                    const whet_mode_data *data, double weight,
+                                                    whet_named_tensor *out);
 
 /* ---- files ------------------------------------------------------------------------------------------ */
 
@@ -202,6 +217,7 @@ typedef struct whet_align_job {
     const char
         *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
     int64_t points;  /* of the barrier; 0 = none */
+    bool repair;     /* mixtures are repaired too, on the statistics' inputs or else on data */
     const char *figure;       /* SVG of the barrier; may be NULL */
     double mean[3], scale[3]; /* of channels: x becomes (x - mean) / scale */
     bool force;
@@ -221,6 +237,8 @@ typedef enum whet_align_line {
     WHET_LINE_AFTER,           /* A and B aligned */
     WHET_LINE_BEFORE_MEASURED, /* the same with batch norms measured again */
     WHET_LINE_AFTER_MEASURED,
+    WHET_LINE_BEFORE_REPAIRED, /* with hidden units repaired */
+    WHET_LINE_AFTER_REPAIRED,
     WHET_LINES
 } whet_align_line;
 WHET_API const char *whet_align_line_name(whet_align_line line);

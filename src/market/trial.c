@@ -125,6 +125,12 @@ static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     whet_status status = WHET_OK;
     data.statistics = t->job->select->statistics;
     data.n_statistics = t->job->select->n_statistics;
+    data.repair = t->job->select->repair;
+    if (data.repair &&
+        !data.statistics) { /* the mixture that was chosen, not one of these examples */
+        data.statistics = t->job->select->x;
+        data.n_statistics = t->job->select->n;
+    }
     whet_i_mixture_share(&t->mixture, 0, t->shares);
     memcpy(t->shares + t->mixture.n, t->chosen, (size_t)t->mixture.n * sizeof *t->shares);
     WHET_TRY_DONE(whet_i_mul(t->ctx, 2, data.n, &cells));

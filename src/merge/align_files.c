@@ -21,8 +21,9 @@ typedef struct run {
 } run;
 
 const char *whet_align_line_name(whet_align_line line) {
-    static const char *const names[] = {"before", "aligned", "before, norms measured",
-                                        "aligned, norms measured"};
+    static const char *const names[] = {
+        "before",           "aligned",          "before, norms measured", "aligned, norms measured",
+        "before, repaired", "aligned, repaired"};
     return names[line];
 }
 
@@ -104,12 +105,15 @@ static whet_status make_spec(run *r) {
 /* ---- lines ------------------------------------------------------------------------------------------ */
 
 static whet_status measure_line(run *r, whet_align_line line) {
-    const bool after = line == WHET_LINE_AFTER || line == WHET_LINE_AFTER_MEASURED;
-    const bool measured = line >= WHET_LINE_BEFORE_MEASURED;
+    const bool after = line % 2 == WHET_LINE_AFTER;
+    const bool measured = line == WHET_LINE_BEFORE_MEASURED || line == WHET_LINE_AFTER_MEASURED;
+    const bool repaired = line >= WHET_LINE_BEFORE_REPAIRED;
     const whet_weights moved = {r->moved, r->weights[1].n};
     whet_mode_data data = r->inputs.data;
-    if (measured && !data.statistics) return WHET_OK;
-    if (!measured) data.statistics = NULL;
+    if (measured && (!data.statistics || r->job->repair)) return WHET_OK;
+    if (repaired && !r->job->repair) return WHET_OK;
+    if (!measured && !repaired) data.statistics = NULL;
+    data.repair = repaired;
     whet_i_note(r->ctx, "%s", whet_align_line_name(line));
     WHET_TRY(whet_i_calloc(r->ctx, r->job->points, &r->result.lines[line]));
     return whet_mode_path(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],

@@ -13,7 +13,7 @@ static const char PREFIX[] = "module.";
 
 /* ---- settings from tensors -------------------------------------------------------------------------- */
 
-static const whet_tensor *find(const whet_weights *w, const char *name) {
+const whet_tensor *whet_i_image_network_tensor(const whet_weights *w, const char *name) {
     for (int64_t i = 0; i < w->n; i++) {
         const char *given = w->items[i].name;
         if (strcmp(given, name) == 0 || (strncmp(given, PREFIX, sizeof PREFIX - 1) == 0 &&
@@ -34,7 +34,7 @@ static whet_status mlp_settings(whet_ctx *ctx, const whet_weights *w, whet_i_mod
     char name[NAME_SIZE];
     for (int32_t i = 0; i <= WHET_I_WIDTHS_MAX; i++) {
         (void)snprintf(name, sizeof name, "layer%d.weight", i);
-        const whet_tensor *t = find(w, name);
+        const whet_tensor *t = whet_i_image_network_tensor(w, name);
         if (!t) break;
         if (t->rank != 2) return no_tensor(ctx, "mlp", name);
         if (i > 0) {
@@ -48,7 +48,7 @@ static whet_status mlp_settings(whet_ctx *ctx, const whet_weights *w, whet_i_mod
 
 static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,
                                  const char *head, whet_i_model_settings *s) {
-    const whet_tensor *t = find(w, head);
+    const whet_tensor *t = whet_i_image_network_tensor(w, head);
     if (!t || t->rank != 2) return no_tensor(ctx, arch, head);
     s->classes = t->shape[0];
     return WHET_OK;
@@ -59,7 +59,7 @@ static whet_status block_settings(whet_ctx *ctx, const char *arch, const whet_we
     char name[NAME_SIZE];
     for (s->blocks = 0; s->blocks < 400; s->blocks++) {
         (void)snprintf(name, sizeof name, "layer1.%" PRId64 ".conv1.weight", s->blocks);
-        const whet_tensor *t = find(w, name);
+        const whet_tensor *t = whet_i_image_network_tensor(w, name);
         if (!t) break;
         if (t->rank == 4 && s->blocks == 0) s->widen = t->shape[0] / 16;
     }
@@ -88,7 +88,7 @@ static whet_status bind(whet_ctx *ctx, const char *arch, const whet_weights *w,
                         whet_i_params *params) {
     for (int64_t i = 0; i < params->n; i++) {
         whet_i_param *p = &params->items[i];
-        const whet_tensor *t = find(w, p->name);
+        const whet_tensor *t = whet_i_image_network_tensor(w, p->name);
         bool same = t && t->rank == p->rank;
         for (int32_t x = 0; same && x < p->rank; x++) same = t->shape[x] == p->shape[x];
         if (!same)
@@ -126,10 +126,10 @@ static int64_t count_norms(const whet_i_params *params) {
     return n;
 }
 
-whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
-                                      const whet_i_image *image, whet_i_image_network *out) {
+static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
+                        const whet_i_image *image, bool apart, whet_i_image_network *out) {
     const char *name = model_of(arch);
-    whet_i_model_settings settings = {.image = *image, .momentum = 1};
+    whet_i_model_settings settings = {.image = *image, .momentum = 1, .apart = apart};
     whet_i_model_values values;
     whet_i_value x;
     *out = (whet_i_image_network){.d = image->height * image->width * image->channels};
@@ -149,6 +149,17 @@ whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whe
     WHET_TRY(whet_i_params_settle(ctx, out->params, 0));
     out->norms = count_norms(out->params);
     return pack(ctx, out);
+}
+
+whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
+                                      const whet_i_image *image, whet_i_image_network *out) {
+    return make(ctx, arch, weights, image, false, out);
+}
+
+whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
+                                            const whet_weights *weights, const whet_i_image *image,
+                                            whet_i_image_network *out) {
+    return make(ctx, arch, weights, image, true, out);
 }
 
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {

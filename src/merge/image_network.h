@@ -18,6 +18,9 @@ typedef struct whet_i_image_network {
 /* Whether an architecture can be run, and the names of those for a sentence. */
 bool whet_i_image_network_knows(const char *arch);
 
+/* The tensor of that name, or of "module." before it, or NULL. */
+const whet_tensor *whet_i_image_network_tensor(const whet_weights *weights, const char *name);
+
 /* Records the network that the weights (f32) are of, for images of this shape, and gives it their values;
  * names may begin with "module.". What it leaves behind on failure is released by _free.
  * Errors: UNSUPPORTED (the architecture, an element type), SHAPE, FORMAT (names of another network). */
@@ -25,6 +28,11 @@ WHET_CHECKED whet_status whet_i_image_network_make(whet_ctx *ctx, const char *ar
                                                    const whet_weights *weights,
                                                    const whet_i_image *image,
                                                    whet_i_image_network *out);
+/* The same, with what goes into the activations of mlp and lenet as values of their own. */
+WHET_CHECKED whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
+                                                         const whet_weights *weights,
+                                                         const whet_i_image *image,
+                                                         whet_i_image_network *out);
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net);
 
 /* Logits [n, classes] of x [n, d]. stage: of progress. */

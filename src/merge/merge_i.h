@@ -17,6 +17,8 @@ typedef struct whet_i_mixture {
                                          counter) is a view of A's in `a` and `mixed` */
     int64_t classes, norms;         /* columns of logits; batch norms */
     struct whet_i_mlp_mixture *mlp; /* the quick way of perceptrons, or NULL */
+    struct whet_i_repair *repair;   /* of both ends on these inputs; NULL = not yet */
+    const float *repaired_on;
 } whet_i_mixture;
 
 /* Two networks of one architecture, for images of this shape. traded [a->n]: tensors that are mixed; NULL =
@@ -39,8 +41,9 @@ typedef struct whet_i_scores {
     uint8_t *right;
 } whet_i_scores;
 /* shares [points, tensors], out [points, n] behind each other. Batch norms are measured again on the data's
- * statistics, but where all is A's or all is B's. Calls with the same data share what they have in common: it
- * must not change while the mixture lives. Errors: NOMEM, LIMIT, CANCELLED. */
+ * statistics, or hidden units repaired (a layer's share is that of its weights), but where all is A's or all
+ * is B's. Calls with the same data share what they have in common: it must not change while the mixture
+ * lives. Errors: NOMEM, LIMIT, CANCELLED; those of whet_i_repair_create. */
 WHET_CHECKED whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *mixture,
                                               const double *shares, int64_t points,
                                               const whet_mode_data *data, const whet_i_scores *out);

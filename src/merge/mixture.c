@@ -3,12 +3,14 @@
  * batch norms describe activations that no network has: their variance falls where units disagree. They are
  * measured again where the caller has inputs for it; in networks whose convolutions are each followed by
  * a batch norm that is what REPAIR (Jordan et al. 2023, arXiv 2211.08403) comes to, for the norm's scale
- * and shift, which are averaged, are the deviation and mean that REPAIR asks for. */
+ * and shift, which are averaged, are the deviation and mean that REPAIR asks for. Other networks are
+ * repaired by repair.c. */
 #include <inttypes.h>
 #include <math.h>
 
 #include "merge/image_network.h"
 #include "merge/mixture_mlp.h"
+#include "merge/repair.h"
 
 enum { SCORE_ROWS = 256 }; /* of an item */
 
@@ -96,6 +98,7 @@ void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *m) {
     whet_i_free(ctx, m->a);
     whet_i_free(ctx, m->b);
     whet_i_free(ctx, m->mixed);
+    whet_i_repair_destroy(ctx, m->repair);
     *m = (whet_i_mixture){0};
 }
 
@@ -117,10 +120,10 @@ whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *m,
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "label of example %" PRId64 " is %d; expected 0 to %" PRId64, i,
                                (int)data->labels[i], m->classes - 1);
-    if (data->statistics && m->norms == 0)
+    if (data->statistics && !data->repair && m->norms == 0)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: there are no batch norms to measure again; expected a network with "
-                           "them",
+                           "them; try --repair",
                            m->arch);
     return WHET_OK;
 }
@@ -160,13 +163,39 @@ static bool is_end(const whet_i_mixture *m, const double *shares) {
     return all_a || all_b;
 }
 
+/* Both ends are measured once for the same inputs; B is A where nothing is traded. */
+static whet_status repair(whet_ctx *ctx, whet_i_mixture *m, const double *shares,
+                          const whet_mode_data *data) {
+    const float *x = data->statistics ? data->statistics : data->x;
+    const int64_t n = data->statistics ? data->n_statistics : data->n;
+    const whet_weights mixed = {m->mixed, m->n};
+    if (m->repair && m->repaired_on != x) {
+        whet_i_repair_destroy(ctx, m->repair);
+        m->repair = NULL;
+    }
+    if (!m->repair) {
+        const whet_weights a = {m->a, m->n};
+        whet_named_tensor *other;
+        WHET_TRY(whet_i_alloc(ctx, m->n, &other));
+        for (int64_t i = 0; i < m->n; i++) other[i] = is_traded(m, i) ? m->b[i] : m->a[i];
+        const whet_weights b = {other, m->n};
+        const whet_status status =
+            whet_i_repair_create(ctx, m->arch, &a, &b, &m->image, x, n, &m->repair);
+        whet_i_free(ctx, other);
+        WHET_TRY(status);
+        m->repaired_on = x;
+    }
+    return whet_i_repair_apply(ctx, m->repair, shares, &mixed);
+}
+
 /* The network of one mixture. */
-static whet_status make_network(whet_ctx *ctx, const whet_i_mixture *m, const double *shares,
+static whet_status make_network(whet_ctx *ctx, whet_i_mixture *m, const double *shares,
                                 const whet_mode_data *data, whet_i_image_network *net) {
     const whet_weights mixed = {m->mixed, m->n};
     mix(m, shares);
+    if (data->repair && !is_end(m, shares)) WHET_TRY(repair(ctx, m, shares, data));
     WHET_TRY(whet_i_image_network_make(ctx, m->arch, &mixed, &m->image, net));
-    if (!data->statistics || is_end(m, shares)) return WHET_OK;
+    if (!data->statistics || data->repair || is_end(m, shares)) return WHET_OK;
     return whet_i_image_network_measure(ctx, net, data->statistics, data->n_statistics);
 }
 
@@ -198,7 +227,7 @@ whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *m, const doubl
     whet_status status = WHET_OK;
     int64_t made = 0;
     WHET_TRY_DONE(make_network(ctx, m, shares, data, &net));
-    if (data->statistics && !is_end(m, shares)) take_statistics(m, &net);
+    if (data->statistics && !data->repair && !is_end(m, shares)) take_statistics(m, &net);
     for (; made < m->n; made++) {
         out[made] = (whet_named_tensor){0};
         WHET_TRY_DONE(copy_tensor(ctx, &m->mixed[made], &out[made]));
@@ -240,7 +269,7 @@ static void score_rows(void *arg, int64_t item, int32_t worker) {
     }
 }
 
-static whet_status score_point(whet_ctx *ctx, const whet_i_mixture *m, const double *shares,
+static whet_status score_point(whet_ctx *ctx, whet_i_mixture *m, const double *shares,
                                const whet_mode_data *data, float *logits, whet_i_scores out) {
     whet_i_image_network net = {0};
     whet_status status = WHET_OK;
@@ -260,7 +289,8 @@ whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *m, const double 
     float *logits = NULL;
     int64_t cells;
     whet_status status = WHET_OK;
-    if (m->mlp) return whet_i_mlp_mixture_score(ctx, m, m->mlp, shares, points, data, out);
+    if (m->mlp && !data->repair)
+        return whet_i_mlp_mixture_score(ctx, m, m->mlp, shares, points, data, out);
     WHET_TRY_DONE(whet_i_mul(ctx, data->n, m->classes, &cells));
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &logits));
     for (int64_t i = 0; i < points; i++)

@@ -4,9 +4,9 @@
 
 #include "merge/align_files.h"
 
-enum { WIDTH = 640, HEIGHT = 380, LEFT = 56, RIGHT = 20, TOP = 20, BOTTOM = 92, TICKS = 5 };
+enum { WIDTH = 640, HEIGHT = 396, LEFT = 56, RIGHT = 20, TOP = 20, BOTTOM = 108, TICKS = 5 };
 
-static const char *const COLORS[] = {"#a33", "#36c", "#d90", "#293"};
+static const char *const COLORS[] = {"#a33", "#36c", "#d90", "#293", "#77a", "#085"};
 
 static double highest(const whet_align_result *r) {
     double most = 1e-9;

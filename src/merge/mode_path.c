@@ -29,6 +29,25 @@ done:
     return status;
 }
 
+whet_status whet_mode_mixture(whet_ctx *ctx, const char *arch, const whet_weights *a,
+                              const whet_weights *b, const whet_mode_data *data, double weight,
+                              whet_named_tensor *out) {
+    const whet_i_image image = {data->height, data->width, data->channels};
+    whet_i_mixture m = {0};
+    double *shares = NULL;
+    whet_status status = WHET_OK;
+    if (!(weight >= 0 && weight <= 1))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "a share of %g; expected one from 0 to 1", weight);
+    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m));
+    WHET_TRY_DONE(whet_i_alloc(ctx, m.n, &shares));
+    whet_i_mixture_share(&m, weight, shares);
+    status = whet_i_mixture_tensors(ctx, &m, shares, data, out);
+done:
+    whet_i_free(ctx, shares);
+    whet_i_mixture_free(ctx, &m);
+    return status;
+}
+
 whet_status whet_mode_path(whet_ctx *ctx, const char *arch, const whet_weights *a,
                            const whet_weights *b, const whet_mode_data *data, int64_t points,
                            whet_mode_point *out, double *barrier) {

@@ -19,8 +19,8 @@ whet_status whet_i_record_lenet(whet_ctx *ctx, whet_i_graph *graph,
     WHET_TRY(stage(ctx, graph, "conv1", 6, &image, &x));
     WHET_TRY(stage(ctx, graph, "conv2", 16, &image, &x));
     WHET_TRY(whet_i_flatten(ctx, graph, x, &image, &x));
-    WHET_TRY(whet_i_dense(ctx, graph, x, "fc1", 120, WHET_I_ACT_TANH, &x));
-    WHET_TRY(whet_i_dense(ctx, graph, x, "fc2", 84, WHET_I_ACT_TANH, &x));
+    WHET_TRY(whet_i_hidden(ctx, graph, x, "fc1", 120, WHET_I_ACT_TANH, settings->apart, &x));
+    WHET_TRY(whet_i_hidden(ctx, graph, x, "fc2", 84, WHET_I_ACT_TANH, settings->apart, &x));
     out->features = x;
     return whet_i_dense(ctx, graph, x, "fc3", settings->classes, WHET_I_ACT_NONE, &out->logits);
 }

@@ -14,7 +14,7 @@ whet_status whet_i_record_mlp(whet_ctx *ctx, whet_i_graph *graph,
     for (int32_t i = 0; i < layers; i++) {
         (void)snprintf(name, sizeof name, "layer%d", i);
         const int64_t width = settings->n_widths ? settings->widths[i] : 64;
-        WHET_TRY(whet_i_dense(ctx, graph, x, name, width, act, &x));
+        WHET_TRY(whet_i_hidden(ctx, graph, x, name, width, act, settings->apart, &x));
     }
     out->features = x;
     (void)snprintf(name, sizeof name, "layer%d", layers);

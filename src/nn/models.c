@@ -79,3 +79,9 @@ whet_status whet_i_dense(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x, con
                                      .bias_scale = bound};
     return whet_i_linear_layer(ctx, graph, x, &spec, out);
 }
+
+whet_status whet_i_hidden(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x, const char *module,
+                          int64_t n, whet_i_act act, bool apart, whet_i_value *out) {
+    WHET_TRY(whet_i_dense(ctx, graph, x, module, n, apart ? WHET_I_ACT_NONE : act, out));
+    return apart ? whet_i_activation(ctx, graph, *out, act, out) : WHET_OK;
+}

@@ -20,6 +20,7 @@ typedef struct whet_i_model_settings {
     int64_t blocks;  /* a stage: resnet, wrn; 0 = the row's own */
     int64_t widen;   /* wrn; 0 = the row's own */
     double momentum; /* of running statistics; 0 = 0.1 */
+    bool apart;      /* mlp, lenet: what goes into an activation is a value of its own */
 } whet_i_model_settings;
 
 typedef struct whet_i_model_values {
@@ -70,5 +71,9 @@ whet_status whet_i_record_vae(whet_ctx *ctx, whet_i_graph *graph,
 WHET_CHECKED whet_status whet_i_dense(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                       const char *module, int64_t n, whet_i_act act,
                                       whet_i_value *out);
+/* The same, its activation in an operation of its own where `apart`. */
+WHET_CHECKED whet_status whet_i_hidden(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
+                                       const char *module, int64_t n, whet_i_act act, bool apart,
+                                       whet_i_value *out);
 
 #endif

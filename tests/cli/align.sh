@@ -101,6 +101,20 @@ assert [len(g['orders'][0]) for g in d['groups']] == [9, 7]
 assert all(v['after'] >= v['before'] for v in d['trace']) and d['trace'][-1]['restart'] == 2
 PY
 grep -q '<svg' f.svg || fail 'f.svg is no figure'
+# Repaired, once aligned, there is nothing to repair; before, the mixture is another.
+run 0 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --points 3 --json --repair \
+    --measure x.npy --figure g.svg --output g2.safetensors
+json out
+python3 - <<'PY' || fail 'the repaired lines are wrong'
+import json
+lines = json.load(open('.out'))['lines']
+assert set(lines) == {'before', 'aligned', 'before, repaired', 'aligned, repaired'}
+losses = {k: [p['loss'] for p in l['points']] for k, l in lines.items()}
+assert all(abs(x - y) < 1e-5 for x, y in zip(losses['aligned'], losses['aligned, repaired']))
+assert abs(losses['before'][0] - losses['before, repaired'][0]) < 1e-6
+assert abs(losses['before'][1] - losses['before, repaired'][1]) > 1e-3
+PY
+grep -q 'aligned, repaired' g.svg || fail 'g.svg lacks a line'
 run 0 whet align a.safetensors b.safetensors --arch s.json --output e2.safetensors
 same a.safetensors e2.safetensors
 
@@ -141,6 +155,9 @@ tells 'label of example 3 is 3'
 run 2 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --measure x.npy \
     --output n.safetensors
 tells 'no batch norms'
+tells 'try --repair'
+run 2 whet align a.safetensors b.safetensors --repair --output n.safetensors
+tells '--repair needs --barrier'
 printf '{"format": "whet-permutations", "version": 1, "groups": {"p": {}}, "tensors": {"w": ["q"]}}' >bad.json
 run 3 whet align a.safetensors b.safetensors --arch bad.json --output n.safetensors
 tells 'bad.json: tensor "w": no group "q"'

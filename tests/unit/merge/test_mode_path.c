@@ -191,7 +191,7 @@ static void lines_with_norms(void **state) {
         whet_ctx *ctx = test_ctx((const int32_t[]){1, 2, 5}[t]);
         make_residual(ctx, &a, 1);
         make_residual(ctx, &b, 2);
-        whet_mode_data data = {x, y, IMAGES, SIDE, SIDE, 3, more, IMAGES};
+        whet_mode_data data = {x, y, IMAGES, SIDE, SIDE, 3, more, IMAGES, false};
         test_ok(ctx, whet_mode_path(ctx, "resnet", &a.weights, &b.weights, &data, 3,
                                     t ? again : first, &barrier));
         if (t) assert_memory_equal(first, again, sizeof first);
