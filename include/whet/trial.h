@@ -53,7 +53,8 @@ typedef struct whet_trial_job {
     int64_t n_goods;
     const whet_mode_data
         *select; /* chooses the shares; by its `statistics`, where it has them, batch
-                                       norms of mixtures are measured again (not of w = 0 and 1), or units repaired */
+                                       norms of mixtures are measured again (not of w = 0 and 1), or
+                                       units repaired */
     const whet_mode_data
         *gate; /* other examples: judges the choice; NULL: no gate. Its statistics are
                                        not read */

@@ -15,8 +15,8 @@ WHET_CHECKED whet_status whet_i_repair_create(whet_ctx *ctx, const char *arch,
                                               const whet_i_image *image, const float *x, int64_t n,
                                               whet_i_repair **out);
 void whet_i_repair_destroy(whet_ctx *ctx, whet_i_repair *repair);
-/* mixed (f32), of which tensor i is (1 - shares[i]) a + shares[i] b, has its hidden layers shifted and scaled in
- * place; a layer's share is that of its weights. */
+/* mixed (f32), of which tensor i is (1 - shares[i]) a + shares[i] b, has its hidden layers shifted and
+ * scaled in place; a layer's share is that of its weights. */
 WHET_CHECKED whet_status whet_i_repair_apply(whet_ctx *ctx, const whet_i_repair *repair,
                                              const double *shares, const whet_weights *mixed);
 
