@@ -1,6 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # whet market simulate, as a user types it: a market, its files, a kill in the middle, refusals.
+examples=$(realpath "$(dirname "$0")/../../examples/market")
 . "$(dirname "$0")/lib.sh"
 
 mkdir d
@@ -85,5 +86,10 @@ run 4 whet market simulate --config c.json --data nowhere --output bad
 tells 'nowhere/train_x.npy'
 run 4 whet market simulate --config none.json --output bad
 tells 'none.json'
+# The examples are configurations: what they lack is the data.
+for example in "$examples"/*.json; do
+    run 4 whet market simulate --config "$example" --data nowhere --output bad
+    tells 'nowhere/train_x.npy'
+done
 unchanged
 finish
