@@ -85,7 +85,7 @@ static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode, 
     whet_i_value x;
     int64_t missing;
     ok(b, whet_i_encoder_config_read(b->ctx, dir, &opts, &b->config));
-    ok(b, whet_i_path_join(b->ctx, dir, "model.safetensors", &path));
+    ok(b, whet_i_join_path(b->ctx, dir, "model.safetensors", &path));
     ok(b, whet_safetensors_open(b->ctx, path, &b->file));
     whet_i_free(b->ctx, path);
     const char *prefix = b->config.family->prefix;

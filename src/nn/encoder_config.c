@@ -10,16 +10,6 @@
 /* Sizes above this are not models but damaged files; products of two still fit in 64 bits. */
 enum { SIZE_MAX_ANY = 1 << 24, LAYERS_MAX = 4096 };
 
-whet_status whet_i_path_join(whet_ctx *ctx, const char *dir, const char *name, char **out) {
-    whet_i_buf buf = {0};
-    const whet_status status = whet_i_buf_printf(ctx, &buf, "%s/%s", dir, name);
-    if (status == WHET_OK)
-        *out = buf.data;
-    else
-        whet_i_buf_free(ctx, &buf);
-    return status;
-}
-
 /* ---- JSON files ------------------------------------------------------------------------------ */
 
 enum { JSON_BYTES_MAX = 1 << 24 };
@@ -28,7 +18,7 @@ enum { JSON_BYTES_MAX = 1 << 24 };
 static whet_status read_json(whet_ctx *ctx, const char *dir, const char *name, bool optional,
                              json_t **out) {
     char *path = NULL;
-    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, dir, name, &path));
     whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, out);
     if (status == WHET_ERR_IO && optional && whet_error_errno(ctx) == ENOENT) status = WHET_OK;
     whet_i_free(ctx, path);

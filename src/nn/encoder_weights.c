@@ -4,6 +4,7 @@
  * file: a text needs few. */
 #include <stdio.h>
 
+#include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "nn/ops_i.h"
 
@@ -63,7 +64,7 @@ static whet_status pack(whet_ctx *ctx, whet_encoder *e) {
 
 static whet_status open_file(whet_ctx *ctx, const char *dir, whet_encoder *e) {
     char *path = NULL;
-    WHET_TRY(whet_i_path_join(ctx, dir, file_name, &path));
+    WHET_TRY(whet_i_join_path(ctx, dir, file_name, &path));
     const whet_status status = whet_safetensors_open(ctx, path, &e->file);
     whet_i_free(ctx, path);
     return status;

@@ -220,7 +220,7 @@ whet_status whet_i_llama_config_parse(whet_ctx *ctx, const json_t *json, whet_i_
 
 static whet_status read_json(whet_ctx *ctx, const char *dir, const char *name, json_t **out) {
     char *path;
-    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, dir, name, &path));
     const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, out);
     whet_i_free(ctx, path);
     return status;

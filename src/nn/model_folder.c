@@ -15,7 +15,7 @@ static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
                             whet_i_weight_files *f) {
     whet_i_weight_file *file = &f->items[f->n];
     char *path;
-    WHET_TRY(whet_i_path_join(ctx, dir, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, dir, name, &path));
     whet_status status = whet_i_strdup(ctx, whet_str_from(name), &file->name);
     if (status == WHET_OK) {
         f->n++; /* what it has so far is closed with the others */
@@ -59,7 +59,7 @@ static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_fi
     json_t *index = NULL;
     whet_names *names = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, "model.safetensors.index.json", &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, "model.safetensors.index.json", &path));
     status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index);
     if (status == WHET_ERR_IO) status = whet_i_fail_at(ctx, status, "no model.safetensors");
     if (status != WHET_OK) goto done;

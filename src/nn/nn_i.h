@@ -136,8 +136,4 @@ WHET_CHECKED whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *
 WHET_CHECKED whet_status whet_i_encoder_forward(whet_ctx *ctx, const whet_encoder *encoder,
                                                 const whet_token_rows *rows, float *out);
 
-/* dir/name as a new string. */
-WHET_CHECKED whet_status whet_i_path_join(whet_ctx *ctx, const char *dir, const char *name,
-                                          char **out);
-
 #endif

@@ -53,7 +53,7 @@ static whet_status resolve(whet_ctx *ctx, const char *dir, char **out) {
     char name[256];
     if (has_file(dir, "", config_file)) return whet_i_strdup(ctx, whet_str_from(dir), out);
     WHET_TRY(find_named(ctx, dir, name, sizeof name));
-    if (name[0]) return whet_i_path_join(ctx, dir, name, out);
+    if (name[0]) return whet_i_join_path(ctx, dir, name, out);
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: no %s; expected a folder of adapters", dir,
                        config_file);
 }
@@ -198,7 +198,7 @@ static whet_status open_weights(whet_ctx *ctx, whet_adapter *a) {
                            "expected %s; try PEFT: "
                            "PeftModel.from_pretrained(base, folder).save_pretrained(new)",
                            a->path, weights_file);
-    WHET_TRY(whet_i_path_join(ctx, a->path, weights_file, &path));
+    WHET_TRY(whet_i_join_path(ctx, a->path, weights_file, &path));
     const whet_status status = whet_safetensors_open(ctx, path, &a->file);
     whet_i_free(ctx, path);
     return status;
@@ -224,7 +224,7 @@ static whet_status read_tensors(whet_ctx *ctx, whet_adapter *a, const whet_i_pef
 static whet_status open_folder(whet_ctx *ctx, whet_adapter *a, whet_i_peft_config *config,
                                whet_i_parts *parts) {
     char *path;
-    WHET_TRY(whet_i_path_join(ctx, a->path, config_file, &path));
+    WHET_TRY(whet_i_join_path(ctx, a->path, config_file, &path));
     whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &a->json);
     if (status == WHET_OK) status = whet_i_adapter_config_init(ctx, &config->common);
     if (status == WHET_OK) status = whet_i_peft_config_read(ctx, path, a->json, config);
@@ -318,7 +318,7 @@ static whet_status write_weights(whet_ctx *ctx, const whet_adapter *a, const cha
     for (int64_t i = 0; i < a->n_wholes; i++)
         WHET_TRY_DONE(add_whole_item(ctx, &arena, &a->wholes[i], items, &n));
     qsort(items, (size_t)n, sizeof *items, by_item_name);
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, weights_file, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, weights_file, &path));
     status = whet_safetensors_write(ctx, path, true, items, n, metadata);
 done:
     whet_i_free(ctx, path);
@@ -333,7 +333,7 @@ static whet_status write_config(whet_ctx *ctx, const whet_adapter *a, const char
     char *path = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_json_dump(ctx, a->json, JSON_INDENT(2) | JSON_SORT_KEYS, &text));
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, config_file, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, config_file, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, text.data, text.len));
     status = whet_out_commit(ctx, out);

@@ -177,7 +177,7 @@ static whet_status write_report(whet_ctx *ctx, const whet_i_merging *m, const ch
     whet_status status = whet_i_json_dump(ctx, root, JSON_INDENT(2), text);
     json_decref(root);
     WHET_TRY(status);
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, "merge.json", &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, "merge.json", &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, text->data, text->len));
     status = whet_out_commit(ctx, out);

@@ -332,7 +332,7 @@ static whet_status like_tuned(whet_ctx *ctx, const project *p, json_t **out) {
     static const char *const keys[] = {"id2label", "label2id", "problem_type"};
     json_t *config = NULL;
     char *path;
-    WHET_TRY(whet_i_path_join(ctx, p->job->tuned, "config.json", &path));
+    WHET_TRY(whet_i_join_path(ctx, p->job->tuned, "config.json", &path));
     json_t *like = json_pack("{s:s, s:s}", "base_model_name_or_path", p->job->model,
                              WHET_I_BASE_KEY, p->identity);
     const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &config);

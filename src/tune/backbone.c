@@ -69,7 +69,7 @@ static whet_status read_config(whet_ctx *ctx, const char *dir, whet_i_backbone *
     static const char where[] = "config.json";
     char *path, quoted[WHET_QUOTE_SIZE];
     whet_str type;
-    WHET_TRY(whet_i_path_join(ctx, dir, where, &path));
+    WHET_TRY(whet_i_join_path(ctx, dir, where, &path));
     const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &b->config_json);
     whet_i_free(ctx, path);
     WHET_TRY(status);

@@ -104,7 +104,7 @@ static whet_status check_job(whet_ctx *ctx, const whet_i_tune *run) {
 static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
     struct stat info;
     char *path;
-    WHET_TRY(whet_i_path_join(ctx, j->output, WHET_I_TUNE_STATE_FILE, &path));
+    WHET_TRY(whet_i_join_path(ctx, j->output, WHET_I_TUNE_STATE_FILE, &path));
     const bool there = stat(path, &info) == 0;
     whet_i_free(ctx, path);
     if (there) return WHET_OK;

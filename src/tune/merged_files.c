@@ -16,7 +16,7 @@ static whet_status write_bytes(whet_ctx *ctx, const char *dir, const char *name,
     char *path = NULL;
     whet_out *out = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, name, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, name, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
     status = whet_out_commit(ctx, out);
@@ -53,7 +53,7 @@ static whet_status copy_file(whet_ctx *ctx, const char *from, const char *to, co
     char *path, *bytes = NULL;
     int64_t len;
     struct stat info;
-    WHET_TRY(whet_i_path_join(ctx, from, name, &path));
+    WHET_TRY(whet_i_join_path(ctx, from, name, &path));
     whet_status status = WHET_OK;
     if (stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
         status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
@@ -79,8 +79,8 @@ static whet_status copy_folder(whet_ctx *ctx, const char *from, const char *to) 
 static whet_status copy_pooling(whet_ctx *ctx, const char *from, const char *to) {
     char *source, *target = NULL;
     struct stat info;
-    WHET_TRY(whet_i_path_join(ctx, from, "1_Pooling", &source));
-    whet_status status = whet_i_path_join(ctx, to, "1_Pooling", &target);
+    WHET_TRY(whet_i_join_path(ctx, from, "1_Pooling", &source));
+    whet_status status = whet_i_join_path(ctx, to, "1_Pooling", &target);
     if (status == WHET_OK && stat(source, &info) == 0 && S_ISDIR(info.st_mode)) {
         if (mkdir(target, 0777) != 0)
             status = whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", target,
@@ -122,7 +122,7 @@ static whet_status write_config(whet_ctx *ctx, const whet_i_merging *m, const ch
     char *path;
     json_t *config = NULL;
     whet_i_buf text = {0};
-    WHET_TRY(whet_i_path_join(ctx, m->job->model, "config.json", &path));
+    WHET_TRY(whet_i_join_path(ctx, m->job->model, "config.json", &path));
     whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &config);
     whet_i_free(ctx, path);
     if (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT) return WHET_OK;

@@ -214,7 +214,7 @@ static whet_status write_file(whet_ctx *ctx, const whet_i_merging *m, const char
     whet_out *out = NULL;
     char *path = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_path_join(ctx, dir, file->name, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, file->name, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(write_header(ctx, file, out));
     for (int64_t i = 0; i < file->n; i++) {

@@ -15,7 +15,7 @@ static const char best_file[] = "checkpoint/best.safetensors";
 static const char earlier_file[] = "checkpoint/earlier";
 
 whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name, char **out) {
-    return whet_i_path_join(ctx, run->job.output, name, out);
+    return whet_i_join_path(ctx, run->job.output, name, out);
 }
 
 whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,
@@ -357,7 +357,7 @@ static whet_status copy_files(whet_ctx *ctx, const whet_i_tune *run) {
     for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
         char *path, *bytes = NULL;
         int64_t len;
-        WHET_TRY(whet_i_path_join(ctx, run->job.model, names[i], &path));
+        WHET_TRY(whet_i_join_path(ctx, run->job.model, names[i], &path));
         whet_status status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
         const int error = status == WHET_ERR_IO ? whet_error_errno(ctx) : 0;
         whet_i_free(ctx, path);

@@ -249,7 +249,7 @@ static whet_status train(whet_ctx *ctx, search *s, whet_i_search_unit u) {
     char *path;
     struct stat info;
     const double begun = whet_i_seconds_now();
-    WHET_TRY(whet_i_path_join(ctx, s->job.output, WHET_I_TUNE_STATE_FILE, &path));
+    WHET_TRY(whet_i_join_path(ctx, s->job.output, WHET_I_TUNE_STATE_FILE, &path));
     job.resume = stat(path, &info) == 0;
     whet_i_free(ctx, path);
     job.force = !job.resume;
@@ -363,7 +363,7 @@ static whet_status write_file(whet_ctx *ctx, const search *s, const char *name,
     char *path = NULL;
     whet_out *out = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_path_join(ctx, s->job.output, name, &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, s->job.output, name, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, bytes->data, bytes->len));
     status = whet_out_commit(ctx, out);

@@ -267,7 +267,7 @@ static whet_status worker_path(whet_ctx *ctx, const whet_i_search_journal *j, in
                                char **out) {
     char name[40];
     (void)snprintf(name, sizeof name, "worker-%" PRId64, worker);
-    return whet_i_path_join(ctx, j->folder, name, out);
+    return whet_i_join_path(ctx, j->folder, name, out);
 }
 
 /* A number of its own, with the lock that says that it lives. */
@@ -311,8 +311,8 @@ whet_status whet_i_search_claim(whet_ctx *ctx, whet_i_search_journal *j, whet_i_
 
 static whet_status open_paths(whet_ctx *ctx, const char *output, whet_i_search_journal *j) {
     *j = (whet_i_search_journal){.fd = -1, .lock = -1, .worker = -1};
-    WHET_TRY(whet_i_path_join(ctx, output, "search", &j->folder));
-    return whet_i_path_join(ctx, j->folder, "journal", &j->path);
+    WHET_TRY(whet_i_join_path(ctx, output, "search", &j->folder));
+    return whet_i_join_path(ctx, j->folder, "journal", &j->path);
 }
 
 static whet_status make_folder(whet_ctx *ctx, const char *path) {
