@@ -52,13 +52,9 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
     WHET_TRY(whet_i_name_list(ctx, "method", j->methods, method_name, whet_i_autows_method_count(),
                               r->wanted.method));
     for (int64_t s = 0; s < whet_i_set_count(); s++) {
-        if (!r->wanted.set[s] || whet_i_set_there(ctx, j->data, &whet_i_sets[s])) continue;
-        if (j->sets)
-            return whet_i_fail(ctx, WHET_ERR_IO, "%s/%s cannot be read", j->data,
-                               whet_i_sets[s].train);
-        whet_i_log(ctx, WHET_LOG_WARN, "%s is left out: %s/%s cannot be read", whet_i_sets[s].name,
-                   j->data, whet_i_sets[s].train);
-        r->wanted.set[s] = false;
+        const whet_i_set *set = &whet_i_sets[s];
+        WHET_TRY(whet_i_bench_require(ctx, j->sets, set->name, j->data, set->train,
+                                      whet_i_set_there(ctx, j->data, set), &r->wanted.set[s]));
     }
     return WHET_OK;
 }
@@ -78,15 +74,9 @@ static whet_status open_output(whet_ctx *ctx, run *r) {
     char *path = NULL;
     json_t *settings = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, r->job.output));
-    WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cache", &r->cache));
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, r->cache));
-    WHET_TRY_DONE(whet_i_join_path(ctx, r->job.output, "cells.jsonl", &path));
+    WHET_TRY_DONE(
+        whet_i_bench_folders(ctx, r->job.output, "cache", "cells.jsonl", &r->cache, &path));
     settings = settings_of(r);
-    if (!settings) {
-        status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory");
-        goto done;
-    }
     status = whet_i_cells_open(ctx, path, settings, r->job.force, &r->cells);
 done:
     json_decref(settings);

@@ -35,7 +35,8 @@ typedef struct whet_i_lines {
 } whet_i_lines;
 typedef whet_status (*whet_i_take_line)(whet_ctx *ctx, void *arg, const json_t *object);
 /* Each result that the file has goes to `take`; a last line that is cut short is dropped, and with other
- * settings all are, by force alone. Errors: EXISTS (other settings, without force), FORMAT, IO. */
+ * settings all are, by force alone. Errors: EXISTS (other settings, without force), FORMAT, IO, NOMEM (also
+ * settings NULL). */
 WHET_CHECKED whet_status whet_i_lines_open(whet_ctx *ctx, const char *path, json_t *settings,
                                            bool force, whet_i_take_line take, void *arg,
                                            whet_i_lines *out);
@@ -50,8 +51,16 @@ typedef const char *(*whet_i_name_of)(int64_t i);
  * there is; `what` is for that sentence. */
 WHET_CHECKED whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const char *list,
                                           whet_i_name_of name_of, int64_t n, bool *out);
-/* The folder, if it is not there. Errors: IO. */
-WHET_CHECKED whet_status whet_i_bench_folder(whet_ctx *ctx, const char *path);
+/* Whether what is wanted is there: if not, an error where it was asked for by name (`given`), else told, and
+ * no longer wanted. `file` below `data` is for the sentence. Errors: IO. */
+WHET_CHECKED whet_status whet_i_bench_require(whet_ctx *ctx, bool given, const char *name,
+                                              const char *data, const char *file, bool there,
+                                              bool *wanted);
+/* The folder, a folder in it, and the path of a file in it; what is not there is made, but for the file. Both
+ * paths are released by whet_i_free, also on failure. Errors: IO, NOMEM. */
+WHET_CHECKED whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *inner,
+                                              const char *file, char **inner_path,
+                                              char **file_path);
 /* folder/name, replaced. Errors: IO, NOMEM. */
 WHET_CHECKED whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,
                                             const whet_i_buf *text);

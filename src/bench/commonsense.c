@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "bench/commonsense_i.h"
+#include "tune/tune_i.h"
 
 const char *const whet_i_questions_sets[] = {"boolq",      "piqa",     "social_i_qa",
                                              "winogrande", "ARC-Easy", "ARC-Challenge",
@@ -120,33 +121,35 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
     WHET_TRY(whet_i_name_list(ctx, "method", a->methods, method_name,
                               whet_i_questions_method_count(), j->method));
     for (int64_t s = 0; s < whet_i_questions_set_count(); s++) {
-        if (!j->set[s] || whet_i_questions_there(ctx, a->data, set_name(s), false)) continue;
-        if (a->sets)
-            return whet_i_fail(ctx, WHET_ERR_IO, "%s/%s.test.jsonl cannot be read", a->data,
-                               set_name(s));
-        whet_i_log(ctx, WHET_LOG_WARN, "%s is left out: %s/%s.test.jsonl cannot be read",
-                   set_name(s), a->data, set_name(s));
-        j->set[s] = false;
+        char file[128];
+        (void)snprintf(file, sizeof file, "%s.test.jsonl", set_name(s));
+        WHET_TRY(whet_i_bench_require(ctx, a->sets, set_name(s), a->data, file,
+                                      whet_i_questions_there(ctx, a->data, set_name(s), false),
+                                      &j->set[s]));
     }
     return WHET_OK;
 }
 
+/* By its weights: results of another model at the same path are not mixed in. */
+static whet_status identify(whet_ctx *ctx, const char *model, char identity[WHET_I_IDENTITY]) {
+    whet_i_weight_files files = {0};
+    whet_status status = whet_i_weight_files_open(ctx, model, &files);
+    if (status == WHET_OK) status = whet_i_base_identity(ctx, &files, identity);
+    whet_i_weight_files_close(ctx, &files);
+    return status;
+}
+
 static whet_status open_output(whet_ctx *ctx, job *j) {
     const whet_commonsense_job *a = &j->asked;
-    char *path = NULL;
+    char *path = NULL, identity[WHET_I_IDENTITY];
+    json_t *settings = NULL;
     whet_status status = WHET_OK;
-    json_t *settings = json_pack(
-        "{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s}", "bench", "commonsense", "whet", whet_version(),
-        "seed", (json_int_t)a->seed, "model", a->model, "train", (json_int_t)a->train, "test",
-        (json_int_t)a->test, "epochs", (json_int_t)a->epochs, "dtype", whet_dtype_name(a->dtype));
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, a->output));
-    WHET_TRY_DONE(whet_i_join_path(ctx, a->output, "cells.jsonl", &path));
-    WHET_TRY_DONE(whet_i_join_path(ctx, a->output, "work", &j->work));
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, j->work));
-    if (!settings) {
-        status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory");
-        goto done;
-    }
+    WHET_TRY_DONE(identify(ctx, a->model, identity));
+    settings = json_pack("{s:s, s:s, s:I, s:s, s:I, s:I, s:I, s:s}", "bench", "commonsense", "whet",
+                         whet_version(), "seed", (json_int_t)a->seed, "model", identity, "train",
+                         (json_int_t)a->train, "test", (json_int_t)a->test, "epochs",
+                         (json_int_t)a->epochs, "dtype", whet_dtype_name(a->dtype));
+    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "cells.jsonl", &j->work, &path));
     status = whet_i_lines_open(ctx, path, settings, a->force, take, j, &j->lines);
 done:
     json_decref(settings);

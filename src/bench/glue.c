@@ -48,12 +48,8 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
                               j->method));
     for (int64_t t = 0; t < whet_i_glue_task_count(); t++) {
         const whet_i_glue_task *task = &whet_i_glue_tasks[t];
-        if (!j->task[t] || whet_i_glue_there(ctx, a->data, task)) continue;
-        if (a->tasks)
-            return whet_i_fail(ctx, WHET_ERR_IO, "%s/%s cannot be read", a->data, task->train);
-        whet_i_log(ctx, WHET_LOG_WARN, "%s is left out: %s/%s cannot be read", task->name, a->data,
-                   task->train);
-        j->task[t] = false;
+        WHET_TRY(whet_i_bench_require(ctx, a->tasks, task->name, a->data, task->train,
+                                      whet_i_glue_there(ctx, a->data, task), &j->task[t]));
     }
     return WHET_OK;
 }
@@ -71,14 +67,7 @@ static whet_status open_output(whet_ctx *ctx, job *j) {
                          whet_encoder_fingerprint(encoder), "train", (json_int_t)a->train, "test",
                          (json_int_t)a->test, "epochs", (json_int_t)a->epochs, "dtype",
                          whet_dtype_name(a->dtype));
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, a->output));
-    WHET_TRY_DONE(whet_i_join_path(ctx, a->output, "runs.jsonl", &path));
-    WHET_TRY_DONE(whet_i_join_path(ctx, a->output, "work", &j->work));
-    WHET_TRY_DONE(whet_i_bench_folder(ctx, j->work));
-    if (!settings) {
-        status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory");
-        goto done;
-    }
+    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "runs.jsonl", &j->work, &path));
     status = whet_i_glue_runs_open(ctx, path, settings, a->force, &j->runs);
 done:
     json_decref(settings);

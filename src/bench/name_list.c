@@ -35,9 +35,26 @@ whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const char *list,
     return WHET_OK;
 }
 
-whet_status whet_i_bench_folder(whet_ctx *ctx, const char *path) {
+whet_status whet_i_bench_require(whet_ctx *ctx, bool given, const char *name, const char *data,
+                                 const char *file, bool there, bool *wanted) {
+    if (!*wanted || there) return WHET_OK;
+    if (given) return whet_i_fail(ctx, WHET_ERR_IO, "%s/%s cannot be read", data, file);
+    whet_i_log(ctx, WHET_LOG_WARN, "%s is left out: %s/%s cannot be read", name, data, file);
+    *wanted = false;
+    return WHET_OK;
+}
+
+static whet_status make_folder(whet_ctx *ctx, const char *path) {
     if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s", path, strerror(errno));
+}
+
+whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *inner,
+                                 const char *file, char **inner_path, char **file_path) {
+    WHET_TRY(make_folder(ctx, path));
+    WHET_TRY(whet_i_join_path(ctx, path, inner, inner_path));
+    WHET_TRY(make_folder(ctx, *inner_path));
+    return whet_i_join_path(ctx, path, file, file_path);
 }
 
 whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,

@@ -72,6 +72,7 @@ whet_status whet_i_lines_open(whet_ctx *ctx, const char *path, json_t *settings,
     whet_i_lines lines = {.settings = json_incref(settings)};
     reader r = {.lines = &lines, .force = force, .take = take, .arg = arg};
     whet_status status = WHET_OK;
+    if (!settings) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: settings");
     WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(path), &lines.path));
     WHET_TRY_DONE(append(ctx, &lines, settings));
     WHET_TRY_DONE(take_file(ctx, &r));

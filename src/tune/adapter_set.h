@@ -12,6 +12,7 @@
 #include "nn/nn_i.h"
 #include "tensor/tensor_i.h"
 #include "tune/adapter_config_read.h"
+#include "tune/base_identity.h"
 
 typedef struct whet_i_adapter_layer {
     const char *module;         /* as in the adapter, without ".weight" */
@@ -56,13 +57,8 @@ WHET_CHECKED whet_status whet_i_adapter_factors(whet_ctx *ctx, const whet_i_adap
                                                 double **first, double **second);
 int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* numbers */
 
-/* ---- the base (base_identity.c, adapter_fit.c) -------------------------------------------------- */
+/* ---- the base (adapter_fit.c) -------------------------------------------------- */
 
-/* A hash of names, shapes, types and bytes of all weights, whatever files they are in: 16 hexadecimal
- * digits. O(bytes), a tensor a thread. */
-enum { WHET_I_IDENTITY = 17 };
-WHET_CHECKED whet_status whet_i_base_identity(whet_ctx *ctx, const whet_i_weight_files *files,
-                                              char out[WHET_I_IDENTITY]);
 /* whet_adapter_fit on open files, whose identity is known. */
 WHET_CHECKED whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a,
                                             const whet_i_weight_files *files, const char *identity,

@@ -4,7 +4,7 @@
  * models apart that differ by accident. */
 #include <stdio.h>
 
-#include "tune/adapter_set.h"
+#include "tune/base_identity.h"
 
 enum { LANES = 4 };
 

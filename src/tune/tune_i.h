@@ -14,6 +14,7 @@
 #include "nn/nn_i.h"
 #include "tune/adapter_kinds.h"
 #include "tune/backbone.h"
+#include "tune/base_identity.h"
 
 /* What a loss is: one row of the table in loss.c. */
 typedef enum whet_i_tune_targets {

@@ -52,6 +52,16 @@ cmp -s before.cut cells.jsonl.cut || fail 'other cells with another number of th
 # shellcheck disable=SC2086
 run 4 $bench --output O --seed 3
 tells 'results of other settings'
+# A model is its weights, wherever they are.
+cp -r m other
+# shellcheck disable=SC2046
+run 0 $(echo "$bench" | sed 's/--model m/--model other/') --output O --methods as-is,full,lora-4 --epochs 2 --seeds 2
+cmp -s O/cells.jsonl before || fail 'the same model elsewhere was asked again'
+python3 -c 'b = bytearray(open("m/model.safetensors", "rb").read()); b[-1] ^= 1; open("m/model.safetensors", "wb").write(b)'
+# shellcheck disable=SC2086
+run 4 $bench --output O --methods as-is,full,lora-4 --epochs 2 --seeds 2
+tells 'results of other settings'
+rm -r m && mv other m
 # shellcheck disable=SC2086
 run 2 $bench --output Q --sets boolk
 tells '"boolk" is no set; expected boolq, piqa'
