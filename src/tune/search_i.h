@@ -131,7 +131,8 @@ WHET_CHECKED whet_status whet_i_search_begin(whet_ctx *ctx, const char *output,
 WHET_CHECKED whet_status whet_i_search_join(whet_ctx *ctx, const char *output,
                                             whet_i_search_journal *out);
 void whet_i_search_close(whet_ctx *ctx, whet_i_search_journal *journal);
-/* Keeps others out, and reads; unlock ends that. */
+/* Keeps others out, and reads; unlock ends that. Errors: IO (also where another journal stands in its place),
+ * and as parsing. */
 WHET_CHECKED whet_status whet_i_search_lock(whet_ctx *ctx, whet_i_search_journal *journal,
                                             whet_i_search_state *state);
 void whet_i_search_unlock(whet_i_search_journal *journal);

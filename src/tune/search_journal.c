@@ -394,12 +394,26 @@ static whet_status read_all(whet_ctx *ctx, whet_i_search_journal *j, whet_i_sear
     return status;
 }
 
+/* What is locked must be what is read, and what others read: --force of another process puts a new journal in
+ * the place of this one. */
+static whet_status check_place(whet_ctx *ctx, const whet_i_search_journal *j) {
+    struct stat own, there;
+    if (fstat(j->fd, &own) != 0) return cannot(ctx, j->path, "examined");
+    if (stat(j->path, &there) == 0 && own.st_dev == there.st_dev && own.st_ino == there.st_ino)
+        return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO,
+                       "%s: is another file now; expected that of this search; another process has "
+                       "begun anew or removed it",
+                       j->path);
+}
+
 whet_status whet_i_search_lock(whet_ctx *ctx, whet_i_search_journal *j,
                                whet_i_search_state *state) {
     while (flock(j->fd, LOCK_EX) != 0)
         if (errno != EINTR) return cannot(ctx, j->path, "locked");
     whet_i_search_state_free(ctx, state);
-    const whet_status status = read_all(ctx, j, state);
+    whet_status status = check_place(ctx, j);
+    if (status == WHET_OK) status = read_all(ctx, j, state);
     if (status != WHET_OK) whet_i_search_unlock(j);
     return status;
 }

@@ -218,6 +218,32 @@ static void no_room_tears_no_line(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Who begins anew in the same folder puts an end to the search that is at it. */
+static void another_journal_in_its_place_is_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    const char *output = test_tmp("place");
+    int64_t len;
+    whet_i_search_journal j, other;
+    whet_i_search_state s = {.last_worker = -1};
+    whet_i_free(ctx, write_some(ctx, output, &len));
+    test_ok(ctx, whet_i_search_join(ctx, output, &j));
+    test_ok(ctx, whet_i_search_lock(ctx, &j, &s));
+    whet_i_search_unlock(&j);
+    test_ok(ctx, whet_i_search_begin(ctx, output, &head, &other));
+    test_fails(ctx, whet_i_search_lock(ctx, &j, &s), WHET_ERR_IO);
+    test_says(ctx, "is another file now");
+    assert_true(s.n_trials == 0 && !s.rows);
+    test_ok(ctx, whet_i_search_lock(ctx, &other, &s)); /* not kept out by the one that failed */
+    assert_int_equal(s.n_trials, 0);
+    whet_i_search_unlock(&other);
+    whet_i_search_state_free(ctx, &s);
+    whet_i_search_close(ctx, &other);
+    whet_i_search_close(ctx, &j);
+    remove_journal(output);
+    test_ctx_done(ctx);
+}
+
 /* A process that ends in good order takes its lock away: what it claimed is another's at once. */
 static void who_is_gone_claims_nothing(void **state) {
     (void)state;
@@ -386,6 +412,7 @@ int main(void) {
         cmocka_unit_test(cut_anywhere_it_is_a_shorter_journal),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(going_on_behind_a_torn_line),
+        cmocka_unit_test(another_journal_in_its_place_is_told),
         cmocka_unit_test(no_room_tears_no_line),
         cmocka_unit_test(who_is_gone_claims_nothing),
         cmocka_unit_test(what_no_search_writes_is_refused),
