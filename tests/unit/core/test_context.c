@@ -82,6 +82,80 @@ static void loops_stop_when_cancelled(void **state) {
     whet_ctx_destroy(ctx);
 }
 
+/* ---- contexts of workers -------------------------------------------------------------------------- */
+
+typedef struct jobs {
+    whet_ctx *ctx[4];
+    void *kept[40];
+    whet_status status[40];
+} jobs;
+
+/* Item i asks for i + 1 kB; every tenth for more than there may be. */
+static void work(void *arg, int64_t i, int32_t worker) {
+    jobs *j = arg;
+    const int64_t bytes = i % 10 == 9 ? 1 << 20 : (i + 1) * 1024;
+    for (int round = 0; round < 50; round++) {
+        char *some;
+        if (whet_i_alloc(j->ctx[worker], 4096, &some) == WHET_OK) {
+            memset(some, (int)i, 4096);
+            whet_i_free(j->ctx[worker], some);
+        }
+    }
+    j->status[i] = whet_i_alloc_(j->ctx[worker], bytes, 1, false, &j->kept[i]);
+    if (j->status[i] == WHET_OK) j->status[i] = whet_i_progress(j->ctx[worker], "job", 1, 2);
+}
+
+static void workers_share_memory_and_limit(void **state) {
+    (void)state;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx = NULL;
+    whet_i_workers *workers;
+    jobs j = {0};
+    size_t before, during, after;
+    opts.threads = 4;
+    opts.memory_limit = (size_t)1 << 20;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    test_ok(ctx, whet_i_workers_create(ctx, &workers));
+    whet_ctx_memory(ctx, &before, NULL);
+    for (int i = 0; i < 4; i++) test_ok(ctx, whet_i_workers_context(workers, &j.ctx[i]));
+    assert_int_equal(whet_ctx_threads(j.ctx[0]), 1);
+    test_ok(ctx, whet_i_parallel_for(ctx, NULL, 40, work, &j));
+    whet_ctx_memory(ctx, &during, NULL);
+    assert_true(during - before >= 1024 * (40 * 41 / 2 - 10 - 20 - 30 - 40));
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(j.status[i], i % 10 == 9 ? WHET_ERR_NOMEM : WHET_OK);
+        if (j.status[i] == WHET_OK)
+            whet_i_free(j.ctx[i % 4], j.kept[i]); /* any of them takes it back */
+    }
+    for (int i = 0; i < 4; i++) whet_ctx_destroy(j.ctx[i]);
+    whet_ctx_memory(ctx, &after, NULL);
+    assert_int_equal(after, before);
+    whet_i_workers_destroy(ctx, workers);
+    whet_ctx_destroy(ctx);
+}
+
+static bool always(void *user) {
+    (void)user;
+    return true;
+}
+
+static void workers_are_cancelled_with_their_context(void **state) {
+    (void)state;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx = NULL, *own = NULL;
+    whet_i_workers *workers;
+    opts.cancel = always;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    test_ok(ctx, whet_i_workers_create(ctx, &workers));
+    test_ok(ctx, whet_i_workers_context(workers, &own));
+    test_fails(own, whet_i_progress(own, NULL, 0, 1), WHET_ERR_CANCELLED);
+    whet_i_hold_cancel(ctx, true);
+    test_ok(own, whet_i_progress(own, NULL, 0, 1));
+    whet_ctx_destroy(own);
+    whet_i_workers_destroy(ctx, workers);
+    whet_ctx_destroy(ctx);
+}
+
 typedef struct demo_opts {
     size_t struct_size;
     int a, b;
@@ -109,6 +183,8 @@ int main(void) {
         cmocka_unit_test(sentences_nest_and_are_cut),
         cmocka_unit_test(parallel_loops_visit_each_item),
         cmocka_unit_test(loops_stop_when_cancelled),
+        cmocka_unit_test(workers_share_memory_and_limit),
+        cmocka_unit_test(workers_are_cancelled_with_their_context),
         cmocka_unit_test(older_option_structs_keep_defaults),
     };
     return cmocka_run_group_tests_name("core/context", tests, NULL, NULL);
