@@ -478,6 +478,95 @@ static void prices_by(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- agents -------------------------------------------------------------------------------------- */
+
+/* What is bought comes with the optimiser begun anew, or with the old one; a state set back goes on alike. */
+static void adopts_weights(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_trading_config *c =
+        read_config(ctx, "{" DATA ", " MODEL
+                         ", 'reference': true, 'training': {'epochs': 2, 'optimizer': 'adam', "
+                         "'batch': 16}, 'agents': [{'kept': 0.5}, {'kept': 0.5}]}");
+    whet_i_market_data d;
+    whet_i_trader *t[2];
+    whet_i_trader_state before, after;
+    double first, second;
+    int64_t n;
+    (void)state;
+    test_ok(ctx, whet_i_market_data_read(ctx, c, &d));
+    for (int64_t a = 0; a < 2; a++) test_ok(ctx, whet_i_trader_create(ctx, c, &d, 0, a, &t[a]));
+    const int64_t numbers = whet_i_trader_numbers(t[0]);
+    assert_int_equal(numbers, 3 * NUMBERS); /* and two moments */
+    test_ok(ctx, whet_i_alloc(ctx, numbers, &before.numbers));
+    test_ok(ctx, whet_i_alloc(ctx, numbers, &after.numbers));
+    test_ok(ctx, whet_i_trader_train(ctx, t[0], &first));
+    whet_i_trader_get(t[0], &before);
+    assert_true(before.steps > 0 && before.epoch == 1);
+    test_ok(ctx, whet_i_trader_train(ctx, t[0], &first));
+    test_ok(ctx, whet_i_trader_set(ctx, t[0], &before));
+    test_ok(ctx, whet_i_trader_train(ctx, t[0], &second));
+    assert_true(first == second);
+    for (int keep = 1; keep >= 0; keep--) {
+        test_ok(ctx, whet_i_trader_set(ctx, t[0], &before));
+        const whet_named_tensor *others = whet_i_trader_weights(t[1], &n);
+        test_ok(ctx, whet_i_trader_adopt(ctx, t[0], others, keep == 1));
+        whet_i_trader_get(t[0], &after);
+        assert_int_equal(after.steps, keep ? before.steps : 0);
+        int64_t at = 0, moved = 0;
+        for (int64_t i = 0; i < n; i++) { /* of each tensor: values, then two moments */
+            const int64_t count = whet_tensor_count(&others[i].tensor);
+            assert_memory_equal(after.numbers + at, others[i].tensor.data,
+                                (size_t)count * sizeof(float));
+            for (int64_t k = at + count; k < at + 3 * count; k++) {
+                assert_true(after.numbers[k] == (keep ? before.numbers[k] : 0));
+                moved += before.numbers[k] != 0;
+            }
+            at += 3 * count;
+        }
+        assert_true(moved > 0);
+    }
+    whet_i_free(ctx, before.numbers);
+    whet_i_free(ctx, after.numbers);
+    for (int a = 0; a < 2; a++) whet_i_trader_destroy(ctx, t[a]);
+    whet_i_market_data_free(ctx, &d);
+    whet_trading_config_destroy(ctx, c);
+    test_ctx_done(ctx);
+}
+
+static double silo_loss(const whet_trading_result *r, int64_t agent, int64_t e) {
+    for (int64_t i = 0; i < r->n_scores; i++)
+        if (r->scores[i].arm == WHET_ARM_SILO && r->scores[i].agent == agent &&
+            r->scores[i].epoch == e)
+            return r->scores[i].test_loss;
+    return (double)NAN;
+}
+
+/* An agent two epochs ahead is where it would be two epochs later; towers pass between tasks. */
+static void runs_gaps_and_tasks(void **state) {
+#define TASKS(ahead) \
+    "{" DATA ", " BROKER \
+    ", 'model': {'arch': 'mlp', 'widths': [6], 'shared_init': true}, 'training': " \
+    "{'epochs': 5, " SGD \
+    "}, 'trading': {'goods': 'tower', 'start': 0, 'gate': 'any-gain'}, 'agents': " \
+    "[{'relabel': [0, 1, 0, 1], 'ahead': " ahead "}, {'relabel': [0, 0, 1, -1], 'ahead': 0}]}"
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result even, gap;
+    int64_t bought = 0;
+    (void)state;
+    simulate(ctx, TASKS("0"), fresh_state("even"), &even);
+    simulate(ctx, TASKS("2"), fresh_state("gap"), &gap);
+    for (int64_t e = 0; e + 2 < 5; e++) {
+        assert_true(silo_loss(&gap, 0, e) == silo_loss(&even, 0, e + 2));
+        assert_true(silo_loss(&gap, 1, e) == silo_loss(&even, 1, e));
+    }
+    for (int64_t i = 0; i < even.n_trials; i++)
+        bought += even.trials[i].outcome == WHET_TRADE_BOUGHT;
+    assert_true(bought > 0);
+    whet_trading_result_free(ctx, &even);
+    whet_trading_result_free(ctx, &gap);
+    test_ctx_done(ctx);
+}
+
 /* ---- going on, threads ----------------------------------------------------------------------- */
 
 static int64_t polls_left;
@@ -769,6 +858,8 @@ int main(void) {
         cmocka_unit_test(keeps_money),
         cmocka_unit_test(tells_gains),
         cmocka_unit_test(prices_by),
+        cmocka_unit_test(adopts_weights),
+        cmocka_unit_test(runs_gaps_and_tasks),
         cmocka_unit_test(goes_on),
         cmocka_unit_test(ignores_threads),
         cmocka_unit_test(refuses),
