@@ -31,10 +31,11 @@ typedef struct dimension {
 
 static int64_t pick(double u, int64_t n) { return (int64_t)(u * (double)n); }
 
-/* Uniform in the logarithm, with two digits, so that it can be typed. */
+/* Uniform in the logarithm, with two digits, so that it can be typed: a whole number divided by a power of
+ * ten is the number that those digits are read as; multiplied by .1^n it need not be. */
 static double pick_rate(double u, double low, double high) {
-    const double x = low * pow(high / low, u), unit = pow(10, floor(log10(x)) - 1);
-    return round(x / unit) * unit;
+    const double x = low * pow(high / low, u), per = pow(10, 1 - floor(log10(x)));
+    return round(x * per) / per;
 }
 
 static bool targets_given(const whet_i_search_space *s) { return s->base.targets != NULL; }

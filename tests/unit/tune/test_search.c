@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -127,6 +128,9 @@ static void draws_hold_what_is_said_of_them(void **state) {
         const whet_tune_job *j = &space.trials[i].job;
         count[j->adapter]++;
         assert_true(j->learning_rate > 0 && j->head_rate >= 1 && j->dropout >= 0);
+        char typed[40];
+        (void)snprintf(typed, sizeof typed, "%.2g", j->learning_rate);
+        assert_true(strtod(typed, NULL) == j->learning_rate);
         if (j->adapter == WHET_TUNE_FULL) continue;
         assert_true(j->rank >= 1 && j->rank <= 32 && j->targets);
         if (j->adapter == WHET_TUNE_MORE) assert_true(j->blocks > 1 && j->rank % j->blocks == 0);
