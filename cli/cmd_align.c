@@ -13,9 +13,10 @@ const cli_option cmd_align_options[] = {
      .help = "architecture, or a specification of the axes that move together"},
     {.name = "method",
      .type = CLI_ENUM,
-     .choices = "weights|activations",
+     .choices = "weights|activations|straight-through",
      .preset = "weights",
-     .help = "what has to agree: weights, or what units put out on --data"},
+     .help = "what has to agree: weights, or what units put out on --data; straight-through:\n"
+             "weights, refined to the least loss of the midpoint on --data and --labels"},
     {.name = "output",
      .type = CLI_PATH,
      .value = "B2.safetensors",
@@ -38,6 +39,24 @@ const cli_option cmd_align_options[] = {
      .value = "X.npy",
      .help = "inputs [n, d], [n, h, w] or [n, h, w, c]: bytes (divided by 255) or reals"},
     {.name = "labels", .type = CLI_PATH, .value = "Y.npy", .help = "classes of --data, from 0"},
+    {.name = "epochs",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000000,
+     .preset = "250",
+     .help = "straight-through: passes over --data"},
+    {.name = "batch-size",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1 << 24,
+     .preset = "1000",
+     .help = "straight-through: examples of a step"},
+    {.name = "lr",
+     .type = CLI_FLOAT,
+     .low = 1e-9,
+     .high = 1000,
+     .preset = "0.01",
+     .help = "straight-through: rate of gradient descent"},
     {.name = "mean",
      .type = CLI_LIST,
      .value = "M,..",
@@ -119,8 +138,13 @@ static whet_status check_uses(cli_run *run) {
     static const char *const of_heads[] = {"heads", "kv-heads"};
     static const char *const headless[] = {"mlp", "cnn", "lenet", "resnet", "wrn"};
     static const char *const of_inputs[] = {"mean", "deviation"};
+    static const char *const of_steps[] = {"epochs", "batch-size", "lr"};
+    const whet_align_method method = (whet_align_method)cli_choice(run, "method");
+    for (int i = 0; i < 3; i++)
+        if (method != WHET_ALIGN_STRAIGHT_THROUGH && cli_given(run, of_steps[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --method straight-through", of_steps[i]);
     for (int i = 0; i < 2; i++) {
-        if (cli_choice(run, "method") && cli_given(run, of_weights[i]))
+        if (method == WHET_ALIGN_ACTIVATIONS && cli_given(run, of_weights[i]))
             return cli_fail(run, WHET_ERR_ARG,
                             "--%s has no use with --method activations; expected weights",
                             of_weights[i]);
@@ -141,7 +165,7 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
     job->a = cli_arg(run, 0);
     job->b = cli_arg(run, 1);
     job->arch = cli_text(run, "arch");
-    job->method = cli_choice(run, "method") ? WHET_ALIGN_ACTIVATIONS : WHET_ALIGN_WEIGHTS;
+    job->method = (whet_align_method)cli_choice(run, "method");
     job->opts.restarts = cli_integer(run, "restarts");
     job->opts.max_sweeps = cli_integer(run, "max-sweeps");
     job->opts.seed = run->seed;
@@ -156,15 +180,24 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
     job->points = cli_flag(run, "barrier") ? cli_integer(run, "points") : 0;
     job->repair = cli_flag(run, "repair");
     job->force = run->force;
-    for (int i = 0; i < 5; i++)
+    const bool refines = job->method == WHET_ALIGN_STRAIGHT_THROUGH;
+    job->opts.epochs = cli_integer(run, "epochs");
+    job->opts.batch = cli_integer(run, "batch-size");
+    job->opts.rate = cli_number(run, "lr");
+    for (int i = refines ? 2 : 0; i < 5; i++) /* labels and inputs to measure on are of both */
         if (!job->points && cli_given(run, of_barrier[i]))
             return cli_fail(run, WHET_ERR_ARG, "--%s needs --barrier", of_barrier[i]);
     if (job->points && (!job->data || !job->labels))
         return cli_fail(run, WHET_ERR_ARG, "--barrier needs --data X.npy and --labels Y.npy");
     if (job->method == WHET_ALIGN_ACTIVATIONS && !job->data)
         return cli_fail(run, WHET_ERR_ARG, "--method activations needs --data X.npy");
+    if (refines && (!job->data || !job->labels))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--method straight-through needs --data X.npy and --labels Y.npy");
     if (job->data && !job->points && job->method == WHET_ALIGN_WEIGHTS)
-        return cli_fail(run, WHET_ERR_ARG, "--data needs --barrier or --method activations");
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--data needs --barrier, or --method activations or "
+                        "straight-through");
     const whet_status status = check_uses(run);
     return status == WHET_OK ? read_scale(run, job) : status;
 }
@@ -265,6 +298,10 @@ static json_t *lines_json(const whet_align_result *r) {
     return all;
 }
 
+static json_t *midpoint_json(const whet_align_job *job, double loss) {
+    return job->method == WHET_ALIGN_STRAIGHT_THROUGH ? cli_json_number(loss) : json_null();
+}
+
 static void report(cli_run *run, const whet_align_job *job, const whet_align_result *r) {
     double before, after;
     int64_t visits;
@@ -278,21 +315,26 @@ static void report(cli_run *run, const whet_align_job *job, const whet_align_res
     print_groups(run, r);
     cli_print(run, "products of weights %.6g, before %.6g; squared distance %.6g, before %.6g\n",
               objective, identity, after, before);
+    double matched, refined;
+    whet_alignment_midpoint(r->alignment, &matched, &refined);
+    if (job->method == WHET_ALIGN_STRAIGHT_THROUGH)
+        cli_print(run, "loss at the midpoint %.4g, by weight matching %.4g\n", refined, matched);
     if (job->method == WHET_ALIGN_WEIGHTS)
         cli_print(run, "%lld visits, best of %lld restarts: number %lld\n", (long long)visits,
                   (long long)job->opts.restarts,
                   (long long)whet_alignment_best_restart(r->alignment) + 1);
     print_lines(run, r);
     if (!run->json) return;
-    cli_json(run,
-             json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s}", "arch",
-                       whet_permutation_spec_arch(r->spec), "method", cli_text(run, "method"),
-                       "tensors", (json_int_t)r->tensors, "objective", cli_json_number(objective),
-                       "objective_before", cli_json_number(identity), "distance",
-                       cli_json_number(after), "distance_before", cli_json_number(before),
-                       "best_restart", (json_int_t)whet_alignment_best_restart(r->alignment),
-                       "groups", groups_json(r), "trace", trace_json(r), "lines", lines_json(r),
-                       "output", job->output));
+    cli_json(
+        run,
+        json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s, s:o, s:o}", "arch",
+                  whet_permutation_spec_arch(r->spec), "method", cli_text(run, "method"), "tensors",
+                  (json_int_t)r->tensors, "objective", cli_json_number(objective),
+                  "objective_before", cli_json_number(identity), "distance", cli_json_number(after),
+                  "distance_before", cli_json_number(before), "best_restart",
+                  (json_int_t)whet_alignment_best_restart(r->alignment), "groups", groups_json(r),
+                  "trace", trace_json(r), "lines", lines_json(r), "output", job->output, "midpoint",
+                  midpoint_json(job, refined), "midpoint_matched", midpoint_json(job, matched)));
 }
 
 whet_status cmd_align(cli_run *run) {

@@ -74,7 +74,8 @@ typedef struct whet_alignment whet_alignment;
 typedef enum whet_align_method {
     WHET_ALIGN_WEIGHTS =
         0, /* the largest sum of products of weights, group by group (Git Re-Basin) */
-    WHET_ALIGN_ACTIVATIONS = 1 /* the largest correlation of what units put out on data */
+    WHET_ALIGN_ACTIVATIONS = 1,     /* the largest correlation of what units put out on data */
+    WHET_ALIGN_STRAIGHT_THROUGH = 2 /* weights, refined to the least loss of the midpoint on data */
 } whet_align_method;
 
 typedef struct whet_align_opts {
@@ -84,9 +85,11 @@ typedef struct whet_align_opts {
     uint64_t seed;      /* of the orders; the first is that of the specification */
     int64_t keep; /* bytes: products are kept between visits where all of them take no more, so that
                          * only what has changed is added; 0 = never */
+    int64_t epochs, batch; /* straight-through: passes over the data, examples of a step */
+    double rate, momentum; /* straight-through: of stochastic gradient descent */
 } whet_align_opts;
 #define WHET_ALIGN_OPTS_INIT \
-    { sizeof(whet_align_opts), 1, 100, 0, INT64_C(1) << 30 }
+    { sizeof(whet_align_opts), 1, 100, 0, INT64_C(1) << 30, 250, 1000, 0.01, 0.9 }
 
 /* One visit of one group. */
 typedef struct whet_align_visit {
@@ -154,6 +157,21 @@ WHET_API WHET_CHECKED whet_status whet_permutation_spec_verify(whet_ctx *ctx,
 WHET_API WHET_CHECKED whet_status whet_align_activations(
     whet_ctx *ctx, const whet_permutation_spec *spec, const whet_weights *a, const whet_weights *b,
     const struct whet_mode_data *data, whet_alignment **out);
+
+/* Weight matching, refined on examples with labels: a copy of A that is matched in its place learns by
+ * gradient descent to be matched so that (A + B permuted) / 2 has a small loss; the permutations of the least
+ * loss over all the data are kept, those of whet_align_weights (with these options) to begin with: on these
+ * data it is never worse than they are. Networks are those of whet_mode_path; batch norms are measured on
+ * data->statistics where there are any. Source: Git Re-Basin, section 3.3 (whose settings are the defaults).
+ * Errors: as whet_align_weights; UNSUPPORTED, SHAPE, DATA (labels), ARG (no labels; options out of range),
+ * NUMERIC (gradients that are not finite). Cost: a step is one of training, a matching and, where that moves
+ * units, a pass over the data: offline only. Progress "straight-through". */
+WHET_API WHET_CHECKED whet_status whet_align_straight_through(
+    whet_ctx *ctx, const whet_permutation_spec *spec, const whet_weights *a, const whet_weights *b,
+    const struct whet_mode_data *data, const whet_align_opts *opts, whet_alignment **out);
+/* Mean loss of the midpoint by weight matching, and under these permutations; 0 and 0 of other methods. */
+WHET_API void whet_alignment_midpoint(const whet_alignment *alignment, double *matched,
+                                      double *refined);
 
 /* ---- what mixtures of two networks are worth -------------------------------------------------------- */
 

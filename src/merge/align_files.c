@@ -131,13 +131,17 @@ static whet_status refuse_existing(whet_ctx *ctx, const char *path, bool force) 
 }
 
 static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
-    const char *missing = job->points && !job->labels ? "labels"
-                          : (job->points || job->method == WHET_ALIGN_ACTIVATIONS) && !job->data
-                              ? "data"
-                              : NULL;
+    const bool refines = job->method == WHET_ALIGN_STRAIGHT_THROUGH;
+    const bool runs = job->points || refines || job->method == WHET_ALIGN_ACTIVATIONS;
+    const char *missing = (job->points || refines) && !job->labels ? "labels"
+                          : runs && !job->data                     ? "data"
+                                                                   : NULL;
     if (missing)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s needs %s; expected an array of them",
-                           job->points ? "a barrier" : "matching activations", missing);
+                           job->points ? "a barrier"
+                           : refines   ? "straight-through refinement"
+                                       : "matching activations",
+                           missing);
     for (int c = 0; c < 3; c++)
         if (!(job->scale[c] > 0))
             return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
@@ -150,6 +154,9 @@ static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
 static whet_status align(run *r) {
     const whet_align_job *job = r->job;
     whet_mode_data data = r->inputs.data;
+    if (job->method == WHET_ALIGN_STRAIGHT_THROUGH)
+        return whet_align_straight_through(r->ctx, r->result.spec, &r->weights[0], &r->weights[1],
+                                           &data, &job->opts, &r->result.alignment);
     if (data.statistics) { /* not what is scored, where there is something else */
         data.x = data.statistics;
         data.n = data.n_statistics;

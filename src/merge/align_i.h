@@ -132,6 +132,8 @@ struct whet_alignment {
     double objective, identity, distance_before, distance_after;
     whet_align_visit *visits;
     int64_t n_visits, cap_visits, best;
+    double
+        midpoint[2]; /* losses of weight matching's and of these, of straight-through refinement */
 };
 
 /* Identities. */

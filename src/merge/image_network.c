@@ -127,11 +127,12 @@ static int64_t count_norms(const whet_i_params *params) {
 }
 
 static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
-                        const whet_i_image *image, bool apart, whet_i_image_network *out) {
+                        const whet_i_image *image, bool apart, bool trained,
+                        whet_i_image_network *out) {
     const char *name = model_of(arch);
     whet_i_model_settings settings = {.image = *image, .momentum = 1, .apart = apart};
     whet_i_model_values values;
-    whet_i_value x;
+    whet_i_value x, labels;
     *out = (whet_i_image_network){.d = image->height * image->width * image->channels};
     if (!name)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
@@ -143,8 +144,13 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &out->params));
     WHET_TRY(whet_i_graph_create(ctx, out->params, &out->graph));
     WHET_TRY(whet_i_graph_feed(ctx, out->graph, false, WHET_I_EXAMPLES, out->d, &x));
+    if (trained) WHET_TRY(whet_i_graph_feed(ctx, out->graph, true, WHET_I_EXAMPLES, 1, &labels));
     WHET_TRY(whet_i_model_record(ctx, out->graph, whet_i_model_find(name), &settings, x, &values));
     out->logits = values.logits;
+    if (trained)
+        WHET_TRY(whet_i_cross_entropy(ctx, out->graph, values.logits, labels, 0, &out->loss));
+    for (int64_t i = 0; trained && i < out->params->n; i++)
+        out->params->items[i].trainable = !out->params->items[i].statistics;
     WHET_TRY(bind(ctx, arch, weights, out->params));
     WHET_TRY(whet_i_params_settle(ctx, out->params, 0));
     out->norms = count_norms(out->params);
@@ -153,13 +159,20 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
 
 whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
                                       const whet_i_image *image, whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, false, out);
+    return make(ctx, arch, weights, image, false, false, out);
 }
 
 whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
                                             const whet_weights *weights, const whet_i_image *image,
                                             whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, true, out);
+    return make(ctx, arch, weights, image, true, false, out);
+}
+
+whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const char *arch,
+                                              const whet_weights *weights,
+                                              const whet_i_image *image,
+                                              whet_i_image_network *out) {
+    return make(ctx, arch, weights, image, false, true, out);
 }
 
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {

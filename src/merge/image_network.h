@@ -10,9 +10,9 @@
 typedef struct whet_i_image_network {
     whet_i_params *params;
     whet_i_graph *graph;
-    whet_i_value logits;
-    int64_t d, classes; /* numbers of an example; columns of logits */
-    int64_t norms;      /* batch norms */
+    whet_i_value logits, loss; /* loss: of one that is trained */
+    int64_t d, classes;        /* numbers of an example; columns of logits */
+    int64_t norms;             /* batch norms */
 } whet_i_image_network;
 
 /* Whether an architecture can be run, and the names of those for a sentence. */
@@ -33,6 +33,11 @@ WHET_CHECKED whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const ch
                                                          const whet_weights *weights,
                                                          const whet_i_image *image,
                                                          whet_i_image_network *out);
+/* The same, to be trained: labels are its second feed, their mean cross-entropy its loss. */
+WHET_CHECKED whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const char *arch,
+                                                           const whet_weights *weights,
+                                                           const whet_i_image *image,
+                                                           whet_i_image_network *out);
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net);
 
 /* Logits [n, classes] of x [n, d]. stage: of progress. */

@@ -140,6 +140,11 @@ const whet_align_visit *whet_alignment_visits(const whet_alignment *alignment, i
     return alignment->visits;
 }
 
+void whet_alignment_midpoint(const whet_alignment *alignment, double *matched, double *refined) {
+    *matched = alignment->midpoint[0];
+    *refined = alignment->midpoint[1];
+}
+
 int64_t whet_alignment_best_restart(const whet_alignment *alignment) { return alignment->best; }
 
 /* ---- what they do to axes -------------------------------------------------------------------------- */

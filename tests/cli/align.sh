@@ -118,6 +118,17 @@ grep -q 'aligned, repaired' g.svg || fail 'g.svg lacks a line'
 run 0 whet align a.safetensors b.safetensors --arch s.json --output e2.safetensors
 same a.safetensors e2.safetensors
 
+# Straight through, from weight matching on: what is planted is not lost, nor does it get worse.
+run 0 whet align a.safetensors b.safetensors --method straight-through --data x.npy --labels y.npy --epochs 2 \
+    --batch-size 10 --lr 0.001 --json --output s2.safetensors
+json out
+python3 -c "
+import json
+d = json.load(open('.out'))
+assert d['method'] == 'straight-through' and d['midpoint'] <= d['midpoint_matched'], d
+" || fail 'straight-through is worse'
+same a.safetensors s2.safetensors
+
 # Refusals: nothing is written.
 mark
 run 3 whet align a.safetensors short.safetensors --arch mlp --output n.safetensors
@@ -156,6 +167,10 @@ run 2 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.n
     --output n.safetensors
 tells 'no batch norms'
 tells 'try --repair'
+run 2 whet align a.safetensors b.safetensors --method straight-through --data x.npy --output n.safetensors
+tells '--labels'
+run 2 whet align a.safetensors b.safetensors --epochs 3 --output n.safetensors
+tells '--epochs needs --method straight-through'
 run 2 whet align a.safetensors b.safetensors --repair --output n.safetensors
 tells '--repair needs --barrier'
 printf '{"format": "whet-permutations", "version": 1, "groups": {"p": {}}, "tensors": {"w": ["q"]}}' >bad.json
