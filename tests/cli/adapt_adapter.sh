@@ -65,6 +65,24 @@ for file in predictions.tsv pool_predictions.tsv; do
 done
 diff -r more/classifier threads/classifier >/dev/null || fail 'the classifier depends on threads'
 
+# Where labels are wrong now and then, another head than the lesson's own is kept, saved, and predicts alike.
+awk 'BEGIN { print "text\tlabel" > "wrong.tsv"
+    for (i = 0; i < 110; i++) {
+        text = sprintf("the song number %d is %s video", i * 37 % 101, i % 2 ? "good" : "bad")
+        print text "\t" (i < 42 ? ((i + (i % 7 == 3)) % 2 ? "yes" : "no") : "") > "wrong.tsv"
+    } }'
+run 0 whet adapt --train wrong.tsv --test test.tsv --model "$model" --adapter more --output wrong --quiet
+python3 - <<'END' || fail 'the head that is saved is not the one that was chosen'
+import json
+e = json.load(open("wrong/metrics.json"))["end_model"]
+head = [h for h in e["contenders"][0]["heads"] if h["chosen"]][0]
+c = json.load(open("wrong/classifier/classifier.json"))
+assert head["name"] != "logistic" and [p["candidate"] for p in c["parts"]] == [head["name"]], (head, c["parts"])
+assert abs(c["parts"][0]["temperature"] - head["temperature"]) < 1e-9 and c["candidate"] == "encoder", c
+END
+run 0 whet adapt apply --classifier wrong/classifier --input test.tsv --output wrong.out
+cmp -s wrong/predictions.tsv wrong.out || fail 'apply predicts otherwise than adapt did, by another head'
+
 # auto: a race on the first fold, the best of which goes on and is kept where held-out labels say so.
 # shellcheck disable=SC2086
 run 0 whet adapt $common --adapter auto --output auto --quiet

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Heads on tuned embeddings: what each is, against sums made here; saved and read back; the choice
- * among them by hand, without the labels that judge it; memory that is not to be had. */
+ * among them by hand, without the labels that judge it; what is held out has no say; memory that is not
+ * to be had. */
 #include "support.h"
 
 #include <math.h>
@@ -284,6 +285,108 @@ static void a_head_is_chosen_without_what_judges_it(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- what is held out ---------------------------------------------------------------------------- */
+
+enum { TEXTS = 40, KNOWN = 18 };
+
+typedef struct job_of_folds {
+    whet_adapt_job job;
+    whet_i_run run;
+    whet_i_held held;
+    whet_str texts[TEXTS];
+    int32_t labels[TEXTS];
+    float features[TEXTS * 2];
+} job_of_folds;
+
+/* Texts of the tiny model, every third of which says the opposite of its label; features that say as
+ * little. */
+static void make_folds(whet_ctx *ctx, job_of_folds *f) {
+    static const char *const words[] = {"a good video", "the song is bad", "check out my channel",
+                                        "good good song", "bad video number you"};
+    const char *model = test_source("tests/golden/bert_tiny/even");
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 5, 0);
+    *f = (job_of_folds){.job = WHET_ADAPT_JOB_INIT};
+    for (int i = 0; i < TEXTS; i++) {
+        f->texts[i] = whet_str_from(words[i * 7 % 5]);
+        f->labels[i] = i < KNOWN ? (i % 2 + (i % 3 == 0)) % 2 : -1;
+        f->features[2 * i] = (float)whet_i_rng_normal(&rng);
+        f->features[2 * i + 1] = (float)whet_i_rng_normal(&rng);
+    }
+    f->run.train = (whet_i_run_rows){.path = "pool",
+                                     .n = TEXTS,
+                                     .texts = f->texts,
+                                     .labels = f->labels,
+                                     .features = f->features};
+    f->run.job = &f->job;
+    f->run.d = 2;
+    test_ok(ctx, whet_encoder_load(ctx, model, NULL, &f->run.encoder));
+    test_ok(ctx, whet_names_create(ctx, &f->run.classes));
+    for (int c = 0; c < 2; c++)
+        test_ok(ctx, whet_names_add(ctx, f->run.classes, (whet_str){&"ab"[c], 1}, NULL));
+    f->run.tuning.tried[f->run.tuning.n++].lesson = &whet_i_lessons[0];
+    test_ok(ctx, whet_i_held_make(ctx, &f->run, &f->held));
+}
+
+/* What is said of the rows of fold 0 but one (-1: of all): by the candidate, then by each head. */
+static void ask(whet_ctx *ctx, job_of_folds *f, int64_t but, double *said) {
+    char model[300];
+    (void)snprintf(model, sizeof model, "%s", test_source("tests/golden/bert_tiny/even"));
+    f->job.model = model;
+    const whet_i_held *h = &f->held;
+    test_ok(ctx, whet_i_held_fit(ctx, &f->run, 0, &f->held));
+    test_ok(ctx, whet_i_held_try(ctx, &f->run, 0, 0, &f->held));
+    assert_int_equal(f->run.tuning.tried[0].n_heads, 1 + whet_i_heads_count());
+    for (int64_t head = -1; head <= whet_i_heads_count(); head++)
+        for (int64_t i = 0; i < h->b; i++) {
+            const double *from = head < 0 ? h->without : whet_i_held_with(h, 0, head);
+            const bool counts = h->fold[i] == 0 && i != but;
+            *said++ = counts ? from[2 * i] : 0;
+        }
+}
+
+static void flip(job_of_folds *f, int32_t fold) {
+    for (int64_t i = 0; i < f->held.b; i++)
+        if (f->held.fold[i] == fold) {
+            f->held.y[i] = 1 - f->held.y[i];
+            f->labels[f->held.rows[i]] = f->held.y[i];
+        }
+}
+
+/* Neither the candidate nor a tuned head knows a label that is held out; labels of another fold matter
+ * to all of them. Nor is a row that is held out one of the pool: what it says is new to the others. */
+static void what_is_held_out_has_no_say(void **state) {
+    (void)state;
+    enum { SAID = (WHET_I_MOST_HEADS + 1) * KNOWN };
+    whet_ctx *ctx = test_ctx(2);
+    job_of_folds f;
+    double before[SAID] = {0}, after[SAID] = {0};
+    make_folds(ctx, &f);
+    ask(ctx, &f, -1, before);
+    flip(&f, 0);
+    ask(ctx, &f, -1, after);
+    assert_memory_equal(before, after, sizeof before);
+    flip(&f, 1);
+    ask(ctx, &f, -1, after);
+    for (int64_t head = 0; head < whet_i_heads_count() + 2; head++) {
+        double moved = 0;
+        for (int64_t i = 0; i < KNOWN; i++)
+            moved = fmax(moved, fabs(before[head * KNOWN + i] - after[head * KNOWN + i]));
+        if (!(moved > 1e-6)) fail_msg("head %d says the same", (int)head - 1);
+    }
+    flip(&f, 1);
+    int64_t one = 0;
+    while (f.held.fold[one] != 0) one++;
+    ask(ctx, &f, one, before);
+    f.texts[f.held.rows[one]] = whet_str_from("number you is video channel the good");
+    ask(ctx, &f, one, after);
+    assert_memory_equal(before, after, sizeof before);
+    whet_i_held_free(ctx, &f.held);
+    whet_encoder_destroy(ctx, f.run.encoder);
+    whet_names_destroy(ctx, f.run.classes);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(heads_are_what_they_are_called),
@@ -291,6 +394,7 @@ int main(void) {
         cmocka_unit_test(heads_are_saved),
         cmocka_unit_test(allocations_may_fail),
         cmocka_unit_test(a_head_is_chosen_without_what_judges_it),
+        cmocka_unit_test(what_is_held_out_has_no_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
