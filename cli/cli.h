@@ -204,10 +204,14 @@ whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
 whet_status cmd_generate(cli_run *run);
 extern const cli_option cmd_generate_options[];
+/* --mean and --deviation of channels; else those that networks of --arch expect (cmd_align.c). */
+whet_status cli_image_scale(cli_run *run, double mean[3], double scale[3]);
 whet_status cmd_market_price(cli_run *run);
 extern const cli_option cmd_market_price_options[];
 whet_status cmd_market_simulate(cli_run *run);
 extern const cli_option cmd_market_simulate_options[];
+whet_status cmd_market_trial(cli_run *run);
+extern const cli_option cmd_market_trial_options[];
 whet_status cmd_merge(cli_run *run);
 extern const cli_option cmd_merge_options[];
 whet_status cmd_tune(cli_run *run);

@@ -120,16 +120,16 @@ static whet_status read_channels(cli_run *run, const char *name, double *out) {
 }
 
 /* Networks for CIFAR are trained on inputs that are scaled as ImageNet's are. */
-static whet_status read_scale(cli_run *run, whet_align_job *job) {
-    static const double mean[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
+whet_status cli_image_scale(cli_run *run, double mean[3], double scale[3]) {
+    static const double middle[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
     const char *arch = cli_text(run, "arch");
     const bool cifar = arch[0] == 'r' && arch[1] == 'e';
     for (int i = 0; cifar && i < 3; i++) {
-        job->mean[i] = mean[i];
-        job->scale[i] = deviation[i];
+        mean[i] = middle[i];
+        scale[i] = deviation[i];
     }
-    const whet_status status = read_channels(run, "mean", job->mean);
-    return status == WHET_OK ? read_channels(run, "deviation", job->scale) : status;
+    const whet_status status = read_channels(run, "mean", mean);
+    return status == WHET_OK ? read_channels(run, "deviation", scale) : status;
 }
 
 /* What the method, or an architecture that is named, does not use. */
@@ -199,7 +199,7 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
                         "--data needs --barrier, or --method activations or "
                         "straight-through");
     const whet_status status = check_uses(run);
-    return status == WHET_OK ? read_scale(run, job) : status;
+    return status == WHET_OK ? cli_image_scale(run, job->mean, job->scale) : status;
 }
 
 /* ---- what came out -------------------------------------------------------------------------------- */

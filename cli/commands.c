@@ -264,6 +264,24 @@ const cli_command cli_commands[] = {
          "See docs/guide/market.md and docs/formats/trading.md.",
      .examples = "whet market simulate --config mnist_two_agents.json --data mnist --output out\n"
                  "whet market simulate --config c.json --output out --threads 2 --json"},
+    {.name = "market trial",
+     .run = cmd_market_trial,
+     .options = cmd_market_trial_options,
+     .arguments = "BUYER.safetensors SELLER.safetensors",
+     .min_args = 2,
+     .max_args = 2,
+     .summary = "what a seller's weights are worth to a buyer, measured",
+     .help =
+         "Mixes the two networks in many proportions, chooses by the loss on --data, and judges\n"
+         "the choice by a paired test on --gate-data, which must be other examples. --align\n"
+         "weights renumbers the seller's units first; --goods trades some tensors alone.\n"
+         "Networks: mlp, lenet, resnet, wrn, named as whet names them.\n"
+         "Exit code 1: no gain, or none beyond luck. See docs/guide/market.md.",
+     .examples =
+         "whet market trial buyer.safetensors seller.safetensors --arch mlp \\\n"
+         "    --data x.npy --labels y.npy --gate-data gx.npy --gate-labels gy.npy \\\n"
+         "    --align weights --search refined --output mixture.safetensors\n"
+         "whet market trial a.safetensors b.safetensors --data x.npy --labels y.npy --json"},
     {.name = "merge",
      .run = cmd_merge,
      .options = cmd_merge_options,

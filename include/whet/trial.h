@@ -117,6 +117,43 @@ WHET_API WHET_CHECKED whet_status whet_trial_run(whet_ctx *ctx, const whet_trial
                                                  whet_trial_result *out);
 WHET_API void whet_trial_result_free(whet_ctx *ctx, whet_trial_result *result);
 
+/* ---- from files, as whet market trial does it -------------------------------------------------------- */
+
+/* Paths; what may be NULL says so. */
+typedef struct whet_trial_files {
+    size_t struct_size;
+    const char *buyer, *seller; /* .safetensors */
+    const char *arch;           /* mlp, lenet, resnet, wrn */
+    bool align;                 /* the seller's units are renumbered first, by weights */
+    uint64_t seed;              /* of the orders in which that visits layers */
+    int64_t restarts;           /* of that, 1.. */
+    const char *const *goods;   /* [n_goods] names; NULL = all */
+    int64_t n_goods;
+    const char *data, *labels; /* selection: [n, d], [n, h, w] or [n, h, w, c]; integers [n] */
+    const char *gate_data,
+        *gate_labels; /* other examples, as many dimensions; both or neither NULL */
+    const char
+        *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
+    double mean[3],
+        scale[3]; /* of channels: x becomes (x - mean) / scale; bytes are divided by 255 first */
+    whet_trial_search search;
+    bool outright;
+    int64_t batch;
+    whet_gate_opts opts;
+    const char *output; /* the mixture; may be NULL */
+    bool force;
+} whet_trial_files;
+#define WHET_TRIAL_FILES_INIT \
+    { \
+        .struct_size = sizeof(whet_trial_files), .arch = "mlp", .restarts = 1, .scale = {1, 1, 1}, \
+        .opts = WHET_GATE_OPTS_INIT \
+    }
+
+/* Reads, tries, writes. The mixture is written whatever the verdict; result->mixed is then NULL, for its
+ * names would be views of files that are closed. Errors: as whet_trial_run; of reading; IO, EXISTS. */
+WHET_API WHET_CHECKED whet_status whet_trial_run_files(whet_ctx *ctx, const whet_trial_files *files,
+                                                       whet_trial_result *out);
+
 #ifdef __cplusplus
 }
 #endif

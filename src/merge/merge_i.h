@@ -56,4 +56,16 @@ WHET_CHECKED whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *m
 void whet_i_scores_mean(const double *losses, const uint8_t *right, int64_t n, int64_t batch,
                         double *loss, double *accuracy);
 
+/* ---- examples from files (mode_inputs.c) ----------------------------------------------------- */
+
+/* Inputs and labels of a job, as networks expect them: its data, labels, statistics, mean and scale. */
+typedef struct whet_i_mode_inputs {
+    whet_tensor x, statistics, labels;
+    whet_mode_data data;
+} whet_i_mode_inputs;
+/* Errors: those of whet_array_read; SHAPE, DATA. Released by _free, also on failure. */
+WHET_CHECKED whet_status whet_i_mode_inputs_read(whet_ctx *ctx, const whet_align_job *job,
+                                                 whet_i_mode_inputs *out);
+void whet_i_mode_inputs_free(whet_ctx *ctx, whet_i_mode_inputs *inputs);
+
 #endif

@@ -344,6 +344,46 @@ static void survives_failing_allocations(void **state) {
     assert_true(test_each_allocation(body, &m) > 40);
 }
 
+/* ---- files ------------------------------------------------------------------------------------------- */
+
+static whet_status files_body(whet_ctx *ctx, void *arg) {
+    whet_trial_result r;
+    WHET_TRY(whet_trial_run_files(ctx, arg, &r));
+    const bool dropped = r.mixed == NULL && r.n_mixed == 0 && r.buy;
+    whet_trial_result_free(ctx, &r);
+    return dropped ? WHET_OK : WHET_ERR_INTERNAL;
+}
+
+static void files_survive_failing_allocations(void **state) {
+    (void)state;
+    static market m;
+    whet_ctx *ctx = test_ctx(1);
+    whet_trial_files f = WHET_TRIAL_FILES_INIT;
+    const char *const none[] = {NULL};
+    make_market(&m, 2);
+    const whet_tensor x = {m.x[0], WHET_F32, 2, {N, 2}}, y = {m.y[0], WHET_I32, 1, {N}};
+    f.buyer = test_tmp("buyer.safetensors");
+    f.seller = test_tmp("seller.safetensors");
+    f.data = test_tmp("x.npy");
+    f.labels = f.gate_labels = test_tmp("y.npy");
+    f.gate_data = test_tmp("gate.npy");
+    f.output = test_tmp("mixture.safetensors");
+    f.align = f.force = true;
+    test_ok(ctx, whet_safetensors_write(ctx, f.buyer, true, m.buyer.items, 4, none));
+    test_ok(ctx, whet_safetensors_write(ctx, f.seller, true, m.seller.items, 4, none));
+    test_ok(ctx, whet_npy_write(ctx, f.data, true, &x));
+    test_ok(ctx, whet_npy_write(ctx, f.gate_data, true, &x));
+    test_ok(ctx, whet_npy_write(ctx, f.labels, true, &y));
+    assert_true(test_each_allocation(files_body, &f) > 60);
+    f.force = false;
+    test_fails(ctx, files_body(ctx, &f), WHET_ERR_EXISTS);
+    f.gate_data = f.data;
+    f.force = true;
+    test_fails(ctx, files_body(ctx, &f), WHET_ERR_ARG);
+    test_says(ctx, "expected others");
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(searches_find_the_least_loss),
@@ -355,6 +395,7 @@ int main(void) {
         cmocka_unit_test(what_cannot_be_tried),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(survives_failing_allocations),
+        cmocka_unit_test(files_survive_failing_allocations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
