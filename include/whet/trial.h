@@ -117,6 +117,17 @@ WHET_API WHET_CHECKED whet_status whet_trial_run(whet_ctx *ctx, const whet_trial
                                                  whet_trial_result *out);
 WHET_API void whet_trial_result_free(whet_ctx *ctx, whet_trial_result *result);
 
+/* What whet_gain_bounds asks before a trial, measured on job->select (a part of it is enough: probes cost
+ * more than points of a trial): the slope at the buyer's weights, the squared distance of the goods, and as
+ * smoothness the largest change of the slope between w = 0, reach / 2 and reach, 0 < reach <= 1, over
+ * distance and step: of this line alone, which is what the bounds are about, and of no more of it than
+ * `reach`. *loss: the buyer's. The job's gate, search, batch and opts do not matter.
+ * Errors: as whet_trial_run; ARG (reach), UNSUPPORTED (batch norms, whose statistics no gradient follows),
+ * DATA (the goods are the buyer's own). Cost: three passes forward and backward, the alignment. */
+WHET_API WHET_CHECKED whet_status whet_trial_prior(whet_ctx *ctx, const whet_trial_job *job,
+                                                   double reach, whet_gain_prior *out,
+                                                   double *loss);
+
 /* ---- from files, as whet market trial does it -------------------------------------------------------- */
 
 /* Paths; what may be NULL says so. */

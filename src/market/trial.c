@@ -153,22 +153,32 @@ done:
     return status;
 }
 
+double whet_i_trial_distance(const whet_i_trial *t) {
+    const whet_i_mixture *m = &t->mixture;
+    double sum = 0;
+    for (int64_t i = 0; i < m->n; i++) {
+        const float *a = m->a[i].tensor.data, *b = m->b[i].tensor.data;
+        const int64_t n = b ? whet_tensor_count(&m->a[i].tensor) : 0;
+        for (int64_t k = 0; k < n; k++) {
+            const double d = (double)b[k] - (double)a[k];
+            sum += d * d;
+        }
+    }
+    return sum;
+}
+
 /* Distance of the goods, and the share chosen: a mean over the numbers traded. */
 static void measure(const whet_i_trial *t, whet_trial_result *out) {
     const whet_i_mixture *m = &t->mixture;
     double total = 0, sum = 0;
     for (int64_t i = 0; i < m->n; i++) {
-        const float *a = m->a[i].tensor.data, *b = m->b[i].tensor.data;
-        if (!b) continue;
-        const int64_t n = whet_tensor_count(&m->a[i].tensor);
-        for (int64_t k = 0; k < n; k++) {
-            const double d = (double)b[k] - (double)a[k];
-            out->moved += d * d;
-        }
+        if (!m->b[i].tensor.data) continue;
+        const double n = (double)whet_tensor_count(&m->a[i].tensor);
         t->groups[t->group_of[i]].weight = t->chosen[i];
-        sum += (double)n * t->chosen[i];
-        total += (double)n;
+        sum += n * t->chosen[i];
+        total += n;
     }
+    out->moved = whet_i_trial_distance(t);
     out->weight =
         t->points[t->best].group < 0 || total == 0 ? t->points[t->best].weight : sum / total;
 }
@@ -196,7 +206,7 @@ static void free_groups(whet_ctx *ctx, whet_trial_group *groups, int64_t n) {
     whet_i_free(ctx, groups);
 }
 
-static void free_trial(whet_i_trial *t) {
+void whet_i_trial_close(whet_i_trial *t) {
     free_groups(t->ctx, t->groups, t->n_groups);
     whet_i_free(t->ctx, t->group_of);
     whet_i_free(t->ctx, t->points);
@@ -218,15 +228,19 @@ void whet_trial_result_free(whet_ctx *ctx, whet_trial_result *result) {
     *result = (whet_trial_result){0};
 }
 
-static whet_status run_trial(whet_i_trial *t, whet_trial_result *out) {
-    const whet_trial_job *job = t->job;
+whet_status whet_i_trial_open(whet_i_trial *t) {
     WHET_TRY(make_mixture(t));
-    WHET_TRY(whet_i_mixture_check(t->ctx, &t->mixture, job->select));
-    if (job->gate) WHET_TRY(whet_i_mixture_check(t->ctx, &t->mixture, job->gate));
+    WHET_TRY(whet_i_mixture_check(t->ctx, &t->mixture, t->job->select));
+    if (t->job->gate) WHET_TRY(whet_i_mixture_check(t->ctx, &t->mixture, t->job->gate));
     WHET_TRY(whet_i_trial_layers(t));
     if (t->n_groups == 0)
         return whet_i_fail(t->ctx, WHET_ERR_ARG, "no goods; expected one tensor at least");
-    WHET_TRY(make_room(t));
+    return make_room(t);
+}
+
+static whet_status run_trial(whet_i_trial *t, whet_trial_result *out) {
+    const whet_trial_job *job = t->job;
+    WHET_TRY(whet_i_trial_open(t));
     WHET_TRY(whet_i_trial_look(t));
     measure(t, out);
     if (job->gate) WHET_TRY(judge(t, out));
@@ -244,7 +258,7 @@ whet_status whet_trial_run(whet_ctx *ctx, const whet_trial_job *job, whet_trial_
     WHET_TRY(check_job(ctx, &known));
     const whet_status status = run_trial(&t, &result);
     if (status == WHET_OK) publish(&t, &result);
-    free_trial(&t);
+    whet_i_trial_close(&t);
     if (status == WHET_OK)
         *out = result;
     else

@@ -31,6 +31,12 @@ double whet_i_trial_most(const whet_trial_job *job);
 WHET_CHECKED whet_status whet_i_trial_try(whet_i_trial *trial, const double *weights, int64_t n,
                                           int64_t group);
 
+/* The two networks aligned and checked, and room to try; what is left behind on failure is released by
+ * _close. The squared distance of the goods. (trial.c) */
+WHET_CHECKED whet_status whet_i_trial_open(whet_i_trial *trial);
+void whet_i_trial_close(whet_i_trial *trial);
+double whet_i_trial_distance(const whet_i_trial *trial);
+
 /* Looks for the best shares; the first call sets `before`. (trial_search.c) */
 WHET_CHECKED whet_status whet_i_trial_look(whet_i_trial *trial);
 /* Layers of the goods. (trial_groups.c) */

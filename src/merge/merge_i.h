@@ -52,6 +52,14 @@ WHET_CHECKED whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *mix
 WHET_CHECKED whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *mixture,
                                                 const double *shares, const whet_mode_data *data,
                                                 whet_named_tensor *out);
+/* The loss of one mixture and its slope in each tensor's share, <gradient, B - A>: slopes [n], 0 of what is
+ * not traded. One pass forward and backward. Errors: UNSUPPORTED (batch norms: their statistics move along
+ * the line, and no gradient says how), NOMEM, CANCELLED. (mixture_slope.c) */
+WHET_CHECKED whet_status whet_i_mixture_slope(whet_ctx *ctx, whet_i_mixture *mixture,
+                                              const double *shares, const whet_mode_data *data,
+                                              double *loss, double *slopes);
+/* The mixture's tensors as `mixed`. */
+void whet_i_mixture_set(const whet_i_mixture *mixture, const double *shares);
 /* Means of n losses and right guesses, in order. batch > 0: the mean of the means of batches. Pure. */
 void whet_i_scores_mean(const double *losses, const uint8_t *right, int64_t n, int64_t batch,
                         double *loss, double *accuracy);

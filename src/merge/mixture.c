@@ -137,7 +137,7 @@ void whet_i_mixture_share(const whet_i_mixture *m, double s, double *shares) {
 }
 
 /* The ends are A and B to the bit. */
-static void mix(const whet_i_mixture *m, const double *shares) {
+void whet_i_mixture_set(const whet_i_mixture *m, const double *shares) {
     for (int64_t i = 0; i < m->n; i++) {
         const float *a = m->a[i].tensor.data, *b = m->b[i].tensor.data;
         float *to = m->mixed[i].tensor.data;
@@ -192,7 +192,7 @@ static whet_status repair(whet_ctx *ctx, whet_i_mixture *m, const double *shares
 static whet_status make_network(whet_ctx *ctx, whet_i_mixture *m, const double *shares,
                                 const whet_mode_data *data, whet_i_image_network *net) {
     const whet_weights mixed = {m->mixed, m->n};
-    mix(m, shares);
+    whet_i_mixture_set(m, shares);
     if (data->repair && !is_end(m, shares)) WHET_TRY(repair(ctx, m, shares, data));
     WHET_TRY(whet_i_image_network_make(ctx, m->arch, &mixed, &m->image, net));
     if (!data->statistics || data->repair || is_end(m, shares)) return WHET_OK;

@@ -176,6 +176,55 @@ static void layers_have_their_own_shares(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- before a trial ---------------------------------------------------------------------------------- */
+
+static double slope_of(double w) { return 1.8 * (1 / (1 + exp(-1.8 * w)) - .75); }
+
+/* The loss at share w is loss_of(q, 1.8 w): its slope is known, and the bounds hold what trials find. */
+static void priors_bound_the_gain(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static market m;
+    whet_gain_prior prior = {.norm2 = -1};
+    double loss = -1;
+    make_market(&m, N / 4);
+    const double norm2 = 2 * 1.8 * 1.8;
+    test_ok(ctx, whet_trial_prior(ctx, &m.job, .5, &prior, &loss));
+    close_to(loss, log(2), 1e-6);
+    close_to(prior.slope, slope_of(0), 1e-6);
+    close_to(prior.norm2, norm2, 1e-6);
+    const double steps[] = {slope_of(.25) - slope_of(0), slope_of(.5) - slope_of(.25)};
+    close_to(prior.smoothness, fmax(steps[0], steps[1]) / (.25 * norm2), 1e-5);
+    for (int k = 1; k <= 10; k++) {
+        const double w = k / 20.0, gain = log(2) - loss_of(.25, 1.8 * w);
+        double low, high;
+        test_ok(ctx, whet_gain_bounds(ctx, &prior, w, &low, &high));
+        /* the largest slope of the slope is at 0, and a secant's a little less */
+        assert_true(low <= gain + 2e-3 && gain <= high + 2e-3);
+    }
+    test_fails(ctx, whet_trial_prior(ctx, &m.job, 0, &prior, &loss), WHET_ERR_ARG);
+    test_fails(ctx, whet_trial_prior(ctx, &m.job, (double)NAN, &prior, &loss), WHET_ERR_ARG);
+    m.job.seller = &m.buyer.weights;
+    test_fails(ctx, whet_trial_prior(ctx, &m.job, .5, &prior, &loss), WHET_ERR_DATA);
+    test_says(ctx, "the buyer's own");
+    close_to(prior.norm2, norm2, 1e-6);
+    test_ctx_done(ctx);
+}
+
+static whet_status prior_body(whet_ctx *ctx, void *arg) {
+    const market *m = arg;
+    whet_gain_prior prior;
+    double loss;
+    return whet_trial_prior(ctx, &m->job, 1, &prior, &loss);
+}
+
+static void priors_survive_failing_allocations(void **state) {
+    (void)state;
+    static market m;
+    make_market(&m, 2);
+    assert_true(test_each_allocation(prior_body, &m) > 60);
+}
+
 /* ---- goods, units ------------------------------------------------------------------------------------ */
 
 static void goods_alone_are_mixed(void **state) {
@@ -389,6 +438,8 @@ int main(void) {
         cmocka_unit_test(searches_find_the_least_loss),
         cmocka_unit_test(ends_are_the_networks_themselves),
         cmocka_unit_test(layers_have_their_own_shares),
+        cmocka_unit_test(priors_bound_the_gain),
+        cmocka_unit_test(priors_survive_failing_allocations),
         cmocka_unit_test(goods_alone_are_mixed),
         cmocka_unit_test(units_are_aligned_first),
         cmocka_unit_test(the_gate_judges_on_other_examples),

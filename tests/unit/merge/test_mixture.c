@@ -164,6 +164,42 @@ static void tensors_are_what_was_scored(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Slopes against differences of losses, tensor by tensor, at shares of every kind. */
+static void slopes_are_those_of_the_loss(void **state) {
+    (void)state;
+    static problem p;
+    static double losses[2 * EXAMPLES];
+    static uint8_t right[2 * EXAMPLES];
+    const whet_i_image image = {1, 1, 7};
+    const whet_i_scores out = {losses, right};
+    const double step = 1e-2;
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_mixture m;
+    double loss, slopes[TENSORS], at[2 * TENSORS], sides[2], share;
+    draw_problem(&p);
+    test_ok(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, NULL, &image, &m));
+    const double *shares = p.shares + 3 * TENSORS;
+    test_ok(ctx, whet_i_mixture_slope(ctx, &m, shares, &p.data, &loss, slopes));
+    test_ok(ctx, whet_i_mixture_score(ctx, &m, shares, 1, &p.data, &out));
+    whet_i_scores_mean(losses, right, EXAMPLES, 0, &sides[0], &share);
+    assert_true(fabs(loss - sides[0]) < 1e-6);
+    for (int t = 0; t < TENSORS; t++) {
+        for (int side = 0; side < 2; side++) {
+            memcpy(at + side * TENSORS, shares, TENSORS * sizeof *at);
+            at[side * TENSORS + t] += side ? step : -step;
+        }
+        test_ok(ctx, whet_i_mixture_score(ctx, &m, at, 2, &p.data, &out));
+        for (int side = 0; side < 2; side++)
+            whet_i_scores_mean(losses + side * EXAMPLES, right, EXAMPLES, 0, &sides[side], &share);
+        const double expected = (sides[1] - sides[0]) / (2 * step);
+        /* losses round by 1e-7, over 2e-2; a few units change sides within a step */
+        if (!(fabs(slopes[t] - expected) < 2e-3 + .03 * fabs(expected)))
+            fail_msg("%s: slope %g; expected %g", NAMES[t], slopes[t], expected);
+    }
+    whet_i_mixture_free(ctx, &m);
+    test_ctx_done(ctx);
+}
+
 static void means_of_batches(void **state) {
     (void)state;
     const double losses[] = {1, 2, 3, 4, 10};
@@ -200,6 +236,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(perceptrons_agree_with_a_loop),
         cmocka_unit_test(tensors_are_what_was_scored),
+        cmocka_unit_test(slopes_are_those_of_the_loss),
         cmocka_unit_test(means_of_batches),
         cmocka_unit_test(refusals),
     };
