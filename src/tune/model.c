@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "tune/adapter_set.h"
 #include "tune/tune_i.h"
 
 enum { NAME_SIZE = 512 };
@@ -114,8 +115,10 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
 /* A head that the folder brings keeps its order of classes: told, where its names say another one.
  * Names such as LABEL_0 say nothing. */
 static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
-    const json_t *names = json_object_get(run->backbone.config_json, "id2label");
-    bool brought = false;
+    const bool started = run->start && run->start->n_wholes > 0; /* the adapters bring theirs */
+    const json_t *says = started ? run->start->json : run->backbone.config_json;
+    const json_t *names = json_object_get(says, "id2label");
+    bool brought = started;
     for (int64_t i = 0; i < run->params->n; i++)
         brought |= run->params->items[i].source.data &&
                    whet_i_backbone_is_head(&run->backbone, run->params->items[i].name);
@@ -127,7 +130,7 @@ static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
         if (!name || strncmp(name, "LABEL_", 6) == 0) continue;
         if ((size_t)own.len == strlen(name) && memcmp(own.ptr, name, strlen(name)) == 0) continue;
         whet_i_log(ctx, WHET_LOG_WARN,
-                   "the head of the model has %s as class %" PRId64 ", the labels have %s; it is "
+                   "the head that is there has %s as class %" PRId64 ", the labels have %s; it is "
                    "trained on as it is; --classes gives another order",
                    whet_i_quote(theirs, whet_str_from(name)), c, whet_i_quote(ours, own));
         return;

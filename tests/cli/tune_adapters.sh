@@ -154,6 +154,12 @@ a, b = (json.load(open(f + "/adapter_config.json")) for f in (sys.argv[1], "on")
 assert {k: a[k] for k in a if k != "base_model_name_or_path"} == {k: b[k] for k in a if k != "base_model_name_or_path"}
 E2
 done
+# Its head keeps its order of classes: told, where another one is asked for.
+printf 'yes\nno\n' >turned.txt
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --init-adapter lora --output on --force
+quiet_about 'as class'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --init-adapter lora --classes turned.txt --output on --force
+tells 'has "no" as class 0, the labels have "yes"'
 run 2 whet tune --model "$model" --train train.tsv --init-adapter lora --rank 4 --output z
 tells 'expected one of them'
 run 3 whet tune --model "$model" --train train.tsv --init-adapter norms --output z --quiet
