@@ -19,7 +19,7 @@ const cli_option cmd_market_simulate_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .required = true,
-     .help = "folder to write: results.json and tables of accuracy, trades and money"},
+     .help = "folder to write: report.html, its pictures, results.json, tables"},
     {0},
 };
 
@@ -74,6 +74,14 @@ static void print_surplus(cli_run *run, const whet_trading_result *r) {
     cli_print(run, "the broker has %.1f\n", r->broker);
 }
 
+static whet_status print_answers(cli_run *run, const whet_trading_result *r) {
+    char *text = NULL;
+    const whet_status status = whet_trading_answers(run->ctx, r, &text);
+    if (status == WHET_OK) cli_print(run, "\n%s", text);
+    whet_free_text(run->ctx, text);
+    return status;
+}
+
 static void print_all(cli_run *run, const whet_trading_result *r) {
     cli_print(run,
               "%lld agents, %lld seeds, %lld epochs; %lld examples to select, %lld for the "
@@ -96,7 +104,8 @@ whet_status cmd_market_simulate(cli_run *run) {
                            cli_text(run, "output"), run->force, &r);
     if (status != WHET_OK) return status;
     print_all(run, &r);
-    if (run->json) status = whet_trading_json(run->ctx, &r, &text);
+    status = print_answers(run, &r);
+    if (run->json && status == WHET_OK) status = whet_trading_json(run->ctx, &r, &text);
     if (run->json && status == WHET_OK) cli_json(run, json_loads(text, 0, NULL));
     whet_free_text(run->ctx, text);
     whet_trading_result_free(run->ctx, &r);

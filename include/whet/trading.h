@@ -136,11 +136,14 @@ typedef struct whet_trading_result {
     const char *const *agents; /* [n_agents] names */
     const uint64_t *seeds;     /* [n_seeds] */
     const int64_t *examples;   /* [n_agents] that each trains on */
+    const bool
+        *competitors; /* [n_agents] whose gain costs those who sell to them; or NULL: nobody's */
     int64_t n_train, n_select, n_gate, n_test;
     bool arms[WHET_ARMS]; /* which were followed */
     bool money;           /* weights were sold, not given */
     int64_t start, frequency;
-    const char *name; /* of the experiment */
+    const char *name;   /* of the experiment */
+    const char *config; /* the configuration's text; or NULL */
     /* In the order seed, arm, epoch, agent. */
     whet_trading_score *scores;
     whet_trading_trial *trials;
@@ -181,6 +184,21 @@ WHET_API WHET_CHECKED whet_status whet_trading_json(whet_ctx *ctx,
 WHET_API WHET_CHECKED whet_status whet_trading_write(whet_ctx *ctx,
                                                      const whet_trading_result *result,
                                                      const char *folder);
+
+/* The answers to what a market is simulated for (do agents gain against training alone? each? those that
+ * compete? who has the surplus?), a question and its answer a line, in words that follow from Student's
+ * 95 % intervals over seeds, paired by seed: an interval that holds 0 is "no difference beyond noise", one
+ * seed has none. *text is released by whet_free_text. Errors: NOMEM, LIMIT. Cost: a pass over scores and
+ * trials. */
+WHET_API WHET_CHECKED whet_status whet_trading_answers(whet_ctx *ctx,
+                                                       const whet_trading_result *result,
+                                                       char **text);
+/* Writes report.html, a page by itself with those answers, tables and pictures, and the pictures as files:
+ * convergence.svg, of trades gains.svg and weights.svg, and where weights are sold money.svg, into an
+ * existing folder. Names are escaped. Errors: IO, EXISTS, NOMEM, LIMIT. */
+WHET_API WHET_CHECKED whet_status whet_trading_report(whet_ctx *ctx,
+                                                      const whet_trading_result *result,
+                                                      const char *folder);
 
 /* What whet market simulate does: reads the configuration, runs with the state in "<output>.whet-market",
  * writes the folder `output` whole, removes the state. force: an existing output makes way. Errors: as the

@@ -430,6 +430,9 @@ whet_status whet_i_trading_parse(whet_ctx *ctx, const char *where, const char *b
         goto done;
     }
     WHET_TRY_DONE(read_all(ctx, where, document, folder, c));
+    WHET_TRY_DONE(whet_i_arena_alloc(ctx, &c->arena, len + 1, 1, &c->text));
+    memcpy(c->text, bytes, (size_t)len);
+    c->text[len] = '\0';
     c->fingerprint = whet_i_hash_bytes(bytes, len);
     *out = c;
     c = NULL;

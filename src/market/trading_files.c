@@ -255,6 +255,7 @@ static whet_status publish(whet_ctx *ctx, const whet_trading_result *result, con
     whet_out_dir *dir = NULL;
     WHET_TRY(whet_out_dir_open(ctx, output, force, &dir));
     whet_status status = whet_trading_write(ctx, result, whet_out_dir_path(dir));
+    if (status == WHET_OK) status = whet_trading_report(ctx, result, whet_out_dir_path(dir));
     if (status == WHET_OK) return whet_out_dir_commit(ctx, dir);
     whet_out_dir_abort(ctx, dir);
     return status;

@@ -107,6 +107,7 @@ struct whet_trading_config {
     bool arms[WHET_ARMS];
     uint64_t *seeds;
     int64_t n_seeds;
+    char *text;           /* of the file */
     uint64_t fingerprint; /* of the file's bytes and the paths */
 };
 

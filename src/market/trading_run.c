@@ -321,15 +321,19 @@ static whet_status describe(whet_ctx *ctx, const simulation *s, whet_trading_res
     const char **names;
     uint64_t *seeds;
     int64_t *examples;
+    bool *competitors;
     WHET_TRY(whet_i_arena_alloc(ctx, arena, c->n_agents, sizeof *names, &names));
+    WHET_TRY(whet_i_arena_alloc(ctx, arena, c->n_agents, sizeof *competitors, &competitors));
     WHET_TRY(whet_i_arena_alloc(ctx, arena, c->n_agents, sizeof *examples, &examples));
     WHET_TRY(whet_i_arena_alloc(ctx, arena, c->n_seeds, sizeof *seeds, &seeds));
     for (int64_t i = 0; i < c->n_agents; i++) {
         WHET_TRY(keep_name(ctx, arena, c->agents[i].name, &names[i]));
         examples[i] = d->n_rows[i];
+        competitors[i] = c->agents[i].competitor;
     }
     memcpy(seeds, c->seeds, (size_t)c->n_seeds * sizeof *seeds);
     WHET_TRY(keep_name(ctx, arena, c->name, &r->name));
+    WHET_TRY(keep_name(ctx, arena, c->text, &r->config));
     r->n_agents = c->n_agents;
     r->n_seeds = c->n_seeds;
     r->epochs = c->epochs;
@@ -337,6 +341,7 @@ static whet_status describe(whet_ctx *ctx, const simulation *s, whet_trading_res
     r->agents = names;
     r->seeds = seeds;
     r->examples = examples;
+    r->competitors = competitors;
     r->n_train = d->n_rows[c->n_agents];
     r->n_select = d->held[WHET_I_FOR_SELECT][c->n_agents].n;
     r->n_gate = d->held[WHET_I_FOR_GATE][c->n_agents].n;

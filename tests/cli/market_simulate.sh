@@ -35,7 +35,38 @@ says '2 agents, 2 seeds, 6 epochs; 60 examples to select, 80 for the gate, 200 t
 says 'accuracy over silo'
 says 'market: '
 says 'the broker has '
+says 'Do agents gain against training alone? '
+says 'Who captures the surplus? '
 for file in results.json accuracy.tsv trades.tsv wallets.tsv flows.tsv; do present out/$file; done
+python3 - <<'PY' || fail 'a page or picture is not what it should be'
+import glob, html.parser, json, re, xml.dom.minidom
+assert sorted(glob.glob('*.svg', root_dir='out')) == ['convergence.svg', 'gains.svg', 'money.svg', 'weights.svg']
+for name in glob.glob('out/*.svg'):
+    xml.dom.minidom.parse(name)
+page = open('out/report.html', encoding='utf-8').read()
+class Tags(html.parser.HTMLParser):
+    open_tags, cells = [], []
+    def handle_starttag(self, tag, attributes):
+        assert tag not in ('script', 'img', 'link'), tag
+        if tag != 'meta': self.open_tags.append(tag)
+        if tag in ('td', 'th', 'tr'): self.cells.append('\n' if tag == 'tr' else '|')
+    def handle_startendtag(self, tag, attributes): pass
+    def handle_endtag(self, tag): assert self.open_tags.pop() == tag, tag
+    def handle_data(self, data): self.cells.append(data)
+tags = Tags()
+tags.feed(page)
+tags.close()
+assert not tags.open_tags
+for gone in ('<script', 'http://', 'https://', 'nan'):
+    assert gone not in page, gone
+# The table's numbers are those of results.json.
+rows = [line.split('|') for line in ''.join(tags.cells).splitlines()]
+for g in json.load(open('out/results.json'))['gains']:
+    row = next(r for r in rows if r[1:3] == [g['arm'], g['agent']])
+    found = [float(x) for x in re.findall(r'[-+]?[0-9.]+', row[4])]
+    expected = [100 * g['accuracy_gain'], 100 * g['accuracy_gain_half']] if g['arm'] != 'silo' else []
+    assert len(found) == len(expected) and all(abs(a - b) < .00501 for a, b in zip(found, expected)), (row, g)
+PY
 absent out.whet-market
 [ "$(wc -l <out/accuracy.tsv)" = 109 ] || fail "accuracy.tsv has $(wc -l <out/accuracy.tsv) lines" # 2 6 (4 2 + 1) + 1
 grep -q "$(printf '^1\tmarket\t2\tA\tB\t0\tyes\t')" out/trades.tsv || fail 'no trial of A in epoch 2'
@@ -52,6 +83,7 @@ json out
 run 0 cmp out/results.json again/results.json
 run 0 cmp out/trades.tsv again/trades.tsv
 run 0 cmp out/accuracy.tsv again/accuracy.tsv
+run 0 cmp out/report.html again/report.html
 
 # Killed, then interrupted, then given time: the same bytes as in one go.
 config long.json 60 '[7, 8]' '{"start": 1, "frequency": 2, "mechanism": "nash", "trial_fee": 3}'
