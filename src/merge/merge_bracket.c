@@ -41,7 +41,9 @@ typedef struct search {
 int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams) {
     const int64_t tops = streams > 2 ? 2 * streams : 6; /* breadcrumbs; quartiles */
     const int64_t kept = tops <= KEPT_MOST / (t->count + 1) ? tops * t->count : KEPT_MOST;
-    return streams ? kept * 4 + tops * t->chunks * 16 + t->workers * t->chunk * 8 +
+    const int64_t piece = t->row > PIECE ? t->row : PIECE;
+    const int64_t room = t->count > SMALL ? t->workers * t->sources * piece * 4 : 0;
+    return streams ? room + kept * 4 + tops * t->chunks * 16 + t->workers * t->chunk * 8 +
                          streams * PIECES * PIECE * 4
                    : 0;
 }

@@ -10,7 +10,7 @@
 
 /* ---- files ------------------------------------------------------------------------------------ */
 
-static bool read_fully(int fd, char *to, int64_t len, int64_t offset) {
+bool whet_i_merge_pread(int fd, char *to, int64_t len, int64_t offset) {
     enum { STEP = 1 << 30 };
     while (len > 0) {
         const ssize_t got = pread(fd, to, (size_t)(len < STEP ? len : STEP), (off_t)offset);
@@ -98,7 +98,7 @@ static bool read_run(const whet_i_merge_tensor *t, const whet_i_merge_source *s,
                      int64_t n, char *raw, float *out) {
     const int64_t size = (int64_t)whet_dtype_size(s->dtype);
     const bool same = s->dtype == WHET_F32;
-    if (!read_fully(s->fd, same ? (char *)out : raw, n * size, s->offset + first * size))
+    if (!whet_i_merge_pread(s->fd, same ? (char *)out : raw, n * size, s->offset + first * size))
         return false;
     if (!same) widen(t, s->dtype, raw, n, out);
     return true;

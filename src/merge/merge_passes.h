@@ -55,6 +55,8 @@ bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *
 /* Numbers in the type of the output, to nearest even, to raw [8 n] (F32: nothing is done). Gives the place
  * of the first that does not fit, or -1. */
 int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw);
+/* false with errno when the file cannot be read, errno 0 when it ends before. */
+bool whet_i_merge_pread(int fd, char *bytes, int64_t len, int64_t offset);
 bool whet_i_merge_pwrite(int fd, const char *bytes, int64_t len, int64_t offset);
 uint16_t whet_i_f16_from_f32(float x); /* to nearest even; pure */
 

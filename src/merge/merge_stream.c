@@ -214,9 +214,13 @@ static whet_status copy_item(whet_ctx *ctx, const stream *s, const whet_i_merge_
     WHET_TRY(whet_i_alloc(ctx, PART, &part));
     for (int64_t at = 0; status == WHET_OK && at < item->bytes; at += PART) {
         const int64_t len = item->bytes - at < PART ? item->bytes - at : PART;
-        const ssize_t got = pread(source->fd, part, (size_t)len, (off_t)(source->offset + at));
-        if (got != len)
-            status = cannot(ctx, source->model, "read");
+        char quoted[WHET_QUOTE_SIZE];
+        status = whet_i_progress(ctx, NULL, at, item->bytes);
+        if (status != WHET_OK) break;
+        if (!whet_i_merge_pread(source->fd, part, len, source->offset + at))
+            status = whet_i_fail(ctx, WHET_ERR_IO, "%s: tensor %s cannot be read: %s",
+                                 source->model, whet_i_quote(quoted, whet_str_from(item->name)),
+                                 errno ? strerror(errno) : "the file ends before it");
         else if (!whet_i_merge_pwrite(s->fds[item->shard], part, len, item->offset + at))
             status = cannot(ctx, s->plan->output, "written");
     }

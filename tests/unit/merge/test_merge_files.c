@@ -511,6 +511,40 @@ static void bad_weights_are_named(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A file that is cut behind the plan's back is told in a sentence of its own, whether its numbers are
+ * merged or its bytes copied (a counter, the last tensor). */
+static void a_file_cut_short_meanwhile(void **state) {
+    (void)state;
+    static const int64_t steps[1] = {7};
+    static const whet_merge_setting w[] = {{"weight", -1, 1}};
+    whet_ctx *ctx = test_ctx(1);
+    char *a = path_of("cut.safetensors"), *out = path_of("of_cut.safetensors");
+    network net = make(ctx, 2, WHET_F32);
+    const whet_named_tensor last = net.items[net.n - 1];
+    net.items[net.n - 1] =
+        (whet_named_tensor){"steps", {(void *)(uintptr_t)steps, WHET_I64, 1, {1}}};
+    const char *models[] = {a};
+    for (int numbers = 0; numbers < 2; numbers++) {
+        whet_merge_plan *plan;
+        struct stat info;
+        test_ok(ctx, whet_safetensors_write(ctx, a, true, net.items, net.n, NULL));
+        const whet_merge_job job = job_of("linear", models, 1, NULL, w, 1, out);
+        test_ok(ctx, whet_merge_plan_create(ctx, &job, &plan));
+        assert_int_equal(stat(a, &info), 0);
+        assert_int_equal(truncate(a, numbers ? info.st_size / 2 : info.st_size - 4), 0);
+        test_fails(ctx, whet_merge_plan_run(ctx, plan, NULL), WHET_ERR_IO);
+        test_says(ctx, numbers ? "cut.safetensors: tensor" : "tensor \"steps\" cannot be read");
+        test_says(ctx, "the file ends before it");
+        assert_false(exists(out));
+        whet_merge_plan_destroy(ctx, plan);
+    }
+    net.items[net.n - 1] = last;
+    drop(ctx, &net);
+    free(a);
+    free(out);
+    test_ctx_done(ctx);
+}
+
 /* ---- stopping and going on --------------------------------------------------------------------- */
 
 typedef struct stopper {
@@ -806,6 +840,7 @@ int main(void) {
         cmocka_unit_test(gradients_run_over_depth),
         cmocka_unit_test(what_does_not_fit_is_told_at_once),
         cmocka_unit_test(bad_weights_are_named),
+        cmocka_unit_test(a_file_cut_short_meanwhile),
         cmocka_unit_test(a_stopped_merge_goes_on),
         cmocka_unit_test(tied_tables_are_found),
         cmocka_unit_test(adapters_are_added),
