@@ -37,9 +37,10 @@ const cli_option cmd_market_trial_options[] = {
      .help = "--align: orders of visiting layers that are tried"},
     {.name = "search",
      .type = CLI_ENUM,
-     .choices = "grid|refined|groups",
+     .choices = "grid|refined|groups|gradient",
      .preset = "refined",
-     .help = "ten shares; between them; a share for each layer"},
+     .help = "ten shares; between them; a share for each layer,\n"
+             "by turns or by slopes"},
     {.name = "goods",
      .type = CLI_LIST,
      .value = "TENSOR,..",
@@ -132,7 +133,7 @@ static const char *group_of(const whet_trial_result *r, int64_t group) {
     return group < 0 ? "all" : r->groups[group].name;
 }
 
-static void print_result(cli_run *run, const whet_trial_result *r) {
+static void print_result(cli_run *run, const whet_trial_files *f, const whet_trial_result *r) {
     enum { SHOWN = 24 };
     cli_print(run, "%8s %10s %9s  %s\n", "share", "loss", "accuracy", "of");
     for (int64_t i = 0; i < r->n_points && i < SHOWN; i++)
@@ -143,7 +144,7 @@ static void print_result(cli_run *run, const whet_trial_result *r) {
     cli_print(run,
               "buyer %.5f, mixture %.5f at %.4f of the seller: gain %.4f where it was chosen\n",
               r->before.loss, r->after.loss, r->weight, r->gain);
-    for (int64_t i = 0; i < r->n_groups && r->points[r->best].group >= 0; i++)
+    for (int64_t i = 0; i < r->n_groups && f->search >= WHET_TRIAL_GROUPS; i++)
         cli_print(run, "%8.4f of %s\n", r->groups[i].weight, r->groups[i].name);
     if (!r->gated) {
         cli_print(run, "no gate: nothing says that the gain is more than luck\n");
@@ -207,7 +208,7 @@ whet_status cmd_market_trial(cli_run *run) {
     if (status != WHET_OK) return status;
     status = whet_trial_run_files(run->ctx, &files, &result);
     if (status != WHET_OK) return status;
-    print_result(run, &result);
+    print_result(run, &files, &result);
     cli_json(run, document(&files, &result));
     run->answer_no = !result.buy;
     whet_trial_result_free(run->ctx, &result);

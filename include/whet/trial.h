@@ -25,6 +25,8 @@ typedef enum whet_trial_search {
     WHET_TRIAL_GROUPS, /* refined, then a share for each layer, one layer after the other, each by the
                                grid and its ends while the others stay, until a sweep (of three at most)
                                gains nothing */
+    WHET_TRIAL_GRADIENT, /* refined, then a share for each layer by projected gradient descent, twelve
+                               steps at most; not of networks with batch norms */
     WHET_TRIAL_SEARCHES
 } whet_trial_search;
 WHET_API const char *whet_trial_search_name(whet_trial_search search); /* "grid", ... Pure. */
@@ -70,7 +72,8 @@ typedef struct whet_trial_job {
 /* One mixture that was tried. */
 typedef struct whet_trial_point {
     double weight; /* share of the seller */
-    int64_t group; /* in whose tensors alone it was changed; -1: in all goods */
+    int64_t
+        group; /* in whose tensors alone it was changed; -1: in all goods (weight: their mean) */
     double loss, accuracy;
 } whet_trial_point;
 

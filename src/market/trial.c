@@ -167,20 +167,24 @@ double whet_i_trial_distance(const whet_i_trial *t) {
     return sum;
 }
 
-/* Distance of the goods, and the share chosen: a mean over the numbers traded. */
-static void measure(const whet_i_trial *t, whet_trial_result *out) {
-    const whet_i_mixture *m = &t->mixture;
+double whet_i_trial_share(const whet_i_trial *t, const double *shares) {
     double total = 0, sum = 0;
-    for (int64_t i = 0; i < m->n; i++) {
-        if (!m->b[i].tensor.data) continue;
-        const double n = (double)whet_tensor_count(&m->a[i].tensor);
-        t->groups[t->group_of[i]].weight = t->chosen[i];
-        sum += n * t->chosen[i];
+    for (int64_t i = 0; i < t->mixture.n; i++) {
+        if (t->group_of[i] < 0) continue;
+        const double n = (double)whet_tensor_count(&t->mixture.a[i].tensor);
+        sum += n * shares[i];
         total += n;
     }
+    return total > 0 ? sum / total : 0;
+}
+
+/* Distance of the goods, and the shares chosen. */
+static void measure(const whet_i_trial *t, whet_trial_result *out) {
+    const whet_trial_point *best = &t->points[t->best];
+    for (int64_t i = 0; i < t->mixture.n; i++)
+        if (t->group_of[i] >= 0) t->groups[t->group_of[i]].weight = t->chosen[i];
     out->moved = whet_i_trial_distance(t);
-    out->weight =
-        t->points[t->best].group < 0 || total == 0 ? t->points[t->best].weight : sum / total;
+    out->weight = best->group < 0 ? best->weight : whet_i_trial_share(t, t->chosen);
 }
 
 /* Hands over what the trial has made. */

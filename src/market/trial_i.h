@@ -37,6 +37,8 @@ WHET_CHECKED whet_status whet_i_trial_open(whet_i_trial *trial);
 void whet_i_trial_close(whet_i_trial *trial);
 double whet_i_trial_distance(const whet_i_trial *trial);
 
+/* The mean share over the numbers traded. (trial.c) */
+double whet_i_trial_share(const whet_i_trial *trial, const double *shares);
 /* Looks for the best shares; the first call sets `before`. (trial_search.c) */
 WHET_CHECKED whet_status whet_i_trial_look(whet_i_trial *trial);
 /* Layers of the goods. (trial_groups.c) */

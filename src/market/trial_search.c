@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How the broker looks for the shares of least loss: the published grid, Brent's minimisation between the
- * neighbours of its best point, and coordinate descent over layers.
+ * neighbours of its best point, and coordinate or projected gradient descent over layers.
  * Legend: w the seller's share; a point is one mixture that was tried. */
 #include <math.h>
 
 #include "market/trial_i.h"
 
-enum { REFINEMENTS = 12, SWEEPS = 3 };
+enum { REFINEMENTS = 12, SWEEPS = 3, DESCENTS = 12, LENGTHS = 5 };
 
 const char *whet_trial_search_name(whet_trial_search search) {
-    static const char *const names[] = {"grid", "refined", "groups"};
+    static const char *const names[] = {"grid", "refined", "groups", "gradient"};
     return names[search];
 }
 
@@ -132,6 +132,60 @@ static whet_status descend_layers(whet_i_trial *t) {
     return WHET_OK;
 }
 
+/* The slope of the loss in each layer's share, 0 where a bound is in its way; its greatest size. */
+static whet_status slope_of_layers(whet_i_trial *t, double *tensors, double *layers, double *most) {
+    const double top = whet_i_trial_most(t->job);
+    double loss;
+    WHET_TRY(whet_i_mixture_slope(t->ctx, &t->mixture, t->chosen, t->job->select, &loss, tensors));
+    memset(layers, 0, (size_t)t->n_groups * sizeof *layers);
+    for (int64_t i = 0; i < t->mixture.n; i++)
+        if (t->group_of[i] >= 0) layers[t->group_of[i]] += tensors[i];
+    *most = 0;
+    for (int64_t i = 0; i < t->mixture.n; i++) {
+        const int64_t g = t->group_of[i];
+        if (g < 0) continue;
+        if ((t->chosen[i] <= 0 && layers[g] > 0) || (t->chosen[i] >= top && layers[g] < 0))
+            layers[g] = 0;
+        *most = fmax(*most, fabs(layers[g]));
+    }
+    return WHET_OK;
+}
+
+/* Steps of several lengths from what is chosen, the longest moving a share by `length`. */
+static whet_status try_steps(whet_i_trial *t, const double *layers, double most, double length) {
+    const double top = whet_i_trial_most(t->job);
+    double weights[LENGTHS];
+    for (int64_t k = 0; k < LENGTHS; k++, length /= 4) {
+        double *shares = row(t, k);
+        for (int64_t i = 0; i < t->mixture.n; i++) {
+            const int64_t g = t->group_of[i];
+            shares[i] = g < 0 ? 0 : t->chosen[i] - length * layers[g] / most;
+            shares[i] = fmin(top, fmax(0, shares[i]));
+        }
+        weights[k] = whet_i_trial_share(t, shares);
+    }
+    return whet_i_trial_try(t, weights, LENGTHS, -1);
+}
+
+/* Projected gradient descent: each step as long as is best among lengths from half of the way to 1 / 500. */
+static whet_status follow_slopes(whet_i_trial *t) {
+    double *tensors = NULL, *layers = NULL, most;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(t->ctx, t->mixture.n, &tensors));
+    WHET_TRY_DONE(whet_i_alloc(t->ctx, t->n_groups, &layers));
+    for (int step = 0; step < DESCENTS; step++) {
+        const int64_t best = t->best;
+        WHET_TRY_DONE(slope_of_layers(t, tensors, layers, &most));
+        if (!(most > 0)) break;
+        WHET_TRY_DONE(try_steps(t, layers, most, .5));
+        if (t->best == best) break;
+    }
+done:
+    whet_i_free(t->ctx, layers);
+    whet_i_free(t->ctx, tensors);
+    return status;
+}
+
 /* ---- all of it --------------------------------------------------------------------------------------- */
 
 /* The buyer alone, before the grid. */
@@ -144,6 +198,11 @@ static whet_status score_buyer(whet_i_trial *t) {
 
 whet_status whet_i_trial_look(whet_i_trial *t) {
     bracket around;
+    if (t->job->search == WHET_TRIAL_GRADIENT && t->mixture.norms)
+        return whet_i_fail(t->ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: no gradient follows the statistics of batch norms; expected "
+                           "another search",
+                           t->job->arch);
     if (t->job->search == WHET_TRIAL_GRID) {
         WHET_TRY(score_buyer(t));
         return try_all(t, whet_trial_grid(), WHET_TRIAL_GRID_POINTS);
@@ -151,5 +210,6 @@ whet_status whet_i_trial_look(whet_i_trial *t) {
     WHET_TRY(try_ends_and_grid(t, &around));
     t->before = (whet_mode_point){0, t->points[0].loss, t->points[0].accuracy};
     WHET_TRY(refine(t, &around));
+    if (t->job->search == WHET_TRIAL_GRADIENT) return follow_slopes(t);
     return t->job->search == WHET_TRIAL_GROUPS ? descend_layers(t) : WHET_OK;
 }

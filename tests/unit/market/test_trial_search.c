@@ -176,6 +176,30 @@ static void layers_have_their_own_shares(void **state) {
     test_ctx_done(ctx);
 }
 
+/* The same by slopes: both layers run into their bounds. Where a quarter of the labels is wrong, a last layer
+ * of the seller's that is too large is taken as far as ln 3. */
+static void slopes_lead_to_the_same_shares(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static market m;
+    whet_trial_result r;
+    make_market(&m, 0);
+    make_tiny(&m.seller, true, 1.8F);
+    m.job.search = WHET_TRIAL_GRADIENT;
+    test_ok(ctx, whet_trial_run(ctx, &m.job, &r));
+    assert_true(r.groups[0].weight == 0 && r.groups[1].weight == whet_trial_grid()[9]);
+    close_to(r.weight, r.groups[1].weight / 2, 1e-12);
+    close_to(r.after.loss, loss_of(0, 1.8 * .95), 1e-6);
+    whet_trial_result_free(ctx, &r);
+
+    make_market(&m, N / 4);
+    make_tiny(&m.seller, true, 9);
+    test_ok(ctx, whet_trial_run(ctx, &m.job, &r));
+    close_to(r.after.loss, loss_of(.25, log(3)), 1e-4);
+    whet_trial_result_free(ctx, &r);
+    test_ctx_done(ctx);
+}
+
 /* ---- before a trial ---------------------------------------------------------------------------------- */
 
 static double slope_of(double w) { return 1.8 * (1 / (1 + exp(-1.8 * w)) - .75); }
@@ -359,15 +383,16 @@ static void what_cannot_be_tried(void **state) {
 static void threads_change_nothing(void **state) {
     (void)state;
     static market m;
-    whet_trial_point points[64];
+    whet_trial_point points[96];
     int64_t n = 0;
     make_market(&m, N / 4);
-    m.job.search = WHET_TRIAL_GROUPS;
-    for (int t = 0; t < 3; t++) {
+    for (int k = 0; k < 6; k++) {
+        const int t = k % 3;
         whet_ctx *ctx = test_ctx((const int32_t[]){1, 2, 5}[t]);
         whet_trial_result r;
+        m.job.search = k < 3 ? WHET_TRIAL_GROUPS : WHET_TRIAL_GRADIENT;
         test_ok(ctx, whet_trial_run(ctx, &m.job, &r));
-        assert_true(r.n_points <= 64 && (t == 0 || r.n_points == n));
+        assert_true(r.n_points <= 96 && (t == 0 || r.n_points == n));
         n = r.n_points;
         if (t == 0) memcpy(points, r.points, (size_t)n * sizeof *points);
         assert_memory_equal(points, r.points, (size_t)n * sizeof *points);
@@ -388,9 +413,11 @@ static void survives_failing_allocations(void **state) {
     (void)state;
     static market m;
     make_market(&m, 0);
-    m.job.search = WHET_TRIAL_REFINED;
     m.job.gate = &m.data[1];
-    assert_true(test_each_allocation(body, &m) > 40);
+    for (int search = WHET_TRIAL_REFINED; search < WHET_TRIAL_SEARCHES; search++) {
+        m.job.search = (whet_trial_search)search;
+        assert_true(test_each_allocation(body, &m) > 40);
+    }
 }
 
 /* ---- files ------------------------------------------------------------------------------------------- */
@@ -438,6 +465,7 @@ int main(void) {
         cmocka_unit_test(searches_find_the_least_loss),
         cmocka_unit_test(ends_are_the_networks_themselves),
         cmocka_unit_test(layers_have_their_own_shares),
+        cmocka_unit_test(slopes_lead_to_the_same_shares),
         cmocka_unit_test(priors_bound_the_gain),
         cmocka_unit_test(priors_survive_failing_allocations),
         cmocka_unit_test(goods_alone_are_mixed),
