@@ -66,8 +66,9 @@ typedef struct whet_i_tuned_job {
 
 typedef struct whet_i_tuned_answer {
     double *pool, *test; /* [n, k], [n_test, k]: room, to be filled */
-    double log_loss;     /* of what predicts, on labels that it was not made from; NaN: not known */
-    char words[160];     /* what predicts */
+    double log_loss; /* cross-fitted, of the candidate; of a tuned encoder the share of it that is
+                            left on labels held out; NaN: not known */
+    char words[160]; /* what predicts */
 } whet_i_tuned_answer;
 
 /* Errors and cost: of whet_adapt_train and of tuning. */

@@ -14,10 +14,13 @@ static whet_status predict(whet_ctx *ctx, const whet_i_run *run, const whet_i_ru
                                   rows->n, probs);
 }
 
+/* Tuning is judged in fewer folds than candidates are, of fewer labels each: the share of the log loss that
+ * it leaves there carries over, its size does not. */
 static void tell(const whet_i_run *run, whet_i_tuned_answer *a) {
     const whet_i_tuning *t = &run->tuning;
     const whet_candidate_info *frozen = whet_adapt_fit_info(run->fit, t->teacher);
-    a->log_loss = t->kept && t->folds ? t->tried[t->best].log_loss : frozen->log_loss;
+    a->log_loss = frozen->log_loss;
+    if (t->kept && t->folds) a->log_loss *= t->tried[t->best].log_loss / t->log_loss_without;
     (void)snprintf(a->words, sizeof a->words, "%s: %.120s", t->kept ? t->info.name : frozen->name,
                    t->kept ? t->words : frozen->settings);
 }

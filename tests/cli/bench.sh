@@ -57,6 +57,9 @@ import json
 cells = [json.loads(line) for line in open('T1/cells.jsonl')][1:]
 tuned = [c for c in cells if c['method'] == 'adapt-adapter'][0]
 assert tuned['feature'] == 'encoder' and tuned['coverage'] == 1 and tuned['crossfit'] > 0, tuned
+frozen = [c for c in cells if c['method'] == 'adapt' and c['feature'] == 'encoder'][0]
+kept = tuned['chosen'].startswith('encoder: ')
+assert tuned['crossfit'] < frozen['crossfit'] if kept else tuned['crossfit'] == frozen['crossfit'], (tuned, frozen)
 assert tuned['chosen'].split(':')[0] in ('encoder', 'blend', 'logistic', 'prototypes', 'graph') and tuned['accuracy'] > .6
 PY
 
