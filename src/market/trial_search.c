@@ -155,7 +155,7 @@ static whet_status slope_of_layers(whet_i_trial *t, double *tensors, double *lay
 static whet_status try_steps(whet_i_trial *t, const double *layers, double most, double length) {
     const double top = whet_i_trial_most(t->job);
     double weights[LENGTHS];
-    for (int64_t k = 0; k < LENGTHS; k++, length /= 4) {
+    for (int64_t k = 0; k < LENGTHS; k++) {
         double *shares = row(t, k);
         for (int64_t i = 0; i < t->mixture.n; i++) {
             const int64_t g = t->group_of[i];
@@ -163,6 +163,7 @@ static whet_status try_steps(whet_i_trial *t, const double *layers, double most,
             shares[i] = fmin(top, fmax(0, shares[i]));
         }
         weights[k] = whet_i_trial_share(t, shares);
+        length /= 4;
     }
     return whet_i_trial_try(t, weights, LENGTHS, -1);
 }
