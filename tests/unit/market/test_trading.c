@@ -440,6 +440,8 @@ static void prices_by(void **state) {
         "'mechanism': 'none', 'greedy': true, 'optimizer': 'keep', 'search': 'groups'",
         "'mechanism': 'nash', 'align': 'activations', 'gate': 'hoeffding', 'range': 0.01",
         "'mechanism': 'nash', 'gate': 'any-gain', 'goods': ['layer0.*'], 'outright': true"};
+    static const char *const values[] = {"accuracy:2000", "cost-saving:80", "saturating:90:0.1",
+                                         "saturating:90:0.1"};
     whet_ctx *ctx = test_ctx(2);
     (void)state;
     for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
@@ -447,13 +449,13 @@ static void prices_by(void **state) {
         whet_trading_config *c = NULL;
         whet_trading_result r;
         int64_t bought = 0;
-        (void)snprintf(
-            text, sizeof text,
-            "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 5, " SGD "}, "
-            "'agents': [{'kept': 0, 'belief': 'exponential:0.01'}, {'kept': 0, 'belief': "
-            "'uniform:0:500'}, {'kept': 0.5, 'belief': 'uniform:0:5', 'buys': %s}], "
-            "'trading': {'start': 1, 'level': 0.5, %s}}",
-            i % 2 ? "true" : "false", ways[i]);
+        (void)snprintf(text, sizeof text,
+                       "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 5, " SGD "}, "
+                       "'agents': [{'kept': 0, 'belief': 'exponential:0.01', 'valuation': '%s'}, "
+                       "{'kept': 0, 'belief': "
+                       "'uniform:0:500'}, {'kept': 0.5, 'belief': 'uniform:0:5', 'buys': %s}], "
+                       "'trading': {'start': 1, 'level': 0.5, %s}}",
+                       i < 4 ? values[i] : "linear:1000", i % 2 ? "true" : "false", ways[i]);
         test_ok(ctx, whet_trading_config_read(ctx, config_file(text), NULL, &c));
         const whet_status status = whet_trading_run(ctx, c, fresh_state("ways"), &r);
         if (i == 6) { /* no differences of losses are that close: the first trial says so */
