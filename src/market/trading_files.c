@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "market/trading_i.h"
+#include "market/trading_report.h"
 
 /* ---- results.json ---------------------------------------------------------------------------- */
 
@@ -193,8 +194,8 @@ static whet_status flows_table(const table *t) {
     return WHET_OK;
 }
 
-static whet_status write_text(whet_ctx *ctx, const char *folder, const char *name, const char *text,
-                              int64_t len) {
+whet_status whet_i_trading_write_text(whet_ctx *ctx, const char *folder, const char *name,
+                                      const char *text, int64_t len) {
     char *path = NULL;
     whet_out *out = NULL;
     whet_status status = WHET_OK;
@@ -214,7 +215,8 @@ static whet_status write_table(whet_ctx *ctx, const whet_trading_result *r, cons
     whet_i_buf text = {0};
     const table t = {ctx, r, &text};
     whet_status status = make(&t);
-    if (status == WHET_OK) status = write_text(ctx, folder, name, text.data, text.len);
+    if (status == WHET_OK)
+        status = whet_i_trading_write_text(ctx, folder, name, text.data, text.len);
     whet_i_buf_free(ctx, &text);
     return status;
 }
@@ -224,7 +226,8 @@ whet_status whet_trading_write(whet_ctx *ctx, const whet_trading_result *result,
     char *json = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_trading_json(ctx, result, &json));
-    WHET_TRY_DONE(write_text(ctx, folder, "results.json", json, (int64_t)strlen(json)));
+    WHET_TRY_DONE(
+        whet_i_trading_write_text(ctx, folder, "results.json", json, (int64_t)strlen(json)));
     WHET_TRY_DONE(write_table(ctx, result, folder, "accuracy.tsv", accuracy_table));
     if (!result->arms[WHET_ARM_MARKET]) goto done;
     WHET_TRY_DONE(write_table(ctx, result, folder, "trades.tsv", trades_table));

@@ -443,29 +443,14 @@ static whet_status put_page(whet_ctx *ctx, whet_i_buf *out, const page *p) {
     return WHET_OK;
 }
 
-static whet_status write_file(whet_ctx *ctx, const char *folder, const char *name,
-                              const whet_i_buf *text) {
-    char *path = NULL;
-    whet_out *out = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_join_path(ctx, folder, name, &path));
-    WHET_TRY_DONE(whet_out_open(ctx, path, false, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, text->data, text->len));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 static whet_status write_figures(whet_ctx *ctx, const page *p, const char *folder) {
     for (int i = 0; i < WHET_I_FIGURES; i++) {
         const whet_i_trading_figure *f = &whet_i_trading_figures[i];
         whet_i_buf svg = {0};
         if (!f->there(p->result)) continue;
         whet_status status = f->draw(ctx, p->result, p->series, false, &svg);
-        if (status == WHET_OK) status = write_file(ctx, folder, f->file, &svg);
+        if (status == WHET_OK)
+            status = whet_i_trading_write_text(ctx, folder, f->file, svg.data, svg.len);
         whet_i_buf_free(ctx, &svg);
         WHET_TRY(status);
     }
@@ -482,7 +467,7 @@ whet_status whet_trading_report(whet_ctx *ctx, const whet_trading_result *result
     WHET_TRY_DONE(whet_i_trading_series_make(ctx, result, &series));
     WHET_TRY_DONE(whet_i_ends_find(ctx, result, &ends));
     WHET_TRY_DONE(put_page(ctx, &html, &p));
-    WHET_TRY_DONE(write_file(ctx, folder, "report.html", &html));
+    WHET_TRY_DONE(whet_i_trading_write_text(ctx, folder, "report.html", html.data, html.len));
     status = write_figures(ctx, &p, folder);
 done:
     whet_i_buf_free(ctx, &html);
