@@ -184,7 +184,7 @@ static whet_status match_group(watcher *w, int32_t g, whet_alignment *alignment)
                 gain[i * n + j] += correlation(o, places[i], places[j]);
     }
     for (int64_t i = 0; i < n; i++) before += gain[i * n + i];
-    WHET_TRY_DONE(whet_i_assign_gains(w->ctx, gain, n, places));
+    WHET_TRY_DONE(whet_i_match_units(w->ctx, &w->bound->groups[g], gain, places));
     for (int64_t i = 0; i < n; i++) after += gain[i * n + places[i]];
     if (whet_i_is_better(after, before))
         memcpy(alignment->order[g][WHET_I_UNITS], places, (size_t)n * sizeof *places);

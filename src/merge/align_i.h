@@ -26,6 +26,7 @@ typedef struct whet_i_group {
     const char *name;
     bool attention;
     int64_t units;           /* free; 0 = the shortest axis that is the group alone */
+    int64_t blocks;          /* free: units stay in so many runs of one length; 0 = 1 */
     int64_t heads, kv, size; /* attention; kv divides heads */
     bool free_keys;          /* inside a head queries and keys may move together */
 } whet_i_group;
@@ -173,6 +174,10 @@ WHET_CHECKED whet_status whet_i_match_heads(whet_ctx *ctx, const whet_i_group *g
                                             double *const products[WHET_I_PARTS],
                                             int64_t *const order[WHET_I_PARTS], double *before,
                                             double *after);
+
+/* The best order of a free group's units, blocks kept, by gain [units, units]. (block_matching.c) */
+WHET_CHECKED whet_status whet_i_match_units(whet_ctx *ctx, const whet_i_group *group,
+                                            const double *gain, int64_t *order);
 
 /* Better by more than sums round. */
 static inline bool whet_i_is_better(double after, double before) {

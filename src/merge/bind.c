@@ -137,6 +137,18 @@ static void size_groups(const whet_i_bound *bound) {
     }
 }
 
+/* Blocks are of one length. */
+static whet_status check_blocks(binder *b) {
+    for (int64_t i = 0; i < b->bound->spec->n_groups; i++) {
+        const whet_i_group *g = &b->bound->groups[i];
+        char quoted[WHET_QUOTE_SIZE];
+        if (g->blocks > 1 && (g->units < g->blocks || g->units % g->blocks != 0))
+            TELL(b, "group %s has %" PRId64 " units, that are no %" PRId64 " blocks of one length",
+                 whet_i_quote(quoted, whet_str_from(g->name)), g->units, g->blocks);
+    }
+    return WHET_OK;
+}
+
 /* Runs of one group's part must hold each of its units once, or elements would be lost. */
 static bool is_covered(const whet_i_bound *bound, const whet_i_axis *axis,
                        const whet_i_piece *like) {
@@ -275,6 +287,7 @@ whet_status whet_i_bind(whet_ctx *ctx, const whet_permutation_spec *spec, const 
     if (b) WHET_TRY_DONE(index_names(ctx, b, &w.names_b));
     WHET_TRY_DONE(find_tensors(&w));
     size_groups(out);
+    WHET_TRY_DONE(check_blocks(&w));
     WHET_TRY_DONE(check_axes(&w));
     WHET_TRY_DONE(tell_all(&w));
     if (finite) WHET_TRY_DONE(check_values(ctx, out));

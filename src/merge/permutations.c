@@ -86,6 +86,19 @@ static void draw_heads(const whet_i_group *g, whet_i_rng *rng, int64_t *const or
     }
 }
 
+/* Blocks, and the units inside each; room [blocks + units / blocks]. */
+static void draw_blocks(const whet_i_group *g, whet_i_rng *rng, int64_t *order, int64_t *room) {
+    const int64_t d = g->units / g->blocks;
+    int64_t *block = room, *inside = room + g->blocks;
+    for (int64_t a = 0; a < g->blocks; a++) block[a] = a;
+    whet_i_rng_shuffle(rng, block, g->blocks);
+    for (int64_t a = 0; a < g->blocks; a++) {
+        for (int64_t i = 0; i < d; i++) inside[i] = i;
+        whet_i_rng_shuffle(rng, inside, d);
+        for (int64_t i = 0; i < d; i++) order[a * d + i] = block[a] * d + inside[i];
+    }
+}
+
 static whet_status draw(whet_ctx *ctx, const whet_i_bound *bound, uint64_t seed,
                         whet_alignment *alignment) {
     for (int64_t g = 0; g < alignment->n_groups; g++) {
@@ -93,6 +106,12 @@ static whet_status draw(whet_ctx *ctx, const whet_i_bound *bound, uint64_t seed,
         whet_i_rng rng;
         int64_t *room;
         whet_i_rng_init(&rng, seed, (uint64_t)g);
+        if (!group->attention && group->blocks > 1) {
+            WHET_TRY(whet_i_alloc(ctx, group->blocks + group->units / group->blocks, &room));
+            draw_blocks(group, &rng, alignment->order[g][0], room);
+            whet_i_free(ctx, room);
+            continue;
+        }
         if (!group->attention) {
             whet_i_rng_shuffle(&rng, alignment->order[g][0], group->units);
             continue;

@@ -36,7 +36,7 @@ static whet_status check_keys(const reader *r, const char *where, json_t *object
 }
 
 static whet_status read_group(const reader *r, const char *name, json_t *object) {
-    static const char *const known[] = {"units",     "heads",     "kv_heads",
+    static const char *const known[] = {"units",     "blocks",    "heads", "kv_heads",
                                         "head_size", "free_keys", NULL};
     char where[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
     whet_i_group g = {.name = name};
@@ -46,14 +46,15 @@ static whet_status read_group(const reader *r, const char *name, json_t *object)
     if (!json_is_object(object))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", where,
                            whet_i_json_kind(object));
-    WHET_TRY(
-        check_keys(r, where, object, known, "units, or heads, kv_heads, head_size and free_keys"));
+    WHET_TRY(check_keys(r, where, object, known,
+                        "units and blocks, or heads, kv_heads, head_size and free_keys"));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "units", 1, UNITS_MOST, 0, &g.units));
+    WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "blocks", 1, UNITS_MOST, 0, &g.blocks));
     g.attention = json_object_get(object, "heads") != NULL;
     if (g.attention) {
-        if (g.units)
-            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                               "%s has units and heads; expected one of them", where);
+        if (g.units || g.blocks)
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has %s and heads; expected one of them",
+                               where, g.units ? "units" : "blocks");
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "heads", 1, 1 << 20, &g.heads));
         WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "kv_heads", 1, 1 << 20, g.heads, &g.kv));
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "head_size", 1, 1 << 20, &g.size));
@@ -241,7 +242,12 @@ static json_t *group_json(const whet_i_group *g) {
         return json_pack("{s:I, s:I, s:I, s:b}", "heads", (json_int_t)g->heads, "kv_heads",
                          (json_int_t)g->kv, "head_size", (json_int_t)g->size, "free_keys",
                          (int)g->free_keys);
-    return g->units ? json_pack("{s:I}", "units", (json_int_t)g->units) : json_object();
+    json_t *object = json_object();
+    if (object && g->units)
+        (void)json_object_set_new(object, "units", json_integer((json_int_t)g->units));
+    if (object && g->blocks)
+        (void)json_object_set_new(object, "blocks", json_integer((json_int_t)g->blocks));
+    return object;
 }
 
 whet_status whet_permutation_spec_write(whet_ctx *ctx, const whet_permutation_spec *spec,

@@ -81,7 +81,10 @@ static whet_status visit_units(descent *d, int32_t g, double *const products[WHE
     double *m = products[WHET_I_UNITS], old = 0, sum = 0;
     const whet_tensor costs = {m, WHET_F64, 2, {n, n}};
     const whet_assignment out = {.column = d->column};
-    WHET_TRY(whet_assign(d->ctx, &costs, true, &out));
+    if (d->bound->groups[g].blocks > 1)
+        WHET_TRY(whet_i_match_units(d->ctx, &d->bound->groups[g], m, d->column));
+    else
+        WHET_TRY(whet_assign(d->ctx, &costs, true, &out));
     for (int64_t i = 0; i < n; i++) {
         old += m[i * n + order[i]];
         sum += m[i * n + d->column[i]];
