@@ -74,6 +74,10 @@ const cli_option cmd_market_trial_options[] = {
      .type = CLI_PATH,
      .value = "X.npy",
      .help = "inputs by which batch norms of mixtures are measured again"},
+    {.name = "repair",
+     .type = CLI_FLAG,
+     .help = "give hidden units of mixtures means and deviations between those of both\n"
+             "networks, on --measure or --data: for networks without batch norms"},
     {.name = "mean",
      .type = CLI_LIST,
      .value = "M,..",
@@ -104,6 +108,7 @@ static whet_status read_files(cli_run *run, const char **goods, whet_trial_files
     f->gate_data = cli_text(run, "gate-data");
     f->gate_labels = cli_text(run, "gate-labels");
     f->statistics = cli_text(run, "measure");
+    f->repair = cli_flag(run, "repair");
     f->search = (whet_trial_search)cli_choice(run, "search");
     f->outright = cli_flag(run, "outright");
     f->opts.test = (whet_gate_test)cli_choice(run, "gate");

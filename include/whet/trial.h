@@ -148,6 +148,7 @@ typedef struct whet_trial_files {
         *gate_labels; /* other examples, as many dimensions; both or neither NULL */
     const char
         *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
+    bool repair;     /* hidden units of mixtures are repaired, on these inputs or else on data */
     double mean[3],
         scale[3]; /* of channels: x becomes (x - mean) / scale; bytes are divided by 255 first */
     whet_trial_search search;

@@ -116,27 +116,25 @@ done:
 
 /* ---- what came out ----------------------------------------------------------------------------------- */
 
-/* Buyer and choice on examples that chose nothing, side by side. */
+/* Buyer and mixture, as it is handed over, on examples that chose nothing, side by side. */
 static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     whet_mode_data data = *t->job->gate;
+    const whet_weights made = {out->mixed, t->mixture.n};
+    whet_i_mixture ends = {0};
     whet_i_scores scores = {0};
     double loss;
     int64_t cells;
     whet_status status = WHET_OK;
-    data.statistics = t->job->select->statistics;
-    data.n_statistics = t->job->select->n_statistics;
-    data.repair = t->job->select->repair;
-    if (data.repair &&
-        !data.statistics) { /* the mixture that was chosen, not one of these examples */
-        data.statistics = t->job->select->x;
-        data.n_statistics = t->job->select->n;
-    }
-    whet_i_mixture_share(&t->mixture, 0, t->shares);
-    memcpy(t->shares + t->mixture.n, t->chosen, (size_t)t->mixture.n * sizeof *t->shares);
+    data.statistics = NULL; /* the mixture has its norms already */
+    data.repair = false;
+    WHET_TRY_DONE(whet_i_mixture_make(t->ctx, t->job->arch, t->job->buyer, &made, NULL,
+                                      &t->mixture.image, &ends));
+    whet_i_mixture_share(&ends, 0, t->shares);
+    whet_i_mixture_share(&ends, 1, t->shares + t->mixture.n);
     WHET_TRY_DONE(whet_i_mul(t->ctx, 2, data.n, &cells));
     WHET_TRY_DONE(whet_i_alloc(t->ctx, cells, &scores.losses));
     WHET_TRY_DONE(whet_i_alloc(t->ctx, cells, &scores.right));
-    WHET_TRY_DONE(whet_i_mixture_score(t->ctx, &t->mixture, t->shares, 2, &data, &scores));
+    WHET_TRY_DONE(whet_i_mixture_score(t->ctx, &ends, t->shares, 2, &data, &scores));
     whet_i_scores_mean(scores.losses, scores.right, data.n, 0, &loss, &out->accuracy_before);
     whet_i_scores_mean(scores.losses + data.n, scores.right + data.n, data.n, 0, &loss,
                        &out->accuracy_after);
@@ -148,6 +146,7 @@ static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     memcpy(out->losses_after, scores.losses + data.n, (size_t)data.n * sizeof *scores.losses);
     out->gated = true;
 done:
+    whet_i_mixture_free(t->ctx, &ends);
     whet_i_free(t->ctx, scores.losses);
     whet_i_free(t->ctx, scores.right);
     return status;
@@ -199,7 +198,6 @@ static void publish(whet_i_trial *t, whet_trial_result *out) {
     out->best = t->best;
     out->groups = t->groups;
     out->n_groups = t->n_groups;
-    out->n_mixed = t->mixture.n;
     t->points = NULL;
     t->groups = NULL;
     t->n_groups = 0;
@@ -247,11 +245,12 @@ static whet_status run_trial(whet_i_trial *t, whet_trial_result *out) {
     WHET_TRY(whet_i_trial_open(t));
     WHET_TRY(whet_i_trial_look(t));
     measure(t, out);
-    if (job->gate) WHET_TRY(judge(t, out));
     whet_named_tensor *mixed;
     WHET_TRY(whet_i_calloc(t->ctx, t->mixture.n, &mixed));
     out->mixed = mixed;
-    return whet_i_mixture_tensors(t->ctx, &t->mixture, t->chosen, job->select, mixed);
+    WHET_TRY(whet_i_mixture_tensors(t->ctx, &t->mixture, t->chosen, job->select, mixed));
+    out->n_mixed = t->mixture.n;
+    return job->gate ? judge(t, out) : WHET_OK;
 }
 
 whet_status whet_trial_run(whet_ctx *ctx, const whet_trial_job *job, whet_trial_result *out) {

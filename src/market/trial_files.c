@@ -101,6 +101,7 @@ static whet_status run_files(run *r, whet_trial_result *out) {
     job.align = &align;
     job.goods = f->goods;
     job.n_goods = f->n_goods;
+    r->select.data.repair = f->repair;
     job.select = &r->select.data;
     job.gate = f->gate_data ? &r->gate.data : NULL;
     job.search = f->search;

@@ -86,6 +86,12 @@ run 1 whet market trial seller.safetensors turned.safetensors --data x.npy --lab
 python3 -c 'import json; d = json.load(open(".out")); assert d["distance2"] == 0 and d["gain"] == 0' ||
     fail 'units are not aligned'
 
+# Repaired: the same ends, other mixtures between; what is judged is what was chosen.
+run 0 whet market trial buyer.safetensors turned.safetensors --data x.npy --labels y.npy --repair \
+    --gate-data gx.npy --gate-labels y.npy --json
+python3 -c 'import json; d = json.load(open(".out")); assert abs(d["gate"]["after"] - d["after"]) < 1e-6' ||
+    fail 'another mixture is judged'
+
 # Refusals, before any work.
 run 2 whet market trial buyer.safetensors --data x.npy --labels y.npy
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy

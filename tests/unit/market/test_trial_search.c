@@ -342,6 +342,29 @@ static void the_gate_judges_on_other_examples(void **state) {
     test_ctx_done(ctx);
 }
 
+/* What is judged is what was scored and is handed over, also where hidden units are repaired. */
+static void the_gate_judges_the_mixture_that_was_chosen(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static market m;
+    whet_trial_result r;
+    double plain = 0;
+    make_market(&m, N / 4);
+    make_tiny(&m.seller, true, 1.8F);
+    m.buyer.w1[0] = .5F;
+    m.job.gate = &m.data[1]; /* the same examples, elsewhere in memory */
+    for (int k = 0; k < 2; k++) {
+        m.data[0].repair = k;
+        test_ok(ctx, whet_trial_run(ctx, &m.job, &r));
+        close_to(r.decision.before, r.before.loss, 1e-6);
+        close_to(r.decision.after, r.after.loss, 1e-6);
+        if (k) assert_true(fabs(r.points[5].loss - plain) > 1e-3);
+        plain = r.points[5].loss;
+        whet_trial_result_free(ctx, &r);
+    }
+    test_ctx_done(ctx);
+}
+
 static void what_cannot_be_tried(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -471,6 +494,7 @@ int main(void) {
         cmocka_unit_test(goods_alone_are_mixed),
         cmocka_unit_test(units_are_aligned_first),
         cmocka_unit_test(the_gate_judges_on_other_examples),
+        cmocka_unit_test(the_gate_judges_the_mixture_that_was_chosen),
         cmocka_unit_test(what_cannot_be_tried),
         cmocka_unit_test(threads_change_nothing),
         cmocka_unit_test(survives_failing_allocations),
