@@ -30,7 +30,7 @@ static whet_status put_epochs(whet_ctx *ctx, whet_i_buf *out, const whet_i_panel
     return WHET_OK;
 }
 
-/* Of all lines, from cell `from` on; room: share of the range that is left free above and below. */
+/* Of all lines, from cell `from` on; room: share of the range that is left free above, and below 0. */
 static whet_i_plot_axis range_of(const whet_i_spreads *s, int64_t from, double room) {
     double low = INFINITY, high = -INFINITY;
     for (int64_t line = 0; line < s->lines; line++)
@@ -43,7 +43,7 @@ static whet_i_plot_axis range_of(const whet_i_spreads *s, int64_t from, double r
     if (low < high) {
         const double more = room * (high - low);
         high += more;
-        low -= more;
+        if (low < 0) low -= more;
     }
     return whet_i_plot_axis_over(low, high);
 }
