@@ -124,7 +124,7 @@ static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
 /* ---- what a checkpoint belongs to ------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t hash, const void *bytes, int64_t len) {
-    return whet_i_hash_u64(hash ^ whet_i_hash_bytes(bytes, len));
+    return whet_i_hash_u64(hash ^ whet_i_hash_long(bytes, len));
 }
 
 static uint64_t mix_number(uint64_t hash, double x) { return mix(hash, &x, (int64_t)sizeof x); }

@@ -68,12 +68,38 @@ static void a_shuffle_is_a_permutation(void **state) {
     assert_true(moved > 30);
 }
 
+/* Values from a few lines of Python; any byte, and the length, counts; where the bytes lie does not. */
+static void hashes_of_many_bytes(void **state) {
+    (void)state;
+    static const struct {
+        int64_t len;
+        uint64_t hash;
+    } known[] = {{0, 0x6767d53b03bee045u},
+                 {1, 0xf2b75fcc20d848cbu},
+                 {31, 0x15c45c75df70a93cu},
+                 {32, 0xb11efaec76c6465fu},
+                 {100, 0xb2f75a12d4f1c4aeu}};
+    unsigned char bytes[102], moved[103];
+    for (int i = 0; i < 102; i++) bytes[i] = (unsigned char)(i * 37 + 5);
+    memcpy(moved + 1, bytes, sizeof bytes);
+    for (int64_t i = 0; i < WHET_COUNT_OF(known); i++) {
+        assert_true(whet_i_hash_long(bytes, known[i].len) == known[i].hash);
+        assert_true(whet_i_hash_long(moved + 1, known[i].len) == known[i].hash);
+    }
+    for (int i = 0; i < 100; i++) {
+        bytes[i] ^= 1;
+        assert_true(whet_i_hash_long(bytes, 100) != known[4].hash);
+        bytes[i] ^= 1;
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bounded_integers_are_uniform),
         cmocka_unit_test(normals_have_unit_moments),
         cmocka_unit_test(streams_differ_and_repeat),
         cmocka_unit_test(a_shuffle_is_a_permutation),
+        cmocka_unit_test(hashes_of_many_bytes),
     };
     return cmocka_run_group_tests_name("core/rng", tests, NULL, NULL);
 }
