@@ -221,8 +221,10 @@ WHET_API WHET_CHECKED whet_status whet_mode_mixture(whet_ctx *ctx, const char *a
 /* What whet align does. Paths that may be NULL say so. */
 typedef struct whet_align_job {
     size_t struct_size;
-    const char *a, *b; /* .safetensors; a config.json beside `a` tells heads that hints do not */
-    const char *arch;  /* of whet_permutation_archs(), or the path of a specification (.json) */
+    const char *a,
+        *b;           /* .safetensors, or folders with model.safetensors or the files that its index
+                        * names; a config.json of `a` or beside it tells heads that hints do not */
+    const char *arch; /* of whet_permutation_archs(), or the path of a specification (.json) */
     whet_permutation_hints hints;
     whet_align_method method;
     whet_align_opts opts;

@@ -98,6 +98,11 @@ int64_t whet_i_safetensors_offset(const whet_safetensors *file, const whet_tenso
 WHET_CHECKED whet_status whet_i_safetensors_header(whet_ctx *ctx, const whet_named_tensor *items,
                                                    int64_t n, const char *const *metadata,
                                                    whet_i_buf *out);
+/* The tensors of n >= 1 files as if of one, with the first one's metadata: views, the files must outlive it.
+ * Errors: FORMAT (a tensor in two of them; `where` is how sentences call the whole), NOMEM. */
+WHET_CHECKED whet_status whet_i_safetensors_join(whet_ctx *ctx, const char *where,
+                                                 whet_safetensors *const *files, int64_t n,
+                                                 whet_safetensors **out);
 /* whet_i_map_forget of its file, for one whose tensors have been copied. */
 void whet_i_safetensors_forget(const whet_safetensors *file);
 

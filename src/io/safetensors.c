@@ -249,6 +249,45 @@ whet_status whet_safetensors_open(whet_ctx *ctx, const char *path, whet_safetens
     return WHET_OK;
 }
 
+static whet_status join(whet_ctx *ctx, const char *where, whet_safetensors *const *files, int64_t n,
+                        whet_safetensors *out) {
+    int64_t count = 0, at = 0;
+    for (int64_t f = 0; f < n; f++) count += whet_safetensors_count(files[f]);
+    WHET_TRY(whet_names_create(ctx, &out->names));
+    WHET_TRY(whet_names_create(ctx, &out->keys));
+    WHET_TRY(whet_i_calloc(ctx, count, &out->views));
+    WHET_TRY(whet_i_calloc(ctx, whet_names_count(files[0]->keys), &out->values));
+    for (int64_t k = 0; k < whet_names_count(files[0]->keys); k++) {
+        WHET_TRY(whet_names_add(ctx, out->keys, whet_names_get(files[0]->keys, k), NULL));
+        out->values[k] = files[0]->values[k];
+    }
+    for (int64_t f = 0; f < n; f++)
+        for (int64_t i = 0; i < whet_safetensors_count(files[f]); i++, at++) {
+            const whet_str name = whet_safetensors_name(files[f], i);
+            char quoted[WHET_QUOTE_SIZE];
+            if (whet_names_find(out->names, name) >= 0)
+                return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                                   "%s: tensor %s is in two files; expected it in one", where,
+                                   whet_i_quote(quoted, name));
+            WHET_TRY(whet_names_add(ctx, out->names, name, NULL));
+            out->views[at] = files[f]->views[i];
+        }
+    return WHET_OK;
+}
+
+whet_status whet_i_safetensors_join(whet_ctx *ctx, const char *where,
+                                    whet_safetensors *const *files, int64_t n,
+                                    whet_safetensors **out) {
+    whet_safetensors *all;
+    WHET_TRY(whet_i_calloc(ctx, 1, &all));
+    const whet_status status = join(ctx, where, files, n, all);
+    if (status == WHET_OK)
+        *out = all;
+    else
+        whet_safetensors_close(ctx, all);
+    return status;
+}
+
 void whet_i_safetensors_forget(const whet_safetensors *file) { whet_i_map_forget(&file->map); }
 
 int64_t whet_i_safetensors_offset(const whet_safetensors *file, const whet_tensor *view) {

@@ -3,6 +3,7 @@
  * of the two are worth before and after. Shapes are compared from the headers before any weight is read. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "io/io_i.h"
 #include "merge/align_files.h"
@@ -14,6 +15,8 @@ typedef struct run {
     whet_ctx *ctx;
     const whet_align_job *job;
     whet_safetensors *file[2];
+    whet_i_weight_files parts[2]; /* of folders; `file` is all of them */
+    bool folder[2];
     whet_named_tensor *items[2], *moved;
     whet_weights weights[2];
     whet_i_mode_inputs inputs;
@@ -36,8 +39,26 @@ void whet_align_result_free(whet_ctx *ctx, whet_align_result *result) {
 
 /* ---- in --------------------------------------------------------------------------------------------- */
 
+/* A folder's model.safetensors, or the files that its index names, as one. */
+static whet_status open_folder(run *r, int k, const char *path) {
+    whet_safetensors **files;
+    r->folder[k] = true;
+    const whet_status opened = whet_i_weight_files_open(r->ctx, path, &r->parts[k]);
+    if (opened != WHET_OK) return whet_i_fail_at(r->ctx, opened, "%s", path);
+    const whet_i_weight_files *parts = &r->parts[k];
+    WHET_TRY(whet_i_alloc_(r->ctx, parts->n, sizeof(void *), false, &files));
+    for (int64_t i = 0; i < parts->n; i++) files[i] = parts->items[i].tensors;
+    const whet_status status = whet_i_safetensors_join(r->ctx, path, files, parts->n, &r->file[k]);
+    whet_i_free(r->ctx, files);
+    return status;
+}
+
 static whet_status open_weights(run *r, int k, const char *path) {
-    WHET_TRY(whet_safetensors_open(r->ctx, path, &r->file[k]));
+    struct stat info;
+    if (stat(path, &info) == 0 && S_ISDIR(info.st_mode))
+        WHET_TRY(open_folder(r, k, path));
+    else
+        WHET_TRY(whet_safetensors_open(r->ctx, path, &r->file[k]));
     const int64_t n = whet_safetensors_count(r->file[k]);
     WHET_TRY(whet_i_calloc(r->ctx, n, &r->items[k]));
     for (int64_t i = 0; i < n; i++) {
@@ -54,8 +75,11 @@ static whet_status read_config(const run *r, whet_permutation_hints *hints) {
     const char *slash = strrchr(r->job->a, '/');
     char path[4096];
     json_t *config;
-    (void)snprintf(path, sizeof path, "%.*sconfig.json", slash ? (int)(slash - r->job->a + 1) : 0,
-                   r->job->a);
+    if (r->folder[0])
+        (void)snprintf(path, sizeof path, "%s/config.json", r->job->a);
+    else
+        (void)snprintf(path, sizeof path, "%.*sconfig.json",
+                       slash ? (int)(slash - r->job->a + 1) : 0, r->job->a);
     FILE *there = fopen(path, "rb");
     if (!there) return WHET_OK;
     (void)fclose(there);
@@ -228,6 +252,7 @@ whet_status whet_align_files(whet_ctx *ctx, const whet_align_job *job, whet_alig
     for (int k = 0; k < 2; k++) {
         whet_i_free(ctx, r.items[k]);
         whet_safetensors_close(ctx, r.file[k]);
+        whet_i_weight_files_close(ctx, &r.parts[k]);
     }
     if (status == WHET_OK)
         *out = r.result;

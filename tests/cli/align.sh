@@ -42,6 +42,15 @@ b = {'layer0.weight': ([9, 16], rows(a['layer0.weight'][1], 16, p)),
      'layer2.weight': ([3, 7], cols(a['layer2.weight'][1], 7, q)), 'layer2.bias': a['layer2.bias']}
 save('a.safetensors', a)
 save('b.safetensors', b)
+import os
+os.mkdir('parts')
+os.mkdir('twice')
+names = list(b)
+for folder, cut in (('parts', 0), ('twice', 1)):
+    save(folder + '/one.safetensors', {k: b[k] for k in names[:2 + cut]})
+    save(folder + '/two.safetensors', {k: b[k] for k in names[2:]})
+    with open(folder + '/model.safetensors.index.json', 'w') as f:
+        json.dump({'weight_map': {k: ('one' if i < 2 else 'two') + '.safetensors' for i, k in enumerate(names)}}, f)
 save('short.safetensors', {k: v for k, v in a.items() if k != 'layer1.bias'})
 nan = dict(a)
 nan['layer0.bias'] = ([9], [float('nan')] * 9)
@@ -84,6 +93,12 @@ run 0 whet align a.safetensors b.safetensors --method activations --data x.npy -
 same a.safetensors c2.safetensors
 run 4 whet align a.safetensors b.safetensors --output b2.safetensors
 tells 'b2.safetensors: exists'
+
+# A folder whose weights are in several files, as either network.
+run 0 whet align a.safetensors parts --output p2.safetensors
+same a.safetensors p2.safetensors
+run 0 whet align parts parts/ --arch mlp --output q2.safetensors
+same b.safetensors q2.safetensors
 
 # The barrier falls to nothing; what is saved as specification does the same again.
 run 0 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --points 5 --json \
@@ -137,6 +152,12 @@ run 3 whet align a.safetensors nan.safetensors --output n.safetensors
 tells 'NaN'
 run 3 whet align odd.safetensors odd.safetensors --output n.safetensors
 tells 'no known architecture'
+run 3 whet align a.safetensors twice --output n.safetensors
+tells 'twice: tensor "layer1.weight" is in two files'
+mkdir empty
+run 4 whet align empty b.safetensors --output n.safetensors
+tells 'empty'
+rmdir empty
 run 2 whet align a.safetensors b.safetensors --arch vgg --output n.safetensors
 tells 'architecture "vgg"'
 run 3 whet align a.safetensors b.safetensors --arch resnet --output n.safetensors

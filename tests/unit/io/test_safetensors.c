@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/io_i.h"
 #include "io/safetensors_i.h"
 
 static const float weights[6] = {1, 2, 3, 4, 5, 6};
@@ -143,12 +144,53 @@ static void a_file_cut_anywhere_is_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Two files as one: all tensors in order, metadata of the first; a tensor in both is refused. */
+static whet_status join_two(whet_ctx *ctx, void *arg) {
+    const char *const *paths = arg;
+    whet_safetensors *files[2] = {NULL, NULL}, *all = NULL;
+    whet_tensor view;
+    whet_status status = whet_safetensors_open(ctx, paths[0], &files[0]);
+    if (status == WHET_OK) status = whet_safetensors_open(ctx, paths[1], &files[1]);
+    if (status == WHET_OK) status = whet_i_safetensors_join(ctx, "both", files, 2, &all);
+    if (status == WHET_OK) {
+        assert_int_equal(whet_safetensors_count(all), 4);
+        for (int64_t i = 0; i < 4; i++)
+            assert_true(
+                whet_str_equal(whet_safetensors_name(all, i), whet_str_from(items[i].name)));
+        assert_true(whet_safetensors_find(all, "b.weight", &view));
+        assert_memory_equal(view.data, weights, sizeof weights);
+        assert_true(whet_safetensors_find(all, "scalar", &view));
+        assert_memory_equal(view.data, ids, 1);
+        assert_string_equal(whet_safetensors_metadata(all, "format").ptr, "whet");
+    }
+    whet_safetensors_close(ctx, all);
+    whet_safetensors_close(ctx, files[0]);
+    whet_safetensors_close(ctx, files[1]);
+    return status;
+}
+
+static void files_as_one(void **state) {
+    (void)state;
+    char first[600], second[600];
+    const char *paths[] = {first, second}, *twice[] = {first, first};
+    whet_ctx *ctx = test_ctx(1);
+    (void)snprintf(first, sizeof first, "%s", test_tmp("first.safetensors"));
+    (void)snprintf(second, sizeof second, "%s", test_tmp("second.safetensors"));
+    test_ok(ctx, whet_safetensors_write(ctx, first, true, items, 2, metadata));
+    test_ok(ctx, whet_safetensors_write(ctx, second, true, items + 2, 2, NULL));
+    assert_true(test_each_allocation(join_two, paths) > 10);
+    test_fails(ctx, join_two(ctx, twice), WHET_ERR_FORMAT);
+    test_says(ctx, "both: tensor \"b.weight\" is in two files");
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_is_written_reads_back),
         cmocka_unit_test(an_existing_file_is_kept_without_force),
         cmocka_unit_test(lying_headers_are_refused),
         cmocka_unit_test(a_file_cut_anywhere_is_refused),
+        cmocka_unit_test(files_as_one),
     };
     return cmocka_run_group_tests_name("io/safetensors", tests, NULL, NULL);
 }
