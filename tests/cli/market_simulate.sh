@@ -86,18 +86,20 @@ run 0 cmp out/accuracy.tsv again/accuracy.tsv
 run 0 cmp out/report.html again/report.html
 
 # Killed, then interrupted, then given time: the same bytes as in one go.
-config long.json 60 '[7, 8]' '{"start": 1, "frequency": 2, "mechanism": "nash", "trial_fee": 3}'
+config long.json 300 '[7, 8]' '{"start": 1, "frequency": 2, "mechanism": "nash", "trial_fee": 3}'
 run 0 whet market simulate --config long.json --data d --output whole --quiet
 for signal in KILL INT; do
+    touch begin
     "$whet" market simulate --config long.json --data d --output parts --quiet >.out 2>.err </dev/null &
     pid=$!
-    tries=0
-    while [ ! -e parts.whet-market/silo-0-1.safetensors ] && [ $tries -lt 500 ]; do
+    tries=0 # until it has kept something itself: before, nobody may be listening to an interrupt
+    while [ -z "$(find parts.whet-market -name '*.safetensors' -newer begin 2>/dev/null)" ] && [ $tries -lt 500 ]; do
         sleep 0.01
         tries=$((tries + 1))
     done
     kill -$signal $pid 2>/dev/null
     wait $pid 2>/dev/null
+    absent parts
 done
 run 0 whet market simulate --config long.json --data d --output parts --quiet
 for file in results.json accuracy.tsv trades.tsv wallets.tsv flows.tsv; do run 0 cmp whole/$file parts/$file; done
