@@ -48,7 +48,7 @@ for threads in 1 2; do
     run 0 whet bench autows --data data --output T$threads --model "$WHET_TEST_SOURCE/tests/golden/bert_tiny/even" \
         --methods adapt,adapt-adapter --seeds 1 --labels 24 --pool 60 --sets youtube --threads $threads
     [ "$(grep -c '"method":"adapt-adapter"' T$threads/cells.jsonl)" = 1 ] || fail 'one feature map to tune'
-    [ "$(ls T$threads/cache | grep -c tuned)" = 0 ] || fail 'a tuned encoder is left'
+    [ -z "$(find T$threads/cache -name '*tuned*')" ] || fail 'a tuned encoder is left'
     sed 's/"seconds":[^,]*,//; s/"megabytes":[^,}]*//' T$threads/cells.jsonl >T$threads.cut
 done
 cmp -s T1.cut T2.cut || fail 'the tuned encoder depends on threads'
