@@ -104,31 +104,6 @@ static bool read_run(const whet_i_merge_tensor *t, const whet_i_merge_source *s,
     return true;
 }
 
-/* The source of that owner; s when there is none. */
-static const whet_i_merge_source *owned_by(const whet_i_merge_tensor *t,
-                                           const whet_i_merge_source *s, int32_t owner) {
-    for (int64_t i = 0; i < t->sources; i++)
-        if (t->source[i].owner == owner) return &t->source[i];
-    return s;
-}
-
-/* Row by row where rows have other places in the file. */
-static bool read_rows(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
-                      int64_t n, char *raw, float *out) {
-    const int64_t width = t->count / t->shape[0];
-    for (int64_t at = 0; at < n;) {
-        const int64_t row = (first + at) / width, column = (first + at) % width;
-        const int64_t len = width - column < n - at ? width - column : n - at;
-        const whet_i_merge_source *from = s->from ? owned_by(t, s, s->from[row]) : s;
-        if (s->rows[row] < 0)
-            memset(out + at, 0, (size_t)len * sizeof *out);
-        else if (!read_run(t, from, s->rows[row] * width + column, len, raw, out + at))
-            return false;
-        at += len;
-    }
-    return true;
-}
-
 /* out += scale B A on numbers first .. first + n - 1 of [out, in]. */
 static void add_low_rank(const whet_i_merge_lora *lora, int64_t first, int64_t n, float *out) {
     enum { PART = 512 };
@@ -148,12 +123,66 @@ static void add_low_rank(const whet_i_merge_lora *lora, int64_t first, int64_t n
     }
 }
 
+/* The same with what is added to them. */
+static bool read_place(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
+                       int64_t n, char *raw, float *out) {
+    if (!read_run(t, s, first, n, raw, out)) return false;
+    if (s->lora) add_low_rank(s->lora, first, n, out);
+    return true;
+}
+
+/* The mean over the lenders that have the row, of n numbers from `column` on. */
+static bool read_mean(const whet_i_merge_tensor *t, int64_t row, int64_t column, int64_t n,
+                      char *raw, float *out) {
+    enum { PART = 512 };
+    const whet_i_merge_words *w = t->words;
+    const int64_t width = t->count / t->shape[0];
+    double sum[PART];
+    float part[PART];
+    for (int64_t at = 0; at < n; at += PART) {
+        const int64_t len = n - at < PART ? n - at : PART;
+        int64_t have = 0;
+        for (int64_t j = 0; j < len; j++) sum[j] = 0;
+        for (int64_t m = 0; m < w->n; m++) {
+            const int64_t place = w->own[m][row] * width + column + at;
+            if (w->own[m][row] < 0) continue;
+            if (!read_place(t, &w->lender[m], place, len, raw, part)) return false;
+            for (int64_t j = 0; j < len; j++) sum[j] += (double)part[j];
+            have++;
+        }
+        for (int64_t j = 0; j < len; j++) out[at + j] = (float)(sum[j] / (double)have);
+    }
+    return true;
+}
+
+/* Row by row where rows have other places in the file. */
+static bool read_rows(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
+                      int64_t n, char *raw, float *out) {
+    const whet_i_merge_words *w = t->words;
+    const int64_t width = t->count / t->shape[0];
+    for (int64_t at = 0; at < n;) {
+        const int64_t row = (first + at) / width, column = (first + at) % width;
+        const int64_t len = width - column < n - at ? width - column : n - at;
+        bool read = true;
+        if (s->rows[row] >= 0 && !w->forced[row])
+            read = read_place(t, s, s->rows[row] * width + column, len, raw, out + at);
+        else if (w->from[row] == WHET_I_ROW_MEAN)
+            read = read_mean(t, row, column, len, raw, out + at);
+        else if (w->from[row] == WHET_I_ROW_ZERO)
+            memset(out + at, 0, (size_t)len * sizeof *out);
+        else
+            read = read_place(t, &w->lender[w->from[row]], w->row[row] * width + column, len, raw,
+                              out + at);
+        if (!read) return false;
+        at += len;
+    }
+    return true;
+}
+
 bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *source,
                        int64_t first, int64_t n, char *raw, float *out) {
-    const bool read = source->rows ? read_rows(t, source, first, n, raw, out)
-                                   : read_run(t, source, first, n, raw, out);
-    if (read && source->lora) add_low_rank(source->lora, first, n, out);
-    return read;
+    return source->rows ? read_rows(t, source, first, n, raw, out)
+                        : read_place(t, source, first, n, raw, out);
 }
 
 /* ---- sentences -------------------------------------------------------------------------------- */

@@ -268,8 +268,9 @@ static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan) {
     whet_i_buf text = {0};
     WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
     whet_status status =
-        whet_i_buf_printf(ctx, &text, "%s %s %" PRIu64 " %d\n", WHET_VERSION,
-                          plan->recipe.method->shown.name, plan->seed, (int)plan->recipe.tokens);
+        whet_i_buf_printf(ctx, &text, "%s %s %" PRIu64 " %d %" PRIx64 "\n", WHET_VERSION,
+                          plan->recipe.method->shown.name, plan->seed, (int)plan->recipe.tokens,
+                          whet_i_vocabulary_hash(&plan->vocabulary));
     uint64_t hash = 0;
     for (int64_t m = 0; m < plan->n_models; m++)
         for (int64_t f = 0; status == WHET_OK && f < plan->models[m].n_files; f++) {

@@ -29,7 +29,8 @@ typedef struct whet_i_merge_item {
     double depth;
     whet_i_merge_place *places; /* [n_places]: models, base, importances */
     int64_t n_places, n_models, base;
-    int64_t shard, offset; /* in the shard's file */
+    whet_i_merge_place *lenders; /* [vocabulary.n] of tables; file NULL = it lends nothing */
+    int64_t shard, offset;       /* in the shard's file */
 } whet_i_merge_item;
 
 typedef struct whet_i_merge_shard {
@@ -43,9 +44,12 @@ typedef struct whet_i_merge_shard {
 typedef struct whet_i_merge_vocabulary {
     int64_t size;      /* rows of the output's tables; 0 = tables must be of one size */
     int64_t n;         /* models that have a map */
-    int64_t **rows;    /* [models] of [size]; NULL where a model has no tokenizer */
-    int32_t **from;    /* [models] of [size]: the model that has the row */
-    json_t *tokenizer; /* the output's tokenizer.json */
+    int64_t **rows;    /* [models] of [size]: the row of each model, or -1 */
+    int64_t *row;      /* [size]: of what models take that have none, or all where forced; */
+    int32_t *from;     /* [size]: the model, or WHET_I_ROW_ZERO, WHET_I_ROW_MEAN */
+    bool *forced;      /* [size] */
+    bool *lends;       /* [models]: whether rows of it are taken */
+    json_t *tokenizer; /* the output's tokenizer.json; NULL = as it is */
 } whet_i_merge_vocabulary;
 
 struct whet_merge_plan {
@@ -88,6 +92,8 @@ WHET_CHECKED whet_status whet_i_plan_settings(whet_ctx *ctx, const whet_merge_pl
                                               double (*setting)[WHET_I_SET_COUNT]);
 /* The vocabulary that the recipe's tokens ask for; size 0 when they ask for none (merge_tokens.c). */
 WHET_CHECKED whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan);
+/* A hash of all maps. Pure. */
+uint64_t whet_i_vocabulary_hash(const whet_i_merge_vocabulary *vocabulary);
 void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan);
 /* What goes beside the weights in a folder: config.json as the output needs it, the tokenizer's and other
  * small files of the model (merge_folder.c). */

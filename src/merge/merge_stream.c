@@ -183,26 +183,29 @@ static void end(whet_ctx *ctx, stream *s) {
 
 /* ---- one tensor ------------------------------------------------------------------------------- */
 
-/* Opens the file of each place; places of one file share one. */
+/* Opens the file of each place that has one. */
 static whet_status open_places(whet_ctx *ctx, const whet_merge_plan *plan,
-                               const whet_i_merge_item *item, whet_i_merge_source *source) {
-    for (int64_t i = 0; i < item->n_places; i++) source[i].fd = -1;
-    for (int64_t i = 0; i < item->n_places; i++) {
-        const whet_i_merge_place *p = &item->places[i];
-        const whet_i_merge_vocabulary *v = &plan->vocabulary;
+                               const whet_i_merge_place *places, int64_t n, bool table,
+                               whet_i_merge_source *source) {
+    for (int64_t i = 0; i < n; i++) source[i].fd = -1;
+    for (int64_t i = 0; i < n; i++) {
+        const whet_i_merge_place *p = &places[i];
+        if (!p->file) continue;
         source[i].model = plan->models[p->model].path;
         source[i].offset = p->offset;
         source[i].dtype = p->dtype;
         source[i].lora = p->lora;
-        source[i].owner = (int32_t)p->model;
-        if (item->table && p->model < v->n) {
-            source[i].rows = v->rows[p->model];
-            source[i].from = v->from[p->model];
-        }
+        if (table && p->model < plan->vocabulary.n)
+            source[i].rows = plan->vocabulary.rows[p->model];
         source[i].fd = open_again(p->file->path, O_RDONLY);
         if (source[i].fd < 0) return cannot(ctx, p->file->path, "opened");
     }
     return WHET_OK;
+}
+
+static void close_places(const whet_i_merge_source *source, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        if (source[i].fd >= 0) (void)close(source[i].fd);
 }
 
 /* Bytes as they are. */
@@ -229,7 +232,8 @@ static whet_status copy_item(whet_ctx *ctx, const stream *s, const whet_i_merge_
 }
 
 static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge_item *item,
-                              whet_i_merge_source *source, double (*setting)[WHET_I_SET_COUNT]) {
+                              const whet_i_merge_source *source, const whet_i_merge_words *words,
+                              double (*setting)[WHET_I_SET_COUNT]) {
     const whet_merge_plan *plan = s->plan;
     whet_i_merge_tensor t = {.method = plan->recipe.method,
                              .name = item->name,
@@ -239,6 +243,7 @@ static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge
                              .base = item->base,
                              .sources = item->n_places,
                              .source = source,
+                             .words = words,
                              .setting = (const double(*)[WHET_I_SET_COUNT])setting,
                              .seed = plan->seed,
                              .out_fd = s->fds[item->shard],
@@ -254,14 +259,29 @@ static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge
 static whet_status run_item(whet_ctx *ctx, const stream *s, int64_t i,
                             double (*setting)[WHET_I_SET_COUNT]) {
     const whet_i_merge_item *item = &s->plan->items[i];
-    whet_i_merge_source source[2 * WHET_MERGE_MODELS_MAX + 1];
+    const whet_i_merge_vocabulary *v = &s->plan->vocabulary;
+    const int64_t n_lenders = item->lenders ? v->n : 0;
+    whet_i_merge_source source[2 * WHET_MERGE_MODELS_MAX + 1], *lender = NULL;
     memset(source, 0, sizeof source);
-    whet_status status = open_places(ctx, s->plan, item, source);
+    WHET_TRY(whet_i_calloc(ctx, n_lenders + 1, &lender));
+    const whet_i_merge_words words = {.n = v->n,
+                                      .own = (const int64_t *const *)v->rows,
+                                      .row = v->row,
+                                      .from = v->from,
+                                      .forced = v->forced,
+                                      .lender = lender};
+    whet_status status =
+        open_places(ctx, s->plan, item->places, item->n_places, item->table, source);
+    if (status == WHET_OK)
+        status = open_places(ctx, s->plan, item->lenders, n_lenders, false, lender);
+    else
+        for (int64_t k = 0; k < n_lenders; k++) lender[k].fd = -1;
     if (status == WHET_OK)
         status = item->copied ? copy_item(ctx, s, item, source)
-                              : merge_item(ctx, s, item, source, setting);
-    for (int64_t k = 0; k < item->n_places; k++)
-        if (source[k].fd >= 0) (void)close(source[k].fd);
+                              : merge_item(ctx, s, item, source, &words, setting);
+    close_places(source, item->n_places);
+    close_places(lender, n_lenders);
+    whet_i_free(ctx, lender);
     return status == WHET_OK ? note(ctx, s, i) : status;
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Vocabularies that differ: the rows of tables of words are matched by token, not by number. The output's
  * tokens are the base's (or another folder's), or those and what the other models have beside, in their
- * order (union). A model that lacks a token takes the vector of the first model that has it, the base
- * before others, so that the merged vector is that of the models that know the token; rows that are no
- * token are zero. */
+ * order (union), and those that the recipe names. What a model takes that lacks a token is as in mergekit:
+ * the vector of the base; if that lacks it, of the one model that has it, or the mean of those that have it;
+ * or what the recipe says, which it may also force on models that have the token. Rows that are no token are
+ * zero. */
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -16,6 +17,7 @@ typedef struct tokens {
     whet_names *names;
     int64_t *row;     /* [count] */
     int64_t cap, top; /* one more than the highest row */
+    bool appended;    /* to the document */
     json_t *document;
 } tokens;
 
@@ -77,70 +79,165 @@ done:
     return status;
 }
 
-/* The tokens of the others that `out` lacks, behind its own; noted in its document as added tokens. */
-static whet_status unite(whet_ctx *ctx, tokens *out, const tokens *other) {
+/* A token more, behind the others; noted in the document as an added token. */
+static whet_status append(whet_ctx *ctx, tokens *out, const char *where, whet_str text) {
     json_t *added = json_object_get(out->document, "added_tokens");
     if (!json_is_array(added)) {
         added = json_array();
         if (json_object_set_new(out->document, "added_tokens", added) != 0)
             return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: tokenizer.json");
     }
+    const int64_t row = out->top;
+    WHET_TRY(add_token(ctx, where, out, text, row));
+    json_t *entry = json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)row,
+                              "content", text.ptr, (size_t)text.len, "single_word", 0, "lstrip", 0,
+                              "rstrip", 0, "normalized", 0, "special", 0);
+    if (!entry || json_array_append_new(added, entry) != 0)
+        return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: tokenizer.json");
+    out->appended = true;
+    return WHET_OK;
+}
+
+static whet_status unite(whet_ctx *ctx, tokens *out, const tokens *other) {
     for (int64_t i = 0; i < whet_names_count(other->names); i++) {
         const whet_str text = whet_names_get(other->names, i);
-        if (whet_names_find(out->names, text) >= 0) continue;
-        const int64_t row = out->top;
-        WHET_TRY(add_token(ctx, "union", out, text, row));
-        json_t *entry = json_pack("{s:I, s:s%, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)row,
-                                  "content", text.ptr, (size_t)text.len, "single_word", 0, "lstrip",
-                                  0, "rstrip", 0, "normalized", 0, "special", 0);
-        if (!entry || json_array_append_new(added, entry) != 0)
-            return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: tokenizer.json");
+        if (whet_names_find(out->names, text) < 0) WHET_TRY(append(ctx, out, "union", text));
     }
     return WHET_OK;
 }
 
-/* The rows of tables of words of a model, or 0. */
+/* Tokens that the recipe names and nobody has. */
+static whet_status append_named(whet_ctx *ctx, tokens *out, const whet_i_recipe *recipe) {
+    for (int64_t i = 0; i < recipe->n_tokens; i++) {
+        const whet_str text = whet_str_from(recipe->token[i].text);
+        if (whet_names_find(out->names, text) < 0)
+            WHET_TRY(append(ctx, out, recipe->token[i].place, text));
+    }
+    return WHET_OK;
+}
+
+/* The rows of tables of words of a model, the fewest; or 0. */
 static int64_t table_rows(const whet_i_merge_model *model) {
+    int64_t rows = INT64_MAX;
     for (int64_t i = 0; i < whet_names_count(model->names); i++) {
         const char *name = whet_names_get(model->names, i).ptr;
         whet_tensor view;
         const whet_i_merge_file *file;
         if (whet_i_has_token_rows(name) &&
-            whet_i_merge_model_find(model, name, &view, &file, NULL) && view.rank == 2)
-            return view.shape[0];
+            whet_i_merge_model_find(model, name, &view, &file, NULL) && view.rank == 2 &&
+            view.shape[0] < rows)
+            rows = view.shape[0];
     }
-    return 0;
+    return rows == INT64_MAX ? 0 : rows;
 }
 
-/* rows and from of every model, for each row of the output. */
+/* ---- rows ------------------------------------------------------------------------------------- */
+
+/* The rows of every model, and by default what those take that have none. */
 static whet_status map_rows(whet_ctx *ctx, whet_merge_plan *plan, const tokens *out,
-                            const tokens *of, int64_t n) {
+                            const tokens *of) {
     whet_i_merge_vocabulary *v = &plan->vocabulary;
-    for (int64_t m = 0; m < n; m++) {
+    for (int64_t m = 0; m < v->n; m++) {
+        const int64_t rows = table_rows(&plan->models[m]);
         WHET_TRY(whet_i_alloc(ctx, v->size, &v->rows[m]));
-        WHET_TRY(whet_i_calloc(ctx, v->size, &v->from[m]));
         for (int64_t r = 0; r < v->size; r++) v->rows[m][r] = -1;
-    }
-    for (int64_t i = 0; i < whet_names_count(out->names); i++) {
-        const whet_str text = whet_names_get(out->names, i);
-        const int64_t to = out->row[i];
-        int64_t first = -1, first_row = -1;
-        for (int64_t m = 0; m < n; m++) {
-            const int64_t at = whet_names_find(of[m].names, text);
-            if (at < 0 || of[m].row[at] >= table_rows(&plan->models[m])) continue;
-            v->rows[m][to] = of[m].row[at];
-            v->from[m][to] = (int32_t)m;
-            if (first < 0) {
-                first = m;
-                first_row = of[m].row[at];
-            }
+        for (int64_t i = 0; i < whet_names_count(out->names); i++) {
+            const int64_t at = whet_names_find(of[m].names, whet_names_get(out->names, i));
+            if (at >= 0 && of[m].row[at] < rows) v->rows[m][out->row[i]] = of[m].row[at];
         }
-        for (int64_t m = 0; first >= 0 && m < n; m++)
-            if (v->rows[m][to] < 0) {
-                v->rows[m][to] = first_row;
-                v->from[m][to] = (int32_t)first;
-            }
     }
+    for (int64_t r = 0; r < v->size; r++) {
+        int64_t have = 0, last = -1;
+        for (int64_t m = 0; m < v->n; m++)
+            if (v->rows[m][r] >= 0) {
+                last = m;
+                have++;
+            }
+        if (plan->base >= 0 && v->rows[plan->base][r] >= 0) last = plan->base;
+        v->from[r] = have == 0                         ? WHET_I_ROW_ZERO
+                     : have == 1 || last == plan->base ? (int32_t)last
+                                                       : WHET_I_ROW_MEAN;
+        if (v->from[r] >= 0) v->row[r] = v->rows[last][r];
+    }
+    return WHET_OK;
+}
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* What the recipe says about the token at a row. */
+static whet_status apply(whet_ctx *ctx, whet_merge_plan *plan, const tokens *of,
+                         const whet_i_recipe_token *rule, int64_t to) {
+    whet_i_merge_vocabulary *v = &plan->vocabulary;
+    char quoted[WHET_QUOTE_SIZE];
+    v->forced[to] = rule->force;
+    if (rule->source == WHET_I_TOKEN_DEFAULT && v->from[to] == WHET_I_ROW_ZERO)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no model has it; expected a \"source\"",
+                           rule->place);
+    if (rule->source == WHET_I_TOKEN_ZERO) v->from[to] = WHET_I_ROW_ZERO;
+    if (rule->source == WHET_I_TOKEN_DEFAULT || rule->source == WHET_I_TOKEN_ZERO) return WHET_OK;
+    int64_t m = 0, row = rule->id;
+    while (m < v->n && !(same_text(plan->models[m].path, rule->model) &&
+                         same_text(plan->models[m].lora, rule->lora)))
+        m++;
+    if (m == v->n)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %s is not merged; expected one of the models",
+                           rule->place, whet_i_quote(quoted, whet_str_from(rule->model)));
+    const char *text = rule->source == WHET_I_TOKEN_OTHER ? rule->token : rule->text;
+    if (text) {
+        const int64_t at = whet_names_find(of[m].names, whet_str_from(text));
+        if (at < 0)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s: %s has no token %s; expected one of its own", rule->place,
+                               plan->models[m].path, whet_i_quote(quoted, whet_str_from(text)));
+        row = of[m].row[at];
+    }
+    if (row >= table_rows(&plan->models[m]))
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: row %lld of %s; expected one below %lld",
+                           rule->place, (long long)row, plan->models[m].path,
+                           (long long)table_rows(&plan->models[m]));
+    v->from[to] = (int32_t)m;
+    v->row[to] = row;
+    return WHET_OK;
+}
+
+static whet_status apply_all(whet_ctx *ctx, whet_merge_plan *plan, const tokens *out,
+                             const tokens *of) {
+    whet_i_merge_vocabulary *v = &plan->vocabulary;
+    for (int64_t i = 0; i < plan->recipe.n_tokens; i++) {
+        const whet_i_recipe_token *rule = &plan->recipe.token[i];
+        const int64_t at = whet_names_find(out->names, whet_str_from(rule->text));
+        WHET_TRY(apply(ctx, plan, of, rule, out->row[at]));
+    }
+    for (int64_t r = 0; r < v->size; r++) {
+        bool taken = v->forced[r];
+        for (int64_t m = 0; m < v->n; m++) taken |= v->rows[m][r] < 0;
+        if (taken && v->from[r] >= 0) v->lends[v->from[r]] = true;
+        for (int64_t m = 0; taken && v->from[r] == WHET_I_ROW_MEAN && m < v->n; m++)
+            v->lends[m] |= v->rows[m][r] >= 0;
+    }
+    return WHET_OK;
+}
+
+/* ---- the whole -------------------------------------------------------------------------------- */
+
+static whet_status check(whet_ctx *ctx, const whet_merge_plan *plan) {
+    const whet_i_recipe *recipe = &plan->recipe;
+    if (plan->single)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: a tokenizer is asked for; expected a folder to write",
+                           plan->output);
+    if (recipe->tokens == WHET_I_TOKENS_BASE && !recipe->base)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "tokenizer source base, and no base_model; expected one");
+    for (int64_t i = 0; i < recipe->n; i++)
+        for (int64_t k = 0; k < recipe->slices[i].n; k++)
+            if (recipe->slices[i].sources[k].importance)
+                return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                                   "%s: importances, and a tokenizer that moves rows of tables; "
+                                   "expected one of them",
+                                   recipe->slices[i].sources[k].importance);
     return WHET_OK;
 }
 
@@ -150,16 +247,8 @@ whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan) {
     const int64_t n = plan->n_models, pad = recipe->pad_to_multiple_of;
     tokens *of = NULL, out = {0};
     whet_status status = WHET_OK;
-    if (recipe->tokens == WHET_I_TOKENS_SAME && !pad) return WHET_OK;
-    if (plan->single)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: a tokenizer is asked for; expected a folder to "
-                           "write",
-                           plan->output);
-    if (recipe->tokens == WHET_I_TOKENS_BASE && !recipe->base)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "tokenizer source base, and no base_model; expected "
-                           "one");
+    if (recipe->tokens == WHET_I_TOKENS_SAME) return WHET_OK;
+    WHET_TRY(check(ctx, plan));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &of));
     for (int64_t m = 0; m < n; m++) WHET_TRY_DONE(read_tokens(ctx, plan->models[m].path, &of[m]));
     WHET_TRY_DONE(read_tokens(
@@ -167,16 +256,22 @@ whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan) {
         &out));
     for (int64_t m = 1; recipe->tokens == WHET_I_TOKENS_UNION && m < n; m++)
         WHET_TRY_DONE(unite(ctx, &out, &of[m]));
+    WHET_TRY_DONE(append_named(ctx, &out, recipe));
     v->size = out.top;
     if (recipe->tokens != WHET_I_TOKENS_UNION && recipe->tokens != WHET_I_TOKENS_PATH &&
         table_rows(&plan->models[0]) > v->size)
         v->size = table_rows(&plan->models[0]); /* rows beyond the tokens stay, as zeros */
     if (pad) v->size = (v->size + pad - 1) / pad * pad;
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &v->rows));
-    WHET_TRY_DONE(whet_i_calloc(ctx, n, &v->from));
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &v->lends));
+    WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->row));
+    WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->from));
+    WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->forced));
     v->n = n;
-    WHET_TRY_DONE(map_rows(ctx, plan, &out, of, n));
-    if (recipe->tokens == WHET_I_TOKENS_UNION) v->tokenizer = json_incref(out.document);
+    WHET_TRY_DONE(map_rows(ctx, plan, &out, of));
+    WHET_TRY_DONE(apply_all(ctx, plan, &out, of));
+    if (recipe->tokens == WHET_I_TOKENS_UNION || out.appended)
+        v->tokenizer = json_incref(out.document);
 done:
     for (int64_t m = 0; of && m < n; m++) clear(ctx, &of[m]);
     whet_i_free(ctx, of);
@@ -184,13 +279,25 @@ done:
     return status;
 }
 
+uint64_t whet_i_vocabulary_hash(const whet_i_merge_vocabulary *v) {
+    if (!v->size) return 0;
+    uint64_t hash = whet_i_hash_bytes(v->row, v->size * (int64_t)sizeof *v->row);
+    hash = whet_i_hash_u64(hash ^ whet_i_hash_bytes(v->from, v->size * (int64_t)sizeof *v->from));
+    hash =
+        whet_i_hash_u64(hash ^ whet_i_hash_bytes(v->forced, v->size * (int64_t)sizeof *v->forced));
+    for (int64_t m = 0; m < v->n; m++)
+        hash = whet_i_hash_u64(
+            hash ^ whet_i_hash_bytes(v->rows[m], v->size * (int64_t)sizeof *v->rows[m]));
+    return hash;
+}
+
 void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan) {
     whet_i_merge_vocabulary *v = &plan->vocabulary;
-    for (int64_t m = 0; m < v->n; m++) {
-        whet_i_free(ctx, v->rows[m]);
-        whet_i_free(ctx, v->from[m]);
-    }
+    for (int64_t m = 0; m < v->n; m++) whet_i_free(ctx, v->rows[m]);
     whet_i_free(ctx, v->rows);
+    whet_i_free(ctx, v->row);
     whet_i_free(ctx, v->from);
+    whet_i_free(ctx, v->forced);
+    whet_i_free(ctx, v->lends);
     json_decref(v->tokenizer);
 }

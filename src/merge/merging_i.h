@@ -88,12 +88,22 @@ typedef struct whet_i_merge_source {
     int fd;              /* an open file, */
     int64_t offset;      /* the byte where they begin, */
     whet_dtype dtype;    /* F32, F16, BF16 or F64 */
-    /* Row r of the tensor is row rows[r] here, or zeros where that is -1; NULL = r. */
+    /* Row r of the tensor is row rows[r] here, or where that is -1 what `words` say; NULL = r. */
     const int64_t *rows;
-    const int32_t *from; /* with rows: of the source whose owner is from[r]; NULL = of this one */
-    int32_t owner;
     const struct whet_i_merge_lora *lora; /* added to them; NULL = nothing */
 } whet_i_merge_source;
+
+/* Rows that are tokens: what a source takes as row r that has none, or all (forced[r]): row[r] of lender
+ * from[r], zeros, or the mean of the lenders that have it, own[m][r] >= 0. */
+enum { WHET_I_ROW_ZERO = -1, WHET_I_ROW_MEAN = -2 };
+typedef struct whet_i_merge_words {
+    int64_t n;                 /* lenders */
+    const int64_t *const *own; /* [n] of [rows] */
+    const int64_t *row;        /* [rows] */
+    const int32_t *from;
+    const bool *forced;
+    const whet_i_merge_source *lender; /* [n] */
+} whet_i_merge_words;
 
 /* scale B A, of low rank. */
 typedef struct whet_i_merge_lora {
@@ -156,6 +166,7 @@ struct whet_i_merge_tensor {
     int64_t base;                              /* the base's place among the sources, or -1 */
     int64_t sources;                           /* models, base, importances */
     const whet_i_merge_source *source;         /* [sources] */
+    const whet_i_merge_words *words;           /* of sources with rows; NULL = there are none */
     const double (*setting)[WHET_I_SET_COUNT]; /* [n]; what is not per model is that of model 0 */
     uint64_t seed;
     const float *const

@@ -168,6 +168,32 @@ static whet_status add_place(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merge_
                        plan->models[model].path, &view);
 }
 
+/* Where rows of tables are that models take from others. */
+static whet_status add_lenders(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merge_item *item,
+                               const char *name, const whet_tensor *first) {
+    const whet_i_merge_vocabulary *v = &plan->vocabulary;
+    if (!item->table || !v->size || !item->n_places) return WHET_OK;
+    WHET_TRY(
+        whet_i_arena_alloc(ctx, &plan->arena, v->n, sizeof *item->lenders, (void *)&item->lenders));
+    memset(item->lenders, 0, (size_t)v->n * sizeof *item->lenders);
+    for (int64_t m = 0; m < v->n; m++) {
+        whet_tensor view;
+        bool found;
+        int64_t at = 0;
+        if (!v->lends[m]) continue;
+        while (at < item->n_places && item->places[at].model != m) at++;
+        if (at < item->n_places) {
+            item->lenders[m] = item->places[at];
+            continue;
+        }
+        WHET_TRY(place(ctx, plan, m, name, &item->lenders[m], &view, &found));
+        if (found)
+            WHET_TRY(check_shape(ctx, plan, item, plan->models[item->places[0].model].path, first,
+                                 plan->models[m].path, &view));
+    }
+    return WHET_OK;
+}
+
 /* What is settled once all places are known. */
 static whet_status finish_item(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merge_item *item,
                                const whet_tensor *first) {
@@ -217,6 +243,7 @@ static whet_status add_item(whet_ctx *ctx, whet_merge_plan *plan, const lineup *
         const int64_t shift = in_layer ? l->source[i]->first - l->source[0]->first : 0;
         WHET_TRY(add_place(ctx, plan, item, l->importance[i], name, shift, NULL, &first));
     }
+    WHET_TRY(add_lenders(ctx, plan, item, name, &first));
     return plan->n_mismatches > mismatches ? WHET_OK : finish_item(ctx, plan, item, &first);
 }
 

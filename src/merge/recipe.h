@@ -44,6 +44,23 @@ typedef enum whet_i_recipe_tokens {
     WHET_I_TOKENS_PATH   /* another folder's */
 } whet_i_recipe_tokens;
 
+typedef enum whet_i_token_source {
+    WHET_I_TOKEN_DEFAULT, /* the base's; else of the one model that has it; else the mean of those */
+    WHET_I_TOKEN_OF_MODEL, /* of the same token in a model */
+    WHET_I_TOKEN_OTHER,    /* of another token there: by text, or by id */
+    WHET_I_TOKEN_ZERO
+} whet_i_token_source;
+
+/* The vector that models take that lack the token, or all (force). */
+typedef struct whet_i_recipe_token {
+    const char *text, *place; /* place: "recipe.yml:12: token "x"", for sentences */
+    whet_i_token_source source;
+    const char *model, *lora;
+    const char *token; /* with OTHER; NULL = by id */
+    int64_t id;
+    bool force;
+} whet_i_recipe_token;
+
 typedef struct whet_i_recipe {
     whet_i_arena arena; /* holds all of it */
     const whet_i_merge_method *method;
@@ -57,7 +74,9 @@ typedef struct whet_i_recipe {
     whet_i_recipe_tokens tokens;
     const char *tokens_path;
     int64_t pad_to_multiple_of; /* 0 = not */
-    const char *chat_template;  /* NULL = as it is; "auto" */
+    whet_i_recipe_token *token; /* [n_tokens]; the output has them all */
+    int64_t n_tokens;
+    const char *chat_template; /* NULL = as it is; "auto" */
 } whet_i_recipe;
 
 /* Empty; released by whet_i_recipe_clear. */

@@ -148,6 +148,38 @@ run 2 whet merge --method concat l1 l2 --dtype bf16 --output lin
 run 2 whet merge --method concat l1 l2 --rank 2 --output lin
 absent lin
 
+# Tokens that one model lacks take what the recipe says: x of t2 (6) for a, also in t1; 0 for x in t1.
+python3 - <<'END'
+import json, os, struct
+for name, vocab, rows in (("t1", {"a": 0, "b": 1}, (1, 2)), ("t2", {"b": 0, "x": 1}, (4, 6))):
+    os.mkdir(name)
+    json.dump({"model": {"vocab": vocab}}, open(f"{name}/tokenizer.json", "w"))
+    text = json.dumps({"lm_head.weight": {"dtype": "F32", "shape": [2, 1], "data_offsets": [0, 8]}}).encode()
+    open(f"{name}/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text +
+                                                  struct.pack("<2f", *rows))
+END
+cat >tokens.yml <<'END'
+models: [{model: t1, parameters: {weight: 1}}, {model: t2, parameters: {weight: 1}}]
+merge_method: linear
+tokenizer:
+  pad_to_multiple_of: 4
+  tokens:
+    a: {source: {kind: model_token, model: t2, token: x}, force: true}
+    x: {source: {kind: zero}}
+END
+run 0 whet merge --recipe tokens.yml --output words
+python3 - <<'END' || fail 'tokens have other vectors'
+import struct
+assert struct.unpack("<4f", open("words/model.safetensors", "rb").read()[-16:]) == (6, 3, 3, 0)
+END
+sed 's/token: x/token: q/' tokens.yml >bad4.yml
+run 3 whet merge --recipe bad4.yml --output none
+tells 'bad4.yml:6: token "a": t2 has no token "q"'
+sed 's/token: x/token: x, token_id: 1/' tokens.yml >bad5.yml
+run 3 whet merge --recipe bad5.yml --output none
+tells 'has both'
+absent none
+
 # Killed somewhere in 4,000 tensors, it goes on.
 make m1.safetensors 1 4000
 make m2.safetensors 2 4000

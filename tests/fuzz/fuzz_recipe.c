@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Recipes from anybody: what parses has a method, sources and values that can be looked up. */
+ * Recipes from anybody: what parses has a method, sources and values that can be looked up, and
+ * tokens that say one thing each. */
 #include <math.h>
 
 #include "fuzz.h"
@@ -26,6 +27,18 @@ static void look_up(const whet_i_recipe *r) {
         }
 }
 
+static void look_at_tokens(const whet_i_recipe *r) {
+    for (int64_t i = 0; i < r->n_tokens; i++) {
+        const whet_i_recipe_token *t = &r->token[i];
+        const bool other = t->source == WHET_I_TOKEN_OTHER;
+        FUZZ_REQUIRE(t->text && t->text[0] && t->place);
+        FUZZ_REQUIRE((other || t->source == WHET_I_TOKEN_OF_MODEL) == (t->model != NULL));
+        FUZZ_REQUIRE(!other || (t->token != NULL) == (t->id < 0));
+        for (int64_t k = 0; k < i && k < 100; k++)
+            FUZZ_REQUIRE(strcmp(t->text, r->token[k].text) != 0);
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     whet_ctx *ctx = fuzz_begin();
     whet_i_recipe recipe = {0};
@@ -34,6 +47,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (status == WHET_OK) {
         FUZZ_REQUIRE(recipe.method && recipe.n > 0);
         look_up(&recipe);
+        look_at_tokens(&recipe);
     }
     whet_i_recipe_clear(ctx, &recipe);
     fuzz_end(ctx, status);
