@@ -55,7 +55,8 @@ extern const cli_command cli_commands[];
 /* ---- what a command takes from its run ----------------------------------------------------------
  */
 
-enum { CLI_OPTIONS_MAX = 64, CLI_LIST_MAX = 256, CLI_ARGS_MAX = 1024 };
+/* CLI_OPTIONS_MAX: rows of a command's table and the common ones; a table with more is our bug (exit 70). */
+enum { CLI_OPTIONS_MAX = 128, CLI_LIST_MAX = 256, CLI_ARGS_MAX = 1024 };
 
 typedef struct cli_value {
     const cli_option *option;

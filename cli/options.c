@@ -193,7 +193,11 @@ static whet_status parse_value(cli_run *run, cli_value *value) {
 
 static void declare(cli_run *run, const cli_option *options) {
     for (const cli_option *o = options; o && o->name; o++) {
-        if (run->n_values >= CLI_OPTIONS_MAX) break;
+        if (run->n_values >= CLI_OPTIONS_MAX) {
+            (void)fprintf(stderr, "whet: internal: whet %s has more than %d options\n",
+                          run->command->name, CLI_OPTIONS_MAX);
+            exit(70);
+        }
         run->values[run->n_values++] = (cli_value){.option = o};
     }
 }
