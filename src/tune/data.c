@@ -213,6 +213,13 @@ static whet_status read_rows(whet_ctx *ctx, whet_i_tune *run, const char *path, 
         status = whet_i_tune_read_language(ctx, run, rows);
         goto done;
     }
+    if (run->job.no_end) {
+        status = whet_i_fail(ctx, WHET_ERR_ARG,
+                             "--no-end is of language models that learn next tokens, and here %s "
+                             "learns from labels; expected none",
+                             run->backbone.model_type);
+        goto done;
+    }
     if (first && run->job.probs)
         WHET_TRY_DONE(whet_i_tune_read_probabilities(ctx, run, rows, &given));
     else

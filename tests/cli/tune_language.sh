@@ -32,6 +32,14 @@ run 0 whet tune --model m --train texts.tsv --lr 0.02 --batch 8 --epochs 12 --no
 says 'wrote texts'
 run 0 whet generate --model texts --prompt 'dog does' --tokens 12
 grep -q '^dog does bark.' .out || fail 'the text ends, which it was not told to'
+mark
+run 2 whet tune --model m --train pairs.tsv --label says --no-end --output labels
+tells '--no-end'
+run 2 whet tune --model "$WHET_TEST_SOURCE/tests/golden/bert_tiny/even" --train pairs.tsv --label says --no-end \
+    --output labels
+tells '--no-end'
+tells 'bert'
+unchanged
 run 0 whet tune --model m --train texts.tsv --max-length 8 --epochs 1 --output pieces
 tells 'read in pieces'
 
