@@ -213,6 +213,11 @@ static whet_status read_settings(cli_run *run, request *r) {
     return status;
 }
 
+static bool ends_with(const char *text, const char *end) {
+    const size_t a = strlen(text), b = strlen(end);
+    return a >= b && strcmp(text + a - b, end) == 0;
+}
+
 static whet_status read_request(cli_run *run, request *r) {
     static const whet_dtype dtypes[] = {WHET_F32, WHET_F16, WHET_BF16};
     whet_merge_job *job = &r->job;
@@ -229,6 +234,10 @@ static whet_status read_request(cli_run *run, request *r) {
     if (!cli_text(run, "output"))
         return cli_fail(run, WHET_ERR_ARG,
                         "--output is missing; expected a folder or X.safetensors");
+    if (cli_given(run, "shard-size") && ends_with(cli_text(run, "output"), ".safetensors"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--shard-size is of a folder's files, and --output is one file; expected a "
+                        "folder");
     job->recipe = cli_text(run, "recipe");
     job->method = cli_text(run, "method");
     job->models = r->models;
@@ -325,8 +334,9 @@ static whet_status merge_models(cli_run *run, const request *r) {
 static whet_status merge_adapters(cli_run *run, bool svd) {
     whet_merge_adapters_job job = WHET_MERGE_ADAPTERS_JOB_INIT;
     whet_merge_adapters_summary summary;
-    static const char *const others[] = {"base",    "importance", "set",   "t",
-                                         "density", "lambda",     "dtype", "dry-run"};
+    static const char *const others[] = {"base",    "importance", "set",    "t",
+                                         "density", "lambda",     "dtype",  "shard-size",
+                                         "block",   "recipe",     "dry-run"};
     const char *folders[CLI_ARGS_MAX];
     double weights[CLI_ARGS_MAX];
     const int32_t n = cli_args(run), n_weights = cli_list_count(run, "weights");

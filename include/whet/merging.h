@@ -76,9 +76,9 @@ typedef struct whet_merge_arrays {
 } whet_merge_arrays;
 
 /* out [count] = the models merged; it may not overlap them. Errors: ARG (unknown method or parameter,
- * with the nearest name; out of range; missing base or models), DATA (NaN or infinity, with its place;
- * weights that cancel), NOMEM, CANCELLED. Cost: count times models, times the passes of the method.
- * Sources: see docs/guide/merge.md. */
+ * with the nearest name; out of range; missing base or models; weights that sum to 0 and are divided by
+ * that), DATA (NaN or infinity, with its place; directions that cancel), NOMEM, CANCELLED. Cost: count
+ * times models, times the passes of the method. Sources: see docs/guide/merge.md. */
 WHET_API WHET_CHECKED whet_status whet_merge_arrays_run(whet_ctx *ctx, const char *method,
                                                         const whet_merge_setting *settings,
                                                         int64_t n_settings, uint64_t seed,

@@ -304,7 +304,7 @@ static whet_status merge_other(whet_ctx *ctx, merging *m, whet_str name) {
         weights += f->weight;
     }
     if (fabs(weights) < 1e-8)
-        return whet_i_fail(ctx, WHET_ERR_DATA,
+        return whet_i_fail(ctx, WHET_ERR_ARG,
                            "weights of tensor %s sum to %g; expected another sum "
                            "than 0",
                            whet_i_quote(quoted, name), weights);

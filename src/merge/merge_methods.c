@@ -150,6 +150,19 @@ whet_status whet_i_merge_check_setting(whet_ctx *ctx, const whet_i_merge_method 
                        kind->name, value, kind->low, kind->high);
 }
 
+whet_status whet_i_merge_check_sum(whet_ctx *ctx, const whet_i_merge_tensor *t,
+                                   whet_i_setting normalize) {
+    char quoted[WHET_QUOTE_SIZE];
+    double sum = 0;
+    for (int64_t i = 0; i < t->n; i++) sum += whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
+    if (whet_i_merge_global(t, normalize) == 0 || fabs(sum) >= 1e-8) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s: the weights for tensor %s sum to %g; expected another sum than 0; try "
+                       "%s false",
+                       t->method->shown.name, whet_i_quote(quoted, whet_str_from(t->name)), sum,
+                       kinds[normalize].name);
+}
+
 whet_status whet_i_merge_unknown_setting(whet_ctx *ctx, const whet_i_merge_method *method,
                                          whet_str name) {
     char quoted[WHET_QUOTE_SIZE];
@@ -209,6 +222,7 @@ whet_status whet_i_merge_check_models(whet_ctx *ctx, const whet_i_merge_method *
 
 whet_status whet_i_merge_tensor_run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     t->memory = NULL;
+    if (t->method->check) WHET_TRY(t->method->check(ctx, t));
     whet_status status = whet_i_merge_room_create(ctx, t);
     if (status == WHET_OK) status = t->method->run(ctx, t);
     whet_i_merge_room_destroy(ctx, t);

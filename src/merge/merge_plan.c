@@ -150,10 +150,39 @@ static void warn_unused(whet_ctx *ctx, const whet_merge_plan *plan,
     }
 }
 
+/* A base that the method does not mix is told, for it gives less than one may think. Not of slerp, whose base
+ * is one of its models. */
+static void warn_unused_base(whet_ctx *ctx, const whet_merge_plan *plan) {
+    const whet_i_recipe *r = &plan->recipe;
+    const whet_merge_method *method = &r->method->shown;
+    if (!r->base || method->base != WHET_MERGE_BASE_NONE || strcmp(method->name, "slerp") == 0)
+        return;
+    for (int64_t i = 0; i < r->n; i++)
+        for (int64_t k = 0; k < r->slices[i].n; k++) {
+            const whet_i_recipe_source *s = &r->slices[i].sources[k];
+            if (same_text(s->model, r->base) && same_text(s->lora, r->base_lora)) return;
+        }
+    whet_i_log(ctx, WHET_LOG_WARN,
+               "the base %s has no effect on weights with %s; config and tokenizer are its",
+               r->base, method->name);
+}
+
+static whet_status check_item(whet_ctx *ctx, const whet_merge_plan *plan,
+                              const whet_i_merge_item *item, double (*setting)[WHET_I_SET_COUNT]) {
+    const whet_i_merge_method *method = plan->recipe.method;
+    const whet_i_merge_tensor t = {.method = method,
+                                   .name = item->name,
+                                   .n = item->n_models,
+                                   .setting = (const double(*)[WHET_I_SET_COUNT])setting};
+    WHET_TRY(whet_i_plan_settings(ctx, plan, item, setting));
+    return method->check ? method->check(ctx, &t) : WHET_OK;
+}
+
 static whet_status check_settings(whet_ctx *ctx, const whet_merge_plan *plan) {
     double(*setting)[WHET_I_SET_COUNT];
     bool told[WHET_I_SET_COUNT] = {false};
     const whet_i_recipe *r = &plan->recipe;
+    warn_unused_base(ctx, plan);
     warn_unused(ctx, plan, &r->settings, told);
     for (int64_t i = 0; i < r->n; i++) {
         warn_unused(ctx, plan, &r->slices[i].settings, told);
@@ -163,8 +192,7 @@ static whet_status check_settings(whet_ctx *ctx, const whet_merge_plan *plan) {
     WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
     whet_status status = WHET_OK;
     for (int64_t i = 0; status == WHET_OK && i < plan->n; i++)
-        if (!plan->items[i].copied)
-            status = whet_i_plan_settings(ctx, plan, &plan->items[i], setting);
+        if (!plan->items[i].copied) status = check_item(ctx, plan, &plan->items[i], setting);
     whet_i_free(ctx, setting);
     return status;
 }

@@ -70,6 +70,11 @@ void whet_i_merge_presets(const struct whet_i_merge_method *method, int64_t n,
 WHET_CHECKED whet_status whet_i_merge_check_setting(whet_ctx *ctx,
                                                     const struct whet_i_merge_method *method,
                                                     whet_i_setting setting, double value);
+/* ARG when weights that are to be divided by their sum (`normalize` is the setting that says so) have none.
+ */
+struct whet_i_merge_tensor;
+WHET_CHECKED whet_status whet_i_merge_check_sum(whet_ctx *ctx, const struct whet_i_merge_tensor *t,
+                                                whet_i_setting normalize);
 /* ARG with the nearest name; method NULL = any. */
 WHET_CHECKED whet_status whet_i_merge_unknown_setting(whet_ctx *ctx,
                                                       const struct whet_i_merge_method *method,
@@ -137,6 +142,9 @@ typedef struct whet_i_merge_method {
     int32_t streams; /* order statistics at once; negative: so many a model */
     /* Floats of scratch that a worker needs for chunks of so many numbers. NULL = 0. */
     int64_t (*scratch)(int64_t n, int64_t chunk);
+    /* What settings, each in its range, say together, before any work: name, n and setting of `t` are there.
+     * ARG. NULL = nothing. */
+    whet_status (*check)(whet_ctx *ctx, const whet_i_merge_tensor *t);
     /* Gathers, and writes the result. */
     whet_status (*run)(whet_ctx *ctx, whet_i_merge_tensor *t);
 } whet_i_merge_method;

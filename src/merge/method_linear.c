@@ -5,19 +5,16 @@
 
 #include "merge/merging_i.h"
 
+static whet_status check(whet_ctx *ctx, const whet_i_merge_tensor *t) {
+    return whet_i_merge_check_sum(ctx, t, WHET_I_SET_NORMALIZE);
+}
+
 static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     double factor[WHET_MERGE_MODELS_MAX], sum = 0;
     for (int64_t i = 0; i < t->n; i++)
         sum += factor[i] = whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
-    if (whet_i_merge_global(t, WHET_I_SET_NORMALIZE) != 0) {
-        char quoted[WHET_QUOTE_SIZE];
-        if (fabs(sum) < 1e-8)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "linear: the weights for tensor %s sum to %g; expected another sum "
-                               "than 0; try normalize false",
-                               whet_i_quote(quoted, whet_str_from(t->name)), sum);
+    if (whet_i_merge_global(t, WHET_I_SET_NORMALIZE) != 0)
         for (int64_t i = 0; i < t->n; i++) factor[i] /= sum;
-    }
     return whet_i_merge_write_span(ctx, t, factor);
 }
 
@@ -29,4 +26,5 @@ const whet_i_merge_method whet_i_merge_linear = {
               WHET_MERGE_ELEMENT, false},
     .settings = settings,
     .passes = 1,
+    .check = check,
     .run = run};

@@ -7,6 +7,10 @@
 
 #include "merge/merging_i.h"
 
+static whet_status check(whet_ctx *ctx, const whet_i_merge_tensor *t) {
+    return whet_i_merge_check_sum(ctx, t, WHET_I_SET_NORMALIZE_WEIGHTS);
+}
+
 static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     enum { MOST = WHET_MERGE_MODELS_MAX };
     const int64_t n = t->n;
@@ -17,14 +21,8 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     for (int64_t i = 0; i < n; i++)
         total += weight[i] = whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
     (void)whet_i_quote(quoted, whet_str_from(t->name));
-    if (whet_i_merge_global(t, WHET_I_SET_NORMALIZE_WEIGHTS) != 0) {
-        if (fabs(total) < 1e-8)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "multislerp: the weights for tensor %s sum to %g; expected another "
-                               "sum than 0; try normalize_weights false",
-                               quoted, total);
+    if (whet_i_merge_global(t, WHET_I_SET_NORMALIZE_WEIGHTS) != 0)
         for (int64_t i = 0; i < n; i++) weight[i] /= total;
-    }
     WHET_TRY(whet_i_alloc(ctx, n * n, &gram));
     whet_status status = whet_i_merge_gram(ctx, t, t->base >= 0, gram);
     if (status != WHET_OK) goto done;
@@ -63,4 +61,5 @@ const whet_i_merge_method whet_i_merge_multislerp = {
               WHET_MERGE_MODELS_MAX, WHET_MERGE_BASE_OPTIONAL, WHET_MERGE_TENSOR, false},
     .settings = settings,
     .passes = 2,
+    .check = check,
     .run = run};

@@ -67,6 +67,22 @@ cmp -s d1.safetensors d4.safetensors || fail 'the recipe gives another model'
 run 0 whet merge --recipe r.yml --set density=1 --set weight:1=0 --output d5.safetensors --dtype bf16
 [ "$(wc -c <d5.safetensors)" -lt "$(wc -c <d4.safetensors)" ] || fail '--dtype changes nothing'
 
+# A base that a method does not mix is told of, and changes nothing of the weights; one of the models is mixed.
+run 0 whet merge --method linear --base base.safetensors a.safetensors b.safetensors --output l1.safetensors
+tells 'no effect on weights with linear'
+run 0 whet merge --method linear a.safetensors b.safetensors --output l2.safetensors
+quiet
+cmp -s l1.safetensors l2.safetensors || fail 'the base changes the mean'
+sed 's/dare_ties/linear/; /density/d' r.yml >l.yml
+run 0 whet merge --recipe l.yml --output l3.safetensors
+tells 'no effect on weights with linear'
+cmp -s l1.safetensors l3.safetensors || fail 'the base changes the mean'
+sed 's/base_model: base/base_model: a/' l.yml >la.yml
+run 0 whet merge --recipe la.yml --output l4.safetensors
+quiet_about 'no effect'
+cmp -s l1.safetensors l4.safetensors || fail 'the mean is another'
+run 0 whet merge --method linear --weights 0,0 --set normalize=false a.safetensors b.safetensors --output l5.safetensors
+
 # A folder, in pieces; then from the pieces.
 run 0 whet merge --method slerp --t 0.5 a.safetensors b.safetensors --output dir --shard-size 0.0000001
 present dir/model.safetensors.index.json
@@ -93,6 +109,14 @@ run 2 whet merge --method ties --base base.safetensors a.safetensors --output x.
 tells 'try "density"'
 run 2 whet merge --method linear --weights 1,2,3 a.safetensors b.safetensors --output x.safetensors
 tells 'one for each of the 2 models'
+for method in linear multislerp; do
+    run 2 whet merge --method $method --weights 0,0 a.safetensors b.safetensors --output x.safetensors
+    tells 'sum to 0'
+    run 2 whet merge --method $method --weights 1,-1 a.safetensors b.safetensors --output x --dry-run
+    tells 'sum to 0'
+done
+run 2 whet merge --method linear a.safetensors b.safetensors --output x.safetensors --shard-size 1
+tells '--shard-size'
 run 2 whet merge --method slerp a.safetensors b.safetensors --output x.safetensors
 tells 'no "t"'
 run 2 whet merge --method linear a.safetensors
@@ -146,6 +170,9 @@ run 4 whet merge --method linear l1 l2 --output lin
 tells 'MODEL+ADAPTER'
 run 2 whet merge --method concat l1 l2 --dtype bf16 --output lin
 run 2 whet merge --method concat l1 l2 --rank 2 --output lin
+run 2 whet merge --method concat l1 l2 --shard-size 1 --output lin
+tells '--shard-size has no meaning with adapters'
+run 2 whet merge --method svd l1 l2 --recipe r.yml --output lin
 absent lin
 
 # Tokens that one model lacks take what the recipe says: x of t2 (6) for a, also in t1; 0 for x in t1.
