@@ -179,6 +179,13 @@ WHET_CHECKED whet_status whet_i_match_heads(whet_ctx *ctx, const whet_i_group *g
 WHET_CHECKED whet_status whet_i_match_units(whet_ctx *ctx, const whet_i_group *group,
                                             const double *gain, int64_t *order);
 
+/* whet_align_weights for a caller that has progress of its own: stage NULL reports none, and only asks
+ * whether to go on. (weight_matching.c) */
+WHET_CHECKED whet_status whet_i_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                              const whet_weights *a, const whet_weights *b,
+                                              const whet_align_opts *opts, const char *stage,
+                                              whet_alignment **out);
+
 /* Better by more than sums round. */
 static inline bool whet_i_is_better(double after, double before) {
     const double size = before < 0 ? -before : before;

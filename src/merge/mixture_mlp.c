@@ -121,7 +121,7 @@ static whet_status stack(whet_ctx *ctx, const whet_i_mixture *m, const whet_i_ml
 
 /* Fills p->first for these examples, unless it is known. */
 static whet_status prepare(whet_ctx *ctx, const whet_i_mixture *m, whet_i_mlp_mixture *p,
-                           const whet_mode_data *data) {
+                           const whet_mode_data *data, const char *stage) {
     const int64_t units = p->width[1], most = FIRST_PANELS * WHET_I_PANEL;
     const int64_t panels = whet_i_blocks(data->n, WHET_I_PANEL);
     int64_t numbers, room;
@@ -141,7 +141,7 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_mixture *m, whet_i_mlp_mi
     WHET_TRY_DONE(stack(ctx, m, p, &f, bias));
     f.bias = bias;
     WHET_TRY_DONE(
-        whet_i_parallel_for(ctx, "first layer", whet_i_blocks(data->n, most), multiply_first, &f));
+        whet_i_parallel_for(ctx, stage, whet_i_blocks(data->n, most), multiply_first, &f));
     p->first = f.first;
     f.first = NULL;
     p->x = data->x;
@@ -300,7 +300,7 @@ whet_status whet_i_mlp_mixture_score(whet_ctx *ctx, const whet_i_mixture *m, whe
                  .points = points};
     int64_t mixed, room;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(prepare(ctx, m, p, data));
+    WHET_TRY_DONE(prepare(ctx, m, p, data, points > 1 ? "first layer" : NULL));
     WHET_TRY_DONE(whet_i_mul(ctx, points, p->mixed, &mixed));
     WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), p->acts, &room));
     WHET_TRY_DONE(whet_i_alloc(ctx, mixed, &s.mixed));
@@ -308,8 +308,9 @@ whet_status whet_i_mlp_mixture_score(whet_ctx *ctx, const whet_i_mixture *m, whe
     WHET_TRY_DONE(whet_i_alloc(ctx, points, &s.from));
     find_from(&s);
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, points, mix_point, &s));
-    status =
-        whet_i_parallel_for(ctx, "line", whet_i_blocks(data->n, WHET_I_PANEL), score_examples, &s);
+    /* one point is a step of another's work, which has its own progress */
+    status = whet_i_parallel_for(ctx, points > 1 ? "line" : NULL,
+                                 whet_i_blocks(data->n, WHET_I_PANEL), score_examples, &s);
 done:
     whet_i_free(ctx, s.from);
     whet_i_free(ctx, s.room);

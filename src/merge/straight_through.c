@@ -159,7 +159,7 @@ static whet_status match(refiner *r) {
     double loss;
     whet_status status = WHET_OK;
     opts.restarts = 1;
-    WHET_TRY_DONE(whet_align_weights(r->ctx, r->spec, &theta, &b, &opts, &found));
+    WHET_TRY_DONE(whet_i_align_weights(r->ctx, r->spec, &theta, &b, &opts, NULL, &found));
     for (int64_t g = 0; g < found->n_groups; g++)
         for (int32_t p = 0; p < WHET_I_PARTS; p++)
             most = found->count[g][p] > most ? found->count[g][p] : most;

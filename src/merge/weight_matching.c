@@ -21,6 +21,7 @@ typedef struct memory {
 typedef struct descent {
     whet_ctx *ctx;
     const whet_i_bound *bound;
+    const char *stage; /* of progress; NULL = part of another's */
     whet_alignment *now, *best;
     double *products[WHET_I_PARTS]; /* [n, n] of the largest part, where nothing is kept */
     memory *memories;               /* [groups], or NULL */
@@ -124,9 +125,10 @@ static whet_status sweep(descent *d, const whet_align_opts *o, int64_t restart, 
     if (restart > 0) whet_i_rng_shuffle(&d->rng, d->visits, n);
     for (int64_t i = 0; i < n; i++) {
         whet_align_visit v = {.restart = restart, .sweep = at};
-        whet_i_note(d->ctx, "restart %" PRId64 " of %" PRId64 ", sweep %" PRId64, restart + 1,
-                    o->restarts, at + 1);
-        WHET_TRY(whet_i_progress(d->ctx, "align", i, n));
+        if (d->stage)
+            whet_i_note(d->ctx, "restart %" PRId64 " of %" PRId64 ", sweep %" PRId64, restart + 1,
+                        o->restarts, at + 1);
+        WHET_TRY(whet_i_progress(d->ctx, d->stage, i, n));
         WHET_TRY(visit(d, d->visits[i], &v));
         if (v.after > v.before) *progress = true;
     }
@@ -223,12 +225,13 @@ static whet_status run(descent *d, const whet_align_opts *o) {
     return WHET_OK;
 }
 
-whet_status whet_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
-                               const whet_weights *a, const whet_weights *b,
-                               const whet_align_opts *opts, whet_alignment **out) {
+whet_status whet_i_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                 const whet_weights *a, const whet_weights *b,
+                                 const whet_align_opts *opts, const char *stage,
+                                 whet_alignment **out) {
     whet_align_opts o = WHET_ALIGN_OPTS_INIT;
     whet_i_bound bound;
-    descent d = {.ctx = ctx, .bound = &bound};
+    descent d = {.ctx = ctx, .bound = &bound, .stage = stage};
     WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_align_opts"));
     if (o.restarts < 1 || o.restarts > 1000 || o.max_sweeps < 1)
         return whet_i_fail(ctx, WHET_ERR_ARG,
@@ -253,4 +256,10 @@ whet_status whet_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
     whet_i_free(ctx, d.meets);
     whet_i_bound_free(ctx, &bound);
     return status;
+}
+
+whet_status whet_align_weights(whet_ctx *ctx, const whet_permutation_spec *spec,
+                               const whet_weights *a, const whet_weights *b,
+                               const whet_align_opts *opts, whet_alignment **out) {
+    return whet_i_align_weights(ctx, spec, a, b, opts, "align", out);
 }

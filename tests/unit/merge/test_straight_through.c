@@ -156,6 +156,57 @@ static void what_is_planted_stays(void **state) {
     test_ctx_done(ctx);
 }
 
+/* What a terminal shows: how often the stage changed, and how often the words beside it were another's. */
+typedef struct shown {
+    const char *stage;
+    int64_t changes, of_another;
+} shown;
+
+static void show_stage(void *user, const char *stage, int64_t done, int64_t total) {
+    shown *s = user;
+    (void)done;
+    (void)total;
+    s->changes += !s->stage || strcmp(s->stage, stage) != 0;
+    s->stage = strcmp(stage, "align") == 0 ? "align" : "straight-through";
+}
+
+static void show_words(void *user, const char *words) {
+    shown *s = user;
+    if (s->stage && strcmp(s->stage, "align") != 0)
+        s->of_another += strncmp(words, "least", 5) != 0;
+}
+
+/* Each step matches anew: that is part of the step, not a stage by itself. */
+static void one_stage_after_the_other(void **state) {
+    (void)state;
+    static examples e;
+    shown s = {0};
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx = NULL;
+    network a, b;
+    whet_permutation_spec *spec;
+    whet_alignment *found;
+    opts.progress = show_stage;
+    opts.note = show_words;
+    opts.user = &s;
+    opts.threads = 1;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    draw_examples(&e);
+    draw(ctx, &a, 3);
+    draw(ctx, &b, 4);
+    test_ok(ctx, whet_i_spec_parse(ctx, "spec", SPEC, sizeof SPEC - 1, &spec));
+    test_ok(ctx, whet_align_straight_through(ctx, spec, &a.weights, &b.weights, &e.data, &QUICK,
+                                             &found));
+    assert_int_equal(s.changes, 2); /* weight matching, to begin with; then refinement */
+    assert_string_equal(s.stage, "straight-through");
+    assert_int_equal(s.of_another, 0);
+    whet_alignment_destroy(ctx, found);
+    whet_permutation_spec_destroy(ctx, spec);
+    drop(ctx, &a);
+    drop(ctx, &b);
+    whet_ctx_destroy(ctx);
+}
+
 static void refusals(void **state) {
     (void)state;
     static examples e;
@@ -227,9 +278,8 @@ static void each_allocation_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(never_worse_and_often_better),
-        cmocka_unit_test(what_is_planted_stays),
-        cmocka_unit_test(refusals),
+        cmocka_unit_test(never_worse_and_often_better), cmocka_unit_test(what_is_planted_stays),
+        cmocka_unit_test(one_stage_after_the_other),    cmocka_unit_test(refusals),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
