@@ -178,22 +178,6 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
-static whet_status write_text(whet_ctx *ctx, const char *dir, const char *name, const char *text,
-                              int64_t len) {
-    char *path = NULL;
-    whet_out *out = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_join_path(ctx, dir, name, &path));
-    WHET_TRY_DONE(whet_out_open(ctx, path, false, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, text, len));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const char *dir) {
     const bool tuned = run->tuning.kept;
     /* A tuned encoder stands alone: words are beside the one that was left as it is. */
@@ -239,9 +223,9 @@ static whet_status write_all(whet_ctx *ctx, whet_i_run *run, const char *dir, ch
     WHET_TRY_DONE(whet_i_write_predictions(ctx, run, dir));
     WHET_TRY_DONE(save_classifier(ctx, run, dir));
     WHET_TRY_DONE(whet_i_report(ctx, run, &report));
-    WHET_TRY_DONE(write_text(ctx, dir, "report.html", report.data, report.len));
+    WHET_TRY_DONE(whet_i_write_file(ctx, dir, "report.html", false, report.data, report.len));
     WHET_TRY_DONE(whet_i_metrics_json(ctx, run, &json));
-    WHET_TRY_DONE(write_text(ctx, dir, "metrics.json", json, (int64_t)strlen(json)));
+    WHET_TRY_DONE(whet_i_write_file(ctx, dir, "metrics.json", false, json, (int64_t)strlen(json)));
     *metrics = json;
     json = NULL;
 done:

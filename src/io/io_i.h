@@ -114,6 +114,10 @@ bool whet_i_has_extension(const char *path, const char *extension);
 /* "dir/name", NUL-terminated, released by whet_i_free. Errors: NOMEM. */
 WHET_CHECKED whet_status whet_i_join_path(whet_ctx *ctx, const char *dir, const char *name,
                                           char **out);
+/* Writes the file dir/name whole, or not at all. force: one that exists makes way. Errors: IO, EXISTS,
+ * NOMEM. */
+WHET_CHECKED whet_status whet_i_write_file(whet_ctx *ctx, const char *dir, const char *name,
+                                           bool force, const char *bytes, int64_t len);
 
 /* A class list from memory; where: the name for sentences. */
 WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,

@@ -279,3 +279,19 @@ void whet_out_abort(whet_ctx *ctx, whet_out *out) {
     if (out->temporary) (void)unlink(out->temporary);
     release(ctx, out);
 }
+
+whet_status whet_i_write_file(whet_ctx *ctx, const char *dir, const char *name, bool force,
+                              const char *bytes, int64_t len) {
+    char *path = NULL;
+    whet_out *out = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_join_path(ctx, dir, name, &path));
+    WHET_TRY_DONE(whet_out_open(ctx, path, force, &out));
+    WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
+    status = whet_out_commit(ctx, out);
+    out = NULL;
+done:
+    whet_out_abort(ctx, out);
+    whet_i_free(ctx, path);
+    return status;
+}

@@ -194,29 +194,13 @@ static whet_status flows_table(const table *t) {
     return WHET_OK;
 }
 
-whet_status whet_i_trading_write_text(whet_ctx *ctx, const char *folder, const char *name,
-                                      const char *text, int64_t len) {
-    char *path = NULL;
-    whet_out *out = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_join_path(ctx, folder, name, &path));
-    WHET_TRY_DONE(whet_out_open(ctx, path, false, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, text, len));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 static whet_status write_table(whet_ctx *ctx, const whet_trading_result *r, const char *folder,
                                const char *name, whet_status (*make)(const table *t)) {
     whet_i_buf text = {0};
     const table t = {ctx, r, &text};
     whet_status status = make(&t);
     if (status == WHET_OK)
-        status = whet_i_trading_write_text(ctx, folder, name, text.data, text.len);
+        status = whet_i_write_file(ctx, folder, name, false, text.data, text.len);
     whet_i_buf_free(ctx, &text);
     return status;
 }
@@ -227,7 +211,7 @@ whet_status whet_trading_write(whet_ctx *ctx, const whet_trading_result *result,
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_trading_json(ctx, result, &json));
     WHET_TRY_DONE(
-        whet_i_trading_write_text(ctx, folder, "results.json", json, (int64_t)strlen(json)));
+        whet_i_write_file(ctx, folder, "results.json", false, json, (int64_t)strlen(json)));
     WHET_TRY_DONE(write_table(ctx, result, folder, "accuracy.tsv", accuracy_table));
     if (!result->arms[WHET_ARM_MARKET]) goto done;
     WHET_TRY_DONE(write_table(ctx, result, folder, "trades.tsv", trades_table));

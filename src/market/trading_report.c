@@ -450,7 +450,7 @@ static whet_status write_figures(whet_ctx *ctx, const page *p, const char *folde
         if (!f->there(p->result)) continue;
         whet_status status = f->draw(ctx, p->result, p->series, false, &svg);
         if (status == WHET_OK)
-            status = whet_i_trading_write_text(ctx, folder, f->file, svg.data, svg.len);
+            status = whet_i_write_file(ctx, folder, f->file, false, svg.data, svg.len);
         whet_i_buf_free(ctx, &svg);
         WHET_TRY(status);
     }
@@ -467,7 +467,7 @@ whet_status whet_trading_report(whet_ctx *ctx, const whet_trading_result *result
     WHET_TRY_DONE(whet_i_trading_series_make(ctx, result, &series));
     WHET_TRY_DONE(whet_i_ends_find(ctx, result, &ends));
     WHET_TRY_DONE(put_page(ctx, &html, &p));
-    WHET_TRY_DONE(whet_i_trading_write_text(ctx, folder, "report.html", html.data, html.len));
+    WHET_TRY_DONE(whet_i_write_file(ctx, folder, "report.html", false, html.data, html.len));
     status = write_figures(ctx, &p, folder);
 done:
     whet_i_buf_free(ctx, &html);

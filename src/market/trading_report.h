@@ -168,8 +168,4 @@ enum {
 };
 extern const whet_i_trading_figure whet_i_trading_figures[WHET_I_FIGURES];
 
-/* A file of the results, whole or not at all (trading_files.c). Errors: IO, EXISTS, NOMEM. */
-WHET_CHECKED whet_status whet_i_trading_write_text(whet_ctx *ctx, const char *folder,
-                                                   const char *name, const char *text, int64_t len);
-
 #endif

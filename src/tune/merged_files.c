@@ -11,22 +11,6 @@
 enum { BYTES_MAX = 1 << 28, JSON_BYTES_MAX = 1 << 26 };
 static const char index_file[] = "model.safetensors.index.json";
 
-static whet_status write_bytes(whet_ctx *ctx, const char *dir, const char *name, const char *bytes,
-                               int64_t len) {
-    char *path = NULL;
-    whet_out *out = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_join_path(ctx, dir, name, &path));
-    WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 /* ---- copies ----------------------------------------------------------------------------------- */
 
 static bool has_end(const char *name, const char *end) {
@@ -57,7 +41,7 @@ static whet_status copy_file(whet_ctx *ctx, const char *from, const char *to, co
     whet_status status = WHET_OK;
     if (stat(path, &info) == 0 && S_ISREG(info.st_mode)) {
         status = whet_i_file_read(ctx, path, BYTES_MAX, &bytes, &len);
-        if (status == WHET_OK) status = write_bytes(ctx, to, name, bytes, len);
+        if (status == WHET_OK) status = whet_i_write_file(ctx, to, name, true, bytes, len);
     }
     whet_i_free(ctx, bytes);
     whet_i_free(ctx, path);
@@ -132,7 +116,8 @@ static whet_status write_config(whet_ctx *ctx, const whet_i_merging *m, const ch
                 (void)json_object_set_new(config, types[i], json_string(type_name(m->job->dtype)));
         if (m->heads) put_classes(m, config);
         status = whet_i_json_dump(ctx, config, JSON_INDENT(2), &text);
-        if (status == WHET_OK) status = write_bytes(ctx, dir, "config.json", text.data, text.len);
+        if (status == WHET_OK)
+            status = whet_i_write_file(ctx, dir, "config.json", true, text.data, text.len);
     }
     whet_i_buf_free(ctx, &text);
     json_decref(config);
@@ -156,7 +141,8 @@ static whet_status write_index(whet_ctx *ctx, const whet_i_merging *m, const cha
         json_pack("{s:{s:I}, s:o}", "metadata", "total_size", (json_int_t)bytes, "weight_map", map);
     whet_status status = whet_i_json_dump(ctx, root, JSON_INDENT(2), &text);
     json_decref(root);
-    if (status == WHET_OK) status = write_bytes(ctx, dir, index_file, text.data, text.len);
+    if (status == WHET_OK)
+        status = whet_i_write_file(ctx, dir, index_file, true, text.data, text.len);
     whet_i_buf_free(ctx, &text);
     return status;
 }

@@ -20,18 +20,7 @@ whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *
 
 whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                               const char *bytes, int64_t len) {
-    char *path = NULL;
-    whet_out *out = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
-    WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
-    WHET_TRY_DONE(whet_out_write(ctx, out, bytes, len));
-    status = whet_out_commit(ctx, out);
-    out = NULL;
-done:
-    whet_out_abort(ctx, out);
-    whet_i_free(ctx, path);
-    return status;
+    return whet_i_write_file(ctx, run->job.output, name, true, bytes, len);
 }
 
 /* ---- folders ---------------------------------------------------------------------------------- */
