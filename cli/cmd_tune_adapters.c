@@ -176,13 +176,17 @@ static void print_merge(cli_run *run, const json_t *root) {
     const json_t *probe = json_object_get(root, "probe");
     const json_t *layers = json_object_get(probe, "layers"),
                  *model = json_object_get(probe, "model");
-    cli_print(run, "%lld layers, %lld tensors of heads\n", cli_count_at(root, "layers"),
+    cli_print(run, "%lld layers, %lld tensors of heads", cli_count_at(root, "layers"),
               cli_count_at(root, "heads"));
-    cli_print(run, "largest |merged - unmerged|: %.3g of layers whose outputs reach %.3g\n",
-              cli_real_at(layers, "max_difference"), cli_real_at(layers, "largest"));
+    if (cli_count_at(root, "own") > 0)
+        cli_print(run, ", %lld of biases and norms", cli_count_at(root, "own"));
+    cli_print(run, "\n");
+    if (cli_count_at(root, "layers") > 0)
+        cli_print(run, "largest |merged - unmerged|: %.3g of layers whose outputs reach %.3g\n",
+                  cli_real_at(layers, "max_difference"), cli_real_at(layers, "largest"));
     if (json_is_object(model))
         cli_print(run,
-                  "                             %.3g of the last hidden states, which reach %.3g "
+                  "largest |merged - unmerged|: %.3g of the last hidden states, which reach %.3g "
                   "(%lld texts)\n",
                   cli_real_at(model, "max_difference"), cli_real_at(model, "largest"),
                   cli_count_at(model, "texts"));
@@ -406,8 +410,10 @@ static void print_description(cli_run *run, const json_t *root) {
               text_or_unknown(root, "base_hash"));
     print_names(run, root, "heads");
     print_names(run, root, "biases");
-    cli_print(run, "\n%6s %6s %5s %6s %8s %9s  %s\n", "in", "out", "rank", "blocks", "scale",
-              "numbers", "layer");
+    print_names(run, root, "own");
+    if (json_array_size(layers) > 0)
+        cli_print(run, "\n%6s %6s %5s %6s %8s %9s  %s\n", "in", "out", "rank", "blocks", "scale",
+                  "numbers", "layer");
     for (size_t i = 0; i < json_array_size(layers); i++) {
         const json_t *l = json_array_get(layers, i);
         cli_print(run, "%6lld %6lld %5lld %6lld %8.4g %9lld  %s\n", cli_count_at(l, "in"),

@@ -8,7 +8,9 @@
  *   LoRA   M = B A, A [r, in], B [out, r], s = alpha / r, or alpha / sqrt(r)
  *   DoRA   the rows of W + s B A, each made as long as its number of magnitude [out] says
  *   MoRe   M = a product of two block-diagonal matrices with N blocks and fixed permutations; s = 1
- * GraLoRA (2505.20355) is read as the LoRA that it is: of rank k r, with its order of outputs in B. */
+ * GraLoRA (2505.20355) is read as the LoRA that it is: of rank k r, with its order of outputs in B.
+ * PEFT's LN_TUNING and BITFIT hold weights of the model itself, norms or biases: they are read, described,
+ * written and merged; the rest refuses them (UNSUPPORTED). */
 #ifndef WHET_ADAPTERS_H
 #define WHET_ADAPTERS_H
 
@@ -36,7 +38,8 @@ WHET_API void whet_adapter_close(whet_ctx *ctx, whet_adapter *adapter); /* NULL 
 WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_adapter *adapter,
                                                     const char *dir, bool force);
 /* What it is, as the text of a JSON object, released by whet_free_text: kind, layers (module, in, out,
- * rank, blocks, scale, parameters), heads and biases (tensors), parameters, base. Errors: NOMEM. */
+ * rank, blocks, scale, parameters), heads, biases and own (tensors; own: of the model itself), parameters,
+ * base. Errors: NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
                                                         char **json);
 
@@ -98,7 +101,7 @@ typedef struct whet_adapter_merge_job {
     { .struct_size = sizeof(whet_adapter_merge_job), .dtype = WHET_F32 }
 
 /* Writes the folder `output`, whole or not at all: a model by itself, W + sum over adapters of weight x
- * their change of W, in f64 and rounded once; biases likewise; heads of one adapter in place of the
+ * their change of W, in f64 and rounded once; biases and norms likewise; heads of one adapter in place of the
  * base's, or new (with the classes that the adapter tells). Files of weights are written one by one, in
  * the base's parts; in memory is a piece of a tensor. Other files of the base come along, but for weights
  * in other formats. merge.json tells base, adapters, and the largest difference between merged and

@@ -55,6 +55,7 @@ static whet_status check_bases(whet_ctx *ctx, const sum *s) {
 static whet_status check_layers(whet_ctx *ctx, const sum *s) {
     char quoted[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < s->n; i++) {
+        WHET_TRY(whet_i_adapter_check_layers(ctx, s->items[i]));
         if (!isfinite(s->weights[i]))
             return whet_i_fail(ctx, WHET_ERR_ARG, "weight %lld is not finite; expected numbers",
                                (long long)i + 1);

@@ -218,6 +218,16 @@ static whet_status read_gralora(whet_ctx *ctx, const char *where, const json_t *
                        where, (long long)c->rank, (long long)out->gralora_k);
 }
 
+/* Names of the tensors say all. */
+static whet_status read_own(whet_ctx *ctx, const char *where, const json_t *object,
+                            whet_i_peft_config *out) {
+    (void)ctx;
+    (void)where;
+    (void)object;
+    (void)out;
+    return WHET_OK;
+}
+
 static const struct {
     const char *name;
     whet_i_peft_type type;
@@ -225,9 +235,9 @@ static const struct {
     whet_status (*read)(whet_ctx *ctx, const char *where, const json_t *object,
                         whet_i_peft_config *out);
 } kinds[] = {
-    {"LORA", WHET_I_PEFT_LORA, 8, read_lora},
-    {"MORE", WHET_I_PEFT_MORE, 4, read_more},
-    {"GRALORA", WHET_I_PEFT_GRALORA, 32, read_gralora},
+    {"LORA", WHET_I_PEFT_LORA, 8, read_lora},           {"MORE", WHET_I_PEFT_MORE, 4, read_more},
+    {"GRALORA", WHET_I_PEFT_GRALORA, 32, read_gralora}, {"LN_TUNING", WHET_I_PEFT_OWN, 1, read_own},
+    {"BITFIT", WHET_I_PEFT_OWN, 1, read_own},
 };
 
 whet_status whet_i_peft_config_read(whet_ctx *ctx, const char *where, json_t *object,
@@ -244,8 +254,9 @@ whet_status whet_i_peft_config_read(whet_ctx *ctx, const char *where, json_t *ob
         kind++;
     if (kind == WHET_COUNT_OF(kinds))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                           "%s: \"peft_type\" is %s; expected LORA, MORE or GRALORA", where,
-                           whet_i_quote(quoted, type));
+                           "%s: \"peft_type\" is %s; expected LORA, MORE, GRALORA, LN_TUNING or "
+                           "BITFIT",
+                           where, whet_i_quote(quoted, type));
     out->type = kinds[kind].type;
     WHET_TRY(refuse(ctx, where, object));
     WHET_TRY(whet_i_json_int_or(ctx, where, object, "r", 1, RANK_MAX, kinds[kind].rank, &c->rank));

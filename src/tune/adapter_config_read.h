@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * adapter_config.json read: PEFT 0.21's LORA and GRALORA, and MORE. Members that do not change what the
- * adapters compute are passed by, unknown ones with a warning; those that change it in a way that is not
- * known here are refused by name. */
+ * adapter_config.json read: LORA, GRALORA, LN_TUNING of PEFT 0.21, MORE, BITFIT. Members that do not change
+ * what the adapters compute are passed by, unknown ones with a warning; those that change it in a way that
+ * is not known here are refused by name. */
 #ifndef WHET_TUNE_ADAPTER_CONFIG_READ_H
 #define WHET_TUNE_ADAPTER_CONFIG_READ_H
 
@@ -10,7 +10,8 @@
 typedef enum whet_i_peft_type {
     WHET_I_PEFT_LORA,
     WHET_I_PEFT_MORE,
-    WHET_I_PEFT_GRALORA
+    WHET_I_PEFT_GRALORA,
+    WHET_I_PEFT_OWN /* weights of the model itself: LN_TUNING, BITFIT */
 } whet_i_peft_type;
 
 typedef struct whet_i_peft_config {

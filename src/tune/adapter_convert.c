@@ -231,6 +231,7 @@ whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
     whet_i_buf text = {0};
     double residual = 0;
     WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_adapter_convert_opts"));
+    WHET_TRY(whet_i_adapter_check_layers(ctx, a));
     WHET_TRY(check(ctx, a, &o));
     whet_status status = WHET_OK;
     const bool more = o.form == WHET_ADAPTER_FORM_MORE;

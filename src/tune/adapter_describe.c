@@ -4,6 +4,14 @@
 
 bool whet_adapter_is_more(const whet_adapter *adapter) { return adapter->more; }
 
+whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a) {
+    if (!a->own) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: holds weights of the model itself (%s), which are no adapters of "
+                       "layers; expected LoRA, DoRA or MoRe; try whet tune merge",
+                       a->path, a->own->name);
+}
+
 static json_t *layer_json(const whet_i_adapter_layer *l) {
     const whet_i_adapter_shape *s = &l->shape;
     return json_pack("{s:s, s:I, s:I, s:I, s:I, s:f, s:I}", "module", l->module, "in",
@@ -12,10 +20,16 @@ static json_t *layer_json(const whet_i_adapter_layer *l) {
                      (json_int_t)whet_i_adapter_layer_count(l));
 }
 
-static json_t *names_json(const whet_adapter *a, bool biases) {
+typedef enum part { HEADS, BIASES, OWN } part;
+
+static part part_of(const whet_i_adapter_whole *w) {
+    return w->own ? OWN : w->layer_bias ? BIASES : HEADS;
+}
+
+static json_t *names_json(const whet_adapter *a, part which) {
     json_t *names = json_array();
     for (int64_t i = 0; i < a->n_wholes; i++)
-        if (a->wholes[i].layer_bias == biases)
+        if (part_of(&a->wholes[i]) == which)
             (void)json_array_append_new(names, json_string(a->wholes[i].name));
     return names;
 }
@@ -35,16 +49,18 @@ whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *a, char **o
         in_layers += whet_i_adapter_layer_count(&a->layers[i]);
         dora = dora || a->layers[i].magnitude.data;
     }
-    for (int64_t i = 0; i < a->n_wholes; i++) in_wholes += whet_tensor_count(&a->wholes[i].tensor);
-    json_t *root =
-        json_pack("{s:s, s:o, s:o, s:o, s:I, s:I, s:o, s:o}", "kind",
-                  a->more ? "more"
-                  : dora  ? "dora"
-                          : "lora",
-                  "layers", layers, "heads", names_json(a, false), "biases", names_json(a, true),
-                  "adapter_parameters", (json_int_t)in_layers, "other_parameters",
-                  (json_int_t)in_wholes, "base", text_or_null(a, "base_model_name_or_path"),
-                  "base_hash", text_or_null(a, WHET_I_BASE_KEY));
+    for (int64_t i = 0; i < a->n_wholes; i++)
+        *(a->wholes[i].own ? &in_layers : &in_wholes) += whet_tensor_count(&a->wholes[i].tensor);
+    json_t *root = json_pack("{s:s, s:o, s:o, s:o, s:o, s:I, s:I, s:o, s:o}", "kind",
+                             a->own    ? a->own->name
+                             : a->more ? "more"
+                             : dora    ? "dora"
+                                       : "lora",
+                             "layers", layers, "heads", names_json(a, HEADS), "biases",
+                             names_json(a, BIASES), "own", names_json(a, OWN), "adapter_parameters",
+                             (json_int_t)in_layers, "other_parameters", (json_int_t)in_wholes,
+                             "base", text_or_null(a, "base_model_name_or_path"), "base_hash",
+                             text_or_null(a, WHET_I_BASE_KEY));
     const whet_status status = whet_i_json_dump(ctx, root, JSON_INDENT(2), &text);
     json_decref(root);
     if (status == WHET_OK)

@@ -14,16 +14,18 @@ typedef struct renaming {
     char more[256];
 } renaming;
 
-static bool find_weight(const whet_i_weight_files *files, const char *module, whet_tensor *out) {
+static bool find(const whet_i_weight_files *files, const char *module, const char *end,
+                 whet_tensor *out) {
     char name[NAME_ROOM];
-    const int n = snprintf(name, sizeof name, "%s.weight", module);
+    const int n = snprintf(name, sizeof name, "%s%s", module, end);
     return n > 0 && (size_t)n < sizeof name && whet_i_weight_files_find(files, name, out);
 }
 
-/* What stands before ".<module>.weight" in a name of the base. */
-static bool find_longer(const whet_i_weight_files *files, const char *module, renaming *r) {
+/* What stands before ".<module><last>" in a name of the base. */
+static bool find_longer(const whet_i_weight_files *files, const char *module, const char *last,
+                        renaming *r) {
     char end[NAME_ROOM];
-    const int n = snprintf(end, sizeof end, ".%s.weight", module);
+    const int n = snprintf(end, sizeof end, ".%s%s", module, last);
     if (n < 0 || (size_t)n >= sizeof end) return false;
     for (int64_t f = 0; f < files->n; f++)
         for (int64_t i = 0; i < whet_safetensors_count(files->items[f].tensors); i++) {
@@ -39,17 +41,26 @@ static bool find_longer(const whet_i_weight_files *files, const char *module, re
     return false;
 }
 
+/* A tensor of the adapter that the base has: the first layer's, or the first weight of the base itself. */
+static const char *first_name(const whet_adapter *a, const char **end) {
+    *end = a->n_layers > 0 ? ".weight" : "";
+    if (a->n_layers > 0) return a->layers[0].module;
+    for (int64_t i = 0; i < a->n_wholes; i++)
+        if (a->wholes[i].own) return a->wholes[i].name;
+    return NULL;
+}
+
 static renaming renaming_of(const whet_i_weight_files *files, const whet_adapter *a) {
     renaming r = {0};
     whet_tensor t;
-    if (a->n_layers == 0) return r;
-    r.prefix = a->layers[0].module;
+    const char *end;
+    r.prefix = first_name(a, &end);
     for (const char *at = r.prefix; at; at = strchr(at, '.') ? strchr(at, '.') + 1 : NULL)
-        if (find_weight(files, at, &t)) {
+        if (find(files, at, end, &t)) {
             r.less = at - r.prefix;
             return r;
         }
-    (void)find_longer(files, r.prefix, &r);
+    if (r.prefix) (void)find_longer(files, r.prefix, end, &r);
     return r;
 }
 
@@ -99,16 +110,17 @@ static whet_status keep_prefix(whet_ctx *ctx, whet_adapter *a, const renaming *r
     return WHET_OK;
 }
 
-/* Biases must be there and as long; heads may be new or of another size. */
-static whet_status fit_bias(whet_ctx *ctx, const whet_i_adapter_whole *w,
-                            const whet_i_weight_files *files, whet_i_problems *problems) {
+/* What changes the base must be there and as long; heads may be new or of another size. */
+static whet_status fit_whole(whet_ctx *ctx, const whet_i_adapter_whole *w,
+                             const whet_i_weight_files *files, whet_i_problems *problems) {
     char quoted[WHET_QUOTE_SIZE];
     whet_tensor t;
-    if (!w->layer_bias) return WHET_OK;
+    if (!whet_i_adapter_changes(w)) return WHET_OK;
     if (whet_i_weight_files_find(files, w->base, &t) &&
         whet_tensor_count(&t) == whet_tensor_count(&w->tensor))
         return WHET_OK;
-    return whet_i_problem(ctx, problems, "the base has no bias %s of that length",
+    return whet_i_problem(ctx, problems, "the base has no %s %s of that length",
+                          w->layer_bias ? "bias" : "tensor",
                           whet_i_quote(quoted, whet_str_from(w->name)));
 }
 
@@ -147,7 +159,7 @@ whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const whet_i_weig
     for (int64_t i = 0; status == WHET_OK && i < a->n_wholes; i++) {
         whet_i_adapter_whole *w = &a->wholes[i];
         status = base_name(ctx, a, &r, w->name, "", &w->base);
-        if (status == WHET_OK) status = fit_bias(ctx, w, files, &problems);
+        if (status == WHET_OK) status = fit_whole(ctx, w, files, &problems);
     }
     const whet_status ended = whet_i_problems_end(ctx, WHET_ERR_SHAPE, a->path, &problems);
     return status != WHET_OK ? status : ended;

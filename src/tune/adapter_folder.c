@@ -9,7 +9,7 @@
 
 #include "tune/adapter_parts.h"
 
-enum { JSON_BYTES_MAX = 1 << 24, ADVICE_ROOM = 300 };
+enum { JSON_BYTES_MAX = 1 << 24, ADVICE_ROOM = 300, NAME_ROOM = 1024 };
 static const char config_file[] = "adapter_config.json";
 static const char weights_file[] = "adapter_model.safetensors";
 const char whet_i_peft_prefix[] = "base_model.model.";
@@ -109,6 +109,45 @@ static whet_status keep(whet_ctx *ctx, whet_i_arena *arena, whet_str text, const
     return WHET_OK;
 }
 
+/* Of a folder of weights of the model itself: such a weight, whose name becomes the model's (`text`), or
+ * false: a module that is saved whole. PEFT marks those of norms. */
+static bool own_name(const whet_adapter *a, const whet_i_peft_config *config, whet_str name,
+                     char *text, size_t room) {
+    const char *segment = a->own ? a->own->segment : NULL;
+    const char *last = strrchr(name.ptr, '.');
+    const size_t length = segment ? strlen(segment) : 0;
+    if (!a->own || !last || (size_t)name.len >= room) return false;
+    int64_t module = last - name.ptr;
+    if (segment) { /* ".segment" before the last part */
+        module -= (int64_t)length + 1;
+        if (module <= 0 || name.ptr[module] != '.' ||
+            memcmp(name.ptr + module + 1, segment, length) != 0)
+            return false;
+    }
+    (void)snprintf(text, room, "%.*s", (int)module, name.ptr);
+    if (whet_i_modules_has(&config->common, &config->common.saved, text)) return false;
+    (void)snprintf(text, room, "%.*s%s", (int)module, name.ptr, last);
+    return true;
+}
+
+/* A weight of the model itself is a vector: nothing else is BitFit's or a norm's. */
+static whet_status add_own(whet_ctx *ctx, whet_adapter *a, const char *name,
+                           const whet_tensor *tensor) {
+    char quoted[WHET_QUOTE_SIZE], shape[WHET_I_SHAPE_TEXT];
+    whet_i_adapter_whole *whole = &a->wholes[a->n_wholes];
+    const bool of_kind = a->own->segment || ends_with(whet_str_from(name), ".bias");
+    if (tensor->rank != 1 || !of_kind)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s/%s: tensor %s is %s; expected %s, or a module of modules_to_save",
+                           a->path, weights_file, whet_i_quote(quoted, whet_str_from(name)),
+                           whet_i_shape_text(shape, tensor->rank, tensor->shape),
+                           a->own->segment ? "a vector of a norm" : "a bias");
+    *whole = (whet_i_adapter_whole){.own = true, .tensor = *tensor};
+    WHET_TRY(keep(ctx, &a->arena, whet_str_from(name), &whole->name));
+    a->n_wholes++;
+    return WHET_OK;
+}
+
 static whet_status add_whole(whet_ctx *ctx, whet_adapter *a, whet_str name, bool layer_bias,
                              const whet_tensor *tensor) {
     char quoted[WHET_QUOTE_SIZE];
@@ -139,12 +178,15 @@ static whet_status twice(whet_ctx *ctx, const whet_adapter *a, whet_str name) {
 }
 
 /* Puts tensor `i` of the file where it belongs. */
-static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, int64_t i, whet_i_parts *parts) {
+static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, const whet_i_peft_config *config,
+                              int64_t i, whet_i_parts *parts) {
     const whet_str full = whet_safetensors_name(a->file, i), name = without_prefix(full);
+    char own[NAME_ROOM];
     whet_tensor view;
     whet_i_part part = WHET_I_PARTS;
     whet_str module = name;
     (void)whet_safetensors_find(a->file, full.ptr, &view);
+    if (own_name(a, config, name, own, sizeof own)) return add_own(ctx, a, own, &view);
     for (int64_t e = 0; e < WHET_COUNT_OF(ends); e++) {
         if (!ends_with(name, ends[e].end)) continue;
         part = ends[e].part;
@@ -210,7 +252,7 @@ static whet_status read_tensors(whet_ctx *ctx, whet_adapter *a, const whet_i_pef
     WHET_TRY(whet_names_create(ctx, &parts->modules));
     WHET_TRY(whet_i_alloc(ctx, n, &parts->items));
     WHET_TRY(whet_i_alloc(ctx, n, &a->wholes));
-    for (int64_t i = 0; i < n; i++) WHET_TRY(add_tensor(ctx, a, i, parts));
+    for (int64_t i = 0; i < n; i++) WHET_TRY(add_tensor(ctx, a, config, i, parts));
     WHET_TRY(check_finite(ctx, a));
     WHET_TRY(whet_i_adapter_layers(ctx, a, config, parts));
     qsort(a->layers, (size_t)a->n_layers, sizeof *a->layers, by_module);
@@ -231,6 +273,9 @@ static whet_status open_folder(whet_ctx *ctx, whet_adapter *a, whet_i_peft_confi
     whet_i_free(ctx, path);
     WHET_TRY(status);
     a->more = config->type == WHET_I_PEFT_MORE;
+    if (config->type == WHET_I_PEFT_OWN)
+        a->own = whet_i_own_weights_find(
+            whet_str_from(json_string_value(json_object_get(a->json, "peft_type"))));
     WHET_TRY(open_weights(ctx, a));
     return read_tensors(ctx, a, config, parts);
 }
@@ -283,12 +328,24 @@ static whet_status add_item(whet_ctx *ctx, whet_i_arena *arena, const char *name
     return WHET_OK;
 }
 
-static whet_status add_whole_item(whet_ctx *ctx, whet_i_arena *arena,
+static whet_status add_own_item(whet_ctx *ctx, whet_i_arena *arena, const char *segment,
+                                const whet_i_adapter_whole *whole, whet_named_tensor *items,
+                                int64_t *n) {
+    const char *last = strrchr(whole->name, '.'), *kept;
+    char end[64];
+    WHET_TRY(keep(ctx, arena, (whet_str){whole->name, last - whole->name}, &kept));
+    (void)snprintf(end, sizeof end, ".%s%s", segment, last);
+    return add_item(ctx, arena, kept, end, &whole->tensor, items, n);
+}
+
+static whet_status add_whole_item(whet_ctx *ctx, const whet_adapter *a, whet_i_arena *arena,
                                   const whet_i_adapter_whole *whole, whet_named_tensor *items,
                                   int64_t *n) {
     static const char bias[] = ".bias";
     const char *kept;
     const int64_t length = (int64_t)strlen(whole->name);
+    if (whole->own && a->own->segment)
+        return add_own_item(ctx, arena, a->own->segment, whole, items, n);
     if (!whole->layer_bias) return add_item(ctx, arena, whole->name, "", &whole->tensor, items, n);
     WHET_TRY(keep(ctx, arena, (whet_str){whole->name, length - (int64_t)sizeof bias + 1}, &kept));
     return add_item(ctx, arena, kept, ".base_layer.bias", &whole->tensor, items, n);
@@ -316,7 +373,7 @@ static whet_status write_weights(whet_ctx *ctx, const whet_adapter *a, const cha
             add_item(ctx, &arena, l->module, ".lora_magnitude_vector", &l->magnitude, items, &n));
     }
     for (int64_t i = 0; i < a->n_wholes; i++)
-        WHET_TRY_DONE(add_whole_item(ctx, &arena, &a->wholes[i], items, &n));
+        WHET_TRY_DONE(add_whole_item(ctx, a, &arena, &a->wholes[i], items, &n));
     qsort(items, (size_t)n, sizeof *items, by_item_name);
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, weights_file, &path));
     status = whet_safetensors_write(ctx, path, true, items, n, metadata);

@@ -87,3 +87,11 @@ const whet_i_tune_adapter *whet_i_tune_adapter_find(whet_tune_adapter id) {
         if (kinds[i].id == id) return &kinds[i];
     return NULL;
 }
+
+const whet_i_tune_adapter *whet_i_own_weights_find(whet_str peft_type) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++)
+        if (kinds[i].trains && kinds[i].peft_type &&
+            whet_str_equal(peft_type, whet_str_from(kinds[i].peft_type)))
+            return &kinds[i];
+    return NULL;
+}

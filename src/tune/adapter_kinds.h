@@ -23,5 +23,7 @@ typedef struct whet_i_tune_adapter {
 
 /* The row of a kind; NULL = no such kind. */
 const whet_i_tune_adapter *whet_i_tune_adapter_find(whet_tune_adapter id);
+/* The kind of weights of the model itself whose folders say this; NULL = none. */
+const whet_i_tune_adapter *whet_i_own_weights_find(whet_str peft_type);
 
 #endif

@@ -43,7 +43,7 @@ static whet_status check_heads(whet_ctx *ctx, const whet_i_merging *m) {
     for (int64_t i = 0; i < m->job->n; i++)
         for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
             const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
-            for (int64_t o = 0; o < i && !w->layer_bias; o++)
+            for (int64_t o = 0; o < i && !whet_i_adapter_changes(w); o++)
                 for (int64_t g = 0; g < m->adapters[o].is->n_wholes; g++)
                     if (strcmp(m->adapters[o].is->wholes[g].name, w->name) == 0)
                         return whet_i_fail(ctx, WHET_ERR_ARG,
@@ -71,15 +71,20 @@ static whet_status join(whet_ctx *ctx, whet_i_merging *m, const char *prefix, co
 }
 
 static void look_up(whet_i_merging *m, const char *base, whet_i_merged_tensor *t) {
+    bool own = false;
     for (int64_t i = 0; i < m->job->n; i++) {
         const whet_adapter *a = m->adapters[i].is;
         t->adapted = t->adapted || whet_i_merging_layer(m, i, base);
         for (int64_t h = 0; h < a->n_wholes; h++) {
             if (strcmp(a->wholes[h].base, base) != 0) continue;
-            t->bias = a->wholes[h].layer_bias;
-            if (!t->bias) t->whole = a->wholes[h].tensor;
+            if (whet_i_adapter_changes(&a->wholes[h]))
+                t->changed = true;
+            else
+                t->whole = a->wholes[h].tensor;
+            own = own || a->wholes[h].own;
         }
     }
+    m->n_own += own;
     m->n_adapted += t->adapted;
     m->n_heads += t->whole.data != NULL;
 }
@@ -124,7 +129,8 @@ static void choose_prefix(whet_i_merging *m) {
     m->prefix = "";
     for (int64_t i = 0; i < m->job->n; i++) {
         const whet_adapter *a = m->adapters[i].is;
-        for (int64_t h = 0; h < a->n_wholes; h++) m->heads = m->heads || !a->wholes[h].layer_bias;
+        for (int64_t h = 0; h < a->n_wholes; h++)
+            m->heads = m->heads || !whet_i_adapter_changes(&a->wholes[h]);
         if (m->heads && a->prefix) m->prefix = a->prefix;
     }
 }
@@ -162,11 +168,11 @@ static json_t *probe_json(const whet_i_merging *m) {
 }
 
 static json_t *report_json(const whet_i_merging *m) {
-    return json_pack("{s:s, s:s, s:o, s:I, s:I, s:s, s:o}", "base", m->job->model, WHET_I_BASE_KEY,
-                     m->identity, "adapters", adapters_json(m), "layers", (json_int_t)m->n_adapted,
-                     "heads", (json_int_t)m->n_heads, "dtype",
-                     m->job->cast ? whet_dtype_name(m->job->dtype) : "keep", "probe",
-                     probe_json(m));
+    return json_pack(
+        "{s:s, s:s, s:o, s:I, s:I, s:I, s:s, s:o}", "base", m->job->model, WHET_I_BASE_KEY,
+        m->identity, "adapters", adapters_json(m), "layers", (json_int_t)m->n_adapted, "heads",
+        (json_int_t)m->n_heads, "own", (json_int_t)m->n_own, "dtype",
+        m->job->cast ? whet_dtype_name(m->job->dtype) : "keep", "probe", probe_json(m));
 }
 
 static whet_status write_report(whet_ctx *ctx, const whet_i_merging *m, const char *dir,

@@ -12,7 +12,7 @@ typedef struct whet_i_merged_tensor {
     const char *name;  /* in the merged model */
     whet_tensor base;  /* in the base; data NULL = it has none */
     whet_tensor whole; /* what stands in its place; data NULL = the base's */
-    bool bias;         /* of an adapted layer: what adapters change of it is weighted */
+    bool changed;      /* a vector of the base: what adapters change of it is weighted */
     bool adapted;      /* some adapter has a layer of it */
     whet_dtype dtype;  /* written */
 } whet_i_merged_tensor;
@@ -33,10 +33,10 @@ typedef struct whet_i_merging {
     const whet_adapter_merge_job *job;
     whet_i_weight_files files;
     char identity[WHET_I_IDENTITY];
-    whet_i_merged_adapter *adapters; /* [job->n] */
-    const char *prefix;              /* put before the base's names; "" */
-    whet_i_merged_file *out;         /* [files.n] */
-    int64_t n_adapted, n_heads;
+    whet_i_merged_adapter *adapters;   /* [job->n] */
+    const char *prefix;                /* put before the base's names; "" */
+    whet_i_merged_file *out;           /* [files.n] */
+    int64_t n_adapted, n_heads, n_own; /* of biases, norms: tensors of folders of such weights */
     bool heads;
     whet_i_arena arena;
     /* what came out */

@@ -192,6 +192,7 @@ static whet_status open_all(whet_ctx *ctx, project *p) {
     WHET_TRY(whet_i_base_identity(ctx, &p->base, p->identity));
     if (j->adapter) {
         WHET_TRY(whet_adapter_open(ctx, j->adapter, &p->from));
+        WHET_TRY(whet_i_adapter_check_layers(ctx, p->from));
         WHET_TRY(whet_i_adapter_fit(ctx, p->from, &p->base, p->identity, j->any_base));
         return list_adapter(ctx, p);
     }

@@ -12,6 +12,7 @@
 #include "nn/nn_i.h"
 #include "tensor/tensor_i.h"
 #include "tune/adapter_config_read.h"
+#include "tune/adapter_kinds.h"
 #include "tune/base_identity.h"
 
 typedef struct whet_i_adapter_layer {
@@ -23,17 +24,19 @@ typedef struct whet_i_adapter_layer {
     whet_tensor magnitude;     /* DoRA's [out]; data NULL = none */
 } whet_i_adapter_layer;
 
-/* A tensor of a module that is trained whole, or the bias of a layer. */
+/* A tensor of a module that is trained whole, the bias of a layer, or a weight of the model itself. */
 typedef struct whet_i_adapter_whole {
     const char *name; /* as in the model: "classifier.weight" */
     const char *base; /* once fitted: how the base calls it, which may not have it */
     bool layer_bias;  /* of an adapted layer: "<module>.base_layer.bias" in files */
+    bool own;         /* trained in place, of BitFit's, norms' folders: the base has it */
     whet_tensor tensor;
 } whet_i_adapter_whole;
 
 struct whet_adapter {
-    char *path; /* of the folder, for sentences */
-    bool more;  /* MoRe, else LoRA or DoRA */
+    char *path;                     /* of the folder, for sentences */
+    bool more;                      /* MoRe, else LoRA or DoRA; or */
+    const whet_i_tune_adapter *own; /* BitFit, norms: no layers, weights of the model; else NULL */
     json_t *json;
     whet_safetensors *file;       /* NULL = made, not read */
     whet_i_adapter_layer *layers; /* [n_layers] */
@@ -56,6 +59,12 @@ const whet_i_adapter_layer *whet_i_adapter_find(const whet_adapter *a, const cha
 WHET_CHECKED whet_status whet_i_adapter_factors(whet_ctx *ctx, const whet_i_adapter_layer *layer,
                                                 double **first, double **second);
 int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* numbers */
+/* Whether the tensor changes the base's of that name, rather than standing in its place. */
+static inline bool whet_i_adapter_changes(const whet_i_adapter_whole *w) {
+    return w->layer_bias || w->own;
+}
+/* UNSUPPORTED for weights of the model itself, of which there is no matrix to convert or add up. */
+WHET_CHECKED whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a);
 
 /* ---- the base (adapter_fit.c) -------------------------------------------------- */
 

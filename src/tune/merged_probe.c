@@ -161,7 +161,9 @@ static whet_status probe_layers(whet_ctx *ctx, whet_i_merging *m, const char *di
 /* ---- the model -------------------------------------------------------------------------------- */
 
 typedef struct model_run {
-    const whet_adapter *adapter; /* NULL = the model alone */
+    const whet_i_merging
+        *changes;                /* whose biases and norms the model gets; NULL = the model alone */
+    const whet_adapter *adapter; /* of layers; NULL = none */
     double weight;               /* of the adapter */
     whet_i_backbone backbone;
     whet_i_params *params;
@@ -175,15 +177,18 @@ typedef struct model_run {
     float *hidden; /* [tokens, width] */
 } model_run;
 
-/* The adapter's layer of a module that the engine calls so: names of the base may have the prefix or lack
- * it. */
-static const whet_i_adapter_layer *layer_of(const model_run *r, const char *module) {
+/* Names of the base may have the prefix of the engine's or lack it. */
+static const char *without_prefix(const model_run *r, const char *name) {
     const char *prefix = r->backbone.prefix ? r->backbone.prefix : "";
-    const size_t skipped = strlen(prefix);
-    if (strncmp(module, prefix, skipped) == 0) module += skipped;
+    const size_t n = strlen(prefix);
+    return strncmp(name, prefix, n) == 0 ? name + n : name;
+}
+
+/* The adapter's layer of a module that the engine calls so. */
+static const whet_i_adapter_layer *layer_of(const model_run *r, const char *module) {
+    module = without_prefix(r, module);
     for (int64_t i = 0; i < r->adapter->n_layers; i++) {
-        const char *base = r->adapter->layers[i].base;
-        if (strncmp(base, prefix, skipped) == 0) base += skipped;
+        const char *base = without_prefix(r, r->adapter->layers[i].base);
         const size_t n = strlen(module);
         if (strncmp(base, module, n) == 0 && strcmp(base + n, ".weight") == 0)
             return &r->adapter->layers[i];
@@ -245,6 +250,54 @@ static whet_status put_factors(whet_ctx *ctx, const model_run *r) {
     return WHET_OK;
 }
 
+/* sum += w (theirs - p), of a vector of the base. */
+static whet_status change_vector(whet_ctx *ctx, const whet_i_param *p, const whet_tensor *theirs,
+                                 double weight, double *sum) {
+    whet_tensor copy;
+    if (!p->values || whet_tensor_count(theirs) != p->count)
+        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "probe: parameter %s does not fit", p->name);
+    WHET_TRY(whet_tensor_convert(ctx, theirs, WHET_F64, &copy));
+    for (int64_t c = 0; c < p->count; c++)
+        sum[c] += weight * (((const double *)copy.data)[c] - (double)p->values[c]);
+    whet_tensor_destroy(ctx, &copy);
+    return WHET_OK;
+}
+
+/* sum [count] of all changes of one parameter; *any = whether there are some. */
+static whet_status changes_of(whet_ctx *ctx, const model_run *r, const whet_i_param *p, double *sum,
+                              bool *any) {
+    const whet_i_merging *m = r->changes;
+    *any = false;
+    memset(sum, 0, (size_t)p->count * sizeof *sum);
+    for (int64_t i = 0; i < m->job->n; i++)
+        for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
+            const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
+            if (!whet_i_adapter_changes(w) ||
+                strcmp(without_prefix(r, w->base), without_prefix(r, p->name)) != 0)
+                continue;
+            WHET_TRY(change_vector(ctx, p, &w->tensor, whet_i_merging_weight(m, i), sum));
+            *any = true;
+        }
+    return WHET_OK;
+}
+
+/* Biases and norms with the changes of all adapters. */
+static whet_status put_vectors(whet_ctx *ctx, const model_run *r) {
+    for (int64_t k = 0; k < r->params->n; k++) {
+        const whet_i_param *p = &r->params->items[k];
+        double *sum;
+        bool any;
+        if (p->rank != 1) continue;
+        WHET_TRY(whet_i_alloc(ctx, p->count, &sum));
+        const whet_status status = changes_of(ctx, r, p, sum, &any);
+        for (int64_t c = 0; status == WHET_OK && any && c < p->count; c++)
+            p->values[c] = (float)((double)p->values[c] + sum[c]);
+        whet_i_free(ctx, sum);
+        WHET_TRY(status);
+    }
+    return WHET_OK;
+}
+
 static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &r->params));
     WHET_TRY(whet_i_graph_create(ctx, r->params, &r->graph));
@@ -258,6 +311,7 @@ static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
     r->graph->adapters = NULL;
     WHET_TRY(whet_i_weight_files_bind(ctx, &r->backbone.files, r->params, r->backbone.prefix));
     WHET_TRY(whet_i_params_settle(ctx, r->params, 0));
+    if (r->changes) WHET_TRY(put_vectors(ctx, r));
     return r->adapter ? put_factors(ctx, r) : WHET_OK;
 }
 
@@ -350,7 +404,7 @@ static whet_status can_run(whet_ctx *ctx, const whet_i_merging *m, bool *out) {
 static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *dir,
                                   const whet_adapter *adapter, double weight, const whet_str *texts,
                                   int64_t n) {
-    model_run base = {.adapter = adapter, .weight = weight};
+    model_run base = {.changes = m, .adapter = adapter, .weight = weight};
     model_run merged = {0};
     whet_status status = whet_i_progress(ctx, "compare models", 0, 2);
     if (status == WHET_OK) status = run_model(ctx, &base, m->job->model, texts, n);
@@ -368,18 +422,20 @@ static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *
     return status;
 }
 
-/* Several adapters go into the engine as their sum. */
+/* Several adapters of layers go into the engine as their sum. */
 static whet_status combined(whet_ctx *ctx, const whet_i_merging *m, whet_adapter **out) {
     const whet_adapter **items;
     double *weights = NULL;
+    int64_t n = 0;
     whet_status status = whet_i_alloc_(ctx, m->job->n, sizeof(void *), true, &items);
     if (status != WHET_OK) return status;
     WHET_TRY_DONE(whet_i_alloc(ctx, m->job->n, &weights));
     for (int64_t i = 0; i < m->job->n; i++) {
-        items[i] = m->adapters[i].is;
-        weights[i] = whet_i_merging_weight(m, i);
+        if (m->adapters[i].is->own) continue;
+        items[n] = m->adapters[i].is;
+        weights[n++] = whet_i_merging_weight(m, i);
     }
-    WHET_TRY_DONE(whet_adapter_combine(ctx, items, weights, m->job->n, out));
+    WHET_TRY_DONE(whet_adapter_combine(ctx, items, weights, n, out));
     status = whet_i_adapter_fit(ctx, *out, &m->files, m->identity, true);
 done:
     whet_i_free(ctx, weights);
@@ -391,17 +447,21 @@ static whet_status probe_model(whet_ctx *ctx, whet_i_merging *m, const char *dir
                                const whet_str *texts, int64_t n) {
     whet_adapter *sum = NULL;
     bool dora = false, can = false;
+    int64_t of_layers = 0, last = 0;
     for (int64_t i = 0; i < m->job->n; i++) {
         const whet_adapter *a = m->adapters[i].is;
         dora = dora || (a->n_layers > 0 && a->layers[0].magnitude.data);
+        if (a->own) continue;
+        of_layers++;
+        last = i;
     }
     /* DoRA's change is not scaled by a weight, nor added to another's, in the engine. */
-    if (dora && (m->job->n > 1 || whet_i_merging_weight(m, 0) != 1)) return WHET_OK;
+    if (dora && (of_layers > 1 || whet_i_merging_weight(m, last) != 1)) return WHET_OK;
     whet_status status = can_run(ctx, m, &can);
     if (status != WHET_OK || !can) return status;
-    if (m->job->n == 1)
-        return compare_models(ctx, m, dir, m->adapters[0].is, whet_i_merging_weight(m, 0), texts,
-                              n);
+    if (of_layers <= 1)
+        return compare_models(ctx, m, dir, of_layers ? m->adapters[last].is : NULL,
+                              whet_i_merging_weight(m, last), texts, n);
     status = combined(ctx, m, &sum);
     if (status == WHET_OK) status = compare_models(ctx, m, dir, sum, 1, texts, n);
     whet_adapter_close(ctx, sum);

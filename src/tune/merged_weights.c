@@ -140,8 +140,8 @@ static whet_status merge_tensor(whet_ctx *ctx, const whet_i_merging *m, const ch
 }
 
 /* b + sum of w (b_adapter - b) */
-static whet_status merge_bias(whet_ctx *ctx, const whet_i_merging *m, const char *base,
-                              const whet_i_merged_tensor *t, whet_out *out) {
+static whet_status merge_vector(whet_ctx *ctx, const whet_i_merging *m, const char *base,
+                                const whet_i_merged_tensor *t, whet_out *out) {
     double *kept = NULL, *sum = NULL, *theirs = NULL;
     const int64_t n = whet_tensor_count(&t->base);
     whet_status status = WHET_OK;
@@ -150,7 +150,7 @@ static whet_status merge_bias(whet_ctx *ctx, const whet_i_merging *m, const char
     for (int64_t i = 0; i < m->job->n; i++)
         for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
             const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
-            if (!w->layer_bias || strcmp(w->base, base) != 0) continue;
+            if (!whet_i_adapter_changes(w) || strcmp(w->base, base) != 0) continue;
             WHET_TRY_DONE(to_reals(ctx, &w->tensor, &theirs));
             for (int64_t c = 0; c < n; c++)
                 sum[c] += whet_i_merging_weight(m, i) * (theirs[c] - kept[c]);
@@ -187,7 +187,7 @@ static whet_status write_tensor(whet_ctx *ctx, const whet_i_merging *m,
     if (!t->base.data || t->whole.data) return copy_tensor(ctx, t, out);
     const char *base = whet_safetensors_name(file->from, i).ptr;
     if (t->adapted) return merge_tensor(ctx, m, base, t, out);
-    return t->bias ? merge_bias(ctx, m, base, t, out) : copy_tensor(ctx, t, out);
+    return t->changed ? merge_vector(ctx, m, base, t, out) : copy_tensor(ctx, t, out);
 }
 
 /* ---- files ------------------------------------------------------------------------------------ */

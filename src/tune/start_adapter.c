@@ -8,6 +8,7 @@ whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_peft_config config = {0};
     if (!run->job.init_adapter) return WHET_OK;
     WHET_TRY(whet_adapter_open(ctx, run->job.init_adapter, &run->start));
+    WHET_TRY(whet_i_adapter_check_layers(ctx, run->start));
     WHET_TRY(whet_adapter_fit(ctx, run->start, run->job.model, false));
     whet_status status = whet_i_adapter_config_init(ctx, &config.common);
     if (status == WHET_OK)

@@ -65,6 +65,24 @@ run 0 python3 -c '
 import json
 for part in json.load(open("twice/merge.json"))["probe"].values(): assert part["max_difference"] < 1e-5 * part["largest"], part'
 
+# Biases, or norms, alone: weights of the model itself, merged to the bits that training wrote.
+for kind in bitfit norms; do
+    run 0 whet tune --model "$model" --train train.tsv --epochs 2 --lr 0.01 --loss contrastive --adapter $kind --output own-$kind --quiet
+    run 0 whet tune merge --model "$model" --adapter own-$kind --output merged-$kind
+    says 'of biases and norms'
+    says 'unmerged|: 0 of the last'
+    run 0 whet embed --model own-$kind --input train.tsv --output $kind-a.npy --quiet
+    run 0 whet embed --model merged-$kind --input train.tsv --output $kind-b.npy --quiet
+    cmp -s $kind-a.npy $kind-b.npy || fail "merged $kind are another model than that of training"
+done
+cmp -s bitfit-a.npy norms-a.npy && fail 'both kinds train the same model'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --lr 0.01 --adapter norms --output norms-head --quiet
+run 0 whet tune inspect norms-head
+says 'norms: 0 layers, 320 numbers'
+run 0 whet tune merge --model "$model" --adapter norms-head --adapter own-bitfit=0.5 --output merged-own
+says '4 tensors of heads, 22 of biases and norms'
+run 0 whet embed --model merged-own --input train.tsv --output own.npy --quiet
+
 # Added up: the same adapter twice at half is itself, and stays MoRe.
 run 0 whet tune combine --adapter tuned=0.5 --adapter tuned=0.5 --output sum
 says 'nothing is lost'
@@ -109,6 +127,11 @@ tells 'room for no layer'
 run 3 whet tune project --model "$model" --tuned "$model" --rank 4 --output z
 tells 'has changed'
 run 4 whet tune combine --adapter tuned --adapter nowhere --output z
+run 3 whet tune combine --adapter own-norms --adapter tuned --output z
+tells 'weights of the model itself (norms)'
+run 3 whet tune export --adapter own-norms --to lora --output z
+run 3 whet tune --model "$model" --train train.tsv --init-adapter own-norms --output z
+tells 'expected LoRA, DoRA or MoRe'
 run 4 whet tune inspect nowhere
 tells 'nowhere'
 unchanged

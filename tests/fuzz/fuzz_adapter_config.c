@@ -32,7 +32,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         whet_i_json_parse(ctx, "f.json", (const char *)data, (int64_t)size, &document);
     if (status == WHET_OK) status = read(ctx, document, &config);
     json_decref(document);
-    if (status == WHET_OK && config.type != WHET_I_PEFT_GRALORA) {
+    if (status == WHET_OK && config.type <= WHET_I_PEFT_MORE) {
         document = whet_i_adapter_config_json(&config.common,
                                               config.type == WHET_I_PEFT_MORE ? "MORE" : "LORA");
         FUZZ_REQUIRE(document);

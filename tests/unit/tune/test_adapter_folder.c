@@ -243,7 +243,8 @@ static void configs_that_are_refused(void **state) {
         whet_status status;
     } cases[] = {
         {"\"r\": 2", "\"peft_type\" is missing", WHET_ERR_FORMAT},
-        {"\"peft_type\": \"IA3\"", "expected LORA, MORE or GRALORA", WHET_ERR_UNSUPPORTED},
+        {"\"peft_type\": \"IA3\"", "expected LORA, MORE, GRALORA, LN_TUNING or",
+         WHET_ERR_UNSUPPORTED},
         {"\"peft_type\": \"LORA\", \"r\": 0", "\"r\"", WHET_ERR_FORMAT},
         {"\"peft_type\": \"LORA\", \"r\": 2, \"fan_in_fan_out\": true", "fan_in_fan_out",
          WHET_ERR_UNSUPPORTED},
