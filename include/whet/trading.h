@@ -75,12 +75,20 @@ typedef enum whet_trade_outcome {
 } whet_trade_outcome;
 WHET_API const char *whet_trade_outcome_name(whet_trade_outcome outcome); /* "bought", .. Pure. */
 
+/* How a seller's units were put in the buyer's order. */
+typedef enum whet_trade_units {
+    WHET_UNITS_AS_THEY_ARE = 0,
+    WHET_UNITS_ALIGNED,
+    WHET_UNITS_PART, /* those that the revealed weights make, by these weights; the others stay */
+    WHET_TRADE_UNITS
+} whet_trade_units;
+
 /* One trial of a seller's weights for a buyer. NaN: not measured. */
 typedef struct whet_trading_trial {
     int64_t seed;
     whet_arm arm;
     int64_t epoch, buyer, seller, round; /* round: 0; of greedy buyers 1, .. for what came after */
-    bool aligned;
+    whet_trade_units units;
     double weight;                          /* share of the seller's weights */
     double select_before, select_after;     /* losses on the selection */
     double gate_before, gate_after;         /* and on the gate's examples */

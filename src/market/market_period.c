@@ -102,17 +102,66 @@ static whet_mode_data mode_data(const whet_i_market *m, int purpose, int64_t age
                             .channels = image->channels};
 }
 
-/* The seller's tensors in the buyer's order of units: out [n], by whet_tensor_destroy. */
-static whet_status align_activations(whet_ctx *ctx, const whet_i_market *m,
-                                     const whet_weights *buyer, const whet_weights *seller,
-                                     const whet_mode_data *data, whet_named_tensor *out) {
+/* Tensors of a seller with their units in the buyer's order. */
+typedef struct aligned {
+    whet_named_tensor *items; /* [n] moved; NULL: none */
+    whet_weights view;
+} aligned;
+
+static void free_aligned(whet_ctx *ctx, aligned *a) {
+    for (int64_t i = 0; a->items && i < a->view.n; i++)
+        whet_tensor_destroy(ctx, &a->items[i].tensor);
+    whet_i_free(ctx, a->items);
+}
+
+/* By weights where data is NULL. What it leaves behind on failure is released by free_aligned. */
+static whet_status align(whet_ctx *ctx, const whet_permutation_spec *spec,
+                         const whet_weights *buyer, const whet_weights *seller,
+                         const whet_mode_data *data, aligned *out) {
     whet_alignment *alignment = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_align_activations(ctx, m->spec, buyer, seller, data, &alignment));
-    WHET_TRY_DONE(whet_alignment_apply(ctx, m->spec, alignment, seller, out));
+    if (data)
+        WHET_TRY_DONE(whet_align_activations(ctx, spec, buyer, seller, data, &alignment));
+    else
+        WHET_TRY_DONE(whet_align_weights(ctx, spec, buyer, seller, NULL, &alignment));
+    out->view.n = seller->n;
+    WHET_TRY_DONE(whet_i_calloc(ctx, seller->n, &out->items));
+    WHET_TRY_DONE(whet_alignment_apply(ctx, spec, alignment, seller, out->items));
+    out->view.items = out->items;
 done:
     whet_alignment_destroy(ctx, alignment);
     return status;
+}
+
+/* Of what the seller reveals, by it alone. */
+static whet_status align_part(whet_ctx *ctx, const whet_i_offer *offer, const whet_weights *buyer,
+                              const whet_weights *seller, aligned *out) {
+    whet_named_tensor *parts = NULL;
+    int64_t n = 0;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(ctx, 2 * seller->n, &parts));
+    for (int64_t i = 0; i < seller->n; i++)
+        if (offer->revealed[i]) {
+            parts[n] = buyer->items[i];
+            parts[seller->n + n++] = seller->items[i];
+        }
+    const whet_weights a = {parts, n}, b = {parts + seller->n, n};
+    WHET_TRY_DONE(align(ctx, offer->spec, &a, &b, NULL, out));
+done:
+    whet_i_free(ctx, parts);
+    return status;
+}
+
+static whet_status align_seller(whet_ctx *ctx, const period *p, const whet_weights *buyer,
+                                const whet_weights *seller, const whet_mode_data *data,
+                                const lot *l, aligned *out) {
+    const whet_i_market *m = p->run->market;
+    const bool by_data = p->config->terms.align == WHET_I_TRADE_ACTIVATIONS;
+    *out = (aligned){.view = *seller};
+    if (l->row.units == WHET_UNITS_AS_THEY_ARE) return WHET_OK;
+    if (l->row.units == WHET_UNITS_PART)
+        return align_part(ctx, &m->offers[l->row.seller], buyer, seller, out);
+    return align(ctx, m->spec, buyer, seller, by_data ? data : NULL, out);
 }
 
 static whet_status run_trial(whet_ctx *ctx, const period *p, const whet_weights *buyer,
@@ -122,8 +171,7 @@ static whet_status run_trial(whet_ctx *ctx, const period *p, const whet_weights 
     whet_mode_data select = mode_data(m, WHET_I_FOR_SELECT, l->row.buyer);
     const whet_mode_data gate = mode_data(m, WHET_I_FOR_GATE, l->row.buyer);
     whet_trial_job job = WHET_TRIAL_JOB_INIT;
-    whet_named_tensor *moved = NULL;
-    whet_weights aligned;
+    aligned moved = {0};
     whet_status status = WHET_OK;
     if (strcmp(c->arch, "resnet") == 0 && !c->reference) {
         select.statistics = select.x;
@@ -131,9 +179,9 @@ static whet_status run_trial(whet_ctx *ctx, const period *p, const whet_weights 
     }
     job.arch = c->arch;
     job.buyer = buyer;
-    job.seller = seller;
-    job.goods = m->goods;
-    job.n_goods = m->n_goods;
+    job.seller = &moved.view;
+    job.goods = m->offers[l->row.seller].goods;
+    job.n_goods = m->offers[l->row.seller].n_goods;
     job.select = &select;
     job.gate = c->reference ? NULL : &gate;
     job.search = c->terms.search;
@@ -144,17 +192,10 @@ static whet_status run_trial(whet_ctx *ctx, const period *p, const whet_weights 
     job.opts.level = c->terms.level;
     job.opts.offers = p->offers;
     job.opts.range = c->terms.range;
-    if (l->row.aligned && c->terms.align == WHET_I_TRADE_ACTIVATIONS) {
-        WHET_TRY_DONE(whet_i_calloc(ctx, seller->n, &moved));
-        WHET_TRY_DONE(align_activations(ctx, m, buyer, seller, &select, moved));
-        aligned = (whet_weights){moved, seller->n};
-        job.seller = &aligned;
-    } else if (l->row.aligned)
-        job.spec = m->spec;
+    WHET_TRY_DONE(align_seller(ctx, p, buyer, seller, &select, l, &moved));
     WHET_TRY_DONE(whet_trial_run(ctx, &job, &l->result));
 done:
-    for (int64_t i = 0; moved && i < seller->n; i++) whet_tensor_destroy(ctx, &moved[i].tensor);
-    whet_i_free(ctx, moved);
+    free_aligned(ctx, &moved);
     return status;
 }
 
@@ -198,17 +239,25 @@ static whet_status try_lot(whet_ctx *ctx, const period *p, const whet_weights *b
 
 /* ---- a buyer --------------------------------------------------------------------------------- */
 
+/* A seller who reveals a part gives what its units put out, where those are compared. */
+static whet_trade_units units_of(const period *p, int64_t seller) {
+    const whet_i_offer *offer = &p->run->market->offers[seller];
+    const whet_i_trade_align align = p->config->terms.align;
+    if (align == WHET_I_TRADE_AS_IS || p->run->arm == WHET_ARM_NO_ALIGN)
+        return WHET_UNITS_AS_THEY_ARE;
+    if (!offer->revealed || align == WHET_I_TRADE_ACTIVATIONS) return WHET_UNITS_ALIGNED;
+    return offer->spec ? WHET_UNITS_PART : WHET_UNITS_AS_THEY_ARE;
+}
+
 static whet_trading_trial empty_row(const period *p, int64_t buyer, int64_t seller, int64_t round) {
     const double none = (double)NAN;
-    const bool aligned =
-        p->config->terms.align != WHET_I_TRADE_AS_IS && p->run->arm != WHET_ARM_NO_ALIGN;
     return (whet_trading_trial){.seed = p->run->seed,
                                 .arm = p->run->arm,
                                 .epoch = p->run->epoch,
                                 .buyer = buyer,
                                 .seller = seller,
                                 .round = round,
-                                .aligned = aligned,
+                                .units = units_of(p, seller),
                                 .weight = none,
                                 .select_before = none,
                                 .select_after = none,

@@ -10,7 +10,7 @@
 #include "market/trading_i.h"
 
 enum {
-    VERSION = 1,
+    VERSION = 2,
     SCORE_COLUMNS = 9,
     TRIAL_COLUMNS = 25,
     WALLET_COLUMNS = 5,
@@ -52,7 +52,7 @@ static void trial_out(const whet_trading_trial *r, double *x) {
                                        (double)r->buyer,
                                        (double)r->seller,
                                        (double)r->round,
-                                       (double)r->aligned,
+                                       (double)r->units,
                                        r->weight,
                                        r->select_before,
                                        r->select_after,
@@ -81,7 +81,7 @@ static void trial_in(const double *x, whet_trading_trial *r) {
                               .buyer = (int64_t)x[3],
                               .seller = (int64_t)x[4],
                               .round = (int64_t)x[5],
-                              .aligned = x[6] != 0,
+                              .units = (whet_trade_units)x[6],
                               .weight = x[7],
                               .select_before = x[8],
                               .select_after = x[9],
@@ -335,7 +335,8 @@ static whet_status read_trials(const reader *r) {
         whet_trading_trial trial;
         const bool fits = row[0] == (double)run->seed && row[1] == (double)run->arm &&
                           within(row[2], 0, WHET_I_EPOCHS_MAX) && whole(row, 3, 3, 0, agents - 1) &&
-                          whole(row, 20, 4, 0, MOST) && within(row[24], 0, WHET_TRADE_OUTCOMES - 1);
+                          within(row[6], 0, WHET_TRADE_UNITS - 1) && whole(row, 20, 4, 0, MOST) &&
+                          within(row[24], 0, WHET_TRADE_OUTCOMES - 1);
         if (!fits) {
             status = damaged(r, "trials");
             goto done;

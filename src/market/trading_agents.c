@@ -103,14 +103,33 @@ static whet_status read_money(const reader *r, const char *folder, whet_i_agent 
     return whet_i_json_bool_or(r->ctx, r->where, r->object, "competitor", false, &a->competitor);
 }
 
+/* ---- goods ----------------------------------------------------------------------------------- */
+
+/* Who reveals nothing has nothing to sell. */
+static whet_status read_reveals(const reader *r, whet_i_agent *a) {
+    const json_t *reveals = json_object_get(r->object, "reveals");
+    const char *word = json_string_value(reveals);
+    if (!reveals || (word && strcmp(word, "full") == 0)) return WHET_OK;
+    if (word && strcmp(word, "none") == 0) {
+        a->sells = false;
+        return WHET_OK;
+    }
+    if (json_is_array(reveals))
+        return whet_i_trading_patterns(r->ctx, r->where, reveals, "reveals", r->config, &a->reveals,
+                                       &a->n_reveals);
+    return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                       "%s: \"reveals\" is %s; expected \"full\", \"none\" or an array of names",
+                       r->where, word ? "another word" : whet_i_json_kind(reveals));
+}
+
 /* ---- one agent, all agents ------------------------------------------------------------------- */
 
 static whet_status read_agent(const reader *r, const char *folder, whet_i_agent *a) {
     static const char *const known[] = {
-        "name",         "kept",        "shares",     "relabel",   "ahead",  "buys",
-        "sells",        "competitor",  "valuation",  "wallet",    "belief", "training_cost",
-        "amortisation", "externality", "trade_cost", "optimizer", "rate",   "momentum",
-        "weight_decay", "batch",       NULL};
+        "name",          "kept",         "shares",      "relabel",    "ahead",     "buys",
+        "sells",         "reveals",      "competitor",  "valuation",  "wallet",    "belief",
+        "training_cost", "amortisation", "externality", "trade_cost", "optimizer", "rate",
+        "momentum",      "weight_decay", "batch",       NULL};
     a->learning = r->config->learning;
     WHET_TRY(whet_i_trading_known(r->ctx, r->where, r->object, known));
     WHET_TRY(read_share(r, a));
@@ -119,6 +138,7 @@ static whet_status read_agent(const reader *r, const char *folder, whet_i_agent 
                                 &a->ahead));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "buys", true, &a->buys));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "sells", true, &a->sells));
+    WHET_TRY(read_reveals(r, a));
     WHET_TRY(read_money(r, folder, a));
     return whet_i_trading_learning(r->ctx, r->where, r->object, &a->learning);
 }

@@ -7,7 +7,7 @@
 
 #include "market/trading_i.h"
 
-enum { BYTES_MAX = 1 << 24, PLACE = 512, BATCH_MAX = 1 << 20 };
+enum { BYTES_MAX = 1 << 24, PLACE = 512, BATCH_MAX = 1 << 20, PATTERNS_MAX = 1000 };
 
 static const char *const ARMS[WHET_ARMS] = {"silo", "market", "no-align", "fedavg", "bank"};
 
@@ -126,6 +126,29 @@ whet_status whet_i_trading_reals(whet_ctx *ctx, const char *where, const json_t 
     }
     *out = x;
     *n = count;
+    return WHET_OK;
+}
+
+whet_status whet_i_trading_patterns(whet_ctx *ctx, const char *where, const json_t *array,
+                                    const char *key, whet_trading_config *config, const char ***out,
+                                    int64_t *count) {
+    const int64_t n = (int64_t)json_array_size(array);
+    if (n < 1 || n > PATTERNS_MAX)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: \"%s\" has %" PRId64 " patterns; expected 1 to %d", where, key, n,
+                           PATTERNS_MAX);
+    WHET_TRY(whet_i_arena_alloc(ctx, &config->arena, n, sizeof **out, out));
+    for (int64_t i = 0; i < n; i++) {
+        const json_t *value = json_array_get(array, (size_t)i);
+        char *copy;
+        if (!json_is_string(value) || json_string_length(value) == 0)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "%s: \"%s\"[%" PRId64 "] is %s; expected a name of tensors", where,
+                               key, i, json_is_string(value) ? "empty" : whet_i_json_kind(value));
+        WHET_TRY(keep_text(ctx, config, whet_str_from(json_string_value(value)), &copy));
+        (*out)[i] = copy;
+    }
+    *count = n;
     return WHET_OK;
 }
 
@@ -346,8 +369,11 @@ static whet_status read_seeds(whet_ctx *ctx, const char *where, const json_t *o,
 /* ---- what contradicts what ------------------------------------------------------------------- */
 
 static whet_status check_arms(whet_ctx *ctx, const char *where, const whet_trading_config *c) {
-    bool tasks = false;
-    for (int64_t i = 0; i < c->n_agents; i++) tasks = tasks || c->agents[i].relabel;
+    bool tasks = false, hides = false;
+    for (int64_t i = 0; i < c->n_agents; i++) {
+        tasks = tasks || c->agents[i].relabel;
+        hides = hides || c->agents[i].n_reveals;
+    }
     const bool part = c->terms.tower || c->terms.n_goods;
     if (c->arms[WHET_ARM_NO_ALIGN] && c->terms.align == WHET_I_TRADE_AS_IS)
         return whet_i_fail(ctx, WHET_ERR_ARG,
@@ -359,11 +385,11 @@ static whet_status check_arms(whet_ctx *ctx, const char *where, const whet_tradi
                            "%s: \"controls\" has %s, and agents have tasks of their own "
                            "(\"relabel\"); expected one of them",
                            where, c->arms[WHET_ARM_BANK] ? "bank" : "fedavg");
-    if (part && c->arms[WHET_ARM_FEDAVG])
+    if ((part || hides) && c->arms[WHET_ARM_FEDAVG])
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: \"controls\" has fedavg, which is of all tensors, and \"goods\" "
-                           "are some; expected one of them",
-                           where);
+                           "%s: \"controls\" has fedavg, which is of all tensors, and %s some; "
+                           "expected one of them",
+                           where, part ? "\"goods\" are" : "an agent \"reveals\"");
     if (tasks && !part)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: agents have tasks of their own (\"relabel\"), and all tensors are "

@@ -146,6 +146,7 @@ static whet_status accuracy_table(const table *t) {
 }
 
 static whet_status trade_row(const table *t, const whet_trading_trial *s) {
+    static const char *const units[WHET_TRADE_UNITS] = {"no", "yes", "part"};
     const double measured[] = {s->weight,         s->select_before, s->select_after,
                                s->gate_before,    s->gate_after,    s->accuracy_before,
                                s->accuracy_after, s->gain,          s->gain_low};
@@ -153,7 +154,7 @@ static whet_status trade_row(const table *t, const whet_trading_trial *s) {
     const bool tried = s->outcome != WHET_TRADE_NOT_TRIED;
     PUT("%" PRIu64 "\t%s\t%" PRId64 "\t%s\t%s\t%" PRId64 "\t%s\t", t->r->seeds[s->seed],
         whet_arm_name(s->arm), s->epoch, t->r->agents[s->buyer], t->r->agents[s->seller], s->round,
-        s->aligned ? "yes" : "no");
+        units[s->units]);
     WHET_TRY(put_reals(t, measured, 9));
     PUT("%s\t", !tried ? "" : s->gate ? "yes" : "no");
     WHET_TRY(put_reals(t, money, 2));

@@ -38,6 +38,9 @@ typedef struct whet_i_agent {
     int64_t ahead; /* epochs of training before the first period; the least of all agents is 0 */
     whet_i_learning learning;
     bool buys, sells, competitor;
+    const char **reveals; /* [n_reveals] patterns of names with * of what the broker sees of it as a
+                           * seller; n_reveals 0: all (who reveals nothing does not sell) */
+    int64_t n_reveals;
     whet_valuation valuation;
     whet_reservation reservation; /* its competitor is the buyer's */
     const char *belief;           /* on what others would pay */
@@ -133,6 +136,11 @@ WHET_CHECKED whet_status whet_i_trading_choice(whet_ctx *ctx, const char *where,
 WHET_CHECKED whet_status whet_i_trading_text(whet_ctx *ctx, const char *where, const json_t *object,
                                              const char *key, whet_trading_config *config,
                                              const char **out);
+/* An array of names of tensors, with * for anything. Errors: FORMAT, NOMEM. */
+WHET_CHECKED whet_status whet_i_trading_patterns(whet_ctx *ctx, const char *where,
+                                                 const json_t *array, const char *key,
+                                                 whet_trading_config *config, const char ***out,
+                                                 int64_t *count);
 /* An array of numbers in [low, high]: absent gives NULL and 0. */
 WHET_CHECKED whet_status whet_i_trading_reals(whet_ctx *ctx, const char *where,
                                               const json_t *object, const char *key, double low,
@@ -245,13 +253,20 @@ WHET_CHECKED whet_status whet_i_put_flow(whet_ctx *ctx, whet_i_told *rows,
                                          const whet_trading_flow *row);
 void whet_i_told_free(whet_ctx *ctx, whet_i_told *rows);
 
+/* What a seller offers. */
+typedef struct whet_i_offer {
+    const char **goods; /* [n_goods] names of tensors; NULL: all */
+    int64_t n_goods;
+    bool *revealed;              /* [tensors of a network] what the broker sees; NULL: all */
+    whet_permutation_spec *spec; /* of what is revealed; NULL: no units of it can be told */
+} whet_i_offer;
+
 /* What all runs read. */
 typedef struct whet_i_market {
     const whet_trading_config *config;
     whet_i_market_data data;
     whet_permutation_spec *spec; /* of the networks; NULL: nothing is aligned by it */
-    const char **goods;          /* [n_goods] names of tensors; NULL: all */
-    int64_t n_goods;
+    whet_i_offer offers[WHET_I_AGENTS_MAX];
     char *state; /* folder */
     char fingerprint[17];
     int64_t first;            /* period with trade; the epochs, when there is none */

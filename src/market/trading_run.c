@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "market/trading_i.h"
+#include "merge/merge_i.h"
 
 typedef struct worker {
     whet_ctx *ctx;
@@ -61,48 +62,80 @@ static bool same_layer(const char *a, const char *b) {
     return strncmp(a, b, n) == 0 && !strchr(b + n, '.');
 }
 
-static whet_status check_patterns(whet_ctx *ctx, const whet_trading_config *c,
-                                  const whet_named_tensor *weights, int64_t n) {
+/* Every pattern must be of use. place: what has them, for a sentence. */
+static whet_status check_patterns(whet_ctx *ctx, const char *place, const char *const *patterns,
+                                  int64_t n_patterns, const whet_weights *w) {
     char quoted[WHET_QUOTE_SIZE];
-    for (int64_t g = 0; g < c->terms.n_goods; g++) {
+    for (int64_t g = 0; g < n_patterns; g++) {
         int64_t i = 0;
-        while (i < n && !matches(c->terms.goods[g], weights[i].name)) i++;
-        if (i == n)
+        while (i < w->n && !matches(patterns[g], w->items[i].name)) i++;
+        if (i == w->n)
             return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "\"goods\": no tensor of the network is called %s; expected names "
-                               "like %s",
-                               whet_i_quote(quoted, whet_str_from(c->terms.goods[g])),
-                               weights[0].name);
+                               "%s: no tensor of the network is called %s; expected names like %s",
+                               place, whet_i_quote(quoted, whet_str_from(patterns[g])),
+                               w->items[0].name);
     }
     return WHET_OK;
 }
 
-static whet_status choose_goods(whet_ctx *ctx, whet_i_market *m, const whet_named_tensor *weights,
-                                int64_t n, whet_i_arena *arena) {
+static bool matches_any(const char *const *patterns, int64_t n, const char *name) {
+    for (int64_t i = 0; i < n; i++)
+        if (matches(patterns[i], name)) return true;
+    return false;
+}
+
+/* out stays NULL where nothing is kept back. */
+static whet_status find_revealed(whet_ctx *ctx, const whet_i_agent *a, const whet_weights *w,
+                                 bool **out) {
+    char place[160];
+    bool all = true;
+    if (!a->n_reveals) return WHET_OK;
+    (void)snprintf(place, sizeof place, "agent \"%s\": \"reveals\"", a->name);
+    WHET_TRY(check_patterns(ctx, place, a->reveals, a->n_reveals, w));
+    for (int64_t i = 0; i < w->n; i++)
+        all = all && matches_any(a->reveals, a->n_reveals, w->items[i].name);
+    if (all) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, w->n, out));
+    for (int64_t i = 0; i < w->n; i++)
+        (*out)[i] = matches_any(a->reveals, a->n_reveals, w->items[i].name);
+    return WHET_OK;
+}
+
+/* What of the goods a seller reveals. */
+static whet_status choose_goods(whet_ctx *ctx, whet_i_market *m, int64_t agent,
+                                const whet_weights *w, whet_i_arena *arena) {
     const whet_trading_config *c = m->config;
-    const char *last = weights[n - 1].name;
+    const whet_i_terms *t = &c->terms;
+    const char *last = w->items[w->n - 1].name;
+    whet_i_offer *o = &m->offers[agent];
     bool tasks = false;
-    if (!c->terms.tower && !c->terms.n_goods) return WHET_OK;
-    WHET_TRY(check_patterns(ctx, c, weights, n));
-    WHET_TRY(whet_i_calloc(ctx, n, &m->goods));
+    WHET_TRY(find_revealed(ctx, &c->agents[agent], w, &o->revealed));
+    if (!t->tower && !t->n_goods && !o->revealed) return WHET_OK;
+    WHET_TRY(whet_i_calloc(ctx, w->n, &o->goods));
     for (int64_t i = 0; i < c->n_agents; i++) tasks = tasks || c->agents[i].relabel;
-    for (int64_t i = 0; i < n; i++) {
-        const bool head = same_layer(last, weights[i].name);
-        bool sold = c->terms.tower && !head;
-        for (int64_t g = 0; g < c->terms.n_goods; g++)
-            sold = sold || matches(c->terms.goods[g], weights[i].name);
+    for (int64_t i = 0; i < w->n; i++) {
+        const char *name = w->items[i].name;
+        const bool head = same_layer(last, name);
+        const bool sold = t->tower     ? !head
+                          : t->n_goods ? matches_any(t->goods, t->n_goods, name)
+                                       : true;
         if (sold && head && tasks)
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "\"goods\": %s is of the last layer, and agents have tasks of "
                                "their own; expected other tensors",
-                               weights[i].name);
-        if (!sold) continue;
-        char *name;
-        const size_t size = strlen(weights[i].name) + 1;
-        WHET_TRY(whet_i_arena_alloc(ctx, arena, (int64_t)size, 1, &name));
-        memcpy(name, weights[i].name, size);
-        m->goods[m->n_goods++] = name;
+                               name);
+        if (!sold || (o->revealed && !o->revealed[i])) continue;
+        char *copy;
+        const size_t size = strlen(name) + 1;
+        WHET_TRY(whet_i_arena_alloc(ctx, arena, (int64_t)size, 1, &copy));
+        memcpy(copy, name, size);
+        o->goods[o->n_goods++] = copy;
     }
+    if (o->n_goods == 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "agent \"%s\": \"reveals\" has none of the \"goods\"; expected one "
+                           "tensor at least, or \"none\"",
+                           c->agents[agent].name);
     return WHET_OK;
 }
 
@@ -111,17 +144,20 @@ static bool aligns(const whet_trading_config *c) {
 }
 
 /* Specifications are made for files: the network as it begins is one. */
-static whet_status make_spec(whet_ctx *ctx, whet_i_market *m, const whet_named_tensor *weights,
-                             int64_t n) {
+static whet_status make_spec(whet_ctx *ctx, whet_i_market *m, const whet_weights *w) {
     char *path = NULL;
     whet_safetensors *file = NULL;
     const whet_permutation_hints none = {0};
     whet_status status = WHET_OK;
     if (!aligns(m->config)) return WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, m->state, "network.safetensors", &path));
-    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, weights, n, NULL));
+    WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, w->items, w->n, NULL));
     WHET_TRY_DONE(whet_safetensors_open(ctx, path, &file));
     WHET_TRY_DONE(whet_permutation_spec_for(ctx, m->config->arch, file, &none, &m->spec));
+    for (int64_t i = 0; i < m->config->n_agents; i++)
+        if (m->offers[i].revealed)
+            WHET_TRY_DONE(
+                whet_i_spec_part(ctx, m->spec, w, m->offers[i].revealed, &m->offers[i].spec));
 done:
     whet_safetensors_close(ctx, file);
     whet_i_free(ctx, path);
@@ -129,13 +165,16 @@ done:
 }
 
 static whet_status look_at_network(whet_ctx *ctx, whet_i_market *m, whet_i_arena *arena) {
+    const whet_i_terms *t = &m->config->terms;
     whet_i_trader *trader = NULL;
-    int64_t n;
+    whet_weights w;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_trader_create(ctx, m->config, &m->data, 0, 0, &trader));
-    const whet_named_tensor *weights = whet_i_trader_weights(trader, &n);
-    WHET_TRY_DONE(choose_goods(ctx, m, weights, n, arena));
-    WHET_TRY_DONE(make_spec(ctx, m, weights, n));
+    w.items = whet_i_trader_weights(trader, &w.n);
+    WHET_TRY_DONE(check_patterns(ctx, "\"goods\"", t->goods, t->n_goods, &w));
+    for (int64_t i = 0; i < m->config->n_agents; i++)
+        WHET_TRY_DONE(choose_goods(ctx, m, i, &w, arena));
+    WHET_TRY_DONE(make_spec(ctx, m, &w));
 done:
     whet_i_trader_destroy(ctx, trader);
     return status;
@@ -273,7 +312,11 @@ static void end(whet_ctx *ctx, simulation *s) {
     whet_i_workers_destroy(ctx, s->workers);
     if (s->lock >= 0) (void)close(s->lock);
     whet_permutation_spec_destroy(ctx, s->market.spec);
-    whet_i_free(ctx, s->market.goods);
+    for (int64_t i = 0; i < WHET_I_AGENTS_MAX; i++) {
+        whet_i_free(ctx, s->market.offers[i].goods);
+        whet_i_free(ctx, s->market.offers[i].revealed);
+        whet_permutation_spec_destroy(ctx, s->market.offers[i].spec);
+    }
     whet_i_free(ctx, s->market.state);
     whet_i_market_data_free(ctx, &s->market.data);
 }

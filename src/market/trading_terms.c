@@ -5,8 +5,6 @@
 
 #include "market/trading_i.h"
 
-enum { GOODS_MAX = 1000 };
-
 static const char *const ALIGNS[] = {"none", "weights", "activations", NULL};
 static const char *const SEARCHES[] = {"grid", "refine", "groups", "gradient", NULL};
 static const char *const GATES[] = {"paired", "hoeffding", "any-gain", NULL};
@@ -39,30 +37,6 @@ static whet_status real(const reader *r, const char *key, double low, double hig
 
 /* ---- goods ----------------------------------------------------------------------------------- */
 
-static whet_status read_patterns(const reader *r, const json_t *array, whet_i_terms *t) {
-    const int64_t n = (int64_t)json_array_size(array);
-    if (n < 1 || n > GOODS_MAX)
-        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                           "%s: \"goods\" has %" PRId64 " patterns; expected 1 to %d", r->where, n,
-                           GOODS_MAX);
-    WHET_TRY(whet_i_arena_alloc(r->ctx, &r->config->arena, n, sizeof *t->goods, &t->goods));
-    for (int64_t i = 0; i < n; i++) {
-        const json_t *value = json_array_get(array, (size_t)i);
-        char *copy;
-        if (!json_is_string(value) || json_string_length(value) == 0)
-            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                               "%s: \"goods\"[%" PRId64 "] is %s; expected a name of tensors",
-                               r->where, i,
-                               json_is_string(value) ? "empty" : whet_i_json_kind(value));
-        const size_t size = json_string_length(value) + 1;
-        WHET_TRY(whet_i_arena_alloc(r->ctx, &r->config->arena, (int64_t)size, 1, &copy));
-        memcpy(copy, json_string_value(value), size);
-        t->goods[i] = copy;
-    }
-    t->n_goods = n;
-    return WHET_OK;
-}
-
 static whet_status read_goods(const reader *r, whet_i_terms *t) {
     const json_t *goods = json_object_get(r->object, "goods");
     const char *word = json_string_value(goods);
@@ -71,7 +45,9 @@ static whet_status read_goods(const reader *r, whet_i_terms *t) {
         t->tower = true;
         return WHET_OK;
     }
-    if (json_is_array(goods)) return read_patterns(r, goods, t);
+    if (json_is_array(goods))
+        return whet_i_trading_patterns(r->ctx, r->where, goods, "goods", r->config, &t->goods,
+                                       &t->n_goods);
     return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
                        "%s: \"goods\" is %s; expected \"full\", \"tower\" or an array of names",
                        r->where, word ? "another word" : whet_i_json_kind(goods));

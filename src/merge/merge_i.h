@@ -64,6 +64,15 @@ void whet_i_mixture_set(const whet_i_mixture *mixture, const double *shares);
 void whet_i_scores_mean(const double *losses, const uint8_t *right, int64_t n, int64_t batch,
                         double *loss, double *accuracy);
 
+/* ---- parts of networks (spec_part.c) --------------------------------------------------------- */
+
+/* The specification of those tensors of `weights` that are `revealed` [weights->n]: groups of units of which
+ * all weights (of rank 2 or more) that make them, rows of the first axis, are revealed; other units stay as
+ * they are. *out NULL: no group is left. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_spec_part(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                          const whet_weights *weights, const bool *revealed,
+                                          whet_permutation_spec **out);
+
 /* ---- examples from files (mode_inputs.c) ----------------------------------------------------- */
 
 /* Inputs and labels of a job, as networks expect them: its data, labels, statistics, mean and scale. */

@@ -76,6 +76,15 @@ run 4 whet market simulate --config c.json --data d --output out
 tells 'out'
 unchanged
 
+# Sellers who show a first layer alone, and nothing.
+sed 's/"kept": 0, /"kept": 0, "reveals": ["layer0.*"], /g; s/, "fedavg", "bank"//' c.json >part.json
+run 0 whet market simulate --config part.json --data d --output part --quiet
+grep -q "$(printf '^1\tmarket\t2\tA\tB\t0\tpart\t')" part/trades.tsv || fail 'no part of B was tried'
+grep -q "$(printf '^1\tno-align\t2\tA\tB\t0\tno\t')" part/trades.tsv || fail 'units were aligned'
+sed 's/"kept": 0, /"kept": 0, "reveals": "none", /g; s/, "fedavg", "bank"//' c.json >hidden.json
+run 0 whet market simulate --config hidden.json --data d --output hidden --quiet
+[ "$(wc -l <hidden/trades.tsv)" = 1 ] || fail 'what nobody shows was tried'
+
 # One document; the same at any number of threads, and with paths beside the configuration.
 cp c.json d/c.json
 run 0 whet market simulate --config d/c.json --output again --threads 1 --json

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Terms of a simulated market: sellers who reveal a part. */
+#include "trading_support.h"
+
+/* ---- a trial outside of the market ----------------------------------------------------------- */
+
+/* Agents of seed 0 as they are after the training of epoch `e`, when nobody has bought. */
+typedef struct stage {
+    whet_trading_config *config;
+    whet_i_market_data data;
+    whet_i_trader *traders[WHET_I_AGENTS_MAX];
+} stage;
+
+static void set_stage(whet_ctx *ctx, const char *text, int64_t e, stage *s) {
+    double unused;
+    s->config = read_config(ctx, text);
+    test_ok(ctx, whet_i_market_data_read(ctx, s->config, &s->data));
+    for (int64_t a = 0; a < s->config->n_agents; a++) {
+        test_ok(ctx, whet_i_trader_create(ctx, s->config, &s->data, 0, a, &s->traders[a]));
+        for (int64_t i = 0; i <= e; i++)
+            test_ok(ctx, whet_i_trader_train(ctx, s->traders[a], &unused));
+    }
+}
+
+static void clear_stage(whet_ctx *ctx, stage *s) {
+    for (int64_t a = 0; a < s->config->n_agents; a++) whet_i_trader_destroy(ctx, s->traders[a]);
+    whet_i_market_data_free(ctx, &s->data);
+    whet_trading_config_destroy(ctx, s->config);
+}
+
+static whet_weights weights_of(const stage *s, int64_t agent) {
+    whet_weights w;
+    w.items = whet_i_trader_weights(s->traders[agent], &w.n);
+    return w;
+}
+
+static whet_mode_data held(const stage *s, int purpose, int64_t agent) {
+    const whet_i_examples *e = &s->data.held[purpose][agent];
+    return (whet_mode_data){
+        .x = e->x, .labels = e->labels, .n = e->n, .height = 1, .width = 1, .channels = D};
+}
+
+/* ---- who reveals a part ------------------------------------------------------------------------ */
+
+/* agents: of two, members besides what all have. */
+static const char *market_of(const char *a, const char *b, const char *trading) {
+    static char text[4096];
+    (void)snprintf(text, sizeof text,
+                   "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 4, " SGD "}, "
+                   "'agents': [{'kept': 0.1%s}, {'kept': 0.1%s}], "
+                   "'trading': {'start': 1, 'level': 0.5%s}}",
+                   a, b, trading);
+    return text;
+}
+
+static void same_scores(const whet_trading_result *a, whet_arm of_a, const whet_trading_result *b,
+                        whet_arm of_b) {
+    int64_t j = 0, compared = 0;
+    for (int64_t i = 0; i < a->n_scores; i++) {
+        if (a->scores[i].arm != of_a) continue;
+        while (j < b->n_scores && b->scores[j].arm != of_b) j++;
+        assert_true(j < b->n_scores);
+        assert_true(a->scores[i].test_loss == b->scores[j].test_loss);
+        assert_true(a->scores[i].epoch == b->scores[j].epoch);
+        assert_true(a->scores[i].agent == b->scores[j++].agent);
+        compared++;
+    }
+    assert_true(compared > 0);
+}
+
+/* Nothing revealed: as without trade. Everything: as if nobody had been asked. To the bit. */
+static void between_nothing_and_everything(void **state) {
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result none, all, plain, one;
+    int64_t bought = 0;
+    (void)state;
+    simulate(ctx, market_of(", 'reveals': 'none'", ", 'reveals': 'none'", ""), fresh_state("none"),
+             &none);
+    simulate(ctx, market_of("", "", ""), fresh_state("plain"), &plain);
+    simulate(ctx, market_of(", 'reveals': ['layer*']", ", 'reveals': 'full'", ""),
+             fresh_state("all"), &all);
+    simulate(ctx, market_of(", 'reveals': 'none'", "", ""), fresh_state("one"), &one);
+    assert_int_equal(none.n_trials, 0);
+    same_scores(&none, WHET_ARM_MARKET, &none, WHET_ARM_SILO);
+    same_scores(&all, WHET_ARM_MARKET, &plain, WHET_ARM_MARKET);
+    assert_int_equal(all.n_trials, plain.n_trials);
+    for (int64_t i = 0; i < all.n_trials; i++) {
+        assert_int_equal(all.trials[i].units, WHET_UNITS_ALIGNED);
+        bought += all.trials[i].outcome == WHET_TRADE_BOUGHT;
+    }
+    assert_true(bought > 0);
+    assert_true(one.n_trials > 0);
+    for (int64_t i = 0; i < one.n_trials; i++) assert_int_equal(one.trials[i].buyer, 0);
+    whet_trading_result_free(ctx, &none);
+    whet_trading_result_free(ctx, &all);
+    whet_trading_result_free(ctx, &plain);
+    whet_trading_result_free(ctx, &one);
+    test_ctx_done(ctx);
+}
+
+enum { H = 6, ORDERS = 720 };
+
+static bool next_order(int *p) {
+    int i = H - 2, j = H - 1;
+    while (i >= 0 && p[i] > p[i + 1]) i--;
+    if (i < 0) return false;
+    while (p[j] < p[i]) j--;
+    const int t = p[i];
+    p[i] = p[j];
+    p[j] = t;
+    for (int a = i + 1, b = H - 1; a < b; a++, b--) {
+        const int u = p[a];
+        p[a] = p[b];
+        p[b] = u;
+    }
+    return true;
+}
+
+/* Of all 720 orders of the seller's units the one whose first layer agrees most with the buyer's. */
+static void best_order(const whet_named_tensor *a, const whet_named_tensor *b, int *best) {
+    const float *wa = a[0].tensor.data, *wb = b[0].tensor.data;
+    const float *ba = a[1].tensor.data, *bb = b[1].tensor.data;
+    int p[H] = {0, 1, 2, 3, 4, 5}, tried = 0;
+    double most = -(double)INFINITY;
+    do {
+        double sum = 0;
+        for (int u = 0; u < H; u++) {
+            sum += (double)ba[u] * (double)bb[p[u]];
+            for (int i = 0; i < D; i++) sum += (double)wa[u * D + i] * (double)wb[p[u] * D + i];
+        }
+        tried++;
+        if (sum <= most) continue;
+        most = sum;
+        memcpy(best, p, sizeof p);
+    } while (next_order(p));
+    assert_int_equal(tried, ORDERS);
+}
+
+/* Of a first layer alone units are matched by it alone, and it alone is mixed: the first period again. */
+static void a_first_layer(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    const char *text = market_of(", 'reveals': ['layer0.*']", ", 'reveals': ['layer0.*']", "");
+    static const char *const goods[] = {"layer0.weight", "layer0.bias"};
+    whet_trading_result r;
+    stage s = {0};
+    (void)state;
+    simulate(ctx, text, fresh_state("first"), &r);
+    set_stage(ctx, text, 1, &s);
+    for (int64_t buyer = 0; buyer < 2; buyer++) {
+        const whet_weights a = weights_of(&s, buyer), b = weights_of(&s, 1 - buyer);
+        const whet_mode_data select = held(&s, WHET_I_FOR_SELECT, buyer);
+        const whet_mode_data gate = held(&s, WHET_I_FOR_GATE, buyer);
+        float w[H * D], bias[H];
+        int order[H], moved = 0;
+        whet_named_tensor items[2] = {b.items[0], b.items[1]};
+        whet_trial_job job = WHET_TRIAL_JOB_INIT;
+        whet_trial_result t;
+        best_order(a.items, b.items, order);
+        for (int u = 0; u < H; u++) {
+            memcpy(w + u * D, (const float *)b.items[0].tensor.data + order[u] * D, sizeof *w * D);
+            bias[u] = ((const float *)b.items[1].tensor.data)[order[u]];
+            moved += order[u] != u;
+        }
+        assert_true(moved > 0); /* else this could not tell */
+        items[0].tensor.data = w;
+        items[1].tensor.data = bias;
+        const whet_weights seller = {items, 2};
+        job.arch = "mlp";
+        job.buyer = &a;
+        job.seller = &seller;
+        job.goods = goods;
+        job.n_goods = 2;
+        job.select = &select;
+        job.gate = &gate;
+        job.search = WHET_TRIAL_REFINED;
+        job.opts.level = .5;
+        job.opts.offers = 2;
+        test_ok(ctx, whet_trial_run(ctx, &job, &t));
+        const whet_trading_trial *row = &r.trials[buyer];
+        assert_int_equal(row->buyer, buyer);
+        assert_int_equal(row->units, WHET_UNITS_PART);
+        assert_true(row->weight == t.weight);
+        assert_true(row->gate_after == t.decision.after);
+        for (int64_t i = 2; i < t.n_mixed; i++)
+            assert_memory_equal(t.mixed[i].tensor.data, a.items[i].tensor.data,
+                                (size_t)whet_tensor_count(&a.items[i].tensor) * sizeof(float));
+        whet_trial_result_free(ctx, &t);
+    }
+    clear_stage(ctx, &s);
+    whet_trading_result_free(ctx, &r);
+    test_ctx_done(ctx);
+}
+
+/* A last layer says nothing of the units that it reads, which stay; activations do. */
+static void a_last_layer(void **state) {
+#define LAST ", 'reveals': ['layer1.*']"
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result part, plain, data;
+    (void)state;
+    simulate(ctx, market_of(LAST, LAST, ""), fresh_state("last"), &part);
+    simulate(ctx, market_of("", "", ", 'goods': ['layer1.*'], 'align': 'none'"),
+             fresh_state("last-plain"), &plain);
+    simulate(ctx, market_of(LAST, LAST, ", 'align': 'activations'"), fresh_state("last-data"),
+             &data);
+    same_scores(&part, WHET_ARM_MARKET, &plain, WHET_ARM_MARKET);
+    for (int64_t i = 0; i < part.n_trials; i++)
+        assert_int_equal(part.trials[i].units, WHET_UNITS_AS_THEY_ARE);
+    assert_int_equal(data.trials[0].units, WHET_UNITS_ALIGNED);
+    assert_true(data.trials[0].select_after != part.trials[0].select_after);
+    whet_trading_result_free(ctx, &part);
+    whet_trading_result_free(ctx, &plain);
+    whet_trading_result_free(ctx, &data);
+    test_ctx_done(ctx);
+}
+
+/* ---- what is refused --------------------------------------------------------------------------- */
+
+static void refused(whet_ctx *ctx, const char *text, whet_status status, const char *says) {
+    whet_trading_config *c = NULL;
+    whet_trading_result r;
+    whet_status got = whet_trading_config_read(ctx, config_file(text), NULL, &c);
+    if (got == WHET_OK) got = whet_trading_run(ctx, c, fresh_state("refused"), &r);
+    test_status_(ctx, got, status, text, __FILE__, __LINE__);
+    test_says(ctx, says);
+    whet_trading_config_destroy(ctx, c);
+}
+
+static void refuses(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    (void)state;
+    refused(ctx, market_of(", 'reveals': 'some'", "", ""), WHET_ERR_FORMAT,
+            "agent \"A\": \"reveals\" is another word");
+    refused(ctx, market_of(", 'reveals': 3", "", ""), WHET_ERR_FORMAT, "expected \"full\"");
+    refused(ctx, market_of(", 'reveals': []", "", ""), WHET_ERR_FORMAT,
+            "\"reveals\" has 0 patterns");
+    refused(ctx, market_of(", 'reveals': ['']", "", ""), WHET_ERR_FORMAT,
+            "\"reveals\"[0] is empty");
+    refused(ctx, market_of("", ", 'reveals': ['layr*']", ""), WHET_ERR_ARG,
+            "agent \"B\": \"reveals\": no tensor of the network is called \"layr*\"");
+    refused(ctx, market_of("", ", 'reveals': ['layer1.*']", ", 'goods': 'tower'"), WHET_ERR_ARG,
+            "agent \"B\": \"reveals\" has none of the \"goods\"");
+    refused(ctx,
+            "{" DATA ", " MODEL ", 'training': {'epochs': 4}, 'agents': [{}, {'reveals': ['*']}], "
+            "'controls': ['fedavg']}",
+            WHET_ERR_ARG, "an agent \"reveals\" some");
+    test_ctx_done(ctx);
+}
+
+/* ---- allocations ------------------------------------------------------------------------------- */
+
+static whet_status body(whet_ctx *ctx, void *arg) {
+    whet_trading_config *c = NULL;
+    whet_trading_result r;
+    (void)arg;
+    const char *state = fresh_state("alloc-state");
+    WHET_TRY(whet_trading_config_read(ctx, test_tmp("config.json"), NULL, &c));
+    const whet_status status = whet_trading_run(ctx, c, state, &r);
+    if (status == WHET_OK) whet_trading_result_free(ctx, &r);
+    whet_trading_config_destroy(ctx, c);
+    return status;
+}
+
+static void survives_allocations(void **state) {
+    (void)state;
+    (void)config_file("{" DATA ", " BROKER ", 'model': {'arch': 'mlp', 'widths': [3]}, 'training': "
+                      "{'epochs': 1, 'optimizer': 'sgd', 'rate': 0.3, 'batch': 64}, "
+                      "'agents': [{'buys': false, 'reveals': ['layer0.*']}, {}], "
+                      "'trading': {'start': 0, 'search': 'grid'}}");
+    assert_true(test_each_allocation(body, NULL) > 300);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(between_nothing_and_everything),
+        cmocka_unit_test(a_first_layer),
+        cmocka_unit_test(a_last_layer),
+        cmocka_unit_test(refuses),
+        cmocka_unit_test(survives_allocations),
+    };
+    return cmocka_run_group_tests(tests, make_data, NULL);
+}
