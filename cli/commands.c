@@ -167,16 +167,20 @@ const cli_command cli_commands[] = {
      .run = cmd_label_features,
      .options = cmd_label_features_options,
      .summary = "features: TF-IDF of texts, principal components, images by networks",
-     .help = "tfidf: words, pairs of words and pieces of words, weighed and projected on their\n"
-             "main directions, rows of unit length. pca: rows less their mean, in the directions\n"
-             "of most variance. vae: of images, the posterior's mean of an autoencoder trained on\n"
-             "them, 128 columns. resnet: of images, what the last layer of a pretrained ResNet\n"
-             "reads, 64 columns; do not use one on data whose labels it was trained on. All that\n"
-             "is fitted is fitted on --input; --test is only transformed. See docs/guide/label.md.",
+     .help =
+         "tfidf: words, pairs of words and pieces of words, weighed and projected on their\n"
+         "main directions, rows of unit length. pca: rows less their mean, in the directions\n"
+         "of most variance. vae: of images, the posterior's mean of an autoencoder trained on\n"
+         "them, 128 columns. resnet: of images, what the last layer of a pretrained ResNet\n"
+         "reads, 64 columns; do not use one on data whose labels it was trained on. All that\n"
+         "is fitted is fitted on --input; --test is only transformed. --save-map keeps what is\n"
+         "fitted, --map puts later rows through it. See docs/guide/label.md.",
      .examples = "whet label features --method tfidf --input train.tsv --output X.npy \\\n"
                  "    --test test.tsv --test-output X_test.npy\n"
                  "whet label features --method pca --input X.npy --dim 50 --output Y.npy\n"
-                 "whet label features --method vae --input images.npy --output Y.npy\n"
+                 "whet label features --method vae --input images.npy --output Y.npy \\\n"
+                 "    --save-map vae.safetensors\n"
+                 "whet label features --map vae.safetensors --input tomorrow.npy --output T.npy\n"
                  "whet label features --method resnet --weights resnet20.safetensors \\\n"
                  "    --input images.npy --output Y.npy"},
     {.name = "label fit",

@@ -108,19 +108,27 @@ typedef struct whet_feature_job {
     const char *output, *test_output; /* .npy to write: f32 [rows, columns]; the second with test */
     bool force;
     const char *weights; /* RESNET: a safetensors file with the names of pytorch_resnet_cifar10 */
+    /* File to write what is fitted to (docs/formats/features.md); NULL = none. */
+    const char *save_map;
+    /* Such a file: input and test are put through it and nothing is fitted; method, dim and seed are not
+     * looked at. NULL = none. */
+    const char *map;
 } whet_feature_job;
 #define WHET_FEATURE_JOB_INIT \
     { .struct_size = sizeof(whet_feature_job), .dim = 100 }
 
 typedef struct whet_feature_result {
     int64_t rows, test_rows, dim; /* dim: columns that came out */
-    double explained;             /* PCA: share of the variance that they keep; else -1 */
+    double explained;     /* PCA that is fitted: share of the variance that they keep; else -1 */
+    whet_features method; /* the job's, or the saved map's */
 } whet_feature_result;
 
 /* Files in, features out, as `whet label features` does; nothing is written unless all is made. VAE:
- * O(n d^2) an epoch; same bits for a seed, at any thread count.
+ * O(n d^2) an epoch; same bits for a seed, at any thread count. A saved map gives a row the bits that the
+ * fit gave or would have given it.
  * Errors: as reading, whet_tfidf_fit; ARG (weights without RESNET, or none with it); SHAPE (test rows of
- * another shape), DATA (pixels out of range, ..), FORMAT (the weights), NUMERIC, NOMEM, CANCELLED. */
+ * another shape, or rows that the map does not take), DATA (pixels out of range, a damaged map, ..),
+ * FORMAT (the weights, the map), UNSUPPORTED (a later version's map), NUMERIC, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,
                                                      whet_feature_result *out);
 

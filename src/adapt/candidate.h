@@ -8,7 +8,7 @@
 #define WHET_ADAPT_CANDIDATE_H
 
 #include "adapt/adapt_i.h"
-#include "adapt/store.h"
+#include "io/io_i.h"
 
 /* What a candidate's cross-fitting settled; those fields it uses. */
 typedef struct whet_i_settings {

@@ -200,31 +200,16 @@ static whet_status read_parts(whet_ctx *ctx, const char *where, const json_t *o,
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
+/* Beside an encoder it has some of the columns, and its projection says how many. */
 static whet_status load_tfidf(whet_ctx *ctx, const whet_i_source *source, whet_classifier *c) {
-    whet_status status = WHET_OK;
-    char *terms = NULL;
-    double *idf = NULL;
-    float *projection = NULL;
-    /* Beside an encoder it has some of the columns, and its projection says how many. */
-    int64_t len = -1, n = -1, dim = c->meta.encoder_path ? -1 : c->pool.prepare.d_in;
-    WHET_TRY_DONE(whet_i_source_get(ctx, source, "tfidf", "terms", WHET_U8, &len, NULL, &terms));
-    WHET_TRY_DONE(whet_i_source_get(ctx, source, "tfidf", "idf", WHET_F64, &n, NULL, &idf));
-    WHET_TRY_DONE(
-        whet_i_source_get(ctx, source, "tfidf", "projection", WHET_F32, &n, &dim, &projection));
-    if (dim < 1 || dim > c->pool.prepare.d_in) {
-        status =
-            whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: TF-IDF has %lld columns; expected 1 to %lld",
-                        source->path, (long long)dim, (long long)c->pool.prepare.d_in);
-        goto done;
-    }
-    const whet_i_tfidf_arrays arrays = {n, dim, idf, projection};
-    WHET_TRY_DONE(whet_i_tfidf_restore(ctx, terms, len, &arrays, &c->tfidf));
+    const int64_t most = c->pool.prepare.d_in;
+    WHET_TRY(whet_i_tfidf_get(ctx, source, c->meta.encoder_path ? -1 : most, &c->tfidf));
+    const int64_t dim = whet_tfidf_dim(c->tfidf);
+    if (dim < 1 || dim > most)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: TF-IDF has %lld columns; expected 1 to %lld",
+                           source->path, (long long)dim, (long long)most);
     c->meta.tfidf = c->tfidf;
-done:
-    whet_i_free(ctx, terms);
-    whet_i_free(ctx, idf);
-    whet_i_free(ctx, projection);
-    return status;
+    return WHET_OK;
 }
 
 static whet_status load_arrays(whet_ctx *ctx, const whet_i_source *source, bool tfidf,

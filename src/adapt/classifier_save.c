@@ -11,17 +11,6 @@ const char *const whet_i_preparation_names[3] = {"as-is", "unit", "standard"};
 
 /* ---- arrays ---------------------------------------------------------------------------------- */
 
-static whet_status put_tfidf(whet_ctx *ctx, const whet_tfidf *tfidf, whet_i_buf *terms,
-                             whet_i_store *store) {
-    if (!tfidf) return WHET_OK;
-    const whet_i_tfidf_arrays a = whet_i_tfidf_view(tfidf);
-    WHET_TRY(whet_i_tfidf_write_terms(ctx, tfidf, terms));
-    WHET_TRY(whet_i_store_put(ctx, store, "tfidf", "terms", WHET_U8, terms->data, terms->len, 0));
-    WHET_TRY(whet_i_store_put(ctx, store, "tfidf", "idf", WHET_F64, a.idf, a.terms, 0));
-    return whet_i_store_put(ctx, store, "tfidf", "projection", WHET_F32, a.projection, a.terms,
-                            a.dim);
-}
-
 static whet_status put_pool(whet_ctx *ctx, const whet_i_pool *pool, bool rows,
                             whet_i_store *store) {
     const whet_i_prepare *p = &pool->prepare;
@@ -43,7 +32,7 @@ static whet_status write_tensors(whet_ctx *ctx, const whet_adapt_fit *fit, const
     static const char *const metadata[] = {"format", WHET_I_CLASSIFIER_FORMAT, NULL};
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, WHET_I_CLASSIFIER_TENSORS, &path));
     WHET_TRY_DONE(put_pool(ctx, &fit->pool, whet_i_parts_need_neighbours(parts, n), &store));
-    WHET_TRY_DONE(put_tfidf(ctx, meta->tfidf, &terms, &store));
+    if (meta->tfidf) WHET_TRY_DONE(whet_i_tfidf_put(ctx, meta->tfidf, &terms, &store));
     for (int64_t p = 0; p < n; p++)
         WHET_TRY_DONE(
             parts[p].candidate->save(ctx, parts[p].model, parts[p].candidate->name, &store));

@@ -7,6 +7,7 @@
 #include "whet/tensor.h"
 
 #include "core/core_i.h"
+#include "io/io_i.h"
 
 /* ---- images as rows (image_rows.c) ------------------------------------------------------------- */
 
@@ -32,10 +33,16 @@ typedef struct whet_i_vae_map whet_i_vae_map;
 WHET_CHECKED whet_status whet_i_vae_map_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                             uint64_t seed, whet_i_vae_map **out);
 /* out [n, dim] = the posterior's mean of x [n, d]; a row's bits depend on that row alone. Reads the map
- * only. Errors: NOMEM, CANCELLED. */
+ * only. Errors: NOMEM, CANCELLED, DATA (not finite, as weights are not). */
 WHET_CHECKED whet_status whet_i_vae_map_apply(whet_ctx *ctx, const whet_i_vae_map *map,
                                               const float *x, int64_t n, float *out);
 int64_t whet_i_vae_map_dim(const whet_i_vae_map *map); /* 128 */
+/* Views of all its weights into the store, and a map from a file that has them, which must outlive it and is
+ * not trusted. Errors: NOMEM; of the second also FORMAT, SHAPE, UNSUPPORTED, LIMIT. */
+WHET_CHECKED whet_status whet_i_vae_map_put(whet_ctx *ctx, const whet_i_vae_map *map,
+                                            whet_i_store *store);
+WHET_CHECKED whet_status whet_i_vae_map_get(whet_ctx *ctx, const whet_i_source *source, int64_t d,
+                                            whet_i_vae_map **out);
 void whet_i_vae_map_destroy(whet_ctx *ctx, whet_i_vae_map *map);
 
 /* ---- features by a pretrained ResNet (resnet_features.c) ---------------------------------------------- */
@@ -54,6 +61,9 @@ WHET_CHECKED whet_status whet_i_resnet_map_apply(whet_ctx *ctx, const whet_i_res
                                                  const float *x, int64_t n, int64_t h, int64_t w,
                                                  int64_t c, float *out);
 int64_t whet_i_resnet_map_dim(const whet_i_resnet_map *map); /* 64 */
+/* Views of all its weights, such that whet_i_resnet_map_load reads them. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_resnet_map_put(whet_ctx *ctx, const whet_i_resnet_map *map,
+                                               whet_i_store *store);
 void whet_i_resnet_map_destroy(whet_ctx *ctx, whet_i_resnet_map *map);
 
 #endif

@@ -9,6 +9,7 @@
 #include "whet/label.h"
 
 #include "core/core_i.h"
+#include "io/io_i.h"
 #include "label/image_features.h"
 
 /* ---- probabilities (probabilities.c) --------------------------------------------------------- */
@@ -423,5 +424,31 @@ WHET_CHECKED whet_status whet_i_tfidf_write_terms(whet_ctx *ctx, const whet_tfid
  * finite numbers. Errors: FORMAT, NOMEM. */
 WHET_CHECKED whet_status whet_i_tfidf_restore(whet_ctx *ctx, const char *terms, int64_t len,
                                               const whet_i_tfidf_arrays *arrays, whet_tfidf **out);
+/* The same to and from tensors tfidf.terms, tfidf.idf, tfidf.projection. What is put are views, the terms in
+ * *terms: both live until the store is written. dim: columns it must have, -1 = any.
+ * Errors: NOMEM; of the second as whet_i_source_get and restoring. (tfidf_arrays.c) */
+WHET_CHECKED whet_status whet_i_tfidf_put(whet_ctx *ctx, const whet_tfidf *tfidf, whet_i_buf *terms,
+                                          whet_i_store *store);
+WHET_CHECKED whet_status whet_i_tfidf_get(whet_ctx *ctx, const whet_i_source *source, int64_t dim,
+                                          whet_tfidf **out);
+
+/* ---- a fitted map to features in a file (feature_map.c, feature_map_file.c) --------------------- */
+
+/* What whet_feature_files fits, or the weights that it takes. Read-only: may be shared. */
+typedef struct whet_i_feature_map whet_i_feature_map;
+/* A file of docs/formats/features.md, which is not trusted: its numbers have the fingerprint that it says,
+ * arrays the shapes that belong together. Errors: IO, FORMAT, SHAPE, DATA, UNSUPPORTED, LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_feature_map_load(whet_ctx *ctx, const char *path,
+                                                 whet_i_feature_map **out);
+void whet_i_feature_map_destroy(whet_ctx *ctx, whet_i_feature_map *map);
+/* Written whole or not at all; a loaded map's file has the same bytes again. Errors: IO, EXISTS, NOMEM. */
+WHET_CHECKED whet_status whet_i_feature_map_save(whet_ctx *ctx, const whet_i_feature_map *map,
+                                                 const char *path, bool force);
+/* Of a loaded map, in 16 hexadecimal digits; returns out. */
+const char *whet_i_feature_map_fingerprint(const whet_i_feature_map *map, char out[17]);
+/* out f32 [n, columns] of the array or the images in a file, with the bits that the fit gave or would have
+ * given. Errors: as reading; ARG (a map of texts), SHAPE, NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_feature_map_read(whet_ctx *ctx, const whet_i_feature_map *map,
+                                                 const char *path, whet_tensor *out);
 
 #endif

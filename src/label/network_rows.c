@@ -4,6 +4,9 @@
  * not depend on its neighbours. */
 #include "label/network_rows.h"
 
+#include <inttypes.h>
+#include <math.h>
+
 /* So many rows share the reading of the weights; an image's activations in ResNet-20 take 64 kB a
  * layer, which for a block is about what a core's cache holds. */
 enum { BLOCK = 32 };
@@ -46,6 +49,19 @@ static void run_block(void *arg, int64_t block, int32_t worker) {
            (size_t)(rows * f->columns) * sizeof *f->out);
 }
 
+/* Infinite where weights are not numbers, or where a variance among them is negative. */
+static whet_status check_finite(whet_ctx *ctx, const forward *f) {
+    for (int64_t i = 0; i < f->n * f->columns; i++)
+        if (!isfinite(f->out[i]))
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "feature %" PRId64 " of image %" PRId64
+                               " is %g; expected a number; the weights of the %s are no trained "
+                               "network's",
+                               i % f->columns, i / f->columns, (double)f->out[i],
+                               f->network->stage);
+    return WHET_OK;
+}
+
 whet_status whet_i_network_rows_run(whet_ctx *ctx, const whet_i_network_rows *network, int64_t n,
                                     float *out) {
     forward f = {.network = network,
@@ -65,6 +81,7 @@ whet_status whet_i_network_rows_run(whet_ctx *ctx, const whet_i_network_rows *ne
         WHET_TRY_DONE(whet_i_executor_create(ctx, plan, &f.workers[workers].executor));
     }
     WHET_TRY_DONE(whet_i_parallel_for(ctx, network->stage, blocks, run_block, &f));
+    status = check_finite(ctx, &f);
 done:
     for (int64_t i = 0; f.workers && i < whet_ctx_threads(ctx); i++) {
         whet_i_executor_destroy(ctx, f.workers[i].executor);
@@ -73,4 +90,17 @@ done:
     whet_i_free(ctx, f.workers);
     whet_i_plan_destroy(ctx, plan);
     return status;
+}
+
+whet_status whet_i_network_put(whet_ctx *ctx, const whet_i_params *params, whet_i_store *store) {
+    for (int64_t i = 0; i < params->n; i++) {
+        const whet_i_param *p = &params->items[i];
+        whet_tensor view = p->source;
+        if (p->values) {
+            view = (whet_tensor){.data = p->values, .dtype = WHET_F32, .rank = p->rank};
+            memcpy(view.shape, p->shape, sizeof p->shape);
+        }
+        WHET_TRY(whet_i_store_put_tensor(ctx, store, p->name, &view));
+    }
+    return WHET_OK;
 }

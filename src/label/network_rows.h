@@ -3,6 +3,7 @@
 #ifndef WHET_LABEL_NETWORK_ROWS_H
 #define WHET_LABEL_NETWORK_ROWS_H
 
+#include "io/io_i.h"
 #include "nn/nn_i.h"
 
 typedef struct whet_i_network_rows {
@@ -22,8 +23,13 @@ WHET_CHECKED whet_status whet_i_network_pack(whet_ctx *ctx, const whet_i_graph *
 
 /* out [n, columns], not training: no dropout or noise, running statistics. A thread takes a block of
  * rows through all layers; a row's bits depend on that row alone. Reads the graph only.
- * Errors: LIMIT, NOMEM, CANCELLED (out is then partly written). */
+ * Errors: LIMIT, NOMEM, CANCELLED, DATA (what comes out is not finite, as weights are not; out is then
+ * written). */
 WHET_CHECKED whet_status whet_i_network_rows_run(whet_ctx *ctx, const whet_i_network_rows *network,
                                                  int64_t n, float *out);
+
+/* Views of all parameters under their own names. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_network_put(whet_ctx *ctx, const whet_i_params *params,
+                                            whet_i_store *store);
 
 #endif

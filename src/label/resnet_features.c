@@ -122,6 +122,11 @@ whet_status whet_i_resnet_map_load(whet_ctx *ctx, const char *path, whet_i_resne
     return status;
 }
 
+whet_status whet_i_resnet_map_put(whet_ctx *ctx, const whet_i_resnet_map *map,
+                                  whet_i_store *store) {
+    return whet_i_network_put(ctx, map->params, store);
+}
+
 /* ---- size ------------------------------------------------------------------------------------- */
 
 /* Which pixels of an axis make each of SIDE output pixels, and with what weights. */
@@ -196,18 +201,6 @@ static void fill(void *arg, int64_t image, int32_t worker, float *out) {
 
 /* ---- application ------------------------------------------------------------------------------ */
 
-/* Infinite where weights are not numbers, or where a variance among them is negative. */
-static whet_status check_finite(whet_ctx *ctx, const float *features, int64_t n, int64_t dim) {
-    for (int64_t i = 0; i < n * dim; i++)
-        if (!isfinite(features[i]))
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "feature %" PRId64 " of image %" PRId64
-                               " is %g; expected a number; the weights of the ResNet are no "
-                               "trained network's",
-                               i % dim, i / dim, (double)features[i]);
-    return WHET_OK;
-}
-
 whet_status whet_i_resnet_map_apply(whet_ctx *ctx, const whet_i_resnet_map *map, const float *x,
                                     int64_t n, int64_t h, int64_t w, int64_t c, float *out) {
     images m = {.x = x, .h = h, .w = w, .c = c};
@@ -225,7 +218,6 @@ whet_status whet_i_resnet_map_apply(whet_ctx *ctx, const whet_i_resnet_map *map,
     const whet_i_network_rows network = {"residual network",   map->graph, map->features,
                                          SIDE * SIDE * COLORS, fill,       &m};
     WHET_TRY_DONE(whet_i_network_rows_run(ctx, &network, n, out));
-    status = check_finite(ctx, out, n, whet_i_resnet_map_dim(map));
 done:
     whet_i_free(ctx, m.rows.weight);
     whet_i_free(ctx, m.columns.weight);

@@ -58,18 +58,23 @@ static whet_i_model_settings settings_for(int64_t d) {
     return s;
 }
 
-static whet_status record(whet_ctx *ctx, training *t) {
-    whet_i_vae_map *map = t->map;
+static whet_status record(whet_ctx *ctx, whet_i_vae_map *map, whet_i_value *x,
+                          whet_i_model_values *v) {
     const whet_i_model_settings settings = settings_for(map->d);
+    WHET_TRY(whet_i_params_create(ctx, WHET_F32, &map->params));
+    WHET_TRY(whet_i_graph_create(ctx, map->params, &map->graph));
+    WHET_TRY(whet_i_graph_feed(ctx, map->graph, false, WHET_I_EXAMPLES, map->d, x));
+    WHET_TRY(whet_i_model_record(ctx, map->graph, whet_i_model_find("vae"), &settings, *x, v));
+    map->mean = v->features;
+    return WHET_OK;
+}
+
+static whet_status record_loss(whet_ctx *ctx, training *t) {
     const whet_i_vae_loss_spec spec = {false, PIXEL_WEIGHT};
     whet_i_model_values v;
     whet_i_value x;
-    WHET_TRY(whet_i_params_create(ctx, WHET_F32, &map->params));
-    WHET_TRY(whet_i_graph_create(ctx, map->params, &map->graph));
-    WHET_TRY(whet_i_graph_feed(ctx, map->graph, false, WHET_I_EXAMPLES, map->d, &x));
-    WHET_TRY(whet_i_model_record(ctx, map->graph, whet_i_model_find("vae"), &settings, x, &v));
-    map->mean = v.features;
-    return whet_i_vae_loss(ctx, map->graph, v.logits, x, v.features, v.log_variance, &spec,
+    WHET_TRY(record(ctx, t->map, &x, &v));
+    return whet_i_vae_loss(ctx, t->map->graph, v.logits, x, v.features, v.log_variance, &spec,
                            &t->loss);
 }
 
@@ -89,7 +94,7 @@ static whet_status prepare(whet_ctx *ctx, training *t) {
     const int64_t rows = t->n < BATCH ? t->n : BATCH;
     int64_t cells;
     adam.weight_decay = 0;
-    WHET_TRY(record(ctx, t));
+    WHET_TRY(record_loss(ctx, t));
     WHET_TRY(settle(ctx, t));
     const whet_i_plan_opts opts = {
         .sizes = {.rows = {1, rows, 0}, .workers = whet_ctx_threads(ctx)}, .loss = t->loss};
@@ -198,6 +203,35 @@ whet_status whet_i_vae_map_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t
 done:
     release(ctx, &t);
     whet_i_vae_map_destroy(ctx, t.map);
+    return status;
+}
+
+/* ---- to a file and back ------------------------------------------------------------------------ */
+
+whet_status whet_i_vae_map_put(whet_ctx *ctx, const whet_i_vae_map *map, whet_i_store *store) {
+    return whet_i_network_put(ctx, map->params, store);
+}
+
+static whet_status get(whet_ctx *ctx, const whet_i_source *source, whet_i_vae_map *map) {
+    whet_i_model_values v;
+    whet_i_value x;
+    WHET_TRY(record(ctx, map, &x, &v));
+    for (int64_t i = 0; i < map->params->n; i++) map->params->items[i].init = WHET_I_INIT_REQUIRED;
+    WHET_TRY(whet_i_params_bind(ctx, map->params, source->file, source->path, "", NULL));
+    WHET_TRY(whet_i_params_settle(ctx, map->params, 0));
+    return whet_i_network_pack(ctx, map->graph, map->mean);
+}
+
+whet_status whet_i_vae_map_get(whet_ctx *ctx, const whet_i_source *source, int64_t d,
+                               whet_i_vae_map **out) {
+    whet_i_vae_map *map = NULL;
+    WHET_TRY(whet_i_calloc(ctx, 1, &map));
+    map->d = d;
+    const whet_status status = get(ctx, source, map);
+    if (status == WHET_OK)
+        *out = map;
+    else
+        whet_i_vae_map_destroy(ctx, map);
     return status;
 }
 

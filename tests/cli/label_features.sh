@@ -74,6 +74,26 @@ run 0 whet label features --method resnet --weights w.safetensors --input color.
 json out
 says '"columns": 64'
 
+# What is saved gives later rows the same bits; the settings are in the map.
+run 0 whet label features --method vae --input grey.npy --output K.npy --save-map vae.map
+says 'vae.map: the map'
+run 0 whet label features --map vae.map --input flat.npy --output L.npy --test real.npy --test-output M.npy --threads 3
+says 'L.npy: 9 rows of 128 columns'
+quiet
+cmp -s A.npy L.npy || fail 'a saved autoencoder gives other features'
+cmp -s A.npy M.npy || fail 'a saved autoencoder gives test rows other features'
+run 0 whet label features --method resnet --weights w.safetensors --input grey.npy --output K.npy --force --save-map resnet.map
+run 0 whet label features --map resnet.map --input grey.npy --output L.npy --force --json
+json out
+says '"method": "resnet"'
+cmp -s F.npy L.npy || fail 'a saved ResNet gives other features'
+printf 'text\nred wine\ngreen apples\nred apples\n' >t.tsv
+printf 'line\ngreen wine\n' >u.tsv
+run 0 whet label features --method tfidf --input t.tsv --output K.npy --force --save-map words.map
+run 0 whet label features --map words.map --input t.tsv --output L.npy --force
+cmp -s K.npy L.npy || fail 'saved terms give other features'
+run 0 whet label features --map words.map --input u.tsv --column line --output L.npy --force
+
 # Refusals: nothing is written.
 array less.npy '|u1' 9,29
 array ints.npy '<i4' 9,6,5
@@ -83,7 +103,11 @@ data = open("deep.safetensors", "rb").read()
 open("deep.safetensors", "wb").write(data.replace(b"layer3.2.conv1.weight", b"layer4.2.conv1.weight"))
 data = bytearray(open("real.npy", "rb").read())
 data[128 + 4 * 31:128 + 4 * 32] = bytes([0, 0, 0x7f, 0x43])
-open("far.npy", "wb").write(data)'
+open("far.npy", "wb").write(data)
+data = bytearray(open("vae.map", "rb").read())
+open("cut.map", "wb").write(data[:-4])
+data[-1] ^= 1
+open("bent.map", "wb").write(data)'
 mark
 run 2 whet label features --method resnet --input grey.npy --output p.npy
 tells '--method resnet needs --weights'
@@ -109,5 +133,28 @@ run 3 whet label features --method resnet --weights grey.npy --input grey.npy --
 tells 'grey.npy'
 run 4 whet label features --method resnet --weights none.safetensors --input grey.npy --output p.npy
 run 4 whet label features --method vae --input grey.npy --output A.npy
+run 2 whet label features --input grey.npy --output p.npy
+tells 'option --method is missing (or --map)'
+for given in '--method vae' '--dim 3' '--weights w.safetensors' '--save-map q.map'; do
+    # shellcheck disable=SC2086 # two words
+    run 2 whet label features --map vae.map $given --input grey.npy --output p.npy
+    tells "--map and ${given%% *}; expected one of them"
+done
+run 3 whet label features --map vae.map --input less.npy --output p.npy
+tells 'less.npy has 29 numbers an image; expected 30, as vae.map takes'
+run 3 whet label features --map vae.map --input far.npy --output p.npy
+tells 'far.npy: image 1, number 1 is 255'
+run 3 whet label features --map w.safetensors --input grey.npy --output p.npy
+tells 'w.safetensors: no map to features; expected a file that whet label features --save-map wrote'
+run 3 whet label features --map cut.map --input grey.npy --output p.npy
+tells 'cut.map: '
+run 3 whet label features --map bent.map --input grey.npy --output p.npy
+tells 'bent.map: its numbers have the fingerprint '
+run 4 whet label features --map none.map --input grey.npy --output p.npy
+tells 'none.map'
+run 4 whet label features --method vae --input grey.npy --output p.npy --save-map vae.map
+tells 'vae.map: exists'
+run 2 whet label features --map words.map --input u.tsv --output p.npy
+tells 'u.tsv'
 unchanged
 finish

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Arrays to and from classifier.safetensors; what comes from a file is checked here once. */
-#include "adapt/store.h"
-
+ * Named arrays to and from safetensors; what comes from a file is checked here once. */
 #include <math.h>
+
+#include "io/io_i.h"
 
 enum { NAME_SIZE = 160 };
 
@@ -21,23 +21,27 @@ static void join(char out[NAME_SIZE], const char *prefix, const char *name) {
     memcpy(out + a + 1, name, b + 1);
 }
 
+whet_status whet_i_store_put_tensor(whet_ctx *ctx, whet_i_store *store, const char *name,
+                                    const whet_tensor *view) {
+    if (store->n == store->room) {
+        WHET_TRY(whet_i_realloc(ctx, &store->items, store->room ? 2 * store->room : 16));
+        store->room = store->room ? 2 * store->room : 16;
+    }
+    store->items[store->n++] = (whet_named_tensor){name, *view};
+    return WHET_OK;
+}
+
 whet_status whet_i_store_put(whet_ctx *ctx, whet_i_store *store, const char *prefix,
                              const char *name, whet_dtype dtype, const void *data, int64_t rows,
                              int64_t columns) {
+    whet_tensor view = {.dtype = dtype, .rank = columns ? 2 : 1, .shape = {rows, columns}};
     char *full;
     if (strlen(prefix) + strlen(name) + 2 > NAME_SIZE)
         return whet_i_fail(ctx, WHET_ERR_INTERNAL, "a tensor's name is too long");
     WHET_TRY(whet_i_arena_alloc(ctx, &store->names, NAME_SIZE, 1, &full));
     join(full, prefix, name);
-    if (store->n == store->room) {
-        WHET_TRY(whet_i_realloc(ctx, &store->items, store->room ? 2 * store->room : 16));
-        store->room = store->room ? 2 * store->room : 16;
-    }
-    void *unconst;
-    memcpy(&unconst, &data, sizeof unconst); /* a view for writing out: never written through */
-    store->items[store->n++] = (whet_named_tensor){
-        full, {.data = unconst, .dtype = dtype, .rank = columns ? 2 : 1, .shape = {rows, columns}}};
-    return WHET_OK;
+    memcpy(&view.data, &data, sizeof view.data); /* for writing out: never written through */
+    return whet_i_store_put_tensor(ctx, store, full, &view);
 }
 
 whet_status whet_i_store_put_scalar(whet_ctx *ctx, whet_i_store *store, const char *prefix,
