@@ -29,12 +29,12 @@ const cli_option cmd_tune_export_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .required = true,
-     .help = "folder of adapters: LoRA or GraLoRA of PEFT, MoRe"},
+     .help = "folder of adapters: LoRA, DoRA or GraLoRA of PEFT, MoRe"},
     {.name = "to",
      .type = CLI_ENUM,
-     .choices = "lora|more",
+     .choices = "lora|more|dora",
      .required = true,
-     .help = "form to write"},
+     .help = "form to write; DoRA is written as DoRA alone"},
     {.name = "rank",
      .type = CLI_INT,
      .min = 1,
@@ -48,7 +48,8 @@ const cli_option cmd_tune_export_options[] = {
     {.name = "model",
      .type = CLI_PATH,
      .value = "DIR",
-     .help = "the base: it is compared with the adapter's, and tells sizes that blocks leave open"},
+     .help = "the base: compared with the adapter's; tells sizes that blocks leave open, and rows "
+             "that dora needs"},
     {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {.name = "output",
      .type = CLI_PATH,
@@ -58,16 +59,19 @@ const cli_option cmd_tune_export_options[] = {
     {0},
 };
 
+/* To --model, where it is given. */
+static whet_status fit(cli_run *run, whet_adapter *adapter) {
+    const char *model = cli_text(run, "model");
+    return model ? whet_adapter_fit(run->ctx, adapter, model, cli_flag(run, "any-base")) : WHET_OK;
+}
+
 static whet_status convert_and_save(cli_run *run, whet_adapter *adapter, char **report) {
     whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
     whet_adapter *made = NULL;
-    whet_status status = WHET_OK;
-    opts.form = cli_choice(run, "to") == 1 ? WHET_ADAPTER_FORM_MORE : WHET_ADAPTER_FORM_LORA;
+    opts.form = (whet_adapter_form)cli_choice(run, "to"); /* in the order of the choices */
     opts.rank = cli_integer(run, "rank");
     opts.blocks = cli_integer(run, "blocks");
-    if (cli_text(run, "model"))
-        status =
-            whet_adapter_fit(run->ctx, adapter, cli_text(run, "model"), cli_flag(run, "any-base"));
+    whet_status status = fit(run, adapter);
     if (status == WHET_OK) status = whet_adapter_convert(run->ctx, adapter, &opts, &made, report);
     if (status == WHET_OK)
         status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
@@ -234,9 +238,9 @@ const cli_option cmd_tune_combine_options[] = {
      .help = "folder of adapters, and what it counts for, 1 without; may be repeated"},
     {.name = "to",
      .type = CLI_ENUM,
-     .choices = "auto|lora|more",
+     .choices = "auto|lora|more|dora",
      .preset = "auto",
-     .help = "form to write; auto: MoRe where that is exact, else LoRA"},
+     .help = "form to write; auto: DoRA with DoRA, MoRe where that is exact, else LoRA"},
     {.name = "rank",
      .type = CLI_INT,
      .min = 1,
@@ -247,6 +251,11 @@ const cli_option cmd_tune_combine_options[] = {
      .min = 1,
      .max = 65536,
      .help = "of MoRe; without it, those they have, or 4"},
+    {.name = "model",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the base, whose rows sums with DoRA need; it is compared with the adapters'"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {.name = "output",
      .type = CLI_PATH,
      .value = "DIR",
@@ -256,16 +265,18 @@ const cli_option cmd_tune_combine_options[] = {
 };
 
 /* The sum as it is, or in the form and of the rank that are asked for. */
-static whet_status save_sum(cli_run *run, const whet_adapter *sum, char **report) {
+static whet_status save_sum(cli_run *run, whet_adapter *sum, char **report) {
     whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
     whet_adapter *made = NULL;
-    whet_status status = WHET_OK;
-    const bool more =
-        cli_choice(run, "to") == 2 || (cli_choice(run, "to") == 0 && whet_adapter_is_more(sum));
-    opts.form = more ? WHET_ADAPTER_FORM_MORE : WHET_ADAPTER_FORM_LORA;
+    const int to = cli_choice(run, "to");
+    opts.form = to > 0                      ? (whet_adapter_form)(to - 1)
+                : whet_adapter_is_more(sum) ? WHET_ADAPTER_FORM_MORE
+                : whet_adapter_is_dora(sum) ? WHET_ADAPTER_FORM_DORA
+                                            : WHET_ADAPTER_FORM_LORA;
     opts.rank = cli_integer(run, "rank");
     opts.blocks = cli_integer(run, "blocks");
-    status = whet_adapter_convert(run->ctx, sum, &opts, &made, report);
+    whet_status status = fit(run, sum);
+    if (status == WHET_OK) status = whet_adapter_convert(run->ctx, sum, &opts, &made, report);
     if (status == WHET_OK)
         status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
     whet_adapter_close(run->ctx, made);
@@ -278,6 +289,7 @@ static whet_status combine(cli_run *run, const weighted *w, char **report) {
     whet_status status = WHET_OK;
     for (int32_t i = 0; status == WHET_OK && i < w->n; i++) {
         status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
+        if (status == WHET_OK) status = fit(run, open[i]);
         items[i] = open[i];
     }
     if (status == WHET_OK) status = whet_adapter_combine(run->ctx, items, w->weights, w->n, &sum);
@@ -290,8 +302,10 @@ static whet_status combine(cli_run *run, const weighted *w, char **report) {
 whet_status cmd_tune_combine(cli_run *run) {
     weighted w = {0};
     char *report = NULL;
-    if (cli_given(run, "blocks") && cli_choice(run, "to") == 1)
+    if (cli_given(run, "blocks") && (cli_choice(run, "to") == 1 || cli_choice(run, "to") == 3))
         return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
+    if (cli_flag(run, "any-base") && !cli_given(run, "model"))
+        return cli_fail(run, WHET_ERR_ARG, "--any-base is of a base; expected --model");
     whet_status status = read_weighted(run, &w);
     if (status == WHET_OK) status = combine(run, &w, &report);
     free_weighted(&w);

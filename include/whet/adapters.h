@@ -43,14 +43,16 @@ WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_ad
 WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
                                                         char **json);
 
-/* Whether it is MoRe; else LoRA or DoRA. Pure. */
+/* Whether it is MoRe, or DoRA; else LoRA. Pure. */
 WHET_API bool whet_adapter_is_more(const whet_adapter *adapter);
+WHET_API bool whet_adapter_is_dora(const whet_adapter *adapter);
 
-/* Holds the adapter against the model in `model`, a folder with model.safetensors or its index: every layer
- * must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be the one
- * that the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning). One that
- * does not say is told in a warning. Sizes that MoRe's blocks leave open become known. O(bytes of the
- * model). */
+/* Holds the adapter against the model in `model`, a folder with model.safetensors or its index: every
+ * layer must be there, with a shape that fits (else SHAPE, with all that do not), and the base must be
+ * the one that the adapter was trained on, as far as it says so (else DATA; with `any_base` a warning).
+ * One that does not say is told in a warning. Sizes that MoRe's blocks leave open become known, and
+ * where the base's rows are, which DoRA's are made of: its folder is read again where they are needed.
+ * O(bytes of the model). */
 WHET_API WHET_CHECKED whet_status whet_adapter_fit(whet_ctx *ctx, whet_adapter *adapter,
                                                    const char *model, bool any_base);
 
@@ -58,7 +60,8 @@ WHET_API WHET_CHECKED whet_status whet_adapter_fit(whet_ctx *ctx, whet_adapter *
 
 typedef enum whet_adapter_form {
     WHET_ADAPTER_FORM_LORA = 0,
-    WHET_ADAPTER_FORM_MORE = 1
+    WHET_ADAPTER_FORM_MORE = 1,
+    WHET_ADAPTER_FORM_DORA = 2
 } whet_adapter_form;
 
 typedef struct whet_adapter_convert_opts {
@@ -71,12 +74,15 @@ typedef struct whet_adapter_convert_opts {
     { sizeof(whet_adapter_convert_opts), WHET_ADAPTER_FORM_LORA, 0, 0 }
 
 /* The adapter in another form, or of another rank. Without a rank nothing is lost: MoRe of N blocks and
- * rank r is LoRA of rank N r, LoRA of rank R is MoRe of rank N R. At a smaller rank each layer's nearest
- * in the Frobenius norm is taken, by singular values (of MoRe: of each block by itself). In f64, rounded
- * once to f32. *report (may be NULL) is the text of a JSON object: residual, the relative distance over
- * the layers that lose something, and layers (module, rank, blocks, parameters, residual). Sizes of MoRe
- * whose blocks have room for more are exact after whet_adapter_fit. Errors: ARG (ranks above a layer's,
- * all told), UNSUPPORTED (DoRA), NUMERIC, NOMEM, LIMIT, CANCELLED. Progress "convert". */
+ * rank r is LoRA of rank N r, LoRA of rank R is MoRe of rank N R. At a smaller rank each layer's
+ * nearest in the Frobenius norm is taken, by singular values (of MoRe: of each block by itself). In
+ * f64, rounded once to f32. DoRA is DoRA only; LoRA, and MoRe of rank r as LoRA of rank N r, are DoRA
+ * with rows as long as they are. That, and DoRA of a smaller rank (the nearest products, rows
+ * multiplied as before), need the base: after whet_adapter_fit. *report (may be NULL) is the text of a
+ * JSON object: residual, the relative distance over the layers that lose something, and layers (module,
+ * rank, blocks, parameters, residual). Sizes of MoRe whose blocks have room for more are exact after
+ * whet_adapter_fit. Errors: ARG (ranks above a layer's, all told; DoRA without its base), UNSUPPORTED
+ * (DoRA as another form), NUMERIC, IO, NOMEM, LIMIT, CANCELLED. Progress "convert". */
 WHET_API WHET_CHECKED whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *adapter,
                                                        const whet_adapter_convert_opts *opts,
                                                        whet_adapter **out, char **report);
@@ -106,7 +112,7 @@ typedef struct whet_adapter_merge_job {
  * the base's parts; in memory is a piece of a tensor. Other files of the base come along, but for weights
  * in other formats. merge.json tells base, adapters, and the largest difference between merged and
  * unmerged: of layers on a random input; and of the last hidden states of the probe's texts, where this
- * library runs the model (of DoRA: alone and of weight 1). *report (may be NULL) is its text. The base is
+ * library runs the model. *report (may be NULL) is its text. The base is
  * only read. Errors: as whet_adapter_open and whet_adapter_fit; ARG (two adapters with heads of one name),
  * NUMERIC (a sum that is not finite in the type), EXISTS, IO, NOMEM, CANCELLED. Progress "merge". */
 WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
@@ -115,11 +121,14 @@ WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
 
 /* ---- sums, and what training changed ----------------------------------------------------------- */
 
-/* The sum of weight x adapter as one adapter, exactly: MoRe where all are MoRe of the same blocks and of
- * ranks that are multiples of them, else LoRA, of the sum of ranks; a smaller one is
- * whet_adapter_convert's. In f64, rounded once to f32. Heads and biases are those of one adapter, or the
- * same in all that have them. weights [n], n 1 to 256. Errors: ARG, DATA (other bases), SHAPE,
- * UNSUPPORTED (DoRA), NOMEM, CANCELLED. */
+/* The sum of weight x adapter as one adapter, exactly: MoRe where all are MoRe of the same blocks and
+ * of ranks that are multiples of them, else LoRA, of the sum of ranks; a smaller one is
+ * whet_adapter_convert's. With DoRA among them it is DoRA, of the sum of ranks: W + sum of weight x (W
+ * with the adapter - W), for which all must be fitted to the base (whet_adapter_fit). In f64, rounded
+ * once to f32. Heads and biases are those of one adapter, or the same in all that have them. weights
+ * [n], n 1 to 256. Errors: ARG (DoRA without the base), DATA (other bases), SHAPE, UNSUPPORTED (weights
+ * of the model itself), NUMERIC (a row of DoRA of which weights leave nothing of the base's), IO,
+ * NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_adapter_combine(whet_ctx *ctx,
                                                        const whet_adapter *const *adapters,
                                                        const double *weights, int64_t n,

@@ -8,12 +8,34 @@
 
 #include "tune/adapter_set.h"
 
+/* ---- matrices of layers ------------------------------------------------------------------------ */
+
 /* sum [in] += row `row` of scale M. Pure. */
 void whet_i_factors_row(const whet_i_adapter_shape *shape, double scale, const double *w1,
                         const double *w2, int64_t row, double *sum);
 /* The matrix of a layer, scale included: released by whet_i_free. O(in out r / N). */
 WHET_CHECKED whet_status whet_i_layer_matrix(whet_ctx *ctx, const whet_i_adapter_layer *layer,
                                              double **out);
+
+/* ---- DoRA (adapter_dora.c) --------------------------------------------------------------------- */
+
+/* The base's weight W [out, in] of a fitted layer, released by whet_i_free. */
+WHET_CHECKED whet_status whet_i_base_rows(whet_ctx *ctx, const whet_i_weight_files *base,
+                                          const whet_i_adapter_layer *layer, double **out);
+/* factors [out]: what DoRA multiplies rows of W + s B A by; 1 of other kinds. first, second: the layer's. */
+WHET_CHECKED whet_status whet_i_row_factors(whet_ctx *ctx, const whet_i_adapter_layer *layer,
+                                            const double *w, const double *first,
+                                            const double *second, double *factors);
+/* What the layer changes of W, DoRA's too, which must be fitted; as whet_i_layer_matrix. */
+WHET_CHECKED whet_status whet_i_layer_change(whet_ctx *ctx, const whet_i_weight_files *base,
+                                             const whet_i_adapter_layer *layer, double **out);
+/* Adds a layer of DoRA, whose rows are those of g W + b a; b is divided by g. Errors: NUMERIC (a row that
+ * has g = 0 and b of its own), NOMEM. */
+WHET_CHECKED whet_status whet_i_dora_put(whet_ctx *ctx, whet_adapter *to, const char *module,
+                                         const whet_i_adapter_shape *shape, const double *w,
+                                         const double *g, const double *a, double *b);
+
+/* ---- the nearest ------------------------------------------------------------------------------- */
 
 /* The factors nearest to D in the Frobenius norm: each of the N x N blocks of outputs l, l + N, ... and
  * inputs k p ... is by itself a sum of so many products as the shape has for it, so the largest singular

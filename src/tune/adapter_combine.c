@@ -2,7 +2,8 @@
  * The weighted sum of adapters as one. Sums are of the layers' matrices, never of A and B apart: LoRA's
  * factors stand behind each other, of the sum of ranks; MoRe's too, where all have the same blocks and
  * ranks that are multiples of N: rows of W1[k] behind each other, and column k s + t of W2 where s counts
- * all. Else MoRe goes as the LoRA that it is. Legend as in adapter_i.h; w an adapter's weight. */
+ * all. Else MoRe goes as the LoRA that it is. With DoRA among them the sum is DoRA (adapter_dora.c). Legend
+ * as in adapter_i.h; w an adapter's weight. */
 #include <math.h>
 
 #include "tune/adapter_blocks.h"
@@ -10,11 +11,14 @@
 
 /* The adapters, with the form that their sum has. */
 typedef struct sum {
-    const whet_adapter *const *items;
+    const whet_adapter *const *items;  /* as they are added up */
+    const whet_adapter *const *fitted; /* as they were given */
     const double *weights;
     int64_t n;
-    bool more;
-    double *first, *second; /* of the layer that is being made */
+    bool more, dora;
+    whet_i_weight_files base; /* of DoRA */
+    /* of the layer that is being made: factors; of DoRA the base's rows, and what they are multiplied by */
+    double *first, *second, *w, *g;
 } sum;
 
 /* ---- what fits together ----------------------------------------------------------------------- */
@@ -24,6 +28,7 @@ static bool stacks(const whet_i_adapter_shape *a, const whet_i_adapter_shape *b)
 }
 
 static bool can_stack(const sum *s, const whet_names *modules) {
+    if (s->dora) return false;
     for (int64_t i = 0; i < s->n; i++)
         if (!s->items[i]->more) return false;
     for (int64_t m = 0; m < whet_names_count(modules); m++) {
@@ -52,22 +57,26 @@ static whet_status check_bases(whet_ctx *ctx, const sum *s) {
     return WHET_OK;
 }
 
-static whet_status check_layers(whet_ctx *ctx, const sum *s) {
-    char quoted[WHET_QUOTE_SIZE];
+/* DoRA's rows are made of the base's. */
+static whet_status check_dora(whet_ctx *ctx, sum *s) {
+    for (int64_t i = 0; i < s->n; i++) s->dora = s->dora || whet_i_adapter_is_dora(s->items[i]);
+    for (int64_t i = 0; s->dora && i < s->n; i++)
+        if (!s->items[i]->model)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: sums with DoRA need the base's rows; expected the base: "
+                               "whet_adapter_fit, --model",
+                               s->items[i]->path);
+    return WHET_OK;
+}
+
+static whet_status check_layers(whet_ctx *ctx, sum *s) {
     for (int64_t i = 0; i < s->n; i++) {
         WHET_TRY(whet_i_adapter_check_layers(ctx, s->items[i]));
         if (!isfinite(s->weights[i]))
             return whet_i_fail(ctx, WHET_ERR_ARG, "weight %lld is not finite; expected numbers",
                                (long long)i + 1);
-        for (int64_t l = 0; l < s->items[i]->n_layers; l++)
-            if (s->items[i]->layers[l].magnitude.data)
-                return whet_i_fail(
-                    ctx, WHET_ERR_UNSUPPORTED,
-                    "%s: layer %s is DoRA's, whose change is no sum of factors; "
-                    "expected LoRA or MoRe; try whet tune merge",
-                    s->items[i]->path,
-                    whet_i_quote(quoted, whet_str_from(s->items[i]->layers[l].module)));
     }
+    WHET_TRY(check_dora(ctx, s));
     return check_bases(ctx, s);
 }
 
@@ -112,6 +121,21 @@ static bool shape_of(const sum *s, const char *module, whet_i_adapter_shape *all
     return any && fits;
 }
 
+/* Of DoRA: rows of `second` times what the layer's rows are multiplied by, which g gains. */
+static whet_status scale_rows(whet_ctx *ctx, const sum *s, const whet_i_adapter_layer *l,
+                              double weight, const double *first, double *second) {
+    const whet_i_adapter_shape *o = &l->shape;
+    double *factors;
+    WHET_TRY(whet_i_alloc(ctx, o->out, &factors));
+    const whet_status status = whet_i_row_factors(ctx, l, s->w, first, second, factors);
+    for (int64_t row = 0; status == WHET_OK && row < o->out; row++) {
+        for (int64_t t = 0; t < o->rank; t++) second[row * o->rank + t] *= factors[row];
+        s->g[row] += weight * (factors[row] - 1);
+    }
+    whet_i_free(ctx, factors);
+    return status;
+}
+
 static whet_status fill_layer(whet_ctx *ctx, const sum *s, const char *module,
                               const whet_i_adapter_shape *all) {
     int64_t at = 0;
@@ -119,13 +143,27 @@ static whet_status fill_layer(whet_ctx *ctx, const sum *s, const char *module,
         const whet_i_adapter_layer *l = whet_i_adapter_find(s->items[i], module);
         double *first = NULL, *second = NULL;
         if (!l) continue;
-        const whet_status status = whet_i_adapter_factors(ctx, l, &first, &second);
+        whet_status status = whet_i_adapter_factors(ctx, l, &first, &second);
+        if (status == WHET_OK && s->dora)
+            status = scale_rows(ctx, s, l, s->weights[i], first, second);
         if (status == WHET_OK) put_part(s, all, l, s->weights[i], at, first, second);
         whet_i_free(ctx, first);
         whet_i_free(ctx, second);
         WHET_TRY(status);
         at += l->shape.rank / all->blocks;
     }
+    return WHET_OK;
+}
+
+/* The base's rows of a module, as one of the fitted adapters calls it, and g = 1. */
+static whet_status begin_dora(whet_ctx *ctx, sum *s, const char *module,
+                              const whet_i_adapter_shape *all) {
+    const whet_i_adapter_layer *fitted = NULL;
+    for (int64_t i = 0; i < s->n && !fitted; i++)
+        fitted = whet_i_adapter_find(s->fitted[i], module);
+    WHET_TRY(whet_i_base_rows(ctx, &s->base, fitted, &s->w));
+    WHET_TRY(whet_i_alloc(ctx, all->out, &s->g));
+    for (int64_t o = 0; o < all->out; o++) s->g[o] = 1;
     return WHET_OK;
 }
 
@@ -144,12 +182,16 @@ static whet_status sum_layer(whet_ctx *ctx, sum *s, const char *module, whet_ada
     WHET_TRY(whet_i_mul(ctx, rows, all.q, &m));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &s->first));
     WHET_TRY_DONE(whet_i_calloc(ctx, m, &s->second));
+    if (s->dora) WHET_TRY_DONE(begin_dora(ctx, s, module, &all));
     WHET_TRY_DONE(fill_layer(ctx, s, module, &all));
-    status = whet_i_adapter_put(ctx, to, module, &all, s->first, s->second);
+    status = s->dora ? whet_i_dora_put(ctx, to, module, &all, s->w, s->g, s->first, s->second)
+                     : whet_i_adapter_put(ctx, to, module, &all, s->first, s->second);
 done:
     whet_i_free(ctx, s->first);
     whet_i_free(ctx, s->second);
-    s->first = s->second = NULL;
+    whet_i_free(ctx, s->w);
+    whet_i_free(ctx, s->g);
+    s->first = s->second = s->w = s->g = NULL;
     return status;
 }
 
@@ -216,12 +258,13 @@ whet_status whet_adapter_combine(whet_ctx *ctx, const whet_adapter *const *adapt
     whet_adapter *owned[MOST] = {NULL}, *made = NULL;
     const whet_adapter *items[MOST] = {NULL};
     whet_names *modules = NULL;
-    sum s = {.items = adapters, .weights = weights, .n = n};
+    sum s = {.items = adapters, .fitted = adapters, .weights = weights, .n = n};
     whet_status status = WHET_OK;
     if (n < 1 || n > MOST)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld adapters; expected 1 to %d", (long long)n,
                            MOST);
     WHET_TRY(check_layers(ctx, &s));
+    if (s.dora) WHET_TRY_DONE(whet_i_weight_files_open(ctx, adapters[0]->model, &s.base));
     WHET_TRY_DONE(whet_names_create(ctx, &modules));
     WHET_TRY_DONE(list_modules(ctx, &s, modules));
     s.more = can_stack(&s, modules);
@@ -234,6 +277,7 @@ whet_status whet_adapter_combine(whet_ctx *ctx, const whet_adapter *const *adapt
     made = NULL;
 done:
     for (int64_t i = 0; i < n; i++) whet_adapter_close(ctx, owned[i]);
+    whet_i_weight_files_close(ctx, &s.base);
     whet_names_destroy(ctx, modules);
     whet_adapter_close(ctx, made);
     return status;

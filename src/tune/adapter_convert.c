@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Adapters of one form as those of another. MoRe of N blocks and rank r is LoRA of rank N r, and LoRA of
  * rank R is MoRe of rank N R, both exactly (up to the rounding of their numbers); at a smaller rank the
- * nearest one is taken, and what is lost is told. Legend as in adapter_i.h. */
+ * nearest one is taken, and what is lost is told. All of them are DoRA whose rows are as long as they were,
+ * given the base. Legend as in adapter_i.h. */
 #include <math.h>
 #include <stdio.h>
 
@@ -16,9 +17,10 @@ typedef struct factors {
 typedef struct conversion {
     const whet_i_adapter_layer *layer;
     whet_i_adapter_shape to;
-    bool from_more, to_more;
-    double dropped; /* square of what is lost */
-    double whole;   /* square of the norm of the matrix; where something may be lost */
+    bool from_more, to_more, to_dora;
+    const whet_i_weight_files *base; /* of DoRA, where it is needed */
+    double dropped;                  /* square of what is lost */
+    double whole; /* square of the norm of the matrix; where something may be lost */
 } conversion;
 
 /* ---- exact forms ------------------------------------------------------------------------------ */
@@ -84,10 +86,14 @@ static whet_i_adapter_shape lora_shape(const whet_i_adapter_shape *s, int64_t ra
         .in = s->in, .out = s->out, .blocks = 1, .rank = rank, .p = s->in, .q = s->out};
 }
 
-/* LoRA of the rank that is asked for. */
-static whet_status to_lora(whet_ctx *ctx, conversion *c, const factors *from, factors *made) {
+/* The rank that loses nothing. */
+static int64_t full_rank(const whet_i_adapter_layer *l) { return l->shape.blocks * l->shape.rank; }
+
+/* LoRA of the rank that is asked for; rows of DoRA times `rows` [out], where that is given. */
+static whet_status to_lora(whet_ctx *ctx, conversion *c, const factors *from, const double *rows,
+                           factors *made) {
     const whet_i_adapter_layer *l = c->layer;
-    const whet_i_adapter_shape full = lora_shape(&l->shape, l->shape.blocks * l->shape.rank);
+    const whet_i_adapter_shape full = lora_shape(&l->shape, full_rank(l));
     factors exact = {0};
     whet_status status = WHET_OK;
     if (full.rank == c->to.rank) {
@@ -96,6 +102,8 @@ static whet_status to_lora(whet_ctx *ctx, conversion *c, const factors *from, fa
     }
     WHET_TRY_DONE(make_factors(ctx, &full, &exact));
     more_as_lora(&l->shape, l->scale, from, &exact);
+    for (int64_t k = 0; rows && k < full.out * full.rank; k++)
+        exact.second[k] *= rows[k / full.rank];
     WHET_TRY_DONE(whet_i_truncate_low_rank(ctx, full.in, full.out, full.rank, exact.first,
                                            exact.second, c->to.rank, made->first, made->second,
                                            &c->dropped));
@@ -135,12 +143,56 @@ static whet_status to_more(whet_ctx *ctx, conversion *c, const factors *from, fa
     return status;
 }
 
+/* Whether the base's rows are needed: not where magnitudes stay as they are. */
+static bool needs_base(const conversion *c) {
+    return c->to_dora && !(c->layer->magnitude.data && c->to.rank == full_rank(c->layer));
+}
+
+/* DoRA as it is. */
+static whet_status keep_dora(whet_ctx *ctx, conversion *c, const factors *from, factors *made,
+                             whet_adapter *to) {
+    whet_tensor m;
+    WHET_TRY(to_lora(ctx, c, from, NULL, made));
+    WHET_TRY(whet_i_adapter_put(ctx, to, c->layer->module, &c->to, made->first, made->second));
+    WHET_TRY(whet_tensor_convert(ctx, &c->layer->magnitude, WHET_F64, &m));
+    const whet_status status = whet_i_adapter_put_magnitude(ctx, to, m.data);
+    whet_tensor_destroy(ctx, &m);
+    return status;
+}
+
+/* With the base: rows F (W + s B A), F as they have it; of a smaller rank the nearest F s B A. */
+static whet_status to_dora(whet_ctx *ctx, conversion *c, const factors *from, factors *made,
+                           whet_adapter *to) {
+    const whet_i_adapter_layer *l = c->layer;
+    const bool cut = c->to.rank < full_rank(l);
+    double *w = NULL, *rows = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_base_rows(ctx, c->base, l, &w));
+    WHET_TRY_DONE(whet_i_alloc(ctx, l->shape.out, &rows));
+    WHET_TRY_DONE(whet_i_row_factors(ctx, l, w, from->first, from->second, rows));
+    WHET_TRY_DONE(to_lora(ctx, c, from, cut ? rows : NULL, made));
+    for (int64_t k = 0; k < c->to.out * c->to.rank; k++) {
+        const double row = rows[k / c->to.rank];
+        /* rows of zeros stay so: what a truncation has there is rounding */
+        made->second[k] *= row == 0 ? 0 : cut ? 1 : row;
+    }
+    status = whet_i_dora_put(ctx, to, l->module, &c->to, w, rows, made->first, made->second);
+done:
+    whet_i_free(ctx, rows);
+    whet_i_free(ctx, w);
+    return status;
+}
+
 static whet_status convert_layer(whet_ctx *ctx, conversion *c, whet_adapter *to) {
     factors from = {0}, made = {0};
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_adapter_factors(ctx, c->layer, &from.first, &from.second));
     WHET_TRY_DONE(make_factors(ctx, &c->to, &made));
-    WHET_TRY_DONE((c->to_more ? to_more : to_lora)(ctx, c, &from, &made));
+    if (c->to_dora) {
+        status = (needs_base(c) ? to_dora : keep_dora)(ctx, c, &from, &made, to);
+        goto done;
+    }
+    WHET_TRY_DONE(c->to_more ? to_more(ctx, c, &from, &made) : to_lora(ctx, c, &from, NULL, &made));
     status = whet_i_adapter_put(ctx, to, c->layer->module, &c->to, made.first, made.second);
 done:
     free_factors(ctx, &from);
@@ -153,7 +205,10 @@ done:
 static conversion plan(const whet_adapter *a, const whet_i_adapter_layer *l,
                        const whet_adapter_convert_opts *o) {
     const whet_i_adapter_shape *s = &l->shape;
-    conversion c = {.layer = l, .from_more = a->more, .to_more = o->form == WHET_ADAPTER_FORM_MORE};
+    conversion c = {.layer = l,
+                    .from_more = a->more,
+                    .to_more = o->form == WHET_ADAPTER_FORM_MORE,
+                    .to_dora = o->form == WHET_ADAPTER_FORM_DORA};
     if (!c.to_more) {
         c.to = lora_shape(s, o->rank ? o->rank : s->blocks * s->rank);
         return c;
@@ -182,11 +237,16 @@ static whet_status check(whet_ctx *ctx, const whet_adapter *a, const whet_adapte
         const int64_t most = c.to.blocks * (c.to.p < c.to.q ? c.to.p : c.to.q);
         char quoted[WHET_QUOTE_SIZE];
         (void)whet_i_quote(quoted, whet_str_from(l->module));
-        if (l->magnitude.data)
+        if (l->magnitude.data && !c.to_dora)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                                "layer %s: DoRA scales the rows of the weights, which no LoRA or "
-                               "MoRe does; expected another kind; try whet tune merge, then whet "
-                               "tune project",
+                               "MoRe does; expected the form DoRA; for the nearest of a rank try "
+                               "whet tune project --adapter",
+                               quoted);
+        if (needs_base(&c) && !a->model)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "layer %s: the lengths of DoRA's rows are made of the base's; "
+                               "expected the base: whet_adapter_fit, --model",
                                quoted);
         if (o->rank > most)
             status = whet_i_problem(ctx, &problems, "layer %s: rank %lld; expected at most %lld",
@@ -199,18 +259,20 @@ static whet_status check(whet_ctx *ctx, const whet_adapter *a, const whet_adapte
 static double ratio(double part, double whole) { return whole > 0 ? sqrt(part / whole) : 0; }
 
 static json_t *layer_report(const conversion *c) {
-    const int64_t parameters = c->to.blocks * c->to.rank * (c->to.p + c->to.q);
+    const int64_t parameters =
+        c->to.blocks * c->to.rank * (c->to.p + c->to.q) + (c->to_dora ? c->to.out : 0);
     return json_pack("{s:s, s:I, s:I, s:I, s:f}", "module", c->layer->module, "rank",
                      (json_int_t)c->to.rank, "blocks", (json_int_t)c->to.blocks, "parameters",
                      (json_int_t)parameters, "residual", ratio(c->dropped, c->whole));
 }
 
 static whet_status convert_all(whet_ctx *ctx, const whet_adapter *a,
-                               const whet_adapter_convert_opts *o, whet_adapter *made,
-                               json_t *layers, double *residual) {
+                               const whet_adapter_convert_opts *o, const whet_i_weight_files *base,
+                               whet_adapter *made, json_t *layers, double *residual) {
     double dropped = 0, whole = 0;
     for (int64_t i = 0; i < a->n_layers; i++) {
         conversion c = plan(a, &a->layers[i], o);
+        c.base = base;
         WHET_TRY(whet_i_progress(ctx, "convert", i, a->n_layers));
         WHET_TRY(convert_layer(ctx, &c, made));
         (void)json_array_append_new(layers, layer_report(&c));
@@ -228,18 +290,23 @@ whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
                                  char **report) {
     whet_adapter_convert_opts o = WHET_ADAPTER_CONVERT_OPTS_INIT;
     whet_adapter *made = NULL;
+    whet_i_weight_files base = {0};
     whet_i_buf text = {0};
     double residual = 0;
     WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_adapter_convert_opts"));
     WHET_TRY(whet_i_adapter_check_layers(ctx, a));
     WHET_TRY(check(ctx, a, &o));
     whet_status status = WHET_OK;
-    const bool more = o.form == WHET_ADAPTER_FORM_MORE;
+    const bool more = o.form == WHET_ADAPTER_FORM_MORE, dora = o.form == WHET_ADAPTER_FORM_DORA;
     json_t *layers = json_array();
+    if (dora && a->model) WHET_TRY_DONE(whet_i_weight_files_open(ctx, a->model, &base));
     WHET_TRY_DONE(whet_i_adapter_create(ctx, more, a->n_layers, a->n_wholes, &made));
-    WHET_TRY_DONE(convert_all(ctx, a, &o, made, layers, &residual));
-    json_t *root = json_pack("{s:s, s:f, s:O}", "kind", more ? "more" : "lora", "residual",
-                             residual, "layers", layers);
+    WHET_TRY_DONE(convert_all(ctx, a, &o, &base, made, layers, &residual));
+    json_t *root = json_pack("{s:s, s:f, s:O}", "kind",
+                             more   ? "more"
+                             : dora ? "dora"
+                                    : "lora",
+                             "residual", residual, "layers", layers);
     if (report) status = whet_i_json_dump(ctx, root, JSON_INDENT(2), &text);
     json_decref(root);
     if (status != WHET_OK) goto done;
@@ -248,6 +315,7 @@ whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
     made = NULL;
     text = (whet_i_buf){0};
 done:
+    whet_i_weight_files_close(ctx, &base);
     whet_i_buf_free(ctx, &text);
     json_decref(layers);
     whet_adapter_close(ctx, made);

@@ -4,6 +4,8 @@
 
 bool whet_adapter_is_more(const whet_adapter *adapter) { return adapter->more; }
 
+bool whet_adapter_is_dora(const whet_adapter *adapter) { return whet_i_adapter_is_dora(adapter); }
+
 whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a) {
     if (!a->own) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,

@@ -145,11 +145,19 @@ static whet_status check_identity(whet_ctx *ctx, const whet_adapter *a, const ch
     return WHET_OK;
 }
 
-whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const whet_i_weight_files *files,
-                               const char *identity, bool any_base) {
+static whet_status keep_model(whet_ctx *ctx, whet_adapter *a, const char *model) {
+    whet_i_free(ctx, a->model);
+    a->model = NULL;
+    return whet_i_strdup(ctx, whet_str_from(model), &a->model);
+}
+
+whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const char *model,
+                               const whet_i_weight_files *files, const char *identity,
+                               bool any_base) {
     const renaming r = renaming_of(files, a);
     whet_i_problems problems = {0};
     whet_status status = check_identity(ctx, a, identity, any_base);
+    if (status == WHET_OK) status = keep_model(ctx, a, model);
     if (status == WHET_OK) status = keep_prefix(ctx, a, &r);
     for (int64_t i = 0; status == WHET_OK && i < a->n_layers; i++) {
         whet_i_adapter_layer *l = &a->layers[i];
@@ -174,7 +182,8 @@ whet_status whet_adapter_fit(whet_ctx *ctx, whet_adapter *adapter, const char *m
         status =
             whet_i_fail_at(ctx, status, "model %s", whet_i_quote(quoted, whet_str_from(model)));
     if (status == WHET_OK) status = whet_i_base_identity(ctx, &files, identity);
-    if (status == WHET_OK) status = whet_i_adapter_fit(ctx, adapter, &files, identity, any_base);
+    if (status == WHET_OK)
+        status = whet_i_adapter_fit(ctx, adapter, model, &files, identity, any_base);
     whet_i_weight_files_close(ctx, &files);
     return status;
 }

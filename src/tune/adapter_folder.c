@@ -311,6 +311,7 @@ void whet_adapter_close(whet_ctx *ctx, whet_adapter *a) {
     whet_i_free(ctx, a->layers);
     whet_i_free(ctx, a->wholes);
     whet_i_free(ctx, a->path);
+    whet_i_free(ctx, a->model);
     whet_i_arena_free(ctx, &a->arena);
     whet_i_free(ctx, a);
 }

@@ -54,6 +54,12 @@ whet_status whet_i_adapter_put(whet_ctx *ctx, whet_adapter *a, const char *modul
     return WHET_OK;
 }
 
+whet_status whet_i_adapter_put_magnitude(whet_ctx *ctx, whet_adapter *a, const double *magnitude) {
+    whet_i_adapter_layer *l = &a->layers[a->n_layers - 1];
+    l->magnitude = (whet_tensor){.dtype = WHET_F32, .rank = 1, .shape = {l->shape.out}};
+    return round_to(ctx, a, magnitude, &l->magnitude);
+}
+
 whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
                                      const whet_i_adapter_whole *whole) {
     whet_i_adapter_whole w = {.layer_bias = whole->layer_bias, .tensor = whole->tensor};
@@ -157,7 +163,9 @@ static int by_name(const void *a, const void *b) {
 }
 
 whet_status whet_i_adapter_settle(whet_ctx *ctx, whet_adapter *a, const json_t *like) {
-    whet_i_adapter_config c = {.kind = a->more ? WHET_I_ADAPTER_MORE : WHET_I_ADAPTER_LORA};
+    whet_i_adapter_config c = {.kind = a->more                     ? WHET_I_ADAPTER_MORE
+                                       : whet_i_adapter_is_dora(a) ? WHET_I_ADAPTER_DORA
+                                                                   : WHET_I_ADAPTER_LORA};
     whet_status status = WHET_OK;
     json_t *json = NULL;
     qsort(a->layers, (size_t)a->n_layers, sizeof *a->layers, by_module);

@@ -28,7 +28,8 @@ static whet_status open_all(whet_ctx *ctx, whet_i_merging *m) {
     WHET_TRY(whet_i_calloc(ctx, j->n, &m->adapters));
     for (int64_t i = 0; i < j->n; i++) {
         WHET_TRY(whet_adapter_open(ctx, j->adapters[i], &m->adapters[i].is));
-        WHET_TRY(whet_i_adapter_fit(ctx, m->adapters[i].is, &m->files, m->identity, j->any_base));
+        WHET_TRY(whet_i_adapter_fit(ctx, m->adapters[i].is, j->model, &m->files, m->identity,
+                                    j->any_base));
     }
     return WHET_OK;
 }

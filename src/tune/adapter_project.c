@@ -56,8 +56,9 @@ static whet_status difference(whet_ctx *ctx, const whet_tensor *before, const wh
     return status;
 }
 
-static whet_status change_of(whet_ctx *ctx, const item *it, double **out) {
-    return it->layer ? whet_i_layer_matrix(ctx, it->layer, out)
+static whet_status change_of(whet_ctx *ctx, const whet_i_weight_files *base, const item *it,
+                             double **out) {
+    return it->layer ? whet_i_layer_change(ctx, base, it->layer, out)
                      : difference(ctx, &it->before, &it->after, out);
 }
 
@@ -170,11 +171,6 @@ static whet_status list_adapter(whet_ctx *ctx, project *p) {
     WHET_TRY(whet_i_calloc(ctx, a->n_wholes, &p->heads));
     for (int64_t i = 0; i < a->n_layers; i++) {
         const whet_i_adapter_layer *l = &a->layers[i];
-        if (l->magnitude.data)
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "%s: is DoRA, whose change needs the base's rows; expected LoRA or "
-                               "MoRe; try whet tune merge, and project what it writes",
-                               a->path);
         if (!whet_i_adapter_config_has(&p->config, l->module)) continue;
         p->items[p->n++] = (item){
             .module = l->module, .layer = l, .shape = shape_for(p, l->shape.in, l->shape.out)};
@@ -193,7 +189,7 @@ static whet_status open_all(whet_ctx *ctx, project *p) {
     if (j->adapter) {
         WHET_TRY(whet_adapter_open(ctx, j->adapter, &p->from));
         WHET_TRY(whet_i_adapter_check_layers(ctx, p->from));
-        WHET_TRY(whet_i_adapter_fit(ctx, p->from, &p->base, p->identity, j->any_base));
+        WHET_TRY(whet_i_adapter_fit(ctx, p->from, j->model, &p->base, p->identity, j->any_base));
         return list_adapter(ctx, p);
     }
     return list_tuned(ctx, p);
@@ -226,7 +222,7 @@ static whet_status measure(whet_ctx *ctx, project *p) {
         WHET_TRY(whet_i_progress(ctx, "singular values", i, p->n));
         WHET_TRY(whet_i_arena_alloc(ctx, &p->arena, most_steps(&it->shape), sizeof *it->gains,
                                     &it->gains));
-        WHET_TRY(change_of(ctx, it, &d));
+        WHET_TRY(change_of(ctx, &p->base, it, &d));
         const whet_status status = whet_i_block_gains(ctx, &it->shape, d, it->gains);
         whet_i_free(ctx, d);
         WHET_TRY(status);
@@ -288,12 +284,12 @@ static whet_status check_ranks(whet_ctx *ctx, project *p) {
 
 /* ---- the adapter ------------------------------------------------------------------------------ */
 
-static whet_status put_layer(whet_ctx *ctx, item *it, whet_adapter *to) {
+static whet_status put_layer(whet_ctx *ctx, const project *p, item *it, whet_adapter *to) {
     const whet_i_adapter_shape *s = &it->shape;
     double *d = NULL, *w1 = NULL, *w2 = NULL;
     int64_t rows, n, m;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(change_of(ctx, it, &d));
+    WHET_TRY_DONE(change_of(ctx, &p->base, it, &d));
     it->whole = it->dropped = square_of(d, s->in * s->out);
     if (s->rank == 0) goto done;
     WHET_TRY_DONE(whet_i_mul(ctx, s->blocks, s->rank, &rows));
@@ -360,7 +356,7 @@ static whet_status make(whet_ctx *ctx, project *p, whet_adapter **out) {
     WHET_TRY(whet_i_adapter_create(ctx, more, p->n, p->n_heads, out));
     for (int64_t i = 0; i < p->n; i++) {
         WHET_TRY(whet_i_progress(ctx, "project", i, p->n));
-        WHET_TRY(put_layer(ctx, &p->items[i], *out));
+        WHET_TRY(put_layer(ctx, p, &p->items[i], *out));
     }
     for (int64_t i = 0; i < p->n_heads; i++)
         WHET_TRY(whet_i_adapter_put_whole(ctx, *out, &p->heads[i]));

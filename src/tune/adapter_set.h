@@ -42,6 +42,7 @@ struct whet_adapter {
     whet_i_adapter_layer *layers; /* [n_layers] */
     whet_i_adapter_whole *wholes; /* [n_wholes] */
     int64_t n_layers, n_wholes;
+    char *model;        /* once fitted: the base's folder; else NULL */
     const char *prefix; /* once fitted: what its names begin with and the base's lack, or NULL */
     whet_i_arena arena;
 };
@@ -63,13 +64,17 @@ int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* number
 static inline bool whet_i_adapter_changes(const whet_i_adapter_whole *w) {
     return w->layer_bias || w->own;
 }
+/* Whether it is DoRA: all layers have magnitudes then. */
+static inline bool whet_i_adapter_is_dora(const whet_adapter *a) {
+    return a->n_layers > 0 && a->layers[0].magnitude.data;
+}
 /* UNSUPPORTED for weights of the model itself, of which there is no matrix to convert or add up. */
 WHET_CHECKED whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a);
 
 /* ---- the base (adapter_fit.c) -------------------------------------------------- */
 
-/* whet_adapter_fit on open files, whose identity is known. */
-WHET_CHECKED whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a,
+/* whet_adapter_fit on open files, those of `model`, whose identity is known. */
+WHET_CHECKED whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const char *model,
                                             const whet_i_weight_files *files, const char *identity,
                                             bool any_base);
 
@@ -82,6 +87,9 @@ WHET_CHECKED whet_status whet_i_adapter_create(whet_ctx *ctx, bool more, int64_t
 WHET_CHECKED whet_status whet_i_adapter_put(whet_ctx *ctx, whet_adapter *a, const char *module,
                                             const whet_i_adapter_shape *shape, const double *first,
                                             const double *second);
+/* DoRA's magnitudes [out], rounded to f32, of the layer added last. */
+WHET_CHECKED whet_status whet_i_adapter_put_magnitude(whet_ctx *ctx, whet_adapter *a,
+                                                      const double *magnitude);
 /* A copy of the tensor. */
 WHET_CHECKED whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
                                                   const whet_i_adapter_whole *whole);

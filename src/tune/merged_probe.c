@@ -302,7 +302,7 @@ static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &r->params));
     WHET_TRY(whet_i_graph_create(ctx, r->params, &r->graph));
     if (r->adapter) {
-        const bool dora = r->adapter->n_layers > 0 && r->adapter->layers[0].magnitude.data;
+        const bool dora = whet_i_adapter_is_dora(r->adapter);
         r->hook = (whet_i_adapters){
             .applies = applies, .record = record_adapter, .arg = r, .before_residual = dora};
         r->graph->adapters = &r->hook;
@@ -436,7 +436,7 @@ static whet_status combined(whet_ctx *ctx, const whet_i_merging *m, whet_adapter
         weights[n++] = whet_i_merging_weight(m, i);
     }
     WHET_TRY_DONE(whet_adapter_combine(ctx, items, weights, n, out));
-    status = whet_i_adapter_fit(ctx, *out, &m->files, m->identity, true);
+    status = whet_i_adapter_fit(ctx, *out, m->job->model, &m->files, m->identity, true);
 done:
     whet_i_free(ctx, weights);
     whet_i_free(ctx, items);
@@ -450,19 +450,19 @@ static whet_status probe_model(whet_ctx *ctx, whet_i_merging *m, const char *dir
     int64_t of_layers = 0, last = 0;
     for (int64_t i = 0; i < m->job->n; i++) {
         const whet_adapter *a = m->adapters[i].is;
-        dora = dora || (a->n_layers > 0 && a->layers[0].magnitude.data);
+        dora = dora || whet_i_adapter_is_dora(a);
         if (a->own) continue;
         of_layers++;
         last = i;
     }
-    /* DoRA's change is not scaled by a weight, nor added to another's, in the engine. */
-    if (dora && (of_layers > 1 || whet_i_merging_weight(m, last) != 1)) return WHET_OK;
     whet_status status = can_run(ctx, m, &can);
     if (status != WHET_OK || !can) return status;
-    if (of_layers <= 1)
+    /* DoRA's change is not scaled by a weight in the engine. */
+    if (of_layers == 0 || (of_layers == 1 && (!dora || whet_i_merging_weight(m, last) == 1)))
         return compare_models(ctx, m, dir, of_layers ? m->adapters[last].is : NULL,
                               whet_i_merging_weight(m, last), texts, n);
     status = combined(ctx, m, &sum);
+    if (status == WHET_ERR_NUMERIC) return WHET_OK; /* rows that no DoRA has */
     if (status == WHET_OK) status = compare_models(ctx, m, dir, sum, 1, texts, n);
     whet_adapter_close(ctx, sum);
     return status;

@@ -95,6 +95,32 @@ assert max(abs(x - y) for x, y in zip(a, b)) < 1e-5'
 run 0 whet tune combine --adapter tuned --adapter lora=-1 --to lora --rank 2 --output less --json
 json out
 
+# DoRA: written again as it is, added up with others over the base's rows, at a smaller rank, as LoRA's nearest.
+for seed in 1 2; do
+    run 0 whet tune --model "$model" --train train.tsv --epochs 2 --lr 0.01 --loss contrastive --adapter dora --rank 3 --seed $seed --output dora$seed --quiet
+done
+run 0 whet tune export --adapter dora1 --to dora --output dora
+says 'nothing is lost'
+run 0 whet tune export --adapter embeds --model "$model" --to dora --output lora-as-dora
+run 0 whet tune combine --model "$model" --adapter dora1=0.5 --adapter dora2=0.7 --adapter embeds=-0.4 --output dora-sum
+says 'nothing is lost'
+run 0 whet tune inspect dora-sum
+says 'dora: 6 layers'
+grep -q '"r": 14' dora-sum/adapter_config.json || fail 'the rank is not the sum of ranks'
+run 0 whet tune merge --model "$model" --adapter dora-sum --output merged-dora-1
+run 0 whet tune merge --model "$model" --adapter dora1=0.5 --adapter dora2=0.7 --adapter embeds=-0.4 --output merged-dora-3
+says 'of the last hidden states'
+for n in 1 3; do run 0 whet embed --model merged-dora-$n --input train.tsv --output dora$n.npy --quiet; done
+run 0 python3 -c '
+import array
+a, b = (array.array("f", open(name, "rb").read()[128:]) for name in ("dora1.npy", "dora3.npy"))
+assert max(abs(x - y) for x, y in zip(a, b)) < 1e-5'
+run 0 whet tune combine --model "$model" --adapter dora1 --adapter dora2 --rank 4 --output dora-small --json
+json out
+says '"residual": 0.'
+run 0 whet tune project --model "$model" --adapter dora1 --to lora --rank 8 --output dora-lora
+says 'residual 0.'
+
 # Full tuning as adapters: ranks by layer under a budget, what is left out is told.
 run 0 whet tune --model "$model" --train train.tsv --epochs 2 --lr 0.01 --output full --quiet
 run 0 whet tune project --model "$model" --tuned full --budget 3000 --blocks 2 --output projected
@@ -127,6 +153,13 @@ tells 'room for no layer'
 run 3 whet tune project --model "$model" --tuned "$model" --rank 4 --output z
 tells 'has changed'
 run 4 whet tune combine --adapter tuned --adapter nowhere --output z
+run 2 whet tune combine --adapter dora1 --adapter embeds --output z
+tells 'need the base'
+run 2 whet tune export --adapter embeds --to dora --output z
+tells '--model'
+run 3 whet tune export --adapter dora1 --to lora --output z
+tells 'whet tune project --adapter'
+run 2 whet tune combine --adapter dora1 --any-base --output z
 run 3 whet tune combine --adapter own-norms --adapter tuned --output z
 tells 'weights of the model itself (norms)'
 run 3 whet tune export --adapter own-norms --to lora --output z
