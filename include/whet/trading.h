@@ -69,6 +69,7 @@ typedef enum whet_trade_outcome {
     WHET_TRADE_REFUSED,  /* the posted price is above the buyer's value */
     WHET_TRADE_NO_MONEY, /* more than the buyer can pay */
     WHET_TRADE_OTHER,    /* another seller's offer was better */
+    WHET_TRADE_OUTBID,   /* another buyer bid more, or as much and came first */
     WHET_TRADE_NOT_TRIED, /* what is expected of it is below the fee of a trial, or the fee above what
                                  the buyer has: the numbers of the trial are NaN */
     WHET_TRADE_OUTCOMES

@@ -28,7 +28,9 @@ static whet_status open_wallets(whet_ctx *ctx, whet_i_market_run *run) {
     return WHET_OK;
 }
 
-static bool needs_beliefs(const whet_i_terms *t) {
+/* In an auction a belief makes the reserve, where the seller has one. */
+static bool needs_belief(const whet_i_terms *t, const whet_i_agent *seller) {
+    if (t->mechanism == WHET_I_TRADE_SECOND) return seller->belief != NULL;
     return t->mechanism == WHET_I_TRADE_POSTED && t->disclosure != WHET_DISCLOSE_BOTH;
 }
 
@@ -38,10 +40,10 @@ whet_status whet_i_deals_open(whet_ctx *ctx, whet_i_market_run *run) {
     WHET_TRY(whet_i_calloc(ctx, n * n, &run->pairs));
     if (c->terms.mechanism == WHET_I_TRADE_FREE) return WHET_OK;
     WHET_TRY(open_wallets(ctx, run));
-    if (!needs_beliefs(&c->terms)) return WHET_OK;
     for (int64_t buyer = 0; buyer < n; buyer++)
         for (int64_t seller = 0; seller < n; seller++)
-            if (buyer != seller && c->agents[seller].sells && c->agents[buyer].buys)
+            if (buyer != seller && c->agents[seller].sells && c->agents[buyer].buys &&
+                needs_belief(&c->terms, &c->agents[seller]))
                 WHET_TRY(whet_belief_open(ctx, c->agents[seller].belief,
                                           &run->pairs[buyer * n + seller].belief));
     return WHET_OK;
@@ -179,10 +181,26 @@ static whet_status find_price(whet_ctx *ctx, const whet_i_market_run *run, const
     return meet(ctx, s, out);
 }
 
+static sides sides_of(const whet_i_terms *t, const whet_trading_trial *row) {
+    return (sides){t, (row->value - (double)t->fees.buyer) / (1 + t->fees.buyer_bp / 10000.0),
+                   (row->reservation + (double)t->fees.seller) / (1 - t->fees.seller_bp / 10000.0)};
+}
+
+whet_status whet_i_deal_at(whet_ctx *ctx, const whet_i_market_run *run, int64_t price,
+                           whet_trading_trial *row) {
+    whet_payment paid;
+    WHET_TRY(whet_payment_split(ctx, price, &run->market->config->terms.fees, &paid));
+    row->posted = true;
+    row->price = price;
+    row->buyer_pays = paid.buyer_pays;
+    row->seller_gets = paid.seller_gets;
+    row->outcome = row->value < (double)paid.buyer_pays ? WHET_TRADE_REFUSED : WHET_TRADE_BOUGHT;
+    return WHET_OK;
+}
+
 whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain_high,
                               whet_trading_trial *row) {
     const whet_i_terms *t = &run->market->config->terms;
-    whet_payment paid;
     whet_price price;
     if (t->mechanism == WHET_I_TRADE_FREE) {
         row->value = row->gain;
@@ -191,18 +209,50 @@ whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain
     }
     WHET_TRY(find_value(ctx, run, row));
     WHET_TRY(find_reservation(ctx, run, row));
-    const sides s = {t, (row->value - (double)t->fees.buyer) / (1 + t->fees.buyer_bp / 10000.0),
-                     (row->reservation + (double)t->fees.seller) /
-                         (1 - t->fees.seller_bp / 10000.0)};
+    const sides s = sides_of(t, row);
     WHET_TRY(find_price(ctx, run, &s, row, gain_high, &price));
     row->outcome = WHET_TRADE_NO_PRICE;
-    if (!price.trade) return WHET_OK;
-    WHET_TRY(whet_payment_split(ctx, price.price, &t->fees, &paid));
-    row->posted = true;
-    row->price = price.price;
-    row->buyer_pays = paid.buyer_pays;
-    row->seller_gets = paid.seller_gets;
-    row->outcome = row->value < (double)paid.buyer_pays ? WHET_TRADE_REFUSED : WHET_TRADE_BOUGHT;
+    return price.trade ? whet_i_deal_at(ctx, run, price.price, row) : WHET_OK;
+}
+
+/* ---- auctions -------------------------------------------------------------------------------- */
+
+/* The dearest whole price at which the buyer pays no more than `most`; -1: none. */
+static whet_status dearest(whet_ctx *ctx, const sides *s, double most, int64_t *out) {
+    const double price = price_of(s, most);
+    *out = -1;
+    if (price < 0) return WHET_OK;
+    WHET_TRY(whet_money_floor(ctx, "bid", price, out));
+    while (*out >= 0 && total_of(s, (double)*out) > most) --*out; /* the division rounded up */
+    return WHET_OK;
+}
+
+/* By the seller's belief, where it has one that would ever buy; else what leaves it nothing. */
+static whet_status find_reserve(whet_ctx *ctx, const whet_i_market_run *run, const sides *s,
+                                const whet_trading_trial *row, int64_t *out) {
+    const int64_t n = run->market->config->n_agents;
+    const whet_belief *belief = run->pairs[row->buyer * n + row->seller].belief;
+    whet_price price = {0};
+    if (belief) WHET_TRY(post(ctx, s, belief, &price));
+    if (!price.trade)
+        WHET_TRY(whet_i_whole_price(ctx, s->least, s->least, (double)WHET_MONEY_MAX, &price));
+    *out = price.price;
+    return WHET_OK;
+}
+
+whet_status whet_i_deal_bid(whet_ctx *ctx, const whet_i_market_run *run, int64_t held,
+                            whet_trading_trial *row, whet_i_bid *out) {
+    int64_t worth, affordable;
+    WHET_TRY(find_value(ctx, run, row));
+    WHET_TRY(find_reservation(ctx, run, row));
+    const sides s = sides_of(&run->market->config->terms, row);
+    WHET_TRY(dearest(ctx, &s, row->value, &worth));
+    WHET_TRY(dearest(ctx, &s, (double)held, &affordable));
+    WHET_TRY(find_reserve(ctx, run, &s, row, &out->reserve));
+    out->bid = worth < affordable ? worth : affordable;
+    row->outcome = worth < out->reserve      ? WHET_TRADE_NO_PRICE
+                   : out->bid < out->reserve ? WHET_TRADE_NO_MONEY
+                                             : WHET_TRADE_OUTBID;
     return WHET_OK;
 }
 
@@ -228,8 +278,10 @@ whet_status whet_i_deals_recall(whet_ctx *ctx, whet_i_market_run *run,
     whet_i_pair *pair = &run->pairs[row->buyer * c->n_agents + row->seller];
     const bool bought = row->outcome == WHET_TRADE_BOUGHT;
     recall_wait(&c->terms, pair, row);
-    /* That another offer was better, or money short, says nothing of what this one is worth. */
-    if (!pair->belief || c->terms.disclosure == WHET_DISCLOSE_BOUNDS || !row->posted ||
+    /* That another offer was better, or money short, says nothing of what this one is worth; who wins an
+     * auction is the highest of several, and no draw of the belief. */
+    if (c->terms.mechanism != WHET_I_TRADE_POSTED || !pair->belief ||
+        c->terms.disclosure == WHET_DISCLOSE_BOUNDS || !row->posted ||
         (!bought && row->outcome != WHET_TRADE_REFUSED))
         return WHET_OK;
     return whet_belief_observe(ctx, pair->belief, (double)row->buyer_pays, bought, c->terms.floor);

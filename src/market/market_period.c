@@ -11,6 +11,7 @@ typedef struct lot {
     whet_trial_result result; /* of a trial */
     int64_t deal;             /* in the ledger; -1: none */
     double gain_high;         /* absolute, at most, by the gate */
+    whet_i_bid bid;           /* in an auction */
 } lot;
 
 typedef struct period {
@@ -229,6 +230,9 @@ static whet_status try_lot(whet_ctx *ctx, const period *p, const whet_weights *b
     read_trial(p, l);
     l->row.outcome = WHET_TRADE_NO_GAIN;
     if (!l->row.gate) return WHET_OK;
+    if (p->config->terms.mechanism == WHET_I_TRADE_SECOND)
+        return whet_i_deal_bid(ctx, p->run, whet_ledger_deal(p->run->ledger, l->deal)->held,
+                               &l->row, &l->bid);
     l->row.outcome = WHET_TRADE_BOUGHT; /* so far: prices and others may say otherwise */
     WHET_TRY(whet_i_deal_price(ctx, p->run, l->gain_high, &l->row));
     const bool short_of =
@@ -295,6 +299,15 @@ static whet_status try_lots(whet_ctx *ctx, const period *p, const whet_weights *
     return WHET_OK;
 }
 
+static whet_status finish_lots(whet_ctx *ctx, const period *p, lot *lots, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        WHET_TRY(settle(ctx, p, &lots[i]));
+        WHET_TRY(whet_i_deals_recall(ctx, p->run, &lots[i].row));
+        WHET_TRY(whet_i_put_trial(ctx, &p->run->rows, &lots[i].row));
+    }
+    return WHET_OK;
+}
+
 /* A round of a buyer's: *best is the seller that it bought from, or -1. */
 static whet_status buy_once(whet_ctx *ctx, period *p, int64_t buyer, const whet_weights *weights,
                             int64_t round, int64_t *best) {
@@ -306,11 +319,7 @@ static whet_status buy_once(whet_ctx *ctx, period *p, int64_t buyer, const whet_
         if (p->tried[buyer][s]) lots[n++].row = empty_row(p, buyer, s, round);
     WHET_TRY_DONE(try_lots(ctx, p, weights, lots, n));
     const int64_t chosen = choose(lots, n);
-    for (int64_t i = 0; i < n; i++) {
-        WHET_TRY_DONE(settle(ctx, p, &lots[i]));
-        WHET_TRY_DONE(whet_i_deals_recall(ctx, p->run, &lots[i].row));
-        WHET_TRY_DONE(whet_i_put_trial(ctx, &p->run->rows, &lots[i].row));
-    }
+    WHET_TRY_DONE(finish_lots(ctx, p, lots, n));
     if (chosen < 0) goto done;
     *best = lots[chosen].row.seller;
     const whet_trial_result old = p->bought[buyer]; /* what `weights` may be a view of */
@@ -335,6 +344,52 @@ static whet_status trade_buyer(whet_ctx *ctx, period *p, int64_t buyer) {
         p->tried[buyer][best] = false;
     }
     return WHET_OK;
+}
+
+/* ---- an auction ------------------------------------------------------------------------------ */
+
+/* Of those that bid their own reserve or more the highest wins, and pays the next bid, at least its own
+ * reserve: what it pays does not depend on what it bids. *winner -1: none. */
+static whet_status award(whet_ctx *ctx, const period *p, lot *lots, int64_t n, int64_t *winner) {
+    int64_t bids[WHET_I_AGENTS_MAX], of[WHET_I_AGENTS_MAX], k = 0;
+    whet_auction auction;
+    *winner = -1;
+    for (int64_t i = 0; i < n; i++)
+        if (lots[i].row.outcome == WHET_TRADE_OUTBID) {
+            bids[k] = lots[i].bid.bid;
+            of[k++] = i;
+        }
+    WHET_TRY(whet_second_price(ctx, bids, k, 0, &auction));
+    if (auction.winner < 0) return WHET_OK;
+    *winner = of[auction.winner];
+    lot *l = &lots[*winner];
+    WHET_TRY(whet_second_price(ctx, bids, k, l->bid.reserve, &auction));
+    return whet_i_deal_at(ctx, p->run, auction.price.price, &l->row);
+}
+
+/* One seller's weights go to one buyer. Who has bought in this period bids no more. */
+static whet_status auction_off(whet_ctx *ctx, period *p, int64_t seller) {
+    lot lots[WHET_I_AGENTS_MAX] = {0};
+    int64_t n = 0, winner;
+    bool tried;
+    whet_status status = WHET_OK;
+    for (int64_t b = 0; b < p->config->n_agents; b++) {
+        whet_weights w;
+        if (!p->tried[b][seller] || p->bought[b].mixed) continue;
+        lot *l = &lots[n++];
+        l->row = empty_row(p, b, seller, 0);
+        w.items = whet_i_trader_weights(p->run->traders[b], &w.n);
+        WHET_TRY_DONE(reserve(ctx, p, l, 1, &tried));
+        if (tried) WHET_TRY_DONE(try_lot(ctx, p, &w, l));
+    }
+    WHET_TRY_DONE(award(ctx, p, lots, n, &winner));
+    WHET_TRY_DONE(finish_lots(ctx, p, lots, n));
+    if (winner < 0) goto done;
+    p->bought[lots[winner].row.buyer] = lots[winner].result;
+    lots[winner].result = (whet_trial_result){0};
+done:
+    for (int64_t i = 0; i < n; i++) whet_trial_result_free(ctx, &lots[i].result);
+    return status;
 }
 
 /* ---- the period ------------------------------------------------------------------------------ */
@@ -366,12 +421,22 @@ static whet_status put_wallets(whet_ctx *ctx, whet_i_market_run *run) {
     return WHET_OK;
 }
 
+/* Auctions are held one after the other, another seller's first in each period. */
+static whet_status trade_all(whet_ctx *ctx, period *p) {
+    const int64_t n = p->config->n_agents;
+    const int64_t turn = p->run->epoch / p->config->terms.frequency;
+    const bool auctions = p->config->terms.mechanism == WHET_I_TRADE_SECOND;
+    for (int64_t i = 0; i < n; i++)
+        WHET_TRY(auctions ? auction_off(ctx, p, (turn + i) % n) : trade_buyer(ctx, p, i));
+    return WHET_OK;
+}
+
 static whet_status trade(whet_ctx *ctx, whet_i_market_run *run) {
     period p = {.run = run, .config = run->market->config};
     whet_status status = WHET_OK;
     WHET_TRY_DONE(plan_trials(ctx, &p));
     WHET_TRY_DONE(list_offers(ctx, &p));
-    for (int64_t b = 0; b < p.config->n_agents; b++) WHET_TRY_DONE(trade_buyer(ctx, &p, b));
+    WHET_TRY_DONE(trade_all(ctx, &p));
     for (int64_t b = 0; b < p.config->n_agents; b++)
         if (p.bought[b].mixed)
             WHET_TRY_DONE(whet_i_trader_adopt(ctx, run->traders[b], p.bought[b].mixed,

@@ -6,7 +6,7 @@
 
 const char *whet_trade_outcome_name(whet_trade_outcome outcome) {
     static const char *const NAMES[WHET_TRADE_OUTCOMES] = {
-        "bought", "no-gain", "no-price", "refused", "no-money", "other", "not-tried"};
+        "bought", "no-gain", "no-price", "refused", "no-money", "other", "outbid", "not-tried"};
     return NAMES[outcome];
 }
 

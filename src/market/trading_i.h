@@ -65,7 +65,9 @@ typedef enum whet_i_mechanism {
     WHET_I_TRADE_POSTED,
     WHET_I_TRADE_NASH,
     WHET_I_TRADE_RUBINSTEIN,
-    WHET_I_TRADE_DOUBLE
+    WHET_I_TRADE_DOUBLE,
+    WHET_I_TRADE_SECOND,
+    WHET_I_TRADE_MECHANISMS
 } whet_i_mechanism;
 
 typedef struct whet_i_terms {
@@ -326,6 +328,18 @@ WHET_CHECKED whet_status whet_i_deals_recall(whet_ctx *ctx, whet_i_market_run *r
  * most, by the gate. */
 WHET_CHECKED whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain_high,
                                            whet_trading_trial *row);
+
+/* In an auction: what the buyer bids, and the least price at which the seller sells to it. */
+typedef struct whet_i_bid {
+    int64_t bid, reserve;
+} whet_i_bid;
+/* Value and reservation into the row, and of `held` units the bid of a trial whose gate said yes. The outcome
+ * is NO_PRICE or NO_MONEY where the bid is below the reserve, else OUTBID, until it has won. */
+WHET_CHECKED whet_status whet_i_deal_bid(whet_ctx *ctx, const whet_i_market_run *run, int64_t held,
+                                         whet_trading_trial *row, whet_i_bid *out);
+/* The price and what both sides pay and get of it into the row; the outcome is BOUGHT, or REFUSED. */
+WHET_CHECKED whet_status whet_i_deal_at(whet_ctx *ctx, const whet_i_market_run *run, int64_t price,
+                                        whet_trading_trial *row);
 
 /* ---- state on disk (market_state.c) ------------------------------------------------------------------- */
 

@@ -214,6 +214,7 @@ static whet_status put_outcomes(whet_ctx *ctx, whet_i_buf *out, const whet_tradi
         [WHET_TRADE_REFUSED] = "dearer than the buyer's value",
         [WHET_TRADE_NO_MONEY] = "more than the buyer can pay",
         [WHET_TRADE_OTHER] = "another seller's offer was better",
+        [WHET_TRADE_OUTBID] = "another buyer bid more",
         [WHET_TRADE_NOT_TRIED] = "not tried: little expected, or no money for it"};
     char count[WHET_COUNT_SIZE];
     int64_t n[WHET_TRADE_OUTCOMES] = {0}, all = 0;

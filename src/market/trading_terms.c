@@ -8,8 +8,9 @@
 static const char *const ALIGNS[] = {"none", "weights", "activations", NULL};
 static const char *const SEARCHES[] = {"grid", "refine", "groups", "gradient", NULL};
 static const char *const GATES[] = {"paired", "hoeffding", "any-gain", NULL};
-static const char *const MECHANISMS[] = {"none",       "posted",         "nash",
-                                         "rubinstein", "double-auction", NULL};
+static const char *const MECHANISMS[] = {"none",           "posted",       "nash", "rubinstein",
+                                         "double-auction", "second-price", NULL};
+enum { PAID = ((1 << WHET_I_TRADE_MECHANISMS) - 1) & ~(1 << WHET_I_TRADE_FREE) };
 static const char *const OPTIMIZERS[] = {"reset", "keep", NULL};
 static const char *const DISCLOSURES[] = {"sealed", "bounds", "buyer", "both", NULL};
 static const char *const FIRSTS[] = {"seller", "buyer", NULL};
@@ -68,9 +69,9 @@ static const struct {
     {"k", 1 << WHET_I_TRADE_DOUBLE},
     {"uniform", 1 << WHET_I_TRADE_DOUBLE},
     {"floor", 1 << WHET_I_TRADE_POSTED},
-    {"disclosure", 31 & ~(1 << WHET_I_TRADE_FREE)},
-    {"fees", 31 & ~(1 << WHET_I_TRADE_FREE)},
-    {"trial_fee", 31 & ~(1 << WHET_I_TRADE_FREE)},
+    {"disclosure", PAID},
+    {"fees", PAID},
+    {"trial_fee", PAID},
 };
 
 static whet_status check_uses(const reader *r, whet_i_mechanism mechanism) {
@@ -132,27 +133,33 @@ static whet_status read_money(const reader *r, whet_i_terms *t) {
     WHET_TRY(choice(r, "mechanism", MECHANISMS, 0, &mechanism));
     t->mechanism = (whet_i_mechanism)mechanism;
     WHET_TRY(check_uses(r, t->mechanism));
-    const bool posted = t->mechanism == WHET_I_TRADE_POSTED;
-    WHET_TRY(choice(r, "disclosure", DISCLOSURES, posted ? WHET_DISCLOSE_BUYER : WHET_DISCLOSE_BOTH,
-                    &disclosure));
+    const bool bargain =
+        t->mechanism == WHET_I_TRADE_NASH || t->mechanism == WHET_I_TRADE_RUBINSTEIN;
+    const bool auction = t->mechanism == WHET_I_TRADE_DOUBLE || t->mechanism == WHET_I_TRADE_SECOND;
+    WHET_TRY(choice(r, "disclosure", DISCLOSURES,
+                    bargain ? WHET_DISCLOSE_BOTH : WHET_DISCLOSE_BUYER, &disclosure));
     t->disclosure = (whet_disclosure)disclosure;
     if (t->disclosure == WHET_DISCLOSE_BOUNDS && t->gate == WHET_I_TRADE_ANY_GAIN)
         return whet_i_fail(r->ctx, WHET_ERR_ARG,
                            "%s: \"disclosure\" bounds with \"gate\" any-gain, which knows none; "
                            "expected another gate",
                            r->where);
-    if (t->mechanism == WHET_I_TRADE_NASH || t->mechanism == WHET_I_TRADE_RUBINSTEIN)
-        if (t->disclosure != WHET_DISCLOSE_BOTH)
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
-                               "%s: \"disclosure\" %s with \"mechanism\" %s, where both know the "
-                               "gain; expected both",
-                               r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
-    if (t->mechanism == WHET_I_TRADE_DOUBLE && has(r, "disclosure") &&
-        t->disclosure != WHET_DISCLOSE_BUYER)
+    if (bargain && t->disclosure != WHET_DISCLOSE_BOTH)
         return whet_i_fail(r->ctx, WHET_ERR_ARG,
-                           "%s: \"disclosure\" %s with \"mechanism\" double-auction, where each "
-                           "knows its own side; expected buyer",
-                           r->where, DISCLOSURES[disclosure]);
+                           "%s: \"disclosure\" %s with \"mechanism\" %s, where both know the "
+                           "gain; expected both",
+                           r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
+    if (auction && t->disclosure != WHET_DISCLOSE_BUYER)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"disclosure\" %s with \"mechanism\" %s, where each knows its "
+                           "own side; expected buyer",
+                           r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
+    if (t->mechanism == WHET_I_TRADE_SECOND && t->greedy)
+        return whet_i_fail(
+            r->ctx, WHET_ERR_ARG,
+            "%s: \"greedy\" with \"mechanism\" second-price, where a buyer wins once "
+            "a period; expected one of them",
+            r->where);
     WHET_TRY(read_fees(r, t));
     return read_bargaining(r, t);
 }

@@ -85,6 +85,13 @@ sed 's/"kept": 0, /"kept": 0, "reveals": "none", /g; s/, "fedavg", "bank"//' c.j
 run 0 whet market simulate --config hidden.json --data d --output hidden --quiet
 [ "$(wc -l <hidden/trades.tsv)" = 1 ] || fail 'what nobody shows was tried'
 
+# One buyer at most for each seller of a period, at its second price.
+sed 's/"name": "B", "kept": 0,/"name": "C", "kept": 0.5}, {&/; s/, "fedavg", "bank"//' c.json |
+    sed 's/"mechanism": "posted"/"mechanism": "second-price"/; s/0:900/0:90/g' >auction.json
+run 0 whet market simulate --config auction.json --data d --output auction --quiet
+awk -F '\t' '$24 == "bought" { if (seen[$1, $2, $3, $5]++) exit 1; n++ } $24 == "outbid" { o++ }
+    END { if (!n || !o) exit 2 }' auction/trades.tsv || fail 'an auction is not what it should be'
+
 # One document; the same at any number of threads, and with paths beside the configuration.
 cp c.json d/c.json
 run 0 whet market simulate --config d/c.json --output again --threads 1 --json

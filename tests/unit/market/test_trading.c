@@ -254,33 +254,6 @@ static void follows_the_reference(void **state) {
 
 /* ---- money ----------------------------------------------------------------------------------- */
 
-/* Books kept from the flows alone, epoch by epoch. */
-static void check_books(const whet_trading_result *r, int64_t seed, whet_arm arm, int64_t start) {
-    int64_t have[WHET_I_AGENTS_MAX] = {0}, broker = 0, in = 0;
-    for (int64_t e = start; e < r->epochs; e++) {
-        int64_t all = 0;
-        for (int64_t i = 0; i < r->n_flows; i++) {
-            const whet_trading_flow *f = &r->flows[i];
-            if (f->seed != seed || f->arm != arm ||
-                (f->epoch != e && !(e == start && f->epoch < e)))
-                continue;
-            assert_true(f->amount > 0);
-            if (f->from >= 0) have[f->from] -= f->amount;
-            if (f->to >= 0) have[f->to] += f->amount;
-            if (f->from == WHET_PARTY_OUTSIDE) in += f->amount;
-            if (f->to == WHET_PARTY_BROKER) broker += f->amount;
-        }
-        for (int64_t i = 0; i < r->n_wallets; i++) {
-            const whet_trading_wallet *w = &r->wallets[i];
-            if (w->seed != seed || w->arm != arm || w->epoch != e) continue;
-            assert_int_equal(w->available, have[w->agent]);
-            assert_true(w->available >= 0);
-            all += w->available;
-        }
-        assert_int_equal(all + broker, in);
-    }
-}
-
 static void check_trial(const whet_trading_trial *t) {
     if (t->outcome == WHET_TRADE_NOT_TRIED) {
         assert_true(isnan(t->gain) && t->fees == 0);

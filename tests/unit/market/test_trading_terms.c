@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Terms of a simulated market: sellers who reveal a part. */
+ * Terms of a simulated market: sellers who reveal a part, auctions among buyers. */
+#include <stdlib.h>
+
 #include "trading_support.h"
 
 /* ---- a trial outside of the market ----------------------------------------------------------- */
@@ -213,6 +215,126 @@ static void a_last_layer(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- auctions ---------------------------------------------------------------------------------- */
+
+/* C has little money and a belief; B's gain costs A. */
+#define AUCTION \
+    "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 10, " SGD "}, 'agents': [" \
+    "{'kept': 0.1, 'externality': 1100, 'trade_cost': 2}, {'kept': 0.3, 'competitor': true}, " \
+    "{'kept': 0.1, 'wallet': 20, 'belief': 'uniform:0:240', 'valuation': 'linear:800'}], " \
+    "'trading': {'start': 1, 'mechanism': 'second-price', 'level': 0.5, 'trial_fee': 1, " \
+    "'fees': {'buyer': 1, 'seller': 2, 'buyer_rate': 500, 'seller_rate': 300}}, 'seeds': [3, 4, " \
+    "6]}"
+
+static int64_t pays(int64_t p) { return p + 1 + p * 500 / 10000; }
+static int64_t gets(int64_t p) { return p - 2 - p * 300 / 10000; }
+
+/* Prices are what is left when fees are taken as real numbers: 5 % on top, 3 % out of it. */
+static int64_t dearest_of(double most) {
+    int64_t p = -1;
+    while ((double)(p + 1) * 1.05 + 1 <= most) p++;
+    return p;
+}
+
+/* By trying all prices. */
+static int64_t reserve_of(const whet_trading_trial *t) {
+    int64_t least = 0, best = 0;
+    double most = 0;
+    while ((double)least * .97 - 2 < t->reservation) least++;
+    if (t->seller != 2) return least;
+    for (int64_t p = least; (double)p * 1.05 < 239; p++) {
+        const double profit = ((double)p - (t->reservation + 2) / .97) * (239 - (double)p * 1.05);
+        if (profit > most) {
+            most = profit;
+            best = p;
+        }
+    }
+    return most > 0 ? best : least;
+}
+
+/* One auction: rows [n] of a seller in a period; wallets as they are before. */
+static void check_auction(const whet_trading_trial *t, int64_t n, int64_t *wallets, int64_t *seen) {
+    int64_t bids[3] = {-1, -1, -1}, winner = -1;
+    for (int64_t i = 0; i < n; i++) {
+        seen[t[i].outcome]++;
+        if (t[i].outcome == WHET_TRADE_BOUGHT) {
+            assert_int_equal(winner, -1); /* one buyer at most */
+            winner = i;
+        }
+        if (!t[i].gate) continue;
+        const int64_t worth = dearest_of(t[i].value), has = dearest_of((double)wallets[t[i].buyer]);
+        const int64_t slack = t[i].seller == 2; /* whole prices around the best real one */
+        bids[i] = worth < has ? worth : has;
+        if (t[i].outcome == WHET_TRADE_NO_PRICE)
+            assert_true(worth < reserve_of(&t[i]) + slack);
+        else if (t[i].outcome == WHET_TRADE_NO_MONEY)
+            assert_true(bids[i] < reserve_of(&t[i]) + slack && bids[i] < worth);
+        else
+            assert_true(bids[i] >= reserve_of(&t[i]) - slack);
+        if (t[i].outcome == WHET_TRADE_NO_PRICE || t[i].outcome == WHET_TRADE_NO_MONEY)
+            bids[i] = -1;
+    }
+    int64_t second = -1;
+    for (int64_t i = 0; i < n; i++)
+        if (i != winner && bids[i] > second) second = bids[i];
+    if (winner < 0) {
+        assert_int_equal(second, -1); /* who could buy would have */
+    } else {
+        const whet_trading_trial *w = &t[winner];
+        const int64_t reserve = reserve_of(w);
+        assert_true(bids[winner] >= second);
+        assert_int_equal(w->buyer_pays, pays(w->price));
+        assert_int_equal(w->seller_gets, gets(w->price));
+        assert_true(w->value >= (double)w->buyer_pays);
+        assert_true((double)w->seller_gets >= w->reservation);
+        if (w->price != second) {
+            assert_true(second < reserve + 1);
+            assert_true(llabs(w->price - reserve) <= (w->seller == 2));
+            seen[WHET_TRADE_OUTCOMES]++;
+        } else
+            seen[WHET_TRADE_OUTCOMES + 1]++;
+        wallets[w->seller] += w->seller_gets;
+        wallets[w->buyer] -= w->buyer_pays;
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (i != winner) wallets[t[i].buyer] -= t[i].fees;
+}
+
+/* Who wins what at which price, from values, reservations and wallets alone. */
+static void auctions_off(void **state) {
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result r;
+    int64_t wallets[3] = {0}, seen[WHET_TRADE_OUTCOMES + 2] = {0};
+    (void)state;
+    simulate(ctx, AUCTION, fresh_state("auction"), &r);
+    for (int64_t s = 0; s < 3; s++) check_books(&r, s, WHET_ARM_MARKET, 1);
+    for (int64_t i = 0, n, turn = 0; i < r.n_trials; i += n) {
+        const whet_trading_trial *t = &r.trials[i];
+        bool won[3] = {false};
+        n = 1;
+        if (i == 0 || t->seed != t[-1].seed)
+            memcpy(wallets, (int64_t[]){1000000, 1000000, 20}, sizeof wallets);
+        if (i == 0 || t->epoch != t[-1].epoch) turn = 0;
+        if (t->outcome == WHET_TRADE_NOT_TRIED) continue;
+        while (i + n < r.n_trials && t[n].seller == t->seller && t[n].epoch == t->epoch) n++;
+        /* another seller is first in each period */
+        assert_true((t->seller - t->epoch % 3 + 3) % 3 >= turn);
+        turn = (t->seller - t->epoch % 3 + 3) % 3;
+        for (int64_t k = i - 1; k >= 0 && r.trials[k].epoch == t->epoch; k--)
+            if (r.trials[k].outcome == WHET_TRADE_BOUGHT) won[r.trials[k].buyer] = true;
+        for (int64_t k = 0; k < n; k++) assert_false(won[t[k].buyer]); /* once a period */
+        check_auction(t, n, wallets, seen);
+    }
+    for (int64_t i = 0; i < r.n_wallets; i++)
+        if (r.wallets[i].seed == 2 && r.wallets[i].epoch == 9)
+            assert_int_equal(r.wallets[i].available, wallets[r.wallets[i].agent]);
+    assert_true(seen[WHET_TRADE_BOUGHT] > 5 && seen[WHET_TRADE_OUTBID] > 0);
+    assert_true(seen[WHET_TRADE_NO_PRICE] > 0 && seen[WHET_TRADE_NO_MONEY] > 0);
+    assert_true(seen[WHET_TRADE_OUTCOMES] > 0 && seen[WHET_TRADE_OUTCOMES + 1] > 0);
+    whet_trading_result_free(ctx, &r);
+    test_ctx_done(ctx);
+}
+
 /* ---- what is refused --------------------------------------------------------------------------- */
 
 static void refused(whet_ctx *ctx, const char *text, whet_status status, const char *says) {
@@ -243,6 +365,12 @@ static void refuses(void **state) {
             "{" DATA ", " MODEL ", 'training': {'epochs': 4}, 'agents': [{}, {'reveals': ['*']}], "
             "'controls': ['fedavg']}",
             WHET_ERR_ARG, "an agent \"reveals\" some");
+    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'greedy': true"), WHET_ERR_ARG,
+            "\"greedy\" with \"mechanism\" second-price");
+    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'disclosure': 'both'"),
+            WHET_ERR_ARG, "\"disclosure\" both with \"mechanism\" second-price");
+    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'floor': 0.1"), WHET_ERR_ARG,
+            "\"floor\" has no use");
     test_ctx_done(ctx);
 }
 
@@ -274,6 +402,7 @@ int main(void) {
         cmocka_unit_test(between_nothing_and_everything),
         cmocka_unit_test(a_first_layer),
         cmocka_unit_test(a_last_layer),
+        cmocka_unit_test(auctions_off),
         cmocka_unit_test(refuses),
         cmocka_unit_test(survives_allocations),
     };
