@@ -24,6 +24,11 @@ const cli_option cmd_adapt_options[] = {
      .type = CLI_PATH,
      .value = "X.npy",
      .help = "the same of the test rows"},
+    {.name = "feature-map",
+     .type = CLI_PATH,
+     .value = "M.safetensors",
+     .help = "a map that whet label features --save-map wrote: --features and --test-features are "
+             "images or rows to put through it, and it is saved with the classifier"},
     {.name = "model",
      .type = CLI_PATH,
      .value = "DIR",
@@ -114,7 +119,8 @@ const cli_option cmd_adapt_apply_options[] = {
     {.name = "features",
      .type = CLI_PATH,
      .value = "X.npy",
-     .help = "features instead of texts, when the classifier was made from features"},
+     .help = "features instead of texts, when the classifier was made from features; what its "
+             "map takes, when it was made with --feature-map"},
     {.name = "model",
      .type = CLI_PATH,
      .value = "DIR",
@@ -144,6 +150,7 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.labels = cli_text(run, "labels");
     job.features = cli_text(run, "features");
     job.test_features = cli_text(run, "test-features");
+    job.feature_map = cli_text(run, "feature-map");
     job.classes = cli_text(run, "classes");
     job.class_names = cli_text(run, "class-names");
     job.model = cli_text(run, "model");
@@ -190,6 +197,9 @@ static whet_status check_usage(cli_run *run) {
         cli_choice(run, "end-model") == 0)
         return cli_fail(run, WHET_ERR_ARG,
                         "--time-limit is of tuning; expected --adapter or --end-model as well");
+    if (cli_given(run, "feature-map") && !cli_given(run, "features"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--feature-map makes features of arrays; expected --features");
     if (cli_given(run, "features") && cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG,
                         "--features and --model both make features; expected one of them");

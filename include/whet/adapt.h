@@ -82,6 +82,9 @@ typedef struct whet_classifier_meta {
     const char *text_column;         /* NULL, or the column that held the texts */
     const whet_str *class_texts;     /* NULL, or [k] what the class names mean, UTF-8 without NUL */
     double words; /* with an encoder and tfidf: the latter's share in a cosine, above 0, below 1 */
+    /* Of the caller's own features: fingerprint of the map that made them, which lies beside as
+     * features.safetensors (whet_feature_job.save_map); NULL: none. */
+    const char *feature_map;
 } whet_classifier_meta;
 
 /* Writes classifier.safetensors and classifier.json (docs/formats/classifier.md) for the chosen
@@ -185,6 +188,9 @@ typedef struct whet_adapt_job {
     /* Seconds of the job in which tuning must be done, 0 = none: what would not fit is passed by, and
      * AUTO tries more where there is the time. */
     double time_limit;
+    /* A saved map (whet_feature_job.save_map), not of texts: features and test_features are what it takes,
+     * rows or images, and it is saved with the classifier; NULL = none. */
+    const char *feature_map;
 } whet_adapt_job;
 #define WHET_ADAPT_JOB_INIT \
     { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }
@@ -212,7 +218,7 @@ typedef struct whet_apply_job {
     const char *classifier; /* folder written by whet_adapt_run */
     const char *input;      /* table of texts */
     const char *text;       /* its column; NULL = "text" */
-    const char *features;   /* or rows as the classifier's features were */
+    const char *features;   /* or rows as the classifier's features were, or what its map takes */
     const char *model;      /* where the encoder is now; NULL = where it was */
     const char *output;     /* table of predictions; "-" = standard output */
     bool force;
@@ -223,8 +229,8 @@ typedef struct whet_apply_job {
     { .struct_size = sizeof(whet_apply_job) }
 
 /* Predicts new rows with a saved classifier, as whet_adapt_run would have, with or without a label
- * space. *rows = how many. Errors: as reading and embedding; DATA when the encoder is not the one it
- * was made with, or a class is no point of the space. */
+ * space. *rows = how many. Errors: as reading and embedding; DATA when the encoder or the map to features
+ * is not the one it was made with, or a class is no point of the space. */
 WHET_API WHET_CHECKED whet_status whet_adapt_apply(whet_ctx *ctx, const whet_apply_job *job,
                                                    int64_t *rows);
 

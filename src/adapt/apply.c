@@ -4,10 +4,12 @@
 #include <inttypes.h>
 
 #include "adapt/pipeline_i.h"
+#include "label/label_i.h"
 
 typedef struct apply_state {
     whet_classifier *classifier;
     whet_encoder *encoder;
+    whet_i_feature_map *map;
     whet_table *table;
     whet_tensor array;
     whet_str *texts;
@@ -29,13 +31,33 @@ static void state_free(whet_ctx *ctx, apply_state *s) {
     whet_i_free(ctx, s->texts);
     whet_tensor_destroy(ctx, &s->array);
     whet_table_destroy(ctx, s->table);
+    whet_i_feature_map_destroy(ctx, s->map);
     whet_encoder_destroy(ctx, s->encoder);
     whet_classifier_destroy(ctx, s->classifier);
 }
 
+/* The map that is saved with the classifier, which knows its fingerprint. */
+static whet_status load_map(whet_ctx *ctx, const whet_apply_job *job, const char *expected,
+                            apply_state *s) {
+    char *path, found[17];
+    WHET_TRY(whet_i_join_path(ctx, job->classifier, WHET_I_MAP_FILE, &path));
+    whet_status status = whet_i_feature_map_load(ctx, path, &s->map);
+    if (status == WHET_OK && strcmp(whet_i_feature_map_fingerprint(s->map, found), expected) != 0)
+        status = whet_i_fail(ctx, WHET_ERR_DATA, "%s: map %s; expected %s, with which %s was made",
+                             path, found, expected, job->classifier);
+    whet_i_free(ctx, path);
+    return status;
+}
+
 static whet_status read_features(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     const int64_t d = whet_classifier_dim(s->classifier);
-    WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &s->array));
+    const char *map = whet_classifier_source(s->classifier)->feature_map;
+    if (map) {
+        WHET_TRY(load_map(ctx, job, map, s));
+        WHET_TRY(whet_i_feature_map_read(ctx, s->map, job->features, &s->array));
+    } else {
+        WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &s->array));
+    }
     if (s->array.shape[1] != d)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
                            "%s: %" PRId64 " columns; expected %" PRId64

@@ -9,7 +9,8 @@
 #include "adapt/ensemble.h"
 
 #define WHET_I_CLASSIFIER_FORMAT "whet-classifier"
-enum { WHET_I_CLASSIFIER_VERSION = 1 };
+/* 2: with a map to features, without which an earlier whet would take what the map takes for features. */
+enum { WHET_I_CLASSIFIER_VERSION = 2, WHET_I_CLASSIFIER_WITHOUT_MAP = 1 };
 #define WHET_I_CLASSIFIER_JSON "classifier.json"
 #define WHET_I_CLASSIFIER_TENSORS "classifier.safetensors"
 

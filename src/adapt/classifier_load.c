@@ -14,7 +14,7 @@ struct whet_classifier {
     whet_i_part parts[WHET_I_MOST_PARTS];
     int64_t n;
     char *candidate, *settings;
-    char *path, *fingerprint, *pooling, *dtype, *column;
+    char *path, *fingerprint, *pooling, *dtype, *column, *map;
     whet_tfidf *tfidf;
     whet_str *class_texts; /* NULL, or [k] */
     whet_i_arena arena;    /* of them */
@@ -30,8 +30,8 @@ void whet_classifier_destroy(whet_ctx *ctx, whet_classifier *c) {
     whet_tfidf_destroy(ctx, c->tfidf);
     whet_i_free(ctx, c->class_texts);
     whet_i_arena_free(ctx, &c->arena);
-    char *const texts[] = {c->candidate, c->settings, c->path,  c->fingerprint,
-                           c->pooling,   c->dtype,    c->column};
+    char *const texts[] = {c->candidate, c->settings, c->path,   c->fingerprint,
+                           c->pooling,   c->dtype,    c->column, c->map};
     for (int64_t i = 0; i < WHET_COUNT_OF(texts); i++) whet_i_free(ctx, texts[i]);
     whet_i_free(ctx, c);
 }
@@ -126,7 +126,9 @@ static whet_status read_features(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(whet_i_json_object(ctx, where, o, "features", &f));
     WHET_TRY(whet_i_json_str(ctx, where, f, "source", &source));
     WHET_TRY(text_of(ctx, where, f, "text_column", false, &c->column));
+    WHET_TRY(text_of(ctx, where, f, "map", false, &c->map));
     c->meta.text_column = c->column;
+    c->meta.feature_map = c->map;
     const bool both = whet_str_equal(source, whet_str_from("encoder+tfidf"));
     if (!both && !whet_str_equal(source, whet_str_from("encoder"))) return WHET_OK;
     if (both) WHET_TRY(whet_i_json_real(ctx, where, f, "words", &c->meta.words));

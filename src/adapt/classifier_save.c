@@ -64,6 +64,7 @@ static json_t *features_of(const whet_classifier_meta *meta, bool *ok) {
                                   : "given",
              ok);
     if (both) put(o, "words", json_real(meta->words), ok);
+    if (meta->feature_map) put_text(o, "map", meta->feature_map, ok);
     put_text(o, "text_column", meta->text_column, ok);
     if (!meta->encoder_path) return o;
     put_text(o, "encoder", meta->encoder_path, ok);
@@ -113,7 +114,9 @@ static json_t *document(const whet_adapt_fit *fit, const whet_classifier_meta *m
                         const whet_i_part *parts, int64_t n, bool *ok) {
     json_t *o = json_object();
     put_text(o, "format", WHET_I_CLASSIFIER_FORMAT, ok);
-    put(o, "version", json_integer(WHET_I_CLASSIFIER_VERSION), ok);
+    put(o, "version",
+        json_integer(meta->feature_map ? WHET_I_CLASSIFIER_VERSION : WHET_I_CLASSIFIER_WITHOUT_MAP),
+        ok);
     put_text(o, "candidate", fit->infos[fit->chosen].name, ok);
     put_text(o, "settings", fit->infos[fit->chosen].settings, ok);
     put(o, "parts", parts_of(fit, parts, n, ok), ok);
@@ -171,6 +174,9 @@ whet_status whet_adapt_fit_save(whet_ctx *ctx, const whet_adapt_fit *fit, const 
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "TF-IDF beside an encoder has a share of %g; expected above 0, below 1",
                            meta->words);
+    if (meta->feature_map && (meta->encoder_path || meta->tfidf))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a map to features beside an encoder or TF-IDF; expected one of them");
     WHET_TRY(write_tensors(ctx, fit, dir_path, meta, parts, n));
     return write_json(ctx, fit, dir_path, meta, parts, n);
 }

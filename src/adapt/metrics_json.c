@@ -93,6 +93,7 @@ static json_t *data_object(whet_ctx *ctx, const whet_i_run *run) {
 static json_t *features_object(whet_ctx *ctx, const whet_i_run *run) {
     json_t *o = json_pack("{s:s, s:I, s:b}", "source", run->source, "columns", (json_int_t)run->d,
                           "class_names_embedded", (int)(run->class_vectors != NULL));
+    if (run->map) put(o, "map", path_text(ctx, run->job->feature_map));
     if (run->fingerprint) {
         put(o, "model", path_text(ctx, run->job->model));
         put(o, "fingerprint", text(run->fingerprint));

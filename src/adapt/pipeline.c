@@ -10,6 +10,7 @@
 #include "adapt/pipeline_i.h"
 #include "adapt/report.h"
 #include "adapt/tuning.h"
+#include "label/label_i.h"
 
 static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
     whet_i_free(ctx, rows->made);
@@ -32,6 +33,7 @@ void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
     whet_i_tuning_free(ctx, &run->tuning);
     whet_adapt_fit_destroy(ctx, run->fit);
     whet_i_free(ctx, run->class_vectors);
+    whet_i_feature_map_destroy(ctx, run->map);
     whet_tfidf_destroy(ctx, run->tfidf);
     whet_encoder_destroy(ctx, run->encoder);
     free_rows(ctx, &run->test);
@@ -183,7 +185,7 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
     /* A tuned encoder stands alone: words are beside the one that was left as it is. */
     whet_classifier_meta meta = {.tfidf = tuned ? NULL : run->tfidf,
                                  .words = tuned ? 0 : run->words};
-    char *path = NULL, *model = NULL;
+    char *path = NULL, *map_path = NULL, *model = NULL, fingerprint[17];
     whet_status status = WHET_OK;
     const whet_adapt_fit *fit = tuned ? run->tuning.fit : run->fit;
     if (tuned) {
@@ -199,6 +201,7 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
         meta.dtype = whet_dtype_name(run->job->dtype);
         meta.max_length = run->job->max_length;
     }
+    if (run->map) meta.feature_map = whet_i_feature_map_fingerprint(run->map, fingerprint);
     if (run->job->class_names) meta.class_texts = run->class_texts;
     if (run->train.text_column >= 0)
         meta.text_column =
@@ -209,8 +212,13 @@ static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const c
                              strerror(errno));
         goto done;
     }
+    if (run->map) {
+        WHET_TRY_DONE(whet_i_join_path(ctx, path, WHET_I_MAP_FILE, &map_path));
+        WHET_TRY_DONE(whet_i_feature_map_save(ctx, run->map, map_path, false));
+    }
     WHET_TRY_DONE(whet_adapt_fit_save(ctx, fit, path, &meta));
 done:
+    whet_i_free(ctx, map_path);
     whet_i_free(ctx, path);
     free(model);
     return status;

@@ -77,8 +77,9 @@ typedef struct whet_i_seconds {
     double read, embed, fit, tune, predict, total;
 } whet_i_seconds;
 
-/* Where the tuned encoder lies in the classifier's folder. */
+/* Where the tuned encoder and the map to features lie in the classifier's folder. */
 #define WHET_I_TUNED_FOLDER "encoder"
+#define WHET_I_MAP_FILE "features.safetensors"
 
 typedef struct whet_i_lesson whet_i_lesson; /* a way to tune the encoder: tuning.h */
 
@@ -120,6 +121,9 @@ typedef struct whet_i_tuning {
     float *features; /* [train n, columns of the encoder] of the pool */
 } whet_i_tuning;
 
+/* label/label_i.h's, whose graphs of neighbours and the engine's graphs do not meet. */
+typedef struct whet_i_feature_map whet_i_feature_map;
+
 typedef struct whet_i_run {
     const whet_adapt_job *job;
     whet_names *classes;
@@ -133,7 +137,8 @@ typedef struct whet_i_run {
     double words;       /* share of TF-IDF beside the encoder, in a cosine */
     whet_encoder *encoder;
     whet_tfidf *tfidf;
-    float *class_vectors; /* [k, d] or NULL */
+    whet_i_feature_map *map; /* that given rows are put through; NULL = none */
+    float *class_vectors;    /* [k, d] or NULL */
     whet_adapt_fit *fit;
     whet_i_candidate *candidates;
     int64_t n_candidates, chosen;

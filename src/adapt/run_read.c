@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "adapt/pipeline_i.h"
+#include "label/label_i.h"
 
 /* ---- rows ------------------------------------------------------------------------------------ */
 
@@ -31,7 +32,10 @@ static whet_status read_rows(whet_ctx *ctx, const whet_i_run *run, const char *t
     rows->path = table ? table : features;
     if (table) WHET_TRY(whet_table_read(ctx, table, &rows->table));
     if (features) {
-        WHET_TRY(whet_array_read_as(ctx, features, WHET_F32, 2, true, &rows->array));
+        if (run->map)
+            WHET_TRY(whet_i_feature_map_read(ctx, run->map, features, &rows->array));
+        else
+            WHET_TRY(whet_array_read_as(ctx, features, WHET_F32, 2, true, &rows->array));
         rows->features = rows->array.data;
         rows->n = rows->array.shape[0];
         if (rows->array.shape[1] < 1)
@@ -234,7 +238,11 @@ whet_status whet_i_run_read(whet_ctx *ctx, whet_i_run *run) {
     if (job->test_features && !job->features)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "test features are given without features; expected both or neither");
+    if (job->feature_map && !job->features)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a map to features without rows to put through it; expected features");
     WHET_TRY(whet_i_progress(ctx, "read", 0, 0));
+    if (job->feature_map) WHET_TRY(whet_i_feature_map_load(ctx, job->feature_map, &run->map));
     WHET_TRY(read_rows(ctx, run, job->train, job->features, &run->train));
     WHET_TRY(read_train_labels(ctx, run));
     if (job->test || job->test_features)

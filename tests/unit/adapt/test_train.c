@@ -219,6 +219,32 @@ static void a_reloaded_classifier_predicts_the_same_bits(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A map to features is known by its fingerprint, and stands alone. */
+static void a_map_to_features_is_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 30, 2, 10, .3);
+    whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+    whet_classifier_meta meta = {.feature_map = "0123456789abcdef"};
+    whet_adapt_fit *fit;
+    whet_classifier *loaded;
+    char dir[256];
+    (void)snprintf(dir, sizeof dir, "%s", test_tmp("mapped"));
+    assert_int_equal(mkdir(dir, 0700), 0);
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
+    test_ok(ctx, whet_adapt_fit_save(ctx, fit, dir, &meta));
+    test_ok(ctx, whet_classifier_load(ctx, dir, &loaded));
+    assert_string_equal(whet_classifier_source(loaded)->feature_map, meta.feature_map);
+    whet_classifier_destroy(ctx, loaded);
+    meta.encoder_path = "some/where";
+    meta.encoder_fingerprint = "0123";
+    test_fails(ctx, whet_adapt_fit_save(ctx, fit, test_tmp("none"), &meta), WHET_ERR_ARG);
+    test_says(ctx, "expected one of them");
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
 static void unusable_input_is_refused_in_words(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -440,6 +466,7 @@ int main(void) {
         cmocka_unit_test(unusable_input_is_refused_in_words),
         cmocka_unit_test(odd_sets_are_fitted_all_the_same),
         cmocka_unit_test(too_few_labels_are_not_compared),
+        cmocka_unit_test(a_map_to_features_is_told),
         cmocka_unit_test(units_of_features_do_not_matter),
         cmocka_unit_test(damaged_classifiers_are_refused_or_harmless),
         cmocka_unit_test(survives_failing_allocations),
