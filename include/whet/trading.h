@@ -95,10 +95,12 @@ typedef struct whet_trading_trial {
     double gate_before, gate_after;         /* and on the gate's examples */
     double accuracy_before, accuracy_after; /* on the gate's examples (reference: the selection) */
     double gain;                            /* relative, of the loss that decides */
-    double gain_low;           /* what it is at least, by the gate: absolute; NaN without */
-    bool gate;                 /* it said yes */
-    double value, reservation; /* V and C */
-    bool posted;               /* there was a price: */
+    double gain_low;  /* what it is at least, by the gate: absolute; NaN without */
+    double gain_most; /* what the bounds before the trial allow at most, relative, of the loss
+                                  * on the selection; NaN: nobody looked ahead */
+    bool gate;        /* it said yes */
+    double value, reservation;                    /* V and C */
+    bool posted;                                  /* there was a price: */
     int64_t price, buyer_pays, seller_gets, fees; /* fees: what the broker gets of price or trial */
     whet_trade_outcome outcome;
 } whet_trading_trial;

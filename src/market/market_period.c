@@ -1,18 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * One period of trade: offers are listed, every buyer has sellers tried and buys the best of what is worth
  * more than it costs, as it was before anybody bought; then all adopt what they bought, and the ledger is
- * audited. FedAvg's period is a mean. Legend: a lot is a seller's weights in trial for one buyer. */
+ * audited. FedAvg's period is a mean. */
 #include <math.h>
 
 #include "market/trading_i.h"
-
-typedef struct lot {
-    whet_trading_trial row;
-    whet_trial_result result; /* of a trial */
-    int64_t deal;             /* in the ledger; -1: none */
-    double gain_high;         /* absolute, at most, by the gate */
-    whet_i_bid bid;           /* in an auction */
-} lot;
 
 typedef struct period {
     whet_i_market_run *run;
@@ -62,8 +54,8 @@ static whet_status put_flow(whet_ctx *ctx, const period *p, int64_t from, int64_
 }
 
 /* The buyer's money is shared out among those that are still to be tried. *tried: there is enough. */
-static whet_status reserve(whet_ctx *ctx, const period *p, lot *l, int64_t left, bool *tried) {
-    l->deal = -1;
+static whet_status reserve(whet_ctx *ctx, const period *p, whet_i_lot *l, int64_t left,
+                           bool *tried) {
     *tried = true;
     if (!p->run->ledger) return WHET_OK;
     const int64_t hold = whet_ledger_wallet(p->run->ledger, l->row.buyer)->available / left;
@@ -75,7 +67,7 @@ static whet_status reserve(whet_ctx *ctx, const period *p, lot *l, int64_t left,
 }
 
 /* Paid and handed over; or refunded, less the fee of the trial. */
-static whet_status settle(whet_ctx *ctx, const period *p, lot *l) {
+static whet_status settle(whet_ctx *ctx, const period *p, whet_i_lot *l) {
     static const whet_record_kind steps[] = {WHET_RECORD_AGREE, WHET_RECORD_SETTLE,
                                              WHET_RECORD_DELIVER, WHET_RECORD_CLOSE};
     if (l->deal < 0) return WHET_OK;
@@ -92,142 +84,10 @@ static whet_status settle(whet_ctx *ctx, const period *p, lot *l) {
 
 /* ---- a trial --------------------------------------------------------------------------------- */
 
-static whet_mode_data mode_data(const whet_i_market *m, int purpose, int64_t agent) {
-    const whet_i_examples *e = &m->data.held[purpose][agent];
-    const whet_i_image *image = &m->data.image;
-    return (whet_mode_data){.x = e->x,
-                            .labels = e->labels,
-                            .n = e->n,
-                            .height = image->height,
-                            .width = image->width,
-                            .channels = image->channels};
-}
-
-/* Tensors of a seller with their units in the buyer's order. */
-typedef struct aligned {
-    whet_named_tensor *items; /* [n] moved; NULL: none */
-    whet_weights view;
-} aligned;
-
-static void free_aligned(whet_ctx *ctx, aligned *a) {
-    for (int64_t i = 0; a->items && i < a->view.n; i++)
-        whet_tensor_destroy(ctx, &a->items[i].tensor);
-    whet_i_free(ctx, a->items);
-}
-
-/* By weights where data is NULL. What it leaves behind on failure is released by free_aligned. */
-static whet_status align(whet_ctx *ctx, const whet_permutation_spec *spec,
-                         const whet_weights *buyer, const whet_weights *seller,
-                         const whet_mode_data *data, aligned *out) {
-    whet_alignment *alignment = NULL;
-    whet_status status = WHET_OK;
-    if (data)
-        WHET_TRY_DONE(whet_align_activations(ctx, spec, buyer, seller, data, &alignment));
-    else
-        WHET_TRY_DONE(whet_align_weights(ctx, spec, buyer, seller, NULL, &alignment));
-    out->view.n = seller->n;
-    WHET_TRY_DONE(whet_i_calloc(ctx, seller->n, &out->items));
-    WHET_TRY_DONE(whet_alignment_apply(ctx, spec, alignment, seller, out->items));
-    out->view.items = out->items;
-done:
-    whet_alignment_destroy(ctx, alignment);
-    return status;
-}
-
-/* Of what the seller reveals, by it alone. */
-static whet_status align_part(whet_ctx *ctx, const whet_i_offer *offer, const whet_weights *buyer,
-                              const whet_weights *seller, aligned *out) {
-    whet_named_tensor *parts = NULL;
-    int64_t n = 0;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_alloc(ctx, 2 * seller->n, &parts));
-    for (int64_t i = 0; i < seller->n; i++)
-        if (offer->revealed[i]) {
-            parts[n] = buyer->items[i];
-            parts[seller->n + n++] = seller->items[i];
-        }
-    const whet_weights a = {parts, n}, b = {parts + seller->n, n};
-    WHET_TRY_DONE(align(ctx, offer->spec, &a, &b, NULL, out));
-done:
-    whet_i_free(ctx, parts);
-    return status;
-}
-
-static whet_status align_seller(whet_ctx *ctx, const period *p, const whet_weights *buyer,
-                                const whet_weights *seller, const whet_mode_data *data,
-                                const lot *l, aligned *out) {
-    const whet_i_market *m = p->run->market;
-    const bool by_data = p->config->terms.align == WHET_I_TRADE_ACTIVATIONS;
-    *out = (aligned){.view = *seller};
-    if (l->row.units == WHET_UNITS_AS_THEY_ARE) return WHET_OK;
-    if (l->row.units == WHET_UNITS_PART)
-        return align_part(ctx, &m->offers[l->row.seller], buyer, seller, out);
-    return align(ctx, m->spec, buyer, seller, by_data ? data : NULL, out);
-}
-
-static whet_status run_trial(whet_ctx *ctx, const period *p, const whet_weights *buyer,
-                             const whet_weights *seller, lot *l) {
-    const whet_i_market *m = p->run->market;
-    const whet_trading_config *c = p->config;
-    whet_mode_data select = mode_data(m, WHET_I_FOR_SELECT, l->row.buyer);
-    const whet_mode_data gate = mode_data(m, WHET_I_FOR_GATE, l->row.buyer);
-    whet_trial_job job = WHET_TRIAL_JOB_INIT;
-    aligned moved = {0};
-    whet_status status = WHET_OK;
-    if (strcmp(c->arch, "resnet") == 0 && !c->reference) {
-        select.statistics = select.x;
-        select.n_statistics = select.n;
-    }
-    job.arch = c->arch;
-    job.buyer = buyer;
-    job.seller = &moved.view;
-    job.goods = m->offers[l->row.seller].goods;
-    job.n_goods = m->offers[l->row.seller].n_goods;
-    job.select = &select;
-    job.gate = c->reference ? NULL : &gate;
-    job.search = c->terms.search;
-    job.outright = c->terms.outright;
-    job.batch = c->reference ? c->agents[l->row.buyer].learning.batch : 0;
-    job.opts.test =
-        c->terms.gate == WHET_I_TRADE_HOEFFDING ? WHET_GATE_HOEFFDING : WHET_GATE_PAIRED;
-    job.opts.level = c->terms.level;
-    job.opts.offers = p->offers;
-    job.opts.range = c->terms.range;
-    WHET_TRY_DONE(align_seller(ctx, p, buyer, seller, &select, l, &moved));
-    WHET_TRY_DONE(whet_trial_run(ctx, &job, &l->result));
-done:
-    free_aligned(ctx, &moved);
-    return status;
-}
-
-/* What was measured, into the row. */
-static void read_trial(const period *p, lot *l) {
-    const whet_trial_result *r = &l->result;
-    whet_trading_trial *row = &l->row;
-    row->weight = r->weight;
-    row->select_before = r->before.loss;
-    row->select_after = r->after.loss;
-    row->gain = r->gain;
-    row->gate = r->buy;
-    row->accuracy_before = r->before.accuracy;
-    row->accuracy_after = r->after.accuracy;
-    if (!r->gated) return;
-    row->gate_before = r->decision.before;
-    row->gate_after = r->decision.after;
-    row->accuracy_before = r->accuracy_before;
-    row->accuracy_after = r->accuracy_after;
-    row->gain = r->decision.relative;
-    row->gain_low = r->decision.low;
-    l->gain_high = r->decision.gain + r->decision.half_width;
-    if (p->config->terms.gate == WHET_I_TRADE_ANY_GAIN) row->gate = r->decision.gain > 0;
-}
-
-static whet_status try_lot(whet_ctx *ctx, const period *p, const whet_weights *buyer, lot *l) {
-    whet_weights seller;
-    seller.items = whet_i_trader_weights(p->run->traders[l->row.seller], &seller.n);
-    WHET_TRY(run_trial(ctx, p, buyer, &seller, l));
+static whet_status try_lot(whet_ctx *ctx, const period *p, const whet_weights *buyer,
+                           whet_i_lot *l) {
+    WHET_TRY(whet_i_lot_try(ctx, p->run, buyer, p->offers, l));
     if (l->deal >= 0) WHET_TRY(enter(ctx, p, WHET_RECORD_EVALUATE, 0, l->deal, 0));
-    read_trial(p, l);
     l->row.outcome = WHET_TRADE_NO_GAIN;
     if (!l->row.gate) return WHET_OK;
     if (p->config->terms.mechanism == WHET_I_TRADE_SECOND)
@@ -271,13 +131,18 @@ static whet_trading_trial empty_row(const period *p, int64_t buyer, int64_t sell
                                 .accuracy_after = none,
                                 .gain = none,
                                 .gain_low = none,
+                                .gain_most = none,
                                 .value = none,
                                 .reservation = none,
                                 .outcome = WHET_TRADE_NOT_TRIED};
 }
 
+static whet_i_lot empty_lot(const period *p, int64_t buyer, int64_t seller, int64_t round) {
+    return (whet_i_lot){.row = empty_row(p, buyer, seller, round), .deal = -1};
+}
+
 /* Of what would be bought, the lot of most value for its price: the others make way. -1: none. */
-static int64_t choose(lot *lots, int64_t n) {
+static int64_t choose(whet_i_lot *lots, int64_t n) {
     int64_t best = -1;
     for (int64_t i = 0; i < n; i++) {
         if (lots[i].row.outcome != WHET_TRADE_BOUGHT) continue;
@@ -290,16 +155,22 @@ static int64_t choose(lot *lots, int64_t n) {
     return best;
 }
 
-static whet_status try_lots(whet_ctx *ctx, const period *p, const whet_weights *buyer, lot *lots,
-                            int64_t n) {
+static whet_status try_lots(whet_ctx *ctx, const period *p, const whet_weights *buyer,
+                            whet_i_lot *lots, int64_t n) {
     bool tried[WHET_I_AGENTS_MAX];
-    for (int64_t i = 0; i < n; i++) WHET_TRY(reserve(ctx, p, &lots[i], n - i, &tried[i]));
+    int64_t left = 0;
+    for (int64_t i = 0; i < n; i++) {
+        WHET_TRY(whet_i_lot_expect(ctx, p->run, buyer, &lots[i], &tried[i]));
+        left += tried[i];
+    }
+    for (int64_t i = 0; i < n; i++)
+        if (tried[i]) WHET_TRY(reserve(ctx, p, &lots[i], left--, &tried[i]));
     for (int64_t i = 0; i < n; i++)
         if (tried[i]) WHET_TRY(try_lot(ctx, p, buyer, &lots[i]));
     return WHET_OK;
 }
 
-static whet_status finish_lots(whet_ctx *ctx, const period *p, lot *lots, int64_t n) {
+static whet_status finish_lots(whet_ctx *ctx, const period *p, whet_i_lot *lots, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         WHET_TRY(settle(ctx, p, &lots[i]));
         WHET_TRY(whet_i_deals_recall(ctx, p->run, &lots[i].row));
@@ -311,12 +182,12 @@ static whet_status finish_lots(whet_ctx *ctx, const period *p, lot *lots, int64_
 /* A round of a buyer's: *best is the seller that it bought from, or -1. */
 static whet_status buy_once(whet_ctx *ctx, period *p, int64_t buyer, const whet_weights *weights,
                             int64_t round, int64_t *best) {
-    lot lots[WHET_I_AGENTS_MAX] = {0};
+    whet_i_lot lots[WHET_I_AGENTS_MAX] = {0};
     int64_t n = 0;
     whet_status status = WHET_OK;
     *best = -1;
     for (int64_t s = 0; s < p->config->n_agents; s++)
-        if (p->tried[buyer][s]) lots[n++].row = empty_row(p, buyer, s, round);
+        if (p->tried[buyer][s]) lots[n++] = empty_lot(p, buyer, s, round);
     WHET_TRY_DONE(try_lots(ctx, p, weights, lots, n));
     const int64_t chosen = choose(lots, n);
     WHET_TRY_DONE(finish_lots(ctx, p, lots, n));
@@ -326,7 +197,7 @@ static whet_status buy_once(whet_ctx *ctx, period *p, int64_t buyer, const whet_
     p->bought[buyer] = lots[chosen].result;
     lots[chosen].result = old;
 done:
-    for (int64_t i = 0; i < n; i++) whet_trial_result_free(ctx, &lots[i].result);
+    for (int64_t i = 0; i < n; i++) whet_i_lot_free(ctx, &lots[i]);
     return status;
 }
 
@@ -350,7 +221,8 @@ static whet_status trade_buyer(whet_ctx *ctx, period *p, int64_t buyer) {
 
 /* Of those that bid their own reserve or more the highest wins, and pays the next bid, at least its own
  * reserve: what it pays does not depend on what it bids. *winner -1: none. */
-static whet_status award(whet_ctx *ctx, const period *p, lot *lots, int64_t n, int64_t *winner) {
+static whet_status award(whet_ctx *ctx, const period *p, whet_i_lot *lots, int64_t n,
+                         int64_t *winner) {
     int64_t bids[WHET_I_AGENTS_MAX], of[WHET_I_AGENTS_MAX], k = 0;
     whet_auction auction;
     *winner = -1;
@@ -362,25 +234,23 @@ static whet_status award(whet_ctx *ctx, const period *p, lot *lots, int64_t n, i
     WHET_TRY(whet_second_price(ctx, bids, k, 0, &auction));
     if (auction.winner < 0) return WHET_OK;
     *winner = of[auction.winner];
-    lot *l = &lots[*winner];
+    whet_i_lot *l = &lots[*winner];
     WHET_TRY(whet_second_price(ctx, bids, k, l->bid.reserve, &auction));
     return whet_i_deal_at(ctx, p->run, auction.price.price, &l->row);
 }
 
 /* One seller's weights go to one buyer. Who has bought in this period bids no more. */
 static whet_status auction_off(whet_ctx *ctx, period *p, int64_t seller) {
-    lot lots[WHET_I_AGENTS_MAX] = {0};
+    whet_i_lot lots[WHET_I_AGENTS_MAX] = {0};
     int64_t n = 0, winner;
-    bool tried;
     whet_status status = WHET_OK;
     for (int64_t b = 0; b < p->config->n_agents; b++) {
         whet_weights w;
         if (!p->tried[b][seller] || p->bought[b].mixed) continue;
-        lot *l = &lots[n++];
-        l->row = empty_row(p, b, seller, 0);
+        whet_i_lot *l = &lots[n++];
+        *l = empty_lot(p, b, seller, 0);
         w.items = whet_i_trader_weights(p->run->traders[b], &w.n);
-        WHET_TRY_DONE(reserve(ctx, p, l, 1, &tried));
-        if (tried) WHET_TRY_DONE(try_lot(ctx, p, &w, l));
+        WHET_TRY_DONE(try_lots(ctx, p, &w, l, 1));
     }
     WHET_TRY_DONE(award(ctx, p, lots, n, &winner));
     WHET_TRY_DONE(finish_lots(ctx, p, lots, n));
@@ -388,7 +258,7 @@ static whet_status auction_off(whet_ctx *ctx, period *p, int64_t seller) {
     p->bought[lots[winner].row.buyer] = lots[winner].result;
     lots[winner].result = (whet_trial_result){0};
 done:
-    for (int64_t i = 0; i < n; i++) whet_trial_result_free(ctx, &lots[i].result);
+    for (int64_t i = 0; i < n; i++) whet_i_lot_free(ctx, &lots[i]);
     return status;
 }
 

@@ -10,9 +10,9 @@
 #include "market/trading_i.h"
 
 enum {
-    VERSION = 2,
+    VERSION = 3,
     SCORE_COLUMNS = 9,
-    TRIAL_COLUMNS = 25,
+    TRIAL_COLUMNS = 26,
     WALLET_COLUMNS = 5,
     FLOW_COLUMNS = 6,
     RECORD_COLUMNS = 14,
@@ -70,7 +70,8 @@ static void trial_out(const whet_trading_trial *r, double *x) {
                                        (double)r->buyer_pays,
                                        (double)r->seller_gets,
                                        (double)r->fees,
-                                       (double)r->outcome};
+                                       (double)r->outcome,
+                                       r->gain_most};
     memcpy(x, row, sizeof row);
 }
 
@@ -99,7 +100,8 @@ static void trial_in(const double *x, whet_trading_trial *r) {
                               .buyer_pays = (int64_t)x[21],
                               .seller_gets = (int64_t)x[22],
                               .fees = (int64_t)x[23],
-                              .outcome = (whet_trade_outcome)x[24]};
+                              .outcome = (whet_trade_outcome)x[24],
+                              .gain_most = x[25]};
 }
 
 static void wallet_out(const whet_trading_wallet *r, double *x) {

@@ -147,15 +147,15 @@ static whet_status accuracy_table(const table *t) {
 
 static whet_status trade_row(const table *t, const whet_trading_trial *s) {
     static const char *const units[WHET_TRADE_UNITS] = {"no", "yes", "part"};
-    const double measured[] = {s->weight,         s->select_before, s->select_after,
-                               s->gate_before,    s->gate_after,    s->accuracy_before,
-                               s->accuracy_after, s->gain,          s->gain_low};
+    const double measured[] = {s->weight,     s->select_before,   s->select_after,   s->gate_before,
+                               s->gate_after, s->accuracy_before, s->accuracy_after, s->gain,
+                               s->gain_low,   s->gain_most};
     const double money[] = {s->value, s->reservation};
     const bool tried = s->outcome != WHET_TRADE_NOT_TRIED;
     PUT("%" PRIu64 "\t%s\t%" PRId64 "\t%s\t%s\t%" PRId64 "\t%s\t", t->r->seeds[s->seed],
         whet_arm_name(s->arm), s->epoch, t->r->agents[s->buyer], t->r->agents[s->seller], s->round,
         units[s->units]);
-    WHET_TRY(put_reals(t, measured, 9));
+    WHET_TRY(put_reals(t, measured, 10));
     PUT("%s\t", !tried ? "" : s->gate ? "yes" : "no");
     WHET_TRY(put_reals(t, money, 2));
     if (s->posted)
@@ -169,7 +169,8 @@ static whet_status trade_row(const table *t, const whet_trading_trial *s) {
 
 static whet_status trades_table(const table *t) {
     PUT("seed\tarm\tepoch\tbuyer\tseller\tround\taligned\tweight\tselect_before\tselect_after\t"
-        "gate_before\tgate_after\taccuracy_before\taccuracy_after\tgain\tgain_low\tgate\tvalue\t"
+        "gate_before\tgate_after\taccuracy_before\taccuracy_after\tgain\tgain_low\tgain_"
+        "most\tgate\tvalue\t"
         "reservation\tprice\tbuyer_pays\tseller_gets\tfees\toutcome\tbought\n");
     for (int64_t i = 0; i < t->r->n_trials; i++) WHET_TRY(trade_row(t, &t->r->trials[i]));
     return WHET_OK;

@@ -87,6 +87,8 @@ typedef struct whet_i_terms {
     int64_t rounds;
     whet_fees fees;
     int64_t trial_fee;
+    double
+        prior; /* buyers look so far ahead, a share of the way to the seller, before a trial; 0: not */
 } whet_i_terms;
 
 struct whet_trading_config {
@@ -316,6 +318,29 @@ void whet_i_market_run_free(whet_ctx *ctx, whet_i_market_run *run);
 void whet_i_market_run_traders_free(whet_ctx *ctx, whet_i_market_run *run);
 /* Networks of the run's agents, as they begin; none of them trained. */
 WHET_CHECKED whet_status whet_i_market_run_traders(whet_ctx *ctx, whet_i_market_run *run);
+/* In an auction: what the buyer bids, and the least price at which the seller sells to it. */
+typedef struct whet_i_bid {
+    int64_t bid, reserve;
+} whet_i_bid;
+/* A seller's weights in trial for one buyer (market_lot.c). */
+typedef struct whet_i_lot {
+    whet_trading_trial row;
+    whet_named_tensor *moved; /* [seller.n] of the seller, in the buyer's order; NULL: none */
+    whet_weights seller;      /* n 0: not aligned yet */
+    whet_trial_result result; /* of a trial */
+    int64_t deal;             /* in the ledger; -1: none */
+    double gain_high;         /* absolute, at most, by the gate */
+    whet_i_bid bid;           /* in an auction */
+} whet_i_lot;
+/* Aligns, tries and judges, as one of `offers` that share the gate's level; what came of it into the row. */
+WHET_CHECKED whet_status whet_i_lot_try(whet_ctx *ctx, const whet_i_market_run *run,
+                                        const whet_weights *buyer, int64_t offers, whet_i_lot *lot);
+/* Where buyers look ahead: a bound of the gain into the row. promising: it is above 0, and as far as a
+ * valuation is of it, worth the fee of a trial. */
+WHET_CHECKED whet_status whet_i_lot_expect(whet_ctx *ctx, const whet_i_market_run *run,
+                                           const whet_weights *buyer, whet_i_lot *lot,
+                                           bool *promising);
+void whet_i_lot_free(whet_ctx *ctx, whet_i_lot *lot);
 /* All trades of the period run->epoch. */
 WHET_CHECKED whet_status whet_i_market_run_period(whet_ctx *ctx, whet_i_market_run *run);
 
@@ -329,10 +354,6 @@ WHET_CHECKED whet_status whet_i_deals_recall(whet_ctx *ctx, whet_i_market_run *r
 WHET_CHECKED whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain_high,
                                            whet_trading_trial *row);
 
-/* In an auction: what the buyer bids, and the least price at which the seller sells to it. */
-typedef struct whet_i_bid {
-    int64_t bid, reserve;
-} whet_i_bid;
 /* Value and reservation into the row, and of `held` units the bid of a trial whose gate said yes. The outcome
  * is NO_PRICE or NO_MONEY where the bid is below the reserve, else OUTBID, until it has won. */
 WHET_CHECKED whet_status whet_i_deal_bid(whet_ctx *ctx, const whet_i_market_run *run, int64_t held,

@@ -211,6 +211,16 @@ static whet_status read_gate(const reader *r, whet_i_terms *t) {
     return WHET_OK;
 }
 
+static whet_status read_prior(const reader *r, whet_i_terms *t) {
+    const bool norms = strcmp(r->config->arch, "resnet") == 0;
+    WHET_TRY(real(r, "prior", 1e-6, 1, 0, &t->prior));
+    if (!(t->prior > 0) || (!norms && !r->config->reference)) return WHET_OK;
+    return whet_i_fail(r->ctx, WHET_ERR_ARG, "%s: \"prior\" with %s; expected one of them",
+                       r->where,
+                       norms ? "\"arch\" resnet, through whose batch norms no slope is known"
+                             : "\"reference\", which tries every seller");
+}
+
 static whet_status read_search(const reader *r, whet_i_terms *t) {
     int32_t search;
     const bool reference = r->config->reference;
@@ -221,16 +231,17 @@ static whet_status read_search(const reader *r, whet_i_terms *t) {
                            "%s: \"search\" %s and \"reference\", which tries its grid; expected "
                            "one of them",
                            r->where, SEARCHES[search]);
+    WHET_TRY(read_prior(r, t));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "outright", false, &t->outright));
     return whet_i_json_bool_or(r->ctx, r->where, r->object, "greedy", false, &t->greedy);
 }
 
 static whet_status read_terms(const reader *r, whet_i_terms *t) {
     static const char *const known[] = {
-        "start",          "frequency",       "align", "search", "outright",  "goods",
-        "gate",           "level",           "range", "greedy", "optimizer", "mechanism",
-        "disclosure",     "power",           "first", "rounds", "k",         "uniform",
-        "discount_buyer", "discount_seller", "floor", "fees",   "trial_fee", NULL};
+        "start", "frequency", "align",  "search",    "outright",       "goods",           "gate",
+        "level", "range",     "greedy", "optimizer", "mechanism",      "disclosure",      "power",
+        "first", "rounds",    "k",      "uniform",   "discount_buyer", "discount_seller", "floor",
+        "fees",  "trial_fee", "prior",  NULL};
     int32_t align, keep;
     const int64_t last = r->config->epochs - 1;
     WHET_TRY(whet_i_trading_known(r->ctx, r->where, r->object, known));

@@ -41,6 +41,10 @@ double whet_i_trial_distance(const whet_i_trial *trial);
 double whet_i_trial_share(const whet_i_trial *trial, const double *shares);
 /* Looks for the best shares; the first call sets `before`. (trial_search.c) */
 WHET_CHECKED whet_status whet_i_trial_look(whet_i_trial *trial);
+/* whet_trial_prior of a checked job: norm2 is 0, and nothing else is told but the loss, where the goods are
+ * the buyer's own. (trial_prior.c) */
+WHET_CHECKED whet_status whet_i_trial_prior(whet_ctx *ctx, const whet_trial_job *job, double reach,
+                                            whet_gain_prior *out, double *loss);
 /* Layers of the goods. (trial_groups.c) */
 WHET_CHECKED whet_status whet_i_trial_layers(whet_i_trial *trial);
 

@@ -23,6 +23,7 @@ static whet_status probe(whet_i_trial *t, double reach, whet_gain_prior *prior, 
     double before, unused;
     WHET_TRY(slope_at(t, 0, loss, &prior->slope));
     before = prior->slope;
+    if (!(prior->norm2 > 0)) return WHET_OK; /* there is no way to go */
     for (int i = 1; i <= PROBES; i++) {
         double slope;
         WHET_TRY(slope_at(t, reach * i / PROBES, &unused, &slope));
@@ -33,25 +34,35 @@ static whet_status probe(whet_i_trial *t, double reach, whet_gain_prior *prior, 
     return WHET_OK;
 }
 
-whet_status whet_trial_prior(whet_ctx *ctx, const whet_trial_job *job, double reach,
-                             whet_gain_prior *out, double *loss) {
-    whet_trial_job known = WHET_TRIAL_JOB_INIT;
-    whet_i_trial t = {.ctx = ctx, .job = &known};
+whet_status whet_i_trial_prior(whet_ctx *ctx, const whet_trial_job *job, double reach,
+                               whet_gain_prior *out, double *loss) {
+    whet_i_trial t = {.ctx = ctx, .job = job};
     whet_gain_prior prior = {0};
     double before = 0;
-    WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_trial_job"));
-    if (!(reach > 0 && reach <= 1))
-        return whet_i_fail(ctx, WHET_ERR_ARG, "reach is %g; expected above 0, at most 1", reach);
     whet_status status = whet_i_trial_open(&t);
     if (status == WHET_OK) {
         prior.norm2 = whet_i_trial_distance(&t);
-        if (!(prior.norm2 > 0))
-            status = whet_i_fail(ctx, WHET_ERR_DATA,
-                                 "the seller's goods are the buyer's own; expected others");
+        status = probe(&t, reach, &prior, &before);
     }
-    if (status == WHET_OK) status = probe(&t, reach, &prior, &before);
     whet_i_trial_close(&t);
     if (status != WHET_OK) return status;
+    *out = prior;
+    *loss = before;
+    return WHET_OK;
+}
+
+whet_status whet_trial_prior(whet_ctx *ctx, const whet_trial_job *job, double reach,
+                             whet_gain_prior *out, double *loss) {
+    whet_trial_job known = WHET_TRIAL_JOB_INIT;
+    whet_gain_prior prior;
+    double before;
+    WHET_TRY(whet_i_opts(ctx, job, &known, sizeof known, "whet_trial_job"));
+    if (!(reach > 0 && reach <= 1))
+        return whet_i_fail(ctx, WHET_ERR_ARG, "reach is %g; expected above 0, at most 1", reach);
+    WHET_TRY(whet_i_trial_prior(ctx, &known, reach, &prior, &before));
+    if (!(prior.norm2 > 0))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "the seller's goods are the buyer's own; expected others");
     *out = prior;
     *loss = before;
     return WHET_OK;

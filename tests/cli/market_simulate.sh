@@ -89,7 +89,7 @@ run 0 whet market simulate --config hidden.json --data d --output hidden --quiet
 sed 's/"name": "B", "kept": 0,/"name": "C", "kept": 0.5}, {&/; s/, "fedavg", "bank"//' c.json |
     sed 's/"mechanism": "posted"/"mechanism": "second-price"/; s/0:900/0:90/g' >auction.json
 run 0 whet market simulate --config auction.json --data d --output auction --quiet
-awk -F '\t' '$24 == "bought" { if (seen[$1, $2, $3, $5]++) exit 1; n++ } $24 == "outbid" { o++ }
+awk -F '\t' '$25 == "bought" { if (seen[$1, $2, $3, $5]++) exit 1; n++ } $25 == "outbid" { o++ }
     END { if (!n || !o) exit 2 }' auction/trades.tsv || fail 'an auction is not what it should be'
 
 # One document; the same at any number of threads, and with paths beside the configuration.

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Terms of a simulated market: sellers who reveal a part, auctions among buyers. */
+ * Terms of a simulated market: sellers who reveal a part, auctions among buyers,
+ * buyers who look ahead. */
 #include <stdlib.h>
 
 #include "trading_support.h"
@@ -335,6 +336,128 @@ static void auctions_off(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- bounds before a trial --------------------------------------------------------------------- */
+
+/* Mean loss of (1 - w) a + w b of one hidden layer, in f64. */
+static double line_loss(const whet_weights *a, const whet_weights *b, double w,
+                        const whet_mode_data *data) {
+    double mixed[4][H * D], sum = 0;
+    for (int t = 0; t < 4; t++)
+        for (int64_t k = 0; k < whet_tensor_count(&a->items[t].tensor); k++)
+            mixed[t][k] = (1 - w) * (double)((const float *)a->items[t].tensor.data)[k] +
+                          w * (double)((const float *)b->items[t].tensor.data)[k];
+    for (int64_t i = 0; i < data->n; i++) {
+        double z[K], all = 0;
+        for (int c = 0; c < K; c++) z[c] = mixed[3][c];
+        for (int u = 0; u < H; u++) {
+            double h = mixed[1][u];
+            for (int d = 0; d < D; d++) h += mixed[0][u * D + d] * (double)data->x[i * D + d];
+            for (int c = 0; c < K; c++) z[c] += mixed[2][c * H + u] * fmax(0, h);
+        }
+        for (int c = 0; c < K; c++) all += exp(z[c]);
+        sum += log(all) - z[data->labels[i]];
+    }
+    return sum / (double)data->n;
+}
+
+/* Slopes by differences: at the buyer, half way and all the way of the reach. */
+static double bound_by_hand(const whet_weights *a, const whet_weights *b, double reach,
+                            const whet_mode_data *data) {
+    const double h = 1e-6;
+    double slopes[3], change = 0;
+    for (int i = 0; i < 3; i++)
+        slopes[i] =
+            (line_loss(a, b, reach * i / 2 + h, data) - line_loss(a, b, reach * i / 2 - h, data)) /
+            (2 * h);
+    for (int i = 1; i < 3; i++)
+        change = fmax(change, fabs(slopes[i] - slopes[i - 1]) / (reach / 2));
+    return fmax(0, -reach * slopes[0] + change * reach * reach / 2) / line_loss(a, b, 0, data);
+}
+
+static void looks_ahead(void **state) {
+    whet_ctx *ctx = test_ctx(2);
+    const char *text = market_of("", "", ", 'align': 'none', 'prior': 0.6");
+    whet_trading_result r, plain;
+    stage s = {0};
+    (void)state;
+    simulate(ctx, text, fresh_state("prior"), &r);
+    set_stage(ctx, text, 1, &s);
+    for (int64_t buyer = 0; buyer < 2; buyer++) {
+        const whet_weights a = weights_of(&s, buyer), b = weights_of(&s, 1 - buyer);
+        const whet_mode_data select = held(&s, WHET_I_FOR_SELECT, buyer);
+        assert_int_equal(r.trials[buyer].buyer, buyer);
+        /* gradients in f32 against differences in f64 of a loss with kinks */
+        close_to(r.trials[buyer].gain_most, bound_by_hand(&a, &b, .6, &select), 1e-3);
+        assert_true(r.trials[buyer].gain_most > 0);
+    }
+    clear_stage(ctx, &s);
+    /* What is tried is tried as without. */
+    simulate(ctx, market_of("", "", ", 'align': 'none'"), fresh_state("no-prior"), &plain);
+    same_scores(&r, WHET_ARM_MARKET, &plain, WHET_ARM_MARKET);
+    for (int64_t i = 0; i < r.n_trials; i++) {
+        assert_true(r.trials[i].gain == plain.trials[i].gain);
+        assert_true(isfinite(r.trials[i].gain_most) && isnan(plain.trials[i].gain_most));
+    }
+    whet_trading_result_free(ctx, &r);
+    whet_trading_result_free(ctx, &plain);
+    test_ctx_done(ctx);
+}
+
+/* Trials that cannot be worth their fee are not made, and cost nothing: a bound b is worth 1000 b. */
+static void spares_fees(void **state) {
+#define FEE(prior, fee, mechanism) \
+    "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 8, " SGD "}, 'agents': " \
+    "[{'kept': 0.1}, {'kept': 0.1}, {'kept': 0.5}], 'trading': {'start': 0, 'level': 0.5, " \
+    "'mechanism': '" mechanism "', 'align': 'activations', 'trial_fee': " fee prior "}}"
+    static const char *const texts[] = {FEE(", 'prior': 1", "400", "nash"),
+                                        FEE(", 'prior': 1", "400", "second-price")};
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result r;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int64_t spared = 0, tried = 0;
+        simulate(ctx, texts[i], fresh_state("fees"), &r);
+        check_books(&r, 0, WHET_ARM_MARKET, 0);
+        for (int64_t k = 0; k < r.n_trials; k++) {
+            const whet_trading_trial *t = &r.trials[k];
+            if (t->outcome == WHET_TRADE_NOT_TRIED) {
+                if (isnan(t->gain_most))
+                    continue; /* after a trial that was worth less than its fee */
+                assert_true(1000 * t->gain_most < 400 && t->fees == 0 && isnan(t->gain));
+                spared++;
+            } else {
+                assert_true(1000 * t->gain_most >= 400);
+                tried++;
+            }
+        }
+        assert_true(spared > 0 && tried > 0);
+        whet_trading_result_free(ctx, &r);
+    }
+    simulate(ctx, FEE(", 'prior': 1", "90000", "nash"), fresh_state("fees"), &r);
+    same_scores(&r, WHET_ARM_MARKET, &r, WHET_ARM_SILO);
+    whet_trading_result_free(ctx, &r);
+    test_ctx_done(ctx);
+}
+
+/* Weights that are the buyer's own promise nothing. */
+static void the_same_weights(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_trading_result r;
+    (void)state;
+    simulate(ctx,
+             "{" DATA ", " BROKER ", 'model': {'arch': 'mlp', 'widths': [6], 'shared_init': true}, "
+             "'training': {'epochs': 1, 'optimizer': 'sgd', 'rate': 1e-9, 'batch': 16}, 'agents': "
+             "[{}, {}], 'trading': {'start': 0, 'prior': 1, 'goods': ['layer0.bias']}}",
+             fresh_state("same"), &r);
+    assert_int_equal(r.n_trials, 2);
+    for (int64_t i = 0; i < 2; i++) {
+        assert_int_equal(r.trials[i].outcome, WHET_TRADE_NOT_TRIED);
+        assert_true(r.trials[i].gain_most == 0);
+    }
+    whet_trading_result_free(ctx, &r);
+    test_ctx_done(ctx);
+}
+
 /* ---- what is refused --------------------------------------------------------------------------- */
 
 static void refused(whet_ctx *ctx, const char *text, whet_status status, const char *says) {
@@ -371,6 +494,17 @@ static void refuses(void **state) {
             WHET_ERR_ARG, "\"disclosure\" both with \"mechanism\" second-price");
     refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'floor': 0.1"), WHET_ERR_ARG,
             "\"floor\" has no use");
+    refused(ctx, market_of("", "", ", 'prior': 1.5"), WHET_ERR_FORMAT, "\"prior\" is 1.5");
+    refused(ctx,
+            "{" DATA
+            ", 'model': {'arch': 'resnet'}, 'training': {'epochs': 4}, 'agents': [{}, {}], "
+            "'trading': {'prior': 1}}",
+            WHET_ERR_ARG, "\"prior\" with \"arch\" resnet");
+    refused(ctx,
+            "{" DATA ", " MODEL
+            ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
+            "'trading': {'prior': 1}}",
+            WHET_ERR_ARG, "\"reference\", which tries every seller");
     test_ctx_done(ctx);
 }
 
@@ -393,7 +527,7 @@ static void survives_allocations(void **state) {
     (void)config_file("{" DATA ", " BROKER ", 'model': {'arch': 'mlp', 'widths': [3]}, 'training': "
                       "{'epochs': 1, 'optimizer': 'sgd', 'rate': 0.3, 'batch': 64}, "
                       "'agents': [{'buys': false, 'reveals': ['layer0.*']}, {}], "
-                      "'trading': {'start': 0, 'search': 'grid'}}");
+                      "'trading': {'start': 0, 'search': 'grid', 'prior': 1}}");
     assert_true(test_each_allocation(body, NULL) > 300);
 }
 
@@ -403,6 +537,9 @@ int main(void) {
         cmocka_unit_test(a_first_layer),
         cmocka_unit_test(a_last_layer),
         cmocka_unit_test(auctions_off),
+        cmocka_unit_test(looks_ahead),
+        cmocka_unit_test(spares_fees),
+        cmocka_unit_test(the_same_weights),
         cmocka_unit_test(refuses),
         cmocka_unit_test(survives_allocations),
     };
