@@ -29,7 +29,7 @@ const cli_option cli_common_options[] = {
     {.name = "kernels",
      .type = CLI_STRING,
      .value = "NAME",
-     .help = "CPU kernels: auto, ref, avx2, avx512 (or set WHET_KERNELS)"},
+     .help = "CPU kernels: auto, ref, avx2, avx512, avx512-bf16, amx (or set WHET_KERNELS)"},
     {.name = "json", .type = CLI_FLAG, .help = "print one JSON document instead of text"},
     {.name = "quiet", .type = CLI_FLAG, .help = "no progress and no warnings"},
     {.name = "force", .type = CLI_FLAG, .help = "replace existing outputs"},

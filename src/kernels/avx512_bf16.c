@@ -13,6 +13,8 @@
 #include "kernels/simd_norms.h"
 #include "kernels/simd_product.h"
 
+#include "kernels/avx512_narrow.h"
+
 #ifdef WHET_EMULATE_BF16
 #define WHET_BF16_TABLE whet_i_kernels_bf16_emulated
 #else
@@ -29,34 +31,6 @@ INLINE __m512 dot_pairs(__m512 sum, __m512i x, __m512i y) {
                            _mm512_castsi512_ps(_mm512_slli_epi32(y, 16)), sum);
 #else
     return _mm512_dpbf16_ps(sum, (__m512bh)x, (__m512bh)y);
-#endif
-}
-
-/* 16 numbers rounded to bfloat16, to nearest even; NaN stays NaN. The instruction takes numbers below
- * the normal range for 0, as the multiplication would. */
-INLINE __m256i narrowed(__m512 x) {
-#ifdef WHET_EMULATE_BF16
-    const __m512i bits = _mm512_castps_si512(x);
-    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
-    __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
-    const __mmask16 nan = _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q);
-    rounded = _mm512_mask_or_epi32(rounded, nan, bits, _mm512_set1_epi32(0x00400000));
-    return _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16));
-#else
-    return (__m256i)_mm512_cvtneps_pbh(x);
-#endif
-}
-
-/* Pairs of numbers, rounded: x's in the low halves, y's in the high ones. */
-INLINE __m512i paired(__m512 x, __m512 y) {
-#ifdef WHET_EMULATE_BF16
-    const __m512i high = _mm512_slli_epi32(_mm512_cvtepu16_epi32(narrowed(y)), 16);
-    return _mm512_or_si512(_mm512_cvtepu16_epi32(narrowed(x)), high);
-#else
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i from = _mm512_add_epi32(_mm512_mullo_epi32(lane, _mm512_set1_epi32(0x00010001)),
-                                          _mm512_set1_epi32(0x00100000));
-    return _mm512_permutexvar_epi16(from, (__m512i)_mm512_cvtne2ps_pbh(y, x));
 #endif
 }
 
@@ -187,7 +161,7 @@ static void (*const pairs_by_vecs[])(int64_t rows, int64_t pairs, const uint32_t
                                      const float *ask, int64_t ask_step) = {
     NULL, pairs_tile_1, pairs_tile_2, pairs_tile_3, pairs_tile_4};
 
-static int64_t linear_scratch(int64_t rows, int64_t k) {
+static int64_t linear_bf16_scratch(int64_t rows, int64_t k) {
     return (int64_t)sizeof(uint32_t) * rows * ((k + 1) / 2);
 }
 
@@ -277,13 +251,15 @@ const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       .supported = supported,
                                       SIMD_SLOTS,
                                       CHANNEL_SLOTS,
+                                      LINEAR_SLOTS,
                                       PRODUCT_SLOTS,
+                                      PRODUCT_F32_SLOTS,
                                       VOTE_SLOTS,
                                       COST_SLOTS,
                                       MERGE_SLOTS,
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,
-                                      .linear_scratch = linear_scratch,
+                                      .linear_bf16_scratch = linear_bf16_scratch,
                                       .product_bf16 = product_bf16,
                                       .product_bf16_scratch = product_bf16_scratch,
                                       .bf16_products = true};

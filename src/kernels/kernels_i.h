@@ -68,7 +68,7 @@ typedef struct whet_i_linear {
     whet_i_real *c;              /* rows ldc apart; NULL = only `before` is wanted */
     int64_t lda, ldr, ldc;
     whet_i_act act;
-    void *scratch; /* linear_scratch(rows, k) bytes; may be NULL for linear_f32 */
+    void *scratch; /* linear_f32_scratch or linear_bf16_scratch bytes for rows, k or more */
     int32_t n_adds;
     whet_i_linear_add adds[WHET_I_LINEAR_ADDS];
 } whet_i_linear;
@@ -182,8 +182,8 @@ typedef struct whet_i_election {
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
-/* Numbers from one panel to the next: k rounded up to a pair, since bf16 panels may hold pairs. */
-static inline int64_t whet_i_panel_step(int64_t k) { return WHET_I_PANEL * ((k + 1) / 2 * 2); }
+/* Numbers from one panel to the next: k rounded up, since bf16 panels may hold pairs, or tiles. */
+static inline int64_t whet_i_panel_step(int64_t k) { return WHET_I_PANEL * ((k + 31) / 32 * 32); }
 
 typedef struct whet_kernels {
     const char *name;
@@ -194,19 +194,20 @@ typedef struct whet_kernels {
     void (*pack_f32)(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
                      whet_i_real *packed);
     void (*linear_f32)(const whet_i_linear *args);
+    int64_t (*linear_f32_scratch)(int64_t rows, int64_t k); /* bytes, no fewer for more rows */
     /* The same with weights of bfloat16, rounded to nearest even when packed. Sums are f32. */
     void (*pack_bf16)(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
                       uint16_t *packed);
     void (*linear_bf16)(const whet_i_linear *args);
-    int64_t (*linear_scratch)(int64_t rows, int64_t k); /* bytes, for linear_bf16 */
+    int64_t (*linear_bf16_scratch)(int64_t rows, int64_t k); /* the same, for linear_bf16 */
     /* linear_bf16 rounds a to bfloat16, too, and multiplies at a higher rate; numbers below the
      * normal range count as 0 */
     bool bf16_products;
 
     void (*product_f64)(const whet_i_product_f64 *args);
     /* Any part of c computed alone has the bits it has in the whole, whatever the strides. a is read
-     * once for every 192 columns of c, b once a call: a c of few columns costs bandwidth. Takes some
-     * 130 KB of stack. */
+     * once for every 192 columns of c, b once a call: a c of few columns costs bandwidth. Takes up to
+     * 210 KB of stack. */
     void (*product)(const whet_i_product *args);
     /* The same; tables with bf16_products round a and b to bfloat16 and multiply at that rate.
      * scratch: product_bf16_scratch(m, n) bytes. */
@@ -308,6 +309,7 @@ int64_t whet_i_attention_scratch(int64_t t, int64_t d);
 
 /* The reference table, and those of its slots that other tables keep. */
 extern const whet_kernels whet_i_kernels_ref;
+int64_t whet_i_ref_linear_f32_scratch(int64_t rows, int64_t k); /* 0 */
 void whet_i_ref_monarch_dot(const whet_i_monarch *args);
 void whet_i_ref_monarch_add(const whet_i_monarch *args);
 void whet_i_ref_monarch_outer(const whet_i_monarch *args);

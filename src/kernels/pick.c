@@ -4,15 +4,16 @@
 #include "kernels/kernels_i.h"
 
 #ifdef WHET_KERNELS_X86
-extern const whet_kernels whet_i_kernels_avx512_bf16, whet_i_kernels_avx512, whet_i_kernels_avx2;
+extern const whet_kernels whet_i_kernels_amx, whet_i_kernels_avx512_bf16, whet_i_kernels_avx512,
+    whet_i_kernels_avx2;
 #endif
 
 static const whet_kernels *const tables[] = {
 #ifdef WHET_KERNELS_X86
-    &whet_i_kernels_avx512_bf16, &whet_i_kernels_avx512,
-    &whet_i_kernels_avx2,
+    &whet_i_kernels_amx,    &whet_i_kernels_avx512_bf16,
+    &whet_i_kernels_avx512, &whet_i_kernels_avx2,
 #endif
-    &whet_i_kernels_ref,         NULL,
+    &whet_i_kernels_ref,    NULL,
 };
 
 const whet_kernels *const *whet_i_kernels_all(void) { return tables; }

@@ -147,7 +147,13 @@ static void linear_bf16(const whet_i_linear *p) {
     }
 }
 
-static int64_t linear_scratch(int64_t rows, int64_t k) {
+static int64_t linear_bf16_scratch(int64_t rows, int64_t k) {
+    (void)rows;
+    (void)k;
+    return 0;
+}
+
+int64_t whet_i_ref_linear_f32_scratch(int64_t rows, int64_t k) {
     (void)rows;
     (void)k;
     return 0;
@@ -348,7 +354,8 @@ const whet_kernels whet_i_kernels_ref = {
     .linear_f32 = linear_f32,
     .pack_bf16 = whet_i_ref_pack_bf16,
     .linear_bf16 = linear_bf16,
-    .linear_scratch = linear_scratch,
+    .linear_f32_scratch = whet_i_ref_linear_f32_scratch,
+    .linear_bf16_scratch = linear_bf16_scratch,
     VOTE_SLOTS,
     COST_SLOTS,
     MERGE_SLOTS,

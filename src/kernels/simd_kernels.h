@@ -416,10 +416,12 @@ static void attention(const whet_i_attention *p) {
 
 #include "kernels/simd_rows.h"
 
+/* linear_f32 apart, for tables with one of their own. */
+#define LINEAR_SLOTS .linear_f32 = linear_f32, .linear_f32_scratch = whet_i_ref_linear_f32_scratch
 /* Narrowing happens once a model, and half precision is only read from files: ref's. */
 #define SIMD_SLOTS \
-    .pack_f32 = pack_f32, .linear_f32 = linear_f32, .attention = attention, \
-    .layernorm = layernorm, .layernorm_backward = layernorm_backward, .rmsnorm = rmsnorm, \
+    .pack_f32 = pack_f32, .attention = attention, .layernorm = layernorm, \
+    .layernorm_backward = layernorm_backward, .rmsnorm = rmsnorm, \
     .rmsnorm_backward = rmsnorm_backward, .activate = activate, \
     .activate_backward = activate_backward, .softmax = softmax, \
     .softmax_backward = softmax_backward, .panel_softmax = panel_softmax, .dot = dot, .add = add, \

@@ -170,4 +170,5 @@ static void product(const whet_i_product *p) {
     }
 }
 
-#define PRODUCT_SLOTS .product_f64 = product_f64, .product = product
+#define PRODUCT_SLOTS .product_f64 = product_f64
+#define PRODUCT_F32_SLOTS .product = product

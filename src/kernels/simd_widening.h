@@ -12,7 +12,7 @@ static void linear_bf16(const whet_i_linear *p) {
     }
 }
 
-static int64_t linear_scratch(int64_t rows, int64_t k) {
+static int64_t linear_bf16_scratch(int64_t rows, int64_t k) {
     (void)rows;
     return (int64_t)sizeof(float) * WHET_I_PANEL * k;
 }
@@ -30,5 +30,5 @@ static int64_t product_bf16_scratch(int64_t m, int64_t n) {
 
 #define WIDENING_SLOTS \
     .pack_bf16 = whet_i_ref_pack_bf16, .linear_bf16 = linear_bf16, \
-    .linear_scratch = linear_scratch, .product_bf16 = product_bf16, \
+    .linear_bf16_scratch = linear_bf16_scratch, .product_bf16 = product_bf16, \
     .product_bf16_scratch = product_bf16_scratch, .bf16_products = false

@@ -72,6 +72,8 @@ typedef struct first_pass {
     const whet_kernels *kernels;
     const float *x, *bias; /* [both] */
     float *packed, *room;  /* [workers, FIRST_PANELS 64, both] */
+    char *scratch;         /* [workers, scratch_bytes] */
+    int64_t scratch_bytes;
     float *first;
     int64_t n, both;
 } first_pass;
@@ -90,7 +92,8 @@ static void multiply_first(void *arg, int64_t item, int32_t worker) {
                                 .bias = f->bias,
                                 .c = room,
                                 .lda = d,
-                                .ldc = f->both};
+                                .ldc = f->both,
+                                .scratch = f->scratch + worker * f->scratch_bytes};
     f->kernels->linear_f32(&args);
     for (int64_t row = 0; row < rows; row += WHET_I_PANEL) {
         const int64_t left = rows - row < WHET_I_PANEL ? rows - row : WHET_I_PANEL;
@@ -124,7 +127,7 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_mixture *m, whet_i_mlp_mi
                            const whet_mode_data *data, const char *stage) {
     const int64_t units = p->width[1], most = FIRST_PANELS * WHET_I_PANEL;
     const int64_t panels = whet_i_blocks(data->n, WHET_I_PANEL);
-    int64_t numbers, room;
+    int64_t numbers, room, bytes;
     float *bias = NULL;
     first_pass f = {.p = p, .kernels = whet_i_kernels(ctx), .x = data->x, .n = data->n};
     whet_status status = WHET_OK;
@@ -134,6 +137,9 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_mixture *m, whet_i_mlp_mi
     f.both = of_b(m, p->weight[0]) ? 2 * units : units;
     WHET_TRY_DONE(whet_i_mul(ctx, panels * WHET_I_PANEL, f.both, &numbers));
     WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx) * most, f.both, &room));
+    f.scratch_bytes = (f.kernels->linear_f32_scratch(most, p->width[0]) + 63) / 64 * 64;
+    WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), f.scratch_bytes, &bytes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, bytes, &f.scratch));
     WHET_TRY_DONE(whet_i_alloc(ctx, numbers, &f.first));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &f.room));
     WHET_TRY_DONE(whet_i_alloc(ctx, f.both, &bias));
@@ -150,6 +156,7 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_mixture *m, whet_i_mlp_mi
 done:
     whet_i_free(ctx, f.first);
     whet_i_free(ctx, f.room);
+    whet_i_free(ctx, f.scratch);
     whet_i_free(ctx, f.packed);
     whet_i_free(ctx, bias);
     return status;
@@ -166,6 +173,8 @@ typedef struct scoring {
     const whet_i_scores *out;
     float *mixed;  /* [points, p->mixed]: rows of layers 1.., each with its bias behind it */
     float *room;   /* [workers, p->acts] */
+    char *scratch; /* [workers, scratch_bytes] */
+    int64_t scratch_bytes;
     int32_t *from; /* [points] the first layer whose shares are not those of the point before */
     int64_t points;
 } scoring;
@@ -222,7 +231,7 @@ static void mix_first(const scoring *s, const double *shares, const float *first
     if (share <= 0 || apart) s->kernels->activate(WHET_I_ACT_RELU, n, to);
 }
 
-static void run_layer(const scoring *s, int64_t point, int32_t l, float *room) {
+static void run_layer(const scoring *s, int64_t point, int32_t l, float *room, void *scratch) {
     const whet_i_mlp_mixture *p = s->p;
     const whet_i_linear args = {.rows = p->width[l + 1],
                                 .n = WHET_I_PANEL,
@@ -232,8 +241,19 @@ static void run_layer(const scoring *s, int64_t point, int32_t l, float *room) {
                                 .c = room + p->at[l],
                                 .lda = p->width[l] + 1,
                                 .ldc = WHET_I_PANEL,
-                                .act = l + 1 < p->layers ? WHET_I_ACT_RELU : WHET_I_ACT_NONE};
+                                .act = l + 1 < p->layers ? WHET_I_ACT_RELU : WHET_I_ACT_NONE,
+                                .scratch = scratch};
     s->kernels->linear_f32(&args);
+}
+
+/* What the layers behind the first need. */
+static int64_t layers_scratch(const whet_kernels *kernels, const whet_i_mlp_mixture *p) {
+    int64_t most = 0;
+    for (int32_t l = 1; l < p->layers; l++) {
+        const int64_t bytes = kernels->linear_f32_scratch(p->width[l + 1], p->width[l] + 1);
+        if (bytes > most) most = bytes;
+    }
+    return (most + 63) / 64 * 64;
 }
 
 /* Whether the label's logit is the first of the greatest. */
@@ -264,6 +284,7 @@ static void score_examples(void *arg, int64_t item, int32_t worker) {
     const int32_t last = p->layers - 1;
     const float *first = p->first + item * WHET_I_PANEL * p->both;
     float *room = s->room + worker * p->acts;
+    char *scratch = s->scratch + worker * s->scratch_bytes;
     for (int32_t l = 0; l < last; l++) {
         float *ones = room + p->at[l] + p->width[l + 1] * WHET_I_PANEL;
         for (int64_t i = 0; i < WHET_I_PANEL; i++) ones[i] = 1;
@@ -271,7 +292,7 @@ static void score_examples(void *arg, int64_t item, int32_t worker) {
     for (int64_t point = 0; point < s->points; point++) {
         if (s->from[point] == 0) mix_first(s, s->shares + point * s->m->n, first, room);
         for (int32_t l = s->from[point] > 1 ? s->from[point] : 1; l <= last; l++)
-            run_layer(s, point, l, room);
+            run_layer(s, point, l, room, scratch);
         score_panel(s, point, item * WHET_I_PANEL, room + p->at[last]);
     }
 }
@@ -298,11 +319,14 @@ whet_status whet_i_mlp_mixture_score(whet_ctx *ctx, const whet_i_mixture *m, whe
                  .labels = data->labels,
                  .out = out,
                  .points = points};
-    int64_t mixed, room;
+    int64_t mixed, room, bytes;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(prepare(ctx, m, p, data, points > 1 ? "first layer" : NULL));
     WHET_TRY_DONE(whet_i_mul(ctx, points, p->mixed, &mixed));
     WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), p->acts, &room));
+    s.scratch_bytes = layers_scratch(s.kernels, p);
+    WHET_TRY_DONE(whet_i_mul(ctx, whet_ctx_threads(ctx), s.scratch_bytes, &bytes));
+    WHET_TRY_DONE(whet_i_alloc(ctx, bytes, &s.scratch));
     WHET_TRY_DONE(whet_i_alloc(ctx, mixed, &s.mixed));
     WHET_TRY_DONE(whet_i_alloc(ctx, room, &s.room));
     WHET_TRY_DONE(whet_i_alloc(ctx, points, &s.from));
@@ -313,6 +337,7 @@ whet_status whet_i_mlp_mixture_score(whet_ctx *ctx, const whet_i_mixture *m, whe
                                  whet_i_blocks(data->n, WHET_I_PANEL), score_examples, &s);
 done:
     whet_i_free(ctx, s.from);
+    whet_i_free(ctx, s.scratch);
     whet_i_free(ctx, s.room);
     whet_i_free(ctx, s.mixed);
     return status;

@@ -142,11 +142,12 @@ static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void 
         mean_loss(t);
 }
 
-static int64_t half_scratch(const whet_i_graph *g, const settings *s) {
-    if (!is_half(g)) return 0;
-    const int64_t a = g->params->kernels->linear_scratch(ROWS, s->k),
-                  b = g->params->kernels->linear_scratch(ROWS, s->n),
-                  c = g->params->kernels->product_bf16_scratch(STRIP, s->k);
+static int64_t kernel_scratch(const whet_i_graph *g, const settings *s) {
+    const whet_kernels *kernels = g->params->kernels;
+    int64_t (*const bytes)(int64_t rows, int64_t k) =
+        is_half(g) ? kernels->linear_bf16_scratch : kernels->linear_f32_scratch;
+    const int64_t a = bytes(ROWS, s->k), b = bytes(ROWS, s->n),
+                  c = is_half(g) ? kernels->product_bf16_scratch(STRIP, s->k) : 0;
     return a > b ? (a > c ? a : c) : (b > c ? b : c);
 }
 
@@ -155,7 +156,7 @@ static int64_t scratch_bytes(const whet_i_graph *g, const whet_i_node *node,
     (void)sizes;
     const settings *s = settings_of(node);
     const int64_t wide = s->n > STRIP ? s->n : STRIP;
-    return ROWS * (2 * s->k + wide) * (int64_t)sizeof(whet_i_real) + half_scratch(g, s);
+    return ROWS * (2 * s->k + wide) * (int64_t)sizeof(whet_i_real) + kernel_scratch(g, s);
 }
 
 static int64_t two_a_row(const whet_i_graph *g, const whet_i_node *node,

@@ -83,7 +83,10 @@ static int64_t column_panels(const whet_i_task *t) {
 }
 
 static int64_t linear_scratch(const whet_i_graph *g, int64_t k) {
-    return is_half(g) ? (g->params->kernels->linear_scratch(ROWS_MOST, k) + 63) / 64 * 64 : 0;
+    const whet_kernels *kernels = g->params->kernels;
+    const int64_t bytes =
+        (is_half(g) ? kernels->linear_bf16_scratch : kernels->linear_f32_scratch)(ROWS_MOST, k);
+    return (bytes + 63) / 64 * 64;
 }
 
 static bool has_adds(const whet_i_node *node) { return settings_of(node)->adds.n > 0; }

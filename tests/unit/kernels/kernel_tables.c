@@ -2,7 +2,7 @@
 #include "kernel_tables.h"
 
 #if defined(WHET_KERNELS_X86) && !defined(WHET_I_DOUBLE)
-extern const whet_kernels whet_i_kernels_bf16_emulated;
+extern const whet_kernels whet_i_kernels_bf16_emulated, whet_i_kernels_amx_emulated;
 #endif
 
 void each_table(void (*check)(const whet_kernels *table)) {
@@ -17,6 +17,7 @@ void each_table(void (*check)(const whet_kernels *table)) {
     }
 #ifdef WHET_KERNELS_X86
     if (whet_i_kernels_bf16_emulated.supported()) check(&whet_i_kernels_bf16_emulated);
+    if (whet_i_kernels_amx_emulated.supported()) check(&whet_i_kernels_amx_emulated);
 #endif
 #endif
 }
@@ -46,6 +47,10 @@ double through_bf16(whet_i_real x) {
     whet_i_ref_bf16_from_f32(1, &in, &half);
     whet_i_kernels_ref.f32_from_bf16(1, &half, &back);
     return (double)back;
+}
+
+void *linear_scratch(const whet_kernels *table, bool half, int64_t rows, int64_t k) {
+    return malloc((size_t)(half ? table->linear_bf16_scratch : table->linear_f32_scratch)(rows, k));
 }
 
 double exact_act(whet_i_act act, double x) {

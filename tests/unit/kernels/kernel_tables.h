@@ -37,6 +37,9 @@ void drop_numbers(numbers *v);
 /* Rounded to bfloat16 and back, by ref. */
 double through_bf16(whet_i_real x);
 
+/* Scratch of the exact size for either kind of linear layer, which AddressSanitizer watches. */
+void *linear_scratch(const whet_kernels *table, bool half, int64_t rows, int64_t k);
+
 double exact_act(whet_i_act act, double x);
 
 #endif

@@ -209,7 +209,7 @@ enum { COLUMNS = 150, PANEL_NUMBERS = WHET_I_PANEL };
 /* The layer with additions to columns 0..63 and first..first + n, from column `from` on. */
 static void run_linear(const whet_kernels *table, const adds_case *s, const whet_i_monarch *adds,
                        const numbers *a, const void *packed, int64_t from, whet_i_real *c) {
-    void *scratch = malloc((size_t)table->linear_scratch(s->rows, s->k) + 1);
+    void *scratch = linear_scratch(table, s->half, s->rows, s->k);
     const size_t size = s->half ? sizeof(uint16_t) : sizeof(whet_i_real);
     whet_i_linear p = {.rows = s->rows,
                        .n = COLUMNS - from,
