@@ -131,6 +131,17 @@ whet_status cli_report(cli_run *run, char *text, json_t **root);
 double cli_real_at(const json_t *object, const char *key);
 long long cli_count_at(const json_t *object, const char *key);
 const char *cli_text_at(const json_t *object, const char *key);
+/* weighted.c: values of --adapter, "DIR=WEIGHT" where a number follows the last sign, else "DIR"; and
+ * what to load a model with, of --any-base too. Released also on failure. */
+enum { CLI_WEIGHTED_MAX = 64 };
+typedef struct cli_weighted {
+    char *paths[CLI_WEIGHTED_MAX];
+    double weights[CLI_WEIGHTED_MAX];
+    int32_t n;
+} cli_weighted;
+whet_status cli_weighted_read(cli_run *run, cli_weighted *w);
+void cli_weighted_free(cli_weighted *w);
+whet_adapter_use cli_weighted_use(const cli_run *run, const cli_weighted *w);
 /* How classes came to components of a mixture, and what is doubtful of it; and the same as JSON. Nothing,
  * and null, for mapping NULL. */
 void cli_print_mapping(cli_run *run, const whet_names *classes, const whet_class_mapping *mapping);

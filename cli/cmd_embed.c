@@ -48,6 +48,12 @@ const cli_option cmd_embed_options[] = {
      .min = 1,
      .max = INT32_MAX,
      .help = "tokens a thread works on at once; changes memory and speed, never a result"},
+    {.name = "adapter",
+     .type = CLI_LIST,
+     .value = "DIR[=WEIGHT]",
+     .help = "folder of adapters for the model, and what its change counts for, 1 without; may be "
+             "repeated"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {0},
 };
 
@@ -62,7 +68,18 @@ static whet_status load_encoder(cli_run *run, whet_encoder **out) {
     opts.no_normalize = cli_flag(run, "no-normalize");
     opts.max_length = cli_integer(run, "max-length");
     opts.batch_tokens = cli_integer(run, "batch-tokens");
-    return whet_encoder_load(run->ctx, cli_text(run, "model"), &opts, out);
+    if (cli_list_count(run, "adapter") == 0 && cli_flag(run, "any-base"))
+        return cli_fail(run, WHET_ERR_ARG, "--any-base is of adapters; expected --adapter");
+    if (cli_list_count(run, "adapter") == 0)
+        return whet_encoder_load(run->ctx, cli_text(run, "model"), &opts, out);
+    cli_weighted w = {0};
+    whet_status status = cli_weighted_read(run, &w);
+    if (status == WHET_OK) {
+        const whet_adapter_use use = cli_weighted_use(run, &w);
+        status = whet_encoder_load_adapted(run->ctx, cli_text(run, "model"), &opts, &use, out);
+    }
+    cli_weighted_free(&w);
+    return status;
 }
 
 static whet_status embed_block(cli_run *run, const whet_encoder *encoder, const whet_table *table,

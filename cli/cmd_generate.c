@@ -48,6 +48,12 @@ const cli_option cmd_generate_options[] = {
      .choices = "f32|bf16",
      .preset = "f32",
      .help = "weights and products"},
+    {.name = "adapter",
+     .type = CLI_LIST,
+     .value = "DIR[=WEIGHT]",
+     .help = "folder of adapters for the model, and what its change counts for, 1 without; may be "
+             "repeated"},
+    {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {0},
 };
 
@@ -152,6 +158,23 @@ static whet_status generate_table(cli_run *run, const whet_language_model *model
     return status;
 }
 
+static whet_status load_model(cli_run *run, whet_language_model **out) {
+    const char *dir = cli_text(run, "model");
+    const whet_dtype dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    if (cli_list_count(run, "adapter") == 0 && cli_flag(run, "any-base"))
+        return cli_fail(run, WHET_ERR_ARG, "--any-base is of adapters; expected --adapter");
+    if (cli_list_count(run, "adapter") == 0)
+        return whet_language_model_load(run->ctx, dir, dtype, out);
+    cli_weighted w = {0};
+    whet_status status = cli_weighted_read(run, &w);
+    if (status == WHET_OK) {
+        const whet_adapter_use use = cli_weighted_use(run, &w);
+        status = whet_language_model_load_adapted(run->ctx, dir, dtype, &use, out);
+    }
+    cli_weighted_free(&w);
+    return status;
+}
+
 whet_status cmd_generate(cli_run *run) {
     const char *prompt = cli_text(run, "prompt"), *input = cli_text(run, "input");
     whet_language_model *model = NULL;
@@ -166,10 +189,7 @@ whet_status cmd_generate(cli_run *run) {
     if (input) status = whet_table_read(run->ctx, input, &table);
     if (status == WHET_OK && input)
         status = whet_table_find(run->ctx, table, cli_text(run, "column"), &column);
-    if (status == WHET_OK)
-        status =
-            whet_language_model_load(run->ctx, cli_text(run, "model"),
-                                     cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32, &model);
+    if (status == WHET_OK) status = load_model(run, &model);
     const whet_str text = whet_str_from(prompt ? prompt : "");
     if (status == WHET_OK)
         status = input ? generate_table(run, model, table, column) : generate(run, model, &text, 1);

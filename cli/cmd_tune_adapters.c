@@ -108,8 +108,6 @@ whet_status cmd_tune_export(cli_run *run) {
 
 /* ---- merge ------------------------------------------------------------------------------------ */
 
-enum { ADAPTERS_MAX = 64 };
-
 const cli_option cmd_tune_merge_options[] = {
     {.name = "model",
      .type = CLI_PATH,
@@ -144,38 +142,6 @@ const cli_option cmd_tune_merge_options[] = {
     {0},
 };
 
-typedef struct weighted {
-    char *paths[ADAPTERS_MAX];
-    double weights[ADAPTERS_MAX];
-    int32_t n;
-} weighted;
-
-/* "DIR=WEIGHT" where a number follows the last sign, else "DIR". */
-static whet_status read_weighted(cli_run *run, weighted *w) {
-    const int32_t n = cli_list_count(run, "adapter");
-    if (n > ADAPTERS_MAX)
-        return cli_fail(run, WHET_ERR_ARG, "%d adapters; expected at most %d", n, ADAPTERS_MAX);
-    for (int32_t i = 0; i < n; i++) {
-        const char *item = cli_list_item(run, "adapter", i), *sign = strrchr(item, '=');
-        char *end = NULL;
-        w->weights[i] = 1;
-        const double weight = sign ? strtod(sign + 1, &end) : 1;
-        const bool has = sign && end > sign + 1 && *end == '\0' && isfinite(weight);
-        if (has) w->weights[i] = weight;
-        const size_t length = has ? (size_t)(sign - item) : strlen(item);
-        w->paths[i] = malloc(length + 1);
-        if (!w->paths[i]) return cli_fail(run, WHET_ERR_NOMEM, "out of memory");
-        memcpy(w->paths[i], item, length);
-        w->paths[i][length] = '\0';
-        w->n++;
-    }
-    return WHET_OK;
-}
-
-static void free_weighted(weighted *w) {
-    for (int32_t i = 0; i < w->n; i++) free(w->paths[i]);
-}
-
 static void print_merge(cli_run *run, const json_t *root) {
     const json_t *probe = json_object_get(root, "probe");
     const json_t *layers = json_object_get(probe, "layers"),
@@ -197,7 +163,7 @@ static void print_merge(cli_run *run, const json_t *root) {
     cli_print(run, "wrote %s\n", cli_text(run, "output"));
 }
 
-static whet_adapter_merge_job merge_job(const cli_run *run, const weighted *w) {
+static whet_adapter_merge_job merge_job(const cli_run *run, const cli_weighted *w) {
     static const whet_dtype types[] = {WHET_F32, WHET_F32, WHET_BF16, WHET_F16};
     whet_adapter_merge_job job = WHET_ADAPTER_MERGE_JOB_INIT;
     job.model = cli_text(run, "model");
@@ -215,16 +181,16 @@ static whet_adapter_merge_job merge_job(const cli_run *run, const weighted *w) {
 }
 
 whet_status cmd_tune_merge(cli_run *run) {
-    weighted w = {0};
+    cli_weighted w = {0};
     char *report = NULL;
     if (cli_given(run, "text") && !cli_given(run, "probe"))
         return cli_fail(run, WHET_ERR_ARG, "--text is a column of --probe; expected both");
-    whet_status status = read_weighted(run, &w);
+    whet_status status = cli_weighted_read(run, &w);
     if (status == WHET_OK) {
         const whet_adapter_merge_job job = merge_job(run, &w);
         status = whet_adapter_merge(run->ctx, &job, &report);
     }
-    free_weighted(&w);
+    cli_weighted_free(&w);
     return tell(run, status, report, print_merge);
 }
 
@@ -283,9 +249,9 @@ static whet_status save_sum(cli_run *run, whet_adapter *sum, char **report) {
     return status;
 }
 
-static whet_status combine(cli_run *run, const weighted *w, char **report) {
-    whet_adapter *open[ADAPTERS_MAX] = {NULL}, *sum = NULL;
-    const whet_adapter *items[ADAPTERS_MAX] = {NULL};
+static whet_status combine(cli_run *run, const cli_weighted *w, char **report) {
+    whet_adapter *open[CLI_WEIGHTED_MAX] = {NULL}, *sum = NULL;
+    const whet_adapter *items[CLI_WEIGHTED_MAX] = {NULL};
     whet_status status = WHET_OK;
     for (int32_t i = 0; status == WHET_OK && i < w->n; i++) {
         status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
@@ -300,15 +266,15 @@ static whet_status combine(cli_run *run, const weighted *w, char **report) {
 }
 
 whet_status cmd_tune_combine(cli_run *run) {
-    weighted w = {0};
+    cli_weighted w = {0};
     char *report = NULL;
     if (cli_given(run, "blocks") && (cli_choice(run, "to") == 1 || cli_choice(run, "to") == 3))
         return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
     if (cli_flag(run, "any-base") && !cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG, "--any-base is of a base; expected --model");
-    whet_status status = read_weighted(run, &w);
+    whet_status status = cli_weighted_read(run, &w);
     if (status == WHET_OK) status = combine(run, &w, &report);
-    free_weighted(&w);
+    cli_weighted_free(&w);
     return tell(run, status, report, print_conversion);
 }
 

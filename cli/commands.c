@@ -104,6 +104,7 @@ const cli_command cli_commands[] = {
              "tokens, encoder, pooling, length 1, as the model's folder says. A vector depends\n"
              "on its text alone, bit for bit, whatever the other texts and --threads.",
      .examples = "whet embed --model all-MiniLM-L6-v2 --input train.tsv --output train.npy\n"
+                 "whet embed --model DIR --adapter tuned --input t.tsv --output t.npy\n"
                  "whet embed --model DIR --input t.csv --column title --dtype bf16 --output t.npy"},
     {.name = "generate",
      .run = cmd_generate,

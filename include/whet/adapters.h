@@ -15,6 +15,7 @@
 #define WHET_ADAPTERS_H
 
 #include "whet/core.h"
+#include "whet/nn.h"
 #include "whet/tensor.h"
 
 #ifdef __cplusplus
@@ -86,6 +87,34 @@ typedef struct whet_adapter_convert_opts {
 WHET_API WHET_CHECKED whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *adapter,
                                                        const whet_adapter_convert_opts *opts,
                                                        whet_adapter **out, char **report);
+
+/* ---- without merging --------------------------------------------------------------------------- */
+
+typedef struct whet_adapter_use {
+    size_t struct_size;
+    const char *const *adapters; /* [n] folders */
+    const double *weights;       /* [n], NULL = 1 each */
+    int64_t n;
+    bool any_base; /* a base with other weights is only warned of */
+} whet_adapter_use;
+#define WHET_ADAPTER_USE_INIT \
+    { .struct_size = sizeof(whet_adapter_use) }
+
+/* The model in `dir` with adapters in it: W + sum of weight x (W with the adapter - W), as merging has
+ * it, but that layers add their adapters' products to their own, in the bits of training's evaluations.
+ * Several adapters of layers are added up once (whet_adapter_combine); biases, norms and modules that
+ * were trained whole stand in the base's place; heads for classes are passed by. The base's file is
+ * read as it is, so that its weights in bf16 lose nothing of the adapters. Cost beside the model's: 2 r
+ * (in + out) operations a token and layer, of DoRA as much. Errors: as loading the model,
+ * whet_adapter_open, whet_adapter_fit and whet_adapter_combine. */
+WHET_API WHET_CHECKED whet_status whet_encoder_load_adapted(whet_ctx *ctx, const char *dir,
+                                                            const whet_encoder_opts *opts,
+                                                            const whet_adapter_use *use,
+                                                            whet_encoder **out);
+WHET_API WHET_CHECKED whet_status whet_language_model_load_adapted(whet_ctx *ctx, const char *dir,
+                                                                   whet_dtype dtype,
+                                                                   const whet_adapter_use *use,
+                                                                   whet_language_model **out);
 
 /* ---- merging ---------------------------------------------------------------------------------- */
 

@@ -24,13 +24,28 @@ static whet_status fill(whet_ctx *ctx, const char *dir, const whet_encoder_opts 
     return whet_i_encoder_weights_load(ctx, dir, e);
 }
 
+static whet_status create(whet_ctx *ctx, const whet_encoder_opts *opts, whet_encoder_opts *o,
+                          whet_encoder **out) {
+    WHET_TRY(whet_i_opts(ctx, opts, o, sizeof *o, "whet_encoder_opts"));
+    WHET_TRY(check_options(ctx, o));
+    return whet_i_calloc(ctx, 1, out);
+}
+
 whet_status whet_encoder_load(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
                               whet_encoder **out) {
+    return whet_i_encoder_load(ctx, dir, opts, (whet_i_load_hook){0}, out);
+}
+
+whet_status whet_i_encoder_load(whet_ctx *ctx, const char *dir, const whet_encoder_opts *opts,
+                                whet_i_load_hook hook, whet_encoder **out) {
     whet_encoder_opts o = WHET_ENCODER_OPTS_INIT;
     whet_encoder *e = NULL;
-    WHET_TRY(whet_i_opts(ctx, opts, &o, sizeof o, "whet_encoder_opts"));
-    WHET_TRY(check_options(ctx, &o));
-    WHET_TRY(whet_i_calloc(ctx, 1, &e));
+    const whet_status created = create(ctx, opts, &o, &e);
+    if (created != WHET_OK) {
+        whet_i_load_hook_close(ctx, &hook);
+        return created;
+    }
+    e->hook = hook;
     e->dtype = o.dtype;
     e->batch_tokens = o.batch_tokens;
     const whet_status status = fill(ctx, dir, &o, e);
@@ -49,6 +64,7 @@ void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder) {
     whet_i_graph_destroy(ctx, encoder->graph);
     whet_i_params_destroy(ctx, encoder->params);
     whet_safetensors_close(ctx, encoder->file);
+    whet_i_load_hook_close(ctx, &encoder->hook);
     whet_i_free(ctx, encoder);
 }
 

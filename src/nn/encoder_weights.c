@@ -37,11 +37,13 @@ static void make_fingerprint(whet_encoder *e) {
     uint64_t hash[4] = {1, 2, 3, 4}, all = 0;
     for (int64_t i = 0; i < e->params->n; i++) {
         const whet_tensor *t = &e->params->items[i].source;
+        if (!t->data) continue; /* the hook's */
         hash_bytes(hash, t->data, (size_t)whet_tensor_count(t) * whet_dtype_size(t->dtype));
     }
     hash_bytes(hash, settings, sizeof settings);
     hash_bytes(hash, &c->epsilon, sizeof c->epsilon);
     hash_bytes(hash, c->family->model_type, strlen(c->family->model_type));
+    if (e->hook.hash) hash_bytes(hash, &e->hook.hash, sizeof e->hook.hash);
     for (int i = 0; i < 4; i++) all = whet_i_hash_u64(all ^ hash[i]);
     (void)snprintf(e->fingerprint, sizeof e->fingerprint, "%016llx", (unsigned long long)all);
 }
@@ -76,12 +78,16 @@ whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_enc
     WHET_TRY(whet_i_params_create(ctx, e->dtype, &e->params));
     WHET_TRY(whet_i_graph_create(ctx, e->params, &e->graph));
     const whet_i_selection selection = whet_i_encoder_selection(&e->config, WHET_I_HEAD_POOLED);
+    e->graph->adapters = e->hook.adapters;
     WHET_TRY(whet_i_encoder_record(ctx, e->graph, &e->config, "", false, selection, &hidden));
     WHET_TRY(whet_i_encoder_pool(ctx, e->graph, &e->config, hidden, &e->embedding));
     for (int64_t i = 0; i < e->params->n; i++) e->params->items[i].init = WHET_I_INIT_REQUIRED;
+    WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_RECORDED, e->params));
     WHET_TRY(
         whet_i_params_bind(ctx, e->params, e->file, file_name, e->config.family->prefix, NULL));
+    WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_BOUND, e->params));
     WHET_TRY(whet_i_params_settle(ctx, e->params, 0));
+    WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_SETTLED, e->params));
     make_fingerprint(e);
     return pack(ctx, e);
 }

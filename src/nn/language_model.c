@@ -5,6 +5,7 @@
 static whet_status record(whet_ctx *ctx, whet_language_model *m) {
     whet_i_value hidden, last;
     WHET_TRY(whet_i_graph_create(ctx, m->params, &m->graph));
+    m->graph->adapters = m->hook.adapters;
     WHET_TRY(whet_i_llama_record(ctx, m->graph, &m->config, WHET_I_ALL_TOKENS, &hidden));
     WHET_TRY(whet_i_pool_tokens(ctx, m->graph, hidden, WHET_I_POOL_LAST, &last));
     return whet_i_llama_head(ctx, m->graph, &m->config, last, &m->logits);
@@ -33,8 +34,11 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
     for (int64_t i = 0; i < m->params->n; i++) m->params->items[i].init = WHET_I_INIT_REQUIRED;
+    WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_RECORDED, m->params));
     WHET_TRY(whet_i_weight_files_bind(ctx, &m->files, m->params, ""));
+    WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_BOUND, m->params));
     WHET_TRY(whet_i_params_settle(ctx, m->params, 0));
+    WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_SETTLED, m->params));
     return pack(ctx, m);
 }
 
@@ -43,14 +47,28 @@ static whet_status fill(whet_ctx *ctx, const char *dir, whet_dtype dtype, whet_l
     return whet_i_model_tokenizer(ctx, dir, m->config.vocab, &m->tokenizer);
 }
 
-whet_status whet_language_model_load(whet_ctx *ctx, const char *dir, whet_dtype dtype,
-                                     whet_language_model **out) {
-    char quoted[WHET_QUOTE_SIZE];
-    whet_language_model *m;
+static whet_status create(whet_ctx *ctx, whet_dtype dtype, whet_language_model **out) {
     if (dtype != WHET_F32 && dtype != WHET_BF16)
         return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32 or bf16",
                            whet_dtype_name(dtype));
-    WHET_TRY(whet_i_calloc(ctx, 1, &m));
+    return whet_i_calloc(ctx, 1, out);
+}
+
+whet_status whet_language_model_load(whet_ctx *ctx, const char *dir, whet_dtype dtype,
+                                     whet_language_model **out) {
+    return whet_i_language_model_load(ctx, dir, dtype, (whet_i_load_hook){0}, out);
+}
+
+whet_status whet_i_language_model_load(whet_ctx *ctx, const char *dir, whet_dtype dtype,
+                                       whet_i_load_hook hook, whet_language_model **out) {
+    char quoted[WHET_QUOTE_SIZE];
+    whet_language_model *m;
+    const whet_status created = create(ctx, dtype, &m);
+    if (created != WHET_OK) {
+        whet_i_load_hook_close(ctx, &hook);
+        return created;
+    }
+    m->hook = hook;
     const whet_status status = fill(ctx, dir, dtype, m);
     if (status == WHET_OK) {
         *out = m;
@@ -66,6 +84,7 @@ void whet_language_model_destroy(whet_ctx *ctx, whet_language_model *m) {
     whet_i_params_destroy(ctx, m->params);
     whet_i_weight_files_close(ctx, &m->files);
     whet_tokenizer_destroy(ctx, m->tokenizer);
+    whet_i_load_hook_close(ctx, &m->hook);
     whet_i_free(ctx, m);
 }
 

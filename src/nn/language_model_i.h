@@ -12,6 +12,7 @@ struct whet_language_model {
     whet_i_weight_files files;
     whet_i_params *params;
     whet_i_graph *graph;
+    whet_i_load_hook hook;
     whet_i_value logits; /* [B, vocab] of the last token of each sequence */
 };
 

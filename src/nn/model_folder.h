@@ -7,7 +7,7 @@
 
 #include "whet/nn.h"
 
-#include "nn/params_i.h"
+#include "nn/graph_i.h"
 
 typedef struct whet_i_weight_file {
     char *name; /* in the folder */
@@ -37,5 +37,41 @@ WHET_CHECKED whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *
 /* The folder's tokenizer, for a model of `vocab` word vectors. Errors: as whet_tokenizer_load, SHAPE. */
 WHET_CHECKED whet_status whet_i_model_tokenizer(whet_ctx *ctx, const char *dir, int64_t vocab,
                                                 whet_tokenizer **out);
+
+/* ---- changes on the way in --------------------------------------------------------------------- */
+
+typedef enum whet_i_load_stage {
+    WHET_I_LOAD_RECORDED, /* all parameters are declared, and must come from the files */
+    WHET_I_LOAD_BOUND,    /* each knows its tensor */
+    WHET_I_LOAD_SETTLED   /* values are read; packing comes next */
+} whet_i_load_stage;
+
+/* How something above this module changes a model while it is loaded. */
+typedef struct whet_i_load_hook {
+    const whet_i_adapters *adapters; /* of its linear layers; NULL = none */
+    whet_status (*at)(whet_ctx *ctx, void *arg, whet_i_load_stage stage, whet_i_params *params);
+    void (*close)(whet_ctx *ctx, void *arg); /* with the model */
+    void *arg;
+    uint64_t hash; /* of what changes, for fingerprints; 0 = nothing does */
+} whet_i_load_hook;
+
+/* Nothing where there is no hook. */
+static inline whet_status whet_i_load_at(whet_ctx *ctx, const whet_i_load_hook *hook,
+                                         whet_i_load_stage stage, whet_i_params *params) {
+    return hook->at ? hook->at(ctx, hook->arg, stage, params) : WHET_OK;
+}
+static inline void whet_i_load_hook_close(whet_ctx *ctx, whet_i_load_hook *hook) {
+    if (hook->close) hook->close(ctx, hook->arg);
+    *hook = (whet_i_load_hook){0};
+}
+
+/* whet_encoder_load, whet_language_model_load with changes. The hook is the model's, also on failure: it is
+ * closed when the model is destroyed. {0} = none. */
+WHET_CHECKED whet_status whet_i_encoder_load(whet_ctx *ctx, const char *dir,
+                                             const whet_encoder_opts *opts, whet_i_load_hook hook,
+                                             whet_encoder **out);
+WHET_CHECKED whet_status whet_i_language_model_load(whet_ctx *ctx, const char *dir,
+                                                    whet_dtype dtype, whet_i_load_hook hook,
+                                                    whet_language_model **out);
 
 #endif

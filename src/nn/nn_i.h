@@ -120,6 +120,7 @@ struct whet_encoder {
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_value embedding; /* [B, hidden] */
+    whet_i_load_hook hook;
     char fingerprint[17];
 };
 

@@ -15,7 +15,7 @@ typedef struct sum {
     const whet_adapter *const *fitted; /* as they were given */
     const double *weights;
     int64_t n;
-    bool more, dora;
+    bool more, dora, wholes;
     whet_i_weight_files base; /* of DoRA */
     /* of the layer that is being made: factors; of DoRA the base's rows, and what they are multiplied by */
     double *first, *second, *w, *g;
@@ -236,7 +236,7 @@ static whet_status make_sum(whet_ctx *ctx, sum *s, const whet_names *modules, wh
         WHET_TRY(whet_i_progress(ctx, "combine", i, n));
         WHET_TRY(sum_layer(ctx, s, whet_names_get(modules, i).ptr, *out));
     }
-    WHET_TRY(put_wholes(ctx, s, *out));
+    if (s->wholes) WHET_TRY(put_wholes(ctx, s, *out));
     return whet_i_adapter_settle(ctx, *out, like);
 }
 
@@ -254,11 +254,16 @@ static whet_status as_lora(whet_ctx *ctx, const sum *s, whet_adapter **owned,
 
 whet_status whet_adapter_combine(whet_ctx *ctx, const whet_adapter *const *adapters,
                                  const double *weights, int64_t n, whet_adapter **out) {
+    return whet_i_adapter_sum(ctx, adapters, weights, n, true, out);
+}
+
+whet_status whet_i_adapter_sum(whet_ctx *ctx, const whet_adapter *const *adapters,
+                               const double *weights, int64_t n, bool wholes, whet_adapter **out) {
     enum { MOST = 256 };
     whet_adapter *owned[MOST] = {NULL}, *made = NULL;
     const whet_adapter *items[MOST] = {NULL};
     whet_names *modules = NULL;
-    sum s = {.items = adapters, .fitted = adapters, .weights = weights, .n = n};
+    sum s = {.items = adapters, .fitted = adapters, .weights = weights, .n = n, .wholes = wholes};
     whet_status status = WHET_OK;
     if (n < 1 || n > MOST)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld adapters; expected 1 to %d", (long long)n,

@@ -75,6 +75,16 @@ WHET_CHECKED whet_status whet_i_magnitude_record(whet_ctx *ctx, whet_i_graph *gr
                                                  const char *module, int64_t in, whet_i_value *y,
                                                  int64_t first, int64_t columns_of_layer,
                                                  const whet_i_adapter_settings *settings);
+/* Of what is not trained: rows have their lengths once. The parameter, recorded so, is m / |V| after
+ * settling, which divides it to the bits of the passes that do it each time. Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_magnitude_record_settled(whet_ctx *ctx, whet_i_graph *graph,
+                                                         const char *module, int64_t in,
+                                                         whet_i_value *y, int64_t first,
+                                                         int64_t columns_of_layer,
+                                                         const whet_i_adapter_settings *settings);
+WHET_CHECKED whet_status whet_i_magnitudes_settle(whet_ctx *ctx, whet_i_params *params,
+                                                  const char *module, int64_t in, int64_t out,
+                                                  const whet_i_adapter_settings *settings);
 /* The module's magnitudes, parameter `id`, become the norms of its rows. Errors: NOMEM. */
 WHET_CHECKED whet_status whet_i_magnitudes_begin(whet_ctx *ctx, whet_i_params *params,
                                                  const char *module, whet_i_param_id id);

@@ -93,6 +93,10 @@ WHET_CHECKED whet_status whet_i_adapter_put_magnitude(whet_ctx *ctx, whet_adapte
 /* A copy of the tensor. */
 WHET_CHECKED whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
                                                   const whet_i_adapter_whole *whole);
+/* whet_adapter_combine; wholes false: without heads and biases. */
+WHET_CHECKED whet_status whet_i_adapter_sum(whet_ctx *ctx, const whet_adapter *const *adapters,
+                                            const double *weights, int64_t n, bool wholes,
+                                            whet_adapter **out);
 /* Makes its config: targets by their names, ranks, blocks and alphas by layer; base, task, classes and
  * biases as `like` (NULL = none) says them. */
 WHET_CHECKED whet_status whet_i_adapter_settle(whet_ctx *ctx, whet_adapter *a, const json_t *like);

@@ -6,10 +6,11 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "tune/adapter_attach.h"
 #include "tune/adapter_merge.h"
 #include "tune/backbone.h"
 
-enum { ROWS = 256, TEXTS_MAX = 64, LENGTH = 64, NAME_ROOM = 1024 };
+enum { ROWS = 256, TEXTS_MAX = 64, LENGTH = 64 };
 
 /* ---- layers ----------------------------------------------------------------------------------- */
 
@@ -161,14 +162,10 @@ static whet_status probe_layers(whet_ctx *ctx, whet_i_merging *m, const char *di
 /* ---- the model -------------------------------------------------------------------------------- */
 
 typedef struct model_run {
-    const whet_i_merging
-        *changes;                /* whose biases and norms the model gets; NULL = the model alone */
-    const whet_adapter *adapter; /* of layers; NULL = none */
-    double weight;               /* of the adapter */
+    whet_i_attached *at; /* NULL = the model alone */
     whet_i_backbone backbone;
     whet_i_params *params;
     whet_i_graph *graph;
-    whet_i_adapters hook;
     whet_i_plan *plan;
     whet_i_executor *executor;
     whet_i_text_batch batch;
@@ -177,142 +174,23 @@ typedef struct model_run {
     float *hidden; /* [tokens, width] */
 } model_run;
 
-/* Names of the base may have the prefix of the engine's or lack it. */
-static const char *without_prefix(const model_run *r, const char *name) {
-    const char *prefix = r->backbone.prefix ? r->backbone.prefix : "";
-    const size_t n = strlen(prefix);
-    return strncmp(name, prefix, n) == 0 ? name + n : name;
-}
-
-/* The adapter's layer of a module that the engine calls so. */
-static const whet_i_adapter_layer *layer_of(const model_run *r, const char *module) {
-    module = without_prefix(r, module);
-    for (int64_t i = 0; i < r->adapter->n_layers; i++) {
-        const char *base = without_prefix(r, r->adapter->layers[i].base);
-        const size_t n = strlen(module);
-        if (strncmp(base, module, n) == 0 && strcmp(base + n, ".weight") == 0)
-            return &r->adapter->layers[i];
-    }
-    return NULL;
-}
-
-static bool applies(void *arg, const char *module) { return layer_of(arg, module) != NULL; }
-
-static whet_i_adapter_settings settings_of(const model_run *r, const whet_i_adapter_layer *l) {
-    return (whet_i_adapter_settings){.kind = l->magnitude.data  ? WHET_I_ADAPTER_DORA
-                                             : r->adapter->more ? WHET_I_ADAPTER_MORE
-                                                                : WHET_I_ADAPTER_LORA,
-                                     .blocks = l->shape.blocks,
-                                     .rank = l->shape.rank,
-                                     .scale = r->weight * l->scale};
-}
-
-static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg, const char *module,
-                                  whet_i_value x, whet_i_value *y, int64_t first, int64_t columns) {
-    const model_run *r = arg;
-    const whet_i_adapter_layer *l = layer_of(r, module);
-    if (!l) return WHET_OK;
-    const whet_i_adapter_settings s = settings_of(r, l);
-    WHET_TRY(whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &s));
-    if (!l->magnitude.data) return WHET_OK;
-    return whet_i_magnitude_record(ctx, graph, module, whet_i_columns(graph, x), y, first, columns,
-                                   &s);
-}
-
-static whet_status put_factor(whet_ctx *ctx, const model_run *r, const char *module, int32_t i,
-                              const whet_i_adapter_layer *l) {
-    const whet_tensor *const tensors[] = {&l->first, &l->second, &l->magnitude};
-    char name[NAME_ROOM];
-    whet_tensor copy;
-    const char *end = whet_i_adapter_factor(settings_of(r, l).kind, i);
-    if (!end || snprintf(name, sizeof name, "%s.%s", module, end) >= NAME_ROOM) return WHET_OK;
-    const whet_i_param_id id = whet_i_params_find(r->params, name);
-    if (id < 0 || r->params->items[id].count != whet_tensor_count(tensors[i]))
-        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "probe: parameter %s does not fit", name);
-    WHET_TRY(whet_tensor_convert(ctx, tensors[i], WHET_F32, &copy));
-    memcpy(r->params->items[id].values, copy.data,
-           (size_t)r->params->items[id].count * sizeof(float));
-    whet_tensor_destroy(ctx, &copy);
-    return WHET_OK;
-}
-
-/* Values of the recorded adapters. */
-static whet_status put_factors(whet_ctx *ctx, const model_run *r) {
-    for (int64_t i = 0; i < r->params->n; i++) {
-        const char *name = r->params->items[i].name, *end = strrchr(name, '.');
-        char module[NAME_ROOM];
-        if (!end || strcmp(end, ".weight") != 0 || end - name >= NAME_ROOM) continue;
-        memcpy(module, name, (size_t)(end - name));
-        module[end - name] = '\0';
-        const whet_i_adapter_layer *l = layer_of(r, module);
-        for (int32_t part = 0; l && part < 3; part++) WHET_TRY(put_factor(ctx, r, module, part, l));
-    }
-    return WHET_OK;
-}
-
-/* sum += w (theirs - p), of a vector of the base. */
-static whet_status change_vector(whet_ctx *ctx, const whet_i_param *p, const whet_tensor *theirs,
-                                 double weight, double *sum) {
-    whet_tensor copy;
-    if (!p->values || whet_tensor_count(theirs) != p->count)
-        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "probe: parameter %s does not fit", p->name);
-    WHET_TRY(whet_tensor_convert(ctx, theirs, WHET_F64, &copy));
-    for (int64_t c = 0; c < p->count; c++)
-        sum[c] += weight * (((const double *)copy.data)[c] - (double)p->values[c]);
-    whet_tensor_destroy(ctx, &copy);
-    return WHET_OK;
-}
-
-/* sum [count] of all changes of one parameter; *any = whether there are some. */
-static whet_status changes_of(whet_ctx *ctx, const model_run *r, const whet_i_param *p, double *sum,
-                              bool *any) {
-    const whet_i_merging *m = r->changes;
-    *any = false;
-    memset(sum, 0, (size_t)p->count * sizeof *sum);
-    for (int64_t i = 0; i < m->job->n; i++)
-        for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
-            const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
-            if (!whet_i_adapter_changes(w) ||
-                strcmp(without_prefix(r, w->base), without_prefix(r, p->name)) != 0)
-                continue;
-            WHET_TRY(change_vector(ctx, p, &w->tensor, whet_i_merging_weight(m, i), sum));
-            *any = true;
-        }
-    return WHET_OK;
-}
-
-/* Biases and norms with the changes of all adapters. */
-static whet_status put_vectors(whet_ctx *ctx, const model_run *r) {
-    for (int64_t k = 0; k < r->params->n; k++) {
-        const whet_i_param *p = &r->params->items[k];
-        double *sum;
-        bool any;
-        if (p->rank != 1) continue;
-        WHET_TRY(whet_i_alloc(ctx, p->count, &sum));
-        const whet_status status = changes_of(ctx, r, p, sum, &any);
-        for (int64_t c = 0; status == WHET_OK && any && c < p->count; c++)
-            p->values[c] = (float)((double)p->values[c] + sum[c]);
-        whet_i_free(ctx, sum);
-        WHET_TRY(status);
-    }
-    return WHET_OK;
+static whet_status at_stage(whet_ctx *ctx, const model_run *r, whet_i_load_stage stage) {
+    return r->at ? whet_i_attached_at(ctx, r->at, stage, r->params) : WHET_OK;
 }
 
 static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &r->params));
     WHET_TRY(whet_i_graph_create(ctx, r->params, &r->graph));
-    if (r->adapter) {
-        const bool dora = whet_i_adapter_is_dora(r->adapter);
-        r->hook = (whet_i_adapters){
-            .applies = applies, .record = record_adapter, .arg = r, .before_residual = dora};
-        r->graph->adapters = &r->hook;
+    if (r->at) {
+        r->at->prefix = r->backbone.prefix;
+        r->graph->adapters = &r->at->hook;
     }
     WHET_TRY(whet_i_backbone_record(ctx, r->graph, &r->backbone, true, WHET_I_ALL_TOKENS, hidden));
-    r->graph->adapters = NULL;
+    WHET_TRY(at_stage(ctx, r, WHET_I_LOAD_RECORDED));
     WHET_TRY(whet_i_weight_files_bind(ctx, &r->backbone.files, r->params, r->backbone.prefix));
+    WHET_TRY(at_stage(ctx, r, WHET_I_LOAD_BOUND));
     WHET_TRY(whet_i_params_settle(ctx, r->params, 0));
-    if (r->changes) WHET_TRY(put_vectors(ctx, r));
-    return r->adapter ? put_factors(ctx, r) : WHET_OK;
+    return at_stage(ctx, r, WHET_I_LOAD_SETTLED);
 }
 
 static whet_status run_graph(whet_ctx *ctx, model_run *r, whet_i_value hidden) {
@@ -402,9 +280,8 @@ static whet_status can_run(whet_ctx *ctx, const whet_i_merging *m, bool *out) {
 }
 
 static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *dir,
-                                  const whet_adapter *adapter, double weight, const whet_str *texts,
-                                  int64_t n) {
-    model_run base = {.changes = m, .adapter = adapter, .weight = weight};
+                                  whet_i_attached *at, const whet_str *texts, int64_t n) {
+    model_run base = {.at = at};
     model_run merged = {0};
     whet_status status = whet_i_progress(ctx, "compare models", 0, 2);
     if (status == WHET_OK) status = run_model(ctx, &base, m->job->model, texts, n);
@@ -422,49 +299,31 @@ static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *
     return status;
 }
 
-/* Several adapters of layers go into the engine as their sum. */
-static whet_status combined(whet_ctx *ctx, const whet_i_merging *m, whet_adapter **out) {
-    const whet_adapter **items;
-    double *weights = NULL;
-    int64_t n = 0;
-    whet_status status = whet_i_alloc_(ctx, m->job->n, sizeof(void *), true, &items);
-    if (status != WHET_OK) return status;
-    WHET_TRY_DONE(whet_i_alloc(ctx, m->job->n, &weights));
-    for (int64_t i = 0; i < m->job->n; i++) {
-        if (m->adapters[i].is->own) continue;
-        items[n] = m->adapters[i].is;
-        weights[n++] = whet_i_merging_weight(m, i);
-    }
-    WHET_TRY_DONE(whet_adapter_combine(ctx, items, weights, n, out));
-    status = whet_i_adapter_fit(ctx, *out, m->job->model, &m->files, m->identity, true);
-done:
-    whet_i_free(ctx, weights);
-    whet_i_free(ctx, items);
-    return status;
-}
-
 static whet_status probe_model(whet_ctx *ctx, whet_i_merging *m, const char *dir,
                                const whet_str *texts, int64_t n) {
-    whet_adapter *sum = NULL;
-    bool dora = false, can = false;
-    int64_t of_layers = 0, last = 0;
-    for (int64_t i = 0; i < m->job->n; i++) {
-        const whet_adapter *a = m->adapters[i].is;
-        dora = dora || whet_i_adapter_is_dora(a);
-        if (a->own) continue;
-        of_layers++;
-        last = i;
-    }
+    const whet_adapter **items;
+    whet_i_attached at = {.n = m->job->n};
+    double *weights = NULL;
+    bool can = false;
     whet_status status = can_run(ctx, m, &can);
     if (status != WHET_OK || !can) return status;
-    /* DoRA's change is not scaled by a weight in the engine. */
-    if (of_layers == 0 || (of_layers == 1 && (!dora || whet_i_merging_weight(m, last) == 1)))
-        return compare_models(ctx, m, dir, of_layers ? m->adapters[last].is : NULL,
-                              whet_i_merging_weight(m, last), texts, n);
-    status = combined(ctx, m, &sum);
-    if (status == WHET_ERR_NUMERIC) return WHET_OK; /* rows that no DoRA has */
-    if (status == WHET_OK) status = compare_models(ctx, m, dir, sum, 1, texts, n);
-    whet_adapter_close(ctx, sum);
+    WHET_TRY(whet_i_alloc_(ctx, at.n, sizeof(void *), true, &items));
+    WHET_TRY_DONE(whet_i_alloc(ctx, at.n, &weights));
+    for (int64_t i = 0; i < at.n; i++) {
+        items[i] = m->adapters[i].is;
+        weights[i] = whet_i_merging_weight(m, i);
+    }
+    at.items = items;
+    at.weights = weights;
+    status = whet_i_attach(ctx, &at, m->job->model, &m->files, m->identity);
+    if (status == WHET_OK)
+        status = compare_models(ctx, m, dir, &at, texts, n);
+    else if (status == WHET_ERR_NUMERIC)
+        status = WHET_OK; /* weights of DoRA that the engine has no DoRA for */
+done:
+    whet_i_attached_free(ctx, &at);
+    whet_i_free(ctx, weights);
+    whet_i_free(ctx, items);
     return status;
 }
 

@@ -15,6 +15,7 @@ typedef struct settings {
     int64_t first; /* column of y */
     whet_i_real scale;
     whet_i_param_id weight, factors[2], bias; /* W, A, B; bias -1 = none */
+    bool settled;                             /* magnitudes are m / |V| */
 } settings;
 
 enum { ROWS = 96, OUTPUTS = 32, COLUMNS = 64 };
@@ -39,29 +40,30 @@ static whet_i_real bias_of(const whet_i_task *t, int64_t o) {
 /* ---- forward: 1 / |V_o| of all outputs, then the rows ------------------------------------------- */
 
 /* A row of zeros stays one, whatever its magnitude. */
-static void inverse_norms(const whet_i_task *t, int64_t item, whet_i_real *v, whet_i_real *out) {
-    const settings *set = settings_of(t->node);
+static void inverse_norms(const whet_i_params *params, const whet_kernels *kernels,
+                          const settings *set, int64_t item, whet_i_real *v, whet_i_real *out) {
     const whet_i_adapter_shape *s = &set->shape;
     const int64_t first = item * OUTPUTS, n = whet_i_block_rows(s->out, OUTPUTS, item);
     whet_i_real *b = v + OUTPUTS * s->in;
-    whet_i_param_read(t->graph->params, set->weight, first * s->in, n * s->in, v);
-    memcpy(b, values_of(t, set->factors[1]) + first * s->rank, (size_t)(n * s->rank) * sizeof *b);
-    t->kernels->scale(n * s->rank, set->scale, b);
+    whet_i_param_read(params, set->weight, first * s->in, n * s->in, v);
+    memcpy(b, params->items[set->factors[1]].values + first * s->rank,
+           (size_t)(n * s->rank) * sizeof *b);
+    kernels->scale(n * s->rank, set->scale, b);
     const whet_i_product args = {.m = n,
                                  .n = s->in,
                                  .k = s->rank,
                                  .a = b,
                                  .a_row = s->rank,
                                  .a_col = 1,
-                                 .b = values_of(t, set->factors[0]),
+                                 .b = params->items[set->factors[0]].values,
                                  .b_row = s->in,
                                  .b_col = 1,
                                  .beta = 1,
                                  .c = v,
                                  .ldc = s->in};
-    t->kernels->product(&args);
+    kernels->product(&args);
     for (int64_t o = 0; o < n; o++) {
-        const double square = (double)t->kernels->dot(s->in, v + o * s->in, v + o * s->in);
+        const double square = (double)kernels->dot(s->in, v + o * s->in, v + o * s->in);
         out[o] = square > 0 ? (whet_i_real)(1 / sqrt(square)) : 0;
     }
 }
@@ -104,8 +106,10 @@ static void forward_run(const whet_i_task *t, int32_t phase, int64_t item, void 
         scale_rows(t, item);
         return;
     }
-    const int64_t n = whet_i_block_rows(settings_of(t->node)->shape.out, OUTPUTS, item);
-    inverse_norms(t, item, scratch, inverse);
+    const settings *set = settings_of(t->node);
+    const int64_t n = whet_i_block_rows(set->shape.out, OUTPUTS, item);
+    for (int64_t o = 0; o < n; o++) inverse[o] = 1;
+    if (!set->settled) inverse_norms(t->graph->params, t->kernels, set, item, scratch, inverse);
     factors(t, first, n, inverse);
     if (t->saved) memcpy(t->saved + first, inverse, (size_t)n * sizeof *inverse);
 }
@@ -197,28 +201,31 @@ static const whet_i_op op_magnitude = {
 
 /* ---- recording -------------------------------------------------------------------------------- */
 
-static whet_i_param_id find(const whet_i_graph *g, const char *module, const char *end) {
+static whet_i_param_id find(const whet_i_params *params, const char *module, const char *end) {
     char name[256];
     (void)snprintf(name, sizeof name, "%s.%s", module, end);
-    return whet_i_params_find(g->params, name);
+    return whet_i_params_find(params, name);
 }
 
-whet_status whet_i_magnitude_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,
-                                    int64_t in, whet_i_value *y, int64_t first, int64_t out,
-                                    const whet_i_adapter_settings *a) {
-    const settings s = {.shape = whet_i_adapter_shape_of(in, out, 1, a->rank),
-                        .first = first,
-                        .scale = (whet_i_real)a->scale,
-                        .weight = find(graph, module, "weight"),
-                        .factors = {find(graph, module, whet_i_adapter_factor(a->kind, 0)),
-                                    find(graph, module, whet_i_adapter_factor(a->kind, 1))},
-                        .bias = find(graph, module, "bias")};
+static settings settings_for(const whet_i_params *params, const char *module, int64_t in,
+                             int64_t first, int64_t out, const whet_i_adapter_settings *a) {
+    return (settings){.shape = whet_i_adapter_shape_of(in, out, 1, a->rank),
+                      .first = first,
+                      .scale = (whet_i_real)a->scale,
+                      .weight = find(params, module, "weight"),
+                      .factors = {find(params, module, whet_i_adapter_factor(a->kind, 0)),
+                                  find(params, module, whet_i_adapter_factor(a->kind, 1))},
+                      .bias = find(params, module, "bias")};
+}
+
+static whet_status record(whet_ctx *ctx, whet_i_graph *graph, const char *module, whet_i_value *y,
+                          const settings *s, whet_i_adapter_kind kind) {
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
     char name[256];
-    (void)snprintf(name, sizeof name, "%s.%s", module, whet_i_adapter_factor(a->kind, 2));
+    (void)snprintf(name, sizeof name, "%s.%s", module, whet_i_adapter_factor(kind, 2));
     whet_i_recording r = {.op = &op_magnitude,
-                          .settings = &s,
-                          .settings_size = sizeof s,
+                          .settings = s,
+                          .settings_size = sizeof *s,
                           .n_inputs = 1,
                           .n_outputs = 1,
                           .n_params = 1,
@@ -226,10 +233,41 @@ whet_status whet_i_magnitude_record(whet_ctx *ctx, whet_i_graph *graph, const ch
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
     /* What begins as the norms of W's rows: whet_i_magnitudes_begin. */
-    const whet_i_param_spec p = {.name = name, .rank = 1, .shape = {out}, .init = WHET_I_INIT_ONE};
+    const whet_i_param_spec p = {
+        .name = name, .rank = 1, .shape = {s->shape.out}, .init = WHET_I_INIT_ONE};
     WHET_TRY(whet_i_params_add(ctx, graph->params, &p, &r.params[0]));
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *y = outputs[0];
+    return WHET_OK;
+}
+
+whet_status whet_i_magnitude_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                    int64_t in, whet_i_value *y, int64_t first, int64_t out,
+                                    const whet_i_adapter_settings *a) {
+    const settings s = settings_for(graph->params, module, in, first, out, a);
+    return record(ctx, graph, module, y, &s, a->kind);
+}
+
+whet_status whet_i_magnitude_record_settled(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                            int64_t in, whet_i_value *y, int64_t first, int64_t out,
+                                            const whet_i_adapter_settings *a) {
+    settings s = settings_for(graph->params, module, in, first, out, a);
+    s.settled = true;
+    return record(ctx, graph, module, y, &s, a->kind);
+}
+
+whet_status whet_i_magnitudes_settle(whet_ctx *ctx, whet_i_params *params, const char *module,
+                                     int64_t in, int64_t out, const whet_i_adapter_settings *a) {
+    const settings s = settings_for(params, module, in, 0, out, a);
+    whet_i_real *m = params->items[find(params, module, whet_i_adapter_factor(a->kind, 2))].values;
+    whet_i_real *v, inverse[OUTPUTS];
+    WHET_TRY(whet_i_alloc(ctx, OUTPUTS * (in + a->rank), &v));
+    for (int64_t item = 0; item * OUTPUTS < out; item++) {
+        inverse_norms(params, params->kernels, &s, item, v, inverse);
+        for (int64_t o = 0; o < whet_i_block_rows(out, OUTPUTS, item); o++)
+            m[item * OUTPUTS + o] *= inverse[o];
+    }
+    whet_i_free(ctx, v);
     return WHET_OK;
 }
 

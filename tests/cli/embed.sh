@@ -25,7 +25,27 @@ printf 'text\n' >none.tsv
 run 0 whet embed --model "$model" --input none.tsv --output none.npy
 says '0 embeddings'
 
+# Adapters at load: as the model that they were merged into, but for rounding; of weight 0, as the base.
+printf 'text\tlabel\na good video\ty\nbad\tn\ngood\ty\nthe song is bad\tn\n' >c.tsv
+run 0 whet tune --model "$model" --train c.tsv --loss contrastive --adapter lora --lr 0.02 --output tuned --quiet
+run 0 whet embed --model tuned --input t.tsv --output merged.npy
+run 0 whet embed --model "$model" --adapter tuned --input t.tsv --output adapted.npy
+run 0 whet embed --model "$model" --adapter tuned=0.25 --adapter tuned=0.75 --input t.tsv --output twice.npy
+run 0 whet embed --model "$model" --adapter tuned=0 --input t.tsv --output zero.npy
+run 0 python3 -c '
+import array
+read = lambda name: array.array("f", open(name + ".npy", "rb").read()[128:])
+far = lambda a, b: max(abs(x - y) for x, y in zip(read(a), read(b)))
+assert far("adapted", "merged") < 5e-6 and far("twice", "merged") < 5e-6 and far("zero", "x") == 0
+assert far("adapted", "x") > 1e-3'
+
 mark
+run 2 whet embed --model "$model" --any-base --input t.tsv --output z.npy
+tells '--adapter'
+run 4 whet embed --model "$model" --adapter nowhere --input t.tsv --output z.npy
+tells 'nowhere'
+run 3 whet embed --model tuned --adapter tuned --input t.tsv --output z.npy
+tells 'the model that it was trained on'
 run 4 whet embed --model "$model" --input t.tsv --output x.npy
 run 4 whet embed --model nowhere --input t.tsv --output z.npy
 tells 'nowhere'

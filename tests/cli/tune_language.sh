@@ -27,6 +27,20 @@ run 0 whet generate --model says --prompt 'dog does' --tokens 8
 run 0 whet generate --model says --prompt 'cat does' --tokens 8
 [ "$(cat .out)" = 'cat does mew' ] || fail 'the cat does not mew'
 
+# An adapter at load speaks as the model that training merged it into.
+# shellcheck disable=SC2086
+run 0 whet tune $learn --train pairs.tsv --epochs 30 --adapter dora --targets all-linear --output dora
+for prompt in 'dog does' 'cat does'; do
+    run 0 whet generate --model dora --prompt "$prompt" --tokens 8
+    cp .out merged.txt
+    run 0 whet generate --model m --adapter dora --prompt "$prompt" --tokens 8
+    cmp -s .out merged.txt || fail 'the adapter at load says something else'
+    run 0 whet generate --model m --prompt "$prompt" --tokens 8
+    cmp -s .out merged.txt && fail 'the adapter says nothing'
+done
+run 2 whet generate --model m --any-base --prompt dog
+tells '--adapter'
+
 # A table without labels needs no option; with --no-end nothing tells the model when to stop.
 run 0 whet tune --model m --train texts.tsv --lr 0.02 --batch 8 --epochs 12 --no-end --output texts
 says 'wrote texts'
