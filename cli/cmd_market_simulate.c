@@ -85,9 +85,10 @@ static whet_status print_answers(cli_run *run, const whet_trading_result *r) {
 static void print_all(cli_run *run, const whet_trading_result *r) {
     cli_print(run,
               "%lld agents, %lld seeds, %lld epochs; %lld examples to select, %lld for the "
-              "gate, %lld to test\n",
+              "gate, %lld to test%s\n",
               (long long)r->n_agents, (long long)r->n_seeds, (long long)r->epochs,
-              (long long)r->n_select, (long long)r->n_gate, (long long)r->n_test);
+              (long long)r->n_select, (long long)r->n_gate, (long long)r->n_test,
+              r->split_each ? "; drawn by each seed" : "");
     print_gains(run, r);
     for (int arm = WHET_ARM_MARKET; arm <= WHET_ARM_NO_ALIGN; arm++)
         if (r->arms[arm]) print_trials(run, r, (whet_arm)arm);

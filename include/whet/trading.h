@@ -146,7 +146,8 @@ typedef struct whet_trading_result {
     int64_t n_agents, n_seeds, epochs, classes;
     const char *const *agents; /* [n_agents] names */
     const uint64_t *seeds;     /* [n_seeds] */
-    const int64_t *examples;   /* [n_agents] that each trains on */
+    const int64_t *examples;   /* [n_agents] that each trains on; of the first seed, where */
+    bool split_each;           /* each seed draws who has which examples; else all have the same */
     const bool
         *competitors; /* [n_agents] whose gain costs those who sell to them; or NULL: nobody's */
     int64_t n_train, n_select, n_gate, n_test;

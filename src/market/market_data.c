@@ -201,7 +201,7 @@ static whet_status hold_broker(whet_ctx *ctx, const whet_trading_config *config,
                            n, data->n_train, config->train_x);
     WHET_TRY_DONE(whet_i_alloc(ctx, data->n_train, &order));
     for (int64_t i = 0; i < data->n_train; i++) order[i] = i;
-    whet_i_rng_init(&rng, config->split_seed, 0);
+    whet_i_rng_init(&rng, data->split_seed, 0);
     whet_i_rng_shuffle(&rng, order, data->n_train);
     for (int64_t i = 0; i < n; i++) marked[order[i]] = 1;
     WHET_TRY_DONE(hold_for(ctx, config, WHET_I_FOR_SELECT, &data->train_x, data->train_y.data,
@@ -290,20 +290,42 @@ static whet_status read_train(whet_ctx *ctx, const whet_trading_config *config,
     return WHET_OK;
 }
 
-whet_status whet_i_market_data_read(whet_ctx *ctx, const whet_trading_config *config,
-                                    whet_i_market_data *data) {
+/* Who has what; test: the test examples are to be read. */
+static whet_status draw(whet_ctx *ctx, const whet_trading_config *config, bool test,
+                        whet_i_market_data *data) {
     uint8_t *held = NULL;
     whet_status status = WHET_OK;
-    *data = (whet_i_market_data){0};
-    WHET_TRY_DONE(read_train(ctx, config, data));
     WHET_TRY_DONE(whet_i_calloc(ctx, data->n_train, &held));
     if (!config->reference) WHET_TRY_DONE(hold_broker(ctx, config, held, data));
-    WHET_TRY_DONE(hold_test(ctx, config, data));
+    if (test) WHET_TRY_DONE(hold_test(ctx, config, data));
     if (config->reference) lend_test(config, data);
     WHET_TRY_DONE(whet_i_market_split(ctx, config, held, data));
 done:
     whet_i_free(ctx, held);
     return status;
+}
+
+whet_status whet_i_market_data_read(whet_ctx *ctx, const whet_trading_config *config,
+                                    whet_i_market_data *data) {
+    *data = (whet_i_market_data){0};
+    data->split_seed = config->split_each ? config->seeds[0] : config->split_seed;
+    WHET_TRY(read_train(ctx, config, data));
+    return draw(ctx, config, true, data);
+}
+
+whet_status whet_i_market_data_again(whet_ctx *ctx, const whet_trading_config *config,
+                                     const whet_i_market_data *from, uint64_t split_seed,
+                                     whet_i_market_data *out) {
+    *out = *from;
+    out->split_seed = split_seed;
+    out->again = true;
+    memset(out->rows, 0, sizeof out->rows);
+    memset(out->held, 0, sizeof out->held);
+    for (int64_t i = 0; i <= config->n_agents; i++) {
+        out->held[WHET_I_FOR_TEST][i] = from->held[WHET_I_FOR_TEST][i];
+        out->held[WHET_I_FOR_TEST][i].owned = false;
+    }
+    return draw(ctx, config, false, out);
 }
 
 void whet_i_market_data_free(whet_ctx *ctx, whet_i_market_data *data) {
@@ -315,7 +337,9 @@ void whet_i_market_data_free(whet_ctx *ctx, whet_i_market_data *data) {
             whet_i_free(ctx, data->held[p][i].labels);
         }
     }
-    whet_tensor_destroy(ctx, &data->train_x);
-    whet_tensor_destroy(ctx, &data->train_y);
+    if (!data->again) {
+        whet_tensor_destroy(ctx, &data->train_x);
+        whet_tensor_destroy(ctx, &data->train_y);
+    }
     *data = (whet_i_market_data){0};
 }

@@ -7,9 +7,9 @@
 #include "market/trading_i.h"
 #include "market/trial_i.h"
 
-static whet_mode_data mode_data(const whet_i_market *m, int purpose, int64_t agent) {
-    const whet_i_examples *e = &m->data.held[purpose][agent];
-    const whet_i_image *image = &m->data.image;
+static whet_mode_data mode_data(const whet_i_market_data *data, int purpose, int64_t agent) {
+    const whet_i_examples *e = &data->held[purpose][agent];
+    const whet_i_image *image = &data->image;
     return (whet_mode_data){.x = e->x,
                             .labels = e->labels,
                             .n = e->n,
@@ -97,8 +97,9 @@ static void ask(const whet_i_market_run *run, const whet_weights *buyer, int64_t
     const whet_trading_config *c = m->config;
     const whet_i_offer *offer = &m->offers[l->row.seller];
     const whet_trial_job fresh = WHET_TRIAL_JOB_INIT;
-    q->select = mode_data(m, WHET_I_FOR_SELECT, l->row.buyer);
-    q->gate = mode_data(m, WHET_I_FOR_GATE, l->row.buyer);
+    const whet_i_market_data *data = whet_i_market_data_of(m, run->seed);
+    q->select = mode_data(data, WHET_I_FOR_SELECT, l->row.buyer);
+    q->gate = mode_data(data, WHET_I_FOR_GATE, l->row.buyer);
     if (strcmp(c->arch, "resnet") == 0 && !c->reference) {
         q->select.statistics = q->select.x;
         q->select.n_statistics = q->select.n;

@@ -18,8 +18,8 @@ whet_status whet_i_market_run_traders(whet_ctx *ctx, whet_i_market_run *run) {
     const int64_t n = is_alone(run) ? 1 : m->config->n_agents;
     for (int64_t i = 0; i < n; i++) {
         const int64_t agent = is_alone(run) ? run->agent : i;
-        WHET_TRY(
-            whet_i_trader_create(ctx, m->config, &m->data, run->seed, agent, &run->traders[i]));
+        WHET_TRY(whet_i_trader_create(ctx, m->config, whet_i_market_data_of(m, run->seed),
+                                      run->seed, agent, &run->traders[i]));
         run->n_traders = i + 1;
     }
     return WHET_OK;
@@ -84,16 +84,16 @@ static whet_status train_all(whet_ctx *ctx, whet_i_market_run *run, double *loss
 }
 
 static whet_status score_all(whet_ctx *ctx, whet_i_market_run *run, const double *losses) {
-    const whet_i_market *m = run->market;
+    const whet_i_market_data *data = whet_i_market_data_of(run->market, run->seed);
     for (int64_t i = 0; i < run->n_traders; i++) {
         const int64_t agent = is_alone(run) ? run->agent : i;
-        const whet_i_examples *gate = &m->data.held[WHET_I_FOR_GATE][agent];
+        const whet_i_examples *gate = &data->held[WHET_I_FOR_GATE][agent];
         whet_trading_score row = {.seed = run->seed,
                                   .arm = run->arm,
                                   .agent = run->arm == WHET_ARM_BANK ? -1 : agent,
                                   .epoch = run->epoch,
                                   .train_loss = losses[i]};
-        WHET_TRY(whet_i_trader_score(ctx, run->traders[i], &m->data.held[WHET_I_FOR_TEST][agent],
+        WHET_TRY(whet_i_trader_score(ctx, run->traders[i], &data->held[WHET_I_FOR_TEST][agent],
                                      &row.test_loss, &row.test_accuracy));
         row.valid_loss = row.test_loss;
         row.valid_accuracy = row.test_accuracy;

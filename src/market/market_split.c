@@ -3,7 +3,7 @@
  * which it keeps a share, drawn without replacement; of the others it has all. With two agents that is the
  * split of the published experiments ("datapoint deduction"): A keeps some of classes 0..K/2-1, B of the
  * rest; how they dealt to three is not known. Or an agent names its share of every class. Draws depend on
- * the configuration's split_seed alone: all seeds train on the same examples. */
+ * a seed of their own: the configuration's, so that all seeds train on the same examples, or each one. */
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -45,7 +45,7 @@ static whet_status deal_agent(whet_ctx *ctx, const whet_trading_config *config, 
     whet_i_rng rng;
     int64_t n = 0;
     int64_t *rows = NULL;
-    whet_i_rng_init(&rng, config->split_seed, (uint64_t)(agent + 1));
+    whet_i_rng_init(&rng, data->split_seed, (uint64_t)(agent + 1));
     WHET_TRY(whet_i_alloc(ctx, data->n_train, &rows));
     data->rows[agent] = rows;
     for (int64_t c = 0; c < data->classes; c++) {

@@ -188,13 +188,28 @@ static whet_status channels(whet_ctx *ctx, const char *where, const json_t *o, c
     return WHET_OK;
 }
 
+/* One draw for all seeds, or one for each. */
+static whet_status read_split(whet_ctx *ctx, const char *where, const json_t *o,
+                              whet_trading_config *c) {
+    const json_t *value = json_object_get(o, "split_seed");
+    int64_t seed = 0;
+    c->split_each = json_is_string(value) && strcmp(json_string_value(value), "each") == 0;
+    if (json_is_string(value) && !c->split_each)
+        return whet_i_fail(
+            ctx, WHET_ERR_FORMAT,
+            "%s: \"split_seed\" is another word; expected a whole number or \"each\"", where);
+    if (!c->split_each)
+        WHET_TRY(whet_i_json_int_or(ctx, where, o, "split_seed", 0, INT64_MAX, 100, &seed));
+    c->split_seed = (uint64_t)seed;
+    return WHET_OK;
+}
+
 static whet_status read_data(whet_ctx *ctx, const char *where, const json_t *o, const char *folder,
                              whet_trading_config *c) {
     static const char *const known[] = {"train_x", "train_y", "test_x",     "test_y", "mean",
                                         "std",     "augment", "split_seed", NULL};
     static const char *const ways[] = {"none", "crop-flip", NULL};
     int32_t way;
-    int64_t seed;
     WHET_TRY(whet_i_trading_known(ctx, where, o, known));
     WHET_TRY(data_path(ctx, where, o, "train_x", folder, c, &c->train_x));
     WHET_TRY(data_path(ctx, where, o, "train_y", folder, c, &c->train_y));
@@ -203,9 +218,8 @@ static whet_status read_data(whet_ctx *ctx, const char *where, const json_t *o, 
     WHET_TRY(channels(ctx, where, o, "mean", -1e6, c, c->mean, &c->n_mean));
     WHET_TRY(channels(ctx, where, o, "std", 1e-6, c, c->std, &c->n_std));
     WHET_TRY(whet_i_trading_choice(ctx, where, o, "augment", ways, 0, &way));
-    WHET_TRY(whet_i_json_int_or(ctx, where, o, "split_seed", 0, INT64_MAX, 100, &seed));
+    WHET_TRY(read_split(ctx, where, o, c));
     c->augment = way == 1;
-    c->split_seed = (uint64_t)seed;
     return WHET_OK;
 }
 

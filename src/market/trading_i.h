@@ -100,6 +100,7 @@ struct whet_trading_config {
     int32_t n_mean, n_std; /* 1 or one a channel; 0: not given */
     bool augment;
     uint64_t split_seed;
+    bool split_each;      /* every seed draws examples by itself, and not by split_seed */
     int64_t select, gate; /* examples of the broker */
     const char *arch;     /* mlp, lenet, resnet, wrn */
     int64_t widths[WHET_I_WIDTHS_MAX];
@@ -188,12 +189,18 @@ typedef struct whet_i_market_data {
     int64_t *rows[WHET_I_AGENTS_MAX +
                   1]; /* of training examples of each agent; at n_agents the bank's */
     int64_t n_rows[WHET_I_AGENTS_MAX + 1];
-    uint64_t hash; /* of the arrays */
+    uint64_t split_seed; /* of the draws */
+    bool again;          /* arrays and test examples are another's */
+    uint64_t hash;       /* of the arrays */
 } whet_i_market_data;
 
 /* Errors: as whet_trading_run. Released by _free, also what it leaves behind on failure. */
 WHET_CHECKED whet_status whet_i_market_data_read(whet_ctx *ctx, const whet_trading_config *config,
                                                  whet_i_market_data *out);
+/* The same arrays, examples drawn by another seed: a view of `from`, which must outlive it. */
+WHET_CHECKED whet_status whet_i_market_data_again(whet_ctx *ctx, const whet_trading_config *config,
+                                                  const whet_i_market_data *from,
+                                                  uint64_t split_seed, whet_i_market_data *out);
 void whet_i_market_data_free(whet_ctx *ctx, whet_i_market_data *data);
 /* Deals the training rows that are not the broker's to the agents: fills rows and n_rows. held [n_train]: not
  * 0 where a row is the broker's. */
@@ -268,7 +275,8 @@ typedef struct whet_i_offer {
 /* What all runs read. */
 typedef struct whet_i_market {
     const whet_trading_config *config;
-    whet_i_market_data data;
+    whet_i_market_data *data; /* [n_data] of each seed, or one for all */
+    int64_t n_data;
     whet_permutation_spec *spec; /* of the networks; NULL: nothing is aligned by it */
     whet_i_offer offers[WHET_I_AGENTS_MAX];
     char *state; /* folder */
@@ -280,6 +288,11 @@ typedef struct whet_i_market {
     const struct whet_i_market_run
         *silos; /* [n_seeds, n_agents] those that have come to their end */
 } whet_i_market;
+
+static inline const whet_i_market_data *whet_i_market_data_of(const whet_i_market *market,
+                                                              int64_t seed) {
+    return &market->data[market->n_data > 1 ? seed : 0];
+}
 
 /* An agent alone under a seed, when it has run. */
 typedef struct whet_i_silo {

@@ -90,9 +90,11 @@ static whet_status put_splits(whet_ctx *ctx, whet_i_buf *out, const whet_trading
     }
     WHET_PUT(
         "</table></div>\n<p class=\"soft\">Intervals hold 95 %% by Student's t over seeds, which "
-        "change how networks begin and in which order they see examples, not which examples "
-        "there are. Differences are paired by seed. Each interval is by itself: of twenty "
-        "without a difference, one is expected to show one.</p>\n");
+        "change how networks begin and in which order they see examples, %s. Differences are "
+        "paired by seed. Each interval is by itself: of twenty "
+        "without a difference, one is expected to show one.</p>\n",
+        r->split_each ? "and who has which of them, the broker, too"
+                      : "not which examples there are");
     return WHET_OK;
 }
 

@@ -169,7 +169,7 @@ static whet_status look_at_network(whet_ctx *ctx, whet_i_market *m, whet_i_arena
     whet_i_trader *trader = NULL;
     whet_weights w;
     whet_status status = WHET_OK;
-    WHET_TRY(whet_i_trader_create(ctx, m->config, &m->data, 0, 0, &trader));
+    WHET_TRY(whet_i_trader_create(ctx, m->config, m->data, 0, 0, &trader));
     w.items = whet_i_trader_weights(trader, &w.n);
     WHET_TRY_DONE(check_patterns(ctx, "\"goods\"", t->goods, t->n_goods, &w));
     for (int64_t i = 0; i < m->config->n_agents; i++)
@@ -215,15 +215,30 @@ static void count_epochs(whet_i_market *m) {
     m->total = each * c->n_seeds;
 }
 
+static whet_status read_data(whet_ctx *ctx, whet_i_market *m) {
+    const whet_trading_config *c = m->config;
+    const int64_t n = c->split_each ? c->n_seeds : 1;
+    WHET_TRY(whet_i_calloc(ctx, n, &m->data));
+    m->n_data = 1;
+    WHET_TRY(whet_i_market_data_read(ctx, c, m->data));
+    for (int64_t i = 1; i < n; i++) {
+        m->n_data = i + 1;
+        const whet_status status =
+            whet_i_market_data_again(ctx, c, m->data, c->seeds[i], &m->data[i]);
+        if (status != WHET_OK) return whet_i_fail_at(ctx, status, "seed %" PRIu64, c->seeds[i]);
+    }
+    return WHET_OK;
+}
+
 static whet_status begin(whet_ctx *ctx, simulation *s, const whet_trading_config *config,
                          const char *state, whet_i_arena *arena) {
     whet_i_market *m = &s->market;
     const int32_t threads = whet_ctx_threads(ctx);
     m->config = config;
     count_epochs(m);
-    WHET_TRY(whet_i_market_data_read(ctx, config, &m->data));
+    WHET_TRY(read_data(ctx, m));
     (void)snprintf(m->fingerprint, sizeof m->fingerprint, "%016" PRIx64,
-                   whet_i_hash_u64(config->fingerprint ^ whet_i_hash_u64(m->data.hash)));
+                   whet_i_hash_u64(config->fingerprint ^ whet_i_hash_u64(m->data->hash)));
     WHET_TRY(open_state(ctx, s, state));
     WHET_TRY(look_at_network(ctx, m, arena));
     WHET_TRY(whet_i_workers_create(ctx, &s->workers));
@@ -318,7 +333,8 @@ static void end(whet_ctx *ctx, simulation *s) {
         whet_permutation_spec_destroy(ctx, s->market.offers[i].spec);
     }
     whet_i_free(ctx, s->market.state);
-    whet_i_market_data_free(ctx, &s->market.data);
+    for (int64_t i = s->market.n_data; i-- > 0;) whet_i_market_data_free(ctx, &s->market.data[i]);
+    whet_i_free(ctx, s->market.data);
 }
 
 /* Rows of a run behind those that are there. */
@@ -359,7 +375,7 @@ static whet_status keep_name(whet_ctx *ctx, whet_i_arena *arena, const char *nam
 
 static whet_status describe(whet_ctx *ctx, const simulation *s, whet_trading_result *r) {
     const whet_trading_config *c = s->market.config;
-    const whet_i_market_data *d = &s->market.data;
+    const whet_i_market_data *d = s->market.data;
     whet_i_arena *arena = &r->memory->arena;
     const char **names;
     uint64_t *seeds;
@@ -390,6 +406,7 @@ static whet_status describe(whet_ctx *ctx, const simulation *s, whet_trading_res
     r->n_gate = d->held[WHET_I_FOR_GATE][c->n_agents].n;
     r->n_test = d->held[WHET_I_FOR_TEST][c->n_agents].n;
     memcpy(r->arms, c->arms, sizeof r->arms);
+    r->split_each = c->split_each;
     r->money = c->arms[WHET_ARM_MARKET] && c->terms.mechanism != WHET_I_TRADE_FREE;
     r->start = c->terms.start;
     r->frequency = c->terms.frequency;

@@ -92,6 +92,15 @@ run 0 whet market simulate --config auction.json --data d --output auction --qui
 awk -F '\t' '$25 == "bought" { if (seen[$1, $2, $3, $5]++) exit 1; n++ } $25 == "outbid" { o++ }
     END { if (!n || !o) exit 2 }' auction/trades.tsv || fail 'an auction is not what it should be'
 
+# Seeds that draw examples of their own say so.
+sed 's/"std": \[0.2\]/&, "split_seed": "each"/' c.json >each.json
+run 0 whet market simulate --config each.json --data d --output each --quiet
+says '200 to test; drawn by each seed'
+grep -q '"split_each": true' each/results.json || fail 'results do not say who drew'
+grep -q 'who has which of them' each/report.html || fail 'the page does not say who drew'
+grep -q '"split_each": false' out/results.json || fail 'results say that seeds drew'
+grep -q 'not which examples there are' out/report.html || fail 'the page says that seeds drew'
+
 # One document; the same at any number of threads, and with paths beside the configuration.
 cp c.json d/c.json
 run 0 whet market simulate --config d/c.json --output again --threads 1 --json

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Terms of a simulated market: sellers who reveal a part, auctions among buyers,
- * buyers who look ahead. */
+ * buyers who look ahead, seeds that draw examples. */
 #include <stdlib.h>
 
 #include "trading_support.h"
@@ -458,6 +458,73 @@ static void the_same_weights(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- examples drawn by each seed --------------------------------------------------------------- */
+
+#define SPLIT(split, seeds) \
+    "{'data': {'train_x': 'x.npy', 'train_y': 'y.npy', 'test_x': 'tx.npy', 'test_y': 'ty.npy', " \
+    "'split_seed': " split "}, " BROKER ", " MODEL ", 'training': {'epochs': 4, " SGD "}, " \
+    "'agents': [{'kept': 0.1}, {'kept': 0.2, 'relabel': [0, 1, 2, 0]}], 'seeds': " seeds ", " \
+    "'trading': {'start': 1, 'level': 0.5, 'goods': 'tower'}}"
+
+/* Whether all scores of a seed are those of a simulation of one. */
+static bool is_seed(const whet_trading_result *r, int64_t seed, const whet_trading_result *one) {
+    int64_t k = 0;
+    bool same = true;
+    for (int64_t i = 0; i < r->n_scores; i++) {
+        if (r->scores[i].seed != seed) continue;
+        same = same && r->scores[i].test_loss == one->scores[k].test_loss &&
+               r->scores[i].valid_loss == one->scores[k].valid_loss;
+        k++;
+    }
+    assert_int_equal(k, one->n_scores);
+    return same;
+}
+
+static void draws_by_seed(void **state) {
+    whet_ctx *ctx = test_ctx(2);
+    whet_trading_result each, fixed, own[2];
+    (void)state;
+    simulate(ctx, SPLIT("'each'", "[3, 4]"), fresh_state("each"), &each);
+    simulate(ctx, SPLIT("3", "[3, 4]"), fresh_state("fixed"), &fixed);
+    simulate(ctx, SPLIT("3", "[3]"), fresh_state("own3"), &own[0]);
+    simulate(ctx, SPLIT("4", "[4]"), fresh_state("own4"), &own[1]);
+    assert_true(each.split_each && !fixed.split_each);
+    for (int64_t s = 0; s < 2; s++) assert_true(is_seed(&each, s, &own[s]));
+    assert_true(is_seed(&fixed, 0, &own[0]));
+    assert_false(is_seed(&fixed, 1, &own[1])); /* of other examples, or nothing was shown */
+    whet_trading_result_free(ctx, &each);
+    whet_trading_result_free(ctx, &fixed);
+    for (int i = 0; i < 2; i++) whet_trading_result_free(ctx, &own[i]);
+    test_ctx_done(ctx);
+}
+
+/* The reference has all examples for everything but who trains on which. */
+static void draws_by_seed_of_the_reference(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_market_data first, second;
+    (void)state;
+    whet_trading_config *c = read_config(
+        ctx,
+        "{'data': {'train_x': 'x.npy', 'train_y': 'y.npy', 'test_x': 'tx.npy', 'test_y': "
+        "'ty.npy', 'split_seed': 'each'}, " MODEL ", 'reference': true, 'training': {'epochs': "
+        "2}, 'agents': [{'kept': 0.5}, {}], 'seeds': [5, 6]}");
+    test_ok(ctx, whet_i_market_data_read(ctx, c, &first));
+    test_ok(ctx, whet_i_market_data_again(ctx, c, &first, 6, &second));
+    assert_int_equal(first.split_seed, 5);
+    assert_int_equal(first.n_rows[0], second.n_rows[0]);
+    assert_memory_not_equal(first.rows[0], second.rows[0],
+                            (size_t)first.n_rows[0] * sizeof(int64_t));
+    for (int p = WHET_I_FOR_SELECT; p < WHET_I_PURPOSES; p++)
+        for (int64_t a = 0; a < 3; a++) {
+            assert_ptr_equal(first.held[p][a].x, second.held[p][a].x);
+            assert_int_equal(first.held[p][a].n, second.held[p][a].n);
+        }
+    whet_i_market_data_free(ctx, &second);
+    whet_i_market_data_free(ctx, &first);
+    whet_trading_config_destroy(ctx, c);
+    test_ctx_done(ctx);
+}
+
 /* ---- what is refused --------------------------------------------------------------------------- */
 
 static void refused(whet_ctx *ctx, const char *text, whet_status status, const char *says) {
@@ -505,6 +572,9 @@ static void refuses(void **state) {
             ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'prior': 1}}",
             WHET_ERR_ARG, "\"reference\", which tries every seller");
+    refused(ctx, SPLIT("'every'", "[1]"), WHET_ERR_FORMAT, "\"split_seed\" is another word");
+    refused(ctx, SPLIT("-1", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");
+    refused(ctx, SPLIT("1.5", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");
     test_ctx_done(ctx);
 }
 
@@ -522,6 +592,19 @@ static whet_status body(whet_ctx *ctx, void *arg) {
     return status;
 }
 
+static whet_status body_of_data(whet_ctx *ctx, void *arg) {
+    whet_trading_config *c = NULL;
+    whet_i_market_data first = {0}, second = {0};
+    (void)arg;
+    whet_status status = whet_trading_config_read(ctx, test_tmp("config.json"), NULL, &c);
+    if (status == WHET_OK) status = whet_i_market_data_read(ctx, c, &first);
+    if (status == WHET_OK) status = whet_i_market_data_again(ctx, c, &first, 4, &second);
+    whet_i_market_data_free(ctx, &second);
+    whet_i_market_data_free(ctx, &first);
+    whet_trading_config_destroy(ctx, c);
+    return status;
+}
+
 static void survives_allocations(void **state) {
     (void)state;
     (void)config_file("{" DATA ", " BROKER ", 'model': {'arch': 'mlp', 'widths': [3]}, 'training': "
@@ -529,6 +612,8 @@ static void survives_allocations(void **state) {
                       "'agents': [{'buys': false, 'reveals': ['layer0.*']}, {}], "
                       "'trading': {'start': 0, 'search': 'grid', 'prior': 1}}");
     assert_true(test_each_allocation(body, NULL) > 300);
+    (void)config_file(SPLIT("'each'", "[3, 4]"));
+    assert_true(test_each_allocation(body_of_data, NULL) > 50);
 }
 
 int main(void) {
@@ -540,6 +625,8 @@ int main(void) {
         cmocka_unit_test(looks_ahead),
         cmocka_unit_test(spares_fees),
         cmocka_unit_test(the_same_weights),
+        cmocka_unit_test(draws_by_seed),
+        cmocka_unit_test(draws_by_seed_of_the_reference),
         cmocka_unit_test(refuses),
         cmocka_unit_test(survives_allocations),
     };
