@@ -2,6 +2,7 @@
  * whet label analyze: what labelling rules do, how they agree, why a row has its class. */
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli.h"
 
@@ -78,22 +79,33 @@ static const char *polarity(const whet_label_analysis *a, int64_t j, int64_t k, 
     return used ? out : "-";
 }
 
+/* Of the column of names: as the longest, within bounds. */
+static int name_width(const whet_label_analysis *a, int64_t m) {
+    size_t width = 20;
+    for (int64_t j = 0; a->rule_names && j < m; j++) {
+        const size_t length = strlen(whet_names_get(a->rule_names, j).ptr);
+        width = length > width ? length : width;
+    }
+    return width < 40 ? (int)width : 40;
+}
+
 static void print_rules(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
                         const whet_label_model_info *info) {
     const whet_votes_totals *t = &a->totals;
+    const int width = name_width(a, v->m);
     cli_print(run,
               "%lld rows, %lld rules, %lld classes; %.4f covered, %.4f by two or more, %.4f in "
               "conflict\n\n",
               (long long)v->n, (long long)v->m, (long long)v->k, share(t->covered, v->n),
               share(t->overlapping, v->n), share(t->conflicting, v->n));
-    cli_print(run, "%-20s %-12s %8s %8s %9s", "rule", "polarity", "coverage", "overlaps",
+    cli_print(run, "%-*s %-12s %8s %8s %9s", width, "rule", "polarity", "coverage", "overlaps",
               "conflicts");
     if (a->truth) cli_print(run, " %8s %9s %9s", "correct", "incorrect", "emp. acc.");
     cli_print(run, " %8s\n", "learned");
     for (int64_t j = 0; j < v->m; j++) {
         const whet_rule_summary *r = &a->rules[j];
         char name[24], classes[16];
-        cli_print(run, "%-20.40s %-12s %8.4f %8.4f %9.4f", name_of(a->rule_names, j, name),
+        cli_print(run, "%-*.40s %-12s %8.4f %8.4f %9.4f", width, name_of(a->rule_names, j, name),
                   polarity(a, j, v->k, classes), share(r->votes, v->n), share(r->overlaps, v->n),
                   share(r->conflicts, v->n));
         if (a->truth)
@@ -106,19 +118,19 @@ static void print_rules(cli_run *run, const whet_label_analysis *a, const whet_v
     }
 }
 
-static void print_pairs(cli_run *run, const whet_label_analysis *a) {
+static void print_pairs(cli_run *run, const whet_label_analysis *a, int width) {
     const int64_t shown = a->n_dependences < PAIRS_SHOWN ? a->n_dependences : PAIRS_SHOWN;
     if (shown == 0) return;
     cli_print(run,
               "\n%lld pairs of rules meet or agree more often than their accuracies explain:\n",
               (long long)a->n_dependences);
-    cli_print(run, "%-20s %-20s %9s %9s %9s %9s\n", "rule", "rule", "agree", "expected",
+    cli_print(run, "%-*s %-*s %9s %9s %9s %9s\n", width, "rule", width, "rule", "agree", "expected",
               "both vote", "expected");
     for (int64_t i = 0; i < shown; i++) {
         const whet_rule_dependence *d = &a->dependences[i];
         char first[24], second[24];
-        cli_print(run, "%-20.40s %-20.40s %9.4f %9.4f %9lld %9.1f%s\n",
-                  name_of(a->rule_names, d->a, first), name_of(a->rule_names, d->b, second),
+        cli_print(run, "%-*.40s %-*.40s %9.4f %9.4f %9lld %9.1f%s\n", width,
+                  name_of(a->rule_names, d->a, first), width, name_of(a->rule_names, d->b, second),
                   d->agreement, d->expected_agreement, (long long)d->both, d->expected_both,
                   d->copy ? "  copies" : "");
     }
@@ -186,6 +198,7 @@ static whet_status explain(cli_run *run, const whet_label_analysis *a, const whe
                            json_t *all) {
     const int64_t row = cli_integer(run, "explain"), m = v->m, k = v->k;
     double *scores = calloc((size_t)((m + 1) * k), sizeof *scores), odds = 0;
+    const int width = name_width(a, m);
     char first[24], second[24];
     int64_t top[2];
     if (!scores) return cli_fail(run, WHET_ERR_NOMEM, "no memory to explain a row");
@@ -203,11 +216,11 @@ static whet_status explain(cli_run *run, const whet_label_analysis *a, const whe
         const char *who = j ? name_of(a->rule_names, j - 1, name) : "balance";
         odds += part;
         if (j > 0 && part == 0) continue;
-        cli_print(run, "%-20.40s %+9.4f\n", who, part);
+        cli_print(run, "%-*.40s %+9.4f\n", width, who, part);
         (void)json_array_append_new(
             list, json_pack("{s:s, s:o}", "rule", who, "log_odds", cli_json_number(part)));
     }
-    cli_print(run, "%-20s %+9.4f\n", "together", odds);
+    cli_print(run, "%-*s %+9.4f\n", width, "together", odds);
     free(scores);
     (void)json_object_set_new(all, "explanation",
                               json_pack("{s:I, s:I, s:I, s:o, s:o}", "row", (json_int_t)row,
@@ -240,6 +253,13 @@ static whet_status wrong(cli_run *run, const whet_label_analysis *a, const whet_
     return WHET_OK;
 }
 
+/* Told before anything is printed. */
+static whet_status check_place(cli_run *run, const char *option, const char *what, int64_t n) {
+    if (!cli_given(run, option) || cli_integer(run, option) < n) return WHET_OK;
+    return cli_fail(run, WHET_ERR_ARG, "--%s is %lld; expected a %s from 0 to %lld", option,
+                    (long long)cli_integer(run, option), what, (long long)n - 1);
+}
+
 whet_status cmd_label_analyze(cli_run *run) {
     whet_label_analyze_job job = WHET_LABEL_ANALYZE_JOB_INIT;
     whet_label_analysis a;
@@ -258,10 +278,16 @@ whet_status cmd_label_analyze(cli_run *run) {
     whet_status status = whet_label_analyze_run(run->ctx, &job, &a);
     if (status != WHET_OK) return status;
     const whet_votes *votes = whet_vote_file_votes(a.file);
+    status = check_place(run, "explain", "row", votes->n);
+    if (status == WHET_OK) status = check_place(run, "wrong", "rule", votes->m);
+    if (status != WHET_OK) {
+        whet_label_analysis_destroy(run->ctx, &a);
+        return status;
+    }
     whet_label_model_get_info(a.model, &info);
     json_t *all = document(&a, votes, &info);
     print_rules(run, &a, votes, &info);
-    print_pairs(run, &a);
+    print_pairs(run, &a, name_width(&a, votes->m));
     if (cli_given(run, "explain")) status = explain(run, &a, votes, all);
     if (status == WHET_OK && cli_given(run, "wrong")) status = wrong(run, &a, votes, all);
     cli_json(run, all);

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet label apply: the votes of rules on rows; whet label generate: rules from a few labels. */
+#include <poll.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli.h"
 
@@ -218,25 +220,33 @@ typedef struct asking {
     int64_t column;
 } asking;
 
-static void show_example(const asking *a, int64_t row, int32_t vote) {
-    char quoted[400] = "";
-    if (a->texts && row < whet_table_rows(a->texts))
+static void show_example(const asking *a, int64_t row, whet_str class) {
+    char quoted[400] = "", name[80];
+    if (a->texts)
         (void)cli_quote(quoted, sizeof quoted, whet_table_cell(a->texts, row, a->column).ptr);
-    (void)fprintf(stderr, "    row %lld: class %d %s\n", (long long)row, vote, quoted);
+    (void)fprintf(stderr, "    row %lld: class %s %s\n", (long long)row,
+                  cli_quote(name, sizeof name, class.ptr), quoted);
 }
 
-/* The end of the input stops, as q does. */
+/* A line of the terminal. A signal ends the waiting, which fgets would begin anew. */
+static bool read_answer(char line[64]) {
+    struct pollfd input = {STDIN_FILENO, POLLIN, 0};
+    return poll(&input, 1, -1) > 0 && fgets(line, 64, stdin);
+}
+
+/* The end of the input stops, as q does, and as a signal does, which the work behind finds. */
 static whet_iws_answer ask_on_terminal(void *user, const whet_iws_question *q) {
     const asking *a = user;
     char line[64];
     cli_progress_clear(a->run);
     (void)fprintf(stderr, "%lld of %lld: %s\n  votes on %.0f %% of the rows, such as\n",
                   (long long)q->number, (long long)q->of, q->rule, 100 * q->coverage);
-    for (int64_t e = 0; e < q->examples; e++) show_example(a, q->row[e], q->vote[e]);
+    for (int64_t e = 0; e < q->examples; e++)
+        show_example(a, q->row[e], whet_names_get(q->classes, q->vote[e]));
     for (;;) {
         (void)fprintf(stderr, "  is it right more often than not? [y]es, [n]o, [q]uit: ");
         (void)fflush(stderr);
-        if (!fgets(line, sizeof line, stdin)) return WHET_IWS_STOP;
+        if (!read_answer(line)) return WHET_IWS_STOP;
         if (line[0] == 'y' || line[0] == 'Y') return WHET_IWS_YES;
         if (line[0] == 'n' || line[0] == 'N') return WHET_IWS_NO;
         if (line[0] == 'q' || line[0] == 'Q') return WHET_IWS_STOP;
@@ -346,6 +356,21 @@ static whet_status check_options(cli_run *run) {
     return WHET_OK;
 }
 
+/* The rows of the features, as texts: as many. */
+static whet_status read_texts(cli_run *run, asking *ask, whet_table **texts) {
+    whet_tensor features = {0};
+    whet_status status = whet_table_read(run->ctx, cli_text(run, "texts"), texts);
+    if (status == WHET_OK)
+        status = whet_table_find(run->ctx, *texts, cli_text(run, "column"), &ask->column);
+    if (status == WHET_OK) status = whet_array_read(run->ctx, cli_text(run, "features"), &features);
+    if (status == WHET_OK && features.rank > 0 && features.shape[0] != whet_table_rows(*texts))
+        status = cli_fail(run, WHET_ERR_SHAPE, "%s has %lld rows; expected %lld, as %s has",
+                          cli_text(run, "texts"), (long long)whet_table_rows(*texts),
+                          (long long)features.shape[0], cli_text(run, "features"));
+    whet_tensor_destroy(run->ctx, &features);
+    return status;
+}
+
 whet_status cmd_label_generate(cli_run *run) {
     whet_synth_job job = WHET_SYNTH_JOB_INIT;
     whet_synth_report report;
@@ -358,11 +383,10 @@ whet_status cmd_label_generate(cli_run *run) {
     if (cli_flag(run, "ask")) {
         job.iws.ask = ask_on_terminal;
         job.iws.user = &ask;
+        (void)setvbuf(stdin, NULL, _IONBF, 0); /* what poll sees is all there is */
     }
     if (cli_text(run, "texts")) {
-        status = whet_table_read(run->ctx, cli_text(run, "texts"), &texts);
-        if (status == WHET_OK)
-            status = whet_table_find(run->ctx, texts, cli_text(run, "column"), &ask.column);
+        status = read_texts(run, &ask, &texts);
         ask.texts = texts;
     }
     if (status == WHET_OK) status = whet_synth_files(run->ctx, &job, &result, &report);

@@ -175,7 +175,8 @@ typedef struct whet_iws_question {
     double expected;    /* how useful it is expected to be, about 0 to 1 */
     int64_t examples;   /* rows it votes on, at most 8, ... */
     const int64_t *row;
-    const int32_t *vote; /* ... and its votes */
+    const int32_t *vote;       /* ... and its votes */
+    const whet_names *classes; /* names of what votes are for */
 } whet_iws_question;
 typedef enum whet_iws_answer { WHET_IWS_NO = 0, WHET_IWS_YES, WHET_IWS_STOP } whet_iws_answer;
 /* STOP ends the questions; the answers so far count. */

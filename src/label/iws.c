@@ -10,6 +10,7 @@
  * Margins are chosen, and the labels answer, out of fold, and with classes weighing alike. Rules asked
  * about at random are asked about: the published code declares them useful.
  * Legend: M candidates, b labelled rows, k classes, r the accuracy from which a rule is useful. */
+#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -240,6 +241,27 @@ done:
     return status;
 }
 
+/* Answers about rules that are no candidates now are kept, and said to say nothing. */
+static void tell_foreign(whet_ctx *ctx, const run *r) {
+    const int64_t n = r->saved ? whet_table_rows(r->saved) : 0;
+    int64_t foreign = 0;
+    char name[128];
+    for (int64_t i = 0; i < n; i++) {
+        const whet_str rule = whet_table_cell(r->saved, i, r->rule_column);
+        bool found = false;
+        for (int64_t at = 0; at < r->held.n && !found; at++) {
+            whet_i_out_of_fold_name(&r->held, at, name);
+            found = whet_str_equal(rule, whet_str_from(name));
+        }
+        foreign += !found;
+    }
+    if (foreign)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: %" PRId64 " of %" PRId64 " answers are about rules that are no candidates "
+                   "on these features; they are kept, and say nothing here",
+                   r->opts->answers, foreign, n);
+}
+
 static double expected(const run *r, int64_t at, double *deviation) {
     double mean, ignored;
     whet_i_bayes_predict(&r->bayes, r->z + at * r->bayes.d, &mean,
@@ -263,7 +285,8 @@ static whet_iws_answer ask_person(run *r, int64_t at, const char *name) {
                                         .expected = expected(r, at, NULL),
                                         .examples = n,
                                         .row = row,
-                                        .vote = vote};
+                                        .vote = vote,
+                                        .classes = r->input->classes};
     return r->opts->ask(r->opts->user, &question);
 }
 
@@ -397,6 +420,7 @@ static whet_status prepare(whet_ctx *ctx, run *r, const whet_i_candidates *list)
     if (!r->given) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: answers");
     WHET_TRY(read_saved(ctx, r));
     WHET_TRY(whet_i_out_of_fold_create(ctx, r->rows, list, apart, &r->held));
+    tell_foreign(ctx, r);
     const int64_t n = r->held.n;
     whet_i_rng_init(&r->rng, r->input->seed, 1);
     r->n_drawn = r->rows->n < DRAWN ? r->rows->n : DRAWN;

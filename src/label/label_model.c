@@ -57,6 +57,9 @@ static whet_status set_balance(whet_ctx *ctx, const whet_label_model_opts *opts,
     for (int64_t i = 0; opts->labels && !opts->balance && i < n; i++)
         if (opts->labels[i] >= 0) balance[opts->labels[i]] += 1;
     for (int64_t c = 0; c < k; c++) sum += balance[c];
+    if (!isfinite(sum))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "the balance adds up to %g; expected numbers whose sum is one", sum);
     for (int64_t c = 0; c < k; c++) balance[c] /= sum;
     return WHET_OK;
 }
@@ -191,10 +194,14 @@ static whet_label_method choose_method(const whet_i_label_fit *fit, whet_label_m
         labelled += fit->opts->labels[i] >= 0 ? 1 : 0;
     /* EM with labels learns from them what one rule is worth; without, from agreement alone. */
     if (voting >= asked->least_rules || (asked->needs_rows && labelled)) return fit->opts->method;
-    (void)snprintf(model->note, sizeof model->note,
-                   "%s needs votes of %" PRId64 " rules, and there are %" PRId64
-                   ": weighted votes in its place",
-                   asked->name, asked->least_rules, voting);
+    if (voting == 0)
+        (void)snprintf(model->note, sizeof model->note,
+                       "no rule votes on any row: every row gets the balance");
+    else
+        (void)snprintf(model->note, sizeof model->note,
+                       "%s needs votes of %" PRId64 " rules, and there are %" PRId64
+                       ": weighted votes in its place",
+                       asked->name, asked->least_rules, voting);
     return WHET_LABEL_WEIGHTED;
 }
 

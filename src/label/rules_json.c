@@ -13,6 +13,17 @@ enum { MOST_FEATURES = 1 << 24, FILE_BYTES = 1 << 28, PLACE = 512 };
 
 static const char *const kinds[] = {"tree",   "logistic", "neighbours", "similarity",
                                     "number", "keywords", "regex"};
+/* Members of a rule of each kind, and of any. */
+static const char *const members[][6] = {
+    {"features", "least", "nodes"},
+    {"features", "least", "weights", "biases"},
+    {"features", "least", "points", "of", "k"},
+    {"features", "least", "vectors"},
+    {"column", "feature", "least", "below"},
+    {"column", "words", "whole_words", "ignore_case"},
+    {"column", "pattern", "ignore_case"},
+};
+static const char *const members_of_all[] = {"name", "type", "votes", "log_odds"};
 
 /* One rule being read. */
 typedef struct reader {
@@ -338,7 +349,8 @@ static whet_status read_keywords(reader *r) {
         if (len == 0)
             return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
                                "%s: \"words\"[%lld] is %s; expected a string that is not empty",
-                               r->where, (long long)w, whet_i_json_kind(word));
+                               r->where, (long long)w,
+                               json_is_string(word) ? "empty" : whet_i_json_kind(word));
         WHET_TRY(room(r, len, 1, &copy));
         memcpy(copy, json_string_value(word), (size_t)len);
         rule->word[w] = (whet_str){copy, len};
@@ -426,6 +438,26 @@ static whet_status read_kind(reader *r) {
                        r->where, whet_i_quote(quoted, kind));
 }
 
+/* A slip in a member's name would change what the rule does without a word. */
+static void tell_unknown_members(const reader *r) {
+    const char *key;
+    json_t *value, *object;
+    char quoted[WHET_QUOTE_SIZE];
+    memcpy(&object, &r->object, sizeof object); /* the iterator writes nothing */
+    json_object_foreach(object, key, value) {
+        bool known = false;
+        for (int i = 0; i < 6 && members[r->rule->kind][i]; i++)
+            known = known || strcmp(key, members[r->rule->kind][i]) == 0;
+        for (int64_t i = 0; i < WHET_COUNT_OF(members_of_all); i++)
+            known = known || strcmp(key, members_of_all[i]) == 0;
+        if (!known)
+            whet_i_log(r->ctx, WHET_LOG_WARN,
+                       "%s: %s is no member of a rule of type %s, and is "
+                       "passed by",
+                       r->where, whet_i_quote(quoted, whet_str_from(key)), kinds[r->rule->kind]);
+    }
+}
+
 static whet_status read_rule(reader *r, int64_t at) {
     whet_str name;
     char given[40];
@@ -441,6 +473,7 @@ static whet_status read_rule(reader *r, int64_t at) {
     memcpy(r->rule->name, name.ptr, (size_t)name.len + 1);
     r->rule->name_len = name.len;
     WHET_TRY(read_kind(r));
+    tell_unknown_members(r);
     switch (r->rule->kind) {
     case WHET_I_RULE_NUMBER: return read_number(r);
     case WHET_I_RULE_KEYWORDS: return read_keywords(r);

@@ -13,7 +13,7 @@ typedef struct whet_i_triples {
     const char *path;
     whet_i_table_parts *parts;
     int64_t column[3];
-    int64_t most_rows, most_rules; /* that triples may speak of */
+    int64_t most_rows, most_rules, most_classes; /* that triples may speak of */
 } whet_i_triples;
 
 /* Limits as opts say, else by the bytes of the table. */

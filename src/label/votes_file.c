@@ -118,7 +118,7 @@ whet_status whet_i_triple_at(whet_ctx *ctx, const whet_i_triples *t, const whet_
                              int64_t i, int64_t out[3]) {
     WHET_TRY(number_in(ctx, t, table, i, 0, 0, t->most_rows - 1, &out[0]));
     WHET_TRY(number_in(ctx, t, table, i, 1, 0, t->most_rules - 1, &out[1]));
-    return number_in(ctx, t, table, i, 2, -1, INT32_MAX - 1, &out[2]);
+    return number_in(ctx, t, table, i, 2, -1, t->most_classes - 1, &out[2]);
 }
 
 void whet_i_triples_begin(const char *path, whet_i_table_parts *parts,
@@ -128,6 +128,7 @@ void whet_i_triples_begin(const char *path, whet_i_table_parts *parts,
     out->most_rows = opts->rows ? opts->rows : ROWS_ANYWAY + ROWS_A_BYTE * bytes;
     out->most_rules = opts->rules ? opts->rules : RULES_ANYWAY + bytes;
     out->most_rules = out->most_rules < INT32_MAX ? out->most_rules : INT32_MAX;
+    out->most_classes = opts->classes ? opts->classes : INT32_MAX;
 }
 
 whet_status whet_i_triples_next(whet_ctx *ctx, whet_i_triples *t, whet_table **out) {

@@ -54,7 +54,11 @@ run 4 whet label analyze --votes V.tsv --report votes.html
 run 2 whet label analyze --votes V.tsv --wrong 1
 tells '--truth'
 run 2 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --wrong 9
+silent
+tells '--wrong is 9; expected a rule from 0 to '
 run 2 whet label analyze --votes V.tsv --explain 13
+silent
+tells '--explain is 13; expected a row from 0 to '
 run 3 whet label analyze --votes V.tsv --truth Y.tsv
 tells 'Y.tsv:2: label is "ham"'
 printf 'first\n' >one.txt

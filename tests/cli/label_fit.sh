@@ -91,6 +91,13 @@ tab=$(printf '\t')
 grep -q "^2${tab}${tab}0.33333" two-out.tsv || fail 'a row without votes has a class'
 run 0 whet label fit --votes two.tsv --model dawid-skene --ties lowest --predictions low.tsv
 grep -q "^2${tab}[01]${tab}" low.tsv || fail 'a row without votes has no class with --ties lowest'
+printf 'row\trule\tvote\n3\t2\t-1\n' >silent.tsv
+run 0 whet label fit --votes silent.tsv --model snorkel --balance 3,1 --probs silent.npy
+tells 'no rule votes on any row: every row gets the balance'
+run 3 whet label fit --votes two.tsv --class-count 2 --balance 1,1,1 --probs none.npy
+sed 's/1$/2/' two.tsv >three.tsv
+run 3 whet label fit --votes three.tsv --class-count 2 --probs none.npy
+tells 'three.tsv:3: vote is "2"; expected a whole number from -1 to 1'
 
 # More rules than their pairs can be counted: models that count none serve all the same.
 printf 'row\tlabel\n0\t0\n1\t1\n' >pair.tsv
@@ -114,6 +121,8 @@ run 3 whet label fit --votes V.npy --class-count 2 --probs p.npy
 tells 'V.npy: vote ['
 tells 'is 2; expected -1 to 1'
 run 3 whet label fit --votes V.npy --balance 0.5,0.5 --probs p.npy
+run 3 whet label fit --votes V.npy --balance 1e308,1e308,1e308 --probs p.npy
+tells 'the balance adds up to inf; expected numbers whose sum is one'
 run 3 whet label fit --votes V.npy --balance 0.5,0.5,0 --probs p.npy
 tells 'balance of class 2 is "0"; expected a number above 0'
 run 3 whet label fit --votes V.npy --labels labels.tsv --probs p.npy

@@ -44,6 +44,13 @@ for input in t.csv t.jsonl; do
     expect_votes w.npy '1 -1 -1|-1 1 -1|-1 -1 0|'
 done
 
+# A slip in a member's name is told; the rule is applied without it.
+sed 's/"pattern"/"ignore_caze": true, "pattern"/; s/"column": "length"/"whole_words": true, &/' rules.json >slip.json
+run 0 whet label apply --rules slip.json --input t.tsv --votes w.npy --force
+tells 'slip.json: rules[1]: "ignore_caze" is no member of a rule of type regex, and is passed by'
+tells 'slip.json: rules[2]: "whole_words" is no member of a rule of type number, and is passed by'
+expect_votes w.npy '1 -1 -1|-1 1 -1|-1 -1 0|'
+
 # One more rule: the columns that are there are taken over.
 sed 's/"rules": \[/"rules": [{"name": "hi", "type": "keywords", "column": "text", "words": ["hello"], "votes": "ham"},/' \
     rules.json >more.json
@@ -166,8 +173,53 @@ tells '"text '
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers a.jsonl \
     --votes k.npy
 says '2 answers'
+tells ': class "'
+quiet_about 'no candidates'
+# Answers about other rules are kept, and told to say nothing.
+sed 's/"rule":"/&other /' a.jsonl >foreign.jsonl
+run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers foreign.jsonl \
+    --votes k.npy --force
+tells 'foreign.jsonl: 2 of 2 answers are about rules that are no candidates'
+# A signal is heard while an answer is waited for; what was answered is kept, nothing else is written.
+mkfifo typing
+last='whet label generate --ask, interrupted'
+"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers b.jsonl \
+    --votes never.npy <typing >.out 2>.err &
+pid=$!
+exec 9>typing
+printf 'y\n' >&9
+tries=0
+while [ "$(grep -c '^2 of 29' .err)" = 0 ] && [ $tries -lt 500 ]; do
+    sleep 0.02
+    tries=$((tries + 1))
+done
+kill -TERM $pid
+wait $pid
+[ $? = 130 ] || fail 'exit code of an interruption'
+exec 9>&-
+tells 'interrupted'
+absent never.npy
+[ "$(grep -c '"useful":true' b.jsonl)" = 1 ] || fail 'the answer is not kept'
 
+python3 - <<'PY'
+import struct
+for name, shape in (('same.npy', (60, 2)), ('none.npy', (60, 0))):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }" % (shape,)
+    with open(name, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', 118) + (header.ljust(117) + '\n').encode())
+        f.write(struct.pack('<ff', 1, 2) * (60 * shape[1] // 2))
+PY
+sed 's/"free", "prize"/"free", ""/' rules.json >blank.json
+head -31 texts.tsv >half.tsv
 mark
+for method in snuba iws goggles; do
+    run 3 whet label generate --features same.npy --labels L.tsv --method $method --votes z.npy
+    tells 'every feature is constant'
+    run 3 whet label generate --features none.npy --labels L.tsv --method $method --votes z.npy
+    tells 'none.npy: no columns; expected features'
+done
+run 3 whet label apply --rules blank.json --input t.tsv --votes z.npy
+tells 'blank.json: rules[0]: "words"[1] is empty; expected a string that is not empty'
 run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes g.npy --save z.json
 run 4 whet label generate --features X.npy --labels L.tsv --method snuba --votes z.npy --save made.json
 run 2 whet label generate --features X.npy --labels L.tsv --method magic --votes z.npy
@@ -184,6 +236,8 @@ run 2 whet label generate --features X.npy --labels L.tsv --method similarity --
 run 3 whet label generate --features X.npy --labels L.tsv --method similarity --class-features X.npy \
     --votes z.npy
 tells 'X.npy is [60, 3]; expected [2, 3]'
+run 3 whet label generate --features X.npy --labels L.tsv --method iws --ask --texts half.tsv --votes z.npy
+tells 'half.tsv has 30 rows; expected 60, as X.npy has'
 run 2 whet label generate --features X.npy --labels L.tsv --method goggles --save z.json --votes z.npy
 tells '--save needs --method snuba or iws'
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --reference --votes z.npy
