@@ -447,8 +447,9 @@ static void slab_by_panels(slab *s, int64_t column) {
     }
 }
 
-/* Short sums would fill tiles with zeros. The choice is by k alone: bits do not depend on the rows. */
-enum { DEPTH_LEAST = DEPTH };
+/* Short sums are over before splitting has paid, and would fill tiles with zeros. The choice is by k
+ * alone: bits do not depend on the rows. */
+enum { DEPTH_LEAST = 3 * DEPTH };
 
 static void linear_by_tiles(const whet_i_linear *p) {
     if (p->k < DEPTH_LEAST) {

@@ -107,7 +107,7 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
 
 static void check_linears(const whet_kernels *table) {
     static const int64_t rows[] = {0, 1, 2, 3, 4, 5, 6, 7, 16}, ns[] = {1, 15, 16, 17, 64, 65, 130},
-                         ks[] = {1, 2, 7, 32, 33};
+                         ks[] = {1, 2, 7, 33, 97};
     static const whet_i_act acts[] = {WHET_I_ACT_NONE, WHET_I_ACT_GELU,      WHET_I_ACT_TANH,
                                       WHET_I_ACT_SILU, WHET_I_ACT_GELU_TANH, WHET_I_ACT_RELU};
     for (int64_t r = 0; r < WHET_COUNT_OF(rows); r++)
@@ -144,7 +144,7 @@ static void check_large_linears(const whet_kernels *table) {
 
 /* An f32 layer keeps all 24 bits: numbers of any size times 1 are themselves, 0 elsewhere. */
 static void check_every_bit(const whet_kernels *table) {
-    enum { ROWS = 40, K = 70 };
+    enum { ROWS = 40, K = 110 };
     numbers a = make_numbers(ROWS * K, 3), w = make_numbers(K * K, 4);
     numbers c = make_numbers(ROWS * K, 5);
     for (int64_t i = 0; i < a.n; i++) a.x[i] = ldexpf(a.x[i], (int)(i % 160) - 80);
@@ -325,7 +325,7 @@ static void check_special_numbers_at(const whet_kernels *table, int64_t K) {
 
 static void check_special_numbers(const whet_kernels *table) {
     check_special_numbers_at(table, 17);
-    check_special_numbers_at(table, 33);
+    check_special_numbers_at(table, 97);
     check_special_numbers_at(table, 500);
 }
 
