@@ -320,7 +320,7 @@ static void mend(const whet_i_product *p, uint64_t bad_rows, uint64_t bad_column
 
 /* A slab of rows, whose tiles stay in the second-level cache while panels pass by. In f32 a block of k
  * at a time: where there are several, the sums of BLOCK_PANELS panels wait there, too. */
-enum { SLAB_BYTES = 900 << 10, SLAB_MOST = 576, F32_DEPTH = 448, F32_CHUNKS = 4, BLOCK_PANELS = 8 };
+enum { SLAB_BYTES = 1300 << 10, SLAB_MOST = 576, F32_DEPTH = 448, BLOCK_PANELS = 8 };
 
 static int64_t slab_rows(int parts, int64_t depth, int64_t most) {
     const int64_t rows = SLAB_BYTES / (chunks_of(depth) * parts * DEPTH * 2) / BLOCK * BLOCK;
@@ -366,18 +366,14 @@ INLINE void left_slab(int parts, const whet_i_linear *p, int64_t first, int64_t 
                                                    1, rows - i, depth, left + i / TILE * group);
 }
 
-/* sums [rows, WHET_I_PANEL] = or += the rows at `left` by one panel: in f32 its tiles, four steps of k
- * at a time, stay in the first-level cache while the rows pass by. */
+/* sums [rows, WHET_I_PANEL] = or += the rows at `left` by one panel. */
 INLINE void rows_by_panel(int parts, int64_t rows, int64_t cols, bool adds, int64_t chunks,
                           const uint32_t *left, const uint32_t *right, float *sums, ahead *next) {
-    const int64_t group = chunks * parts * PAIRS, most = parts == 1 ? chunks : F32_CHUNKS;
-    for (int64_t t = 0; t < chunks; t += most)
-        for (int64_t j = 0; j < cols; j += 2 * TILE)
-            for (int64_t row = 0; row < rows; row += BLOCK)
-                multiply_rows(parts, rows - row, adds || t > 0, least(chunks - t, most),
-                              left + row / TILE * group + t * parts * PAIRS, group,
-                              right + (4 * t + j / TILE) * parts * PAIRS,
-                              sums + row * WHET_I_PANEL + j, next);
+    const int64_t group = chunks * parts * PAIRS;
+    for (int64_t j = 0; j < cols; j += 2 * TILE)
+        for (int64_t row = 0; row < rows; row += BLOCK)
+            multiply_rows(parts, rows - row, adds, chunks, left + row / TILE * group, group,
+                          right + j / TILE * parts * PAIRS, sums + row * WHET_I_PANEL + j, next);
 }
 
 /* Again what comes of rows and columns with NaN or infinity. */
