@@ -19,9 +19,16 @@ const cli_option cmd_align_options[] = {
              "weights, refined to the least loss of the midpoint on --data and --labels"},
     {.name = "output",
      .type = CLI_PATH,
-     .value = "B2.safetensors",
+     .value = "B2.safetensors|FOLDER",
      .required = true,
-     .help = "B renumbered"},
+     .help = "B renumbered: one file, or a folder with B's config.json and tokenizer"},
+    {.name = "shard-size",
+     .type = CLI_FLOAT,
+     .value = "GB",
+     .low = 1e-9,
+     .high = 1e6,
+     .preset = "5",
+     .help = "of a folder's files of weights, in 1e9 bytes"},
     {.name = "restarts",
      .type = CLI_INT,
      .min = 1,
@@ -180,6 +187,8 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
     job->points = cli_flag(run, "barrier") ? cli_integer(run, "points") : 0;
     job->repair = cli_flag(run, "repair");
     job->force = run->force;
+    if (cli_given(run, "shard-size"))
+        job->shard_bytes = (int64_t)(cli_number(run, "shard-size") * 1e9);
     const bool refines = job->method == WHET_ALIGN_STRAIGHT_THROUGH;
     job->opts.epochs = cli_integer(run, "epochs");
     job->opts.batch = cli_integer(run, "batch-size");
@@ -309,7 +318,8 @@ static void report(cli_run *run, const whet_align_job *job, const whet_align_res
     whet_alignment_distance(r->alignment, &before, &after);
     const double identity = whet_alignment_identity(r->alignment);
     const double objective = whet_alignment_objective(r->alignment);
-    cli_print(run, "%s: %lld tensors, architecture %s\n", job->output, (long long)r->tensors,
+    cli_print(run, "%s: %lld tensors in %lld file%s, architecture %s\n", job->output,
+              (long long)r->tensors, (long long)r->files, r->files == 1 ? "" : "s",
               *whet_permutation_spec_arch(r->spec) ? whet_permutation_spec_arch(r->spec)
                                                    : "of the file");
     print_groups(run, r);
@@ -327,14 +337,15 @@ static void report(cli_run *run, const whet_align_job *job, const whet_align_res
     if (!run->json) return;
     cli_json(
         run,
-        json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s, s:o, s:o}", "arch",
-                  whet_permutation_spec_arch(r->spec), "method", cli_text(run, "method"), "tensors",
-                  (json_int_t)r->tensors, "objective", cli_json_number(objective),
-                  "objective_before", cli_json_number(identity), "distance", cli_json_number(after),
-                  "distance_before", cli_json_number(before), "best_restart",
-                  (json_int_t)whet_alignment_best_restart(r->alignment), "groups", groups_json(r),
-                  "trace", trace_json(r), "lines", lines_json(r), "output", job->output, "midpoint",
-                  midpoint_json(job, refined), "midpoint_matched", midpoint_json(job, matched)));
+        json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o, s:o, s:s, s:o, s:o}",
+                  "arch", whet_permutation_spec_arch(r->spec), "method", cli_text(run, "method"),
+                  "tensors", (json_int_t)r->tensors, "files", (json_int_t)r->files, "objective",
+                  cli_json_number(objective), "objective_before", cli_json_number(identity),
+                  "distance", cli_json_number(after), "distance_before", cli_json_number(before),
+                  "best_restart", (json_int_t)whet_alignment_best_restart(r->alignment), "groups",
+                  groups_json(r), "trace", trace_json(r), "lines", lines_json(r), "output",
+                  job->output, "midpoint", midpoint_json(job, refined), "midpoint_matched",
+                  midpoint_json(job, matched)));
 }
 
 whet_status cmd_align(cli_run *run) {

@@ -228,7 +228,8 @@ typedef struct whet_align_job {
     whet_permutation_hints hints;
     whet_align_method method;
     whet_align_opts opts;
-    const char *output;      /* B permuted: tensors in B's order, with the element types of B */
+    const char *output;      /* B permuted: tensors in B's order, with the element types of B: a
+                              * .safetensors file, else a folder, with B's small files where it is one */
     const char *spec_output; /* the specification as JSON; may be NULL */
     const char
         *data; /* inputs [n, d], [n, h, w] or [n, h, w, c], bytes (divided by 255) or reals; NULL:
@@ -241,6 +242,7 @@ typedef struct whet_align_job {
     const char *figure;       /* SVG of the barrier; may be NULL */
     double mean[3], scale[3]; /* of channels: x becomes (x - mean) / scale */
     bool force;
+    int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */
 } whet_align_job;
 #define WHET_ALIGN_JOB_INIT \
     { \
@@ -267,6 +269,7 @@ typedef struct whet_align_result {
     whet_permutation_spec *spec;
     whet_alignment *alignment;
     int64_t tensors;                    /* of B */
+    int64_t files;                      /* of weights that were written; 0 = no output */
     int64_t points;                     /* of each line; 0 = none was asked for */
     whet_mode_point *lines[WHET_LINES]; /* NULL = not measured */
     double barrier[WHET_LINES];

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The job of whet align: two files and a specification in, the second file renumbered out, and what mixtures
- * of the two are worth before and after. Shapes are compared from the headers before any weight is read. */
+ * The job of whet align: two networks and a specification in, the second one renumbered out, and what
+ * mixtures of the two are worth before and after. Shapes are compared from the headers before any weight
+ * is read. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -8,6 +9,7 @@
 #include "io/io_i.h"
 #include "merge/align_files.h"
 #include "merge/image_network.h"
+#include "merge/weight_shards.h"
 
 enum { CONFIG_MAX = 1 << 24 };
 
@@ -145,6 +147,10 @@ static whet_status measure_line(run *r, whet_align_line line) {
                           r->result.lines[line], &r->result.barrier[line]);
 }
 
+static bool is_file(const char *output) {
+    return strcmp(output, "-") == 0 || whet_i_has_extension(output, ".safetensors");
+}
+
 /* An output that is there is told before the work, not behind it. */
 static whet_status refuse_existing(whet_ctx *ctx, const char *path, bool force) {
     if (!path || force || strcmp(path, "-") == 0) return WHET_OK;
@@ -170,6 +176,13 @@ static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
         if (!(job->scale[c] > 0))
             return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
                                job->scale[c]);
+    if (job->shard_bytes < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "files of negative size; expected bytes");
+    if (job->shard_bytes && job->output && is_file(job->output))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s is one file, and a size of a folder's files is given; expected a "
+                           "folder",
+                           job->output);
     WHET_TRY(refuse_existing(ctx, job->output, job->force));
     WHET_TRY(refuse_existing(ctx, job->figure, job->force));
     return refuse_existing(ctx, job->spec_output, job->force);
@@ -210,6 +223,26 @@ done:
     return status;
 }
 
+/* A folder: weights, and what stands beside them in B's. */
+static whet_status write_folder(run *r, const char *const *metadata) {
+    const whet_align_job *job = r->job;
+    whet_out_dir *dir = NULL;
+    whet_status status = whet_out_dir_open(r->ctx, job->output, job->force, &dir);
+    if (status != WHET_OK) return status;
+    const char *to = whet_out_dir_path(dir);
+    WHET_TRY_DONE(whet_i_write_weights(r->ctx, to, r->moved, r->weights[1].n, metadata,
+                                       job->shard_bytes, &r->result.files));
+    if (r->folder[1]) {
+        WHET_TRY_DONE(whet_i_copy_file(r->ctx, job->b, to, "config.json"));
+        WHET_TRY_DONE(whet_i_copy_tokenizer(r->ctx, job->b, to));
+        WHET_TRY_DONE(whet_i_copy_model_files(r->ctx, job->b, to));
+    }
+    return whet_out_dir_commit(r->ctx, dir);
+done:
+    whet_out_dir_abort(r->ctx, dir);
+    return status;
+}
+
 static whet_status write_all(run *r) {
     const whet_str format = whet_safetensors_metadata(r->file[1], "format");
     const char *const metadata[] = {"format", format.ptr, NULL}, *const none[] = {NULL};
@@ -218,6 +251,8 @@ static whet_status write_all(run *r) {
                                              r->job->force));
     WHET_TRY(write_figure(r));
     if (!r->job->output) return WHET_OK;
+    if (!is_file(r->job->output)) return write_folder(r, format.ptr ? metadata : none);
+    r->result.files = 1;
     return whet_safetensors_write(r->ctx, r->job->output, r->job->force, r->moved, r->weights[1].n,
                                   format.ptr ? metadata : none);
 }

@@ -2,6 +2,7 @@
  * A plan from headers alone: models opened, tensors matched, the output laid out byte by byte, everything
  * that can be wrong told before any work. */
 #include "merge/merge_plan.h"
+#include "merge/weight_shards.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,7 +13,6 @@
 #include "merge/merge_passes.h"
 
 enum { RECIPE_BYTES_MAX = 1 << 20 };
-static const int64_t default_shard_bytes = 5000000000;
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
@@ -224,32 +224,29 @@ static whet_status lay_out_shard(whet_ctx *ctx, whet_merge_plan *plan, whet_i_me
     return WHET_OK;
 }
 
-static whet_status name_shard(whet_ctx *ctx, const whet_merge_plan *plan, int64_t i) {
-    char name[64] = "model.safetensors";
-    if (plan->n_shards > 1)
-        (void)snprintf(name, sizeof name, "model-%05" PRId64 "-of-%05" PRId64 ".safetensors", i + 1,
-                       plan->n_shards);
-    return whet_i_strdup(ctx, whet_str_from(name), &plan->shards[i].name);
-}
-
 /* Which items go to which file, and the bytes at which they begin. */
 static whet_status lay_out(whet_ctx *ctx, whet_merge_plan *plan, int64_t shard_bytes) {
-    const int64_t most = plan->single ? INT64_MAX : shard_bytes ? shard_bytes : default_shard_bytes;
-    int64_t filled = 0;
-    WHET_TRY(whet_i_calloc(ctx, plan->n + 1, &plan->shards));
+    const int64_t most = plan->single ? INT64_MAX : shard_bytes ? shard_bytes : WHET_I_SHARD_BYTES;
+    char name[WHET_I_SHARD_NAME];
+    whet_i_sharded *cut = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_alloc(ctx, plan->n, &cut));
+    for (int64_t i = 0; i < plan->n; i++) cut[i].bytes = plan->items[i].bytes;
+    const int64_t n = whet_i_cut_shards(cut, plan->n, most);
+    WHET_TRY_DONE(whet_i_calloc(ctx, n, &plan->shards));
+    plan->n_shards = n;
     for (int64_t i = 0; i < plan->n; i++) {
-        if (plan->n_shards == 0 || (filled && plan->items[i].bytes > most - filled)) {
-            plan->shards[plan->n_shards++].first = i;
-            filled = 0;
-        }
-        plan->shards[plan->n_shards - 1].n++;
-        WHET_TRY(whet_i_add(ctx, filled, plan->items[i].bytes, &filled));
+        whet_i_merge_shard *shard = &plan->shards[cut[i].shard];
+        if (shard->n++ == 0) shard->first = i;
     }
-    for (int64_t i = 0; i < plan->n_shards; i++) {
-        WHET_TRY(name_shard(ctx, plan, i));
-        WHET_TRY(lay_out_shard(ctx, plan, &plan->shards[i]));
+    for (int64_t i = 0; i < n; i++) {
+        whet_i_shard_name(i, n, name);
+        WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(name), &plan->shards[i].name));
+        WHET_TRY_DONE(lay_out_shard(ctx, plan, &plan->shards[i]));
     }
-    return WHET_OK;
+done:
+    whet_i_free(ctx, cut);
+    return status;
 }
 
 /* ---- the output ------------------------------------------------------------------------------- */

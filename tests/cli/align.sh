@@ -86,7 +86,7 @@ PY
 # What was planted comes back, by either method.
 run 0 whet align a.safetensors b.safetensors --arch mlp --output b2.safetensors
 quiet
-says 'b2.safetensors: 6 tensors, architecture mlp'
+says 'b2.safetensors: 6 tensors in 1 file, architecture mlp'
 says 'layer0'
 same a.safetensors b2.safetensors
 run 0 whet align a.safetensors b.safetensors --method activations --data x.npy --output c2.safetensors
@@ -99,6 +99,43 @@ run 0 whet align a.safetensors parts --output p2.safetensors
 same a.safetensors p2.safetensors
 run 0 whet align parts parts/ --arch mlp --output q2.safetensors
 same b.safetensors q2.safetensors
+
+# A folder out: one file, or several of a size with their index, which is read as any; B's small files go along.
+printf '{"model_type": "mine"}' >parts/config.json
+printf '{"tokens": 1}' >parts/tokenizer.json
+run 0 whet align a.safetensors parts --output whole
+says 'whole: 6 tensors in 1 file, architecture mlp'
+same a.safetensors whole/model.safetensors
+absent whole/model.safetensors.index.json
+run 0 whet align a.safetensors parts --output cut --shard-size 0.0000003 --json
+json out
+grep -q '"files": *3' .out || fail 'the document does not say 3 files'
+python3 - <<'PY' || fail 'the files of the folder are not what they should be'
+import glob, json, struct
+index = json.load(open('cut/model.safetensors.index.json'))
+def head(path):
+    raw = open(path, 'rb').read()
+    n = struct.unpack('<Q', raw[:8])[0]
+    return {k: v['data_offsets'][1] - v['data_offsets'][0] for k, v in json.loads(raw[8:8 + n]).items() if k[0] != '_'}
+found = {name: head('cut/' + name) for name in sorted(glob.glob('*.safetensors', root_dir='cut'))}
+# 576 is more than 300 and alone; 36 and 252; 28, 84 and 12.
+assert [list(f.values()) for f in found.values()] == [[576], [36, 252], [28, 84, 12]], found
+assert index['weight_map'] == {k: name for name, f in found.items() for k in f}
+assert index['metadata']['total_size'] == sum(sum(f.values()) for f in found.values())
+assert all(len(f) == 1 or sum(f.values()) <= 300 for f in found.values())
+PY
+for name in config.json tokenizer.json; do run 0 cmp parts/$name cut/$name; done
+run 0 whet align a.safetensors cut --output cut2.safetensors
+same a.safetensors cut2.safetensors
+mark
+run 4 whet align a.safetensors parts --output cut
+tells 'cut: exists'
+run 2 whet align a.safetensors parts --output n.safetensors --shard-size 1
+tells 'n.safetensors is one file'
+unchanged
+run 0 whet align a.safetensors b.safetensors --output plain # of a file no small files are known
+present plain/model.safetensors
+absent plain/config.json
 
 # The barrier falls to nothing; what is saved as specification does the same again.
 run 0 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --points 5 --json \
