@@ -89,7 +89,7 @@ const cli_option cmd_align_options[] = {
     {.name = "repair",
      .type = CLI_FLAG,
      .help = "barrier: also give hidden units of mixtures the means and deviations between\n"
-             "those of A and B (REPAIR), on --measure's inputs, else --data's: for mlp, lenet"},
+             "those of A and B (REPAIR), on --measure's inputs, else --data's: not for resnet"},
     {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
     {.name = "save-spec",
      .type = CLI_PATH,

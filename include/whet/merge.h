@@ -206,9 +206,10 @@ WHET_API WHET_CHECKED whet_status whet_mode_path(whet_ctx *ctx, const char *arch
                                                  whet_mode_point *out, double *barrier);
 
 /* (1 - w) A + w B itself: out [items of a], f32, in a's order, names are views of a's. With data->repair its
- * hidden layers are repaired: each unit's weights are scaled and its bias shifted, so that what goes into its
- * activation has on the inputs the mean (1 - w) mean_A + w mean_B, and the deviation likewise (REPAIR, Jordan
- * et al. 2023, arXiv 2211.08403); the ends are A and B to the bit. Labels are not looked at.
+ * hidden layers are repaired: each unit's weights are scaled and its bias shifted (of wrn, which has no
+ * biases, what its group norms scale and shift by), so that what goes into its activation has on the inputs
+ * the mean (1 - w) mean_A + w mean_B, and the deviation likewise (REPAIR, Jordan et al. 2023, arXiv
+ * 2211.08403); the ends are A and B to the bit. Labels are not looked at.
  * Tensors are released by whet_tensor_destroy. Errors: as whet_mode_path. Cost: with repair a pass over the
  * inputs for each of the two, and one for each hidden layer. */
 WHET_API WHET_CHECKED whet_status whet_mode_mixture(whet_ctx *ctx, const char *arch,

@@ -4,7 +4,8 @@
  * given, before its activation, the mean and deviation that lie between those of the two networks: by scaling
  * the rows of its layer and shifting its bias, so that the network keeps its form. Layer by layer, each
  * measured behind those that are repaired already: on the data the statistics are what they should be, but
- * for rounding; the published code measures all layers in one pass of batches instead. */
+ * for rounding; the published code measures all layers in one pass of batches instead. Where group norms
+ * stand before the activations, what they put out is the unit: their scale and shift are such rows. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -26,6 +27,7 @@ struct whet_i_repair {
     int64_t examples;
     layer *layers;
     int64_t n;
+    bool normed; /* layers are norms */
     whet_i_arena arena;
 };
 
@@ -34,7 +36,7 @@ struct whet_i_repair {
 static whet_status add_layer(whet_ctx *ctx, whet_i_repair *r, const whet_i_image_network *net,
                              const whet_i_node *node) {
     const whet_i_param *w = &net->params->items[node->params[0]];
-    if (w->rank < 2 || node->outputs[0] == net->logits) return WHET_OK;
+    if ((w->rank < 2) != r->normed || node->outputs[0] == net->logits) return WHET_OK;
     if (node->n_params != 2 || r->n == LAYERS_MOST)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: layer %s has no bias that could be shifted; expected one in every "
@@ -57,6 +59,9 @@ static whet_status find_layers(whet_ctx *ctx, whet_i_repair *r, const whet_i_ima
                            "network without them; try --measure alone",
                            r->arch);
     WHET_TRY(whet_i_calloc(ctx, LAYERS_MOST, &r->layers));
+    for (int64_t i = 0; i < g->n_nodes; i++)
+        if (g->nodes[i].n_params > 0 && net->params->items[g->nodes[i].params[0]].rank == 1)
+            r->normed = true;
     for (int64_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].n_params > 0) WHET_TRY(add_layer(ctx, r, net, &g->nodes[i]));
     return WHET_OK;

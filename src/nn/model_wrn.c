@@ -11,6 +11,7 @@
 typedef struct network {
     whet_ctx *ctx;
     whet_i_graph *graph;
+    bool apart; /* what goes into an activation is a value of its own */
 } network;
 
 static whet_status convolve(const network *n, const char *block, const char *name, int64_t filters,
@@ -22,25 +23,28 @@ static whet_status convolve(const network *n, const char *block, const char *nam
     return whet_i_convolution(n->ctx, n->graph, x, image, &spec, out);
 }
 
-static whet_status norm(const network *n, const char *block, const char *name, double slope,
+static whet_status norm(const network *n, const char *block, const char *name, bool relu,
                         const whet_i_image *image, whet_i_value x, whet_i_value *out) {
     char module[64];
     (void)snprintf(module, sizeof module, "%s%s", block, name);
+    const double slope = relu && !n->apart ? 0 : WHET_I_LINEAR_SLOPE;
     const whet_i_groupnorm_spec spec = {module, image->channels, 1, 1e-5, slope};
-    return whet_i_groupnorm(n->ctx, n->graph, x, &spec, out);
+    WHET_TRY(whet_i_groupnorm(n->ctx, n->graph, x, &spec, out));
+    if (!relu || !n->apart) return WHET_OK;
+    return whet_i_activation(n->ctx, n->graph, *out, WHET_I_ACT_RELU, out);
 }
 
 static whet_status block(const network *n, const char *name, int64_t filters, int64_t stride,
                          whet_i_image *image, whet_i_value *x) {
     whet_i_image side = *image;
     whet_i_value shortcut = *x, y;
-    WHET_TRY(norm(n, name, "bn1", 0, image, *x, &y));
+    WHET_TRY(norm(n, name, "bn1", true, image, *x, &y));
     WHET_TRY(convolve(n, name, "conv1", filters, 3, stride, image, y, &y));
-    WHET_TRY(norm(n, name, "bn2", 0, image, y, &y));
+    WHET_TRY(norm(n, name, "bn2", true, image, y, &y));
     WHET_TRY(convolve(n, name, "conv2", filters, 3, 1, image, y, &y));
     if (stride != 1 || side.channels != filters) {
         WHET_TRY(convolve(n, name, "shortcut.0", filters, 1, stride, &side, *x, &shortcut));
-        WHET_TRY(norm(n, name, "shortcut.1", WHET_I_LINEAR_SLOPE, &side, shortcut, &shortcut));
+        WHET_TRY(norm(n, name, "shortcut.1", false, &side, shortcut, &shortcut));
     }
     return whet_i_sum(n->ctx, n->graph, y, shortcut, x);
 }
@@ -48,7 +52,7 @@ static whet_status block(const network *n, const char *name, int64_t filters, in
 whet_status whet_i_record_wrn(whet_ctx *ctx, whet_i_graph *graph,
                               const whet_i_model_settings *settings, whet_i_value x,
                               whet_i_model_values *out) {
-    const network n = {ctx, graph};
+    const network n = {ctx, graph, settings->apart};
     whet_i_image image = settings->image;
     WHET_TRY(convolve(&n, "", "conv1", 16, 3, 1, &image, x, &x));
     for (int64_t stage = 0; stage < 3; stage++)
@@ -61,7 +65,7 @@ whet_status whet_i_record_wrn(whet_ctx *ctx, whet_i_graph *graph,
                            stage > 0 && i == 0 ? 2 : 1, &image, &x));
         }
     whet_i_graph_segment(graph);
-    WHET_TRY(norm(&n, "", "bn1", 0, &image, x, &x));
+    WHET_TRY(norm(&n, "", "bn1", true, &image, x, &x));
     WHET_TRY(whet_i_global_pool(ctx, graph, x, &image, &x));
     out->features = x;
     return whet_i_dense(ctx, graph, x, "linear", settings->classes, WHET_I_ACT_NONE, &out->logits);

@@ -20,7 +20,7 @@ typedef struct whet_i_model_settings {
     int64_t blocks;  /* a stage: resnet, wrn; 0 = the row's own */
     int64_t widen;   /* wrn; 0 = the row's own */
     double momentum; /* of running statistics; 0 = 0.1 */
-    bool apart;      /* mlp, lenet: what goes into an activation is a value of its own */
+    bool apart;      /* mlp, lenet, wrn: what goes into an activation is a value of its own */
 } whet_i_model_settings;
 
 typedef struct whet_i_model_values {

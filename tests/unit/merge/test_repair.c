@@ -197,6 +197,189 @@ static void channels_of_images(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- group norms ------------------------------------------------------------------------------------ */
+
+enum { WRN_SIDE = 8, WRN_D = WRN_SIDE * WRN_SIDE * 3, WRN_N = 6, WRN_TENSORS = 64, WRN_NORMS = 10 };
+
+/* A wide residual network of one block a stage, with norms that scale and shift. */
+typedef struct wide {
+    whet_i_params *params;
+    whet_i_graph *graph;
+    whet_named_tensor items[WRN_TENSORS];
+    whet_weights weights;
+} wide;
+
+static void draw_wide(whet_ctx *ctx, wide *w, uint64_t seed) {
+    const whet_i_model_settings settings = {
+        .image = {WRN_SIDE, WRN_SIDE, 3}, .classes = 4, .blocks = 1, .widen = 2};
+    whet_i_model_values values;
+    whet_i_value x;
+    whet_i_rng rng;
+    test_ok(ctx, whet_i_params_create(ctx, WHET_F32, &w->params));
+    test_ok(ctx, whet_i_graph_create(ctx, w->params, &w->graph));
+    test_ok(ctx, whet_i_graph_feed(ctx, w->graph, false, WHET_I_EXAMPLES, WRN_D, &x));
+    test_ok(ctx,
+            whet_i_model_record(ctx, w->graph, whet_i_model_find("wrn22"), &settings, x, &values));
+    test_ok(ctx, whet_i_params_settle(ctx, w->params, seed));
+    assert_true(w->params->n <= WRN_TENSORS);
+    whet_i_rng_init(&rng, seed, 1);
+    for (int64_t i = 0; i < w->params->n; i++) {
+        const whet_i_param *p = &w->params->items[i];
+        whet_tensor *t = &w->items[i].tensor;
+        *t = (whet_tensor){.data = p->values, .dtype = WHET_F32, .rank = p->rank};
+        memcpy(t->shape, p->shape, sizeof p->shape);
+        w->items[i].name = p->name;
+        for (int64_t k = 0; p->rank == 1 && k < p->count; k++)
+            p->values[k] += (float)(.5 * whet_i_rng_normal(&rng));
+    }
+    w->weights = (whet_weights){w->items, w->params->n};
+}
+
+static void drop_wide(whet_ctx *ctx, wide *w) {
+    whet_i_graph_destroy(ctx, w->graph);
+    whet_i_params_destroy(ctx, w->params);
+}
+
+/* Sums of what each norm puts out, and squares, by channel: [channels] behind each other, in order. */
+typedef struct norm_sums {
+    const whet_i_graph *graph;
+    whet_i_value values[WRN_NORMS];
+    int64_t channels[WRN_NORMS], n;
+    double mean[WRN_NORMS][128], deviation[WRN_NORMS][128];
+} norm_sums;
+
+static whet_status add_norms(whet_ctx *ctx, void *arg, const whet_i_executor *executor,
+                             int64_t first, int64_t rows) {
+    norm_sums *s = arg;
+    (void)ctx;
+    (void)first;
+    for (int64_t k = 0; k < s->n; k++) {
+        const float *x = whet_i_executor_value(executor, s->values[k]);
+        const int64_t c = s->channels[k], cells = rows * whet_i_columns(s->graph, s->values[k]);
+        for (int64_t i = 0; i < cells; i++) {
+            s->mean[k][i % c] += (double)x[i];
+            s->deviation[k][i % c] += (double)x[i] * (double)x[i];
+        }
+    }
+    return WHET_OK;
+}
+
+static void measure_norms(whet_ctx *ctx, const whet_weights *w, const float *x, norm_sums *s) {
+    const whet_i_image image = {WRN_SIDE, WRN_SIDE, 3};
+    whet_i_image_network net;
+    *s = (norm_sums){0};
+    test_ok(ctx, whet_i_image_network_make_apart(ctx, "wrn", w, &image, &net));
+    for (int64_t i = 0; i < net.graph->n_nodes; i++) {
+        const whet_i_node *node = &net.graph->nodes[i];
+        if (node->n_params != 2 || net.params->items[node->params[0]].rank != 1) continue;
+        assert_true(s->n < WRN_NORMS);
+        s->values[s->n] = node->outputs[0];
+        s->channels[s->n++] = net.params->items[node->params[0]].count;
+    }
+    s->graph = net.graph;
+    const whet_i_batch_visitor visitor = {
+        .visit = add_norms, .arg = s, .stage = "test", .keep = s->values, .n_keep = s->n};
+    test_ok(ctx, whet_i_image_network_batches(ctx, &net, x, WRN_N, &visitor));
+    for (int64_t k = 0; k < s->n; k++) {
+        const double samples =
+            (double)(WRN_N * whet_i_columns(net.graph, s->values[k]) / s->channels[k]);
+        for (int64_t j = 0; j < s->channels[k]; j++) {
+            s->mean[k][j] /= samples;
+            s->deviation[k][j] =
+                sqrt(fmax(s->deviation[k][j] / samples - s->mean[k][j] * s->mean[k][j], 0));
+        }
+    }
+    whet_i_image_network_free(ctx, &net);
+}
+
+/* Channels of the first norm before its ReLU, by loops: a convolution, then the norm of all channels of an
+ * example. */
+static void first_norm(const whet_weights *w, const float *x, double *mean, double *deviation) {
+    enum { S = WRN_SIDE, C = 16 };
+    static double y[WRN_N][S * S][C];
+    const float *k = whet_i_image_network_tensor(w, "conv1.weight")->data; /* [C, 3, 3, 3] */
+    const float *scale = whet_i_image_network_tensor(w, "layer1.0.bn1.weight")->data;
+    const float *shift = whet_i_image_network_tensor(w, "layer1.0.bn1.bias")->data;
+    memset(mean, 0, C * sizeof *mean);
+    memset(deviation, 0, C * sizeof *deviation);
+    for (int e = 0; e < WRN_N; e++) {
+        double sum = 0, squares = 0;
+        for (int at = 0; at < S * S; at++)
+            for (int c = 0; c < C; c++) {
+                y[e][at][c] = 0;
+                for (int t = 0; t < 27; t++) { /* input channel, row, column */
+                    const int row = at / S + t % 9 / 3 - 1, column = at % S + t % 3 - 1;
+                    if (row < 0 || row >= S || column < 0 || column >= S) continue;
+                    y[e][at][c] += (double)k[c * 27 + t] *
+                                   (double)x[e * WRN_D + (row * S + column) * 3 + t / 9];
+                }
+                sum += y[e][at][c] / (S * S * C);
+                squares += y[e][at][c] * y[e][at][c] / (S * S * C);
+            }
+        for (int at = 0; at < S * S; at++)
+            for (int c = 0; c < C; c++) {
+                const double z =
+                    (y[e][at][c] - sum) / sqrt(squares - sum * sum + 1e-5) * (double)scale[c] +
+                    (double)shift[c];
+                mean[c] += z / (WRN_N * S * S);
+                deviation[c] += z * z / (WRN_N * S * S);
+            }
+    }
+    for (int c = 0; c < C; c++) deviation[c] = sqrt(deviation[c] - mean[c] * mean[c]);
+}
+
+/* Scales and shifts alone change; every norm of the mixture puts out what it was given, the first one also by
+ * loops. f32 over some ten layers: 1e-3 of a deviation. */
+static void norms_of_groups(void **state) {
+    static float x[WRN_N * WRN_D];
+    static norm_sums sums[3];
+    double mean[3][16], deviation[3][16];
+    whet_i_rng rng;
+    whet_ctx *ctx = test_ctx(2);
+    wide a, b;
+    whet_named_tensor items[WRN_TENSORS], plain[WRN_TENSORS];
+    (void)state;
+    draw_wide(ctx, &a, 3);
+    draw_wide(ctx, &b, 4);
+    whet_i_rng_init(&rng, 5, 0);
+    for (int i = 0; i < WRN_N * WRN_D; i++) x[i] = (float)whet_i_rng_normal(&rng);
+    whet_mode_data data = {
+        .x = x, .n = WRN_N, .height = WRN_SIDE, .width = WRN_SIDE, .channels = 3, .repair = true};
+    const whet_weights repaired = {items, a.weights.n};
+    test_ok(ctx, whet_mode_mixture(ctx, "wrn", &a.weights, &b.weights, &data, .3, items));
+    data.repair = false;
+    test_ok(ctx, whet_mode_mixture(ctx, "wrn", &a.weights, &b.weights, &data, .3, plain));
+    measure_norms(ctx, &a.weights, x, &sums[0]);
+    measure_norms(ctx, &b.weights, x, &sums[1]);
+    measure_norms(ctx, &repaired, x, &sums[2]);
+    assert_int_equal(sums[2].n, WRN_NORMS); /* three blocks of 2 and a shortcut's, and the last */
+    for (int64_t k = 0; k < WRN_NORMS; k++)
+        for (int64_t c = 0; c < sums[2].channels[k]; c++) {
+            const double to = .7 * sums[0].mean[k][c] + .3 * sums[1].mean[k][c];
+            const double spread = .7 * sums[0].deviation[k][c] + .3 * sums[1].deviation[k][c];
+            assert_true(fabs(sums[2].mean[k][c] - to) < 1e-3 * (1 + spread));
+            assert_true(fabs(sums[2].deviation[k][c] - spread) < 1e-3 * (1 + spread));
+        }
+    first_norm(&a.weights, x, mean[0], deviation[0]);
+    first_norm(&b.weights, x, mean[1], deviation[1]);
+    first_norm(&repaired, x, mean[2], deviation[2]);
+    for (int c = 0; c < 16; c++) {
+        assert_true(fabs(mean[2][c] - (.7 * mean[0][c] + .3 * mean[1][c])) < 1e-4);
+        assert_true(fabs(deviation[2][c] - (.7 * deviation[0][c] + .3 * deviation[1][c])) < 1e-4);
+        assert_true(fabs(mean[2][c] - sums[2].mean[0][c]) < 1e-4);
+    }
+    for (int64_t i = 0; i < a.weights.n; i++) {
+        const size_t bytes = (size_t)whet_tensor_count(&items[i].tensor) * sizeof(float);
+        const bool norm = strstr(items[i].name, "bn") || strstr(items[i].name, "shortcut.1");
+        assert_true((memcmp(items[i].tensor.data, plain[i].tensor.data, bytes) != 0) == norm);
+        whet_tensor_destroy(ctx, &items[i].tensor);
+        whet_tensor_destroy(ctx, &plain[i].tensor);
+    }
+    drop_wide(ctx, &a);
+    drop_wide(ctx, &b);
+    test_ctx_done(ctx);
+}
+
 /* A unit that is one number on all inputs in the mixture is shifted, and stays finite. */
 static void units_that_never_vary(void **state) {
     (void)state;
@@ -269,6 +452,7 @@ int main(void) {
         cmocka_unit_test(by_hand),
         cmocka_unit_test(units_have_the_statistics_they_were_given),
         cmocka_unit_test(channels_of_images),
+        cmocka_unit_test(norms_of_groups),
         cmocka_unit_test(units_that_never_vary),
         cmocka_unit_test(refusals),
         cmocka_unit_test(each_allocation_may_fail),
