@@ -258,6 +258,10 @@ const cli_option cmd_tune_options[] = {
          "search adapter (lora, more, full), rank, blocks, targets, rates and dropout, then train "
          "the winner; of BUDGET a time (600s, 10m, 1h), trials=30 or both, and params=100k; what "
          "is given is not searched"},
+    {.name = "search-also",
+     .type = CLI_STRING,
+     .value = "LIST",
+     .help = "search these as well: dora, bitfit, norms, adapter-dropout, with commas between"},
     {.name = "resume",
      .type = CLI_FLAG,
      .help = "go on from the checkpoint in --output; a search: go on, or help the process at it"},
@@ -370,6 +374,8 @@ static whet_status check_usage(cli_run *run) {
     const bool search = cli_given(run, "search");
     if (search && cli_given(run, "adapter"))
         return cli_fail(run, WHET_ERR_ARG, "--search chooses the adapter; expected no --adapter");
+    if (!search && cli_given(run, "search-also"))
+        return cli_fail(run, WHET_ERR_ARG, "--search-also is of a search; expected --search");
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     if (!search && check_adapter(run) != WHET_OK) return WHET_ERR_ARG;

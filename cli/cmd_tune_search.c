@@ -25,7 +25,7 @@ static void print_layers(cli_run *run, const json_t *settings) {
 
 static void print_trial(cli_run *run, const json_t *trial, long long winner) {
     const json_t *settings = json_object_get(trial, "settings");
-    cli_print(run, "%c%5lld  %-4s", cli_count_at(trial, "trial") == winner ? '*' : ' ',
+    cli_print(run, "%c%5lld  %-6s", cli_count_at(trial, "trial") == winner ? '*' : ' ',
               cli_count_at(trial, "trial"), cli_text_at(trial, "kind"));
     print_shape(run, settings);
     cli_print(run, " %10lld %8.4f %7.4f %7.1f  %s rate %g, dropout %g, head x %g%s%s",
@@ -44,7 +44,7 @@ static void print_trials(cli_run *run, const json_t *root) {
     long long stopped = 0, failed = 0;
     size_t i;
     json_t *trial;
-    cli_print(run, " trial  kind shape       parameters %8.8s  +- s.e. seconds\n",
+    cli_print(run, " trial  kind   shape       parameters %8.8s  +- s.e. seconds\n",
               cli_text_at(root, "metric"));
     json_array_foreach(trials, i, trial) {
         const char *state = cli_text_at(trial, "state");
@@ -85,6 +85,7 @@ whet_status cmd_tune_search(cli_run *run, const whet_tune_job *job, const char *
     whet_tune_search_opts opts = WHET_TUNE_SEARCH_OPTS_INIT;
     char *report = NULL;
     json_t *root;
+    opts.also = cli_text(run, "search-also");
     whet_status status = whet_tune_search_budget(run->ctx, budget, &opts);
     if (status == WHET_OK) status = whet_tune_search(run->ctx, job, &opts, &report);
     if (status == WHET_OK) status = cli_report(run, report, &root);

@@ -16,6 +16,9 @@ typedef struct whet_tune_search_opts {
     int64_t trials;     /* settings to try, at most 4096; 0 = as many as there is time for */
     int64_t parameters; /* numbers that may be trained outside the head; 0 = no limit */
     int64_t folds;      /* 2..10; 0 = 5 of fewer than 500 training rows, else 3 */
+    const char
+        *also; /* beside LoRA, MoRe and full tuning: dora, bitfit, norms, adapter-dropout (of LoRA,
+                            MoRe and DoRA: 0, .05 or .1), with commas between; NULL = nothing */
 } whet_tune_search_opts;
 #define WHET_TUNE_SEARCH_OPTS_INIT \
     { .struct_size = sizeof(whet_tune_search_opts) }
@@ -37,7 +40,8 @@ WHET_API WHET_CHECKED whet_status whet_tune_search_budget(whet_ctx *ctx, const c
  *
  * Settings are drawn at random, LoRA and MoRe in pairs that are equal but for the blocks, so that neither
  * wins by luckier draws; full tuning is one in five; the first three are LoRA of rank 8, full tuning and
- * MoRe of rank 8 with 4 blocks, at their default rates. A trial is trained on all folds of the training rows
+ * MoRe of rank 8 with 4 blocks, at their default rates. Kinds of `also` come behind them, and then one in
+ * six (seven, eight) each. A trial is trained on all folds of the training rows
  * (without a validation table, or with fewer than 500 training rows), or from several seeds, and judged by
  * the mean metric of the rows held out. It goes on from one rung (number of steps) to the next, three times
  * as long, when it is among the best third there (asynchronous successive halving, Li et al. 2020, arXiv

@@ -92,24 +92,41 @@ static whet_status put_x_axis(whet_ctx *ctx, const plane *p, whet_i_buf *svg) {
 }
 
 static const char *color_of(whet_tune_adapter kind) {
-    return kind == WHET_TUNE_MORE ? "#c50" : kind == WHET_TUNE_LORA ? "#36c" : "#393";
+    static const char *const colors[WHET_I_SEARCH_KINDS] = {
+        [WHET_TUNE_FULL] = "#393", [WHET_TUNE_LORA] = "#36c",   [WHET_TUNE_MORE] = "#c50",
+        [WHET_TUNE_DORA] = "#63a", [WHET_TUNE_BITFIT] = "#088", [WHET_TUNE_NORMS] = "#a06"};
+    return colors[kind];
 }
 
-static whet_status put_legend(whet_ctx *ctx, whet_i_buf *svg) {
+static bool has_kind(const whet_i_search_point *points, int64_t n, whet_tune_adapter kind) {
+    for (int64_t i = 0; i < n; i++)
+        if (points[i].kind == kind) return true;
+    return false;
+}
+
+/* MoRe, LoRA and full tuning, and what else there is. */
+static whet_status put_legend(whet_ctx *ctx, const whet_i_search_point *points, int64_t n,
+                              whet_i_buf *svg) {
     static const struct {
         whet_tune_adapter kind;
         const char *name;
-    } kinds[] = {{WHET_TUNE_MORE, "MoRe"}, {WHET_TUNE_LORA, "LoRA"}, {WHET_TUNE_FULL, "full"}};
-    for (int i = 0; i < WHET_COUNT_OF(kinds); i++)
+    } kinds[] = {{WHET_TUNE_MORE, "MoRe"},     {WHET_TUNE_LORA, "LoRA"},
+                 {WHET_TUNE_FULL, "full"},     {WHET_TUNE_DORA, "DoRA"},
+                 {WHET_TUNE_BITFIT, "BitFit"}, {WHET_TUNE_NORMS, "norms"}};
+    int at = 0;
+    for (int i = 0; i < WHET_COUNT_OF(kinds); i++) {
+        if (i >= 3 && !has_kind(points, n, kinds[i].kind)) continue;
         WHET_TRY(whet_i_buf_printf(
             ctx, svg,
             "<circle cx=\"%d\" cy=\"32\" r=\"4\" fill=\"%s\"/><text x=\"%d\" y=\"36\">%s</text>",
-            LEFT + 4 + 64 * i, color_of(kinds[i].kind), LEFT + 12 + 64 * i, kinds[i].name));
+            LEFT + 4 + 64 * at, color_of(kinds[i].kind), LEFT + 12 + 64 * at, kinds[i].name));
+        at++;
+    }
     return whet_i_buf_printf(
         ctx, svg,
         "<text x=\"%d\" y=\"36\" fill=\"#777\">faint: stopped on the way; bars: one standard "
         "error; ring: the winner</text>",
-        LEFT + 12 + 64 * 3);
+        LEFT + 12 + 64 * at);
 }
 
 /* The front from few parameters to many: each step is held until the next. */
@@ -167,7 +184,7 @@ whet_status whet_i_search_plot(whet_ctx *ctx, const whet_i_search_point *points,
                                WIDTH, HEIGHT, WIDTH, HEIGHT, WIDTH, HEIGHT));
     WHET_TRY(put_y_axis(ctx, &p, metric, svg));
     WHET_TRY(put_x_axis(ctx, &p, svg));
-    WHET_TRY(put_legend(ctx, svg));
+    WHET_TRY(put_legend(ctx, points, n, svg));
     WHET_TRY(put_front(ctx, &p, points, n, svg));
     for (int whole = 0; whole < 2; whole++)
         for (int64_t i = 0; i < n; i++)

@@ -128,6 +128,8 @@ static void make_fingerprint(search *s) {
 
 static whet_status survey(whet_ctx *ctx, search *s) {
     whet_tune_job base = s->job;
+    unsigned also;
+    WHET_TRY(whet_i_search_also(ctx, s->budget.also, &also));
     base.adapter = WHET_TUNE_FULL;
     base.targets = base.exclude = base.layers = NULL;
     base.rank_pattern = base.alpha_pattern = base.blocks_pattern = NULL;
@@ -142,7 +144,8 @@ static whet_status survey(whet_ctx *ctx, search *s) {
                            " steps; expected at most %d; try fewer epochs",
                            s->job.epochs, s->head.final_steps, INT32_MAX);
     if (s->job.warmup < 0) s->job.warmup = WARMUP;
-    WHET_TRY(whet_i_search_space_open(ctx, &s->survey, &s->job, s->budget.parameters, &s->space));
+    WHET_TRY(
+        whet_i_search_space_open(ctx, &s->survey, &s->job, s->budget.parameters, also, &s->space));
     make_fingerprint(s);
     return WHET_OK;
 }
@@ -212,7 +215,7 @@ static void tell_unit(whet_ctx *ctx, const search *s, whet_i_search_unit u) {
     const whet_i_search_trial *t = &s->space.trials[u.trial];
     char shape[64] = "";
     if (!m.whole || m.failed) return;
-    if (t->job.adapter != WHET_TUNE_FULL)
+    if (whet_i_tune_adapter_find(t->job.adapter)->adapts)
         (void)snprintf(shape, sizeof shape, " r %" PRId64 " N %" PRId64, t->job.rank,
                        t->job.adapter == WHET_TUNE_MORE ? t->job.blocks : (int64_t)1);
     whet_i_log(ctx, WHET_LOG_INFO,

@@ -20,6 +20,7 @@ enum {
     WHET_I_SEARCH_ETA = 3,       /* of a rung, one in so many goes on */
     WHET_I_SEARCH_LEAST = 8,     /* steps of the first rung */
     WHET_I_SEARCH_RANKS = 6,     /* that are drawn from */
+    WHET_I_SEARCH_KINDS = 6,     /* numbers of whet_tune_adapter */
     WHET_I_SEARCH_LEVELS = WHET_I_SEARCH_RUNGS + 1,
     WHET_I_SEARCH_REPLICATES = 2 * WHET_I_SEARCH_FOLDS
 };
@@ -82,20 +83,25 @@ typedef struct whet_i_search_space {
     whet_i_tune *survey;
     whet_tune_job base; /* what is given is not searched */
     int64_t limit;      /* of parameters; 0 = none */
-    bool can[3];        /* kinds, by whet_tune_adapter, of which a candidate is within the limit */
-    int64_t least;      /* parameters of the smallest candidate */
-    char *targets[5];   /* lists of layers, in the survey's arena, as what follows */
-    char *halves[2];    /* numbers of the lower and the upper layers; NULL = there is one layer */
+    unsigned also;      /* what else is searched: 1 << kind, WHET_I_SEARCH_DROPOUT */
+    /* kinds, by whet_tune_adapter, of which a candidate is within the limit */
+    bool can[WHET_I_SEARCH_KINDS];
+    int64_t least;    /* parameters of the smallest candidate */
+    char *targets[5]; /* lists of layers, in the survey's arena, as what follows */
+    char *halves[2];  /* numbers of the lower and the upper layers; NULL = there is one layer */
     /* Patterns of ranks that rise or fall, by the mean rank, and twice those; NULL = the rank is odd. */
     char *ranks[2][WHET_I_SEARCH_RANKS], *alphas[2][WHET_I_SEARCH_RANKS];
     whet_i_search_trial *trials; /* drawn so far */
     int64_t n, cap;
 } whet_i_search_space;
 
-/* Errors: ARG (the limit is below the smallest candidate). */
+/* Errors: ARG (the limit is below the smallest candidate; a kind that finds nothing to train). */
 WHET_CHECKED whet_status whet_i_search_space_open(whet_ctx *ctx, whet_i_tune *survey,
                                                   const whet_tune_job *base, int64_t limit,
-                                                  whet_i_search_space *out);
+                                                  unsigned also, whet_i_search_space *out);
+/* What whet_tune_search_opts.also names. Errors: ARG. */
+#define WHET_I_SEARCH_DROPOUT (1u << 8) /* of adapters */
+WHET_CHECKED whet_status whet_i_search_also(whet_ctx *ctx, const char *text, unsigned *also);
 void whet_i_search_space_free(whet_ctx *ctx, whet_i_search_space *space);
 /* Trial i, which follows from the seed and i alone; valid until the next call. */
 WHET_CHECKED whet_status whet_i_search_draw(whet_ctx *ctx, whet_i_search_space *space, int64_t i,

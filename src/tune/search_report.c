@@ -42,7 +42,11 @@ whet_i_search_verdict whet_i_search_judge(const whet_i_search_state *s, bool low
 }
 
 static const char *full_name(whet_tune_adapter kind) {
-    return kind == WHET_TUNE_FULL ? "full tuning" : kind == WHET_TUNE_LORA ? "LoRA" : "MoRe";
+    static const char *const names[WHET_I_SEARCH_KINDS] = {
+        [WHET_TUNE_FULL] = "full tuning", [WHET_TUNE_LORA] = "LoRA",
+        [WHET_TUNE_MORE] = "MoRe",        [WHET_TUNE_DORA] = "DoRA",
+        [WHET_TUNE_BITFIT] = "BitFit",    [WHET_TUNE_NORMS] = "tuning of norms"};
+    return names[kind];
 }
 
 static void verdict_text(const whet_i_search_rules *r, const whet_i_search_verdict *v,
@@ -284,7 +288,8 @@ static whet_status put_adapter(whet_ctx *ctx, const whet_tune_job *j, whet_i_buf
     WHET_TRY(put_option(ctx, out, "targets", j->targets));
     if (j->adapter == WHET_TUNE_MORE)
         WHET_TRY(whet_i_buf_printf(ctx, out, " --blocks %lld", (long long)j->blocks));
-    if (j->adapter == WHET_TUNE_LORA) WHET_TRY(put_number(ctx, out, "alpha", j->alpha));
+    else
+        WHET_TRY(put_number(ctx, out, "alpha", j->alpha));
     if (j->rank_stabilised) WHET_TRY(whet_i_buf_printf(ctx, out, " --rslora"));
     if (j->adapter_dropout > 0)
         WHET_TRY(put_number(ctx, out, "adapter-dropout", j->adapter_dropout));
@@ -305,7 +310,19 @@ static whet_status winner_options(whet_ctx *ctx, const whet_tune_job *j, whet_i_
     WHET_TRY(put_number(ctx, out, "head-rate", j->head_rate));
     WHET_TRY(whet_i_buf_printf(ctx, out, " --epochs %lld", (long long)j->epochs));
     WHET_TRY(put_number(ctx, out, "warmup", j->warmup));
-    return j->adapter == WHET_TUNE_FULL ? WHET_OK : put_adapter(ctx, j, out);
+    return whet_i_tune_adapter_find(j->adapter)->adapts ? put_adapter(ctx, j, out) : WHET_OK;
+}
+
+/* The best of each kind that is searched. */
+static json_t *best_object(const whet_i_search_space *space, const whet_i_search_rules *r) {
+    json_t *o = json_object();
+    for (int i = 0; i < WHET_I_SEARCH_KINDS; i++) {
+        const whet_tune_adapter kind = (whet_tune_adapter)i;
+        if (kind <= WHET_TUNE_MORE || space->also >> kind & 1)
+            (void)json_object_set_new(o, whet_i_search_kind_name(kind),
+                                      number_or_null(best_of_kind(r, kind)));
+    }
+    return o;
 }
 
 static whet_status fill(whet_ctx *ctx, whet_i_search_space *space, const whet_i_search_rules *r,
@@ -323,11 +340,7 @@ static whet_status fill(whet_ctx *ctx, whet_i_search_space *space, const whet_i_
     (void)json_object_set_new(o, "first_rung_worth", worth);
     (void)json_object_set_new(o, "winner", number_or_null(winner));
     (void)json_object_set_new(o, "rival", number_or_null(rival));
-    (void)json_object_set_new(o, "best",
-                              json_pack("{s:o, s:o, s:o}", "full",
-                                        number_or_null(best_of_kind(r, WHET_TUNE_FULL)), "lora",
-                                        number_or_null(best_of_kind(r, WHET_TUNE_LORA)), "more",
-                                        number_or_null(best_of_kind(r, WHET_TUNE_MORE))));
+    (void)json_object_set_new(o, "best", best_object(space, r));
     (void)json_object_set_new(o, "verdict", verdict_object(r, winner, rival));
     (void)json_object_set_new(o, "options", options.data ? json_string(options.data) : json_null());
     whet_i_buf_free(ctx, &options);

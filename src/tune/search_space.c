@@ -5,15 +5,22 @@
  * LoRA and MoRe come in pairs that share everything but the blocks: both kinds get the same draws at equal
  * parameters, and neither wins by a luckier rate.
  * MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
- * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. */
+ * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. Kinds
+ * that are asked for beside them (DoRA, biases, norms) have a turn each. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "tune/search_i.h"
 
-enum { KINDS = 3, ADAPTERS = 1 << WHET_TUNE_LORA | 1 << WHET_TUNE_MORE, ATTEMPTS = 64 };
-enum { ALL = ADAPTERS | 1 << WHET_TUNE_FULL };
+enum {
+    ADAPTERS = 1 << WHET_TUNE_LORA | 1 << WHET_TUNE_MORE | 1 << WHET_TUNE_DORA,
+    OWN = 1 << WHET_TUNE_FULL | 1 << WHET_TUNE_BITFIT | 1 << WHET_TUNE_NORMS,
+    ALWAYS = 1 << WHET_TUNE_FULL | 1 << WHET_TUNE_LORA | 1 << WHET_TUNE_MORE,
+    ALL = ADAPTERS | OWN,
+    CYCLE = 5, /* trials after which kinds come again, but for those that are asked for */
+    ATTEMPTS = 64
+};
 static const int64_t ranks[WHET_I_SEARCH_RANKS] = {1, 2, 4, 8, 16, 32};
 static const double dropouts[] = {0, 0.05, 0.1};
 
@@ -70,8 +77,9 @@ static bool put_layers(const whet_i_search_space *s, double u, whet_tune_job *jo
     }
     while (ranks[i] != job->rank) i++;
     job->rank_pattern = s->ranks[which - 2][i];
-    const bool own = job->adapter == WHET_TUNE_LORA && job->alpha == 0 && !job->alpha_pattern;
-    if (own) job->alpha_pattern = s->alphas[which - 2][i];
+    const bool scaled = job->adapter != WHET_TUNE_MORE;
+    if (scaled && job->alpha == 0 && !job->alpha_pattern)
+        job->alpha_pattern = s->alphas[which - 2][i];
     return job->rank_pattern != NULL;
 }
 static json_t *told_layers(const whet_tune_job *job) {
@@ -122,7 +130,19 @@ static bool put_head_rate(const whet_i_search_space *s, double u, whet_tune_job 
 }
 static json_t *told_head_rate(const whet_tune_job *job) { return json_real(job->head_rate); }
 
-/* What depends on a rank stands behind it. */
+static bool adapter_dropout_given(const whet_i_search_space *s) {
+    return !(s->also & WHET_I_SEARCH_DROPOUT) || s->base.adapter_dropout != 0;
+}
+static bool put_adapter_dropout(const whet_i_search_space *s, double u, whet_tune_job *job) {
+    (void)s;
+    job->adapter_dropout = dropouts[pick(u, WHET_COUNT_OF(dropouts))];
+    return true;
+}
+static json_t *told_adapter_dropout(const whet_tune_job *job) {
+    return json_real(job->adapter_dropout);
+}
+
+/* What depends on a rank stands behind it; new rows at the end, as a row's number decides its draws. */
 static const dimension table[] = {
     {"targets", ADAPTERS, true, targets_given, put_targets, told_targets},
     {"rank", ADAPTERS, true, rank_given, put_rank, told_rank},
@@ -131,12 +151,42 @@ static const dimension table[] = {
     {"learning_rate", ALL, true, rate_given, put_rate, told_rate},
     {"dropout", ALL, true, dropout_given, put_dropout, told_dropout},
     {"head_rate", ALL, true, head_rate_given, put_head_rate, told_head_rate},
+    {"adapter_dropout", ADAPTERS, true, adapter_dropout_given, put_adapter_dropout,
+     told_adapter_dropout},
 };
+
+static bool is_own(whet_tune_adapter kind) { return OWN >> kind & 1; }
+
+whet_status whet_i_search_also(whet_ctx *ctx, const char *text, unsigned *also) {
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } words[] = {{"dora", 1 << WHET_TUNE_DORA},
+                 {"bitfit", 1 << WHET_TUNE_BITFIT},
+                 {"norms", 1 << WHET_TUNE_NORMS},
+                 {"adapter-dropout", WHET_I_SEARCH_DROPOUT}};
+    *also = 0;
+    for (const char *at = text; at; at = strchr(at, ',') ? strchr(at, ',') + 1 : NULL) {
+        const size_t length = strcspn(at, ",");
+        unsigned bit = 0;
+        char quoted[WHET_QUOTE_SIZE];
+        for (int64_t i = 0; i < WHET_COUNT_OF(words); i++)
+            if (strlen(words[i].name) == length && strncmp(at, words[i].name, length) == 0)
+                bit = words[i].bit;
+        if (!bit)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "a search of %s as well; expected dora, bitfit, norms, "
+                               "adapter-dropout, with commas between",
+                               whet_i_quote(quoted, (whet_str){at, (int64_t)length}));
+        *also |= bit;
+    }
+    return WHET_OK;
+}
 
 /* ---- one trial -------------------------------------------------------------------------------- */
 
 const char *whet_i_search_kind_name(whet_tune_adapter adapter) {
-    return adapter == WHET_TUNE_FULL ? "full" : adapter == WHET_TUNE_LORA ? "lora" : "more";
+    return whet_i_tune_adapter_find(adapter)->name;
 }
 
 json_t *whet_i_search_settings(const whet_tune_job *job) {
@@ -158,16 +208,16 @@ static double draw_of(const whet_i_search_space *s, int64_t number, int64_t row,
 static whet_tune_job job_of(const whet_i_search_space *s, whet_tune_adapter kind) {
     whet_tune_job job = s->base;
     job.adapter = kind;
-    if (kind == WHET_TUNE_FULL) job.exclude = job.layers = job.rank_pattern = NULL;
+    if (is_own(kind)) job.exclude = job.layers = job.rank_pattern = NULL;
     if (kind != WHET_TUNE_MORE) job.blocks_pattern = NULL;
-    if (kind != WHET_TUNE_LORA) {
+    if (kind != WHET_TUNE_LORA && kind != WHET_TUNE_DORA) {
         job.alpha_pattern = NULL;
         job.rank_stabilised = false;
     }
-    if (kind == WHET_TUNE_FULL) job.adapter_dropout = 0;
+    if (is_own(kind)) job.adapter_dropout = 0;
     /* What a trial is told apart by is written out, so that the winner's command can be typed. */
-    if (kind == WHET_TUNE_FULL) job.targets = NULL;
-    if (kind != WHET_TUNE_FULL && !job.targets) job.targets = s->targets[1];
+    if (is_own(kind)) job.targets = NULL;
+    if (!is_own(kind) && !job.targets) job.targets = s->targets[1];
     return job;
 }
 
@@ -186,10 +236,10 @@ static bool fill(const whet_i_search_space *s, int64_t i, int64_t pair, int64_t 
     return job->adapter != WHET_TUNE_MORE || job->rank % job->blocks == 0 || rank_given(s);
 }
 
-/* The first three stand for what one would do without a search. */
+/* The first of each kind stand for what one would do without a search. */
 static whet_tune_job first_job(const whet_i_search_space *s, whet_tune_adapter kind) {
     whet_tune_job job = job_of(s, kind);
-    if (kind != WHET_TUNE_FULL && !rank_given(s)) job.rank = 8;
+    if (!is_own(kind) && !rank_given(s)) job.rank = 8;
     if (kind == WHET_TUNE_MORE && !blocks_given(s)) job.blocks = job.rank % 4 ? job.rank : 4;
     if (!dropout_given(s)) job.dropout = 0.1;
     whet_i_tune_fill_defaults(&job);
@@ -199,11 +249,11 @@ static whet_tune_job first_job(const whet_i_search_space *s, whet_tune_adapter k
 /* Of a kind, within the limit. Of many draws the first that fits; else the smallest there is. */
 static whet_tune_job smallest_job(const whet_i_search_space *s, whet_tune_adapter kind) {
     whet_tune_job job = first_job(s, kind);
-    if (kind == WHET_TUNE_FULL) return job;
+    if (is_own(kind)) return job;
     if (!targets_given(s)) job.targets = s->survey->backbone.layers[2];
     if (!layers_given(s)) job.layers = s->halves[1];
     if (!rank_given(s))
-        job.rank = kind == WHET_TUNE_LORA ? 1 : blocks_given(s) ? s->base.blocks : 2;
+        job.rank = kind != WHET_TUNE_MORE ? 1 : blocks_given(s) ? s->base.blocks : 2;
     if (kind == WHET_TUNE_MORE && !blocks_given(s)) job.blocks = job.rank;
     job.alpha = s->base.alpha;
     whet_i_tune_fill_defaults(&job);
@@ -228,11 +278,35 @@ static whet_status may_fit(whet_ctx *ctx, whet_i_search_space *s, const whet_tun
     return WHET_OK;
 }
 
+/* The i-th kind that is asked for beside the three; i from 0. */
+static whet_tune_adapter asked_kind(const whet_i_search_space *s, int64_t i) {
+    int kind = WHET_TUNE_DORA;
+    while (!(s->also >> kind & 1) || i-- > 0) kind++;
+    return (whet_tune_adapter)kind;
+}
+
+static int64_t asked_kinds(const whet_i_search_space *s) {
+    int64_t n = 0;
+    for (int kind = WHET_TUNE_DORA; kind < WHET_I_SEARCH_KINDS; kind++) n += s->also >> kind & 1;
+    return n;
+}
+
+/* The first trials have one of each kind; then kinds take turns. */
+static int64_t first_trials(const whet_i_search_space *s) { return 3 + asked_kinds(s); }
+
+static int64_t turn_of(const whet_i_search_space *s, int64_t i) {
+    return (i - first_trials(s)) % (CYCLE + asked_kinds(s));
+}
+
 static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i) {
     static const whet_tune_adapter first[] = {WHET_TUNE_LORA, WHET_TUNE_FULL, WHET_TUNE_MORE};
-    static const whet_tune_adapter turn[] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_MORE,
-                                             WHET_TUNE_LORA, WHET_TUNE_FULL};
-    const whet_tune_adapter kind = i < 3 ? first[i] : turn[(i - 3) % WHET_COUNT_OF(turn)];
+    static const whet_tune_adapter turns[CYCLE] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_MORE,
+                                                   WHET_TUNE_LORA, WHET_TUNE_FULL};
+    const bool begins = i < first_trials(s);
+    const int64_t at = begins ? i : turn_of(s, i), known = begins ? 3 : CYCLE;
+    const whet_tune_adapter kind = at >= known ? asked_kind(s, at - known)
+                                   : begins    ? first[at]
+                                               : turns[at];
     if (s->can[kind]) return kind;
     return s->can[WHET_TUNE_LORA] ? WHET_TUNE_LORA : WHET_TUNE_FULL;
 }
@@ -240,15 +314,17 @@ static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i) {
 static whet_status draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
                         whet_i_search_trial *trial) {
     const whet_tune_adapter kind = kind_of(s, i);
-    const int64_t turn = (i - 3) % 5;
+    const bool begins = i < first_trials(s);
+    const int64_t turn = turn_of(s, i);
+    const bool paired = !begins && turn < CYCLE && kind != WHET_TUNE_FULL;
     bool yes = false;
     trial->attempt = -1;
-    trial->pair = i < 3 || kind == WHET_TUNE_FULL ? -1 : turn % 2 ? i - 1 : i;
-    if (i < 3) {
+    trial->pair = !paired ? -1 : turn % 2 ? i - 1 : i;
+    if (begins) {
         const whet_tune_job job = first_job(s, kind);
         WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
     }
-    for (int64_t attempt = 0; i >= 3 && !yes && attempt < ATTEMPTS; attempt++) {
+    for (int64_t attempt = 0; !begins && !yes && attempt < ATTEMPTS; attempt++) {
         whet_tune_job job = job_of(s, kind);
         if (fill(s, i, trial->pair, attempt, &job)) WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
         if (yes) trial->attempt = attempt;
@@ -331,9 +407,10 @@ static whet_status make_halves(whet_ctx *ctx, whet_i_search_space *s) {
 
 static whet_status find_kinds(whet_ctx *ctx, whet_i_search_space *s) {
     s->least = INT64_MAX;
-    for (int kind = 0; kind < KINDS; kind++) {
+    for (int kind = 0; kind < WHET_I_SEARCH_KINDS; kind++) {
         whet_i_search_trial trial;
         whet_tune_job probe = {.rank = s->base.rank};
+        if (!((ALWAYS | s->also) >> kind & 1)) continue;
         if (kind == WHET_TUNE_MORE && rank_given(s) && !blocks_given(s) &&
             !put_blocks(s, 0, &probe))
             continue;
@@ -341,7 +418,7 @@ static whet_status find_kinds(whet_ctx *ctx, whet_i_search_space *s) {
         WHET_TRY(fits(ctx, s, &job, &trial, &s->can[kind]));
         if (trial.parameters < s->least) s->least = trial.parameters;
     }
-    for (int kind = 0; kind < KINDS; kind++)
+    for (int kind = 0; kind < WHET_I_SEARCH_KINDS; kind++)
         if (s->can[kind]) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "a budget of %" PRId64 " parameters; expected at least the %" PRId64
@@ -350,8 +427,8 @@ static whet_status find_kinds(whet_ctx *ctx, whet_i_search_space *s) {
 }
 
 whet_status whet_i_search_space_open(whet_ctx *ctx, whet_i_tune *survey, const whet_tune_job *base,
-                                     int64_t limit, whet_i_search_space *out) {
-    *out = (whet_i_search_space){.survey = survey, .base = *base, .limit = limit};
+                                     int64_t limit, unsigned also, whet_i_search_space *out) {
+    *out = (whet_i_search_space){.survey = survey, .base = *base, .limit = limit, .also = also};
     WHET_TRY(make_targets(ctx, out));
     WHET_TRY(make_halves(ctx, out));
     return find_kinds(ctx, out);
@@ -376,8 +453,10 @@ uint64_t whet_i_search_space_hash(const whet_i_search_space *s) {
         if (texts[i])
             hash = whet_i_hash_u64(hash + (uint64_t)i) ^
                    whet_i_hash_bytes(texts[i], (int64_t)strlen(texts[i]));
+    /* Of the three kinds and what was always searched, so that journals without more are found again. */
     for (int64_t i = 0; i < WHET_COUNT_OF(table); i++)
-        hash = whet_i_hash_u64(hash + table[i].kinds + (uint64_t)table[i].given(s)) ^
-               whet_i_hash_bytes(table[i].name, (int64_t)strlen(table[i].name));
-    return hash;
+        if (table[i].given != adapter_dropout_given)
+            hash = whet_i_hash_u64(hash + (table[i].kinds & ALWAYS) + (uint64_t)table[i].given(s)) ^
+                   whet_i_hash_bytes(table[i].name, (int64_t)strlen(table[i].name));
+    return s->also ? whet_i_hash_u64(hash + s->also) : hash;
 }

@@ -12,7 +12,7 @@
 
 #include "tune/search_i.h"
 
-enum { KINDS = 3 };
+enum { KINDS = WHET_I_SEARCH_KINDS };
 
 /* ---- what is known ---------------------------------------------------------------------------- */
 

@@ -34,6 +34,34 @@ lines() {
     done
 }
 
+# What is asked for as well: a trial of each comes to the whole length, and the winner's command can be typed.
+# shellcheck disable=SC2086
+run 0 whet $common --search trials=6 --search-also dora,bitfit,norms,adapter-dropout --output also --json
+json out
+python3 - <<'EOF2' || fail 'kinds that are asked for are not searched'
+import json
+r = json.load(open("also/search.json"))
+kinds = [x["kind"] for x in r["trials"]]
+assert kinds == ["lora", "full", "more", "dora", "bitfit", "norms"], kinds
+assert {x["kind"] for x in r["trials"] if x["state"] == "whole"} == set(kinds)
+assert set(r["best"]) == set(kinds) and all(r["best"][k] == i for i, k in enumerate(kinds)), r["best"]
+svg = open("also/pareto.svg").read()
+assert "DoRA" in svg and "BitFit" in svg and "norms" in svg
+open("winner.txt", "w").write(r["options"])
+EOF2
+eval "run 0 whet tune --model '$model' --train train.tsv --batch 8 --quiet $(cat winner.txt) --output again"
+mark
+# shellcheck disable=SC2086
+run 2 whet $common --search trials=5 --search-also dora,boft --output z
+tells 'expected dora, bitfit, norms'
+# shellcheck disable=SC2086
+run 2 whet $common --search-also dora --output z
+tells '--search'
+# shellcheck disable=SC2086
+run 3 whet $common --search trials=9 --search-also dora --resume --output also
+unchanged
+rm -r also again
+
 # shellcheck disable=SC2086
 run 0 whet $common --search trials=5 --output a --json
 json out

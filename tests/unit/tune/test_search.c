@@ -76,12 +76,18 @@ static whet_tune_job small_job(void) {
     return job;
 }
 
-static whet_status open_space(whet_ctx *ctx, const whet_tune_job *base, int64_t limit,
-                              whet_i_tune *survey, whet_i_search_space *space) {
+static whet_status open_wider(whet_ctx *ctx, const whet_tune_job *base, int64_t limit,
+                              unsigned also, whet_i_tune *survey, whet_i_search_space *space) {
     whet_tune_job job = *base;
     job.targets = NULL;
     const whet_status status = whet_i_tune_survey(ctx, &job, survey);
-    return status == WHET_OK ? whet_i_search_space_open(ctx, survey, base, limit, space) : status;
+    return status == WHET_OK ? whet_i_search_space_open(ctx, survey, base, limit, also, space)
+                             : status;
+}
+
+static whet_status open_space(whet_ctx *ctx, const whet_tune_job *base, int64_t limit,
+                              whet_i_tune *survey, whet_i_search_space *space) {
+    return open_wider(ctx, base, limit, 0, survey, space);
 }
 
 static void close_space(whet_ctx *ctx, whet_i_tune *survey, whet_i_search_space *space) {
@@ -193,6 +199,58 @@ static void draws_hold_what_is_said_of_them(void **state) {
     survey = (whet_i_tune){0};
     test_ok(ctx, open_space(ctx, &base, least, &survey, &space));
     close_space(ctx, &survey, &space);
+    test_ctx_done(ctx);
+}
+
+/* Kinds that are asked for come first of all once, then one turn in eight each; LoRA and MoRe stay pairs. */
+static void kinds_that_are_asked_for(void **state) {
+    (void)state;
+    enum { DRAWS = 6 + 8 * 12 };
+    static const whet_tune_adapter first[] = {WHET_TUNE_LORA, WHET_TUNE_FULL,   WHET_TUNE_MORE,
+                                              WHET_TUNE_DORA, WHET_TUNE_BITFIT, WHET_TUNE_NORMS};
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0}, plain_survey = {0};
+    whet_i_search_space space, plain;
+    const whet_tune_job base = small_job();
+    const whet_i_search_trial *t;
+    int64_t count[WHET_I_SEARCH_KINDS] = {0}, dropped = 0, ranks = 0;
+    unsigned also;
+    test_ok(ctx, whet_i_search_also(ctx, "norms,dora,bitfit,adapter-dropout", &also));
+    test_ok(ctx, open_wider(ctx, &base, 0, also, &survey, &space));
+    test_ok(ctx, open_space(ctx, &base, 0, &plain_survey, &plain));
+    assert_true(whet_i_search_space_hash(&space) != whet_i_search_space_hash(&plain));
+    test_ok(ctx, whet_i_search_draw(ctx, &space, DRAWS - 1, &t));
+    for (int64_t i = 0; i < DRAWS; i++) {
+        const whet_tune_job *j = &space.trials[i].job;
+        const bool own = j->adapter == WHET_TUNE_BITFIT || j->adapter == WHET_TUNE_NORMS;
+        json_t *settings = whet_i_search_settings(j);
+        count[j->adapter]++;
+        if (i < 6) assert_int_equal(j->adapter, first[i]);
+        if (i < 6) assert_true(j->adapter_dropout == 0);
+        assert_true(!json_object_get(settings, "rank") == (own || j->adapter == WHET_TUNE_FULL));
+        assert_true(!json_object_get(settings, "adapter_dropout") ==
+                    !json_object_get(settings, "rank"));
+        json_decref(settings);
+        if (own) assert_true(!j->targets && !j->layers && space.trials[i].parameters < 1000);
+        if (j->adapter == WHET_TUNE_DORA) ranks += i > 3 && j->rank != 8;
+        if (j->adapter >= WHET_TUNE_DORA) assert_int_equal(space.trials[i].pair, -1);
+        dropped += j->adapter_dropout > 0;
+        if (i < 6 || j->adapter != WHET_TUNE_MORE) continue;
+        const whet_i_search_trial *twin = &space.trials[i + 1];
+        assert_int_equal(twin->job.adapter, WHET_TUNE_LORA);
+        assert_true(twin->job.rank == j->rank && twin->parameters == space.trials[i].parameters &&
+                    twin->job.adapter_dropout == j->adapter_dropout);
+    }
+    for (int k = 0; k < WHET_I_SEARCH_KINDS; k++)
+        assert_int_equal(count[k], k == WHET_TUNE_LORA || k == WHET_TUNE_MORE ? 25 : 13);
+    assert_true(ranks > 4 && dropped > 20 && dropped < 60);
+    close_space(ctx, &survey, &space);
+    close_space(ctx, &plain_survey, &plain);
+    test_fails(ctx, whet_i_search_also(ctx, "dora,boft", &also), WHET_ERR_ARG);
+    test_says(ctx, "\"boft\" as well; expected dora, bitfit, norms");
+    test_fails(ctx, whet_i_search_also(ctx, "dora,", &also), WHET_ERR_ARG);
+    test_ok(ctx, whet_i_search_also(ctx, NULL, &also));
+    assert_int_equal(also, 0);
     test_ctx_done(ctx);
 }
 
@@ -345,6 +403,7 @@ int main(void) {
         cmocka_unit_test(budgets_by_hand),
         cmocka_unit_test(parameters_are_counted),
         cmocka_unit_test(draws_hold_what_is_said_of_them),
+        cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(parts_go_on),
         cmocka_unit_test(folds_part_the_rows),
         cmocka_unit_test(each_allocation_may_fail),
