@@ -102,15 +102,20 @@ bool whet_i_lesson_has_head(const whet_i_lesson *lesson) {
 }
 
 int64_t whet_i_lesson_heads(const whet_i_lesson *lesson) {
-    return whet_i_lesson_has_head(lesson) ? 1 : 1 + whet_i_heads_count();
+    return whet_i_lesson_has_head(lesson) ? 1 : 2 + whet_i_heads_count();
+}
+
+bool whet_i_lesson_head_is_half(const whet_i_lesson *lesson, int64_t head) {
+    return head > 0 && head == whet_i_lesson_heads(lesson) - 1;
 }
 
 const char *whet_i_lesson_head_name(const whet_i_lesson *lesson, int64_t head) {
-    if (head > 0) return whet_i_heads_name(head - 1);
+    if (head > 0 && !whet_i_lesson_head_is_half(lesson, head)) return whet_i_heads_name(head - 1);
     if (whet_i_lesson_has_head(lesson)) return "trained";
     return lesson->rows == WHET_I_LESSON_NAMES ? "names" : "logistic";
 }
 
-const char *whet_i_lesson_head_words(int64_t head) {
+const char *whet_i_lesson_head_words(const whet_i_lesson *lesson, int64_t head) {
+    if (whet_i_lesson_head_is_half(lesson, head)) return "half of the steps";
     return head > 0 ? whet_i_heads_words(head - 1) : "";
 }

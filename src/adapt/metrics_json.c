@@ -160,7 +160,7 @@ static json_t *heads_array(const whet_i_contender *c) {
             heads,
             json_pack("{s:s, s:s, s:o, s:o, s:o, s:b}", "name",
                       whet_i_lesson_head_name(c->lesson, i), "settings",
-                      whet_i_lesson_head_words(i), "log_loss",
+                      whet_i_lesson_head_words(c->lesson, i), "log_loss",
                       whet_i_json_number(c->heads[i].log_loss), "accuracy",
                       whet_i_json_number(c->heads[i].accuracy), "temperature",
                       whet_i_json_number(c->heads[i].temperature), "chosen", (int)(i == c->head)));

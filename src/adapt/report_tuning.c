@@ -39,7 +39,7 @@ static whet_status heads_table(whet_ctx *ctx, whet_i_buf *out, const whet_i_cont
     for (int64_t i = 0; i < c->n_heads; i++) {
         WHET_PUT("<tr%s><td>%s <span class=\"soft\">%s</span></td>",
                  i == c->head ? " class=\"chosen\"" : "", whet_i_lesson_head_name(c->lesson, i),
-                 whet_i_lesson_head_words(i));
+                 whet_i_lesson_head_words(c->lesson, i));
         WHET_TRY(number_cell(ctx, out, 1, 100 * c->heads[i].accuracy));
         WHET_TRY(number_cell(ctx, out, 3, c->heads[i].log_loss));
         WHET_PUT("</tr>\n");

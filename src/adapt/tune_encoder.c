@@ -134,7 +134,8 @@ static whet_i_tune_given given_of(const whet_i_pupil *p, const rows *r) {
                                .n = r->n,
                                .probs = r->probs,
                                .labels = r->labels,
-                               .classes = p->run->classes};
+                               .classes = p->run->classes,
+                               .half = p->half};
 }
 
 /* ---- without a file ------------------------------------------------------------------------------- */
@@ -158,18 +159,21 @@ static whet_status predict_logits(whet_ctx *ctx, const whet_i_pupil *p, const ro
     return status;
 }
 
-/* Texts that an encoder is asked for once it is tuned, one after the other: those to predict, rows of the
- * pool, and what was trained on, labels before names. */
+/* Texts that an encoder is asked for once it is tuned, one after the other: those to predict, what was
+ * trained on, labels before names, and rows of the pool; and halfway all but the pool. */
 typedef struct asked {
-    int64_t n, pool, all;
+    int64_t n, learned, pool, all;
     whet_str *texts; /* [all] */
-    float *x;        /* [all, d] */
-    int32_t *labels; /* [pool + labels], -1 of the pool */
+    float *x, *half; /* [all, d], [n + learned, d] */
+    float *rows;     /* [pool + labels, d] of x */
+    int32_t *labels; /* of them, -1 of the pool */
 } asked;
 
 static void free_asked(whet_ctx *ctx, asked *a) {
     whet_i_free(ctx, a->texts);
     whet_i_free(ctx, a->x);
+    whet_i_free(ctx, a->half);
+    whet_i_free(ctx, a->rows);
     whet_i_free(ctx, a->labels);
 }
 
@@ -181,49 +185,73 @@ static bool is_unlabelled(const whet_i_pupil *p, int64_t i) {
 
 static whet_status make_asked(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
                               const whet_str *texts, int64_t n, asked *a) {
-    int64_t unlabelled = 0, cells, at = 0;
+    const int64_t d = whet_encoder_dim(p->run->encoder);
+    int64_t unlabelled = 0, cells, at = n + r->n;
     for (int64_t i = 0; i < p->run->train.n; i++) unlabelled += is_unlabelled(p, i);
     a->n = n;
+    a->learned = r->n;
     a->pool = unlabelled < WHET_I_HEAD_ROWS ? unlabelled : WHET_I_HEAD_ROWS;
-    a->all = n + a->pool + r->n;
-    WHET_TRY(whet_i_mul(ctx, a->all, whet_encoder_dim(p->run->encoder), &cells));
+    a->all = n + r->n + a->pool;
+    WHET_TRY(whet_i_mul(ctx, a->all, d, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &a->x));
+    WHET_TRY(whet_i_alloc(ctx, (n + r->n) * d, &a->half));
+    WHET_TRY(whet_i_alloc(ctx, (a->pool + r->b) * d, &a->rows));
     WHET_TRY(whet_i_alloc(ctx, a->all, &a->texts));
-    WHET_TRY(whet_i_alloc(ctx, a->pool + r->n, &a->labels));
+    WHET_TRY(whet_i_alloc(ctx, a->pool + r->b, &a->labels));
     memcpy(a->texts, texts, (size_t)n * sizeof *texts);
+    memcpy(a->texts + n, r->texts, (size_t)r->n * sizeof *texts);
     for (int64_t i = 0, of = 0; i < p->run->train.n; i++)
         if (is_unlabelled(p, i) && is_spread(of++, a->pool, unlabelled))
-            a->texts[n + at++] = p->run->train.texts[i];
+            a->texts[at++] = p->run->train.texts[i];
     for (int64_t i = 0; i < a->pool; i++) a->labels[i] = -1;
-    memcpy(a->labels + a->pool, r->labels, (size_t)r->n * sizeof *a->labels);
-    memcpy(a->texts + n + a->pool, r->texts, (size_t)r->n * sizeof *texts);
+    memcpy(a->labels + a->pool, r->labels, (size_t)r->b * sizeof *a->labels);
     return WHET_OK;
 }
 
-/* Embeddings of what was trained on, of rows of the pool and of the texts come out. */
+/* By the lesson's own head on x [n + learned, d]. */
+static whet_status predict_by_own(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                                  const asked *a, const float *x, double *probs) {
+    const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
+    struct whet_i_linear_model *head;
+    WHET_TRY(whet_i_head_fit(ctx, p->lesson, x + a->n * d, r->labels, r->n, d, k, &head));
+    const whet_status status = whet_i_head_predict(ctx, head, x, a->n, probs);
+    whet_i_head_free(ctx, head);
+    return status;
+}
+
+/* By the others, which look at the labels and the pool. */
+static whet_status predict_by_others(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
+                                     const asked *a, double *probs) {
+    const int64_t d = whet_encoder_dim(p->run->encoder);
+    const float *learned = a->x + a->n * d;
+    memcpy(a->rows, learned + r->n * d, (size_t)(a->pool * d) * sizeof *a->rows);
+    memcpy(a->rows + a->pool * d, learned, (size_t)(r->b * d) * sizeof *a->rows);
+    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
+    const whet_adapt_input input = {a->rows,   a->pool + r->b,  d,
+                                    a->labels, p->run->classes, names ? learned + r->b * d : NULL};
+    return whet_i_heads_predict(ctx, &input, a->x, a->n, probs);
+}
+
+/* Embeddings of the texts, of what was trained on and of rows of the pool come out. */
 static whet_status predict_embeddings(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
                                       const whet_str *texts, int64_t n, double *probs) {
-    const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
+    const int64_t cells = n * whet_names_count(p->run->classes);
     whet_i_tune_given given = given_of(p, r);
     const whet_tune_job job = job_of(ctx, p, r, NULL);
-    struct whet_i_linear_model *head = NULL;
     asked a = {0};
     whet_status status = WHET_OK;
     WHET_TRY_DONE(make_asked(ctx, p, r, texts, n, &a));
     given.asked = a.texts;
     given.n_asked = a.all;
     given.answers = a.x;
+    given.n_halfway = n + r->n;
+    given.halfway = a.half;
     WHET_TRY_DONE(whet_i_tune_on(ctx, &job, &given, NULL));
-    const float *learned = a.x + (n + a.pool) * d;
-    WHET_TRY_DONE(whet_i_head_fit(ctx, p->lesson, learned, r->labels, r->n, d, k, &head));
-    WHET_TRY_DONE(whet_i_head_predict(ctx, head, a.x, n, probs));
-    const bool names = p->lesson->rows == WHET_I_LESSON_NAMES;
-    const whet_adapt_input input = {
-        a.x + n * d, a.pool + r->b,   d,
-        a.labels,    p->run->classes, names ? learned + r->b * d : NULL};
-    status = whet_i_heads_predict(ctx, &input, a.x, n, probs + n * k);
+    WHET_TRY_DONE(predict_by_own(ctx, p, r, &a, a.x, probs));
+    WHET_TRY_DONE(predict_by_others(ctx, p, r, &a, probs + cells));
+    status =
+        predict_by_own(ctx, p, r, &a, a.half, probs + (whet_i_lesson_heads(p->lesson) - 1) * cells);
 done:
-    whet_i_head_free(ctx, head);
     free_asked(ctx, &a);
     return status;
 }

@@ -114,7 +114,7 @@ static double seconds_a_byte(const whet_i_run *run, const clock_state *s) {
 
 static double seconds_of(const whet_i_run *run, const whet_i_held *h, const clock_state *s,
                          const whet_i_lesson *lesson) {
-    const whet_i_pupil pupil = {run, lesson, h->labels, NULL};
+    const whet_i_pupil pupil = {run, lesson, h->labels, NULL, false};
     return seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil);
 }
 
@@ -132,7 +132,7 @@ static whet_status timed_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64
     whet_i_log(ctx, WHET_LOG_INFO, "tuning: %s on the labels of all folds but %d of %d",
                c->lesson->name, fold + 1, WHET_I_TUNE_FOLDS);
     WHET_TRY(whet_i_held_try(ctx, run, fold, at, h));
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false};
     s->bytes += whet_i_lesson_bytes(&pupil);
     s->seconds += c->seconds - before;
     return WHET_OK;
@@ -243,7 +243,7 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
 }
 
 static void tell_words(const whet_i_contender *c, char *text, size_t size) {
-    const char *words = whet_i_lesson_head_words(c->head);
+    const char *words = whet_i_lesson_head_words(c->lesson, c->head);
     (void)snprintf(text, size, "%s, head %s%s%s%s, temperature %.2f", c->lesson->name,
                    whet_i_lesson_head_name(c->lesson, c->head), words[0] ? " (" : "", words,
                    words[0] ? ")" : "", c->heads[c->head].temperature);
@@ -313,7 +313,7 @@ static whet_status fit_head(whet_ctx *ctx, whet_i_run *run, const whet_i_held *h
     float *names = NULL;
     int64_t cells;
     whet_status status = WHET_OK;
-    if (c->head == 0)
+    if (c->head == 0 || whet_i_lesson_head_is_half(c->lesson, c->head))
         return whet_i_tuned_fit_make(ctx, run->classes, tuned->head, temperature, t->words,
                                      &t->fit);
     if (c->lesson->rows == WHET_I_LESSON_NAMES) {
@@ -331,7 +331,8 @@ done:
 static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, whet_i_held *h) {
     whet_i_tuning *t = &run->tuning;
     const whet_i_contender *c = &t->tried[t->best];
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach,
+                                whet_i_lesson_head_is_half(c->lesson, c->head)};
     whet_i_tuned tuned = {0};
     char *classifier = NULL, *folder = NULL;
     whet_status status = WHET_OK;

@@ -76,6 +76,7 @@ typedef struct whet_i_pupil {
     const whet_i_lesson *lesson;
     const int32_t *labels; /* [n], -1 = none */
     const double *teach;   /* [n, k] of the pool; needed by WHET_I_LESSON_POOL */
+    bool half;             /* to stop after half of the steps, for whet_i_tune_encoder */
 } whet_i_pupil;
 
 /* A tuned encoder and its head. */
@@ -88,11 +89,13 @@ typedef struct whet_i_tuned {
 
 enum { WHET_I_TUNE_ROWS = 2000, WHET_I_HEAD_ROWS = 1000 };
 
-/* Heads that a lesson is tried with: its own, and others unless that is trained with the encoder. */
+/* Heads that a lesson is tried with: its own, and unless that is trained with the encoder others, the last of
+ * which is its own again after half of the steps: early stopping. */
 int64_t whet_i_lesson_heads(const whet_i_lesson *lesson);
+bool whet_i_lesson_head_is_half(const whet_i_lesson *lesson, int64_t head);
 /* Name of such a head, and its settings in words, "" for the lesson's own. */
 const char *whet_i_lesson_head_name(const whet_i_lesson *lesson, int64_t head);
-const char *whet_i_lesson_head_words(int64_t head);
+const char *whet_i_lesson_head_words(const whet_i_lesson *lesson, int64_t head);
 /* Tunes without a file and predicts texts [n] by each head: probs [heads, n, k], not calibrated. Heads that
  * look at the pool are given at most WHET_I_HEAD_ROWS evenly spaced rows of it that no label is known of. */
 WHET_CHECKED whet_status whet_i_tune_and_predict(whet_ctx *ctx, const whet_i_pupil *pupil,

@@ -122,7 +122,7 @@ whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_
                             whet_i_held *h) {
     const double begun = whet_i_seconds_now();
     whet_i_contender *c = &run->tuning.tried[at];
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach};
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false};
     const int64_t heads = whet_i_lesson_heads(c->lesson), cases = h->b * h->k;
     whet_str *texts = NULL;
     double *probs = NULL;

@@ -192,12 +192,16 @@ static whet_status interrupted(whet_ctx *ctx, whet_i_tune *run) {
                        run->state.step, run->total_steps, run->job.output);
 }
 
+static int64_t half_of(const whet_i_tune *run) { return (run->total_steps + 1) / 2; }
+
 static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run, int64_t until) {
     if (run->state.pending) WHET_TRY(after_step(ctx, run));
     while (run->state.step < until && !run->stopped_early) {
         WHET_TRY(whet_i_tune_progress(ctx, run, "train", run->state.step, run->total_steps));
         WHET_TRY(take_step(ctx, run));
         WHET_TRY(after_step(ctx, run));
+        if (run->given && run->given->halfway && run->state.step == half_of(run))
+            WHET_TRY(whet_i_tune_answer_halfway(ctx, run));
     }
     return whet_i_tune_progress(ctx, run, "train", run->state.step, run->state.step);
 }
@@ -208,7 +212,8 @@ whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
     run->state.best = NAN;
     if (run->job.resume) WHET_TRY(whet_i_tune_load_checkpoint(ctx, run));
     if (run->state.epoch < run->job.epochs) WHET_TRY(begin_epoch(ctx, run));
-    whet_status status = all_steps(ctx, run, run->total_steps);
+    const bool half = run->given && run->given->half;
+    whet_status status = all_steps(ctx, run, half ? half_of(run) : run->total_steps);
     run->seconds = whet_i_seconds_now() - run->begun;
     if (status == WHET_ERR_CANCELLED && !run->given) return interrupted(ctx, run);
     WHET_TRY(status);

@@ -81,6 +81,9 @@ typedef struct whet_i_tune_given {
     float
         *answers; /* written: what comes out of them; of a head [n_asked, k] logits, else embeddings
                        [n_asked, hidden] of unit length */
+    int64_t n_halfway; /* first ones of the asked that are also answered after half of the steps: */
+    float *halfway;    /* written, as answers are; NULL = not wanted */
+    bool half; /* only half of the steps are taken, at the rates that they have in the whole */
 } whet_i_tune_given;
 
 /* A point of the learning curve. */
@@ -259,8 +262,9 @@ WHET_CHECKED whet_status whet_i_tune_train_part(whet_ctx *ctx, whet_i_tune *run)
 /* validate.c: the validation rows, with what is trained as it is now. */
 WHET_CHECKED whet_status whet_i_tune_evaluate(whet_ctx *ctx, whet_i_tune *run,
                                               whet_i_tune_score *out);
-/* What comes out of the texts that run->given asks of. */
+/* What comes out of the texts that run->given asks of; and of the first ones halfway. */
 WHET_CHECKED whet_status whet_i_tune_answer(whet_ctx *ctx, whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_answer_halfway(whet_ctx *ctx, whet_i_tune *run);
 /* What examples which[0..n) count for in a mean: one each, or the tokens asked for. */
 int64_t whet_i_tune_weight(const whet_i_tune_rows *rows, const int64_t *which, int64_t n);
 /* Puts examples which[0..n) into run->batch. */

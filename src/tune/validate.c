@@ -48,7 +48,7 @@ void whet_i_tune_fill(whet_i_tune *run, const whet_i_tune_rows *rows, const int6
     run->batch.batch.rows[WHET_I_PAIRS] = texts * n / 2;
     /* Beside probabilities, validation rows have labels, which only scores read. */
     const bool other = run->train.probs && !rows->probs;
-    const bool asked = run->given && rows == &run->valid; /* they have none */
+    const bool asked = run->given && rows != &run->train; /* they have none */
     if (run->target_feed == WHET_I_NONE || other || asked) return;
     fill_targets(run, rows, which, n);
     run->batch.batch.feeds[run->graph->values[run->target_feed].output] = run->batch_targets;
@@ -115,6 +115,13 @@ static whet_status outputs_of(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune
     WHET_TRY(whet_i_mul(ctx, rows->n, width, &count));
     WHET_TRY(whet_i_alloc(ctx, count, outputs));
     return outputs_to(ctx, run, rows, width, *outputs);
+}
+
+whet_status whet_i_tune_answer_halfway(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_tune_rows rows = run->valid; /* a view */
+    rows.n = run->given->n_halfway;
+    return outputs_to(ctx, run, &rows, whet_i_columns(run->graph, run->logits),
+                      run->given->halfway);
 }
 
 whet_status whet_i_tune_answer(whet_ctx *ctx, whet_i_tune *run) {

@@ -273,10 +273,11 @@ static void labellers_teach_what_they_say(void **state) {
 typedef struct lesson {
     char model[300], folder[300];
     const whet_i_lesson *lesson;
-    bool files;
+    bool files, half;
     whet_str texts[ROWS];
     int32_t labels[ROWS];
     double probs[ROWS * K];
+    double *kept; /* what was predicted, or NULL */
 } lesson;
 
 static void make_lesson(lesson *l) {
@@ -299,7 +300,7 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     double probs[WHET_I_MOST_HEADS * ROWS * K];
     whet_i_tuned tuned = {0};
     whet_status status = WHET_OK;
-    const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs};
+    const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs, l->half};
     whet_str names[K] = {whet_str_from("the song is bad"), whet_str_from("a good video"),
                          whet_str_from("check out my channel")};
     job.model = l->model;
@@ -315,6 +316,7 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     else
         WHET_TRY_DONE(whet_i_tune_and_predict(ctx, &pupil, l->texts, ROWS, probs));
     if (l->files) WHET_TRY_DONE(whet_i_head_predict(ctx, tuned.head, tuned.features, ROWS, probs));
+    if (l->kept) memcpy(l->kept, probs, sizeof probs);
     /* What it was taught: there are no rows of the third class; the two others, but in three small steps. */
     const bool enough = l->lesson->steps || l->lesson->adapter == WHET_TUNE_LORA;
     const int64_t heads = l->files ? 1 : whet_i_lesson_heads(l->lesson);
@@ -328,6 +330,35 @@ done:
     whet_encoder_destroy(ctx, run.encoder);
     whet_names_destroy(ctx, run.classes);
     return status;
+}
+
+/* The last head is the lesson's own on the encoder that is saved after half of the steps: within what saving
+ * rounds, and that is not what comes of all steps. */
+static void the_last_head_stops_halfway(void **state) {
+    (void)state;
+    lesson l;
+    double predicted[WHET_I_MOST_HEADS * ROWS * K], saved[WHET_I_MOST_HEADS * ROWS * K];
+    whet_ctx *ctx = test_ctx(2);
+    make_lesson(&l);
+    l.lesson = lesson_of("lora-pairs");
+    const int64_t last = whet_i_lesson_heads(l.lesson) - 1;
+    assert_true(whet_i_lesson_head_is_half(l.lesson, last));
+    assert_false(whet_i_lesson_head_is_half(l.lesson, last - 1));
+    assert_false(whet_i_lesson_head_is_half(lesson_of("lora-labels"), 0));
+    assert_string_equal(whet_i_lesson_head_name(l.lesson, last), "logistic");
+    assert_string_equal(whet_i_lesson_head_words(l.lesson, last), "half of the steps");
+    l.kept = predicted;
+    test_ok(ctx, tune_once(ctx, &l));
+    l.kept = saved;
+    l.files = l.half = true;
+    test_ok(ctx, tune_once(ctx, &l));
+    double off = 0, moved = 0;
+    for (int i = 0; i < ROWS * K; i++) {
+        off = fmax(off, fabs(predicted[last * ROWS * K + i] - saved[i]));
+        moved = fmax(moved, fabs(predicted[i] - saved[i]));
+    }
+    assert_true(off < 1e-2 && moved > 2 * off);
+    test_ctx_done(ctx);
 }
 
 /* Each way, with and without files; each allocation of the two that differ most. */
@@ -460,6 +491,7 @@ int main(void) {
         cmocka_unit_test(allocations_of_a_head_may_fail),
         cmocka_unit_test(names_make_prototypes),
         cmocka_unit_test(labels_make_a_logistic_head),
+        cmocka_unit_test(the_last_head_stops_halfway),
         cmocka_unit_test(options_ask_for_lessons),
         cmocka_unit_test(options_that_do_not_fit_are_refused),
         cmocka_unit_test(gains_by_hand),

@@ -93,6 +93,37 @@ static void embeddings_are_those_of_the_saved_encoder(void **state) {
     test_ctx_done(ctx);
 }
 
+/* What is answered halfway is, to the bit, what a run that stops there answers at its end, and asking for it
+ * changes nothing of the end; epochs are odd so that half of the steps is within one. */
+static void halfway_is_a_run_that_stops_there(void **state) {
+    (void)state;
+    enum { SOME = ASKED - 1 };
+    whet_ctx *ctx = test_ctx(2);
+    rows r;
+    float plain[ASKED * D], whole[ASKED * D], stopped[ASKED * D], halfway[SOME * D + 1];
+    make_rows(ctx, &r);
+    whet_i_tune_given given = given_of(&r);
+    whet_tune_job job = job_of(&r, WHET_TUNE_CONTRASTIVE, NULL);
+    job.epochs = 3;
+    given.answers = plain;
+    test_ok(ctx, whet_i_tune_on(ctx, &job, &given, NULL));
+    given.answers = whole;
+    given.halfway = halfway;
+    given.n_halfway = SOME;
+    halfway[SOME * D] = 12345;
+    test_ok(ctx, whet_i_tune_on(ctx, &job, &given, NULL));
+    assert_memory_equal(whole, plain, sizeof whole);
+    assert_true(halfway[SOME * D] == 12345);
+    given.answers = stopped;
+    given.halfway = NULL;
+    given.half = true;
+    test_ok(ctx, whet_i_tune_on(ctx, &job, &given, NULL));
+    assert_memory_equal(halfway, stopped, sizeof(float) * SOME * D);
+    assert_memory_not_equal(halfway, whole, sizeof(float) * SOME * D);
+    whet_names_destroy(ctx, r.classes);
+    test_ctx_done(ctx);
+}
+
 /* Logits are W x + b of the saved encoder's embeddings, of labels alone as of probabilities. */
 static void logits_are_those_of_the_saved_head(void **state) {
     (void)state;
@@ -190,6 +221,7 @@ static void allocations_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(embeddings_are_those_of_the_saved_encoder),
+        cmocka_unit_test(halfway_is_a_run_that_stops_there),
         cmocka_unit_test(logits_are_those_of_the_saved_head),
         cmocka_unit_test(asking_changes_nothing),
         cmocka_unit_test(rows_without_labels_are_refused),
