@@ -787,6 +787,82 @@ static void plans_tell_memory(void **state) {
     test_ctx_done(ctx);
 }
 
+/* One tensor of 31 chunks, so that 8 threads have work for each. */
+static char *write_wide(whet_ctx *ctx, const char *name, uint64_t seed) {
+    network net = {.n = 0};
+    char *path = path_of(name);
+    test_ok(ctx, make_tensor(ctx, &net, "model.norm.weight", 2, 1000, 1000, seed, WHET_F32));
+    test_ok(ctx, whet_safetensors_write(ctx, path, true, net.items, net.n, NULL));
+    drop(ctx, &net);
+    return path;
+}
+
+/* Most bytes that merging takes, of its own; held to what the plan tells, but for paths and settings. */
+static double peak_of(const whet_merge_job *job, int32_t threads) {
+    whet_ctx *ctx = test_ctx(threads);
+    whet_merge_plan *plan;
+    whet_merge_totals totals;
+    size_t before, peak;
+    test_ok(ctx, whet_merge_plan_create(ctx, job, &plan));
+    whet_merge_plan_totals(plan, &totals);
+    whet_ctx_memory(ctx, &before, NULL);
+    whet_i_memory_mark(ctx);
+    test_ok(ctx, whet_merge_plan_run(ctx, plan, NULL));
+    whet_ctx_memory(ctx, NULL, &peak);
+    const double taken = (double)peak - (double)before;
+    if (taken > (double)totals.memory_bytes + 65536)
+        fail_msg("%s, %d threads: %.0f bytes; the plan has %lld", job->method, (int)threads, taken,
+                 (long long)totals.memory_bytes);
+    /* What merging is to fit into, whatever the models' size. */
+    assert_true(taken <= (double)(totals.models + 1) * (double)totals.block_bytes + 67108864);
+    whet_merge_plan_destroy(ctx, plan);
+    test_ctx_done(ctx);
+    return taken;
+}
+
+/* A thread more takes chunks of 32,768 numbers: of every model, of the output, and of what the method works
+ * in; of two models and a base no method more than 14, whether tensors are held or read again. */
+static void threads_take_chunks(void **state) {
+    static const whet_merge_setting weight[] = {{"weight", -1, 0.75}, {"density", -1, 0.5}};
+    static const whet_merge_setting t[] = {{"t", -1, 0.3}};
+    static const struct {
+        const char *name;
+        int models;
+        bool base;
+        const whet_merge_setting *settings;
+        int64_t n;
+    } methods[] = {{"linear", 2, false, weight, 1},    {"slerp", 2, false, t, 1},
+                   {"karcher", 2, false, NULL, 0},     {"task_arithmetic", 2, true, weight, 1},
+                   {"ties", 2, true, weight, 2},       {"dare_ties", 2, true, weight, 2},
+                   {"della", 2, true, weight, 2},      {"breadcrumbs", 2, true, weight, 2},
+                   {"sce", 2, true, NULL, 0},          {"model_stock", 2, true, NULL, 0},
+                   {"ram", 2, true, NULL, 0},          {"nearswap", 1, true, t, 1},
+                   {"arcee_fusion", 1, true, NULL, 0}, {"passthrough", 1, false, NULL, 0}};
+    whet_ctx *ctx = test_ctx(1);
+    char *a = write_wide(ctx, "wa.safetensors", 1), *b = write_wide(ctx, "wb.safetensors", 2);
+    char *base = write_wide(ctx, "wbase.safetensors", 3), *out = path_of("wide.safetensors");
+    const char *models[] = {a, b};
+    (void)state;
+    for (size_t k = 0; k < sizeof methods / sizeof methods[0]; k++) {
+        whet_merge_job job =
+            job_of(methods[k].name, models, methods[k].models, methods[k].base ? base : NULL,
+                   methods[k].settings, methods[k].n, out);
+        for (int64_t block = 1; block <= 1 << 24; block <<= 24) {
+            job.block_bytes = block;
+            const double few = peak_of(&job, 1), many = peak_of(&job, 8);
+            const double chunk = 32768 * 4;
+            if (many - few > 7 * 14 * chunk)
+                fail_msg("%s: 1 thread %.0f bytes, 8 threads %.0f", methods[k].name, few, many);
+            assert_true(many > few); /* or it does not share its work out */
+        }
+    }
+    free(a);
+    free(b);
+    free(base);
+    free(out);
+    test_ctx_done(ctx);
+}
+
 typedef struct failing {
     const char *recipe, *a, *b, *base, *out;
 } failing;
@@ -846,6 +922,7 @@ int main(void) {
         cmocka_unit_test(adapters_are_added),
         cmocka_unit_test(vocabularies_are_united),
         cmocka_unit_test(plans_tell_memory),
+        cmocka_unit_test(threads_take_chunks),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests_name("merge files", tests, NULL, NULL);
