@@ -3,9 +3,9 @@
 #include <math.h>
 #include <string.h>
 
-#include "cli.h"
+#include "gate_options.h"
 
-/* Kept in the order of whet_mechanism, whet_disclosure and whet_gate_test. */
+/* Kept in the order of whet_mechanism and whet_disclosure. */
 #define MECHANISMS "posted|second-price|double-auction|nash|rubinstein|bounds"
 #define DISCLOSURES "sealed|bounds|buyer|both"
 #define MONEY .low = 0, .high = (double)WHET_MONEY_MAX
@@ -33,28 +33,7 @@ const cli_option cmd_market_price_options[] = {
      .value = "B.npy",
      .help = "the buyer's losses, one an example; with --after they measure the gain"},
     {.name = "after", .type = CLI_PATH, .value = "A.npy", .help = "losses of the mixture"},
-    {.name = "gate",
-     .type = CLI_ENUM,
-     .choices = "paired|hoeffding",
-     .preset = "paired",
-     .help = "test that a measured gain must pass"},
-    {.name = "error-level",
-     .type = CLI_FLOAT,
-     .low = 1e-300,
-     .high = .5,
-     .preset = "0.05",
-     .help = "of a wrong yes of the gate, for all offers together"},
-    {.name = "offers",
-     .type = CLI_INT,
-     .min = 1,
-     .max = INT64_MAX,
-     .preset = "1",
-     .help = "offers tried in this period"},
-    {.name = "range",
-     .type = CLI_FLOAT,
-     .low = 1e-300,
-     .high = 1e300,
-     .help = "hoeffding: width of the interval of all differences of losses"},
+    CLI_GATE_OPTIONS("a measured gain", "in this period"),
     {.name = "gain-low",
      .type = CLI_FLOAT,
      .help = "bounds of the gain, when that is all one knows"},
@@ -213,16 +192,8 @@ static whet_status check_uses(cli_run *run) {
         return cli_fail(
             run, WHET_ERR_ARG,
             "--slope, --distance2 and --smoothness bound a gain together; expected all");
-    static const char *const OF_GATE[] = {"gate", "error-level", "offers", "range"};
-    for (int i = 0; i < 4; i++)
-        if (cli_given(run, OF_GATE[i]) && !cli_given(run, "before"))
-            return cli_fail(run, WHET_ERR_ARG, "--%s without --before; expected losses to test",
-                            OF_GATE[i]);
     if (cli_given(run, "floor") && !cli_given(run, "history"))
         return cli_fail(run, WHET_ERR_ARG, "--floor without --history; expected one");
-    if (cli_given(run, "range") && cli_choice(run, "gate") == WHET_GATE_PAIRED)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--range has no use with --gate paired; expected hoeffding");
     return WHET_OK;
 }
 
@@ -242,10 +213,6 @@ static void fill_buyer(const cli_run *run, whet_price_job *job) {
     take(run, "gain", &job->gain);
     job->before = cli_text(run, "before");
     job->after = cli_text(run, "after");
-    job->gate.test = (whet_gate_test)cli_choice(run, "gate");
-    job->gate.level = cli_number(run, "error-level");
-    job->gate.offers = cli_integer(run, "offers");
-    job->gate.range = cli_number(run, "range");
     take(run, "gain-low", &job->gain_low);
     take(run, "gain-high", &job->gain_high);
     take(run, "slope", &job->prior.slope);
@@ -427,6 +394,8 @@ whet_status cmd_market_price(cli_run *run) {
     whet_status status = check_uses(run);
     if (status != WHET_OK) return status;
     whet_price_job_init(&job);
+    status = cli_gate_read(run, "before", &job.gate);
+    if (status != WHET_OK) return status;
     fill_buyer(run, &job);
     fill_seller(run, &job);
     fill_mechanism(run, &job);

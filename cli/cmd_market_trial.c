@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet market trial: what a seller's weights are worth to a buyer, measured. */
-#include "cli.h"
+#include "gate_options.h"
 
 const cli_option cmd_market_trial_options[] = {
     {.name = "arch",
@@ -48,28 +48,7 @@ const cli_option cmd_market_trial_options[] = {
     {.name = "outright",
      .type = CLI_FLAG,
      .help = "the seller's weights themselves may be chosen, not mixtures alone"},
-    {.name = "gate",
-     .type = CLI_ENUM,
-     .choices = "paired|hoeffding",
-     .preset = "paired",
-     .help = "test that the gain must pass on --gate-data"},
-    {.name = "error-level",
-     .type = CLI_FLOAT,
-     .low = 1e-300,
-     .high = .5,
-     .preset = "0.05",
-     .help = "of a wrong yes of the gate, for all offers together"},
-    {.name = "offers",
-     .type = CLI_INT,
-     .min = 1,
-     .max = INT64_MAX,
-     .preset = "1",
-     .help = "offers tried on these examples"},
-    {.name = "range",
-     .type = CLI_FLOAT,
-     .low = 1e-300,
-     .high = 1e300,
-     .help = "hoeffding: width of the interval of all differences of losses"},
+    CLI_GATE_OPTIONS("the gain on --gate-data", "on these examples"),
     {.name = "measure",
      .type = CLI_PATH,
      .value = "X.npy",
@@ -96,7 +75,6 @@ const cli_option cmd_market_trial_options[] = {
 /* ---- what goes in ------------------------------------------------------------------------------ */
 
 static whet_status read_files(cli_run *run, const char **goods, whet_trial_files *f) {
-    static const char *const of_gate[] = {"gate", "error-level", "offers", "range"};
     f->buyer = cli_arg(run, 0);
     f->seller = cli_arg(run, 1);
     f->arch = cli_text(run, "arch");
@@ -111,22 +89,15 @@ static whet_status read_files(cli_run *run, const char **goods, whet_trial_files
     f->repair = cli_flag(run, "repair");
     f->search = (whet_trial_search)cli_choice(run, "search");
     f->outright = cli_flag(run, "outright");
-    f->opts.test = (whet_gate_test)cli_choice(run, "gate");
-    f->opts.level = cli_number(run, "error-level");
-    f->opts.offers = cli_integer(run, "offers");
-    f->opts.range = cli_number(run, "range");
     f->output = cli_text(run, "output");
     f->force = run->force;
     f->n_goods = cli_list_count(run, "goods");
     for (int32_t i = 0; i < f->n_goods; i++) goods[i] = cli_list_item(run, "goods", i);
     f->goods = f->n_goods ? goods : NULL;
-    for (int i = 0; i < 4; i++)
-        if (!f->gate_data && cli_given(run, of_gate[i]))
-            return cli_fail(run, WHET_ERR_ARG, "--%s needs --gate-data", of_gate[i]);
+    const whet_status status = cli_gate_read(run, "gate-data", &f->opts);
+    if (status != WHET_OK) return status;
     if (!f->gate_data != !f->gate_labels)
         return cli_fail(run, WHET_ERR_ARG, "--gate-data X.npy and --gate-labels Y.npy go together");
-    if (cli_given(run, "range") != (f->opts.test == WHET_GATE_HOEFFDING))
-        return cli_fail(run, WHET_ERR_ARG, "--gate hoeffding and --range go together");
     if (cli_given(run, "restarts") && !f->align)
         return cli_fail(run, WHET_ERR_ARG, "--restarts needs --align weights");
     return cli_image_scale(run, f->mean, f->scale);

@@ -190,7 +190,9 @@ run 2 whet market price --mechanism double-auction --value 3 --uniform-low 0 --u
 tells 'fees and an equilibrium'
 run 2 whet market price --mechanism nash --value 10 --power 1.5
 run 2 whet market price --mechanism nash --value 10 --error-level .1
-tells '--error-level without --before'
+tells '--error-level needs --before'
+run 2 whet market price --before b.npy --after a.npy --valuation linear:10 --range 2
+tells '--gate hoeffding and --range go together'
 run 2 whet market price --disclosure both --valuation linear:1 --gain .5 --belief uniform:0:1
 tells 'expected nash or rubinstein where both learn the gain'
 run 2 whet market price --disclosure buyer --belief uniform:0:1
