@@ -56,6 +56,13 @@ WHET_CHECKED whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const
 WHET_CHECKED whet_status whet_i_bench_require(whet_ctx *ctx, bool given, const char *name,
                                               const char *data, const char *file, bool there,
                                               bool *wanted);
+/* *hash becomes one of what it was and of the bytes of `file` below `data`: results of other data are not
+ * those of this. Errors: IO, NOMEM. */
+WHET_CHECKED whet_status whet_i_bench_mix_file(whet_ctx *ctx, const char *data, const char *file,
+                                               uint64_t *hash);
+/* A hash as results tell it, and whether a result tells this one. */
+json_t *whet_i_bench_hash_json(uint64_t hash);
+bool whet_i_bench_is_hash(const json_t *value, uint64_t hash);
 /* The folder, a folder in it, and the path of a file in it; what is not there is made, but for the file. Both
  * paths are released by whet_i_free, also on failure. Errors: IO, NOMEM. */
 WHET_CHECKED whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *inner,

@@ -39,6 +39,9 @@ typedef struct cell {
 typedef struct job {
     whet_commonsense_job asked;
     bool set[MOST], method[MOST];
+    uint64_t
+        asks[MOST];  /* hashes of the test questions of sets that are asked for; 0 = of others */
+    uint64_t trains; /* of all training questions */
     cell *cells;
     int64_t n, cap;
     whet_i_lines lines;
@@ -75,6 +78,13 @@ static int32_t place(const json_t *o, const char *key, whet_i_name_of name_of, i
     return -1;
 }
 
+/* Of what a cell was made from; 0 = not known: its set is not asked for now. */
+static uint64_t data_of(const job *j, int32_t set, int32_t method) {
+    const uint64_t asks = j->asks[set];
+    return asks && whet_i_questions_methods[method].tuned ? whet_i_hash_u64(asks ^ j->trains)
+                                                          : asks;
+}
+
 static whet_status take(whet_ctx *ctx, void *arg, const json_t *o) {
     job *j = arg;
     const cell c = {.set = place(o, "set", set_name, whet_i_questions_set_count()),
@@ -87,18 +97,20 @@ static whet_status take(whet_ctx *ctx, void *arg, const json_t *o) {
                     .seconds = json_number_value(json_object_get(o, "seconds")),
                     .megabytes = json_number_value(json_object_get(o, "megabytes"))};
     if (c.set < 0 || c.method < 0 || find(j, c.set, c.method, c.seed)) return WHET_OK;
+    const uint64_t data = data_of(j, c.set, c.method);
+    if (data && !whet_i_bench_is_hash(json_object_get(o, "data"), data)) return WHET_OK;
     return keep(ctx, j, &c);
 }
 
 static whet_status add(whet_ctx *ctx, job *j, const cell *c) {
     WHET_TRY(keep(ctx, j, c));
-    return whet_i_lines_add(ctx, &j->lines,
-                            json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I, s:f, s:f}", "set",
-                                      set_name(c->set), "method", method_name(c->method), "seed",
-                                      (json_int_t)c->seed, "accuracy", c->accuracy, "questions",
-                                      (json_int_t)c->questions, "cut", (json_int_t)c->cut,
-                                      "trained", (json_int_t)c->trained, "seconds", c->seconds,
-                                      "megabytes", c->megabytes));
+    return whet_i_lines_add(
+        ctx, &j->lines,
+        json_pack("{s:s, s:s, s:I, s:f, s:I, s:I, s:I, s:f, s:f, s:o}", "set", set_name(c->set),
+                  "method", method_name(c->method), "seed", (json_int_t)c->seed, "accuracy",
+                  c->accuracy, "questions", (json_int_t)c->questions, "cut", (json_int_t)c->cut,
+                  "trained", (json_int_t)c->trained, "seconds", c->seconds, "megabytes",
+                  c->megabytes, "data", whet_i_bench_hash_json(data_of(j, c->set, c->method))));
 }
 
 /* ---- what is asked for -------------------------------------------------------------------------- */
@@ -126,6 +138,11 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
         WHET_TRY(whet_i_bench_require(ctx, a->sets, set_name(s), a->data, file,
                                       whet_i_questions_there(ctx, a->data, set_name(s), false),
                                       &j->set[s]));
+        if (!j->set[s]) continue;
+        WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->asks[s]));
+        (void)snprintf(file, sizeof file, "%s.train.jsonl", set_name(s));
+        if (whet_i_questions_there(ctx, a->data, set_name(s), true))
+            WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->trains));
     }
     return WHET_OK;
 }

@@ -18,6 +18,7 @@ enum { MOST_ROWS = 32 /* of each table */ };
 typedef struct job {
     whet_glue_job asked;
     bool task[MOST_ROWS], method[MOST_ROWS];
+    uint64_t data[MOST_ROWS]; /* hashes of the tables of tasks that are asked for */
     whet_i_glue_runs runs;
     char *work; /* folder of tables and models, while it runs */
     int64_t done, total;
@@ -50,6 +51,9 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
         const whet_i_glue_task *task = &whet_i_glue_tasks[t];
         WHET_TRY(whet_i_bench_require(ctx, a->tasks, task->name, a->data, task->train,
                                       whet_i_glue_there(ctx, a->data, task), &j->task[t]));
+        if (!j->task[t]) continue;
+        WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->train, &j->data[t]));
+        WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->test, &j->data[t]));
     }
     return WHET_OK;
 }
@@ -68,7 +72,7 @@ static whet_status open_output(whet_ctx *ctx, job *j) {
                          (json_int_t)a->test, "epochs", (json_int_t)a->epochs, "dtype",
                          whet_dtype_name(a->dtype));
     WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "runs.jsonl", &j->work, &path));
-    status = whet_i_glue_runs_open(ctx, path, settings, a->force, &j->runs);
+    status = whet_i_glue_runs_open(ctx, path, settings, a->force, j->data, &j->runs);
 done:
     json_decref(settings);
     whet_i_free(ctx, path);

@@ -65,11 +65,14 @@ typedef struct whet_i_glue_run {
 typedef struct whet_i_glue_runs {
     whet_i_glue_run *item;
     int64_t n, cap;
+    const uint64_t *data; /* [tasks] hashes of their tables; 0 = not asked for now */
     whet_i_lines lines;
 } whet_i_glue_runs;
 
+/* Runs of other tables than `data`'s, which must outlive *out, are not among those. */
 WHET_CHECKED whet_status whet_i_glue_runs_open(whet_ctx *ctx, const char *path, json_t *settings,
-                                               bool force, whet_i_glue_runs *out);
+                                               bool force, const uint64_t *data,
+                                               whet_i_glue_runs *out);
 const whet_i_glue_run *whet_i_glue_runs_find(const whet_i_glue_runs *runs,
                                              const whet_i_glue_run *key);
 WHET_CHECKED whet_status whet_i_glue_runs_add(whet_ctx *ctx, whet_i_glue_runs *runs,

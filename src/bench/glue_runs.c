@@ -32,14 +32,15 @@ static whet_status keep(whet_ctx *ctx, whet_i_glue_runs *runs, const whet_i_glue
     return WHET_OK;
 }
 
-static json_t *run_json(const whet_i_glue_run *r) {
-    json_t *o = json_pack(
-        "{s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:I, s:I, s:I}", "task",
-        whet_i_glue_tasks[r->task].name, "method", whet_i_glue_methods[r->method].name, "seed",
-        (json_int_t)r->seed, "part", r->rate < 0 ? "test" : "choose", "rate", r->learning_rate,
-        "metric", whet_i_json_number(r->metric), "seconds", whet_i_json_number(r->seconds),
-        "megabytes", whet_i_json_number(r->megabytes), "trained", (json_int_t)r->trained, "steps",
-        (json_int_t)r->steps, "rows", (json_int_t)r->rows);
+static json_t *run_json(const whet_i_glue_runs *runs, const whet_i_glue_run *r) {
+    json_t *o =
+        json_pack("{s:s, s:s, s:I, s:s, s:f, s:o, s:o, s:o, s:I, s:I, s:I, s:o}", "task",
+                  whet_i_glue_tasks[r->task].name, "method", whet_i_glue_methods[r->method].name,
+                  "seed", (json_int_t)r->seed, "part", r->rate < 0 ? "test" : "choose", "rate",
+                  r->learning_rate, "metric", whet_i_json_number(r->metric), "seconds",
+                  whet_i_json_number(r->seconds), "megabytes", whet_i_json_number(r->megabytes),
+                  "trained", (json_int_t)r->trained, "steps", (json_int_t)r->steps, "rows",
+                  (json_int_t)r->rows, "data", whet_i_bench_hash_json(runs->data[r->task]));
     if (o && r->failed[0]) (void)json_object_set_new(o, "failed", json_string(r->failed));
     return o;
 }
@@ -94,12 +95,14 @@ static whet_status take(whet_ctx *ctx, void *arg, const json_t *o) {
     whet_i_glue_runs *runs = arg;
     whet_i_glue_run run;
     if (!run_of(o, &run) || whet_i_glue_runs_find(runs, &run)) return WHET_OK;
+    const uint64_t data = runs->data[run.task];
+    if (data && !whet_i_bench_is_hash(json_object_get(o, "data"), data)) return WHET_OK;
     return keep(ctx, runs, &run);
 }
 
 whet_status whet_i_glue_runs_open(whet_ctx *ctx, const char *path, json_t *settings, bool force,
-                                  whet_i_glue_runs *out) {
-    whet_i_glue_runs runs = {0};
+                                  const uint64_t *data, whet_i_glue_runs *out) {
+    whet_i_glue_runs runs = {.data = data};
     const whet_status status =
         whet_i_lines_open(ctx, path, settings, force, take, &runs, &runs.lines);
     if (status == WHET_OK)
@@ -112,5 +115,5 @@ whet_status whet_i_glue_runs_open(whet_ctx *ctx, const char *path, json_t *setti
 whet_status whet_i_glue_runs_add(whet_ctx *ctx, whet_i_glue_runs *runs,
                                  const whet_i_glue_run *run) {
     WHET_TRY(keep(ctx, runs, run));
-    return whet_i_lines_add(ctx, &runs->lines, run_json(run));
+    return whet_i_lines_add(ctx, &runs->lines, run_json(runs, run));
 }

@@ -57,6 +57,34 @@ whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *in
     return whet_i_join_path(ctx, path, file, file_path);
 }
 
+whet_status whet_i_bench_mix_file(whet_ctx *ctx, const char *data, const char *file,
+                                  uint64_t *hash) {
+    whet_i_map map = {0};
+    char *path;
+    WHET_TRY(whet_i_join_path(ctx, data, file, &path));
+    const whet_status status = whet_i_map_open(ctx, path, &map);
+    if (status == WHET_OK) *hash = whet_i_hash_u64(*hash ^ whet_i_hash_long(map.ptr, map.len)) | 1;
+    whet_i_map_close(&map);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+static void hash_text(uint64_t hash, char text[20]) {
+    (void)snprintf(text, 20, "%016llx", (unsigned long long)hash);
+}
+
+json_t *whet_i_bench_hash_json(uint64_t hash) {
+    char text[20];
+    hash_text(hash, text);
+    return json_string(text);
+}
+
+bool whet_i_bench_is_hash(const json_t *value, uint64_t hash) {
+    char text[20];
+    hash_text(hash, text);
+    return json_is_string(value) && strcmp(json_string_value(value), text) == 0;
+}
+
 whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,
                                const whet_i_buf *text) {
     char *path;

@@ -37,6 +37,19 @@ for r in summary['results']:
     assert 0 <= r['accuracy'] <= 1
 PY
 
+# Other training questions make other cells of what is tuned, other test questions of all.
+cp -r O D
+cp -r data kept
+echo '{"instruction": "cat Answer format: bark/mew", "answer": "mew"}' >>data/boolq.train.jsonl
+# shellcheck disable=SC2086
+run 0 $bench --output D --methods as-is,full,lora-4 --epochs 2 --seeds 2
+[ "$(wc -l <D/cells.jsonl)" = 19 ] || fail 'eight cells of other training questions'
+echo '{"instruction": "cat Answer format: bark/mew", "answer": "mew"}' >>data/piqa.test.jsonl
+# shellcheck disable=SC2086
+run 0 $bench --output D --methods as-is,full,lora-4 --epochs 2 --seeds 2
+[ "$(wc -l <D/cells.jsonl)" = 24 ] || fail 'five cells of other test questions'
+rm -r data && mv kept data
+
 # Nothing is run anew; the same cells on one thread.
 cp O/cells.jsonl before
 # shellcheck disable=SC2086

@@ -47,6 +47,21 @@ lora, more = ([x['trained'] for x in runs if x['method'] == m and x['task'] == '
 assert lora == more
 PY
 
+# Another row of a task's data makes other runs of it alone.
+cp -r O Q
+cp data/trec/test.tsv kept
+sed -i '2s/good/great/; 2s/bad/worse/; 2s/song/tune/; 2s/love/like/; 2s/video/film/; 2s/number/count/' data/trec/test.tsv
+cmp -s data/trec/test.tsv kept && fail 'the data has not changed'
+# shellcheck disable=SC2086
+run 0 $glue --output Q --methods lora-8,more-4x8 --quiet
+[ "$(wc -l <Q/runs.jsonl)" = 31 ] || fail 'ten runs of changed data, none of the other'
+[ "$(grep -c '"task":"trec"' Q/runs.jsonl)" = 20 ] || fail 'the runs are of another task'
+cp Q/runs.jsonl twice
+# shellcheck disable=SC2086
+run 0 $glue --output Q --methods lora-8,more-4x8 --quiet
+cmp -s Q/runs.jsonl twice || fail 'runs of changed data were made again'
+mv kept data/trec/test.tsv
+
 # Again: nothing is run anew; another method goes on from what is there; the same numbers on one thread.
 cp O/runs.jsonl before
 # shellcheck disable=SC2086
