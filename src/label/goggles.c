@@ -127,12 +127,6 @@ done:
     return status;
 }
 
-static bool rows_are_alike(const float *x, int64_t n, int64_t d) {
-    for (int64_t i = d; i < n * d; i++)
-        if (x[i] < x[i % d] || x[i] > x[i % d]) return false;
-    return true;
-}
-
 whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input, int32_t *votes,
                          double *probs, whet_synth_report *report) {
     const int64_t n = input->n, k = whet_names_count(input->classes);
@@ -143,7 +137,7 @@ whet_status whet_goggles(whet_ctx *ctx, const whet_synth_input *input, int32_t *
     double *own_probs = NULL;
     int64_t cells, all, labelled = 0;
     WHET_TRY(whet_i_check_finite(ctx, "features", input->features, n, input->d));
-    if (rows_are_alike(input->features, n, input->d))
+    if (whet_i_rows_are_alike(input->features, n, input->d))
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "every feature is constant; expected features that tell rows apart");
     for (int64_t i = 0; i < n; i++) labelled += input->labels[i] >= 0 ? 1 : 0;

@@ -4,6 +4,7 @@
  * components, moments of a series): there small columns are small because they say little. The labels
  * decide, by the cross-fitted log loss of logistic regressions.
  * Legend: n rows, d columns, b labelled rows, k classes. */
+#include <inttypes.h>
 #include <math.h>
 
 #include "label/label_i.h"
@@ -48,6 +49,12 @@ static whet_status loss_with(whet_ctx *ctx, const whet_i_prepare *p, const whet_
     return status;
 }
 
+bool whet_i_rows_are_alike(const float *x, int64_t n, int64_t d) {
+    for (int64_t i = d; i < n * d; i++)
+        if (x[i] < x[i % d] || x[i] > x[i % d]) return false;
+    return true;
+}
+
 whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                   bool with_classes, const int32_t *labels, int64_t k,
                                   whet_i_prepare *out) {
@@ -56,6 +63,11 @@ whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int6
     double own_loss, one_loss;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_prepare_fit(ctx, x, n, d, with_classes, &own));
+    if (n > 1 && whet_i_rows_are_alike(x, n, d))
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "features: all %" PRId64 " rows are alike; expected some that tell them apart: "
+                   "what comes out says nothing of a row",
+                   n);
     if (own.kind != WHET_I_STANDARD || !labels || !whet_i_few_rows_tell(labels, n)) {
         *out = own;
         return WHET_OK;

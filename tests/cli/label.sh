@@ -34,6 +34,15 @@ features X.npy 60
 features C.npy 2
 tab=$(printf '\t')
 printf 'row\tlabel\n0\tham\n1\tspam\n2\tham\n3\tspam\n4\tham\n5\tspam\n6\tham\n7\tspam\n' >L.tsv
+# Rows that are all alike are told, and nothing else hides it.
+python3 - <<'PY'
+data = open('X.npy', 'rb').read()
+open('same.npy', 'wb').write(data[:128] + data[128:136] * 60)
+PY
+for method in few-shot propagate spread prototypes; do
+    run 0 whet label baseline --features same.npy --labels L.tsv --method $method --probs same-$method.npy
+    tells 'features: all 60 rows are alike'
+done
 for method in few-shot propagate spread prototypes cluster goggles; do
     run 0 whet label baseline --features X.npy --labels L.tsv --method $method --probs $method.npy
     quiet
