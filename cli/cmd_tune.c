@@ -262,6 +262,12 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_STRING,
      .value = "LIST",
      .help = "search these as well: dora, bitfit, norms, adapter-dropout, with commas between"},
+    {.name = "search-patience",
+     .type = CLI_INT,
+     .value = "N",
+     .min = 1,
+     .max = 1 << 20,
+     .help = "a trial of the search stops after N epochs without a better metric"},
     {.name = "resume",
      .type = CLI_FLAG,
      .help = "go on from the checkpoint in --output; a search: go on, or help the process at it"},
@@ -374,8 +380,9 @@ static whet_status check_usage(cli_run *run) {
     const bool search = cli_given(run, "search");
     if (search && cli_given(run, "adapter"))
         return cli_fail(run, WHET_ERR_ARG, "--search chooses the adapter; expected no --adapter");
-    if (!search && cli_given(run, "search-also"))
-        return cli_fail(run, WHET_ERR_ARG, "--search-also is of a search; expected --search");
+    if (!search && (cli_given(run, "search-also") || cli_given(run, "search-patience")))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--search-also and --search-patience are of a search; expected --search");
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     if (!search && check_adapter(run) != WHET_OK) return WHET_ERR_ARG;

@@ -41,13 +41,14 @@ static void print_trial(cli_run *run, const json_t *trial, long long winner) {
 static void print_trials(cli_run *run, const json_t *root) {
     const json_t *trials = json_object_get(root, "trials");
     const long long winner = cli_count_at(root, "winner");
-    long long stopped = 0, failed = 0;
+    long long stopped = 0, failed = 0, early = 0;
     size_t i;
     json_t *trial;
     cli_print(run, " trial  kind   shape       parameters %8.8s  +- s.e. seconds\n",
               cli_text_at(root, "metric"));
     json_array_foreach(trials, i, trial) {
         const char *state = cli_text_at(trial, "state");
+        early += cli_count_at(trial, "stopped_early");
         if (strcmp(state, "whole") == 0)
             print_trial(run, trial, winner);
         else if (strcmp(state, "failed") == 0)
@@ -58,6 +59,7 @@ static void print_trials(cli_run *run, const json_t *root) {
     cli_print(run, "* the winner, + on the front of metric against parameters\n");
     cli_print(run, "%lld more were stopped on the way, %lld failed (search.json)\n", stopped,
               failed);
+    if (early > 0) cli_print(run, "%lld runs ended early, without a better epoch\n", early);
 }
 
 static void print_search(cli_run *run, const json_t *root) {
@@ -85,6 +87,7 @@ whet_status cmd_tune_search(cli_run *run, const whet_tune_job *job, const char *
     whet_tune_search_opts opts = WHET_TUNE_SEARCH_OPTS_INIT;
     char *report = NULL;
     json_t *root;
+    opts.patience = cli_integer(run, "search-patience");
     opts.also = cli_text(run, "search-also");
     whet_status status = whet_tune_search_budget(run->ctx, budget, &opts);
     if (status == WHET_OK) status = whet_tune_search(run->ctx, job, &opts, &report);

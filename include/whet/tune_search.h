@@ -19,6 +19,9 @@ typedef struct whet_tune_search_opts {
     const char
         *also; /* beside LoRA, MoRe and full tuning: dora, bitfit, norms, adapter-dropout (of LoRA,
                             MoRe and DoRA: 0, .05 or .1), with commas between; NULL = nothing */
+    int64_t
+        patience; /* a trial is judged each epoch within its rung, too, and stops after so many without
+                            a better metric, with its last one; 0 = never. The winner's training is whole */
 } whet_tune_search_opts;
 #define WHET_TUNE_SEARCH_OPTS_INIT \
     { .struct_size = sizeof(whet_tune_search_opts) }

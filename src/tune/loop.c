@@ -149,10 +149,23 @@ static whet_status judge(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_scor
     return whet_i_tune_note_score(ctx, run, score, better);
 }
 
+/* Of a part: nothing is kept but how long the metric has not been better. */
+static void judge_part(whet_i_tune *run, const whet_i_tune_score *score) {
+    const double metric = whet_i_tune_metric_of(run, score), best = run->state.best;
+    const bool lower = whet_i_tune_lower_is_better(run->metric);
+    const bool better = isnan(best) ? !isnan(metric) : lower ? metric < best : metric > best;
+    if (better) run->state.best = metric;
+    run->state.bad = better ? 0 : run->state.bad + 1;
+    run->stopped_early = run->state.bad >= run->part->patience;
+}
+
 /* What follows a step, once its validation is there: all of it, or nothing of it. */
 static whet_status settle_step(whet_ctx *ctx, whet_i_tune *run, const whet_i_tune_score *score) {
     const bool epoch_done = run->state.batch == run->steps_per_epoch;
-    if (score) WHET_TRY(judge(ctx, run, score));
+    if (score && run->part)
+        judge_part(run, score);
+    else if (score)
+        WHET_TRY(judge(ctx, run, score));
     if (epoch_done) {
         run->state.epoch++;
         run->state.batch = 0;
@@ -167,10 +180,11 @@ static whet_status settle_step(whet_ctx *ctx, whet_i_tune *run, const whet_i_tun
 }
 
 static whet_status after_step(whet_ctx *ctx, whet_i_tune *run) {
-    const int64_t every = run->job.evaluate_steps, step = run->state.step;
+    const int64_t every = run->part ? 0 : run->job.evaluate_steps, step = run->state.step;
     const bool due = every ? step % every == 0 || step == run->total_steps
                            : run->state.batch == run->steps_per_epoch;
-    const bool validates = due && run->valid.n && !run->given && !run->part;
+    const bool wanted = run->part ? run->part->patience > 0 : !run->given;
+    const bool validates = due && run->valid.n && wanted;
     whet_i_tune_score score = {0};
     if (validates) WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
     whet_i_hold_cancel(ctx, true);
@@ -232,6 +246,7 @@ static whet_status begin_part(whet_ctx *ctx, whet_i_tune *run) {
                                       run->fingerprint);
     if (status == WHET_ERR_NOMEM || status == WHET_ERR_CANCELLED) return status;
     if (run->state.step) WHET_TRY(whet_i_params_pack(ctx, run->params));
+    run->stopped_early = run->part->patience > 0 && run->state.bad >= run->part->patience;
     return run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;
 }
 
@@ -259,6 +274,8 @@ whet_status whet_i_tune_train_part(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(begin_part(ctx, run));
     WHET_TRY(all_steps(ctx, run, p->step));
     p->seconds = whet_i_seconds_now() - run->begun;
+    p->early = run->stopped_early;
+    p->step = run->state.step;
     WHET_TRY(whet_i_tune_evaluate(ctx, run, &score));
     p->metric = whet_i_tune_metric_of(run, &score);
     p->loss = run->kind->metrics >> WHET_TUNE_METRIC_LOSS & 1 ? score.loss : (double)NAN;

@@ -39,6 +39,9 @@ static whet_status check_budget(whet_ctx *ctx, const search *s) {
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a negative budget, or more than %d trials; expected neither",
                            WHET_I_SEARCH_TRIALS);
+    if (b->patience < 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "a patience of %" PRId64 "; expected 0 or more",
+                           b->patience);
     if (b->seconds == 0 && b->trials == 0)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a search without a time and a number of trials; expected one");
@@ -123,6 +126,8 @@ static void make_fingerprint(search *s) {
     if (v->targets) hash = mix(hash, v->targets, v->n * (int64_t)sizeof *v->targets);
     hash = mix(hash, &s->head.folds, (int64_t)sizeof s->head.folds);
     hash = mix(hash, s->head.steps, (int64_t)sizeof s->head.steps);
+    if (s->budget.patience)
+        hash = mix(hash, &s->budget.patience, (int64_t)sizeof s->budget.patience);
     (void)snprintf(s->head.fingerprint, sizeof s->head.fingerprint, "%016" PRIx64, hash);
 }
 
@@ -185,6 +190,7 @@ static whet_status run_unit(whet_ctx *ctx, search *s, whet_i_search_unit u,
         .seed = s->job.seed,
         .repeat = u.replicate / h->replicates,
         .share = (double)h->steps[u.level] / (double)h->steps[top],
+        .patience = s->budget.patience,
         .from = passed >= 0 && checkpoint_path(s, before, from, sizeof from) ? from : NULL,
         .to = u.level < top && checkpoint_path(s, u, to, sizeof to) ? to : NULL,
         .progress_done = timed ? (int64_t)s->state.spent : s->state.n_trials - 1,
@@ -196,6 +202,7 @@ static whet_status run_unit(whet_ctx *ctx, search *s, whet_i_search_unit u,
                                  .loss = part.loss,
                                  .seconds = whet_i_seconds_now() - begun,
                                  .steps = part.steps,
+                                 .early = part.early,
                                  .first = part.first,
                                  .last = part.last,
                                  .norm = part.norm};

@@ -44,6 +44,7 @@ typedef struct whet_i_search_cell {
     double metric, loss; /* loss NaN where the metric has none beside it */
     double seconds;      /* of the unit, with what it takes to set up */
     int64_t steps;       /* taken */
+    bool early;          /* stopped by patience */
     double first, last, norm;
 } whet_i_search_cell;
 

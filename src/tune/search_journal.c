@@ -141,6 +141,7 @@ static whet_status parse_fact(whet_ctx *ctx, const char *where, const json_t *o,
     cell.first = real_or_nan(o, "first");
     cell.last = real_or_nan(o, "last");
     cell.norm = real_or_nan(o, "norm");
+    cell.early = json_is_true(json_object_get(o, "early"));
     return put(ctx, state, unit, &cell);
 }
 
@@ -252,13 +253,14 @@ whet_status whet_i_search_note(whet_ctx *ctx, whet_i_search_journal *j, whet_i_s
     const char *key = cell->state == WHET_I_CELL_DONE ? "done" : "failed";
     whet_i_search_cell own = *cell;
     own.worker = j->worker;
-    return write_fact(
-        ctx, j, state, unit, &own,
+    json_t *fact =
         json_pack("{s:o, s:I, s:o, s:o, s:f, s:I, s:o, s:o, s:o}", key, unit_json(unit), "worker",
                   (json_int_t)j->worker, "metric", whet_i_json_number(cell->metric), "loss",
                   whet_i_json_number(cell->loss), "seconds", cell->seconds, "steps",
                   (json_int_t)cell->steps, "first", whet_i_json_number(cell->first), "last",
-                  whet_i_json_number(cell->last), "norm", whet_i_json_number(cell->norm)));
+                  whet_i_json_number(cell->last), "norm", whet_i_json_number(cell->norm));
+    if (fact && cell->early) (void)json_object_set_new(fact, "early", json_true());
+    return write_fact(ctx, j, state, unit, &own, fact);
 }
 
 /* ---- who is at work --------------------------------------------------------------------------- */

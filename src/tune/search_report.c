@@ -139,6 +139,14 @@ static void add_costs(const whet_i_search_state *s, int64_t trial, double *secon
         }
 }
 
+/* Replicates at the rung that a trial came to that patience stopped there. */
+static int64_t early_of(const whet_i_search_state *s, int64_t trial, int32_t level) {
+    int64_t n = 0;
+    for (int32_t k = 0; level >= 0 && k < s->head.replicates; k++)
+        n += s->rows[trial].cell[level][k].early;
+    return n;
+}
+
 static json_t *trial_object(const whet_i_search_rules *r, int64_t trial, bool front) {
     const whet_i_search_state *s = r->state;
     const whet_i_search_trial *t = &r->trials[trial];
@@ -148,16 +156,17 @@ static json_t *trial_object(const whet_i_search_rules *r, int64_t trial, bool fr
     double seconds;
     int64_t steps;
     add_costs(s, trial, &seconds, &steps);
-    return json_pack("{s:I, s:s, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:f, s:I, s:o, s:o}",
-                     "trial", (json_int_t)trial, "kind", whet_i_search_kind_name(t->job.adapter),
-                     "settings", whet_i_search_settings(&t->job), "parameters",
-                     (json_int_t)t->parameters, "state", state_of(s, level, m.failed), "steps",
-                     (json_int_t)(level < 0 ? 0 : s->head.steps[level]), "metric",
-                     whet_i_json_number(m.metric), "error", whet_i_json_number(m.error), "scores",
-                     scores_array(s, trial, level, 0), "fresh_scores",
-                     scores_array(s, trial, s->head.rungs - 1, k), "front", front, "seconds",
-                     seconds, "steps_taken", (json_int_t)steps, "loss_decrease",
-                     whet_i_json_number(x.decrease), "gradient_norm", whet_i_json_number(x.norm));
+    return json_pack(
+        "{s:I, s:s, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:f, s:I, s:I, s:o, s:o}", "trial",
+        (json_int_t)trial, "kind", whet_i_search_kind_name(t->job.adapter), "settings",
+        whet_i_search_settings(&t->job), "parameters", (json_int_t)t->parameters, "state",
+        state_of(s, level, m.failed), "steps", (json_int_t)(level < 0 ? 0 : s->head.steps[level]),
+        "metric", whet_i_json_number(m.metric), "error", whet_i_json_number(m.error), "scores",
+        scores_array(s, trial, level, 0), "fresh_scores",
+        scores_array(s, trial, s->head.rungs - 1, k), "front", front, "seconds", seconds,
+        "steps_taken", (json_int_t)steps, "stopped_early", (json_int_t)early_of(s, trial, level),
+        "loss_decrease", whet_i_json_number(x.decrease), "gradient_norm",
+        whet_i_json_number(x.norm));
 }
 
 /* ---- what cheap signs were worth -------------------------------------------------------------- */

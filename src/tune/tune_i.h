@@ -101,13 +101,16 @@ typedef struct whet_i_tune_part {
     int64_t fold;
     uint64_t seed; /* of the folds, with `repeat` */
     int64_t repeat;
-    double share;     /* of the whole run's steps, above 0, at most 1 */
+    double share; /* of the whole run's steps, above 0, at most 1 */
+    int64_t
+        patience; /* judged each epoch, it stops after so many without a better metric; 0 = never */
     const char *from; /* checkpoint to go on from, where it is there; NULL = none */
     const char *to;   /* checkpoint to leave, unless it is large; NULL = none */
     int64_t progress_done, progress_total; /* of the search, in seconds or steps */
     /* what came out */
     double metric, loss; /* of the rows that are judged, after the last step */
     int64_t steps;       /* taken now */
+    bool early;          /* stopped by patience */
     int64_t step, total; /* where it stands, of so many of the whole run */
     double seconds;      /* that the steps took */
     double first,

@@ -298,6 +298,44 @@ static void parts_go_on(void **state) {
     }
 }
 
+/* At a rate of nothing no epoch (of three steps) is better than the first: with a patience of two a part ends
+ * after the third, whether it goes on from its half or not; one that has ended takes no step more. */
+static void parts_stop_early(void **state) {
+    (void)state;
+    static const int64_t taken[] = {9, 3, 0};
+    static const double before[] = {0, .5, .9};
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0};
+    whet_tune_job job = small_job();
+    char path[1024];
+    double metric = 0;
+    (void)snprintf(path, sizeof path, "%s", test_tmp("early.safetensors"));
+    job.adapter = WHET_TUNE_LORA;
+    job.rank = 4;
+    job.learning_rate = 1e-12;
+    test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
+    for (int way = 0; way < 3; way++) {
+        whet_i_tune_part part = {.folds = 3, .fold = 1, .seed = 5, .patience = 2, .to = path};
+        part.share = before[way];
+        if (way) test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part));
+        assert_true(part.early == (way == 2));
+        part.share = 1;
+        part.from = way ? path : NULL;
+        part.to = NULL;
+        test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part));
+        assert_true(part.early && part.step == 9 && part.total == 12);
+        assert_int_equal(part.steps, taken[way]);
+        if (way == 0) metric = part.metric;
+        assert_true(part.metric == metric);
+        (void)remove(path);
+    }
+    whet_i_tune_part patient = {.folds = 3, .fold = 1, .seed = 5, .patience = 4, .share = 1};
+    test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &patient));
+    assert_true(!patient.early && patient.step == 12);
+    whet_i_tune_free(ctx, &survey);
+    test_ctx_done(ctx);
+}
+
 /* Each row is held out once, with as many of each class; other repeats draw others. */
 static void folds_part_the_rows(void **state) {
     (void)state;
@@ -405,6 +443,7 @@ int main(void) {
         cmocka_unit_test(draws_hold_what_is_said_of_them),
         cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(parts_go_on),
+        cmocka_unit_test(parts_stop_early),
         cmocka_unit_test(folds_part_the_rows),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(verdicts_by_hand),
