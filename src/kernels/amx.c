@@ -412,6 +412,21 @@ typedef struct slab {
     uint16_t bad_rows[SLAB_MOST / TILE];
 } slab;
 
+/* One block of k of one panel's columns, from `column` on; after the last one what follows the sums, while
+ * they are in the first-level cache. */
+static void panel_by_rows(const slab *s, int64_t column, int64_t at, int64_t depth,
+                          uint64_t bad_columns, float *sums, ahead *next) {
+    const int64_t cols = least(s->p->n - column, WHET_I_PANEL), chunks = chunks_of(depth);
+    for (int64_t row = 0; row < s->rows; row += BLOCK, sums += BLOCK * WHET_I_PANEL) {
+        const int64_t tall = least(s->rows - row, BLOCK);
+        rows_by_panel(F32_PARTS, tall, cols, at > 0, chunks,
+                      s->left + row / TILE * chunks * F32_PARTS * PAIRS, s->right, sums, next);
+        if (at + depth < s->p->k) continue;
+        mend_rows(s->p, s->first + row, tall, column, s->bad_rows + row / TILE, bad_columns, sums);
+        finish_rows(s->p, s->first + row, tall, column, sums);
+    }
+}
+
 static void slab_by_panels(slab *s, int64_t column) {
     const whet_i_linear *p = s->p;
     const int64_t end = least(column + s->cut.panels * WHET_I_PANEL, p->n);
@@ -431,15 +446,8 @@ static void slab_by_panels(slab *s, int64_t column) {
                           bytes * BLOCK / (2 * chunks_of(depth) * s->rows) / LINE * LINE + LINE};
             bad_columns[(j - column) / WHET_I_PANEL] |= right_panel(
                 F32_PARTS, panel + at * WHET_I_PANEL, WHET_I_PANEL, 1, depth, cols, s->right);
-            rows_by_panel(F32_PARTS, s->rows, cols, at > 0, chunks_of(depth), s->left, s->right,
-                          sums, &next);
+            panel_by_rows(s, j, at, depth, bad_columns[(j - column) / WHET_I_PANEL], sums, &next);
         }
-    }
-    float *sums = s->sums;
-    for (int64_t j = column; j < end; j += WHET_I_PANEL, sums += s->cut.slab * WHET_I_PANEL) {
-        mend_rows(p, s->first, s->rows, j, s->bad_rows, bad_columns[(j - column) / WHET_I_PANEL],
-                  sums);
-        finish_rows(p, s->first, s->rows, j, sums);
     }
 }
 
@@ -565,7 +573,7 @@ INLINE void product_of(int parts, const whet_i_product *p) {
 }
 
 static void product_by_tiles(const whet_i_product *p) {
-    if (p->k < DEPTH_LEAST)
+    if (p->k < DEPTH)
         product(p);
     else
         product_of(F32_PARTS, p);
