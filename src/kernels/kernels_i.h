@@ -195,6 +195,7 @@ typedef struct whet_kernels {
                      whet_i_real *packed);
     void (*linear_f32)(const whet_i_linear *args);
     int64_t (*linear_f32_scratch)(int64_t rows, int64_t k); /* bytes, no fewer for more rows */
+    bool linear_f32_converts; /* the weights, in every call: fewer calls of more rows are faster */
     /* The same with weights of bfloat16, rounded to nearest even when packed. Sums are f32. */
     void (*pack_bf16)(int64_t n, int64_t k, const whet_i_real *w, int64_t row, int64_t column,
                       uint16_t *packed);
