@@ -41,9 +41,9 @@ static const whet_i_weight *weight_of(const whet_i_graph *g, const whet_i_node *
 
 static bool is_half(const whet_i_graph *g) { return g->params->dtype == WHET_BF16; }
 
-/* Rows of an item: alone, as many as share one reading of w; in a team, a quarter (or half) of what
- * each member gets. Multiples of the kernels' tiles, so that little is left over: a short item at the end is one that
- * somebody waits for. Bits do not depend on it. */
+/* Rows of an item: alone, as many as share one reading of w; in a team, a quarter (or half) of what each
+ * member gets. Multiples of the kernels' tiles, so that little is left over: a short item at the end is
+ * one that somebody waits for. Bits do not depend on it. */
 static int64_t row_block(const whet_i_task *t) {
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
     const int64_t each = t->kernels->linear_f32_converts && !is_half(t->graph) ? 2 : 4;
