@@ -41,14 +41,15 @@ assert m["test"]["accuracy"] > 0.9, m["test"] # the class is a word
 assert e["accuracy"] > 0.8, e # of labels held out as well
 heads = c["heads"]
 assert [h["name"] for h in heads] == ["logistic", "prototypes", "prototypes-smoothed", "logistic-smoothed", "graph",
-    "prototypes-graph", "spread"], heads
+    "prototypes-graph", "spread", "logistic"], heads
+assert [h["settings"] == "half of the steps" for h in heads] == [False] * 7 + [True], heads
 head = [h for h in heads if h["chosen"]]
 least = min(h["log_loss"] for h in heads)
 assert len(head) == 1 and head[0]["log_loss"] <= least + 1e-8, heads
 assert head[0] is heads[0] or head[0]["log_loss"] < heads[0]["log_loss"], heads # the lesson's own, unless it is worse
 c = json.load(open("more/classifier/classifier.json"))
 assert c["candidate"] == "encoder" and c["features"]["source"] == "encoder", c["features"]
-part = "encoder" if head[0] is heads[0] else head[0]["name"]
+part = "encoder" if head[0]["name"] == "logistic" else head[0]["name"]
 assert [p["candidate"] for p in c["parts"]] == [part] and "head " + head[0]["name"] in c["settings"], c
 assert abs(c["parts"][0]["temperature"] - head[0]["temperature"]) < 1e-9, c["parts"]
 a = json.load(open("more/classifier/encoder/adapter/adapter_config.json"))
