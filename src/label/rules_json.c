@@ -441,10 +441,11 @@ static whet_status read_kind(reader *r) {
 /* A slip in a member's name would change what the rule does without a word. */
 static void tell_unknown_members(const reader *r) {
     const char *key;
-    json_t *value, *object;
+    json_t *value;
+    void *object; /* the iterator writes nothing */
     char quoted[WHET_QUOTE_SIZE];
-    memcpy(&object, &r->object, sizeof object); /* the iterator writes nothing */
-    json_object_foreach(object, key, value) {
+    memcpy(&object, &r->object, sizeof object);
+    json_object_foreach((json_t *)object, key, value) {
         bool known = false;
         for (int i = 0; i < 6 && members[r->rule->kind][i]; i++)
             known = known || strcmp(key, members[r->rule->kind][i]) == 0;

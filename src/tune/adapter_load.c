@@ -38,7 +38,7 @@ static whet_status open_all(whet_ctx *ctx, const char *dir, const whet_adapter_u
                             const whet_i_weight_files *files, loaded *l) {
     char identity[WHET_I_IDENTITY];
     WHET_TRY(whet_i_base_identity(ctx, files, identity));
-    WHET_TRY(whet_i_calloc(ctx, use->n, &l->items));
+    WHET_TRY(whet_i_alloc_(ctx, use->n, sizeof(void *), true, &l->items));
     WHET_TRY(whet_i_alloc(ctx, use->n, &l->weights));
     l->n = use->n;
     for (int64_t i = 0; i < use->n; i++) {
