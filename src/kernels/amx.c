@@ -8,7 +8,7 @@
  *   a b = a1 b1 + (a1 b2 + a2 b1) + (a1 b3 + a2 b2 + a3 b1) + what is left out, below 2.01 x 2^-24 |a b|,
  * six products at 16/6 of the f32 rate (Henry, Tang & Heinecke 2019). Sums are shorter than a chain of
  * multiply-adds, so that the whole is at least as close to the exact sum (tests/unit/kernels). Not as in
- * f32: parts below 2^-126 count as 0, an absolute error of 2^-117 of the other operand. A row or
+ * f32: parts below 2^-126 count as 0, an absolute error below 2^-125 of the other operand. A row or
  * column with NaN or infinity, which have no parts, is summed by multiply-adds instead.
  *
  * A tile of both operands is 16 lines of 16 pairs along k, (t, t + 16) of 32; operands are cut into
