@@ -364,8 +364,9 @@ whet_status whet_i_fitter_create(whet_ctx *ctx, const whet_i_candidates *list, i
     WHET_TRY_DONE(whet_i_alloc(ctx, leaves, &f.leaf));
     WHET_TRY_DONE(whet_i_alloc(ctx, weights, &f.weight));
     WHET_TRY_DONE(whet_i_alloc(ctx, outs, &f.bias));
-    WHET_TRY_DONE(
-        whet_i_alloc(ctx, whet_i_subset_logistic_room(rows + 1, list->most, outs), &f.room));
+    /* In the span of the labelled rows theta is kept beside what solving takes (candidate_span.c). */
+    WHET_TRY_DONE(whet_i_alloc(
+        ctx, whet_i_subset_logistic_room(rows + 1, list->most, outs) + weights, &f.room));
     WHET_TRY_DONE(whet_i_alloc(ctx, 2 * NEIGHBOURS + list->most, &f.probs_room));
     WHET_TRY_DONE(whet_i_alloc(ctx, nodes, &f.node));
     WHET_TRY_DONE(whet_i_alloc(ctx, whet_i_tree_room(rows + 1, outs), &tree_room));
