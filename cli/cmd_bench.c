@@ -63,6 +63,11 @@ const cli_option cmd_bench_autows_options[] = {
      .max = INT32_MAX,
      .preset = "2500",
      .help = "rows tested at most"},
+    {.name = "dtype",
+     .type = CLI_ENUM,
+     .choices = "f32|bf16",
+     .preset = "f32",
+     .help = "numbers the encoder works with, as it is and tuned (adapt-adapter)"},
     {0},
 };
 
@@ -80,6 +85,7 @@ whet_status cmd_bench_autows(cli_run *run) {
     job.labels = cli_integer(run, "labels");
     job.pool = cli_integer(run, "pool");
     job.test = cli_integer(run, "test-rows");
+    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
     job.force = run->force;
     job.seed = run->seed;
     const whet_status status = whet_autows_run(run->ctx, &job, &text, &json);

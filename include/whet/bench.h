@@ -29,11 +29,12 @@ typedef struct whet_autows_job {
     int64_t test;   /* rows tested at most; default 2500 */
     bool force;     /* throw away results of other settings that `output` holds */
     uint64_t seed;
+    whet_dtype dtype; /* of the encoder, as it is and tuned: WHET_F32 or WHET_BF16 */
 } whet_autows_job;
 #define WHET_AUTOWS_JOB_INIT \
     { \
         .struct_size = sizeof(whet_autows_job), .seeds = 5, .labels = 100, .pool = 5000, \
-        .test = 2500 \
+        .test = 2500, .dtype = WHET_F32 \
     }
 
 /* Runs what is missing in OUTPUT/cells.jsonl, one line a cell (set, seed, feature, method), and keeps each

@@ -61,6 +61,7 @@ typedef struct whet_i_tuned_job {
     const char *model;            /* the encoder's folder */
     struct whet_encoder *encoder; /* loaded from there */
     const char *folder;           /* empty; what is written into it is the caller's to remove */
+    whet_dtype dtype;             /* of the encoder, as of `whet adapt --dtype` */
     uint64_t seed;
 } whet_i_tuned_job;
 

@@ -41,6 +41,9 @@ static whet_status check(whet_ctx *ctx, const whet_autows_job *j) {
                            "%" PRId32 " seeds, %" PRId64 " labels, a pool of %" PRId64 ", %" PRId64
                            " test rows; expected 1 to 100, 4 or more, 0 or more, 1 or more",
                            j->seeds, j->labels, j->pool, j->test);
+    if (j->dtype != WHET_F32 && j->dtype != WHET_BF16)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32 or bf16",
+                           whet_dtype_name(j->dtype));
     return WHET_OK;
 }
 
@@ -61,13 +64,15 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
 
 /* ---- where it is written ------------------------------------------------ */
 
+/* f32 goes without saying: results from before there was a choice are gone on with. */
 static json_t *settings_of(const run *r) {
     const whet_autows_job *j = &r->job;
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b}", "bench", "autows", "whet",
+    const char *dtype = r->encoder && j->dtype != WHET_F32 ? whet_dtype_name(j->dtype) : NULL;
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b, s:s*}", "bench", "autows", "whet",
                      whet_version(), "seed", (json_int_t)j->seed, "labels", (json_int_t)j->labels,
                      "pool", (json_int_t)j->pool, "test", (json_int_t)j->test, "encoder",
                      r->encoder ? whet_encoder_fingerprint(r->encoder) : NULL, "resnet",
-                     j->resnet != NULL);
+                     j->resnet != NULL, "dtype", dtype);
 }
 
 static whet_status open_output(whet_ctx *ctx, run *r) {
@@ -280,6 +285,7 @@ static whet_status run_feature(whet_ctx *ctx, run *r, const place *at, const whe
                                      .test_texts = texts ? texts + split->n : NULL,
                                      .model = r->job.model,
                                      .encoder = r->encoder,
+                                     .dtype = r->job.dtype,
                                      .cache = r->cache,
                                      .seed = r->tools.seed};
     status = run_methods(ctx, r, at, data, split, &task);
@@ -368,6 +374,7 @@ whet_status whet_autows_run(whet_ctx *ctx, const whet_autows_job *job, char **te
     WHET_TRY_DONE(read_lists(ctx, &r));
     if (r.job.model) {
         whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+        opts.dtype = r.job.dtype;
         WHET_TRY_DONE(whet_encoder_load(ctx, r.job.model, &opts, &r.encoder));
     }
     r.tools = (whet_i_feature_tools){.encoder = r.encoder, .resnet = r.job.resnet};

@@ -531,6 +531,10 @@ static void wrong_names_and_sizes_are_refused(void **state) {
     test_says(ctx, "youtube/train.tsv");
     job.seeds = 0;
     test_fails(ctx, whet_autows_run(ctx, &job, NULL, NULL), WHET_ERR_ARG);
+    job.seeds = 1;
+    job.dtype = WHET_F64;
+    test_fails(ctx, whet_autows_run(ctx, &job, NULL, NULL), WHET_ERR_ARG);
+    test_says(ctx, "f64");
     test_ctx_done(ctx);
 }
 
