@@ -689,6 +689,96 @@ static void unusable_inputs_are_told(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- within its room -------------------------------------------------------------------------- */
+
+enum { HEAD = 16, GUARD = 8192, WIDE = 101, WIDE_ROWS = 140, WIDE_LABELS = 100, WIDE_CLASSES = 6 };
+
+/* Memory with a guard behind each block, looked at when the block is released: a header of its size, the
+ * block, GUARD bytes. */
+static void *guarding_alloc(void *user, void *ptr, size_t old_size, size_t new_size) {
+    int64_t *broken = user;
+    unsigned char *old = ptr, *made = NULL;
+    size_t held = 0;
+    if (old) {
+        memcpy(&held, old - HEAD, sizeof held);
+        bool whole = true;
+        for (size_t i = 0; i < GUARD; i++) whole = whole && old[held + i] == 0xC5;
+        if (!whole) ++*broken;
+    }
+    assert_true(held == old_size);
+    if (new_size) {
+        made = malloc(HEAD + new_size + GUARD);
+        assert_non_null(made);
+        made += HEAD;
+        memcpy(made - HEAD, &new_size, sizeof new_size);
+        if (old) memcpy(made, old, held < new_size ? held : new_size);
+        memset(made + new_size, 0xC5, GUARD);
+    }
+    if (old) free(old - HEAD);
+    return made;
+}
+
+/* All labelled rows, in the span that each wide regression of the ladder has; how many there are. */
+static int64_t fit_in_span(whet_ctx *ctx, const whet_i_rows *rows, const whet_i_candidates *list) {
+    whet_i_fitter fitter;
+    whet_i_row_span *span;
+    int64_t place[WIDE_LABELS], wide = 0;
+    for (int64_t i = 0; i < WIDE_LABELS; i++) place[i] = i;
+    test_ok(ctx, whet_i_fitter_create(ctx, list, rows->b, rows->k, &fitter));
+    test_ok(ctx, whet_i_candidate_spans_build(ctx, rows, list, &span));
+    for (int64_t c = 0; c < list->n; c++) {
+        const whet_i_fit_task task = {.rows = rows,
+                                      .list = list,
+                                      .candidate = c,
+                                      .place = place,
+                                      .target = rows->y,
+                                      .n = rows->b,
+                                      .outs = rows->k,
+                                      .standard = true,
+                                      .span = &span[c]};
+        if (!span[c].z) continue;
+        whet_i_candidate_fit(&task, &fitter);
+        for (int64_t j = 0; j < WIDE * rows->k; j++) assert_true(isfinite(fitter.weight[j]));
+        wide++;
+    }
+    whet_i_candidate_spans_free(ctx, list, span);
+    whet_i_fitter_free(ctx, &fitter);
+    return wide;
+}
+
+/* A column more than labels, and several classes: in the span of the labelled rows, of almost as many
+ * coordinates as there are columns, weights over these stand beside what solving takes. */
+static void as_many_columns_as_labels_stay_within_the_room(void **state) {
+    (void)state;
+    int64_t broken = 0;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx;
+    whet_i_rows rows;
+    whet_i_candidates list;
+    whet_i_rng rng;
+    float *x = malloc(sizeof *x * WIDE_ROWS * WIDE);
+    int32_t labels[WIDE_ROWS];
+    assert_non_null(x);
+    whet_i_rng_init(&rng, 11, 0);
+    for (int i = 0; i < WIDE_ROWS; i++) labels[i] = i < WIDE_LABELS ? i % WIDE_CLASSES : -1;
+    for (int i = 0; i < WIDE_ROWS * WIDE; i++) x[i] = (float)whet_i_rng_normal(&rng);
+    opts.alloc = guarding_alloc;
+    opts.user = &broken;
+    opts.threads = 1;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    whet_names *classes = class_names(ctx, WIDE_CLASSES);
+    const whet_synth_input input = {x, WIDE_ROWS, WIDE, classes, labels, 0};
+    test_ok(ctx, whet_i_rows_build(ctx, &input, &rows));
+    test_ok(ctx, whet_i_candidates_ladder(ctx, WIDE, 1, 0, &list));
+    assert_int_equal(fit_in_span(ctx, &rows, &list), 1);
+    whet_i_candidates_free(ctx, &list);
+    whet_i_rows_free(ctx, &rows);
+    whet_names_destroy(ctx, classes);
+    free(x);
+    test_ctx_done(ctx);
+    assert_int_equal(broken, 0);
+}
+
 /* ---- each allocation -------------------------------------------------------------------------- */
 
 static whet_status synthesise(whet_ctx *ctx, void *arg) {
@@ -741,6 +831,7 @@ int main(void) {
         cmocka_unit_test(noise_is_not_taken_for_knowledge),
         cmocka_unit_test(same_rules_at_any_number_of_threads),
         cmocka_unit_test(unusable_inputs_are_told),
+        cmocka_unit_test(as_many_columns_as_labels_stay_within_the_room),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
