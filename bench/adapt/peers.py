@@ -3,10 +3,12 @@
 """`whet adapt --adapter auto` beside SetFit and PEFT LoRA, on the same 100 labels, pool, test rows and threads.
 
     bench/adapt/peers.py WHET MODEL DATA RUNS.jsonl [--python bench/peers/.venv/bin/python] [--sets a,b] [--draws 0,1,2]
-                         [--methods whet,setfit,lora] [--threads 1] [--dtype f32|bf16] [--output R.json]
+                         [--methods whet,setfit,lora] [--threads 1] [--dtype f32|bf16]
+                         [--peer-device cpu|cuda] [--output R.json]
 
-Sets, pools and test rows are those of adapters.py. Labels are drawn uniformly by the draw's number, once for all three;
-whet gets the rest of the pool without labels, which the peers have no use for. The peers run in f32. A run is a line of
+Sets, pools and test rows are those of adapters.py. Labels are drawn uniformly by the draw's number, once for all
+three; whet gets the rest of the pool without labels, which the peers have no use for. The peers run in f32; where
+--peer-device is cuda on a GPU, so that their seconds are not to be held against whet's. A run is a line of
 RUNS.jsonl; those that are there are not run again. The set's three methods run one after the other, each alone.
 """
 import argparse
@@ -68,9 +70,10 @@ def run_whet(args, name, draw, folder):
 
 
 def run_peer(args, method, draw, folder):
-    out = subprocess.run([args.python, PEER, method, args.model, f"{folder}/task.json", str(args.threads), str(draw)],
-                         check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout
-    return json.loads(out.strip().splitlines()[-1])
+    out = subprocess.run([args.python, PEER, method, args.model, f"{folder}/task.json", str(args.threads), str(draw),
+                          args.peer_device], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                         text=True).stdout
+    return {**json.loads(out.strip().splitlines()[-1]), "device": args.peer_device}
 
 
 def summary(runs):
@@ -100,6 +103,7 @@ def main():
     parser.add_argument("--methods", default="whet,setfit,lora")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--dtype", default="f32")
+    parser.add_argument("--peer-device", default="cpu")
     parser.add_argument("--output", help="a summary of all runs")
     args = parser.parse_args()
     for draw in map(int, filter(None, args.draws.split(","))):

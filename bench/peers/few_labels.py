@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """SetFit and PEFT LoRA as the peers of `whet adapt --adapter auto` on few labels.
 
-    few_labels.py setfit|lora MODEL TASK.json THREADS SEED
+    few_labels.py setfit|lora MODEL TASK.json THREADS SEED [DEVICE]
 
-TASK.json holds texts, labels, test_texts, test_labels (numbers 0..) and max_length. Prints one line of JSON: accuracy,
-seconds of a clock and of processor, the peak of memory in MB; loading of libraries and model is not counted in seconds.
+DEVICE is cpu or cuda; both in f32, without TF32. TASK.json holds texts, labels, test_texts, test_labels (numbers
+0..) and max_length. Prints one line of JSON: accuracy, seconds of a clock and of processor, the peak of memory in MB
+(of the processor); loading of libraries and model is not counted in seconds.
 
 setfit  its defaults (cosine loss, batches of 16, 2e-5, one epoch), 10 pairs of each kind a label as its authors have
         it for few-shot tables (2,000 pairs of 100 labels), logistic head
@@ -20,10 +21,10 @@ import time
 import torch
 
 
-def setfit(model_dir, task, seed):
+def setfit(model_dir, task, seed, device):
     from datasets import Dataset
     from setfit import SetFitModel, Trainer, TrainingArguments
-    model = SetFitModel.from_pretrained(model_dir, device="cpu")
+    model = SetFitModel.from_pretrained(model_dir, device=device)
     if task["max_length"]:
         model.model_body.max_seq_length = task["max_length"]
     begin = time.perf_counter(), time.process_time()
@@ -35,17 +36,17 @@ def setfit(model_dir, task, seed):
     return begin, guesses
 
 
-def lora(model_dir, task, seed):
+def lora(model_dir, task, seed, device):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
     tokenizer = AutoTokenizer.from_pretrained(model_dir)
     model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=max(task["labels"]) + 1)
     model = get_peft_model(model, LoraConfig(r=8, lora_alpha=16, task_type="SEQ_CLS",
-                                             target_modules=["query", "key", "value"]))
+                                             target_modules=["query", "key", "value"])).to(device)
     length = task["max_length"] or 256  # the model's own, as sentence-transformers has it
 
     def encode(texts):
-        return tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt")
+        return tokenizer(texts, padding=True, truncation=True, max_length=length, return_tensors="pt").to(device)
 
     begin = time.perf_counter(), time.process_time()
     order, epochs, batch = list(range(len(task["texts"]))), 30, 16
@@ -58,7 +59,7 @@ def lora(model_dir, task, seed):
         for i in range(0, len(order), batch):
             part = order[i:i + batch]
             out = model(**encode([task["texts"][k] for k in part]),
-                        labels=torch.tensor([task["labels"][k] for k in part]))
+                        labels=torch.tensor([task["labels"][k] for k in part], device=device))
             out.loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
@@ -73,13 +74,14 @@ def lora(model_dir, task, seed):
 
 
 def main():
-    method, model_dir, path, threads, seed = sys.argv[1:6]
+    method, model_dir, path, threads, seed, device = (sys.argv[1:] + ["cpu"])[:6]
     torch.set_num_threads(int(threads))
     random.seed(int(seed))
     torch.manual_seed(int(seed))
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     with open(path, encoding="utf-8") as file:
         task = json.load(file)
-    begin, guesses = {"setfit": setfit, "lora": lora}[method](model_dir, task, int(seed))
+    begin, guesses = {"setfit": setfit, "lora": lora}[method](model_dir, task, int(seed), device)
     right = sum(g == y for g, y in zip(guesses, task["test_labels"]))
     print(json.dumps({
         "accuracy": right / len(guesses),
