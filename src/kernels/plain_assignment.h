@@ -3,6 +3,9 @@
  * compiled for each instruction set, as plain_votes.h is; every table has the same bits, for nothing is
  * summed. Included by the tables' files. */
 #include <math.h>
+#ifdef __AVX__
+#include <immintrin.h>
+#endif
 
 #include "kernels/kernels_i.h"
 
@@ -30,10 +33,21 @@ COST_INLINE void cost_pick(const cost_bits *mask, const cost_vec *a, const cost_
     *out = (cost_vec)((*mask & (cost_bits)*a) | (~*mask & (cost_bits)*b));
 }
 
-COST_INLINE bool cost_any(const cost_bits *mask) {
-    const cost_bits m = *mask;
-    return ((m[0] | m[1]) | (m[2] | m[3])) | ((m[4] | m[5]) | (m[6] | m[7]));
+/* A bit for each lane where mask is set. */
+COST_INLINE uint32_t cost_lanes(const cost_bits *mask) {
+#if defined(__AVX512F__)
+    return _mm512_test_epi64_mask((__m512i)*mask, (__m512i)*mask);
+#elif defined(__AVX__)
+    const double *at = (const double *)mask;
+    return (uint32_t)_mm256_movemask_pd(_mm256_loadu_pd(at)) |
+           (uint32_t)_mm256_movemask_pd(_mm256_loadu_pd(at + 4)) << 4;
+#else
+    uint32_t bits = 0;
+    for (int l = 0; l < COST_LANES; l++) bits |= (uint32_t)((*mask)[l] & 1) << l;
+    return bits;
+#endif
 }
+COST_INLINE bool cost_any(const cost_bits *mask) { return cost_lanes(mask) != 0; }
 
 /* The first place from `first` on where x_j is `value`; n when there is none. */
 COST_INLINE int64_t cost_place(const whet_i_assignment_row *r, bool narrow, double value,
@@ -63,23 +77,42 @@ COST_INLINE int64_t cost_insert(double x, int64_t j, int64_t count, int64_t most
     return count < most ? count + 1 : most;
 }
 
+/* What the `most` least are not above: of eight numbers that different lanes have, the most-th. */
+COST_INLINE double cost_ceiling(const whet_i_assignment_row *r, bool narrow, int64_t most) {
+    cost_vec low = INFINITY - (cost_vec){0};
+    double sorted[COST_LANES];
+    int64_t at[COST_LANES], count = 0;
+    if (most > COST_LANES) return INFINITY;
+    for (int64_t j = 0; j + COST_LANES <= r->n; j += COST_LANES) {
+        cost_vec x;
+        cost_eight(r, narrow, j, &x);
+        const cost_bits below = x < low;
+        cost_pick(&below, &x, &low, &low);
+    }
+    for (int l = 0; l < COST_LANES; l++)
+        count = cost_insert(low[l], l, count, COST_LANES, sorted, at);
+    return sorted[most - 1];
+}
+
+/* Two passes: the first finds a ceiling, so that the second has few to sort. */
 COST_INLINE int64_t cost_least_of(const whet_i_assignment_row *r, bool narrow, int64_t most,
                                   double *least, int64_t *at) {
-    int64_t count = 0, j = 0;
+    const double ceiling = cost_ceiling(r, narrow, most);
     double bound = INFINITY; /* what is not below it is not among them */
-    for (; j < r->n; j++) {
-        if (j + COST_LANES <= r->n) {
-            cost_vec x;
-            cost_eight(r, narrow, j, &x);
-            const cost_bits below = x < bound - (cost_vec){0};
-            if (!cost_any(&below)) {
-                j += COST_LANES - 1;
-                continue;
-            }
+    int64_t count = 0, j = 0;
+    for (; j + COST_LANES <= r->n; j += COST_LANES) {
+        cost_vec x;
+        cost_eight(r, narrow, j, &x);
+        const cost_bits below = (x <= ceiling - (cost_vec){0}) & (x < bound - (cost_vec){0});
+        for (uint32_t lanes = cost_lanes(&below); lanes; lanes &= lanes - 1) {
+            const int l = __builtin_ctz(lanes);
+            if (x[l] < bound) count = cost_insert(x[l], j + l, count, most, least, at);
+            if (count == most) bound = least[most - 1];
         }
+    }
+    for (; j < r->n; j++) {
         const double x = cost_at(r, narrow, j);
-        if (!(x < bound)) continue;
-        count = cost_insert(x, j, count, most, least, at);
+        if (x < bound) count = cost_insert(x, j, count, most, least, at);
         if (count == most) bound = least[most - 1];
     }
     return count;

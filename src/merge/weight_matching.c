@@ -5,7 +5,8 @@
  * restarts: the first goes in the order of the specification, others in orders drawn for each sweep.
  * Unlike the published code a group keeps its permutation on ties, and is not visited again before
  * another one that shares a tensor with it has changed: its products would be the same. Where memory allows,
- * a group's products are kept, and only what has changed since its last visit is added. */
+ * a group's products are kept, and only what has changed since its last visit is added; its assignment begins
+ * from the potentials of its last one. */
 #include <inttypes.h>
 
 #include "merge/align_i.h"
@@ -26,8 +27,10 @@ typedef struct descent {
     double *products[WHET_I_PARTS]; /* [n, n] of the largest part, where nothing is kept */
     memory *memories;               /* [groups], or NULL */
     double *room;                   /* of whet_i_unit_products */
-    int64_t *column;                /* [n] */
-    int64_t *visits;                /* [groups] order of a sweep */
+    double *potentials;             /* [units of all groups] of the columns, at the last visit */
+    int64_t *potentials_at;
+    int64_t *column; /* [n] */
+    int64_t *visits; /* [groups] order of a sweep */
     int64_t *changed,
         *seen;     /* [groups] when it last changed; when it was last visited; -1 = never */
     double *value; /* [groups] its part of the objective at the last visit */
@@ -81,11 +84,11 @@ static whet_status visit_units(descent *d, int32_t g, double *const products[WHE
     int64_t *order = d->now->order[g][WHET_I_UNITS];
     double *m = products[WHET_I_UNITS], old = 0, sum = 0;
     const whet_tensor costs = {m, WHET_F64, 2, {n, n}};
-    const whet_assignment out = {.column = d->column};
     if (d->bound->groups[g].blocks > 1)
         WHET_TRY(whet_i_match_units(d->ctx, &d->bound->groups[g], m, d->column));
     else
-        WHET_TRY(whet_assign(d->ctx, &costs, true, &out));
+        WHET_TRY(whet_i_assign_again(d->ctx, &costs, d->seen[g] >= 0,
+                                     d->potentials + d->potentials_at[g], d->column));
     for (int64_t i = 0; i < n; i++) {
         old += m[i * n + order[i]];
         sum += m[i * n + d->column[i]];
@@ -191,13 +194,19 @@ static void free_memories(descent *d) {
 
 static whet_status make_room(descent *d, const whet_align_opts *o) {
     const int64_t groups = d->bound->spec->n_groups;
-    int64_t most[WHET_I_PARTS] = {0}, widest = 0, cells;
+    int64_t most[WHET_I_PARTS] = {0}, widest = 0, units = 0, cells;
+    WHET_TRY(whet_i_alloc(d->ctx, groups, &d->potentials_at));
     for (int64_t g = 0; g < groups; g++)
         for (int32_t p = 0; p < WHET_I_PARTS; p++) {
             const int64_t count = d->now->count[g][p];
             if (count > most[p]) most[p] = count;
             if (count > widest) widest = count;
         }
+    for (int64_t g = 0; g < groups; g++) {
+        d->potentials_at[g] = units;
+        units += d->now->count[g][WHET_I_UNITS];
+    }
+    WHET_TRY(whet_i_alloc(d->ctx, units, &d->potentials));
     WHET_TRY(make_memories(d, o));
     for (int32_t p = 0; !d->memories && p < WHET_I_PARTS; p++) {
         WHET_TRY(whet_i_mul(d->ctx, most[p], most[p], &cells));
@@ -248,6 +257,8 @@ whet_status whet_i_align_weights(whet_ctx *ctx, const whet_permutation_spec *spe
     free_memories(&d);
     for (int32_t p = 0; p < WHET_I_PARTS; p++) whet_i_free(ctx, d.products[p]);
     whet_i_free(ctx, d.room);
+    whet_i_free(ctx, d.potentials);
+    whet_i_free(ctx, d.potentials_at);
     whet_i_free(ctx, d.column);
     whet_i_free(ctx, d.visits);
     whet_i_free(ctx, d.changed);

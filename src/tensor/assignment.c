@@ -13,6 +13,8 @@
  *    last of them as bound of the others, is right as long as the second least on it is below the bound;
  *    few bids read a whole row.
  * 4. From each row that is left, Dijkstra's search over reduced costs for the nearest free column.
+ * A problem like one that is solved begins at 3 with the potentials of that, all rows free: any potentials of
+ * columns will do, and near ones leave few searches.
  * All passes over a row are kernels (kernels/plain_assignment.h); columns that a search is done with have
  * w_j = -infinity, which makes their cost infinite without a branch.
  * Legend: n rows <= m columns (else the problem is transposed), c = sign x given costs, u_i + v_j <= c_ij
@@ -24,7 +26,7 @@
 #include "kernels/kernels_i.h"
 #include "tensor/tensor_i.h"
 
-enum { LISTED = 16 };
+enum { LISTED = 6 };
 
 /* The least reduced costs of a row when it was last read. */
 typedef struct shortlist {
@@ -222,13 +224,13 @@ static bool augment(problem *p, int64_t row) {
     return true;
 }
 
-static whet_status solve(problem *p) {
+static whet_status solve(problem *p, bool from_nothing) {
     for (int64_t j = 0; j < p->m; j++) p->row_of[j] = -1;
     for (int64_t i = 0; i < p->n; i++) p->column_of[i] = -1;
-    if (p->n == p->m) reduce_columns(p);
+    if (p->n == p->m && from_nothing) reduce_columns(p);
     list_free(p);
     if (p->n_free) {
-        if (p->n == p->m) transfer(p);
+        if (p->n == p->m && from_nothing) transfer(p);
         bid_for_all(p);
     }
     for (int64_t at = 0; at < p->n_free; at++) {
@@ -259,11 +261,35 @@ static bool is_certified(const problem *p) {
 
 /* ---- in and out ------------------------------------------------------------------------------- */
 
+/* Whether all numbers are finite: x - x is 0 where x is. */
+static bool all_finite(const whet_tensor *costs) {
+    enum { LANES = 8 };
+    double sum[LANES] = {0}, rest = 0;
+    const int64_t n = costs->shape[0] * costs->shape[1];
+    int64_t i = 0;
+    for (; i + LANES <= n && costs->dtype == WHET_F64; i += LANES) {
+        const double *x = (const double *)costs->data + i;
+        for (int l = 0; l < LANES; l++) sum[l] += x[l] - x[l];
+    }
+    for (; i + LANES <= n && costs->dtype == WHET_F32; i += LANES) {
+        const float *x = (const float *)costs->data + i;
+        for (int l = 0; l < LANES; l++) sum[l] += (double)(x[l] - x[l]);
+    }
+    for (; i < n; i++) {
+        const double x = costs->dtype == WHET_F32 ? (double)((const float *)costs->data)[i]
+                                                  : ((const double *)costs->data)[i];
+        rest += x - x;
+    }
+    for (int l = 0; l < LANES; l++) rest += sum[l];
+    return rest == 0;
+}
+
 static whet_status check(whet_ctx *ctx, const whet_tensor *costs, bool maximize) {
     if (costs->rank != 2 || (costs->dtype != WHET_F32 && costs->dtype != WHET_F64))
         return whet_i_fail(ctx, WHET_ERR_ARG, "costs: %s of %d dimensions; expected f32 or f64, 2",
                            whet_dtype_name(costs->dtype), (int)costs->rank);
     const int64_t n = costs->shape[0], m = costs->shape[1];
+    if (all_finite(costs)) return WHET_OK;
     for (int64_t i = 0; i < n * m; i++) {
         const double c = costs->dtype == WHET_F32 ? (double)((const float *)costs->data)[i]
                                                   : ((const double *)costs->data)[i];
@@ -347,9 +373,36 @@ whet_status whet_assign(whet_ctx *ctx, const whet_tensor *costs, bool maximize,
     p.f32 = costs->dtype == WHET_F32 ? data : NULL;
     p.f64 = costs->dtype == WHET_F32 ? NULL : data;
     WHET_TRY_DONE(make_room(ctx, &arena, &p));
-    WHET_TRY_DONE(solve(&p));
+    WHET_TRY_DONE(solve(&p, true));
     assert(is_certified(&p));
     publish(&p, turned, out);
+done:
+    whet_i_arena_free(ctx, &arena);
+    return status;
+}
+
+whet_status whet_i_assign_again(whet_ctx *ctx, const whet_tensor *gain, bool known,
+                                double *potentials, int64_t *column) {
+    whet_i_arena arena = {0};
+    whet_status status = WHET_OK;
+    problem p = {.ctx = ctx,
+                 .kernels = whet_i_kernels(ctx),
+                 .n = gain->shape[0],
+                 .m = gain->shape[0],
+                 .f32 = gain->dtype == WHET_F32 ? gain->data : NULL,
+                 .f64 = gain->dtype == WHET_F32 ? NULL : gain->data,
+                 .sign = -1};
+    double least = 0;
+    WHET_TRY(check(ctx, gain, true));
+    WHET_TRY_DONE(make_room(ctx, &arena, &p));
+    for (int64_t j = 0; known && j < p.m; j++)
+        least = fmin(j ? least : potentials[j], potentials[j]);
+    for (int64_t j = 0; known && j < p.m; j++)
+        p.v[j] = least - potentials[j]; /* they would drift */
+    WHET_TRY_DONE(solve(&p, !known));
+    assert(is_certified(&p));
+    memcpy(column, p.column_of, (size_t)p.n * sizeof *column);
+    for (int64_t j = 0; j < p.m; j++) potentials[j] = -p.v[j];
 done:
     whet_i_arena_free(ctx, &arena);
     return status;

@@ -38,6 +38,13 @@ void whet_i_matmul_f64_serial(bool transpose_a, bool transpose_b, int64_t m, int
 WHET_CHECKED whet_status whet_i_assign_gains(whet_ctx *ctx, double *gain, int64_t k,
                                              int64_t *column);
 
+/* The same of gain [k, k], f32 or f64, -infinity forbidding a pair, begun from the potentials [k] of the
+ * columns of a problem like it when they are `known`: the nearer, the less work. They are replaced by this
+ * problem's: gain[i, j] - potentials[j] is largest at column[i], for every i. Of equal sums one is chosen by
+ * a fixed rule. Errors: as whet_assign. */
+WHET_CHECKED whet_status whet_i_assign_again(whet_ctx *ctx, const whet_tensor *gain, bool known,
+                                             double *potentials, int64_t *column);
+
 /* ---- room for OpenBLAS (blas_room.c) ---------------------------------------------------------- */
 
 /* Whether so many threads may be inside OpenBLAS at once; NOMEM when not. To be asked before a loop

@@ -313,6 +313,43 @@ static void planted_order_comes_back(void **state) {
     test_ctx_done(ctx);
 }
 
+/* From potentials of anything the same as from nothing; they certify it. Sums are unique here. */
+static void again_is_the_same(void **state) {
+    (void)state;
+    enum { N = 70 };
+    static double wide[N * N];
+    static float narrow[N * N];
+    double potentials[N] = {0};
+    int64_t column[N];
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 4, 0);
+    for (int round = 0; round < 12; round++) {
+        const double share = round % 3 ? .05 : 1; /* near the last problem; unlike it */
+        for (int64_t i = 0; i < N * N; i++) {
+            wide[i] = (1 - share) * wide[i] + share * whet_i_rng_normal(&rng);
+            narrow[i] = (float)wide[i];
+        }
+        for (int64_t j = 0; round == 7 && j < N; j++) potentials[j] = 1e3 * whet_i_rng_normal(&rng);
+        const whet_tensor f64 = {wide, WHET_F64, 2, {N, N}};
+        const whet_tensor f32 = {narrow, WHET_F32, 2, {N, N}};
+        const whet_tensor *gain = round % 2 ? &f32 : &f64;
+        solved s = solve(ctx, gain, true);
+        test_ok(ctx, whet_i_assign_again(ctx, gain, round > 0, potentials, column));
+        assert_memory_equal(s.column, column, sizeof column);
+        for (int64_t i = 0; i < N; i++)
+            for (int64_t j = 0; j < N; j++)
+                assert_true(at(gain, i, j) - potentials[j] <=
+                            at(gain, i, column[i]) - potentials[column[i]] + 1e-10);
+        drop(&s);
+    }
+    wide[N + 2] = (double)NAN;
+    const whet_tensor bad = {wide, WHET_F64, 2, {N, N}};
+    test_fails(ctx, whet_i_assign_again(ctx, &bad, true, potentials, column), WHET_ERR_DATA);
+    test_says(ctx, "[1, 2]");
+    test_ctx_done(ctx);
+}
+
 /* Sizes around the kernels' vectors, of every table: what plain loops find. */
 typedef struct drawn_row {
     whet_i_assignment_row row;
@@ -344,10 +381,10 @@ static int64_t kth(const drawn_row *d, int64_t k) {
 
 static void check_table(const whet_kernels *t, const drawn_row *d) {
     const int64_t n = d->row.n;
-    double least[5], key[40], want = (double)INFINITY;
-    int64_t at[5], from[40], finite = 0;
+    double least[12], key[40], want = (double)INFINITY;
+    int64_t at[12], from[40], finite = 0;
     for (int64_t j = 0; j < n; j++) finite += isfinite(d->x[j]) ? 1 : 0;
-    for (int64_t most = 1; most <= 5; most++) {
+    for (int64_t most = 1; most <= 12; most++) {
         const int64_t count = t->cost_least(&d->row, most, least, at);
         assert_int_equal(count, most < finite ? most : finite);
         for (int64_t k = 0; k < count; k++) {
@@ -395,10 +432,17 @@ static whet_status body(whet_ctx *ctx, void *arg) {
     return whet_assign(ctx, &costs, false, &out);
 }
 
+static whet_status again_body(whet_ctx *ctx, void *arg) {
+    double c[] = {3, 1, 2, 7}, potentials[] = {1, 2};
+    const whet_tensor gain = {c, WHET_F64, 2, {2, 2}};
+    return whet_i_assign_again(ctx, &gain, true, potentials, arg);
+}
+
 static void survives_failing_allocations(void **state) {
     (void)state;
     int64_t column[3];
     assert_true(test_each_allocation(body, column) >= 1);
+    assert_true(test_each_allocation(again_body, column) >= 1);
 }
 
 int main(void) {
@@ -411,6 +455,7 @@ int main(void) {
         cmocka_unit_test(refusals_name_the_place),
         cmocka_unit_test(golden_sums),
         cmocka_unit_test(planted_order_comes_back),
+        cmocka_unit_test(again_is_the_same),
         cmocka_unit_test(every_table_finds_the_same),
         cmocka_unit_test(survives_failing_allocations),
     };
