@@ -94,6 +94,7 @@ extern const double whet_i_pulls[WHET_I_PULLS];
 
 typedef struct whet_i_trial {
     const whet_i_pool *pool;
+    uint64_t seed;
     int64_t b;     /* labelled rows that take part: all, or a stratified part of them */
     int64_t *rows; /* [b] */
     int32_t *y;    /* [b] */

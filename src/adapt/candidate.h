@@ -18,6 +18,8 @@ typedef struct whet_i_settings {
     double beta;        /* share of the balance that is applied, 0..1 */
     double mu;          /* pull towards the prior, in mean degrees */
     double alpha;       /* of local and global consistency */
+    double width;       /* gamma of a kernel */
+    int32_t kind;       /* of a forest, a whet_i_forest_kind */
     double temperature; /* last step */
 } whet_i_settings;
 
@@ -97,6 +99,11 @@ typedef struct whet_i_family {
 WHET_CHECKED whet_status whet_i_base_crossfit(whet_ctx *ctx, const whet_i_trial *trial, int view,
                                               const whet_i_family *family, int64_t *member,
                                               whet_i_result *out);
+/* The family of logistic regressions over whet_i_penalties, on the trial's labelled rows by their span;
+ * settles settings.penalty too. (candidate_logistic.c) */
+WHET_CHECKED whet_status whet_i_logistic_crossfit(whet_ctx *ctx, const whet_i_trial *trial,
+                                                  int view, const whet_i_span *span,
+                                                  bool keep_folds, whet_i_result *out);
 /* Turns a linear model of all labels into a base model with the settings: balance over the pool. */
 WHET_CHECKED whet_status whet_i_base_complete(whet_ctx *ctx, const whet_i_trial *trial, int view,
                                               const whet_i_settings *settings, whet_i_base *base);

@@ -33,30 +33,40 @@ static const float *features_of(const whet_i_pool *pool, int view) {
     return view == WHET_I_RAW ? pool->x : pool->smooth;
 }
 
+whet_status whet_i_logistic_crossfit(whet_ctx *ctx, const whet_i_trial *trial, int view,
+                                     const whet_i_span *span, bool keep_folds, whet_i_result *out) {
+    const whet_i_pool *pool = trial->pool;
+    whet_status status = WHET_OK;
+    whet_i_path path = {0};
+    int64_t member;
+    WHET_TRY_DONE(whet_i_path_fit(ctx, span, trial->y, pool->k, &trial->splits, &path));
+    const family_state state = {span, &path, pool->d, pool->k};
+    const whet_i_family family = {.n = WHET_I_PENALTIES,
+                                  .reference = -1,
+                                  .keep_folds = keep_folds,
+                                  .state = &state,
+                                  .fit_split = fit_split};
+    WHET_TRY_DONE(whet_i_base_crossfit(ctx, trial, view, &family, &member, out));
+    out->settings.penalty = whet_i_penalties[member];
+done:
+    whet_i_path_free(ctx, &path);
+    return status;
+}
+
 static whet_status crossfit(whet_ctx *ctx, const whet_i_candidate *self, whet_i_trial *trial,
                             const whet_i_result *prior, whet_i_result *out) {
     (void)prior;
     const whet_i_pool *pool = trial->pool;
     whet_status status = WHET_OK;
     whet_i_span span = {0};
-    whet_i_path path = {0};
-    int64_t member;
     WHET_TRY_DONE(whet_i_span_build(ctx, features_of(pool, self->view), trial->rows, trial->b,
                                     pool->d, &span));
-    WHET_TRY_DONE(whet_i_path_fit(ctx, &span, trial->y, pool->k, &trial->splits, &path));
-    const family_state state = {&span, &path, pool->d, pool->k};
-    const whet_i_family family = {.n = WHET_I_PENALTIES,
-                                  .reference = -1,
-                                  .keep_folds = self->view == WHET_I_RAW,
-                                  .state = &state,
-                                  .fit_split = fit_split};
-    WHET_TRY_DONE(whet_i_base_crossfit(ctx, trial, self->view, &family, &member, out));
-    out->settings.penalty = whet_i_penalties[member];
+    WHET_TRY_DONE(
+        whet_i_logistic_crossfit(ctx, trial, self->view, &span, self->view == WHET_I_RAW, out));
     (void)snprintf(out->words, sizeof out->words, "C = %g, balance %g, temperature %.2f",
                    out->settings.penalty, out->settings.beta, out->settings.temperature);
 done:
     whet_i_span_free(ctx, &span);
-    whet_i_path_free(ctx, &path);
     return status;
 }
 

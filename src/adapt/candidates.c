@@ -7,13 +7,15 @@ extern const whet_i_candidate whet_i_candidate_logistic, whet_i_candidate_logist
     whet_i_candidate_prototypes, whet_i_candidate_prototypes_smoothed, whet_i_candidate_zero_shot,
     whet_i_candidate_spread, whet_i_candidate_graph, whet_i_candidate_prototypes_graph,
     whet_i_candidate_snuba, whet_i_candidate_iws, whet_i_candidate_goggles,
-    whet_i_candidate_propagate, whet_i_candidate_encoder;
+    whet_i_candidate_propagate, whet_i_candidate_encoder, whet_i_candidate_kernel,
+    whet_i_candidate_forest;
 
 const whet_i_candidate *const whet_i_candidates[] = {
     &whet_i_candidate_logistic,   &whet_i_candidate_logistic_smoothed,
     &whet_i_candidate_prototypes, &whet_i_candidate_prototypes_smoothed,
     &whet_i_candidate_graph,      &whet_i_candidate_prototypes_graph,
     &whet_i_candidate_spread,     &whet_i_candidate_zero_shot,
+    &whet_i_candidate_kernel,     &whet_i_candidate_forest,
     &whet_i_candidate_snuba,      &whet_i_candidate_iws,
     &whet_i_candidate_goggles,    &whet_i_candidate_propagate,
     &whet_i_candidate_encoder,

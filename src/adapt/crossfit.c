@@ -75,7 +75,7 @@ static whet_status make_views(whet_ctx *ctx, whet_i_trial *t) {
 whet_status whet_i_trial_make(whet_ctx *ctx, const whet_i_pool *pool, int32_t repeats,
                               int32_t folds, uint64_t seed, whet_i_trial *out) {
     whet_status status = WHET_OK;
-    whet_i_trial t = {.pool = pool};
+    whet_i_trial t = {.pool = pool, .seed = seed};
     WHET_TRY_DONE(choose_labels(ctx, pool, seed, &t));
     const int64_t enough = (MOST_CASES + t.b - 1) / t.b;
     WHET_TRY_DONE(whet_i_splits_make(ctx, t.y, t.b, pool->k,

@@ -5,7 +5,7 @@
 
 #include "adapt/candidate.h"
 
-enum { WHET_I_MOST_PARTS = 16 };
+enum { WHET_I_MOST_PARTS = 20 };
 
 typedef struct whet_i_part {
     const whet_i_candidate *candidate;

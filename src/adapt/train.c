@@ -34,8 +34,14 @@ static bool can_compare(const whet_i_pool *pool) {
 
 /* With too few labels to hold any out. */
 static void default_settings(whet_i_result *r) {
-    r->settings = (whet_i_settings){
-        .penalty = 10, .kappa = 1, .inner = 1, .beta = 0, .mu = .3, .alpha = .9, .temperature = 1};
+    r->settings = (whet_i_settings){.penalty = 10,
+                                    .kappa = 1,
+                                    .inner = 1,
+                                    .beta = 0,
+                                    .mu = .3,
+                                    .alpha = .9,
+                                    .width = 1,
+                                    .temperature = 1};
     r->log_loss = NAN;
     (void)snprintf(r->words, sizeof r->words, "defaults: too few labels to choose");
 }
@@ -313,7 +319,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     whet_adapt_fit *fit = NULL;
     whet_i_trial trial = {0};
     blending parts = {0};
-    _Static_assert(WHET_I_MOST_PARTS > 13, "room for the table and the blend");
+    _Static_assert(WHET_I_MOST_PARTS > 15, "room for the table and the blend");
     WHET_TRY(check_opts(ctx, opts, &o));
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;

@@ -434,6 +434,40 @@ WHET_CHECKED whet_status whet_i_tfidf_put(whet_ctx *ctx, const whet_tfidf *tfidf
 WHET_CHECKED whet_status whet_i_tfidf_get(whet_ctx *ctx, const whet_i_source *source, int64_t dim,
                                           whet_tfidf **out);
 
+/* ---- forests of randomised trees (forest.c) ------------------------------------------------------ */
+
+typedef enum whet_i_forest_kind {
+    WHET_I_FOREST_BAGGED = 0, /* rows drawn with replacement, best thresholds: Breiman 2001 */
+    WHET_I_FOREST_EXTRA       /* every row, random thresholds: Geurts, Ernst & Wehenkel 2006 */
+} whet_i_forest_kind;
+
+/* Rows to grow on: x [n, d], y [n] in 0..outs-1. */
+typedef struct whet_i_forest_rows {
+    const float *x;
+    const int32_t *y;
+    int64_t n, d, outs;
+} whet_i_forest_rows;
+
+/* A tree in memory that is lent, for `size` = whet_i_forest_tree_size(n) rows. Nodes lie in preorder: who
+ * answers yes (at most `at_most`) goes on at the next one. */
+typedef struct whet_i_forest_tree {
+    int32_t *input; /* [2 size - 1] column; below 0: a leaf of -input shares */
+    int32_t *next;  /* [2 size - 1] the node of no; the leaf's first share */
+    float *at_most; /* [2 size - 1] */
+    int32_t *out;   /* [size] of a share */
+    float *share;   /* [size] rows of it in the leaf over (all rows in the leaf + 1) */
+    int64_t nodes, shares;
+} whet_i_forest_tree;
+int64_t whet_i_forest_tree_size(int64_t n);
+int64_t whet_i_forest_room(int64_t n, int64_t d, int64_t outs); /* bytes, aligned to 8 */
+/* Splits by the Gini index on sqrt(d) columns drawn anew at each node, until leaves are pure; a tree
+ * sees at most 5,000 rows, drawn. Serial, cannot fail. O(sqrt(d) n log^2 n) for the usual tree. */
+void whet_i_forest_grow(const whet_i_forest_rows *rows, whet_i_forest_kind kind, whet_i_rng *rng,
+                        void *room, whet_i_forest_tree *tree);
+/* Adds the shares of the leaf that row x comes to to p [outs]; what is left to 1 is the prior's: a leaf is
+ * smoothed by one row of the prior (Provost & Domingos 2003). */
+void whet_i_forest_add(const whet_i_forest_tree *tree, const float *x, double *p);
+
 /* ---- a fitted map to features in a file (feature_map.c, feature_map_file.c) --------------------- */
 
 /* What whet_feature_files fits, or the weights that it takes. Read-only: may be shared. */

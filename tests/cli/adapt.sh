@@ -215,7 +215,7 @@ tells 'tunes the encoder of --model'
 # A candidate that there is not, or cannot be: told before any file is read or text embedded.
 run 2 whet adapt --train nothere.tsv --label-method logistik --output o
 tells 'logistic, logistic-smoothed'
-tells 'spread, zero-shot, snuba, iws, goggles, propagate, blend, auto, none; nearest is "logistic"'
+tells 'spread, zero-shot, kernel, forest, snuba, iws, goggles, propagate, blend, auto, none; nearest is "logistic"'
 run 2 whet adapt --train train.tsv --label-method qqqqqq --output o
 tells 'propagate, blend, auto, none'
 quiet_about 'nearest'
@@ -307,11 +307,11 @@ tells 'try gunzip'
 printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\t\nugly video\t\n' >two.tsv
 printf 'text\tlabel\ngood song\ta\nbad video\tb\nnice song\ta\nugly video\tb\nstar\tc\n' >three.tsv
 run 0 whet adapt --train two.tsv --output two
-[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+[ "$(grep -c 'not compared' .out)" = 10 ] || fail 'not every candidate is told not to be compared'
 grep -q '(0 to 100)' .out && fail 'a figure is made up'
 grep -q 'nan' two/report.html && fail 'the report holds nan'
 run 0 whet adapt --train two.tsv --test three.tsv --output two-tested
-[ "$(grep -c 'not compared' .out)" = 8 ] || fail 'not every candidate is told not to be compared'
+[ "$(grep -c 'not compared' .out)" = 10 ] || fail 'not every candidate is told not to be compared'
 run 0 whet adapt --train three.tsv --output three
 python3 - <<'PY' || fail 'cross_fitted is not null where nothing was compared'
 import json

@@ -99,6 +99,34 @@ static void every_candidate_learns_an_easy_problem(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A stripe and what is on both sides of it: no line parts them. */
+static void boundaries_that_bend_are_learnt(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    set s = make_set(ctx, 600, 2, 120, .2);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 4, 0);
+    for (int64_t i = 0; i < s.n; i++) {
+        for (int64_t j = 0; j < D; j++) /* the other columns say nothing */
+            s.x[i * D + j] = (float)((j < 2 ? 1 : .05) * (2 * whet_i_rng_uniform(&rng) - 1));
+        s.truth[i] = fabsf(s.x[i * D]) > .5f ? 1 : 0;
+        if (s.labels[i] >= 0) s.labels[i] = s.truth[i];
+    }
+    s.input.class_vectors = NULL;
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    for (int64_t i = 0; i < whet_adapt_fit_candidates(fit); i++) {
+        const char *name = whet_adapt_fit_info(fit, i)->name;
+        if (strcmp(name, "logistic") == 0) assert_true(accuracy_of(ctx, fit, i, &s) < .75);
+        if (strcmp(name, "kernel") == 0) assert_true(accuracy_of(ctx, fit, i, &s) > .9);
+        if (strcmp(name, "forest") == 0) assert_true(accuracy_of(ctx, fit, i, &s) > .85);
+    }
+    assert_true(accuracy_of(ctx, fit, whet_adapt_fit_chosen(fit), &s) > .88);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
 static void names_find_classes_without_labels(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -163,16 +191,18 @@ static void threads_do_not_change_a_bit(void **state) {
 static void a_reloaded_classifier_predicts_the_same_bits(void **state) {
     (void)state;
     static const char *const methods[] = {
-        NULL,        "blend", "logistic", "graph",   "spread",   "prototypes-smoothed",
-        "zero-shot", "snuba", "iws",      "goggles", "propagate"};
+        NULL,       "blend",  "logistic",  "graph", "spread", "prototypes-smoothed",
+        "kernel",   "forest", "zero-shot", "snuba", "iws",    "goggles",
+        "propagate"};
     whet_ctx *ctx = test_ctx(2);
     for (int64_t m = 0; m < WHET_COUNT_OF(methods); m++) {
         set s = make_set(ctx, 200, 4, 20, .4);
-        for (int64_t i = 0; m == 3 && i < s.n * D; i++) s.x[i] *= 2; /* the prepared kind */
-        if (m == 3) s.input.class_vectors = NULL;
+        const bool prepared = m == 3 || m == 7; /* graph, forest */
+        for (int64_t i = 0; prepared && i < s.n * D; i++) s.x[i] *= 2;
+        if (prepared) s.input.class_vectors = NULL;
         whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
         opts.method = methods[m];
-        opts.repeats = m > 6 ? 1 : 5;
+        opts.repeats = m > 8 ? 1 : 5;
         whet_adapt_fit *fit;
         whet_classifier *loaded;
         double a[200 * 4], b[200 * 4];
@@ -362,6 +392,44 @@ static void write_bytes(const char *path, const char *bytes, int64_t n) {
     assert_int_equal(fclose(f), 0);
 }
 
+/* A saved forest of which any byte is another: refused in words, or walked without leaving it. */
+static void a_damaged_forest_is_not_left(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set(ctx, 40, 2, 12, .3);
+    whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+    opts.method = "forest";
+    opts.repeats = 1;
+    whet_adapt_fit *fit;
+    char dir[256], path[300];
+    (void)snprintf(dir, sizeof dir, "%s", test_tmp("forest"));
+    (void)snprintf(path, sizeof path, "%s/classifier.safetensors", dir);
+    assert_int_equal(mkdir(dir, 0700), 0);
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
+    test_ok(ctx, whet_adapt_fit_save(ctx, fit, dir, NULL));
+    static char bytes[1 << 20];
+    const int64_t size = read_bytes(path, bytes, sizeof bytes);
+    int64_t refused = 0, walked = 0;
+    for (int64_t at = 0; at < size; at += 61) {
+        whet_classifier *loaded;
+        double probs[40 * 2];
+        bytes[at] ^= (char)(at % 2 ? 0x80 : 0x05);
+        write_bytes(path, bytes, size);
+        bytes[at] ^= (char)(at % 2 ? 0x80 : 0x05);
+        if (whet_classifier_load(ctx, dir, &loaded) != WHET_OK) {
+            refused++;
+            continue;
+        }
+        test_ok(ctx, whet_classifier_predict(ctx, loaded, s.x, s.n, probs));
+        walked++;
+        whet_classifier_destroy(ctx, loaded);
+    }
+    assert_true(refused > 50 && walked > 50);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
 /* Bytes changed and files cut: refused with a sentence, or read as another valid classifier. */
 static void damaged_classifiers_are_refused_or_harmless(void **state) {
     (void)state;
@@ -460,6 +528,8 @@ static void survives_failing_allocations(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_candidate_learns_an_easy_problem),
+        cmocka_unit_test(boundaries_that_bend_are_learnt),
+        cmocka_unit_test(a_damaged_forest_is_not_left),
         cmocka_unit_test(names_find_classes_without_labels),
         cmocka_unit_test(threads_do_not_change_a_bit),
         cmocka_unit_test(a_reloaded_classifier_predicts_the_same_bits),
