@@ -17,9 +17,10 @@
 typedef struct whet_i_pool {
     whet_i_prepare prepare;
     int64_t n, d, k, m;
-    float *x;      /* [n, d] prepared: rows of unit length or zero */
-    float *smooth; /* [n, d] each row with its neighbours' mean, unit length */
-    float *names;  /* [k, d] unit rows, or NULL */
+    const float *given; /* [n, prepare.d_in] the input's, while it is trained on */
+    float *x;           /* [n, d] prepared: rows of unit length or zero */
+    float *smooth;      /* [n, d] each row with its neighbours' mean, unit length */
+    float *names;       /* [k, d] unit rows, or NULL */
     whet_i_graph graph;
     int64_t b;
     int64_t *rows;   /* [b] labelled rows, ascending */
@@ -34,10 +35,11 @@ void whet_i_pool_free(whet_ctx *ctx, whet_i_pool *pool);
 /* Rows to predict, prepared once for all candidates. */
 typedef struct whet_i_query {
     int64_t n, d, m;
-    float *x;       /* [n, d] */
-    float *smooth;  /* [n, d], with the mean of the neighbours in the pool */
-    int64_t *near;  /* [n, m] rows of the pool */
-    double *weight; /* [n, m] max(cos, 1e-3) */
+    const float *given; /* [n, d_in] as they were before preparation: the caller's */
+    float *x;           /* [n, d] */
+    float *smooth;      /* [n, d], with the mean of the neighbours in the pool */
+    int64_t *near;      /* [n, m] rows of the pool */
+    double *weight;     /* [n, m] max(cos, 1e-3) */
 } whet_i_query;
 
 /* neighbours: fill near, weight and smooth too. Errors: DATA (NaN), NOMEM, CANCELLED. */

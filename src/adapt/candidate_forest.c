@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Candidate "forest": randomised trees on the columns, bagged or extremely randomised as cross-fitting has
  * it, calibrated by a temperature. For features whose columns mean something each, as those of tables do.
- * Trees see columns as they were given, up to shift and scale: rows that were prepared to unit length
- * are divided by their last column, the constant, first.
+ * Trees see columns as they were given: in prepared rows values that were equal are equal no more.
  * Cost: 100 trees for each split and kind, 300 for the fit; see label/forest.c.
  * Legend: n rows, d columns, b labelled rows, k classes. */
 #include <math.h>
@@ -16,7 +15,6 @@ enum { KINDS = 2, TREES_CROSSFIT = 100, TREES = 300 };
 
 typedef struct forest_model {
     int64_t d, k, seen, trees;
-    bool standard;           /* rows end with the constant */
     int32_t *classes;        /* [seen] */
     double *prior;           /* [seen] */
     int32_t *nodes, *shares; /* [trees + 1] where each tree's begin */
@@ -61,16 +59,6 @@ static void destroy(whet_ctx *ctx, void *model) {
     whet_i_free(ctx, m->shares);
     tree_free(ctx, &m->forest);
     whet_i_free(ctx, m);
-}
-
-/* Columns of prepared rows, and a row with its columns restored: out [columns]. */
-static int64_t columns_of(const whet_i_pool *pool) {
-    return pool->prepare.kind == WHET_I_STANDARD ? pool->d - 1 : pool->d;
-}
-
-static void restore(const float *row, int64_t columns, bool standard, float *out) {
-    const float scale = standard && row[columns] > 0 ? 1 / row[columns] : 1;
-    for (int64_t j = 0; j < columns; j++) out[j] = row[j] * scale;
 }
 
 /* Means over the trees become a row over all classes. prior, p [seen]. */
@@ -157,15 +145,14 @@ static void fit_split(void *arg, int64_t at, int32_t id) {
                probs + (s->repeat * t->b + s->held[i]) * k);
 }
 
-static whet_status restore_rows(whet_ctx *ctx, const whet_i_pool *pool, const int64_t *rows,
-                                int64_t b, float **out) {
-    const int64_t columns = columns_of(pool);
+static whet_status gather(whet_ctx *ctx, const whet_i_pool *pool, const int64_t *rows, int64_t b,
+                          float **out) {
+    const int64_t d = pool->prepare.d_in;
     int64_t cells;
-    WHET_TRY(whet_i_mul(ctx, b, columns, &cells));
+    WHET_TRY(whet_i_mul(ctx, b, d, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, out));
     for (int64_t i = 0; i < b; i++)
-        restore(pool->x + rows[i] * pool->d, columns, pool->prepare.kind == WHET_I_STANDARD,
-                *out + i * columns);
+        memcpy(*out + i * d, pool->given + rows[i] * d, sizeof **out * (size_t)d);
     return WHET_OK;
 }
 
@@ -200,10 +187,10 @@ static whet_status crossfit(whet_ctx *ctx, const whet_i_candidate *self, whet_i_
     (void)prior;
     const int64_t tasks = trial->splits.n * KINDS, k = trial->pool->k;
     const int64_t threads = whet_ctx_threads(ctx), workers = threads < tasks ? threads : tasks;
-    crossfitting f = {.trial = trial, .columns = columns_of(trial->pool)};
+    crossfitting f = {.trial = trial, .columns = trial->pool->prepare.d_in};
     whet_status status = WHET_OK;
     int64_t cells;
-    WHET_TRY_DONE(restore_rows(ctx, trial->pool, trial->rows, trial->b, &f.x));
+    WHET_TRY_DONE(gather(ctx, trial->pool, trial->rows, trial->b, &f.x));
     WHET_TRY_DONE(whet_i_calloc(ctx, workers, &f.workers));
     for (int64_t i = 0; i < workers; i++)
         WHET_TRY_DONE(worker_make(ctx, trial->b, f.columns, k, &f.workers[i]));
@@ -267,12 +254,12 @@ static whet_status pack(whet_ctx *ctx, const fitting *f, forest_model *m) {
 static whet_status grow_all(whet_ctx *ctx, const whet_i_trial *trial, const int32_t *dense,
                             int32_t kind, forest_model *m) {
     const whet_i_pool *pool = trial->pool;
-    const int64_t columns = columns_of(pool), threads = whet_ctx_threads(ctx);
+    const int64_t columns = pool->prepare.d_in, threads = whet_ctx_threads(ctx);
     whet_status status = WHET_OK;
     fitting *f = NULL;
     float *x = NULL;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &f));
-    WHET_TRY_DONE(restore_rows(ctx, pool, pool->rows, pool->b, &x));
+    WHET_TRY_DONE(gather(ctx, pool, pool->rows, pool->b, &x));
     f->trial = trial;
     f->rows = (whet_i_forest_rows){x, dense, pool->b, columns, m->seen};
     f->kind = kind == WHET_I_FOREST_BAGGED ? WHET_I_FOREST_BAGGED : WHET_I_FOREST_EXTRA;
@@ -302,10 +289,8 @@ static whet_status fit(whet_ctx *ctx, const whet_i_candidate *self, const whet_i
     int32_t *dense = NULL;
     int64_t *counts = NULL;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &m));
-    *m = (forest_model){.d = pool->d,
-                        .k = pool->k,
-                        .standard = pool->prepare.kind == WHET_I_STANDARD,
-                        .temperature = settings->temperature};
+    *m =
+        (forest_model){.d = pool->prepare.d_in, .k = pool->k, .temperature = settings->temperature};
     WHET_TRY_DONE(whet_i_alloc(ctx, pool->k, &m->classes));
     WHET_TRY_DONE(whet_i_alloc(ctx, pool->k, &m->prior));
     WHET_TRY_DONE(whet_i_alloc(ctx, pool->b, &dense));
@@ -328,21 +313,18 @@ done:
 typedef struct predicting {
     const forest_model *m;
     const whet_i_query *rows;
-    float *restored; /* [workers, d] */
-    double *p;       /* [workers, seen] */
+    double *p; /* [workers, seen] */
     double *probs;
 } predicting;
 
 static void predict_row(void *arg, int64_t i, int32_t id) {
     const predicting *f = arg;
     const forest_model *m = f->m;
-    float *row = f->restored + id * m->d;
     double *p = f->p + id * m->seen;
-    restore(f->rows->x + i * m->d, m->standard ? m->d - 1 : m->d, m->standard, row);
     for (int64_t c = 0; c < m->seen; c++) p[c] = 0;
     for (int64_t t = 0; t < m->trees; t++) {
         const whet_i_forest_tree tree = tree_at(&m->forest, m->nodes[t], m->shares[t]);
-        whet_i_forest_add(&tree, row, p);
+        whet_i_forest_add(&tree, f->rows->given + i * m->d, p);
     }
     finish(p, m->trees, m->prior, m->classes, m->seen, m->k, m->unseen, f->probs + i * m->k);
 }
@@ -353,12 +335,10 @@ static whet_status predict(whet_ctx *ctx, const void *model, const whet_i_query 
     const int64_t threads = whet_ctx_threads(ctx);
     predicting f = {.m = m, .rows = rows, .probs = probs};
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_alloc(ctx, threads * m->d, &f.restored));
     WHET_TRY_DONE(whet_i_alloc(ctx, threads * m->seen, &f.p));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, NULL, rows->n, predict_row, &f));
     whet_i_temper(probs, rows->n, m->k, m->temperature);
 done:
-    whet_i_free(ctx, f.restored);
     whet_i_free(ctx, f.p);
     return status;
 }
@@ -387,10 +367,9 @@ static bool tree_is_sound(const forest_model *m, int64_t t) {
     const int64_t nodes = m->nodes[t + 1] - m->nodes[t], shares = m->shares[t + 1] - m->shares[t];
     if (nodes < 1 || shares < 0) return false;
     const whet_i_forest_tree tree = tree_at(&m->forest, m->nodes[t], m->shares[t]);
-    const int64_t columns = m->standard ? m->d - 1 : m->d;
     for (int64_t i = 0; i < nodes; i++) {
         const int64_t input = tree.input[i], next = tree.next[i];
-        if (input >= 0 && (input >= columns || i + 1 >= nodes || next <= i || next >= nodes))
+        if (input >= 0 && (input >= m->d || i + 1 >= nodes || next <= i || next >= nodes))
             return false;
         if (input < 0 && (next < 0 || next - input > shares)) return false;
     }
@@ -425,8 +404,7 @@ static whet_status load(whet_ctx *ctx, const whet_i_source *source, const char *
     forest_model *m = NULL;
     int64_t starts = -1, nodes = -1, shares = -1;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &m));
-    *m = (forest_model){
-        .d = pool->d, .k = pool->k, .seen = -1, .standard = pool->prepare.kind == WHET_I_STANDARD};
+    *m = (forest_model){.d = pool->prepare.d_in, .k = pool->k, .seen = -1};
     whet_i_forest_tree *f = &m->forest;
 #define GET(name, type, size, out) \
     WHET_TRY_DONE(whet_i_source_get(ctx, source, prefix, name, type, size, NULL, out))

@@ -118,6 +118,7 @@ static void forget_pool(whet_ctx *ctx, whet_i_pool *pool) {
     whet_i_graph_free(ctx, &pool->graph);
     whet_i_free(ctx, pool->smooth);
     pool->smooth = NULL;
+    pool->given = NULL;
 }
 
 whet_status whet_i_heads_fit(whet_ctx *ctx, const whet_adapt_input *input, int64_t at,

@@ -116,7 +116,7 @@ static whet_status take_names(whet_ctx *ctx, const whet_adapt_input *in, whet_i_
 whet_status whet_i_pool_make(whet_ctx *ctx, const whet_adapt_input *input, whet_i_pool *out) {
     const int64_t k = input->classes ? whet_names_count(input->classes) : 0;
     whet_status status = WHET_OK;
-    whet_i_pool p = {.n = input->n, .k = k};
+    whet_i_pool p = {.n = input->n, .k = k, .given = input->features};
     int64_t labelled, cells;
     WHET_TRY(check(ctx, input, k, &labelled));
     WHET_TRY_DONE(whet_i_prepare_choose(ctx, input->features, input->n, input->d,
@@ -183,7 +183,7 @@ done:
 whet_status whet_i_query_make(whet_ctx *ctx, const whet_i_pool *pool, const float *features,
                               int64_t n, bool neighbours, whet_i_query *out) {
     whet_status status = WHET_OK;
-    whet_i_query r = {.n = n, .d = pool->d, .m = pool->m};
+    whet_i_query r = {.n = n, .d = pool->d, .m = pool->m, .given = features};
     int64_t cells;
     if (n < 0) return whet_i_fail(ctx, WHET_ERR_ARG, "%lld rows to predict", (long long)n);
     WHET_TRY(whet_i_check_finite(ctx, "features", features, n, pool->prepare.d_in));

@@ -310,6 +310,7 @@ static void forget_folds(whet_ctx *ctx, whet_adapt_fit *fit) {
     whet_i_graph_free(ctx, &fit->pool.graph);
     whet_i_free(ctx, fit->pool.smooth);
     fit->pool.smooth = NULL;
+    fit->pool.given = NULL;
 }
 
 whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,

@@ -103,9 +103,9 @@ static whet_status by_pool(whet_ctx *ctx, const whet_i_autows_method *self,
 
 static whet_status by_adapt(whet_ctx *ctx, const whet_i_autows_method *self,
                             const whet_i_autows_task *task, whet_i_autows_answer *out) {
-    const whet_adapt_input input = {.features = task->x,
+    const whet_adapt_input input = {.features = task->raw, /* it prepares them itself */
                                     .n = task->n,
-                                    .d = task->d,
+                                    .d = task->d_raw,
                                     .labels = task->labels,
                                     .classes = task->classes,
                                     .class_vectors = task->class_vectors};
@@ -119,8 +119,9 @@ static whet_status by_adapt(whet_ctx *ctx, const whet_i_autows_method *self,
     const whet_candidate_info *info = whet_adapt_fit_info(fit, chosen);
     out->crossfit = info->log_loss;
     (void)snprintf(out->words, sizeof out->words, "%s: %s", info->name, info->settings);
-    WHET_TRY_DONE(whet_adapt_fit_predict(ctx, fit, chosen, task->x, task->n, out->pool));
-    WHET_TRY_DONE(whet_adapt_fit_predict(ctx, fit, chosen, task->test, task->n_test, out->test));
+    WHET_TRY_DONE(whet_adapt_fit_predict(ctx, fit, chosen, task->raw, task->n, out->pool));
+    WHET_TRY_DONE(
+        whet_adapt_fit_predict(ctx, fit, chosen, task->raw_test, task->n_test, out->test));
     all_covered(task, out);
 done:
     whet_adapt_fit_destroy(ctx, fit);
