@@ -43,9 +43,31 @@ const cli_option cmd_align_options[] = {
      .help = "weights: sweeps over all groups, at most"},
     {.name = "data",
      .type = CLI_PATH,
-     .value = "X.npy",
-     .help = "inputs [n, d], [n, h, w] or [n, h, w, c]: bytes (divided by 255) or reals"},
+     .value = "X.npy|T.tsv",
+     .help =
+         "inputs [n, d], [n, h, w] or [n, h, w, c]: bytes (divided by 255) or reals; of encoders\n"
+         "with a head for classes a table (.tsv, .csv, .jsonl) of texts with labels"},
     {.name = "labels", .type = CLI_PATH, .value = "Y.npy", .help = "classes of --data, from 0"},
+    {.name = "text",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .preset = "text",
+     .help = "a table's column of texts"},
+    {.name = "second",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "its column of second texts: the model reads pairs"},
+    {.name = "label",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .preset = "label",
+     .help =
+         "its column of labels, classes of A's config.json; rows with an empty cell are left out"},
+    {.name = "max-length",
+     .type = CLI_INT,
+     .min = 3,
+     .max = 1 << 20,
+     .help = "tokens a text; without it, the model's limit"},
     {.name = "epochs",
      .type = CLI_INT,
      .min = 1,
@@ -167,6 +189,38 @@ static whet_status check_uses(cli_run *run) {
     return WHET_OK;
 }
 
+static bool is_table(const char *path) {
+    static const char *const ends[] = {".tsv", ".csv", ".jsonl"};
+    for (size_t i = 0; path && i < sizeof ends / sizeof *ends; i++) {
+        const size_t length = strlen(path), end = strlen(ends[i]);
+        if (length > end && strcmp(path + length - end, ends[i]) == 0) return true;
+    }
+    return false;
+}
+
+/* Columns of a table; what is of one kind of data has no use with the other. */
+static whet_status read_table(cli_run *run, whet_align_job *job) {
+    static const char *const of_tables[] = {"text", "second", "label", "max-length"};
+    static const char *const of_arrays[] = {"labels", "measure", "repair", "mean", "deviation"};
+    const bool table = is_table(job->data);
+    for (int i = 0; !table && i < 4; i++)
+        if (cli_given(run, of_tables[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --data T.tsv, a table", of_tables[i]);
+    for (int i = 0; table && i < 5; i++)
+        if (cli_given(run, of_arrays[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s has no use with a table of texts",
+                            of_arrays[i]);
+    if (!table) return WHET_OK;
+    if (job->method != WHET_ALIGN_WEIGHTS)
+        return cli_fail(run, WHET_ERR_ARG, "--method %s reads no texts; expected weights",
+                        cli_text(run, "method"));
+    job->text = cli_text(run, "text");
+    job->second = cli_text(run, "second");
+    job->label = cli_text(run, "label");
+    job->max_length = cli_given(run, "max-length") ? cli_integer(run, "max-length") : 0;
+    return WHET_OK;
+}
+
 static whet_status read_job(cli_run *run, whet_align_job *job) {
     static const char *const of_barrier[] = {"labels", "measure", "repair", "figure", "points"};
     job->a = cli_arg(run, 0);
@@ -196,8 +250,11 @@ static whet_status read_job(cli_run *run, whet_align_job *job) {
     for (int i = refines ? 2 : 0; i < 5; i++) /* labels and inputs to measure on are of both */
         if (!job->points && cli_given(run, of_barrier[i]))
             return cli_fail(run, WHET_ERR_ARG, "--%s needs --barrier", of_barrier[i]);
-    if (job->points && (!job->data || !job->labels))
-        return cli_fail(run, WHET_ERR_ARG, "--barrier needs --data X.npy and --labels Y.npy");
+    const whet_status table = read_table(run, job);
+    if (table != WHET_OK) return table;
+    if (job->points && (!job->data || (!job->labels && !job->text)))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--barrier needs --data X.npy and --labels Y.npy, or --data T.tsv");
     if (job->method == WHET_ALIGN_ACTIVATIONS && !job->data)
         return cli_fail(run, WHET_ERR_ARG, "--method activations needs --data X.npy");
     if (refines && (!job->data || !job->labels))

@@ -59,6 +59,7 @@ const cli_command cli_commands[] = {
                  "whet align a.safetensors b.safetensors --arch resnet --restarts 20 --barrier \\\n"
                  "    --data test_x.npy --labels test_y.npy --measure train_x.npy \\\n"
                  "    --figure line.svg --output b2.safetensors\n"
+                 "whet align bert-a bert-b --barrier --data test.tsv --output bert-b2\n"
                  "whet align llama-a/model.safetensors llama-b/model.safetensors \\\n"
                  "    --output b2.safetensors"},
     {.name = "bench autows",

@@ -244,6 +244,11 @@ typedef struct whet_align_job {
     double mean[3], scale[3]; /* of channels: x becomes (x - mean) / scale */
     bool force;
     int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */
+    const char *text, *second,
+        *label;         /* columns of texts, second ones (may be NULL) and labels: `data` is
+                                        * then a table, read by the encoders with a head for classes that
+                                        * A and B are, and `labels` is not looked at; text NULL: arrays */
+    int64_t max_length; /* tokens a text; 0 = the model's limit */
 } whet_align_job;
 #define WHET_ALIGN_JOB_INIT \
     { \

@@ -9,6 +9,7 @@
 #include "io/io_i.h"
 #include "merge/align_files.h"
 #include "merge/image_network.h"
+#include "merge/text_path.h"
 #include "merge/weight_shards.h"
 
 enum { CONFIG_MAX = 1 << 24 };
@@ -22,6 +23,7 @@ typedef struct run {
     whet_named_tensor *items[2], *moved;
     whet_weights weights[2];
     whet_i_mode_inputs inputs;
+    whet_i_text_inputs texts;
     whet_align_result result;
 } run;
 
@@ -99,6 +101,30 @@ static whet_status read_config(const run *r, whet_permutation_hints *hints) {
     return status;
 }
 
+/* The folder that a network is, or lies in: NULL when out of room. */
+static char *folder_of(const run *r, int k) {
+    const char *path = k ? r->job->b : r->job->a, *slash = strrchr(path, '/');
+    char *dir;
+    const size_t length = r->folder[k] ? strlen(path) : slash ? (size_t)(slash - path) + 1 : 0;
+    if (whet_i_alloc(r->ctx, (int64_t)length + 2, &dir) != WHET_OK) return NULL;
+    memcpy(dir, length ? path : ".", length ? length : 1);
+    dir[length ? length : 1] = '\0';
+    return dir;
+}
+
+static whet_status read_data(run *r) {
+    if (!r->job->data) return WHET_OK;
+    if (!r->job->text) return whet_i_mode_inputs_read(r->ctx, r->job, &r->inputs);
+    char *own = folder_of(r, 0), *other = own && r->folder[1] ? folder_of(r, 1) : NULL;
+    const char *const dirs[2] = {own, other};
+    whet_status status = own && (other || !r->folder[1]) ? WHET_OK : WHET_ERR_NOMEM;
+    if (status == WHET_OK)
+        status = whet_i_text_inputs_read(r->ctx, r->job, dirs, &r->weights[0], &r->texts);
+    whet_i_free(r->ctx, other);
+    whet_i_free(r->ctx, own);
+    return status;
+}
+
 /* A specification of somebody's own is refused when it changes the function, where that can be told. */
 static whet_status verify_spec(run *r) {
     if (whet_i_image_network_knows(r->result.spec->arch)) {
@@ -142,6 +168,9 @@ static whet_status measure_line(run *r, whet_align_line line) {
     data.repair = repaired;
     whet_i_note(r->ctx, "%s", whet_align_line_name(line));
     WHET_TRY(whet_i_calloc(r->ctx, r->job->points, &r->result.lines[line]));
+    if (r->job->text)
+        return whet_i_text_path(r->ctx, &r->texts, &r->weights[0], after ? &moved : &r->weights[1],
+                                r->job->points, r->result.lines[line], &r->result.barrier[line]);
     return whet_mode_path(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],
                           after ? &moved : &r->weights[1], &data, r->job->points,
                           r->result.lines[line], &r->result.barrier[line]);
@@ -160,18 +189,38 @@ static whet_status refuse_existing(whet_ctx *ctx, const char *path, bool force) 
     return whet_i_fail(ctx, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force", path);
 }
 
+/* Texts are for the line between encoders, which have no statistics of inputs. */
+static whet_status check_texts(whet_ctx *ctx, const whet_align_job *job) {
+    if (!job->text) return WHET_OK;
+    if (!job->label)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "texts need labels; expected the column of them");
+    if (job->method != WHET_ALIGN_WEIGHTS)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "encoders are aligned by weights alone; expected that method with texts");
+    if (job->repair || job->statistics)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "encoders have no norms to measure or units to repair; expected "
+                           "neither with texts");
+    if (job->points < 2 || job->points > 1001)
+        return whet_i_fail(ctx, WHET_ERR_ARG, "%" PRId64 " points; expected 2 to 1001",
+                           job->points);
+    return WHET_OK;
+}
+
 static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
     const bool refines = job->method == WHET_ALIGN_STRAIGHT_THROUGH;
     const bool runs = job->points || refines || job->method == WHET_ALIGN_ACTIVATIONS;
-    const char *missing = (job->points || refines) && !job->labels ? "labels"
-                          : runs && !job->data                     ? "data"
-                                                                   : NULL;
+    const char *missing = (job->points || refines) && !job->labels && !job->text ? "labels"
+                          : runs && !job->data                                   ? "data"
+                                                                                 : NULL;
     if (missing)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s needs %s; expected an array of them",
                            job->points ? "a barrier"
                            : refines   ? "straight-through refinement"
                                        : "matching activations",
                            missing);
+    WHET_TRY(check_texts(ctx, job));
     for (int c = 0; c < 3; c++)
         if (!(job->scale[c] > 0))
             return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
@@ -263,7 +312,7 @@ static whet_status run_job(run *r) {
     WHET_TRY(open_weights(r, 0, job->a));
     WHET_TRY(open_weights(r, 1, job->b));
     WHET_TRY(make_spec(r));
-    if (job->data) WHET_TRY(whet_i_mode_inputs_read(r->ctx, job, &r->inputs));
+    WHET_TRY(read_data(r));
     WHET_TRY(align(r));
     WHET_TRY(whet_i_calloc(r->ctx, r->weights[1].n, &r->moved));
     WHET_TRY(whet_alignment_apply(r->ctx, r->result.spec, r->result.alignment, &r->weights[1],
@@ -284,6 +333,7 @@ whet_status whet_align_files(whet_ctx *ctx, const whet_align_job *job, whet_alig
         whet_tensor_destroy(ctx, &r.moved[i].tensor);
     whet_i_free(ctx, r.moved);
     whet_i_mode_inputs_free(ctx, &r.inputs);
+    whet_i_text_inputs_free(ctx, &r.texts);
     for (int k = 0; k < 2; k++) {
         whet_i_free(ctx, r.items[k]);
         whet_safetensors_close(ctx, r.file[k]);

@@ -10,4 +10,7 @@
 WHET_CHECKED whet_status whet_i_mode_figure(whet_ctx *ctx, const whet_align_result *result,
                                             whet_i_buf *out);
 
+/* How far the losses rise above the straight line between their ends, at most. Pure. (mode_path.c) */
+double whet_i_mode_barrier(int64_t points, const whet_mode_point *found);
+
 #endif

@@ -4,7 +4,16 @@
 #include <inttypes.h>
 #include <math.h>
 
-#include "merge/merge_i.h"
+#include "merge/align_files.h"
+
+double whet_i_mode_barrier(int64_t points, const whet_mode_point *found) {
+    double most = 0;
+    for (int64_t i = 0; i < points; i++) {
+        const double w = found[i].weight;
+        most = fmax(most, found[i].loss - ((1 - w) * found[0].loss + w * found[points - 1].loss));
+    }
+    return most;
+}
 
 /* A point is scored after the other: memory is that of one. */
 static whet_status measure_points(whet_ctx *ctx, whet_i_mixture *m, const whet_mode_data *data,
@@ -54,7 +63,6 @@ whet_status whet_mode_path(whet_ctx *ctx, const char *arch, const whet_weights *
     const whet_i_image image = {data->height, data->width, data->channels};
     whet_i_mixture m = {0};
     whet_mode_point *found = NULL;
-    double most = 0;
     whet_status status = WHET_OK;
     if (points < 2 || points > 1001)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%" PRId64 " points; expected 2 to 1001", points);
@@ -62,12 +70,8 @@ whet_status whet_mode_path(whet_ctx *ctx, const char *arch, const whet_weights *
     WHET_TRY_DONE(whet_i_mixture_check(ctx, &m, data));
     WHET_TRY_DONE(whet_i_calloc(ctx, points, &found));
     WHET_TRY_DONE(measure_points(ctx, &m, data, points, found));
-    for (int64_t i = 0; i < points; i++) {
-        const double w = found[i].weight;
-        most = fmax(most, found[i].loss - ((1 - w) * found[0].loss + w * found[points - 1].loss));
-    }
     memcpy(out, found, (size_t)points * sizeof *out);
-    *barrier = most;
+    *barrier = whet_i_mode_barrier(points, found);
 done:
     whet_i_mixture_free(ctx, &m);
     whet_i_free(ctx, found);
