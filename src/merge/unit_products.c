@@ -20,6 +20,7 @@ typedef struct slices {
     int64_t *places;         /* [n, repeat] on the axis */
     int64_t *at_a, *at_b;    /* [rest] offsets of the other axes, of B permuted */
     int64_t *was_b;          /* [rest] of B before; NULL = there is no before */
+    bool across;             /* units lie side by side, the first at 0: gathered as [columns, n] */
 } slices;
 
 typedef struct products {
@@ -30,6 +31,7 @@ typedef struct products {
     int64_t n, filled;
     double *a, *b, *out; /* [n, WIDTH], [n, WIDTH], [n, n] */
     const slices *now;
+    bool across;            /* how what is gathered lies */
     int64_t first, columns; /* of the slices, that are gathered to column `filled` */
 } products;
 
@@ -39,10 +41,30 @@ static double from_f16(uint16_t h) {
     return h >> 15 ? -size : size;
 }
 
+/* Numbers base .. base + n of f32, in pieces that are aligned. */
+static void read_run(const char *bytes, int64_t n, double *out) {
+    float x[RUN];
+    for (int64_t first = 0; first < n; first += RUN) {
+        const int64_t count = n - first < RUN ? n - first : RUN;
+        memcpy(x, bytes + first * (int64_t)sizeof *x, (size_t)count * sizeof *x);
+        for (int64_t i = 0; i < count; i++) out[first + i] = (double)x[i];
+    }
+}
+
+static bool is_run(const int64_t *at, int64_t n) {
+    bool apart = false;
+    for (int64_t i = 0; i < n; i++) apart |= at[i] != at[0] + i;
+    return !apart;
+}
+
 /* Numbers base + at[0..n) of a tensor, whose bytes may be unaligned for their type. */
 static void read_numbers(const whet_tensor *t, int64_t base, const int64_t *at, int64_t n,
                          double *out) {
     const char *bytes = (const char *)t->data + (size_t)base * whet_dtype_size(t->dtype);
+    if (t->dtype == WHET_F32 && n > 0 && is_run(at, n)) {
+        read_run(bytes + at[0] * 4, n, out);
+        return;
+    }
     for (int64_t i = 0; t->dtype == WHET_F32 && i < n; i++) {
         float x;
         memcpy(&x, bytes + at[i] * 4, sizeof x);
@@ -62,6 +84,20 @@ static void read_numbers(const whet_tensor *t, int64_t base, const int64_t *at, 
         uint16_t half;
         memcpy(&half, bytes + at[i] * 2, sizeof half);
         out[i] = from_f16(half);
+    }
+}
+
+/* Numbers base .. base + n. */
+static void read_units(const whet_tensor *t, int64_t base, int64_t n, double *out) {
+    int64_t at[RUN];
+    if (t->dtype == WHET_F32) {
+        read_run((const char *)t->data + base * 4, n, out);
+        return;
+    }
+    for (int64_t first = 0; first < n; first += RUN) {
+        const int64_t count = n - first < RUN ? n - first : RUN;
+        for (int64_t i = 0; i < count; i++) at[i] = first + i;
+        read_numbers(t, base, at, count, out + first);
     }
 }
 
@@ -96,25 +132,51 @@ static void gather(void *arg, int64_t u, int32_t worker) {
     }
 }
 
+/* From one column of units to the next: as far as there is room, for the same reason. */
+static int64_t row_across(int64_t n) { return n * WIDTH / CHUNK; }
+
+/* Column c of a slice whose units lie side by side. */
+static void gather_across(void *arg, int64_t c, int32_t worker) {
+    const products *p = arg;
+    const slices *s = p->now;
+    const int64_t n = s->n, r = p->first + c;
+    double *a = p->a + (p->filled + c) * row_across(n), *b = p->b + (p->filled + c) * row_across(n);
+    double was[RUN];
+    (void)worker;
+    read_units(s->a, s->at_a[r], n, a);
+    read_units(s->b, s->at_b[r], n, b);
+    for (int64_t first = 0; s->was_b && first < n; first += RUN) {
+        const int64_t count = n - first < RUN ? n - first : RUN;
+        read_units(s->b, s->was_b[r] + first, count, was);
+        for (int64_t i = 0; i < count; i++) b[first + i] -= was[i];
+    }
+}
+
 static whet_status flush(products *p) {
     if (p->filled == 0) return WHET_OK;
     const int64_t k = p->filled;
     p->filled = 0;
+    if (p->across)
+        return whet_i_matmul_f64(p->ctx, true, false, p->n, p->n, k, p->a, row_across(p->n), p->b,
+                                 row_across(p->n), 1, p->out, p->n);
     return whet_i_matmul_f64(p->ctx, false, true, p->n, p->n, k, p->a, WIDTH, p->b, WIDTH, 1,
                              p->out, p->n);
 }
 
 static whet_status add_slices(products *p, const slices *s) {
     const int64_t all = s->repeat * s->rest;
-    whet_status status = WHET_OK;
+    whet_status status = s->across == p->across ? WHET_OK : flush(p);
     p->now = s;
+    p->across = s->across;
     for (p->first = 0; p->first < all && status == WHET_OK; p->first += p->columns) {
         const int64_t room = CHUNK - p->filled, left = all - p->first;
         p->columns = left < room ? left : room;
+        const int64_t items = s->across ? p->columns : s->n;
         if (s->n * p->columns < ALONE)
-            for (int64_t u = 0; u < s->n; u++) gather(p, u, 0);
+            for (int64_t i = 0; i < items; i++) (s->across ? gather_across : gather)(p, i, 0);
         else
-            status = whet_i_parallel_for(p->ctx, NULL, s->n, gather, p);
+            status =
+                whet_i_parallel_for(p->ctx, NULL, items, s->across ? gather_across : gather, p);
         p->filled += p->columns;
         if (p->filled == CHUNK && status == WHET_OK) status = flush(p);
     }
@@ -184,6 +246,8 @@ static whet_status make_slices(const products *p, int64_t i, int32_t x, whet_i_a
     s.repeat = whet_i_repeat(p->bound, axis, a->shape[x]);
     WHET_TRY(whet_i_arena_alloc(p->ctx, arena, s.n * s.repeat, sizeof *s.places, &s.places));
     whet_i_axis_places(p->bound, axis, a->shape[x], p->group, p->part, s.places);
+    s.across =
+        s.stride == 1 && s.repeat == 1 && s.n > 0 && s.places[0] == 0 && is_run(s.places, s.n);
     WHET_TRY(make_offsets(p, i, x, NULL, arena, s.rest, &s.at_a));
     WHET_TRY(make_offsets(p, i, x, p->alignment, arena, s.rest, &s.at_b));
     if (p->since) {
