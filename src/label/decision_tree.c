@@ -4,12 +4,8 @@
  * repeats: a split counts when its weighted impurity is strictly less than the best so far, inputs in
  * their order, thresholds rising.
  * Legend: n rows, o outputs. */
+#include "label/label_i.h"
 #include "label/rules_i.h"
-
-typedef struct sorted_row {
-    float value;
-    int32_t row;
-} sorted_row;
 
 typedef struct grower {
     const whet_i_few *few;
@@ -17,9 +13,9 @@ typedef struct grower {
     whet_i_tree_node *node;
     double *leaf;
     int64_t nodes;
-    sorted_row *sorted;    /* [n] */
-    int32_t *rows;         /* [n] rows of the open nodes, each node's together */
-    int64_t *left, *right; /* [outs] counts */
+    whet_i_sorted_value *sorted; /* [n] */
+    int32_t *rows;               /* [n] rows of the open nodes, each node's together */
+    int64_t *left, *right;       /* [outs] counts */
 } grower;
 
 typedef struct split {
@@ -28,22 +24,8 @@ typedef struct split {
 } split;
 
 int64_t whet_i_tree_room(int64_t n, int64_t outs) {
-    return n * (int64_t)(sizeof(sorted_row) + sizeof(int32_t)) +
+    return n * (int64_t)(sizeof(whet_i_sorted_value) + sizeof(int32_t)) +
            2 * outs * (int64_t)sizeof(int64_t) + 16;
-}
-
-/* By value; Shell's method with Ciura's gaps: for some hundred rows, and for hundreds of thousands of such
- * sorts, faster than calls of a comparison. The order of equal values decides nothing. */
-static void sort_rows(sorted_row *sorted, int64_t n) {
-    static const int64_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
-    for (int64_t g = 0; g < WHET_COUNT_OF(gaps); g++)
-        for (int64_t i = gaps[g]; i < n; i++) {
-            const sorted_row moved = sorted[i];
-            int64_t at = i;
-            for (; at >= gaps[g] && sorted[at - gaps[g]].value > moved.value; at -= gaps[g])
-                sorted[at] = sorted[at - gaps[g]];
-            sorted[at] = moved;
-        }
 }
 
 /* From the sum of squared counts, an integer: exact however it was come by. */
@@ -55,14 +37,14 @@ static double gini(int64_t squares, double n) { return 1 - (double)squares / (n 
 static void best_of_input(grower *g, const int32_t *rows, int64_t n, int32_t j, split *best) {
     const whet_i_few *few = g->few;
     for (int64_t i = 0; i < n; i++)
-        g->sorted[i] = (sorted_row){few->z[rows[i] * few->inputs + j], rows[i]};
-    sort_rows(g->sorted, n);
+        g->sorted[i] = (whet_i_sorted_value){few->z[rows[i] * few->inputs + j], rows[i]};
+    whet_i_sort_values(g->sorted, n);
     memset(g->left, 0, sizeof *g->left * (size_t)few->outs);
     memset(g->right, 0, sizeof *g->right * (size_t)few->outs);
     int64_t left = 0, right = 0; /* sums of squares */
     for (int64_t i = 0; i < n; i++) right += 2 * g->right[few->y[rows[i]]]++ + 1;
     for (int64_t i = 1; i < n; i++) {
-        const int32_t y = few->y[g->sorted[i - 1].row];
+        const int32_t y = few->y[g->sorted[i - 1].of];
         const float low = g->sorted[i - 1].value, high = g->sorted[i].value;
         left += 2 * g->left[y]++ + 1;
         right -= 2 * g->right[y]-- - 1;
@@ -116,7 +98,7 @@ int64_t whet_i_tree_fit(const whet_i_few *few, int32_t depth, whet_i_tree_node *
     grower g = {.few = few, .depth = depth, .node = node, .leaf = leaf};
     g.left = room;
     g.right = g.left + few->outs;
-    g.sorted = (sorted_row *)(void *)(g.right + few->outs);
+    g.sorted = (whet_i_sorted_value *)(void *)(g.right + few->outs);
     g.rows = (int32_t *)(void *)(g.sorted + few->n);
     for (int64_t i = 0; i < few->n; i++) g.rows[i] = (int32_t)i;
     (void)grow(&g, g.rows, few->n, 0);

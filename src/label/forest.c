@@ -9,20 +9,15 @@
 
 enum { MOST_ROWS = 5000 };
 
-typedef struct sorted_value {
-    float value;
-    int32_t y;
-} sorted_value;
-
 typedef struct growing {
     const whet_i_forest_rows *given;
     whet_i_forest_kind kind;
     whet_i_rng *rng;
     whet_i_forest_tree *tree;
-    sorted_value *sorted;  /* [size] */
-    int32_t *rows;         /* [size] rows of the open nodes, each node's together */
-    int32_t *column;       /* [d] in the order they were last drawn */
-    int64_t *left, *right; /* [outs] counts */
+    whet_i_sorted_value *sorted; /* [size] of: the class */
+    int32_t *rows;               /* [size] rows of the open nodes, each node's together */
+    int32_t *column;             /* [d] in the order they were last drawn */
+    int64_t *left, *right;       /* [outs] counts */
 } growing;
 
 typedef struct found {
@@ -37,20 +32,8 @@ int64_t whet_i_forest_tree_size(int64_t n) { return n < MOST_ROWS ? n : MOST_ROW
 int64_t whet_i_forest_room(int64_t n, int64_t d, int64_t outs) {
     const int64_t size = whet_i_forest_tree_size(n);
     return 2 * outs * (int64_t)sizeof(int64_t) +
-           size * (int64_t)(sizeof(sorted_value) + sizeof(int32_t)) + d * (int64_t)sizeof(int32_t);
-}
-
-/* Shell's method with Ciura's gaps: see decision_tree.c. */
-static void sort_values(sorted_value *sorted, int64_t n) {
-    static const int64_t gaps[] = {1750, 701, 301, 132, 57, 23, 10, 4, 1};
-    for (int64_t g = 0; g < WHET_COUNT_OF(gaps); g++)
-        for (int64_t i = gaps[g]; i < n; i++) {
-            const sorted_value moved = sorted[i];
-            int64_t at = i;
-            for (; at >= gaps[g] && sorted[at - gaps[g]].value > moved.value; at -= gaps[g])
-                sorted[at] = sorted[at - gaps[g]];
-            sorted[at] = moved;
-        }
+           size * (int64_t)(sizeof(whet_i_sorted_value) + sizeof(int32_t)) +
+           d * (int64_t)sizeof(int32_t);
 }
 
 /* A threshold from low on, below high, for any two floats in order. */
@@ -67,7 +50,7 @@ static bool take_column(growing *g, const int32_t *rows, int64_t n, int32_t j, f
     *high = -INFINITY;
     for (int64_t i = 0; i < n; i++) {
         const float value = r->x[rows[i] * r->d + j];
-        g->sorted[i] = (sorted_value){value, r->y[rows[i]]};
+        g->sorted[i] = (whet_i_sorted_value){value, r->y[rows[i]]};
         if (value < *low) *low = value;
         if (value > *high) *high = value;
     }
@@ -77,12 +60,12 @@ static bool take_column(growing *g, const int32_t *rows, int64_t n, int32_t j, f
 static void best_threshold(growing *g, int64_t n, int32_t j, found *best) {
     const size_t outs = (size_t)g->given->outs;
     int64_t left = 0, right = 0; /* sums of squared counts */
-    sort_values(g->sorted, n);
+    whet_i_sort_values(g->sorted, n);
     memset(g->left, 0, sizeof *g->left * outs);
     memset(g->right, 0, sizeof *g->right * outs);
-    for (int64_t i = 0; i < n; i++) right += 2 * g->right[g->sorted[i].y]++ + 1;
+    for (int64_t i = 0; i < n; i++) right += 2 * g->right[g->sorted[i].of]++ + 1;
     for (int64_t i = 1; i < n; i++) {
-        const int32_t y = g->sorted[i - 1].y;
+        const int32_t y = g->sorted[i - 1].of;
         const float low = g->sorted[i - 1].value, high = g->sorted[i].value;
         left += 2 * g->left[y]++ + 1;
         right -= 2 * g->right[y]-- - 1;
@@ -102,7 +85,7 @@ static void random_threshold(growing *g, int64_t n, int32_t j, float low, float 
     for (int64_t i = 0; i < n; i++) {
         const bool yes = g->sorted[i].value <= at_most;
         n_left += yes ? 1 : 0;
-        (yes ? g->left : g->right)[g->sorted[i].y]++;
+        (yes ? g->left : g->right)[g->sorted[i].of]++;
     }
     for (int64_t o = 0; o < outs; o++) {
         left += (double)g->left[o] * (double)g->left[o];
@@ -200,7 +183,7 @@ void whet_i_forest_grow(const whet_i_forest_rows *rows, whet_i_forest_kind kind,
     const int64_t size = whet_i_forest_tree_size(rows->n);
     growing g = {.given = rows, .kind = kind, .rng = rng, .tree = tree, .left = room};
     g.right = g.left + rows->outs;
-    g.sorted = (sorted_value *)(void *)(g.right + rows->outs);
+    g.sorted = (whet_i_sorted_value *)(void *)(g.right + rows->outs);
     g.rows = (int32_t *)(void *)(g.sorted + size);
     g.column = g.rows + size;
     for (int64_t j = 0; j < rows->d; j++) g.column[j] = (int32_t)j;

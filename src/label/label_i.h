@@ -434,6 +434,15 @@ WHET_CHECKED whet_status whet_i_tfidf_put(whet_ctx *ctx, const whet_tfidf *tfidf
 WHET_CHECKED whet_status whet_i_tfidf_get(whet_ctx *ctx, const whet_i_source *source, int64_t dim,
                                           whet_tfidf **out);
 
+/* ---- values in order (sorted_values.c) ------------------------------------------------------------- */
+
+typedef struct whet_i_sorted_value {
+    float value;
+    int32_t of; /* what it belongs to: a row, a class */
+} whet_i_sorted_value;
+/* By value, rising; the order of equal values is not told. For some thousand values; cannot fail. */
+void whet_i_sort_values(whet_i_sorted_value *sorted, int64_t n);
+
 /* ---- forests of randomised trees (forest.c) ------------------------------------------------------ */
 
 typedef enum whet_i_forest_kind {
