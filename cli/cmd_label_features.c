@@ -6,14 +6,13 @@ const cli_option cmd_label_features_options[] = {
     {.name = "method",
      .type = CLI_ENUM,
      .choices = "tfidf|pca|vae|resnet",
-     .help =
-         "of texts; principal components; of images by an autoencoder trained on them, or by a\n"
-         "pretrained ResNet"},
+     .help = "of texts; principal components; of images by an autoencoder trained on them, or by a "
+             "pretrained ResNet"},
     {.name = "input",
      .type = CLI_PATH,
      .value = "T.tsv|X.npy",
      .required = true,
-     .help = "what is fitted to, and transformed: a table of texts, features [rows, d], or images\n"
+     .help = "what is fitted to, and transformed: a table of texts, features [rows, d], or images "
              "[rows, height, width(, channels)] of bytes or of reals in [0, 1]"},
     {.name = "column", .type = CLI_STRING, .preset = "text", .help = "tfidf: the column of texts"},
     {.name = "dim",

@@ -10,7 +10,7 @@ enum { NAME_WIDTH = 26, TEXT_WIDTH = 78 - 2 - NAME_WIDTH };
 static void print_wrapped(FILE *to, const char *text) {
     size_t column = 0;
     while (*text) {
-        const size_t word = strcspn(text, " ");
+        const size_t word = strcspn(text, " \n");
         if (column && column + 1 + word > TEXT_WIDTH) {
             (void)fprintf(to, "\n%*s", 2 + NAME_WIDTH, "");
             column = 0;
@@ -18,7 +18,7 @@ static void print_wrapped(FILE *to, const char *text) {
         (void)fprintf(to, "%s%.*s", column ? " " : "", (int)word, text);
         column += word + (column ? 1 : 0);
         text += word;
-        text += strspn(text, " ");
+        text += strspn(text, " \n");
     }
     (void)fputc('\n', to);
 }

@@ -38,6 +38,10 @@ void whet_i_raw_rows_free(whet_ctx *ctx, whet_i_raw_rows *rows);
 WHET_CHECKED whet_status whet_i_feature_map_fit(whet_ctx *ctx, const whet_feature_job *job,
                                                 const whet_i_raw_rows *rows,
                                                 whet_i_feature_map **out);
+/* A map from an open file, which goes over to it and is closed on failure as well; `where` names it in
+ * sentences. Not trusted. Errors: as whet_i_feature_map_load, but for opening. */
+WHET_CHECKED whet_status whet_i_feature_map_take(whet_ctx *ctx, whet_safetensors *file,
+                                                 const char *where, whet_i_feature_map **out);
 /* Rows of `path` as the map takes them; for an autoencoder their numbers are enough. Errors: SHAPE. */
 WHET_CHECKED whet_status whet_i_feature_map_check(whet_ctx *ctx, const whet_i_feature_map *map,
                                                   const char *path, const whet_i_raw_rows *rows);

@@ -161,31 +161,42 @@ static whet_status get_arrays(whet_ctx *ctx, whet_i_feature_map *map) {
         map->dim = whet_i_vae_map_dim(map->vae);
         return WHET_OK;
     case WHET_FEATURES_RESNET:
-        WHET_TRY(whet_i_resnet_map_load(ctx, map->from, &map->resnet));
+        WHET_TRY(whet_i_resnet_map_get(ctx, &source, &map->resnet));
         map->dim = whet_i_resnet_map_dim(map->resnet);
         return WHET_OK;
     }
     return WHET_OK;
 }
 
-static whet_status load(whet_ctx *ctx, const char *path, whet_i_feature_map *map) {
-    map->loaded = true;
-    WHET_TRY(whet_i_strdup(ctx, whet_str_from(path), &map->from));
-    WHET_TRY(whet_safetensors_open(ctx, path, &map->file));
+static whet_status take(whet_ctx *ctx, whet_i_feature_map *map, const char *where) {
+    WHET_TRY(whet_i_strdup(ctx, whet_str_from(where), &map->from));
     WHET_TRY(read_head(ctx, map));
     WHET_TRY(check_fingerprint(ctx, map));
     WHET_TRY(get_arrays(ctx, map));
     if (map->dim > 0) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: no columns come out; expected some", path);
+    return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: no columns come out; expected some", where);
 }
 
-whet_status whet_i_feature_map_load(whet_ctx *ctx, const char *path, whet_i_feature_map **out) {
+whet_status whet_i_feature_map_take(whet_ctx *ctx, whet_safetensors *file, const char *where,
+                                    whet_i_feature_map **out) {
     whet_i_feature_map *map = NULL;
-    WHET_TRY(whet_i_calloc(ctx, 1, &map));
-    const whet_status status = load(ctx, path, map);
+    whet_status status = whet_i_calloc(ctx, 1, &map);
+    if (status != WHET_OK) {
+        whet_safetensors_close(ctx, file);
+        return status;
+    }
+    map->loaded = true;
+    map->file = file;
+    status = take(ctx, map, where);
     if (status == WHET_OK)
         *out = map;
     else
         whet_i_feature_map_destroy(ctx, map);
     return status;
+}
+
+whet_status whet_i_feature_map_load(whet_ctx *ctx, const char *path, whet_i_feature_map **out) {
+    whet_safetensors *file;
+    WHET_TRY(whet_safetensors_open(ctx, path, &file));
+    return whet_i_feature_map_take(ctx, file, path, out);
 }

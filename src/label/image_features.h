@@ -54,6 +54,9 @@ typedef struct whet_i_resnet_map whet_i_resnet_map;
  * many), SHAPE, UNSUPPORTED (type), NOMEM. */
 WHET_CHECKED whet_status whet_i_resnet_map_load(whet_ctx *ctx, const char *path,
                                                 whet_i_resnet_map **out);
+/* The same from a file that is open, which must outlive it and is not trusted. */
+WHET_CHECKED whet_status whet_i_resnet_map_get(whet_ctx *ctx, const whet_i_source *source,
+                                               whet_i_resnet_map **out);
 /* out [n, dim]: the last channels' means, of x [n, h w c] in [0, 1], channels last, c 1 or 3; other sizes
  * than 32 are interpolated. A row's bits depend on that row alone. Reads the map only. 82 million operations
  * an image with 20 layers. Errors: SHAPE, DATA (not finite, as weights are not), NOMEM, CANCELLED. */

@@ -22,7 +22,7 @@ static const double MEAN[COLORS] = {.485, .456, .406}, DEVIATION[COLORS] = {.229
 static const char PREFIX[] = "module."; /* of what torch's DataParallel has saved */
 
 struct whet_i_resnet_map {
-    whet_safetensors *file;
+    whet_safetensors *file; /* NULL: the caller's */
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_value features; /* [B, 64] */
@@ -50,20 +50,21 @@ static bool find(const whet_safetensors *file, const char *name, whet_tensor *ou
 }
 
 /* Blocks a stage, and classes: they are in the file alone. */
-static whet_status read_settings(whet_ctx *ctx, const char *path, const whet_safetensors *file,
+static whet_status read_settings(whet_ctx *ctx, const whet_i_source *source,
                                  whet_i_model_settings *out) {
     char name[NAME_SIZE];
     whet_tensor t;
     whet_i_model_settings s = {.image = {SIDE, SIDE, COLORS}};
     for (; s.blocks < BLOCKS_MOST; s.blocks++) {
         (void)snprintf(name, sizeof name, "layer1.%" PRId64 ".conv1.weight", s.blocks);
-        if (!find(file, name, &t)) break;
+        if (!find(source->file, name, &t)) break;
     }
-    if (s.blocks == 0 || !find(file, "linear.weight", &t) || t.rank != 2)
+    if (s.blocks == 0 || !find(source->file, "linear.weight", &t) || t.rank != 2)
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "%s: no %s; expected a ResNet for images of 32 x 32, its tensors named "
                            "as those of pytorch_resnet_cifar10",
-                           path, s.blocks ? "matrix linear.weight" : "layer1.0.conv1.weight");
+                           source->path,
+                           s.blocks ? "matrix linear.weight" : "layer1.0.conv1.weight");
     s.classes = t.shape[0];
     *out = s;
     return WHET_OK;
@@ -75,11 +76,12 @@ static bool counts_batches(const char *name) {
 }
 
 /* Another network of like names (more stages, other shortcuts) would be read in part. */
-static whet_status check_all_known(whet_ctx *ctx, const char *path, const whet_i_resnet_map *map) {
+static whet_status check_all_known(whet_ctx *ctx, const whet_i_source *source,
+                                   const whet_i_resnet_map *map) {
     const size_t prefix = sizeof PREFIX - 1;
     char name[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
-    for (int64_t i = 0; i < whet_safetensors_count(map->file); i++) {
-        const whet_str given = whet_safetensors_name(map->file, i);
+    for (int64_t i = 0; i < whet_safetensors_count(source->file); i++) {
+        const whet_str given = whet_safetensors_name(source->file, i);
         (void)snprintf(name, sizeof name, "%.*s",
                        (int)(given.len < NAME_SIZE ? given.len : NAME_SIZE), given.ptr);
         const char *bare = strncmp(name, PREFIX, prefix) == 0 ? name + prefix : name;
@@ -87,17 +89,16 @@ static whet_status check_all_known(whet_ctx *ctx, const char *path, const whet_i
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "%s: tensor %s is in no ResNet for images of 32 x 32 whose shortcuts "
                            "have no parameters; expected none but its own",
-                           path, whet_i_quote(quoted, given));
+                           source->path, whet_i_quote(quoted, given));
     }
     return WHET_OK;
 }
 
-static whet_status load(whet_ctx *ctx, const char *path, whet_i_resnet_map *map) {
+static whet_status get(whet_ctx *ctx, const whet_i_source *source, whet_i_resnet_map *map) {
     whet_i_model_settings settings;
     whet_i_model_values values;
     whet_i_value x;
-    WHET_TRY(whet_safetensors_open(ctx, path, &map->file));
-    WHET_TRY(read_settings(ctx, path, map->file, &settings));
+    WHET_TRY(read_settings(ctx, source, &settings));
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &map->params));
     WHET_TRY(whet_i_graph_create(ctx, map->params, &map->graph));
     WHET_TRY(whet_i_graph_feed(ctx, map->graph, false, WHET_I_EXAMPLES, SIDE * SIDE * COLORS, &x));
@@ -105,21 +106,37 @@ static whet_status load(whet_ctx *ctx, const char *path, whet_i_resnet_map *map)
         whet_i_model_record(ctx, map->graph, whet_i_model_find("resnet20"), &settings, x, &values));
     map->features = values.features;
     for (int64_t i = 0; i < map->params->n; i++) map->params->items[i].init = WHET_I_INIT_REQUIRED;
-    WHET_TRY(whet_i_params_bind(ctx, map->params, map->file, path, PREFIX, NULL));
-    WHET_TRY(check_all_known(ctx, path, map));
+    WHET_TRY(whet_i_params_bind(ctx, map->params, source->file, source->path, PREFIX, NULL));
+    WHET_TRY(check_all_known(ctx, source, map));
     WHET_TRY(whet_i_params_settle(ctx, map->params, 0));
     return whet_i_network_pack(ctx, map->graph, map->features);
 }
 
-whet_status whet_i_resnet_map_load(whet_ctx *ctx, const char *path, whet_i_resnet_map **out) {
+whet_status whet_i_resnet_map_get(whet_ctx *ctx, const whet_i_source *source,
+                                  whet_i_resnet_map **out) {
     whet_i_resnet_map *map = NULL;
     WHET_TRY(whet_i_calloc(ctx, 1, &map));
-    const whet_status status = load(ctx, path, map);
+    const whet_status status = get(ctx, source, map);
     if (status == WHET_OK)
         *out = map;
     else
         whet_i_resnet_map_destroy(ctx, map);
     return status;
+}
+
+whet_status whet_i_resnet_map_load(whet_ctx *ctx, const char *path, whet_i_resnet_map **out) {
+    whet_safetensors *file = NULL;
+    WHET_TRY(whet_safetensors_open(ctx, path, &file));
+    const whet_i_source source = {file, path};
+    whet_i_resnet_map *map = NULL;
+    const whet_status status = whet_i_resnet_map_get(ctx, &source, &map);
+    if (status != WHET_OK) {
+        whet_safetensors_close(ctx, file);
+        return status;
+    }
+    map->file = file;
+    *out = map;
+    return WHET_OK;
 }
 
 whet_status whet_i_resnet_map_put(whet_ctx *ctx, const whet_i_resnet_map *map,
