@@ -86,7 +86,8 @@ typedef struct whet_rules_job {
     int64_t match_limit;        /* as above */
     const char *previous_rules; /* rules applied before to the same input, and ... */
     const char *previous_votes; /* ... their votes: columns of rules that have not changed are taken
-                                    from there, the others are computed. Both or neither */
+                                    from there, the others are computed. Both or neither. That they
+                                    are of the same rows is checked on some: DATA */
     const char *probs;          /* .npy to write: f64 [n, k], the rules' joint posterior; or NULL */
 } whet_rules_job;
 #define WHET_RULES_JOB_INIT \
@@ -204,7 +205,8 @@ typedef struct whet_iws_opts {
     whet_iws_ask_fn ask; /* NULL: the labels answer */
     void *user;
     const char *answers; /* .jsonl: answers given before, by the rule's name, which are not asked
-                            again; rewritten after each answer. NULL: none are kept */
+                            again; rewritten after each answer. A last line cut short is left
+                            out with a warning. NULL: none are kept */
 } whet_iws_opts;
 #define WHET_IWS_OPTS_INIT \
     { \

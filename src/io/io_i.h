@@ -161,6 +161,11 @@ WHET_CHECKED whet_status whet_i_write_file(whet_ctx *ctx, const char *dir, const
 WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *bytes,
                                             int64_t len, whet_names **out);
 
+/* JSON lines that grow: a last line cut in its middle, with no line end and no JSON, is left out. *torn: its
+ * number, 0 = there is none. Errors: as whet_table_read. (table_jsonl.c) */
+WHET_CHECKED whet_status whet_i_journal_read(whet_ctx *ctx, const char *path, whet_table **out,
+                                             int64_t *torn);
+
 /* ---- tables part by part ---------------------------------------------------------------------- */
 
 /* A text table of any length in parts of whole rows, so that one part at a time is in memory; pipes are

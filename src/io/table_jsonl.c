@@ -282,3 +282,29 @@ done:
     whet_i_free(ctx, r.seen);
     return status;
 }
+
+/* ---- lines that grow -------------------------------------------------------------------------- */
+
+/* Where the last line begins, if it was cut in its middle; else len. */
+static int64_t torn_line(const char *bytes, int64_t len) {
+    int64_t begin = len;
+    while (begin > 0 && bytes[begin - 1] != '\n') begin--;
+    json_t *last = json_loadb(bytes + begin, (size_t)(len - begin), 0, NULL);
+    json_decref(last);
+    return last ? len : begin;
+}
+
+whet_status whet_i_journal_read(whet_ctx *ctx, const char *path, whet_table **out, int64_t *torn) {
+    char *bytes;
+    int64_t len, line = 0;
+    WHET_TRY(whet_i_file_read(ctx, path, WHET_FILE_MAX, &bytes, &len));
+    const int64_t end = torn_line(bytes, len);
+    if (end < len) {
+        line = 1;
+        for (int64_t i = 0; i < end; i++) line += bytes[i] == '\n';
+        bytes[end] = '\0';
+    }
+    WHET_TRY(whet_i_table_parse(ctx, WHET_TABLE_JSONL, path, bytes, end, out));
+    *torn = line;
+    return WHET_OK;
+}

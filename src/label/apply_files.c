@@ -8,7 +8,7 @@
 #include "label/rules_i.h"
 #include "label/vote_stream.h"
 
-enum { PART_BYTES = 1 << 23, PART_ROWS = 1 << 15 };
+enum { PART_BYTES = 1 << 23, PART_ROWS = 1 << 15, CHECKED = 512 };
 
 typedef struct run {
     const whet_rules_job *job;
@@ -18,7 +18,7 @@ typedef struct run {
     whet_tensor features;      /* f32, or no data */
     whet_tensor old_votes;     /* i32 [n, old m] */
     int64_t *from;             /* [m] column of the old votes; -1: computed */
-    bool *skip;                /* [m] */
+    bool *skip, *again;        /* [m]; again: not skip */
     int64_t n, done, covered, reused;
     int32_t *votes; /* a part's [rows, m] */
     double *probs;  /* a part's [rows, k], or NULL */
@@ -39,6 +39,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_tensor_destroy(ctx, &r->old_votes);
     whet_i_free(ctx, r->from);
     whet_i_free(ctx, r->skip);
+    whet_i_free(ctx, r->again);
     whet_i_free(ctx, r->votes);
     whet_i_free(ctx, r->probs);
     whet_i_free(ctx, r->reports);
@@ -148,7 +149,11 @@ static whet_status match_old(whet_ctx *ctx, run *r) {
     const whet_rules_job *job = r->job;
     WHET_TRY(whet_i_alloc(ctx, r->rules->m, &r->from));
     WHET_TRY(whet_i_calloc(ctx, r->rules->m, &r->skip));
-    for (int64_t j = 0; j < r->rules->m; j++) r->from[j] = -1;
+    WHET_TRY(whet_i_alloc(ctx, r->rules->m, &r->again));
+    for (int64_t j = 0; j < r->rules->m; j++) {
+        r->from[j] = -1;
+        r->again[j] = true;
+    }
     if (!job->previous_rules) return WHET_OK;
     WHET_TRY(whet_rules_load(ctx, job->previous_rules, &r->old_rules));
     WHET_TRY(whet_array_read_as(ctx, job->previous_votes, WHET_I32, 2, false, &r->old_votes));
@@ -161,17 +166,71 @@ static whet_status match_old(whet_ctx *ctx, run *r) {
         if (!same) continue;
         r->from[j] = old;
         r->skip[j] = true;
+        r->again[j] = false;
         r->reused++;
     }
     return WHET_OK;
 }
 
-static void take_over(run *r, int64_t rows) {
+static int32_t old_vote(const run *r, int64_t i, int64_t j) {
     const int32_t *old = r->old_votes.data;
-    const int64_t m = r->rules->m, width = r->old_votes.shape[1];
+    return old[(r->done + i) * r->old_votes.shape[1] + r->from[j]];
+}
+
+static bool voted(const run *r, int64_t i) {
+    for (int64_t j = 0; j < r->rules->m; j++)
+        if (r->from[j] >= 0 && old_vote(r, i, j) >= 0) return true;
+    return false;
+}
+
+/* Up to CHECKED rows of a part with a vote that is to be taken over, and as many without, spread evenly. */
+static int64_t sample(const run *r, int64_t rows, int64_t *row) {
+    int64_t all[2] = {0, 0}, seen[2] = {0, 0}, n = 0;
+    for (int64_t i = 0; i < rows; i++) all[voted(r, i)]++;
+    for (int64_t i = 0; i < rows; i++) {
+        const int kind = voted(r, i);
+        if (seen[kind]++ % ((all[kind] + CHECKED - 1) / CHECKED) == 0) row[n++] = i;
+    }
+    return n;
+}
+
+static whet_status compare(whet_ctx *ctx, const run *r, const int64_t *row, int64_t n,
+                           const int32_t *votes) {
+    const int64_t m = r->rules->m;
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < m; j++)
+            if (r->from[j] >= 0 && votes[i * m + j] != old_vote(r, row[i], j))
+                return whet_i_fail(
+                    ctx, WHET_ERR_DATA,
+                    "%s: rule %s votes %d on row %" PRId64 ", and on that row of %s %d; expected "
+                    "votes on the same rows at the same match limit; try without previous votes",
+                    r->job->previous_votes, whet_i_quote(quoted, whet_rules_name(r->rules, j)),
+                    old_vote(r, row[i], j), r->done + row[i], r->job->input, votes[i * m + j]);
+    return WHET_OK;
+}
+
+/* Votes do not tell which rows they are of: some are computed again. */
+static whet_status check_rows(whet_ctx *ctx, const run *r, const whet_rules_input *input) {
+    int64_t row[2 * CHECKED];
+    int32_t *votes = NULL;
+    int64_t cells;
+    whet_i_apply_part part = {.skip = r->again, .columns = r->columns, .row = row};
+    if (!r->reused) return WHET_OK;
+    part.rows = sample(r, input->n, row);
+    WHET_TRY(whet_i_mul(ctx, part.rows, r->rules->m, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &votes));
+    whet_status status = whet_i_rules_apply_some(ctx, r->rules, input, &part, votes, NULL);
+    if (status == WHET_OK) status = compare(ctx, r, row, part.rows, votes);
+    whet_i_free(ctx, votes);
+    return status;
+}
+
+static void take_over(run *r, int64_t rows) {
+    const int64_t m = r->rules->m;
     for (int64_t j = 0; r->reused && j < m; j++)
         for (int64_t i = 0; r->from[j] >= 0 && i < rows; i++) {
-            const int32_t vote = old[(r->done + i) * width + r->from[j]];
+            const int32_t vote = old_vote(r, i, j);
             r->votes[i * m + j] = vote;
             r->reports[j].votes += vote >= 0;
         }
@@ -215,6 +274,7 @@ static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64
     if (rows > r->n - r->done)
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: rows were added while it was read",
                            r->job->input);
+    WHET_TRY(check_rows(ctx, r, &input));
     WHET_TRY(make_room(ctx, r, rows));
     const whet_i_apply_part part = {.skip = r->skip, .columns = r->columns};
     WHET_TRY(whet_i_rules_apply_some(ctx, r->rules, &input, &part, r->votes, r->reports));

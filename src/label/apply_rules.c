@@ -32,8 +32,10 @@ typedef struct worker {
 typedef struct application {
     const whet_rules *rules;
     const whet_rules_input *input;
-    const bool *skip; /* [m] rules that are not applied; NULL: none */
-    int32_t *votes;
+    const bool *skip;   /* [m] rules that are not applied; NULL: none */
+    const int64_t *row; /* [n] rows that are applied to; NULL: all */
+    int64_t n;
+    int32_t *votes;              /* [n, m] */
     const whet_names *elsewhere; /* columns that other parts of the table have; or NULL */
     int64_t *column;             /* [m] of the table; -1: none, or one whose cells are empty */
     keyword_group *group;
@@ -99,9 +101,10 @@ static void find_keywords(const application *a, int64_t i, worker *w) {
     }
 }
 
-static void apply_row(application *a, int64_t i, worker *w) {
+static void apply_row(application *a, int64_t at, worker *w) {
     const whet_rules *rules = a->rules;
-    int32_t *votes = a->votes + i * rules->m;
+    const int64_t i = a->row ? a->row[at] : at;
+    int32_t *votes = a->votes + at * rules->m;
     if (a->groups) memset(w->found, 0, sizeof *w->found * (size_t)rules->m);
     find_keywords(a, i, w);
     for (int64_t j = 0; j < rules->m; j++) {
@@ -121,7 +124,7 @@ static void apply_row(application *a, int64_t i, worker *w) {
 static void apply_block(void *arg, int64_t block, int32_t at) {
     application *a = arg;
     const int64_t first = block * BLOCK;
-    const int64_t end = a->input->n - first < BLOCK ? a->input->n : first + BLOCK;
+    const int64_t end = a->n - first < BLOCK ? a->n : first + BLOCK;
     for (int64_t i = first; i < end; i++) apply_row(a, i, &a->workers[at]);
 }
 
@@ -275,6 +278,8 @@ whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
     application a = {.rules = rules,
                      .input = input,
                      .skip = part->skip,
+                     .row = part->row,
+                     .n = part->row ? part->rows : input->n,
                      .elsewhere = part->columns,
                      .votes = votes};
     WHET_TRY(check_input(ctx, input));
@@ -282,7 +287,7 @@ whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
     WHET_TRY_DONE(build_groups(ctx, &a));
     WHET_TRY_DONE(make_workers(ctx, &a));
     WHET_TRY_DONE(
-        whet_i_parallel_for(ctx, part->stage, (input->n + BLOCK - 1) / BLOCK, apply_block, &a));
+        whet_i_parallel_for(ctx, part->stage, (a.n + BLOCK - 1) / BLOCK, apply_block, &a));
     for (int64_t t = 0; t < a.n_workers && reports; t++)
         for (int64_t j = 0; j < rules->m; j++) {
             reports[j].votes += a.workers[t].reports[j].votes;

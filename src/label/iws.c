@@ -190,8 +190,13 @@ done:
 static whet_status read_saved(whet_ctx *ctx, run *r) {
     const char *path = r->opts->answers;
     char quoted[WHET_QUOTE_SIZE];
+    int64_t torn;
     if (!path || access(path, F_OK) != 0) return WHET_OK;
-    WHET_TRY(whet_table_read(ctx, path, &r->saved));
+    WHET_TRY(whet_i_journal_read(ctx, path, &r->saved, &torn));
+    if (torn)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s:%" PRId64 ": the last line is cut short; it is left out, and asked again",
+                   path, torn);
     if (whet_table_rows(r->saved) == 0) return WHET_OK;
     WHET_TRY(whet_table_find(ctx, r->saved, "rule", &r->rule_column));
     WHET_TRY(whet_table_find(ctx, r->saved, "useful", &r->useful_column));

@@ -159,6 +159,8 @@ typedef struct whet_i_apply_part {
     const bool *skip; /* [m] rules that are not applied, whose votes are left alone; or NULL */
     const whet_names *columns; /* of all parts: one that this part lacks has empty cells; or NULL */
     const char *stage;         /* progress is reported under this name; or NULL */
+    const int64_t *row;        /* [rows] which rows of the input: votes are [rows, m]; NULL: all */
+    int64_t rows;
 } whet_i_apply_part;
 WHET_CHECKED whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
                                                  const whet_rules_input *input,

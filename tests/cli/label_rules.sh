@@ -59,6 +59,14 @@ run 0 whet label apply --rules more.json --input t.tsv --previous-rules rules.js
 says '3 columns taken over'
 expect_votes more.npy '-1 1 -1 -1|-1 -1 1 -1|0 -1 -1 0|'
 
+# Votes of as many other rows are no votes of these.
+{ head -1 t.tsv; tail -n +2 t.tsv | tac; } >turned.tsv
+run 3 whet label apply --rules more.json --input turned.tsv --previous-rules rules.json \
+    --previous-votes v.npy --votes turned.npy
+tells 'v.npy: rule "free" votes '
+tells 'expected votes on the same rows'
+absent turned.npy
+
 # Triples, which whet label fit reads.
 run 0 whet label apply --rules rules.json --input t.tsv --votes v.tsv
 [ "$(tr '\t\n' ' |' <v.tsv)" = 'row rule vote|0 0 1|1 1 1|2 2 0|' ] || fail "$(cat v.tsv)"
@@ -180,6 +188,27 @@ sed 's/"rule":"/&other /' a.jsonl >foreign.jsonl
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers foreign.jsonl \
     --votes k.npy --force
 tells 'foreign.jsonl: 2 of 2 answers are about rules that are no candidates'
+# A file that ends in the middle of an answer: the others count, that one is asked again, and kept.
+head -c -3 a.jsonl >torn.jsonl
+printf 'n\nq\n' >typed
+last='whet label generate --ask, a torn file of answers'
+"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
+    --votes torn.npy <typed >.out 2>.err || fail 'exit code'
+tells 'torn.jsonl:2: the last line is cut short; it is left out, and asked again'
+cmp -s torn.jsonl a.jsonl || fail 'the answer is not kept in place of the torn one'
+printf '{"rule' >torn.jsonl
+run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
+    --votes torn.npy --force
+tells 'torn.jsonl:1: the last line is cut short'
+printf '{"rule' | cat a.jsonl - a.jsonl >torn.jsonl
+run 3 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
+    --votes torn.npy --force
+tells 'torn.jsonl:3:9: '
+head -c -1 a.jsonl >torn.jsonl
+run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
+    --votes torn.npy --force
+says '2 answers'
+quiet_about 'cut short'
 # A signal is heard while an answer is waited for; what was answered is kept, nothing else is written.
 mkfifo typing
 last='whet label generate --ask, interrupted'
@@ -194,6 +223,13 @@ while [ "$(grep -c '^2 of 29' .err)" = 0 ] && [ $tries -lt 500 ]; do
     tries=$((tries + 1))
 done
 kill -TERM $pid
+tries=0
+while kill -0 $pid 2>/dev/null && [ $tries -lt 500 ]; do
+    sleep 0.02
+    tries=$((tries + 1))
+done
+[ $tries -lt 500 ] || fail 'it does not hear the signal'
+kill -KILL $pid 2>/dev/null
 wait $pid
 [ $? = 130 ] || fail 'exit code of an interruption'
 exec 9>&-

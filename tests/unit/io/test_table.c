@@ -161,6 +161,31 @@ static void jsonl_refusals_name_line_and_column(void **state) {
     refuses("r.jsonl", "{\"a\": 1e }\n", "digit of the exponent");
 }
 
+/* Cut behind every byte: whole lines stay, and a line is torn unless all of its object is there. */
+static void a_torn_last_line_is_left_out(void **state) {
+    (void)state;
+    static const char text[] = "{\"a\":\"1\"}\n\n{\"a\":\"\xc3\xa9\"}\n";
+    const int64_t first = 9, second = 11, whole = 21; /* ends of objects, begin of the second */
+    whet_ctx *ctx = test_ctx(1);
+    for (int64_t len = 0; len < (int64_t)sizeof text; len++) {
+        whet_table *t = NULL;
+        int64_t torn = -1;
+        test_ok(ctx, whet_i_journal_read(ctx, test_write("grows", text, len), &t, &torn));
+        assert_int_equal(whet_table_rows(t), (len >= first) + (len >= whole));
+        const bool cut = (len > 0 && len < first) || (len > second && len < whole);
+        assert_int_equal(torn, !cut ? 0 : len < first ? 1 : 3);
+        whet_table_destroy(ctx, t);
+    }
+    whet_table *none = NULL;
+    int64_t torn = -1;
+    test_fails(ctx,
+               whet_i_journal_read(ctx, test_write_text("torn", "{\"a\n{\"a\":1}\n"), &none, &torn),
+               WHET_ERR_FORMAT);
+    test_says(ctx, "torn:1:");
+    assert_true(!none && torn == -1);
+    test_ctx_done(ctx);
+}
+
 static void long_lines_and_many_rows_arrive(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -272,6 +297,7 @@ int main(void) {
         cmocka_unit_test(csv_refusals_name_the_line),
         cmocka_unit_test(jsonl_members_become_columns),
         cmocka_unit_test(jsonl_refusals_name_line_and_column),
+        cmocka_unit_test(a_torn_last_line_is_left_out),
         cmocka_unit_test(long_lines_and_many_rows_arrive),
         cmocka_unit_test(an_unknown_column_lists_the_nearest),
         cmocka_unit_test(an_unknown_extension_is_refused),

@@ -493,6 +493,8 @@ static void a_pattern_that_explodes_abstains_and_is_counted(void **state) {
     test_ctx_done(ctx);
 }
 
+enum { FORGED_ROWS = 4000 };
+
 static void one_more_rule_computes_one_more_column(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
@@ -504,16 +506,25 @@ static void one_more_rule_computes_one_more_column(void **state) {
     whet_rules_job job = WHET_RULES_JOB_INIT;
     whet_rules_result result;
     whet_tensor votes;
+    char *listed = malloc(3 + 2 * FORGED_ROWS);
+    int8_t *old = malloc(FORGED_ROWS);
+    assert_true(listed && old);
+    (void)snprintf(listed, 3, "t\n");
+    for (int i = 0; i < FORGED_ROWS; i++) {
+        (void)snprintf(listed + 2 + 2 * (size_t)i, 3, "%c\n", i % 2 ? 'x' : 'y');
+        old[i] = i % 2 ? 0 : -1;
+    }
     (void)snprintf(text, sizeof text, HEAD "%s]}", one);
     job.rules = test_write_text("one.json", text);
-    job.input = test_write_text("t.tsv", "t\nx\ny\nxy\n");
+    job.input = test_write_text("t.tsv", listed);
     job.votes = test_tmp("one.npy");
     test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
-    assert_int_equal(result.covered, 2);
+    assert_int_equal(result.covered, FORGED_ROWS / 2);
     whet_rules_result_free(ctx, &result);
-    /* Votes that no rule gave show which column was taken over. */
-    const int8_t old[3] = {1, 1, 1};
-    const whet_tensor forged = {(void *)(uintptr_t)old, WHET_I8, 2, {3, 1}};
+    /* A vote that no rule gave, on a row that is not looked at again, shows that the column was taken over:
+     * of 2000 voting rows each fourth is looked at. */
+    old[3] = 1;
+    const whet_tensor forged = {old, WHET_I8, 2, {FORGED_ROWS, 1}};
     test_ok(ctx, whet_npy_write(ctx, job.votes, true, &forged));
     (void)snprintf(text, sizeof text, HEAD "%s,%s]}", two, one);
     job.previous_rules = job.rules;
@@ -524,13 +535,25 @@ static void one_more_rule_computes_one_more_column(void **state) {
     assert_int_equal(result.reused, 1);
     whet_rules_result_free(ctx, &result);
     test_ok(ctx, whet_array_read(ctx, job.votes, &votes));
-    static const int8_t expected[6] = {-1, 1, 1, 1, 1, 1};
-    assert_memory_equal(votes.data, expected, sizeof expected);
+    for (size_t i = 0; i < FORGED_ROWS; i++) {
+        assert_int_equal(((const int8_t *)votes.data)[2 * i], i % 2 ? -1 : 1);
+        assert_int_equal(((const int8_t *)votes.data)[2 * i + 1], old[i]);
+    }
     whet_tensor_destroy(ctx, &votes);
     job.input = test_write_text("more.tsv", "t\nx\n");
     job.votes = test_tmp("three.npy");
     test_fails(ctx, whet_rules_apply_files(ctx, &job, &result), WHET_ERR_SHAPE);
-    test_says(ctx, "is [3, 1]; expected [1, 1]");
+    test_says(ctx, "is [4000, 1]; expected [1, 1]");
+    /* Votes on other rows, as many: the same ones, one further on. */
+    (void)snprintf(listed, 3, "t\n");
+    memmove(listed + 2, listed + 4, 2 * (FORGED_ROWS - 1));
+    memcpy(listed + 2 * FORGED_ROWS, "y\n", 2);
+    job.input = test_write_text("later.tsv", listed);
+    test_fails(ctx, whet_rules_apply_files(ctx, &job, &result), WHET_ERR_DATA);
+    test_says(ctx, "one.npy: rule \"x\" votes -1 on row 0, and on that row of ");
+    test_says(ctx, "later.tsv 0; expected votes on the same rows");
+    free(listed);
+    free(old);
     test_ctx_done(ctx);
 }
 
