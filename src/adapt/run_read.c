@@ -186,8 +186,8 @@ static whet_status check_text(whet_ctx *ctx, const whet_table *table, int64_t li
 static whet_status read_class_names(whet_ctx *ctx, whet_i_run *run, const whet_table *table) {
     int64_t class_column, text_column;
     char quoted[WHET_QUOTE_SIZE];
-    WHET_TRY(whet_table_find(ctx, table, "class", &class_column));
-    WHET_TRY(whet_table_find(ctx, table, "text", &text_column));
+    WHET_TRY(whet_i_table_needs(ctx, table, "class", &class_column));
+    WHET_TRY(whet_i_table_needs(ctx, table, "text", &text_column));
     for (int64_t i = 0; i < whet_table_rows(table); i++) {
         const whet_str name = whet_i_trim(whet_table_cell(table, i, class_column));
         const whet_str text = whet_i_trim(whet_table_cell(table, i, text_column));

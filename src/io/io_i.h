@@ -166,6 +166,11 @@ WHET_CHECKED whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, co
 WHET_CHECKED whet_status whet_i_journal_read(whet_ctx *ctx, const char *path, whet_table **out,
                                              int64_t *torn);
 
+/* A column that the format has, not one that somebody named: as whet_table_find, but FORMAT when the table
+ * lacks it. (table.c) */
+WHET_CHECKED whet_status whet_i_table_needs(whet_ctx *ctx, const whet_table *table,
+                                            const char *column, int64_t *out);
+
 /* ---- tables part by part ---------------------------------------------------------------------- */
 
 /* A text table of any length in parts of whole rows, so that one part at a time is in memory; pipes are

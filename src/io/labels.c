@@ -62,8 +62,8 @@ whet_status whet_i_labels_of_sparse(whet_ctx *ctx, const whet_table *table, int6
                                     whet_i_given_labels *given) {
     int64_t row_column, label_column;
     char quoted[WHET_QUOTE_SIZE];
-    WHET_TRY(whet_table_find(ctx, table, "row", &row_column));
-    WHET_TRY(whet_table_find(ctx, table, "label", &label_column));
+    WHET_TRY(whet_i_table_needs(ctx, table, "row", &row_column));
+    WHET_TRY(whet_i_table_needs(ctx, table, "label", &label_column));
     WHET_TRY(whet_i_alloc(ctx, whet_table_rows(table), &given->items));
     given->path = whet_table_path(table);
     for (int64_t i = 0; i < whet_table_rows(table); i++) {

@@ -252,3 +252,9 @@ done:
     whet_i_buf_free(ctx, &list);
     return status;
 }
+
+whet_status whet_i_table_needs(whet_ctx *ctx, const whet_table *table, const char *column,
+                               int64_t *out) {
+    const whet_status status = whet_table_find(ctx, table, column, out);
+    return status == WHET_ERR_ARG ? WHET_ERR_FORMAT : status;
+}

@@ -75,10 +75,25 @@ done:
     return status;
 }
 
-static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
+static whet_status read_rows(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
     WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &f->features));
-    const int64_t n = f->features.shape[0];
+    const int64_t n = f->features.shape[0], d = f->features.shape[1];
     WHET_TRY(whet_i_row_labels_read(ctx, job->labels, job->classes, n, &f->classes, &f->labels));
+    if (n < 1 || d < 1)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s is [%" PRId64 ", %" PRId64
+                           "]; expected at least one row and one column",
+                           job->features, n, d);
+    const int64_t k = whet_names_count(f->classes);
+    if (k >= 2) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %" PRId64 " class%s; expected at least 2%s",
+                       job->classes ? job->classes : job->labels, k, k == 1 ? "" : "es",
+                       job->classes ? "" : "; try a class list");
+}
+
+static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
+    WHET_TRY(read_rows(ctx, job, f));
+    const int64_t n = f->features.shape[0];
     for (int64_t i = 0; i < n; i++) f->labelled += f->labels[i] >= 0 ? 1 : 0;
     WHET_TRY(read_class_features(ctx, job, f));
     if (job->space) WHET_TRY(measure_classes(ctx, job, f));

@@ -52,7 +52,7 @@ static whet_status read_table(whet_ctx *ctx, const char *path, int64_t n, whet_t
     WHET_TRY(whet_table_read(ctx, path, table));
     if (whet_names_find(whet_table_columns(*table), whet_str_from("row")) >= 0)
         return whet_i_labels_of_sparse(ctx, *table, n, given);
-    WHET_TRY(whet_table_find(ctx, *table, "label", &column));
+    WHET_TRY(whet_i_table_needs(ctx, *table, "label", &column));
     if (whet_table_rows(*table) != n)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
                            "%s: %" PRId64 " rows and no column row; expected %" PRId64

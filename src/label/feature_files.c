@@ -101,7 +101,8 @@ static void free_batch(whet_ctx *ctx, batch *b) {
 
 static whet_status make(whet_ctx *ctx, const whet_i_feature_map *map, const char *path, batch *b) {
     WHET_TRY(whet_i_feature_map_check(ctx, map, path, &b->rows));
-    return whet_i_feature_map_apply(ctx, map, &b->rows, &b->made);
+    const whet_status status = whet_i_feature_map_apply(ctx, map, &b->rows, &b->made);
+    return status == WHET_ERR_DATA ? whet_i_fail_at(ctx, status, "%s", path) : status;
 }
 
 whet_status whet_feature_files(whet_ctx *ctx, const whet_feature_job *job,

@@ -89,6 +89,11 @@ static whet_status fit_components(whet_ctx *ctx, const whet_feature_job *job,
                            job->input, rows->n, m->d);
     const int64_t most = rows->n < m->d ? rows->n : m->d;
     m->dim = job->dim < most ? job->dim : most;
+    if (rows->n > 1 && whet_i_rows_are_alike(rows->array.data, rows->n, m->d))
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: all %" PRId64 " rows are alike; expected some that tell them apart: every "
+                   "component is 0",
+                   job->input, rows->n);
     return whet_i_components_fit(ctx, rows->array.data, rows->n, m->d, m->dim, &m->components);
 }
 
@@ -177,6 +182,8 @@ whet_status whet_i_feature_map_apply(whet_ctx *ctx, const whet_i_feature_map *ma
                                          i->channels, made.data);
     else
         status = whet_i_components_apply(ctx, &map->components, rows->array.data, n, made.data);
+    if (status == WHET_OK) /* numbers may be too large, weights as a forger likes them */
+        status = whet_i_check_finite(ctx, "features that come out", made.data, n, map->dim);
     if (status == WHET_OK)
         *out = made;
     else

@@ -198,8 +198,8 @@ static whet_status read_saved(whet_ctx *ctx, run *r) {
                    "%s:%" PRId64 ": the last line is cut short; it is left out, and asked again",
                    path, torn);
     if (whet_table_rows(r->saved) == 0) return WHET_OK;
-    WHET_TRY(whet_table_find(ctx, r->saved, "rule", &r->rule_column));
-    WHET_TRY(whet_table_find(ctx, r->saved, "useful", &r->useful_column));
+    WHET_TRY(whet_i_table_needs(ctx, r->saved, "rule", &r->rule_column));
+    WHET_TRY(whet_i_table_needs(ctx, r->saved, "useful", &r->useful_column));
     for (int64_t i = 0; i < whet_table_rows(r->saved); i++) {
         const whet_str rule = whet_table_cell(r->saved, i, r->rule_column);
         const whet_str cell = whet_table_cell(r->saved, i, r->useful_column);

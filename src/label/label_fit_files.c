@@ -99,6 +99,12 @@ static whet_status read_balance(whet_ctx *ctx, const char *given, int64_t k, dou
 
 /* ---- reading --------------------------------------------------------------------------------- */
 
+static int64_t count_labels(const fit_files *f) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < f->votes->n; i++) count += f->labels[i] >= 0;
+    return count;
+}
+
 /* Classes there are: as many as said, listed, given a balance, or voted for. */
 static whet_status read_inputs(whet_ctx *ctx, fit_files *f, whet_names **classes) {
     const whet_label_fit_job *job = f->job;
@@ -126,6 +132,9 @@ static whet_status read_inputs(whet_ctx *ctx, fit_files *f, whet_names **classes
         WHET_TRY(whet_class_labels_read(ctx, job->labels, f->votes->n, *classes, f->votes->k,
                                         &f->labels));
     }
+    if (job->labels && count_labels(f) == 0)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s has no labels; expected some: the votes alone are fitted to", job->labels);
     if (!job->balance) return WHET_OK;
     WHET_TRY(whet_i_alloc(ctx, f->votes->k, &f->balance));
     return read_balance(ctx, job->balance, f->votes->k, f->balance);

@@ -56,6 +56,11 @@ static whet_status make_rules(whet_ctx *ctx, run *r, whet_synth_report *report) 
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %" PRId64 " class%s; expected at least 2",
                            r->job->labels ? r->job->labels : r->job->classes, k,
                            k == 1 ? "" : "es");
+    if (r->job->method != WHET_SYNTH_SIMILARITY && n > 1 &&
+        whet_i_rows_are_alike(input.features, n, input.d))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s: every feature is constant; expected features that tell rows apart",
+                           r->job->features);
     if (r->job->probs || r->job->method == WHET_SYNTH_GOGGLES) {
         const int64_t shape[2] = {n, k};
         WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &r->probs));

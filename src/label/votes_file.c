@@ -136,7 +136,7 @@ whet_status whet_i_triples_next(whet_ctx *ctx, whet_i_triples *t, whet_table **o
     whet_table *part;
     WHET_TRY(whet_i_table_parts_next(ctx, t->parts, &part));
     for (int c = 0; part && c < 3; c++) {
-        const whet_status status = whet_table_find(ctx, part, names[c], &t->column[c]);
+        const whet_status status = whet_i_table_needs(ctx, part, names[c], &t->column[c]);
         if (status == WHET_OK) continue;
         whet_table_destroy(ctx, part);
         return status;
@@ -294,14 +294,31 @@ whet_status whet_i_votes_check_expected(whet_ctx *ctx, const char *where,
     return WHET_OK;
 }
 
+/* A slip among dense votes would make classes without end. */
+static whet_status check_largest(whet_ctx *ctx, const char *where, const whet_votes *v,
+                                 int32_t largest) {
+    const int64_t most = INT32_MAX / v->m - 1;
+    int64_t at = 0;
+    if (largest <= most || !v->wide) return WHET_OK;
+    while (v->wide[at] != largest) at++;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s: vote [%" PRId64 ", %" PRId64 "] is %d%s; expected -1 to %" PRId64
+                       ", for %" PRId64 " rules",
+                       where, at / v->m, at % v->m, largest, largest == INT32_MAX ? " or more" : "",
+                       most, v->m);
+}
+
 /* As many classes as said or seen; then every vote is checked. */
 static whet_status finish(whet_ctx *ctx, const char *where, const whet_votes_read_opts *opts,
                           whet_vote_file *file) {
     whet_votes *v = &file->votes;
     WHET_TRY(whet_i_votes_check_expected(ctx, where, opts, v));
     v->k = opts->classes;
-    if (v->k == 0)
-        v->k = whet_i_votes_largest(v) + 1 > 2 ? (int64_t)whet_i_votes_largest(v) + 1 : 2;
+    if (v->k == 0) {
+        const int32_t largest = whet_i_votes_largest(v);
+        WHET_TRY(check_largest(ctx, where, v, largest));
+        v->k = largest > 1 ? (int64_t)largest + 1 : 2;
+    }
     const whet_status status = whet_votes_check(ctx, v);
     return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", where);
 }

@@ -36,7 +36,7 @@ static whet_status find_columns(whet_ctx *ctx, table_rows *t, bool first) {
         /* Members of JSONL may be absent from all of a later part: cells without text. */
         t->place[i] = whet_names_find(whet_table_columns(t->part), whet_str_from(names[i]));
         if (t->place[i] < 0 && first)
-            WHET_TRY(whet_table_find(ctx, t->part, names[i], &t->place[i]));
+            WHET_TRY(whet_i_table_needs(ctx, t->part, names[i], &t->place[i]));
     }
     return WHET_OK;
 }

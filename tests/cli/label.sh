@@ -43,6 +43,8 @@ for method in few-shot propagate spread prototypes; do
     run 0 whet label baseline --features same.npy --labels L.tsv --method $method --probs same-$method.npy
     tells 'features: all 60 rows are alike'
 done
+run 0 whet label features --method pca --input same.npy --output same-pca.npy
+tells 'same.npy: all 60 rows are alike; expected some that tell them apart: every component is 0'
 for method in few-shot propagate spread prototypes cluster goggles; do
     run 0 whet label baseline --features X.npy --labels L.tsv --method $method --probs $method.npy
     quiet
@@ -137,6 +139,11 @@ printf 'row\tlabel\n0\tham\n1\teggs\n' >other.tsv
 printf 'row\tlabel\n0\tham\n1\tham\n' >one.tsv
 printf 'row\tlabel\n0\tham\n0\tspam\n' >twice.tsv
 printf 'label\nham\nspam\n' >short.tsv
+python3 - <<'PY'
+import struct
+data = open('X.npy', 'rb').read()
+open('huge.npy', 'wb').write(data[:128] + struct.pack('<4f', 3e38, -3e38, -3e38, 3e38) * 30)
+PY
 mark
 run 3 whet label baseline --features X.npy --labels far.tsv --method spread --probs p.npy
 tells 'far.tsv:3: row is "60"; expected a number from 0 to 59'
@@ -144,7 +151,13 @@ run 3 whet label baseline --features X.npy --labels other.tsv --classes classes.
     --probs p.npy
 tells 'other.tsv:3: label "eggs" is not among the classes'
 run 3 whet label baseline --features X.npy --labels one.tsv --method few-shot --probs p.npy
-tells '1 class; expected at least 2'
+tells 'one.tsv: 1 class; expected at least 2; try a class list'
+printf 'labels\tno\nham\t0\n' >head.tsv
+run 3 whet label baseline --features X.npy --labels head.tsv --method few-shot --probs p.npy
+tells 'head.tsv: no column "label"; expected one of "labels", "no"'
+rm head.tsv
+run 3 whet label features --method pca --input huge.npy --output p.npy
+tells 'huge.npy: features that come out: row 0, column 0 is infinite; expected a finite number'
 run 3 whet label baseline --features X.npy --labels twice.tsv --method few-shot --probs p.npy
 tells 'second label'
 run 3 whet label baseline --features X.npy --labels short.tsv --method few-shot --probs p.npy

@@ -131,6 +131,9 @@ unchanged
 votes F.npy 20 f4
 printf 'row\tlabel\n0\t1\n20\t1\n' >far.tsv
 printf 'row\trule\tvote\n0\t0\tnan\n' >nan.tsv
+printf 'row\trules\tvote\n0\t0\t1\n' >head.tsv
+votes large.npy 20 i4
+printf '\377\377\377\177' | dd of=large.npy bs=1 seek=156 conv=notrunc 2>/dev/null
 mark
 run 3 whet label fit --votes F.npy --probs p.npy
 tells 'F.npy is f32'
@@ -138,6 +141,14 @@ run 3 whet label fit --votes triples.tsv --rows 20 --labels far.tsv --probs p.np
 tells 'far.tsv:3: row is "20"; expected a number from 0 to 19'
 run 3 whet label fit --votes nan.tsv --probs p.npy
 tells 'nan.tsv:2: vote is "nan"'
+run 3 whet label fit --votes head.tsv --probs p.npy
+tells 'head.tsv: no column "rule"; expected one of "rules", "row", "vote"'
+run 3 whet label fit --votes large.npy --probs p.npy
+tells 'large.npy: vote [1, 2] is 2147483647 or more; expected -1 to 429496728, for 5 rules'
+printf 'row\tlabel\n' >unlabelled.tsv
+run 0 whet label fit --votes V.npy --model dawid-skene --labels unlabelled.tsv --probs unlabelled.npy
+tells 'unlabelled.tsv has no labels; expected some: the votes alone are fitted to'
+rm unlabelled.tsv unlabelled.npy
 run 6 whet label fit --votes V.npy --model snorkel --lr 1000 --probs p.npy
 tells 'try a smaller rate'
 unchanged

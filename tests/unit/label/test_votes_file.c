@@ -191,7 +191,7 @@ static void bad_files_are_told(void **state) {
         const char *text, *says;
         whet_status status;
     } cases[] = {
-        {"row\trule\n0\t1\n", "vote", WHET_ERR_ARG},
+        {"row\trule\n0\t1\n", "vote", WHET_ERR_FORMAT},
         {"row\trule\tvote\n", "no votes; expected at least one", WHET_ERR_DATA},
         {"row\trule\tvote\n0\t0\t1\n-1\t0\t1\n", ":3: row is \"-1\"", WHET_ERR_DATA},
         {"row\trule\tvote\n0\tx\t1\n", ":2: rule is \"x\"", WHET_ERR_DATA},
