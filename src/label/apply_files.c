@@ -189,7 +189,7 @@ static int64_t sample(const run *r, int64_t rows, int64_t *row) {
     for (int64_t i = 0; i < rows; i++) all[voted(r, i)]++;
     for (int64_t i = 0; i < rows; i++) {
         const int kind = voted(r, i);
-        if (seen[kind]++ % ((all[kind] + CHECKED - 1) / CHECKED) == 0) row[n++] = i;
+        if (seen[kind]++ % (1 + (all[kind] - 1) / CHECKED) == 0) row[n++] = i;
     }
     return n;
 }
