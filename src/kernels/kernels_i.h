@@ -302,6 +302,9 @@ const whet_kernels *whet_i_kernels(whet_ctx *ctx);
 
 /* The best table here, for calls without a context. Pure. */
 const whet_kernels *whet_i_kernels_best(void);
+/* The same for products in f64, which matrix tiles do not have: to ask a virtual machine for those takes some
+ * 50 us, longer than a small product. */
+const whet_kernels *whet_i_kernels_f64(void);
 
 /* Numbers of a packed [n, k] matrix, and floats of attention's scratch; sizes must be checked
  * first (whet_i_mul): at most about 2^40 each. */

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which table a context uses: the best that processor and operating system support, or the one
- * asked for. The choice lives in the context; what is remembered elsewhere is what the processor is. */
-#include <stdatomic.h>
-
+ * asked for. The choice lives in the context; nothing is remembered elsewhere. */
 #include "kernels/kernels_i.h"
 
 #ifdef WHET_KERNELS_X86
@@ -20,15 +18,18 @@ static const whet_kernels *const tables[] = {
 
 const whet_kernels *const *whet_i_kernels_all(void) { return tables; }
 
-/* Asked once: a virtual machine answers for its processor, in some 50 us, and small products ask each
- * time. Threads that ask at once find the same. */
 const whet_kernels *whet_i_kernels_best(void) {
-    static _Atomic(const whet_kernels *) best;
-    const whet_kernels *known = atomic_load_explicit(&best, memory_order_acquire);
-    if (known) return known;
     const whet_kernels *const *table = tables;
     while (!(*table)->supported()) table++; /* ref always is */
-    atomic_store_explicit(&best, *table, memory_order_release);
+    return *table;
+}
+
+const whet_kernels *whet_i_kernels_f64(void) {
+    const whet_kernels *const *table = tables;
+#ifdef WHET_KERNELS_X86
+    table++; /* past matrix tiles */
+#endif
+    while (!(*table)->supported()) table++;
     return *table;
 }
 

@@ -55,7 +55,7 @@ static void tile_f32(const product *p, int64_t m, int64_t n, const float *a, con
  * where OpenBLAS has no room: slow, but done. */
 static void tile_f64(const product *p, int64_t m, int64_t n, const double *a, const double *b,
                      double *c) {
-    const whet_kernels *kernels = whet_i_kernels_best();
+    const whet_kernels *kernels = whet_i_kernels_f64();
     if (kernels != &whet_i_kernels_ref || !whet_i_blas_room(1)) {
         const whet_i_product_f64 args = {.m = m,
                                          .n = n,
