@@ -74,7 +74,9 @@ static void print_applied(cli_run *run, const whet_rules_result *r) {
                             (json_int_t)report->votes, "faults", (json_int_t)report->faults));
     }
     cli_print(run, "%lld rows, %.4f with a vote", (long long)r->n, (double)r->covered / n);
-    if (r->reused) cli_print(run, ", %lld columns taken over", (long long)r->reused);
+    if (r->reused)
+        cli_print(run, ", %lld columns taken over (faults not counted again)",
+                  (long long)r->reused);
     cli_print(run, "\n");
     if (faults) cli_note(run, "%lld times a rule failed on a row and abstained", (long long)faults);
     cli_json(run, json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "rows", (json_int_t)r->n, "covered",
