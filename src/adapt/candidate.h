@@ -69,6 +69,8 @@ struct whet_i_candidate {
 /* Of a saved temperature, far below what fitting gives (temperature.c): logarithms over it stay
  * finite. */
 #define WHET_I_LEAST_TEMPERATURE 1e-6
+/* Saved numbers of classes: at least one, rising, from 0 to k - 1. (candidates.c) */
+bool whet_i_classes_rise(const int32_t *classes, int64_t seen, int64_t k);
 
 /* The table, in the order of reports. */
 extern const whet_i_candidate *const whet_i_candidates[];

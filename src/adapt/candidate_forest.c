@@ -15,11 +15,10 @@ enum { KINDS = 2, TREES_CROSSFIT = 100, TREES = 300 };
 
 typedef struct forest_model {
     int64_t d, k, seen, trees;
-    int32_t *classes;        /* [seen] */
-    double *prior;           /* [seen] */
-    int32_t *nodes, *shares; /* [trees + 1] where each tree's begin */
-    whet_i_forest_tree
-        forest; /* the trees, one after the other; next is counted from their beginnings */
+    int32_t *classes;          /* [seen] */
+    double *prior;             /* [seen] */
+    int32_t *nodes, *shares;   /* [trees + 1] where each tree's begin */
+    whet_i_forest_tree forest; /* one tree after the other, next counted from its beginning */
     double unseen, temperature;
 } forest_model;
 
@@ -381,14 +380,12 @@ static bool tree_is_sound(const forest_model *m, int64_t t) {
 }
 
 static bool is_sound(const forest_model *m, int64_t nodes, int64_t shares) {
-    for (int64_t c = 0; c < m->seen; c++)
-        if (m->classes[c] <= (c ? m->classes[c - 1] : -1) || m->classes[c] >= m->k ||
-            !(m->prior[c] >= 0 && m->prior[c] <= 1))
-            return false;
-    if (m->seen < 1 || m->trees < 1 || m->nodes[0] != 0 || m->shares[0] != 0 ||
-        m->nodes[m->trees] != nodes || m->shares[m->trees] != shares ||
+    if (!whet_i_classes_rise(m->classes, m->seen, m->k) || m->trees < 1 || m->nodes[0] != 0 ||
+        m->shares[0] != 0 || m->nodes[m->trees] != nodes || m->shares[m->trees] != shares ||
         !(m->unseen >= 0 && m->unseen < 1) || !(m->temperature >= WHET_I_LEAST_TEMPERATURE))
         return false;
+    for (int64_t c = 0; c < m->seen; c++)
+        if (!(m->prior[c] >= 0 && m->prior[c] <= 1)) return false;
     for (int64_t t = 0; t < m->trees; t++)
         if (m->nodes[t + 1] < m->nodes[t] || m->nodes[t + 1] > nodes ||
             m->shares[t + 1] < m->shares[t] || m->shares[t + 1] > shares)

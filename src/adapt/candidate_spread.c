@@ -186,9 +186,7 @@ static whet_status load(whet_ctx *ctx, const whet_i_source *source, const char *
     WHET_TRY_DONE(whet_i_source_get(ctx, source, prefix, "f", WHET_F32, &m->n, &m->seen, &m->f));
     WHET_TRY_DONE(whet_i_source_scalar(ctx, source, prefix, "unseen", &m->unseen));
     WHET_TRY_DONE(whet_i_source_scalar(ctx, source, prefix, "temperature", &m->temperature));
-    for (int64_t c = 0; c < m->seen; c++)
-        if (m->classes[c] <= (c ? m->classes[c - 1] : -1) || m->classes[c] >= m->k) m->seen = 0;
-    if (m->seen < 1 || !(m->unseen >= 0 && m->unseen < 1) ||
+    if (!whet_i_classes_rise(m->classes, m->seen, m->k) || !(m->unseen >= 0 && m->unseen < 1) ||
         !(m->temperature >= WHET_I_LEAST_TEMPERATURE)) {
         status = whet_i_fail(ctx, WHET_ERR_FORMAT,
                              "%s: %s holds classes, unseen or temperature "

@@ -31,6 +31,12 @@ const whet_i_candidate *whet_i_candidate_find(const char *name, int64_t len) {
     return NULL;
 }
 
+bool whet_i_classes_rise(const int32_t *classes, int64_t seen, int64_t k) {
+    for (int64_t c = 0; c < seen; c++)
+        if (classes[c] <= (c ? classes[c - 1] : -1) || classes[c] >= k) return false;
+    return seen >= 1;
+}
+
 void whet_i_result_free(whet_ctx *ctx, whet_i_result *result) {
     whet_i_free(ctx, result->probs);
     for (int64_t i = 0; result->fold && i < result->n_fold; i++)
