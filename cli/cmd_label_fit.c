@@ -186,6 +186,10 @@ static void print_scores(cli_run *run, const whet_label_fit_result *r,
                   s->covered_accuracy, s->log_loss, s->method == r->best ? "   best" : "",
                   fell ? "   in fact " : "", fell ? whet_label_method_name(s->used) : "");
     }
+    cli_print(
+        run,
+        "labels are held out of the label models, not of the rules: if the rules were made from "
+        "these\nlabels, all models look better here than they are\n");
     if (r->scores[info->method].accuracy < majority->accuracy)
         cli_note(run, "%s is worse than majority on the labels, %.4f to %.4f; try --model %s",
                  whet_label_method_name(info->method), r->scores[info->method].accuracy,

@@ -11,6 +11,7 @@
 #include <stdio.h>
 
 #include "adapt/candidate.h"
+#include "kernels/kernels_i.h"
 #include "tensor/tensor_i.h"
 
 enum { WIDTHS = 3, BLOCK = 4096 };
@@ -65,9 +66,10 @@ static whet_status kernel_values(whet_ctx *ctx, const landmarks *l, const float 
         for (int64_t j = 0; j < l->d; j++) own += (double)x[i * l->d + j] * (double)x[i * l->d + j];
         for (int64_t j = 0; j < l->m; j++) {
             double *v = &values[i * l->m + j];
-            *v = exp(-l->gamma * fmax(0, own + l->square[j] - 2 * *v));
+            *v = -l->gamma * fmax(0, own + l->square[j] - 2 * *v);
         }
     }
+    whet_i_kernels_f64()->exp_f64(n * l->m, values);
     return WHET_OK;
 }
 

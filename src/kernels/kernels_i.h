@@ -259,6 +259,9 @@ typedef struct whet_kernels {
     /* How many bits are set in both a [words] and b [words]. */
     int64_t (*common_bits)(int64_t words, const uint64_t *a, const uint64_t *b);
     void (*vote_rows)(const whet_i_vote_rows *args);
+    /* x = exp(x) for x <= 0 in place, 0 below -700; relative error below 2^-51, NaN stays. Every table has
+     * the same bits, wherever in x a number stands. n >= 0. */
+    void (*exp_f64)(int64_t n, double *x);
 
     /* Every table has the same bits. n >= 1. */
     /* The least x_j, at most `most` >= 1 of them, ascending, of equals the lower j first, and their places;

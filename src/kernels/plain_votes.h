@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels of votes. What is written here in vectors of eight is what every table wants: compiled once
+ * Kernels of votes, and the exponential that they need. What is written here in vectors of eight is what every table wants: compiled once
  * for each instruction set, whose registers the compiler cuts the vectors to. Nothing is contracted,
  * and sums have the order that is written: every table has the same bits. Included by the tables'
  * files. */
@@ -17,7 +17,7 @@ typedef int64_t vote_bits __attribute__((vector_size(64), aligned(8), may_alias)
  * with 1.5 x 2^52, in whose low bits it then stands; ln 2 in two parts, the first of which times n is
  * exact; Taylor's polynomial of degree 13, whose next term is below 2^-57. Relative error below 2^-51. */
 VOTE_INLINE void vote_exp(vote_vec *x) {
-    const vote_vec low = *x * 0 - 700;
+    const vote_vec low = (vote_vec){0} - 700;
     const vote_bits none = *x < low;
     const vote_vec turned = (vote_vec)(((vote_bits)*x & ~none) | ((vote_bits)low & none));
     const vote_vec shifted = turned * 0x1.71547652b82fep0 + 0x1.8p52, n = shifted - 0x1.8p52;
@@ -29,6 +29,16 @@ VOTE_INLINE void vote_exp(vote_vec *x) {
     const vote_vec d = 1. / 479001600 + r * (1. / 6227020800);
     const vote_vec p = (a + r4 * b) + r8 * (c + r4 * d);
     *x = (vote_vec)(((vote_bits)p + ((vote_bits)shifted << 52)) & ~none);
+}
+
+static void exp_f64(int64_t n, double *x) {
+    int64_t i = 0;
+    for (; i + 8 <= n; i += 8) vote_exp((vote_vec *)(x + i));
+    if (i == n) return;
+    double rest[8] = {0};
+    for (int64_t l = 0; l < n - i; l++) rest[l] = x[i + l];
+    vote_exp((vote_vec *)rest);
+    for (int64_t l = 0; l < n - i; l++) x[i + l] = rest[l];
 }
 
 VOTE_INLINE double vote_largest(const vote_vec *x) {
@@ -205,4 +215,4 @@ static void vote_rows(const whet_i_vote_rows *p) {
     }
 }
 
-#define VOTE_SLOTS .common_bits = common_bits, .vote_rows = vote_rows
+#define VOTE_SLOTS .common_bits = common_bits, .vote_rows = vote_rows, .exp_f64 = exp_f64

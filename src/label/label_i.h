@@ -14,8 +14,9 @@
 
 /* ---- probabilities (probabilities.c) --------------------------------------------------------- */
 
-/* In place, stable; k >= 1. */
-void whet_i_softmax(double *row, int64_t k);
+void whet_i_softmax(double *row, int64_t k); /* in place, stable; k >= 1 */
+/* Scores [n, k], k >= 1, become exp(score - top), top [n] the rows' largest; sum [n] of those. */
+void whet_i_exp_rows(double *rows, int64_t n, int64_t k, double *top, double *sum);
 /* Lowest index of the largest. */
 int64_t whet_i_argmax(const double *row, int64_t k);
 /* probs^(1/T) made to sum to 1, each taken as at least WHET_I_PROB_FLOOR. */

@@ -29,15 +29,32 @@ int64_t whet_i_logistic_workspace(int64_t b, int64_t r, int64_t k, const whet_i_
     return b * k + size + whet_i_lbfgs_workspace(size) + (cost ? whet_i_cost_room(cost) : 0);
 }
 
-/* -ln p(y) of a row of scores, which becomes its gradient by the scores. */
-static double cross_entropy_row(double *row, int64_t k, int32_t y) {
-    double top = row[0], sum = 0;
-    const double own = row[y];
-    for (int64_t c = 1; c < k; c++) top = row[c] > top ? row[c] : top;
-    for (int64_t c = 0; c < k; c++) sum += row[c] = exp(row[c] - top);
-    for (int64_t c = 0; c < k; c++) row[c] /= sum;
-    row[y] -= 1;
-    return log(sum) + top - own;
+enum { AT_ONCE = 32 };
+
+/* The sum of -ln p(y) over rows of scores, which become its gradient by the scores; n <= AT_ONCE. One
+ * logarithm for all: their sums are at most k, and k^AT_ONCE is a finite number. */
+static double cross_entropy(double *rows, int64_t n, int64_t k, const int32_t *y) {
+    double own[AT_ONCE], top[AT_ONCE], sum[AT_ONCE], product = 1, loss = 0;
+    for (int64_t i = 0; i < n; i++) own[i] = rows[i * k + y[i]];
+    whet_i_exp_rows(rows, n, k, top, sum);
+    for (int64_t i = 0; i < n; i++) {
+        double *row = rows + i * k;
+        const double scale = 1 / sum[i];
+        for (int64_t c = 0; c < k; c++) row[c] *= scale;
+        row[y[i]] -= 1;
+        loss += top[i] - own[i];
+        product *= sum[i];
+    }
+    return loss + log(product);
+}
+
+/* The same by the problem's loss, of rows from `first` on. */
+static double row_losses(const problem *p, int64_t first, int64_t n) {
+    double *rows = p->probs + first * p->k, loss = 0;
+    if (!p->cost) return cross_entropy(rows, n, p->k, p->y + first);
+    for (int64_t i = 0; i < n; i++)
+        loss += whet_i_cost_row(p->cost, rows + i * p->k, p->y[first + i], p->room);
+    return loss;
 }
 
 /* The mean loss with penalty at theta, and its gradient. */
@@ -51,12 +68,10 @@ static double evaluate(const void *arg, const double *theta, double *gradient) {
                              p->k);
     double *slope = gradient + p->r * p->k;
     memset(slope, 0, sizeof *slope * (size_t)p->k);
-    for (int64_t i = 0; i < p->b; i++) {
-        double *row = p->probs + i * p->k;
-        loss += p->cost ? whet_i_cost_row(p->cost, row, p->y[i], p->room)
-                        : cross_entropy_row(row, p->k, p->y[i]);
-        for (int64_t c = 0; c < p->k; c++) slope[c] += row[c];
-    }
+    for (int64_t i = 0; i < p->b; i += AT_ONCE)
+        loss += row_losses(p, i, p->b - i < AT_ONCE ? p->b - i : AT_ONCE);
+    for (int64_t i = 0; i < p->b; i++)
+        for (int64_t c = 0; c < p->k; c++) slope[c] += p->probs[i * p->k + c];
     memcpy(gradient, theta, sizeof *theta * (size_t)(p->r * p->k));
     whet_i_matmul_f64_serial(true, false, p->r, p->k, p->b, p->z, p->r, p->probs, p->k, p->lambda,
                              gradient, p->k);

@@ -2,6 +2,7 @@
  * Small operations on rows of probabilities. */
 #include <math.h>
 
+#include "kernels/kernels_i.h"
 #include "label/label_i.h"
 
 void whet_i_softmax(double *row, int64_t k) {
@@ -9,6 +10,20 @@ void whet_i_softmax(double *row, int64_t k) {
     for (int64_t c = 1; c < k; c++) top = row[c] > top ? row[c] : top;
     for (int64_t c = 0; c < k; c++) sum += row[c] = exp(row[c] - top);
     for (int64_t c = 0; c < k; c++) row[c] /= sum;
+}
+
+void whet_i_exp_rows(double *rows, int64_t n, int64_t k, double *top, double *sum) {
+    for (int64_t i = 0; i < n; i++) {
+        double *row = rows + i * k, most = row[0];
+        for (int64_t c = 1; c < k; c++) most = row[c] > most ? row[c] : most;
+        for (int64_t c = 0; c < k; c++) row[c] -= most;
+        top[i] = most;
+    }
+    whet_i_kernels_f64()->exp_f64(n * k, rows);
+    for (int64_t i = 0; i < n; i++) {
+        sum[i] = 0;
+        for (int64_t c = 0; c < k; c++) sum[i] += rows[i * k + c];
+    }
 }
 
 int64_t whet_i_argmax(const double *row, int64_t k) {

@@ -48,6 +48,7 @@ typedef struct run {
     choice *chosen; /* [candidates] */
     double *price;  /* [candidates of the list] nats */
     double *full;   /* [rules, k] weights as used on other rows */
+    double *steps;  /* [workers, 4 k] room of gain_of */
     int64_t rules;
 } run;
 
@@ -83,23 +84,41 @@ static double without(const run *r, const weights *w, int64_t c, bool hit) {
     return odds(r, c, w->right[c] - hit, w->voted[c] - 1, w->hits - hit, w->votes - 1);
 }
 
+/* Factors multiplied before a logarithm is taken: of 2^50 at most each, and 2^-50 at least. */
+enum { PRODUCT = 16 };
+
+/* What the posterior of a row is multiplied by before it is made to sum to 1 again depends on its vote and
+ * on whether that hits alone: two steps a class. The logarithm of a product takes the place of a sum of
+ * logarithms. */
 static double gain_of(const run *r, const whet_i_said *held, double least, double eta,
-                      const weights *w) {
-    double gain = 0;
+                      const weights *w, double *room) {
+    const int64_t k = r->rows->k;
+    double gain = 0, product = 1, *step = room, *factor = room + 2 * k;
+    int factors = 0;
+    for (int64_t c = 0; c < k; c++)
+        for (int hit = 0; hit < 2; hit++) {
+            if (!(hit ? w->right[c] : w->voted[c] - w->right[c])) continue;
+            step[2 * c + hit] = eta * without(r, w, c, hit);
+            factor[2 * c + hit] = expm1(step[2 * c + hit]);
+        }
     for (int64_t i = 0; i < r->rows->b; i++) {
         const int32_t c = held[i].class;
         if (c < 0 || (double)held[i].p < least) continue;
         const bool hit = c == r->rows->y[i];
-        const double step = eta * without(r, w, c, hit);
-        gain += (hit ? step : 0) - log1p(r->now[i * r->rows->k + c] * expm1(step));
+        if (hit) gain += step[2 * c + 1];
+        product *= 1 + r->now[i * k + c] * factor[2 * c + hit];
+        if (++factors % PRODUCT) continue;
+        gain -= log(product);
+        product = 1;
     }
-    return gain;
+    return gain - log(product);
 }
 
 static void weigh(void *arg, int64_t at, int32_t worker) {
     run *r = arg;
     const whet_i_said *held = r->held.said + at * r->rows->b;
     int64_t *counts = r->held.counts + worker * 2 * r->rows->k;
+    double *room = r->steps + worker * 4 * r->rows->k;
     weights w = {.voted = counts, .right = counts + r->rows->k};
     double least[WHET_I_THRESHOLDS];
     r->chosen[at] = (choice){-INFINITY, 0, 0};
@@ -107,7 +126,8 @@ static void weigh(void *arg, int64_t at, int32_t worker) {
     for (int64_t t = 0; t < n; t++) {
         count_votes(r, held, least[t], &w);
         for (int e = 0; e < ETAS; e++) {
-            const double gain = gain_of(r, held, least[t], etas[e], &w) - r->price[at % r->list->n];
+            const double gain =
+                gain_of(r, held, least[t], etas[e], &w, room) - r->price[at % r->list->n];
             if (gain > r->chosen[at].gain) r->chosen[at] = (choice){gain, least[t], etas[e]};
         }
     }
@@ -211,6 +231,7 @@ static void release(whet_ctx *ctx, run *r) {
     whet_i_free(ctx, r->chosen);
     whet_i_free(ctx, r->price);
     whet_i_free(ctx, r->full);
+    whet_i_free(ctx, r->steps);
 }
 
 /* Candidates of one family and size stand together in a list. */
@@ -230,10 +251,12 @@ static void price_candidates(run *r) {
 static whet_status prepare(whet_ctx *ctx, run *r) {
     const int64_t b = r->rows->b, k = r->rows->k;
     const bool apart = r->opts->form == WHET_SYNTH_ONE_VS_REST;
-    int64_t cells, full;
+    int64_t cells, full, steps;
     WHET_TRY(whet_i_out_of_fold_create(ctx, r->rows, r->list, apart, &r->held));
     WHET_TRY(whet_i_mul(ctx, b, k, &cells));
     WHET_TRY(whet_i_mul(ctx, r->opts->most_rules, k, &full));
+    WHET_TRY(whet_i_mul(ctx, r->held.workers, 4 * k, &steps));
+    WHET_TRY(whet_i_alloc(ctx, steps, &r->steps));
     WHET_TRY(whet_i_alloc(ctx, k, &r->prior));
     WHET_TRY(whet_i_alloc(ctx, cells, &r->score));
     WHET_TRY(whet_i_alloc(ctx, cells, &r->now));

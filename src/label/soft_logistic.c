@@ -27,17 +27,28 @@ int64_t whet_i_soft_logistic_workspace(int64_t b, int64_t r, int64_t k,
     return b * k + k + size + (sketch ? sketch->r * k : 0) + whet_i_lbfgs_workspace(size);
 }
 
-/* weight sum_c -q_c ln softmax(row)_c; the row becomes its gradient. */
-static double soft_row(double *row, const double *q, int64_t k, double weight) {
-    double top = row[0], sum = 0, own = 0, mass = 0;
-    for (int64_t c = 1; c < k; c++) top = fmax(top, row[c]);
-    for (int64_t c = 0; c < k; c++) {
-        own += q[c] * row[c];
-        mass += q[c];
-        sum += row[c] = exp(row[c] - top);
+enum { AT_ONCE = 32 };
+
+/* The sum of weight sum_c -q_c ln softmax(row)_c over rows from `first` on, which become its gradient;
+ * n <= AT_ONCE. */
+static double soft_losses(const problem *p, int64_t first, int64_t n) {
+    const int64_t k = p->k;
+    double *rows = p->probs + first * k, loss = 0;
+    double own[AT_ONCE] = {0}, mass[AT_ONCE] = {0}, top[AT_ONCE], sum[AT_ONCE];
+    const double *q = p->q + first * k, *weight = p->weight + first;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t c = 0; c < k; c++) {
+            own[i] += q[i * k + c] * rows[i * k + c];
+            mass[i] += q[i * k + c];
+        }
+    whet_i_exp_rows(rows, n, k, top, sum);
+    for (int64_t i = 0; i < n; i++) {
+        double *row = rows + i * k;
+        const double scale = mass[i] / sum[i];
+        for (int64_t c = 0; c < k; c++) row[c] = weight[i] * (row[c] * scale - q[i * k + c]);
+        loss += weight[i] * (mass[i] * (log(sum[i]) + top[i]) - own[i]);
     }
-    for (int64_t c = 0; c < k; c++) row[c] = weight * (mass * row[c] / sum - q[c]);
-    return weight * (mass * (log(sum) + top) - own);
+    return loss;
 }
 
 static double evaluate(const void *arg, const double *theta, double *gradient) {
@@ -49,11 +60,10 @@ static double evaluate(const void *arg, const double *theta, double *gradient) {
     whet_i_matmul_f64_serial(false, false, p->b, p->k, p->r, p->z, p->r, theta, p->k, 1, p->probs,
                              p->k);
     memset(slope, 0, sizeof *slope * (size_t)p->k);
-    for (int64_t i = 0; i < p->b; i++) {
-        double *row = p->probs + i * p->k;
-        loss += soft_row(row, p->q + i * p->k, p->k, p->weight[i]);
-        for (int64_t c = 0; c < p->k; c++) slope[c] += row[c];
-    }
+    for (int64_t i = 0; i < p->b; i += AT_ONCE)
+        loss += soft_losses(p, i, p->b - i < AT_ONCE ? p->b - i : AT_ONCE);
+    for (int64_t i = 0; i < p->b; i++)
+        for (int64_t c = 0; c < p->k; c++) slope[c] += p->probs[i * p->k + c];
     memcpy(gradient, theta, sizeof *theta * (size_t)(p->r * p->k));
     whet_i_matmul_f64_serial(true, false, p->r, p->k, p->b, p->z, p->r, p->probs, p->k, p->lambda,
                              gradient, p->k);

@@ -7,10 +7,11 @@
  * Legend: n rows, r inputs. */
 #include <math.h>
 
+#include "kernels/kernels_i.h"
 #include "label/label_i.h"
 #include "label/rules_i.h"
 
-enum { MOST_NEWTON = 8, SIDE = MOST_NEWTON + 1, MOST_STEPS = 60 };
+enum { MOST_NEWTON = 8, SIDE = MOST_NEWTON + 1, MOST_STEPS = 60, AT_ONCE = 64 };
 
 int64_t whet_i_subset_logistic_room(int64_t n, int64_t inputs, int64_t outs) {
     return n * inputs + (inputs + 1) * outs + whet_i_logistic_workspace(n, inputs, outs, NULL);
@@ -20,23 +21,36 @@ int64_t whet_i_subset_logistic_room(int64_t n, int64_t inputs, int64_t outs) {
 static double slope(const whet_i_few *f, double lambda, const double *theta, double *gradient,
                     double hessian[SIDE][SIDE]) {
     const int64_t r = f->inputs;
+    void (*const exp_f64)(int64_t, double *) = whet_i_kernels_f64()->exp_f64;
     double loss = 0, row[SIDE];
+    row[r] = 1;
     for (int64_t j = 0; j <= r; j++) {
         gradient[j] = j < r ? lambda * theta[j] : 0;
         for (int64_t l = 0; l <= r; l++) hessian[j][l] = j == l && j < r ? lambda : 0;
         if (j < r) loss += lambda / 2 * theta[j] * theta[j];
     }
-    for (int64_t i = 0; i < f->n; i++) {
-        double s = theta[r];
-        for (int64_t j = 0; j < r; j++) s += theta[j] * (row[j] = (double)f->z[i * r + j]);
-        row[r] = 1;
-        const double e = exp(-fabs(s)), p = s >= 0 ? 1 / (1 + e) : e / (1 + e);
-        const double error = p - (double)f->y[i], curve = p * (1 - p);
-        loss += log1p(e) + (s >= 0 ? s : 0) - (double)f->y[i] * s;
-        for (int64_t j = 0; j <= r; j++) {
-            gradient[j] += error * row[j];
-            for (int64_t l = 0; l <= j; l++) hessian[j][l] += curve * row[j] * row[l];
+    for (int64_t first = 0; first < f->n; first += AT_ONCE) {
+        const int64_t rows = f->n - first < AT_ONCE ? f->n - first : AT_ONCE;
+        double score[AT_ONCE], power[AT_ONCE], product = 1;
+        for (int64_t i = 0; i < rows; i++) {
+            const float *z = f->z + (first + i) * r;
+            score[i] = theta[r];
+            for (int64_t j = 0; j < r; j++) score[i] += theta[j] * (double)z[j];
+            power[i] = -fabs(score[i]);
         }
+        exp_f64(rows, power);
+        for (int64_t i = 0; i < rows; i++) {
+            const double s = score[i], e = power[i], share = 1 / (1 + e), y = f->y[first + i];
+            const double p = s >= 0 ? share : e * share, curve = p * (1 - p);
+            loss += (s >= 0 ? s : 0) - y * s;
+            product *= 1 + e; /* one logarithm for all: each factor is at most 2 */
+            for (int64_t j = 0; j < r; j++) row[j] = (double)f->z[(first + i) * r + j];
+            for (int64_t j = 0; j <= r; j++) {
+                gradient[j] += (p - y) * row[j];
+                for (int64_t l = 0; l <= j; l++) hessian[j][l] += curve * row[j] * row[l];
+            }
+        }
+        loss += log(product);
     }
     return loss;
 }
