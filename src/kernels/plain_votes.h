@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kernels of votes, and the exponential that they need. What is written here in vectors of eight is what every table wants: compiled once
- * for each instruction set, whose registers the compiler cuts the vectors to. Nothing is contracted,
- * and sums have the order that is written: every table has the same bits. Included by the tables'
- * files. */
+ * Kernels of votes, and the exponential that they need. What is written here in vectors of eight is what
+ * every table wants: compiled once for each instruction set, whose registers the compiler cuts the vectors
+ * to. Nothing is contracted, and sums have the order that is written: every table has the same bits.
+ * Included by the tables' files. */
 #include <math.h>
 
 #include "kernels/common_bits.h"
