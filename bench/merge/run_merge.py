@@ -3,7 +3,8 @@
 """Merges two checkpoints by whet, beside what reading both and copying one takes, and beside mergekit.
 
 Usage: run_merge.py FOLDER WHET [MERGEKIT_PYTHON]     (FOLDER from checkpoints.py: base, a, b; writes FOLDER/out*)
-Each is run REPEATS times in turn; the least is taken. Rates count the bytes of `cat a b > /dev/null; cp a c`: twice
+Each is run REPEATS times in turn; the least is taken. With COLD=1 in the environment the pages of what is read are
+dropped before each run. Rates count the bytes of `cat a b > /dev/null; cp a c`: twice
 reading and once copying. Checked beside: the means agree with numpy's on a sample of rows, and with mergekit's on all
 tensors. Prints one JSON document. Needs numpy; reads with /usr/bin/time's figures of memory.
 """
@@ -15,6 +16,7 @@ import sys
 import time
 
 REPEATS = int(os.environ.get("REPEATS", 3))
+COLD = bool(int(os.environ.get("COLD", 0)))
 
 
 def run(command, **options):
@@ -33,6 +35,14 @@ def remove(path):
         shutil.rmtree(path)
     elif os.path.exists(path):
         os.remove(path)
+
+
+def drop(path):
+    """What the system holds of the file, once it is on the disk."""
+    file = os.open(path, os.O_RDONLY)
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)
 
 
 def recipe(folder, method):
@@ -105,13 +115,15 @@ def main():
             if name.startswith("mergekit") and repeat > 0:
                 continue
             remove(outputs[name])
+            for model in ("a", "b", "base") if COLD else ():
+                drop(os.path.join(folder, model, "model.safetensors"))
             figures = run(command)
             if name not in best or figures[0] < best[name][0]:
                 best[name] = figures
     size = os.path.getsize(a)
     base = best["cat a b > /dev/null; cp a c"][0]
     synced = best["the same, synced"][0]
-    result = {"checkpoint_bytes": size, "dtype": "bf16", "cpus": os.cpu_count(),
+    result = {"checkpoint_bytes": size, "cached": not COLD, "dtype": "bf16", "cpus": os.cpu_count(),
               "load": os.getloadavg()[0], "runs": {}}
     for name, (seconds, megabytes, processor) in best.items():
         result["runs"][name] = {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2),
