@@ -203,6 +203,13 @@ static whet_status open_places(whet_ctx *ctx, const whet_merge_plan *plan,
     return WHET_OK;
 }
 
+/* Has the system begin to write what tensor i has become, so that not all is left for the end. */
+static void write_behind(const stream *s, int64_t i) {
+    const whet_i_merge_item *item = &s->plan->items[i];
+    (void)posix_fadvise(s->fds[item->shard], (off_t)item->offset, (off_t)item->bytes,
+                        POSIX_FADV_DONTNEED);
+}
+
 static void close_places(const whet_i_merge_source *source, int64_t n) {
     for (int64_t i = 0; i < n; i++)
         if (source[i].fd >= 0) (void)close(source[i].fd);
@@ -293,6 +300,7 @@ static whet_status run_all(whet_ctx *ctx, stream *s) {
     for (int64_t i = 0; i < s->plan->n; i++) {
         if (s->done[i]) continue;
         WHET_TRY_DONE(run_item(ctx, s, i, setting));
+        write_behind(s, i);
         s->bytes_done += s->plan->items[i].bytes;
         WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
     }
