@@ -85,6 +85,9 @@ typedef struct whet_classifier_meta {
     /* Of the caller's own features: fingerprint of the map that made them, which lies beside as
      * features.safetensors (whet_feature_job.save_map); NULL: none. */
     const char *feature_map;
+    /* Share, above 0 and below 1, of a second classifier of the same classes, saved into the folder "frozen"
+     * beside, in the mean of both; 0: none. */
+    double beside;
 } whet_classifier_meta;
 
 /* Writes classifier.safetensors and classifier.json (docs/formats/classifier.md) for the chosen
@@ -108,8 +111,10 @@ WHET_API const char *whet_classifier_candidate(const whet_classifier *classifier
 WHET_API const char *whet_classifier_settings(const whet_classifier *classifier);
 /* Strings and the tfidf object live as long as the classifier. */
 WHET_API const whet_classifier_meta *whet_classifier_source(const whet_classifier *classifier);
-/* probs [n, k], bit for bit what the fit it was saved from gives. Errors: DATA (a NaN with its
- * row), NOMEM, CANCELLED. */
+/* The second one, which reads features of its own, as long as the first; NULL: none. */
+WHET_API const whet_classifier *whet_classifier_beside(const whet_classifier *classifier);
+/* probs [n, k], bit for bit what the fit it was saved from gives; of a second one it knows nothing.
+ * Errors: DATA (a NaN with its row), NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_classifier_predict(whet_ctx *ctx,
                                                           const whet_classifier *classifier,
                                                           const float *features, int64_t n,
@@ -201,9 +206,10 @@ typedef struct whet_adapt_job {
  * (200 steps; AUTO), or on what the chosen candidate (of weak supervision: its labeller) says of at most
  * 2,000 evenly spaced rows of the pool, and on the labels, which together weigh a quarter as much (3
  * passes). Three folds of the labels are held out of all that, one after the other. Of several ways the
- * best on the first fold goes on; AUTO keeps it where its log loss on the held-out labels is lower than
- * the candidate's by more than a standard error. Cost: as many training runs as there are ways, two more,
- * and one where it is kept. With a time limit the result depends on the machine's speed.
+ * best on the first fold goes on; AUTO averages it with the chosen candidate, half and half, where that
+ * loses less on the held-out labels, and keeps it where it then loses less than the candidate, by .005 of
+ * that. Cost: as many training runs as there are ways, two more, and one where it is kept. With a time
+ * limit the result depends on the machine's speed.
  *
  * Reads, draws, embeds, fits, compares, tunes, predicts, and writes the folder `output` whole or not at
  * all: predictions.tsv, pool_predictions.tsv (the unlabelled training rows, when there is a test

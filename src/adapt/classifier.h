@@ -6,13 +6,13 @@
 
 #include <jansson.h>
 
+#include "adapt/classifier_files.h"
 #include "adapt/ensemble.h"
 
 #define WHET_I_CLASSIFIER_FORMAT "whet-classifier"
-/* 2: with a map to features, without which an earlier whet would take what the map takes for features. */
-enum { WHET_I_CLASSIFIER_VERSION = 2, WHET_I_CLASSIFIER_WITHOUT_MAP = 1 };
-#define WHET_I_CLASSIFIER_JSON "classifier.json"
-#define WHET_I_CLASSIFIER_TENSORS "classifier.safetensors"
+/* 2: with a map to features, without which an earlier whet would take what the map takes for features; 3:
+ * with a second classifier. A file has the first version that can read it. */
+enum { WHET_I_CLASSIFIER_VERSION = 3, WHET_I_CLASSIFIER_WITH_MAP = 2, WHET_I_CLASSIFIER_PLAIN = 1 };
 
 /* A classifier from its two documents, neither of which is trusted. `where` names the JSON in
  * sentences; nothing of the documents is kept. Errors: FORMAT, UNSUPPORTED, SHAPE, DATA, NOMEM. */

@@ -19,12 +19,14 @@ struct whet_classifier {
     whet_str *class_texts; /* NULL, or [k] */
     whet_i_arena arena;    /* of them */
     whet_classifier_meta meta;
+    whet_classifier *beside; /* NULL, or the second one, which has none */
 };
 
 void whet_classifier_destroy(whet_ctx *ctx, whet_classifier *c) {
     if (!c) return;
     for (int64_t p = 0; p < c->n; p++)
         if (c->parts[p].model) c->parts[p].candidate->destroy(ctx, c->parts[p].model);
+    whet_classifier_destroy(ctx, c->beside);
     whet_i_pool_free(ctx, &c->pool);
     whet_names_destroy(ctx, c->classes);
     whet_tfidf_destroy(ctx, c->tfidf);
@@ -147,6 +149,25 @@ static whet_status read_features(whet_ctx *ctx, const char *where, const json_t 
     return WHET_OK;
 }
 
+/* The folder has one name, so that no file says where another is looked for. */
+static whet_status read_second(whet_ctx *ctx, const char *where, const json_t *o,
+                               whet_classifier *c) {
+    json_t *second;
+    whet_str folder;
+    if (!json_object_get(o, "averaged_with")) return WHET_OK;
+    WHET_TRY(whet_i_json_object(ctx, where, o, "averaged_with", &second));
+    WHET_TRY(whet_i_json_str(ctx, where, second, "folder", &folder));
+    WHET_TRY(whet_i_json_real(ctx, where, second, "share", &c->meta.beside));
+    if (!whet_str_equal(folder, whet_str_from(WHET_I_FROZEN_FOLDER)))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: \"folder\" of a second classifier is not \"%s\"", where,
+                           WHET_I_FROZEN_FOLDER);
+    if (!(c->meta.beside > 0 && c->meta.beside < 1))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"share\" is %g; expected above 0, below 1",
+                           where, c->meta.beside);
+    return WHET_OK;
+}
+
 static whet_status read_preparation(whet_ctx *ctx, const char *where, const json_t *o,
                                     whet_classifier *c) {
     whet_i_prepare *p = &c->pool.prepare;
@@ -246,6 +267,7 @@ static whet_status read_document(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(read_classes(ctx, where, o, c));
     WHET_TRY(read_class_texts(ctx, where, o, c));
     WHET_TRY(read_features(ctx, where, o, c));
+    WHET_TRY(read_second(ctx, where, o, c));
     WHET_TRY(read_preparation(ctx, where, o, c));
     WHET_TRY(read_parts(ctx, where, o, c));
     WHET_TRY(whet_i_json_object(ctx, where, o, "features", &f));
@@ -270,7 +292,7 @@ done:
     return status;
 }
 
-whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path, whet_classifier **out) {
+static whet_status load_one(whet_ctx *ctx, const char *dir_path, whet_classifier **out) {
     whet_status status = WHET_OK;
     char *json_path = NULL, *tensor_path = NULL;
     json_t *document = NULL;
@@ -286,6 +308,33 @@ done:
     json_decref(document);
     whet_i_free(ctx, json_path);
     whet_i_free(ctx, tensor_path);
+    return status;
+}
+
+static whet_status load_second(whet_ctx *ctx, const char *dir_path, whet_classifier *c) {
+    char *path;
+    WHET_TRY(whet_i_join_path(ctx, dir_path, WHET_I_FROZEN_FOLDER, &path));
+    whet_status status = load_one(ctx, path, &c->beside);
+    bool same = status == WHET_OK && c->beside->pool.k == c->pool.k;
+    for (int64_t i = 0; same && i < c->pool.k; i++)
+        same = whet_str_equal(whet_names_get(c->classes, i), whet_names_get(c->beside->classes, i));
+    if (status == WHET_OK && (!same || c->beside->meta.beside > 0))
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT,
+                             "%s: a second classifier of other classes, or with a third; expected "
+                             "the classes of %s, and no third",
+                             path, dir_path);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+whet_status whet_classifier_load(whet_ctx *ctx, const char *dir_path, whet_classifier **out) {
+    whet_classifier *c = NULL;
+    WHET_TRY(load_one(ctx, dir_path, &c));
+    const whet_status status = c->meta.beside > 0 ? load_second(ctx, dir_path, c) : WHET_OK;
+    if (status == WHET_OK)
+        *out = c;
+    else
+        whet_classifier_destroy(ctx, c);
     return status;
 }
 
@@ -309,6 +358,10 @@ const char *whet_classifier_settings(const whet_classifier *classifier) {
 
 const whet_classifier_meta *whet_classifier_source(const whet_classifier *classifier) {
     return &classifier->meta;
+}
+
+const whet_classifier *whet_classifier_beside(const whet_classifier *classifier) {
+    return classifier->beside;
 }
 
 whet_status whet_classifier_predict(whet_ctx *ctx, const whet_classifier *classifier,

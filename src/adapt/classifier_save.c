@@ -115,11 +115,16 @@ static json_t *document(const whet_adapt_fit *fit, const whet_classifier_meta *m
     json_t *o = json_object();
     put_text(o, "format", WHET_I_CLASSIFIER_FORMAT, ok);
     put(o, "version",
-        json_integer(meta->feature_map ? WHET_I_CLASSIFIER_VERSION : WHET_I_CLASSIFIER_WITHOUT_MAP),
+        json_integer(meta->beside > 0    ? WHET_I_CLASSIFIER_VERSION
+                     : meta->feature_map ? WHET_I_CLASSIFIER_WITH_MAP
+                                         : WHET_I_CLASSIFIER_PLAIN),
         ok);
     put_text(o, "candidate", fit->infos[fit->chosen].name, ok);
     put_text(o, "settings", fit->infos[fit->chosen].settings, ok);
     put(o, "parts", parts_of(fit, parts, n, ok), ok);
+    if (meta->beside > 0)
+        put(o, "averaged_with",
+            json_pack("{s:s, s:f}", "folder", WHET_I_FROZEN_FOLDER, "share", meta->beside), ok);
     put(o, "features", features_of(meta, ok), ok);
     put(o, "dimension", json_integer(fit->pool.prepare.d_in), ok);
     put_text(o, "preparation", whet_i_preparation_names[fit->pool.prepare.kind], ok);
@@ -177,6 +182,10 @@ whet_status whet_adapt_fit_save(whet_ctx *ctx, const whet_adapt_fit *fit, const 
     if (meta->feature_map && (meta->encoder_path || meta->tfidf))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a map to features beside an encoder or TF-IDF; expected one of them");
+    if (!(meta->beside >= 0 && meta->beside < 1))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a second classifier with a share of %g; expected 0, or above, below 1",
+                           meta->beside);
     WHET_TRY(write_tensors(ctx, fit, dir_path, meta, parts, n));
     return write_json(ctx, fit, dir_path, meta, parts, n);
 }

@@ -168,13 +168,14 @@ static json_t *heads_array(const whet_i_contender *c) {
 }
 
 static json_t *contender_object(const whet_i_contender *c, bool kept) {
-    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:s, s:o}", "name",
-                     c->lesson->name, "title", c->lesson->title, "folds", (json_int_t)c->folds,
-                     "seconds", whet_i_json_number(c->seconds), "first_fold",
-                     whet_i_json_number(c->first), "log_loss", whet_i_json_number(c->log_loss),
-                     "accuracy", whet_i_json_number(c->accuracy), "gain",
-                     whet_i_json_number(c->gain), "standard_error", whet_i_json_number(c->error),
-                     "kept", (int)kept, "verdict", c->verdict, "heads", heads_array(c));
+    return json_pack("{s:s, s:s, s:I, s:o, s:o, s:o, s:f, s:o, s:o, s:o, s:o, s:b, s:s, s:o}",
+                     "name", c->lesson->name, "title", c->lesson->title, "folds",
+                     (json_int_t)c->folds, "seconds", whet_i_json_number(c->seconds), "first_fold",
+                     whet_i_json_number(c->first), "log_loss_alone", whet_i_json_number(c->alone),
+                     "share", c->share, "log_loss", whet_i_json_number(c->log_loss), "accuracy",
+                     whet_i_json_number(c->accuracy), "gain", whet_i_json_number(c->gain),
+                     "standard_error", whet_i_json_number(c->error), "kept", (int)kept, "verdict",
+                     c->verdict, "heads", heads_array(c));
 }
 
 /* With "end_model" and with "adapter" alike. */

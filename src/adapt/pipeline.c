@@ -180,47 +180,74 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
-static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const char *dir) {
-    const bool tuned = run->tuning.kept;
-    /* A tuned encoder stands alone: words are beside the one that was left as it is. */
-    whet_classifier_meta meta = {.tfidf = tuned ? NULL : run->tfidf,
-                                 .words = tuned ? 0 : run->words};
-    char *path = NULL, *map_path = NULL, *model = NULL, fingerprint[17];
+static whet_status make_folder(whet_ctx *ctx, const char *path) {
+    if (mkdir(path, 0777) == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
+                       strerror(errno));
+}
+
+/* What the tuned and the frozen classifier have in common. */
+static whet_classifier_meta meta_of(const whet_i_run *run) {
+    whet_classifier_meta meta = {0};
+    if (run->encoder) {
+        meta.dtype = whet_dtype_name(run->job->dtype);
+        meta.max_length = run->job->max_length;
+    }
+    if (run->job->class_names) meta.class_texts = run->class_texts;
+    if (run->train.text_column >= 0)
+        meta.text_column =
+            whet_names_get(whet_table_columns(run->train.table), run->train.text_column).ptr;
+    return meta;
+}
+
+static whet_status save_frozen(whet_ctx *ctx, const whet_i_run *run, const char *path) {
+    whet_classifier_meta meta = meta_of(run);
+    char *map_path = NULL, *model = NULL, fingerprint[17];
     whet_status status = WHET_OK;
-    const whet_adapt_fit *fit = tuned ? run->tuning.fit : run->fit;
-    if (tuned) {
-        meta.encoder_path = WHET_I_TUNED_FOLDER;
-        meta.encoder_fingerprint = whet_encoder_fingerprint(run->tuning.encoder);
-    } else if (run->encoder) {
+    meta.tfidf = run->tfidf;
+    meta.words = run->words;
+    WHET_TRY_DONE(make_folder(ctx, path));
+    if (run->encoder) {
         /* Absolute, so that it is found from another folder too. */
         model = realpath(run->job->model, NULL);
         meta.encoder_path = model ? model : run->job->model;
         meta.encoder_fingerprint = run->fingerprint;
     }
-    if (run->encoder) {
-        meta.dtype = whet_dtype_name(run->job->dtype);
-        meta.max_length = run->job->max_length;
-    }
-    if (run->map) meta.feature_map = whet_i_feature_map_fingerprint(run->map, fingerprint);
-    if (run->job->class_names) meta.class_texts = run->class_texts;
-    if (run->train.text_column >= 0)
-        meta.text_column =
-            whet_names_get(whet_table_columns(run->train.table), run->train.text_column).ptr;
-    WHET_TRY_DONE(whet_i_join_path(ctx, dir, "classifier", &path));
-    if (!tuned && mkdir(path, 0777) != 0) {
-        status = whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
-                             strerror(errno));
-        goto done;
-    }
     if (run->map) {
+        meta.feature_map = whet_i_feature_map_fingerprint(run->map, fingerprint);
         WHET_TRY_DONE(whet_i_join_path(ctx, path, WHET_I_MAP_FILE, &map_path));
         WHET_TRY_DONE(whet_i_feature_map_save(ctx, run->map, map_path, false));
     }
-    WHET_TRY_DONE(whet_adapt_fit_save(ctx, fit, path, &meta));
+    WHET_TRY_DONE(whet_adapt_fit_save(ctx, run->fit, path, &meta));
 done:
     whet_i_free(ctx, map_path);
-    whet_i_free(ctx, path);
     free(model);
+    return status;
+}
+
+/* The tuned encoder is in the folder already. It reads no words: those are beside the one that was left as it
+ * is, in a folder of its own where the two are averaged. */
+static whet_status save_tuned(whet_ctx *ctx, const whet_i_run *run, const char *path) {
+    const double share = run->tuning.tried[run->tuning.best].share;
+    whet_classifier_meta meta = meta_of(run);
+    char *frozen;
+    meta.encoder_path = WHET_I_TUNED_FOLDER;
+    meta.encoder_fingerprint = whet_encoder_fingerprint(run->tuning.encoder);
+    meta.beside = 1 - share;
+    WHET_TRY(whet_adapt_fit_save(ctx, run->tuning.fit, path, &meta));
+    if (!(share < 1)) return WHET_OK;
+    WHET_TRY(whet_i_join_path(ctx, path, WHET_I_FROZEN_FOLDER, &frozen));
+    const whet_status status = save_frozen(ctx, run, frozen);
+    whet_i_free(ctx, frozen);
+    return status;
+}
+
+static whet_status save_classifier(whet_ctx *ctx, const whet_i_run *run, const char *dir) {
+    char *path;
+    WHET_TRY(whet_i_join_path(ctx, dir, "classifier", &path));
+    const whet_status status =
+        run->tuning.kept ? save_tuned(ctx, run, path) : save_frozen(ctx, run, path);
+    whet_i_free(ctx, path);
     return status;
 }
 

@@ -5,6 +5,7 @@
 #ifndef WHET_ADAPT_PIPELINE_I_H
 #define WHET_ADAPT_PIPELINE_I_H
 
+#include "adapt/classifier_files.h"
 #include "core/core_i.h"
 #include "io/io_i.h"
 
@@ -77,10 +78,6 @@ typedef struct whet_i_seconds {
     double read, embed, fit, tune, predict, total;
 } whet_i_seconds;
 
-/* Where the tuned encoder and the map to features lie in the classifier's folder. */
-#define WHET_I_TUNED_FOLDER "encoder"
-#define WHET_I_MAP_FILE "features.safetensors"
-
 typedef struct whet_i_lesson whet_i_lesson; /* a way to tune the encoder: tuning.h */
 
 /* What held-out labels say of a head, each at its best temperature. */
@@ -88,14 +85,16 @@ typedef struct whet_i_head_score {
     double log_loss, accuracy, temperature;
 } whet_i_head_score;
 
-/* A lesson in a run, and what held-out labels say of it; of its head where the choice among heads is made
- * without them. NaN: it was not tried on all folds. */
+/* A lesson in a run, and what held-out labels say of it, averaged with the teacher or not; of its head where
+ * the choice among heads is made without them. NaN: it was not tried on all folds. */
 enum { WHET_I_MOST_HEADS = 8 };
 typedef struct whet_i_contender {
     const whet_i_lesson *lesson;
     int64_t folds;  /* that it was tried on */
     double seconds; /* that they took */
     double first;   /* log loss on the first fold by its own head, which decides the race */
+    double alone;   /* log loss of the tuned encoder by itself */
+    double share;   /* of its probabilities in their mean with the teacher's: 1, or 1/2 */
     double log_loss, accuracy, gain, error;
     whet_i_head_score heads[WHET_I_MOST_HEADS]; /* 0: its own; behind it head_candidates.c's */
     int64_t n_heads, head;                      /* that were tried, and the chosen one */

@@ -3,12 +3,12 @@
  * out of everything, the best is kept where it helps, and learned once more with all labels.
  *
  * Where several contend, all are tried on the first fold and the one that loses least there goes on: a
- * race, since a fold is a training run. Where a contender is not asked for by its name, it is kept
- * where its mean gain in log loss over the chosen candidate, on all held-out labels, is more than one
- * standard error. Time: a run takes what its bytes of text took so far, at first three times what
- * embedding took a byte; a contender that would not be done in time, with what must follow it, is
- * passed by, and said to be. Cost: contenders + FOLDS - 1 training runs, and one more where one is
- * kept. */
+ * race, since a fold is a training run. Where a contender is not asked for by its name, its probabilities
+ * are averaged with the chosen candidate's where that loses less on the held-out labels, and it is kept
+ * where what it has come to loses less than that candidate, by more than a tie. Time: a run takes what
+ * its bytes of text took so far, at first three times what embedding took a byte; a contender that would
+ * not be done in time, with what must follow it, is passed by, and said to be. Cost: contenders + FOLDS -
+ * 1 training runs, and one more where one is kept. */
 #include "adapt/tuning.h"
 
 #include <errno.h>
@@ -22,6 +22,10 @@
 /* Of what training takes a byte of text, in that of embedding, before anything was trained: forward and
  * backward through all layers, and the adapters. */
 #define TRAINING_SHARE 3
+/* Of the candidate's log loss, what a gain must be more than: where nothing is to be learned, all lose what
+ * the classes' shares do, and an encoder in the folder is not worth a tie. A standard error, which is large
+ * with so few labels, leaves real gains behind. */
+#define LEAST_GAIN .005
 
 void whet_i_tuning_free(whet_ctx *ctx, whet_i_tuning *t) {
     whet_adapt_fit_destroy(ctx, t->fit);
@@ -73,7 +77,9 @@ static void list_contenders(whet_i_run *run) {
         const whet_i_lesson *lesson = &whet_i_lessons[i];
         if (!(lesson->asked_by & bits) || whet_i_lesson_unfit(lesson, run)) continue;
         t->tried[t->n++] = (whet_i_contender){.lesson = lesson,
+                                              .share = 1,
                                               .first = (double)NAN,
+                                              .alone = (double)NAN,
                                               .log_loss = (double)NAN,
                                               .accuracy = (double)NAN,
                                               .gain = (double)NAN,
@@ -206,7 +212,7 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
         WHET_TRY(timed_try(ctx, run, fold, t->best, h, s));
     }
     t->folds = WHET_I_TUNE_FOLDS;
-    return whet_i_held_compare(ctx, h, t);
+    return whet_i_held_compare(ctx, h, !is_asked(run), t);
 }
 
 /* What is asked for by its name and cannot be judged is still made, where there is the time. */
@@ -242,11 +248,12 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
         (void)snprintf(text, size, "too few labels to hold any out");
 }
 
-static void tell_words(const whet_i_contender *c, char *text, size_t size) {
+static void tell_words(const whet_i_contender *c, const char *teacher, char *text, size_t size) {
     const char *words = whet_i_lesson_head_words(c->lesson, c->head);
-    (void)snprintf(text, size, "%s, head %s%s%s%s, temperature %.2f", c->lesson->name,
+    (void)snprintf(text, size, "%s, head %s%s%s%s, temperature %.2f%s%s", c->lesson->name,
                    whet_i_lesson_head_name(c->lesson, c->head), words[0] ? " (" : "", words,
-                   words[0] ? ")" : "", c->heads[c->head].temperature);
+                   words[0] ? ")" : "", c->heads[c->head].temperature,
+                   c->share < 1 ? ", averaged with " : "", c->share < 1 ? teacher : "");
 }
 
 static void decide(whet_i_run *run, int64_t b) {
@@ -255,11 +262,14 @@ static void decide(whet_i_run *run, int64_t b) {
     const bool asked = is_asked(run);
     const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
     const whet_i_lesson *lesson = c ? c->lesson : NULL;
-    t->kept = c && (asked || (t->folds && c->gain > c->error));
+    const char *teacher = whet_adapt_fit_info(run->fit, t->teacher)->name;
+    t->kept = c && (asked || (t->folds && c->gain > LEAST_GAIN * t->log_loss_without));
     tell_figures(run, b, figures, sizeof figures);
     if (c)
-        (void)snprintf(t->reason, sizeof t->reason, "The encoder was tuned (%s: %s) and %s: %s.",
-                       lesson->name, lesson->title,
+        (void)snprintf(t->reason, sizeof t->reason,
+                       "The encoder was tuned (%s: %s)%s%s and %s: %s.", lesson->name,
+                       lesson->title, c->share < 1 ? ", averaged with " : "",
+                       c->share < 1 ? teacher : "",
                        asked     ? "taken as asked"
                        : t->kept ? "kept"
                                  : "not kept",
@@ -267,7 +277,7 @@ static void decide(whet_i_run *run, int64_t b) {
     else
         (void)snprintf(t->reason, sizeof t->reason, "The encoder was not tuned: %s.", figures);
     if (!t->kept) (void)snprintf(t->note, sizeof t->note, "not kept: %s", figures);
-    if (c) tell_words(c, t->words, sizeof t->words);
+    if (c) tell_words(c, teacher, t->words, sizeof t->words);
     for (int64_t at = 0; at < t->n; at++)
         if (at == t->best)
             (void)snprintf(t->tried[at].verdict, sizeof t->tried[at].verdict, "%s",
@@ -358,8 +368,8 @@ done:
     return status;
 }
 
-whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run, const whet_i_run_rows *rows,
-                                  double *probs) {
+static whet_status predict_alone(whet_ctx *ctx, const whet_i_run *run, const whet_i_run_rows *rows,
+                                 double *probs) {
     const whet_i_tuning *t = &run->tuning;
     const int64_t chosen = whet_adapt_fit_chosen(t->fit);
     float *x;
@@ -371,6 +381,25 @@ whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run, const wh
     whet_status status = whet_encoder_embed(ctx, t->encoder, rows->texts, rows->n, x);
     if (status == WHET_OK) status = whet_adapt_fit_predict(ctx, t->fit, chosen, x, rows->n, probs);
     whet_i_free(ctx, x);
+    return status;
+}
+
+whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run, const whet_i_run_rows *rows,
+                                  double *probs) {
+    const whet_i_tuning *t = &run->tuning;
+    const double share = t->tried[t->best].share;
+    const int64_t k = whet_names_count(run->classes);
+    double *others;
+    int64_t cells;
+    WHET_TRY(predict_alone(ctx, run, rows, probs));
+    if (!(share < 1)) return WHET_OK;
+    WHET_TRY(whet_i_mul(ctx, rows->n, k, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &others));
+    const whet_status status =
+        whet_adapt_fit_predict(ctx, run->fit, t->teacher, rows->features, rows->n, others);
+    for (int64_t i = 0; status == WHET_OK && i < cells; i++)
+        probs[i] = share * probs[i] + (1 - share) * others[i];
+    whet_i_free(ctx, others);
     return status;
 }
 

@@ -144,8 +144,10 @@ WHET_CHECKED whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t
  * place where it is all. */
 WHET_CHECKED whet_status whet_i_held_loss(whet_ctx *ctx, const whet_i_held *held, int32_t fold,
                                           double *probs, double *temperature, double *loss);
-/* Fills log losses, accuracies, gain and its error of the contenders that were tried on all folds. */
-WHET_CHECKED whet_status whet_i_held_compare(whet_ctx *ctx, whet_i_held *held, whet_i_tuning *t);
+/* Fills log losses, accuracies, gain and its error of the contenders that were tried on all folds, and where
+ * `averages` the share of each that has the least log loss. */
+WHET_CHECKED whet_status whet_i_held_compare(whet_ctx *ctx, whet_i_held *held, bool averages,
+                                             whet_i_tuning *t);
 
 /* ---- the stage (tuning.c) ------------------------------------------------------------------------- */
 
@@ -154,7 +156,8 @@ WHET_CHECKED whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job
 /* Tries, decides, and where a tuned encoder is kept, makes it in dir/classifier/encoder: run->tuning. Does
  * nothing where the job asks for none. */
 WHET_CHECKED whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir);
-/* Calibrated probabilities [n, k] of rows of the run by the tuned encoder that was kept. */
+/* Calibrated probabilities [n, k] of rows of the run by the tuned encoder that was kept, averaged with the
+ * teacher's by its share. */
 WHET_CHECKED whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run,
                                                const whet_i_run_rows *rows, double *probs);
 void whet_i_tuning_free(whet_ctx *ctx, whet_i_tuning *tuning);

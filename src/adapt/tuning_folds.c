@@ -211,9 +211,23 @@ static int64_t best_head(const whet_i_held *h, int64_t at, int64_t heads, int32_
     return best;
 }
 
+/* Averaged with the candidate where that loses less: probs [b, k]. Half and half, the one share that no
+ * label has chosen. */
+static void average(const whet_i_held *h, double *probs, whet_i_contender *c) {
+    double loss = 0;
+    for (int64_t i = 0; i < h->b; i++) {
+        const int64_t cell = i * h->k + h->y[i];
+        loss -= log(fmax((probs[cell] + h->without[cell]) / 2, WHET_I_PROB_FLOOR));
+    }
+    if (!(loss / (double)h->b < c->alone - ROUNDING)) return;
+    c->share = .5;
+    for (int64_t i = 0; i < h->b * h->k; i++) probs[i] = (probs[i] + h->without[i]) / 2;
+}
+
 /* Figures of contender `at`. A fold is predicted by the head that is best on the others, so that no label
  * has a say in what judges it; the head that is kept is the best on all. */
-static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, whet_i_contender *c) {
+static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, bool averages,
+                           whet_i_contender *c) {
     double *probs;
     for (int64_t head = 0; head < c->n_heads; head++) {
         whet_i_head_score *s = &c->heads[head];
@@ -228,6 +242,8 @@ static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, whet
         memcpy(probs + i * h->k, whet_i_held_with(h, at, head) + i * h->k,
                (size_t)h->k * sizeof *probs);
     }
+    c->alone = whet_i_log_loss(probs, h->b, h->k, h->y);
+    if (averages) average(h, probs, c);
     c->log_loss = whet_i_log_loss(probs, h->b, h->k, h->y);
     c->accuracy = accuracy_of(h, probs);
     gain_of(h, probs, c);
@@ -235,11 +251,12 @@ static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, whet
     return WHET_OK;
 }
 
-whet_status whet_i_held_compare(whet_ctx *ctx, whet_i_held *h, whet_i_tuning *t) {
+whet_status whet_i_held_compare(whet_ctx *ctx, whet_i_held *h, bool averages, whet_i_tuning *t) {
     double temperature;
     WHET_TRY(whet_i_held_loss(ctx, h, -1, h->without, &temperature, &t->log_loss_without));
     t->accuracy_without = accuracy_of(h, h->without);
     for (int64_t at = 0; at < t->n; at++)
-        if (t->tried[at].folds == WHET_I_TUNE_FOLDS) WHET_TRY(compare(ctx, h, at, &t->tried[at]));
+        if (t->tried[at].folds == WHET_I_TUNE_FOLDS)
+            WHET_TRY(compare(ctx, h, at, averages, &t->tried[at]));
     return WHET_OK;
 }

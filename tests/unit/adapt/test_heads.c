@@ -257,7 +257,7 @@ static whet_i_contender compare(whet_ctx *ctx, const char *own, const char *othe
     for (int i = 0; i < 2 * B; i++) without[i] = .5;
     put_head(&h, 0, own);
     put_head(&h, 1, other);
-    test_ok(ctx, whet_i_held_compare(ctx, &h, &t));
+    test_ok(ctx, whet_i_held_compare(ctx, &h, false, &t));
     return t.tried[0];
 }
 
