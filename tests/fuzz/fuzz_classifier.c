@@ -75,6 +75,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         touch(whet_classifier_settings(c));
         touch(meta->encoder_path);
         touch(meta->text_column);
+        FUZZ_REQUIRE(meta->beside >= 0 && meta->beside < 1);
+        FUZZ_REQUIRE(!whet_classifier_beside(c)); /* two documents hold one */
         status = transform(ctx, meta->tfidf);
         if (status == WHET_OK) status = predict(ctx, c);
     }
