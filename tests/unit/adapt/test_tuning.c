@@ -79,6 +79,95 @@ static void a_head_predicts_and_is_saved(void **state) {
     test_ctx_done(ctx);
 }
 
+static void save_head(whet_ctx *ctx, const whet_names *classes, double temperature, double beside,
+                      const char *dir) {
+    const whet_classifier_meta meta = {
+        .encoder_path = "encoder", .encoder_fingerprint = "0123", .beside = beside};
+    whet_i_linear_model *head;
+    whet_adapt_fit *fit;
+    test_ok(ctx, whet_i_head_take(ctx, weight, bias, D, K, &head));
+    test_ok(ctx, whet_i_tuned_fit_make(ctx, classes, head, temperature, "", &fit));
+    whet_i_head_free(ctx, head);
+    assert_int_equal(mkdir(dir, 0777), 0);
+    test_ok(ctx, whet_adapt_fit_save(ctx, fit, dir, &meta));
+    whet_adapt_fit_destroy(ctx, fit);
+}
+
+static whet_status load_pair(whet_ctx *ctx, void *arg) {
+    whet_classifier *read;
+    WHET_TRY(whet_classifier_load(ctx, arg, &read));
+    whet_classifier_destroy(ctx, read);
+    return WHET_OK;
+}
+
+/* The first lies in a folder, the second in "frozen" there; each predicts as it does alone. A third is refused. */
+static void a_second_classifier_is_saved_and_loaded(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_names *classes = names_of(ctx);
+    whet_classifier *read;
+    double expected[K], probs[2 * K];
+    char dir[300], second[320];
+    (void)snprintf(dir, sizeof dir, "%s", test_tmp("pair"));
+    (void)snprintf(second, sizeof second, "%s/frozen", dir);
+    save_head(ctx, classes, 2, .25, dir);
+    test_fails(ctx, whet_classifier_load(ctx, dir, &read), WHET_ERR_IO);
+    save_head(ctx, classes, 4, 0, second);
+    test_ok(ctx, whet_classifier_load(ctx, dir, &read));
+    assert_true(whet_classifier_source(read)->beside == .25);
+    const whet_classifier *beside = whet_classifier_beside(read);
+    assert_non_null(beside);
+    assert_null(whet_classifier_beside(beside));
+    test_ok(ctx, whet_classifier_predict(ctx, read, x, 2, probs));
+    head_by_hand(2, x, expected);
+    for (int c = 0; c < K; c++) assert_true(fabs(probs[c] - expected[c]) < 1e-12);
+    test_ok(ctx, whet_classifier_predict(ctx, beside, x, 2, probs));
+    head_by_hand(4, x, expected);
+    for (int c = 0; c < K; c++) assert_true(fabs(probs[c] - expected[c]) < 1e-12);
+    whet_classifier_destroy(ctx, read);
+    assert_true(test_each_allocation(load_pair, dir) > 20);
+    whet_names_destroy(ctx, classes);
+    test_ctx_done(ctx);
+}
+
+static void a_third_classifier_is_refused(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_names *classes = names_of(ctx);
+    whet_classifier *read;
+    char dir[300], second[320], third[340];
+    (void)snprintf(dir, sizeof dir, "%s", test_tmp("three"));
+    (void)snprintf(second, sizeof second, "%s/frozen", dir);
+    (void)snprintf(third, sizeof third, "%s/frozen", second);
+    save_head(ctx, classes, 2, .25, dir);
+    save_head(ctx, classes, 2, .25, second);
+    save_head(ctx, classes, 2, 0, third);
+    test_fails(ctx, whet_classifier_load(ctx, dir, &read), WHET_ERR_FORMAT);
+    test_says(ctx, "or with a third");
+    whet_names_destroy(ctx, classes);
+    test_ctx_done(ctx);
+}
+
+/* A share of the whole, more, less than nothing or none that is a number. */
+static void a_share_is_part_of_the_whole(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_names *classes = names_of(ctx);
+    whet_i_linear_model *head;
+    whet_adapt_fit *fit;
+    const double wrong[] = {1, 2, -.5, (double)NAN};
+    test_ok(ctx, whet_i_head_take(ctx, weight, bias, D, K, &head));
+    test_ok(ctx, whet_i_tuned_fit_make(ctx, classes, head, 1, "", &fit));
+    for (int i = 0; i < 4; i++) {
+        const whet_classifier_meta meta = {.beside = wrong[i]};
+        test_fails(ctx, whet_adapt_fit_save(ctx, fit, test_tmp("none"), &meta), WHET_ERR_ARG);
+    }
+    whet_i_head_free(ctx, head);
+    whet_adapt_fit_destroy(ctx, fit);
+    whet_names_destroy(ctx, classes);
+    test_ctx_done(ctx);
+}
+
 static whet_status make_head(whet_ctx *ctx, void *arg) {
     whet_adapt_fit *fit = NULL;
     whet_i_linear_model *head = NULL;
@@ -515,6 +604,9 @@ static void a_stopped_job_leaves_nothing(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_head_predicts_and_is_saved),
+        cmocka_unit_test(a_second_classifier_is_saved_and_loaded),
+        cmocka_unit_test(a_third_classifier_is_refused),
+        cmocka_unit_test(a_share_is_part_of_the_whole),
         cmocka_unit_test(allocations_of_a_head_may_fail),
         cmocka_unit_test(names_make_prototypes),
         cmocka_unit_test(labels_make_a_logistic_head),
