@@ -100,7 +100,7 @@ static whet_status load_pair(whet_ctx *ctx, void *arg) {
     return WHET_OK;
 }
 
-/* The first lies in a folder, the second in "frozen" there; each predicts as it does alone. A third is refused. */
+/* The first lies in a folder, the second in "frozen" there; each predicts as it does alone. */
 static void a_second_classifier_is_saved_and_loaded(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
