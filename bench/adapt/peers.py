@@ -66,6 +66,7 @@ def run_whet(args, name, draw, folder):
     return {"accuracy": metrics["test"]["accuracy"], "wall_seconds": round(time.monotonic() - begin, 1),
             "processor_seconds": round(usage.ru_utime + usage.ru_stime, 1), "peak_mb": round(usage.ru_maxrss / 1024),
             "chosen": metrics["chosen"], "kept": tuning["kept"], "lesson": tuning["lesson"],
+            "share": next((c["share"] for c in tuning["contenders"] if c["kept"]), None),
             "frozen": test_of.get(tuning["teacher"]), "dtype": args.dtype}
 
 
