@@ -21,8 +21,9 @@ void whet_i_exp_rows(double *rows, int64_t n, int64_t k, double *top, double *su
     }
     whet_i_kernels_f64()->exp_f64(n * k, rows);
     for (int64_t i = 0; i < n; i++) {
-        sum[i] = 0;
-        for (int64_t c = 0; c < k; c++) sum[i] += rows[i * k + c];
+        double all = 0; /* a register, where sum[i] may be one of the rows to the compiler */
+        for (int64_t c = 0; c < k; c++) all += rows[i * k + c];
+        sum[i] = all;
     }
 }
 
