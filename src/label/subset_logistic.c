@@ -118,12 +118,15 @@ static void binary(const whet_i_few *f, double c, double *weight, double *bias) 
     bias[1] = theta[f->inputs];
 }
 
+/* As the path's: votes and probabilities are asked for, and a loss that is right to about its square. */
+#define TOLERANCE 1e-5
+
 void whet_i_subset_logistic_solve(const double *z, const whet_i_few *f, double c, double *weight,
                                   double *bias, double *room) {
     double *theta = room, *rest = theta + (f->inputs + 1) * f->outs;
     whet_i_logistic_start(f->n, f->inputs, f->y, f->outs, theta);
     (void)whet_i_logistic_solve(z, f->n, f->inputs, f->y, f->outs, f->outs == 2 ? c / 2 : c, NULL,
-                                1e-6, 300, theta, rest);
+                                TOLERANCE, 300, theta, rest);
     memcpy(weight, theta, sizeof *weight * (size_t)(f->inputs * f->outs));
     memcpy(bias, theta + f->inputs * f->outs, sizeof *bias * (size_t)f->outs);
 }

@@ -158,7 +158,8 @@ static void regressions_end_at_a_minimum(void **state) {
                     g += (p[o] / sum - (y[i] == o)) * (j == R ? 1 : (double)z[i * R + j]);
                 }
                 if (outs == 2 && o == 0) continue;
-                assert_true(fabs(g) < 1e-4); /* 1e-6 of the mean over N rows */
+                /* Of the mean over N rows: Newton's steps end at 1e-9, L-BFGS at 1e-5. */
+                assert_true(fabs(g) < (outs == 2 ? 1e-8 : 1.1e-5) * N);
             }
         if (outs == 2)
             for (int i = 0; i < N; i++) y[i] = (z[i * R] + .5f * z[i * R + 1] > .2f) + (i % 7 == 0);
