@@ -329,14 +329,14 @@ typedef struct fold_case {
     int64_t place[LABELLED];
 } fold_case;
 
-/* Weights apart by at most |gradients| / (least curvature 1 / (C n)): |g| <= 1e-6 sqrt(121 x 3), twice, times
- * n = 24: 1e-3 in standardised weights, 24 rows of length 11 less in scores: 1e-3 between probabilities. */
+/* Weights apart by at most |gradients| / (least curvature 1 / (C n)): |g| <= 1e-5 sqrt(121 x 3), twice, times
+ * n = 24: 1e-2 in standardised weights, 24 rows of length 11 less in scores: 1e-2 between probabilities. */
 static void compare(const wide *w, const whet_i_model *a, const double *direct) {
     for (int64_t i = 0; i < N; i++) {
         double p[K];
         whet_i_model_probs(a, (whet_i_strided){w->x + i * D, 0, 1}, 0, p, NULL);
         for (int64_t o = 0; o < a->outs; o++)
-            assert_true(fabs(p[o] - direct[i * a->outs + o]) < 1e-3);
+            assert_true(fabs(p[o] - direct[i * a->outs + o]) < 1e-2);
     }
 }
 
@@ -376,8 +376,8 @@ static void a_fit_in_the_span_is_the_fit_on_all_columns(void **state) {
                 t.span = &span[c];
                 whet_i_candidate_fit(&t, &f);
                 compare(w, &f.model, direct);
-                /* 1e-6 in each coordinate of the span, at most sqrt(20) of it in a column. */
-                assert_true(largest_slope(w, &t, &f.model) < 4.5e-6);
+                /* 1e-5 in each coordinate of the span, at most sqrt(20) of it in a column. */
+                assert_true(largest_slope(w, &t, &f.model) < 4.5e-5);
                 for (int64_t j = 0; j < f.model.inputs; j++)
                     if (w->rows.scale[f.model.input[j]] == 0)
                         for (int o = 0; o < outs; o++)
