@@ -180,7 +180,7 @@ static whet_status predict(whet_ctx *ctx, whet_i_run *run) {
 
 /* ---- write ----------------------------------------------------------------------------------- */
 
-static whet_status make_folder(whet_ctx *ctx, const char *path) {
+whet_status whet_i_make_folder(whet_ctx *ctx, const char *path) {
     if (mkdir(path, 0777) == 0) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
                        strerror(errno));
@@ -206,7 +206,7 @@ static whet_status save_frozen(whet_ctx *ctx, const whet_i_run *run, const char 
     whet_status status = WHET_OK;
     meta.tfidf = run->tfidf;
     meta.words = run->words;
-    WHET_TRY_DONE(make_folder(ctx, path));
+    WHET_TRY_DONE(whet_i_make_folder(ctx, path));
     if (run->encoder) {
         /* Absolute, so that it is found from another folder too. */
         model = realpath(run->job->model, NULL);

@@ -202,6 +202,8 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
 whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
                               int64_t n, int64_t k, whet_i_means *out);
 void whet_i_means_free(whet_ctx *ctx, whet_i_means *means);
+/* A folder that there is none of yet. Errors: IO. */
+WHET_CHECKED whet_status whet_i_make_folder(whet_ctx *ctx, const char *path);
 /* The files of the folder `dir`. */
 whet_status whet_i_write_predictions(whet_ctx *ctx, const whet_i_run *run, const char *dir);
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out);

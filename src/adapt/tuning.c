@@ -11,10 +11,8 @@
  * 1 training runs, and one more where one is kept. */
 #include "adapt/tuning.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #include "adapt/head_candidates.h"
 #include "adapt/tuned_fit.h"
@@ -305,12 +303,6 @@ static void describe(const whet_i_run *run, int64_t b, whet_i_tuning *t) {
 
 /* ---- the encoder on all labels ----------------------------------------------------------------- */
 
-static whet_status make_folder(whet_ctx *ctx, const char *path) {
-    if (mkdir(path, 0777) == 0) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected to make this folder", path,
-                       strerror(errno));
-}
-
 /* The fit of the chosen head on the tuned embeddings of all labels and the pool. */
 static whet_status fit_head(whet_ctx *ctx, whet_i_run *run, const whet_i_held *h,
                             const whet_i_tuned *tuned) {
@@ -350,8 +342,8 @@ static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, wh
     whet_i_hold_out(run, -1, h);
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, "classifier", &classifier));
     WHET_TRY_DONE(whet_i_join_path(ctx, classifier, WHET_I_TUNED_FOLDER, &folder));
-    WHET_TRY_DONE(make_folder(ctx, classifier));
-    WHET_TRY_DONE(make_folder(ctx, folder));
+    WHET_TRY_DONE(whet_i_make_folder(ctx, classifier));
+    WHET_TRY_DONE(whet_i_make_folder(ctx, folder));
     if (c->lesson->rows == WHET_I_LESSON_POOL)
         WHET_TRY_DONE(whet_i_fit_teach(ctx, run->fit, t->teacher, run->train.features, run->train.n,
                                        h->teach));
