@@ -10,11 +10,12 @@
  * multiply-adds, so that the whole is at least as close to the exact sum (tests/unit/kernels). Not as in
  * f32: parts below 2^-126 count as 0, an absolute error below 2^-125 of the other operand. A row or
  * column with NaN or infinity, which have no parts, is summed by multiply-adds instead.
+ * Gradients take two parts and a1 b1 + (a1 b2 + a2 b1), three products: below 3.1 x 2^-16 |a b| is left out.
  *
  * A tile of both operands is 16 lines of 16 pairs along k, (t, t + 16) of 32; operands are cut into
  * tiles, each one block of memory, before they are multiplied. The order of the sums does not depend on
  * the tile's neighbours. WHET_EMULATE_AMX replaces the instructions by their definition.
- * Legend: group 16 rows, chunk 32 of k, parts 1 (bfloat16) or 3 (f32) tiles for one. */
+ * Legend: group 16 rows, chunk 32 of k, parts 1 (bfloat16), 2 (gradients) or 3 (f32) tiles for one. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_merge.h"
@@ -35,7 +36,7 @@
 #endif
 
 enum { TILE = 16, PAIRS = TILE * TILE, DEPTH = 2 * TILE }; /* lines, pairs, k of a tile */
-enum { F32_PARTS = 3 };
+enum { GRADIENT_PARTS = 2, F32_PARTS = 3 };
 /* Bytes that tiles are aligned to: one across lines of the cache takes twice as long to load. */
 enum { LINE = 64 };
 static int64_t chunks_of(int64_t k) { return (k + DEPTH - 1) / DEPTH; }
@@ -80,8 +81,8 @@ typedef struct unfit {
     uint32_t lines, numbers;
 } unfit;
 
-/* A line of f32 in three tiles. What is not finite, or rounds to infinity, leaves NaN at the end. */
-INLINE void split_line(int line, vec x, vec y, uint32_t *tile, unfit *bad) {
+/* A line of f32 in two or three tiles. What is not finite, or rounds to infinity, leaves NaN at the end. */
+INLINE void split_line(int parts, int line, vec x, vec y, uint32_t *tile, unfit *bad) {
     const vec x1 = first_bits(x), y1 = first_bits(y);
     const vec x_rest = v_sub(x, x1), y_rest = v_sub(y, y1);
     const vec x2 = first_bits(x_rest), y2 = first_bits(y_rest);
@@ -92,14 +93,15 @@ INLINE void split_line(int line, vec x, vec y, uint32_t *tile, unfit *bad) {
     bad->lines |= (uint32_t)(nan != 0) << line;
     _mm512_storeu_si512(tile + line * TILE, upper_pairs(x1, y1));
     _mm512_storeu_si512(tile + PAIRS + line * TILE, upper_pairs(x2, y2));
-    _mm512_storeu_si512(tile + 2 * PAIRS + line * TILE, upper_pairs(x3, y3));
+    if (parts == F32_PARTS)
+        _mm512_storeu_si512(tile + 2 * PAIRS + line * TILE, upper_pairs(x3, y3));
 }
 
 INLINE void make_line(int parts, int line, vec x, vec y, uint32_t *tile, unfit *bad) {
     if (parts == 1)
         _mm512_storeu_si512(tile + line * TILE, paired(x, y));
     else
-        split_line(line, x, y, tile, bad);
+        split_line(parts, line, x, y, tile, bad);
 }
 
 INLINE vec line_of(const square *s, int64_t i) {
@@ -187,8 +189,9 @@ static void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
                            int64_t group, const uint32_t *right, float *c, ahead *next) {
     (void)next;
     static const int orders[F32_PARTS][6][2] = {
-        {{0, 0}}, {{0}}, {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}}};
-    const int products = parts == 1 ? 1 : 6;
+        {{0, 0}}, {{0, 1}, {1, 0}, {0, 0}}, {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}}};
+    static const int counts[F32_PARTS] = {1, 3, 6};
+    const int products = counts[parts - 1];
     for (int i = 0; i < tall; i++)
         for (int j = 0; j < 2; j++) {
             float *to = c + i * TILE * WHET_I_PANEL + j * TILE;
@@ -273,6 +276,13 @@ INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
             LOAD_RIGHT(0);
             MULTIPLY();
             LOAD_LEFT(2);
+            MULTIPLY();
+            LOAD_LEFT(0);
+        } else if (parts == GRADIENT_PARTS) {
+            LOAD_RIGHT(1);
+            MULTIPLY();
+            LOAD_LEFT(1);
+            LOAD_RIGHT(0);
             MULTIPLY();
             LOAD_LEFT(0);
         } else {
@@ -414,20 +424,20 @@ typedef struct slab {
 
 /* One block of k of one panel's columns, from `column` on; after the last one what follows the sums, while
  * they are in the first-level cache. */
-static void panel_by_rows(const slab *s, int64_t column, int64_t at, int64_t depth,
+INLINE void panel_by_rows(int parts, const slab *s, int64_t column, int64_t at, int64_t depth,
                           uint64_t bad_columns, float *sums, ahead *next) {
     const int64_t cols = least(s->p->n - column, WHET_I_PANEL), chunks = chunks_of(depth);
     for (int64_t row = 0; row < s->rows; row += BLOCK, sums += BLOCK * WHET_I_PANEL) {
         const int64_t tall = least(s->rows - row, BLOCK);
-        rows_by_panel(F32_PARTS, tall, cols, at > 0, chunks,
-                      s->left + row / TILE * chunks * F32_PARTS * PAIRS, s->right, sums, next);
+        rows_by_panel(parts, tall, cols, at > 0, chunks,
+                      s->left + row / TILE * chunks * parts * PAIRS, s->right, sums, next);
         if (at + depth < s->p->k) continue;
         mend_rows(s->p, s->first + row, tall, column, s->bad_rows + row / TILE, bad_columns, sums);
         finish_rows(s->p, s->first + row, tall, column, sums);
     }
 }
 
-static void slab_by_panels(slab *s, int64_t column) {
+INLINE void slab_by_panels(int parts, slab *s, int64_t column) {
     const whet_i_linear *p = s->p;
     const int64_t end = least(column + s->cut.panels * WHET_I_PANEL, p->n);
     const int64_t step = whet_i_panel_step(p->k);
@@ -435,7 +445,7 @@ static void slab_by_panels(slab *s, int64_t column) {
     for (int64_t at = 0; at < p->k; at += s->cut.depth) {
         const int64_t depth = least(p->k - at, s->cut.depth);
         if (s->cut.depth < p->k || column == 0)
-            left_slab(F32_PARTS, p, s->first, s->rows, at, depth, s->left, s->bad_rows);
+            left_slab(parts, p, s->first, s->rows, at, depth, s->left, s->bad_rows);
         float *sums = s->sums;
         for (int64_t j = column; j < end; j += WHET_I_PANEL, sums += s->cut.slab * WHET_I_PANEL) {
             const float *panel = (const float *)p->packed + j / WHET_I_PANEL * step;
@@ -445,8 +455,9 @@ static void slab_by_panels(slab *s, int64_t column) {
             ahead next = {after, j + WHET_I_PANEL < p->n ? after + bytes : after,
                           bytes * BLOCK / (2 * chunks_of(depth) * s->rows) / LINE * LINE + LINE};
             bad_columns[(j - column) / WHET_I_PANEL] |= right_panel(
-                F32_PARTS, panel + at * WHET_I_PANEL, WHET_I_PANEL, 1, depth, cols, s->right);
-            panel_by_rows(s, j, at, depth, bad_columns[(j - column) / WHET_I_PANEL], sums, &next);
+                parts, panel + at * WHET_I_PANEL, WHET_I_PANEL, 1, depth, cols, s->right);
+            panel_by_rows(parts, s, j, at, depth, bad_columns[(j - column) / WHET_I_PANEL], sums,
+                          &next);
         }
     }
 }
@@ -455,11 +466,7 @@ static void slab_by_panels(slab *s, int64_t column) {
  * alone: bits do not depend on the rows. */
 enum { DEPTH_LEAST = 3 * DEPTH };
 
-static void linear_by_tiles(const whet_i_linear *p) {
-    if (p->k < DEPTH_LEAST) {
-        linear_f32(p);
-        return;
-    }
+INLINE void linear_of(int parts, const whet_i_linear *p) {
     slab s = {.p = p, .cut = cut_f32(p->rows, p->n, p->k), .sums = aligned(p->scratch)};
     s.left = (uint32_t *)(void *)(s.sums + s.cut.slab * WHET_I_PANEL * s.cut.panels);
     s.right = s.left + s.cut.slab / TILE * chunks_of(s.cut.depth) * F32_PARTS * PAIRS;
@@ -467,9 +474,19 @@ static void linear_by_tiles(const whet_i_linear *p) {
     for (s.first = 0; s.first < p->rows; s.first += s.cut.slab) {
         s.rows = least(p->rows - s.first, s.cut.slab);
         memset(s.bad_rows, 0, sizeof s.bad_rows);
-        for (int64_t j = 0; j < p->n; j += s.cut.panels * WHET_I_PANEL) slab_by_panels(&s, j);
+        for (int64_t j = 0; j < p->n; j += s.cut.panels * WHET_I_PANEL)
+            slab_by_panels(parts, &s, j);
     }
     tiles_end();
+}
+
+static void linear_by_tiles(const whet_i_linear *p) {
+    if (p->k < DEPTH_LEAST)
+        linear_f32(p);
+    else if (p->gradient)
+        linear_of(GRADIENT_PARTS, p);
+    else
+        linear_of(F32_PARTS, p);
 }
 
 static void linear_bf16(const whet_i_linear *p) {
@@ -575,6 +592,8 @@ INLINE void product_of(int parts, const whet_i_product *p) {
 static void product_by_tiles(const whet_i_product *p) {
     if (p->k < DEPTH)
         product(p);
+    else if (p->gradient)
+        product_of(GRADIENT_PARTS, p);
     else
         product_of(F32_PARTS, p);
 }

@@ -205,6 +205,7 @@ static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
                                 .lda = s->n,
                                 .ldr = s->k,
                                 .ldc = s->k,
+                                .gradient = true,
                                 .scratch = d + ROWS * s->n};
     multiply(t, &args);
     for (int64_t i = first; i < first + rows; i++, dx += s->k)
@@ -235,7 +236,8 @@ static void backward_strip(const whet_i_task *t, int64_t item, void *scratch) {
                                      .b_col = 1,
                                      .beta = 1,
                                      .c = dw,
-                                     .ldc = s->k};
+                                     .ldc = s->k,
+                                     .gradient = true};
         if (is_half(t->graph))
             t->kernels->product_bf16(&args, d + ROWS * n);
         else

@@ -98,9 +98,9 @@ static int64_t keys_of(const head *h, int64_t first, int64_t rows) {
 
 /* c [m, n] = a b (+ c when beta is 1), operands by strides. Of bfloat16 where the network is: torch's
  * autocast does the same. */
-static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i_real *a,
-                    int64_t a_row, int64_t a_col, const whet_i_real *b, int64_t b_row,
-                    int64_t b_col, whet_i_real beta, whet_i_real *c, int64_t ldc) {
+static void product(const head *h, bool gradient, int64_t m, int64_t n, int64_t k,
+                    const whet_i_real *a, int64_t a_row, int64_t a_col, const whet_i_real *b,
+                    int64_t b_row, int64_t b_col, whet_i_real beta, whet_i_real *c, int64_t ldc) {
     const whet_i_product args = {.m = m,
                                  .n = n,
                                  .k = k,
@@ -112,7 +112,8 @@ static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i
                                  .b_col = b_col,
                                  .beta = beta,
                                  .c = c,
-                                 .ldc = ldc};
+                                 .ldc = ldc,
+                                 .gradient = gradient};
     if (h->task->graph->params->dtype == WHET_BF16)
         h->task->kernels->product_bf16(&args, NULL);
     else
@@ -122,8 +123,8 @@ static void product(const head *h, int64_t m, int64_t n, int64_t k, const whet_i
 /* weights [rows, keys] = softmax of the block's scores, zero where a query sees nothing. */
 static void make_weights(const head *h, int64_t first, int64_t rows) {
     const int64_t keys = keys_of(h, first, rows);
-    product(h, rows, keys, h->s->d, h->q + first * h->ldq, h->ldq, 1, h->k, 1, h->ld, 0, h->weights,
-            h->t);
+    product(h, false, rows, keys, h->s->d, h->q + first * h->ldq, h->ldq, 1, h->k, 1, h->ld, 0,
+            h->weights, h->t);
     for (int64_t i = 0; i < rows; i++) {
         whet_i_real *row = h->weights + i * h->t;
         const int64_t seen = keys_of(h, first + i, 1);
@@ -159,8 +160,8 @@ static void forward_dropped(head *h, whet_i_real *out, int64_t ldo, whet_i_real 
         const int64_t rows = whet_i_block_rows(h->queries, BLOCK, i / BLOCK);
         make_weights(h, i, rows);
         mask(h, i, rows, h->weights);
-        product(h, rows, h->s->d, keys_of(h, i, rows), h->weights, h->t, 1, h->v, h->ld, 1, 0,
-                out + i * ldo, ldo);
+        product(h, false, rows, h->s->d, keys_of(h, i, rows), h->weights, h->t, 1, h->v, h->ld, 1,
+                0, out + i * ldo, ldo);
     }
 }
 
@@ -249,7 +250,8 @@ static void backward_block(const head *h, const head_gradient *g, int64_t first,
     const int64_t keys = keys_of(h, first, rows), d = h->s->d;
     const whet_i_real *go = g->out + first * g->ldo, *weights = h->weights;
     make_weights(h, first, rows);
-    product(h, rows, keys, d, go, g->ldo, 1, h->v, 1, h->ld, 0, h->gradients, h->t);
+    /* whole: of dP little may be left without its mean */
+    product(h, false, rows, keys, d, go, g->ldo, 1, h->v, 1, h->ld, 0, h->gradients, h->t);
     if (drops(h->task)) {
         for (int64_t i = 0; i < rows; i++)
             memcpy(g->masked + i * h->t, h->weights + i * h->t, (size_t)keys * sizeof *g->masked);
@@ -257,16 +259,17 @@ static void backward_block(const head *h, const head_gradient *g, int64_t first,
         mask(h, first, rows, h->gradients);
         weights = g->masked;
     }
-    if (g->v) product(h, keys, d, rows, weights, 1, h->t, go, g->ldo, 1, kv_beta, g->v, h->ld);
+    if (g->v)
+        product(h, true, keys, d, rows, weights, 1, h->t, go, g->ldo, 1, kv_beta, g->v, h->ld);
     for (int64_t i = 0; i < rows; i++)
         h->task->kernels->softmax_backward(keys, scale_of(h->s), h->weights + i * h->t,
                                            h->gradients + i * h->t);
     if (g->q)
-        product(h, rows, d, keys, h->gradients, h->t, 1, h->k, h->ld, 1, q_beta,
+        product(h, true, rows, d, keys, h->gradients, h->t, 1, h->k, h->ld, 1, q_beta,
                 g->q + first * h->ldq, h->ldq);
     if (g->k)
-        product(h, keys, d, rows, h->gradients, 1, h->t, h->q + first * h->ldq, h->ldq, 1, kv_beta,
-                g->k, h->ld);
+        product(h, true, keys, d, rows, h->gradients, 1, h->t, h->q + first * h->ldq, h->ldq, 1,
+                kv_beta, g->k, h->ld);
 }
 
 /* Rows of keys that the first block does not reach (causal) begin at zero. */

@@ -298,6 +298,7 @@ static void backward_product(const whet_i_task *t, int64_t first, int64_t rows, 
                                 .lda = s->n,
                                 .ldr = s->k,
                                 .ldc = s->k,
+                                .gradient = true,
                                 .scratch = scratch};
     multiply(t, &args);
 }
@@ -398,7 +399,8 @@ static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
                                      .b_col = 1,
                                      .beta = t->param_adds[i] ? 1 : 0,
                                      .c = w->gradient + from * s->k + column,
-                                     .ldc = s->k};
+                                     .ldc = s->k,
+                                     .gradient = true};
         if (is_half(t->graph))
             t->kernels->product_bf16(&args, scratch);
         else

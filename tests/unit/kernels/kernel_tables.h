@@ -25,6 +25,12 @@ void each_table(void (*check)(const whet_kernels *table));
         each_table(check); \
     }
 
+/* What a layer or a product computes: f32, of bfloat16, or a gradient in f32. */
+typedef enum number_kind { F32, HALF, GRADIENT, KINDS } number_kind;
+
+/* What gradients may leave out of each product, as a part of it (kernels_i.h). */
+double left_out(const whet_kernels *table, number_kind of);
+
 /* Normal numbers at an odd place, so that no kernel may count on alignment; drop_numbers checks a
  * guard behind them. */
 typedef struct numbers {

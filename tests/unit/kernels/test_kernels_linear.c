@@ -7,7 +7,8 @@ static double act_bound(double x) { return fabs(x) * (2.5e-7 + 4 * UNIT) + 1e-37
 
 typedef struct linear_case {
     int64_t rows, n, k;
-    bool use_bias, use_residual, half;
+    bool use_bias, use_residual;
+    number_kind kind;
     bool use_before, use_c;
     whet_i_act act;
 } linear_case;
@@ -19,8 +20,8 @@ static double exact_linear(const linear_case *s, const whet_i_linear *p, const f
     *size = fabs(sum);
     for (int64_t t = 0; t < s->k; t++) {
         const float a = p->a[i * p->lda + t], b = w[j * s->k + t];
-        const double product =
-            (round_a ? through_bf16(a) : (double)a) * (s->half ? through_bf16(b) : (double)b);
+        const double product = (round_a ? through_bf16(a) : (double)a) *
+                               (s->kind == HALF ? through_bf16(b) : (double)b);
         sum += product;
         *size += fabs(product);
     }
@@ -38,14 +39,19 @@ static void *packed_weights(const whet_kernels *table, bool half, int64_t n, int
     return packed;
 }
 
+static void run_linear(const whet_kernels *table, number_kind of, const whet_i_linear *p) {
+    (of == HALF ? table->linear_bf16 : table->linear_f32)(p);
+}
+
 /* One number of both outputs. */
-static void compare_linear(const linear_case *s, const whet_i_linear *p, const float *w,
-                           bool round_a, int64_t i, int64_t j, double start) {
+static void compare_linear(const whet_kernels *table, const linear_case *s, const whet_i_linear *p,
+                           const float *w, int64_t i, int64_t j, double start) {
+    const bool round_a = s->kind == HALF && table->bf16_products;
     double size;
     const double sum = exact_linear(s, p, w, round_a, i, j, &size);
     const double extra = s->use_residual ? start : 0;
     /* Sum: (k + 2) u sum |a||w| (Higham 2002, 3.5). |act'| <= 1.13. Then one addition. */
-    const double error = (double)(s->k + 2) * UNIT * size;
+    const double error = ((double)(s->k + 2) * UNIT + left_out(table, s->kind)) * size;
     const double expected = exact_act(s->act, sum) + extra;
     const double bound = 1.13 * error + act_bound(sum) + 2 * UNIT * (fabs(extra) + fabs(expected));
     if (s->use_c) assert_true(fabs((double)p->c[i * p->ldc + j] - expected) <= bound);
@@ -63,8 +69,8 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
     numbers a = make_numbers(s->rows * lda, 3), w = make_numbers(s->n * s->k, 4);
     numbers bias = make_numbers(s->n, 5), before = make_numbers(s->rows * ldc, 6);
     numbers start = make_numbers(s->rows * ldc, 6), c = make_numbers(s->rows * ldc, 6);
-    void *packed = packed_weights(table, s->half, s->n, s->k, w.x, s->k, 1);
-    void *scratch = linear_scratch(table, s->half, s->rows, s->k);
+    void *packed = packed_weights(table, s->kind == HALF, s->n, s->k, w.x, s->k, 1);
+    void *scratch = linear_scratch(table, s->kind == HALF, s->rows, s->k);
     uint16_t *before_half = calloc((size_t)(s->rows * ldc + 1), sizeof *before_half);
     assert_non_null(before_half);
     const whet_i_linear args = {.rows = s->rows,
@@ -81,12 +87,12 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
                                 .ldr = ldc,
                                 .ldc = ldc,
                                 .act = s->act,
+                                .gradient = s->kind == GRADIENT,
                                 .scratch = scratch};
-    (s->half ? table->linear_bf16 : table->linear_f32)(&args);
+    run_linear(table, s->kind, &args);
     for (int64_t i = 0; i < s->rows; i++) {
         for (int64_t j = 0; j < s->n; j++)
-            compare_linear(s, &args, w.x, s->half && table->bf16_products, i, j,
-                           (double)start.x[i * ldc + j]);
+            compare_linear(table, s, &args, w.x, i, j, (double)start.x[i * ldc + j]);
         /* Between rows nothing is touched. */
         assert_true(c.x[i * ldc + s->n] == start.x[i * ldc + s->n]);
         assert_true(before.x[i * ldc + s->n] == start.x[i * ldc + s->n]);
@@ -113,14 +119,14 @@ static void check_linears(const whet_kernels *table) {
     for (int64_t r = 0; r < WHET_COUNT_OF(rows); r++)
         for (int64_t n = 0; n < WHET_COUNT_OF(ns); n++)
             for (int64_t k = 0; k < WHET_COUNT_OF(ks); k++)
-                for (int half = 0; half < 2; half++)
+                for (int kind = F32; kind < KINDS; kind++)
                     check_linear(table,
                                  &(linear_case){.rows = rows[r],
                                                 .n = ns[n],
                                                 .k = ks[k],
                                                 .use_bias = (r + n) % 2 == 0,
                                                 .use_residual = (n + k) % 2 == 0,
-                                                .half = half,
+                                                .kind = (number_kind)kind,
                                                 .use_before = (r + k) % 3 != 0,
                                                 .use_c = (r + k) % 3 != 1,
                                                 .act = acts[(r + n + k) % WHET_COUNT_OF(acts)]});
@@ -130,13 +136,13 @@ static void check_linears(const whet_kernels *table) {
 static void check_large_linears(const whet_kernels *table) {
     static const int64_t sizes[][3] = {{33, 70, 96}, {70, 65, 449}, {17, 600, 900}, {700, 5, 450}};
     for (int64_t i = 0; i < WHET_COUNT_OF(sizes); i++)
-        for (int half = 0; half < 2; half++)
+        for (int kind = F32; kind < KINDS; kind++)
             check_linear(table, &(linear_case){.rows = sizes[i][0],
                                                .n = sizes[i][1],
                                                .k = sizes[i][2],
                                                .use_bias = i % 2,
                                                .use_residual = !(i % 2),
-                                               .half = half,
+                                               .kind = (number_kind)kind,
                                                .use_before = true,
                                                .use_c = true,
                                                .act = WHET_I_ACT_GELU});
@@ -239,7 +245,8 @@ static void check_row_independence(const whet_kernels *table) {
     enum { ROWS = 523, N = 80, K = 460 };
     numbers a = make_numbers(ROWS * K, 8), w = make_numbers(N * K, 9),
             all = make_numbers(ROWS * N, 1), some = make_numbers(7 * N, 1);
-    for (int half = 0; half < 2; half++) {
+    for (int kind = F32; kind < KINDS; kind++) {
+        const bool half = kind == HALF;
         void *scratch = linear_scratch(table, half, ROWS, K);
         void *packed = packed_weights(table, half, N, K, w.x, K, 1);
         whet_i_linear p = {.rows = ROWS,
@@ -251,13 +258,14 @@ static void check_row_independence(const whet_kernels *table) {
                            .lda = K,
                            .ldc = N,
                            .act = WHET_I_ACT_GELU,
+                           .gradient = kind == GRADIENT,
                            .scratch = scratch};
-        (half ? table->linear_bf16 : table->linear_f32)(&p);
+        run_linear(table, (number_kind)kind, &p);
         p.c = some.x;
         for (p.rows = 1; p.rows <= 7; p.rows++) {
             const int64_t first = ROWS - p.rows - 2;
             p.a = a.x + first * K;
-            (half ? table->linear_bf16 : table->linear_f32)(&p);
+            run_linear(table, (number_kind)kind, &p);
             assert_memory_equal(some.x, all.x + first * N, sizeof(float) * (size_t)p.rows * N);
         }
         free(packed);
@@ -275,7 +283,8 @@ static void check_special_numbers_at(const whet_kernels *table, int64_t K) {
     enum { ROWS = 38, N = 70, BAD_ROW = 35, BAD_COLUMN = 69, INFINITE_ROW = 9 };
     numbers a = make_numbers(ROWS * K, 8), w = make_numbers(N * K, 9);
     numbers clean = make_numbers(ROWS * N, 1), c = make_numbers(ROWS * N, 1);
-    for (int half = 0; half < 2; half++) {
+    for (int kind = F32; kind < KINDS; kind++) {
+        const bool half = kind == HALF;
         void *scratch = linear_scratch(table, half, ROWS, K);
         whet_i_linear p = {.rows = ROWS,
                            .n = N,
@@ -284,10 +293,11 @@ static void check_special_numbers_at(const whet_kernels *table, int64_t K) {
                            .c = clean.x,
                            .lda = K,
                            .ldc = N,
+                           .gradient = kind == GRADIENT,
                            .scratch = scratch};
         void *packed = packed_weights(table, half, N, K, w.x, K, 1);
         p.packed = packed;
-        (half ? table->linear_bf16 : table->linear_f32)(&p);
+        run_linear(table, (number_kind)kind, &p);
         free(packed);
         const float a_was = a.x[BAD_ROW * K + K - 1], w_was = w.x[BAD_COLUMN * K + K - 1];
         const float infinite_was = a.x[INFINITE_ROW * K];
@@ -296,7 +306,7 @@ static void check_special_numbers_at(const whet_kernels *table, int64_t K) {
         w.x[BAD_COLUMN * K + K - 1] = -HUGE_VALF;
         p.c = c.x;
         p.packed = packed = packed_weights(table, half, N, K, w.x, K, 1);
-        (half ? table->linear_bf16 : table->linear_f32)(&p);
+        run_linear(table, (number_kind)kind, &p);
         free(packed);
         for (int64_t i = 0; i < ROWS; i++) {
             for (int64_t j = 0; j < N; j++) {
