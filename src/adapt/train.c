@@ -10,6 +10,7 @@
 
 #include "adapt/ensemble.h"
 #include "adapt/method.h"
+#include "adapt/tuned_fit.h"
 
 /* ---- candidates ------------------------------------------------------------------------------ */
 
@@ -46,8 +47,29 @@ static void default_settings(whet_i_result *r) {
     (void)snprintf(r->words, sizeof r->words, "defaults: too few labels to choose");
 }
 
-/* What keeps the candidate out, or NULL. method: what was asked for, or NULL. */
-static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const char *method) {
+/* What is to be made: all that the method asks for, or, of those, candidate `at` of another fit. */
+typedef struct wish {
+    const char *method; /* or NULL */
+    bool all, wanted[WHET_I_MOST_PARTS];
+    int64_t at;
+} wish;
+
+/* The parts of candidate `at`, and what they smooth. */
+static wish wish_for(const whet_adapt_fit *like, int64_t at, const char *method) {
+    wish w = {.method = method, .at = at};
+    whet_i_part parts[WHET_I_MOST_PARTS];
+    const int64_t n = whet_i_fit_parts(like, at, parts);
+    for (int64_t i = 0; i < n; i++)
+        for (const whet_i_candidate *c = parts[i].candidate; c;
+             c = c->prior ? whet_i_candidates[place_of(c->prior)] : NULL)
+            w.wanted[place_of(c->name)] = true;
+    return w;
+}
+
+/* What keeps the candidate out, or NULL. */
+static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const wish *w) {
+    const char *method = w->method;
+    if (!w->all && !w->wanted[place_of(c->name)]) return "is not wanted";
     if (!c->crossfit) return "left out, being slow: --adapter auto compares it";
     if (c->needs_names && !pool->names) return "needs embeddings of the class names";
     if (c->on_request &&
@@ -56,14 +78,14 @@ static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, c
     return NULL;
 }
 
-static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, const char *method,
+static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, const wish *w,
                                 whet_adapt_fit *fit) {
     const int64_t n = whet_i_candidate_count();
     for (int64_t i = 0; i < n; i++) {
         const whet_i_candidate *c = whet_i_candidates[i];
         whet_i_result *r = &fit->results[i];
         WHET_TRY(whet_i_progress(ctx, "fit", i, 2 * n));
-        const char *note = why_not(c, trial->pool, method);
+        const char *note = why_not(c, trial->pool, w);
         r->available = !note;
         if (note) {
             (void)snprintf(r->note, sizeof r->note, "%s", note);
@@ -313,25 +335,20 @@ static void forget_folds(whet_ctx *ctx, whet_adapt_fit *fit) {
     fit->pool.given = NULL;
 }
 
-whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
-                             const whet_adapt_opts *opts, whet_adapt_fit **out) {
+static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const whet_adapt_opts *o,
+                            const wish *w, whet_adapt_fit **out) {
     whet_status status = WHET_OK;
-    whet_adapt_opts o;
     whet_adapt_fit *fit = NULL;
     whet_i_trial trial = {0};
     blending parts = {0};
-    _Static_assert(WHET_I_MOST_PARTS > 15, "room for the table and the blend");
-    WHET_TRY(check_opts(ctx, opts, &o));
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;
-    if (o.method) /* a wrong name is told before the work */
-        WHET_TRY_DONE(whet_i_method_find(ctx, o.method, &fit->chosen));
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
     WHET_TRY_DONE(whet_i_copy_names(ctx, input->classes, &fit->classes));
-    WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o.repeats : 0,
-                                    o.folds, o.seed, &trial));
-    WHET_TRY_DONE(crossfit_all(ctx, &trial, o.method, fit));
-    WHET_TRY_DONE(make_blend(ctx, &trial, fit, &parts));
+    WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o->repeats : 0,
+                                    o->folds, o->seed, &trial));
+    WHET_TRY_DONE(crossfit_all(ctx, &trial, w, fit));
+    if (w->all || w->at == fit->n - 1) WHET_TRY_DONE(make_blend(ctx, &trial, fit, &parts));
     WHET_TRY_DONE(fit_all(ctx, &trial, fit));
     for (int64_t p = 0; p < parts.m; p++) {
         const int64_t at = parts.place[p];
@@ -339,8 +356,10 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
         fit->blend[fit->n_blend++] =
             (whet_i_part){whet_i_candidates[at], fit->models[at], parts.weights[p]};
     }
-    if (!whet_i_method_compares(o.method))
-        WHET_TRY_DONE(choose_asked(ctx, fit, o.method));
+    if (!w->all)
+        fit->chosen = w->at;
+    else if (!whet_i_method_compares(w->method))
+        WHET_TRY_DONE(choose_asked(ctx, fit, w->method));
     else if (trial.cases > 0)
         choose(&trial, fit, &parts);
     else
@@ -354,6 +373,25 @@ done:
     whet_i_trial_free(ctx, &trial);
     whet_i_free(ctx, parts.own);
     return status;
+}
+
+whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
+                             const whet_adapt_opts *opts, whet_adapt_fit **out) {
+    whet_adapt_opts o;
+    int64_t place;
+    _Static_assert(WHET_I_MOST_PARTS > 15, "room for the table and the blend");
+    WHET_TRY(check_opts(ctx, opts, &o));
+    if (o.method) /* a wrong name is told before the work */
+        WHET_TRY(whet_i_method_find(ctx, o.method, &place));
+    const wish all = {.method = o.method, .all = true};
+    return make_fit(ctx, input, &o, &all, out);
+}
+
+whet_status whet_i_fit_again(whet_ctx *ctx, const whet_adapt_fit *like, int64_t at,
+                             const whet_adapt_input *input, const whet_adapt_opts *opts,
+                             whet_adapt_fit **out) {
+    const wish one = wish_for(like, at, opts->method);
+    return make_fit(ctx, input, opts, &one, out);
 }
 
 /* ---- what a fit answers ---------------------------------------------------------------------- */

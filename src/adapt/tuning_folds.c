@@ -94,7 +94,7 @@ done:
     return status;
 }
 
-/* One repeat of cross-fitting settles the settings of the candidates. */
+/* The candidate that was chosen, on the fold's labels; one repeat of cross-fitting settles its settings. */
 whet_status whet_i_held_fit(whet_ctx *ctx, const whet_i_run *run, int32_t fold, whet_i_held *h) {
     whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
     whet_adapt_fit *fit = NULL;
@@ -105,7 +105,7 @@ whet_status whet_i_held_fit(whet_ctx *ctx, const whet_i_run *run, int32_t fold, 
     whet_i_hold_out(run, fold, h);
     const whet_adapt_input input = {run->train.features, run->train.n, run->d,
                                     h->labels,           run->classes, run->class_vectors};
-    WHET_TRY_DONE(whet_adapt_train(ctx, &input, &opts, &fit));
+    WHET_TRY_DONE(whet_i_fit_again(ctx, run->fit, run->tuning.teacher, &input, &opts, &fit));
     WHET_TRY_DONE(predict_without(ctx, run, fit, fold, h));
     for (int64_t c = 0; c < run->tuning.n; c++) {
         if (run->tuning.tried[c].lesson->rows != WHET_I_LESSON_POOL) continue;

@@ -285,6 +285,43 @@ static void a_head_is_chosen_without_what_judges_it(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- a candidate alone --------------------------------------------------------------------------- */
+
+/* On other labels it says what it says among all candidates there, whatever it smooths; only of a blend the
+ * parts are those of the other labels. */
+static void a_candidate_alone_says_the_same(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    sample s = sample_of(ctx);
+    const whet_adapt_input input = {s.x, ROWS, D, s.labels, s.classes, NULL};
+    whet_adapt_fit *all, *fewer, *alone;
+    double expected[NEW * K], got[NEW * K];
+    int64_t compared = 0;
+    test_ok(ctx, whet_adapt_train(ctx, &input, NULL, &all));
+    s.labels[0] = -1;
+    test_ok(ctx, whet_adapt_train(ctx, &input, NULL, &fewer));
+    const int64_t n = whet_adapt_fit_candidates(all);
+    for (int64_t at = 0; at < n; at++) {
+        const whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
+        if (!whet_adapt_fit_info(all, at)->available) continue;
+        test_ok(ctx, whet_i_fit_again(ctx, all, at, &input, &opts, &alone));
+        assert_int_equal(whet_adapt_fit_chosen(alone), at);
+        test_ok(ctx, whet_adapt_fit_predict(ctx, alone, at, s.rows, NEW, got));
+        test_ok(ctx, whet_adapt_fit_predict(ctx, fewer, at, s.rows, NEW, expected));
+        if (at < n - 1) assert_memory_equal(got, expected, sizeof got);
+        int64_t others = 0;
+        for (int64_t i = 0; i < n; i++) others += whet_adapt_fit_info(alone, i)->available;
+        assert_true(others < n - 2 && whet_adapt_fit_info(alone, at)->available);
+        compared++;
+        whet_adapt_fit_destroy(ctx, alone);
+    }
+    assert_true(compared > 8);
+    whet_adapt_fit_destroy(ctx, all);
+    whet_adapt_fit_destroy(ctx, fewer);
+    whet_names_destroy(ctx, s.classes);
+    test_ctx_done(ctx);
+}
+
 /* ---- what is held out ---------------------------------------------------------------------------- */
 
 enum { TEXTS = 40, KNOWN = 18 };
@@ -325,6 +362,8 @@ static void make_folds(whet_ctx *ctx, job_of_folds *f) {
     for (int c = 0; c < 2; c++)
         test_ok(ctx, whet_names_add(ctx, f->run.classes, (whet_str){&"ab"[c], 1}, NULL));
     f->run.tuning.tried[f->run.tuning.n++].lesson = &whet_i_lessons[0];
+    const whet_adapt_input input = {f->features, TEXTS, 2, f->labels, f->run.classes, NULL};
+    test_ok(ctx, whet_adapt_train(ctx, &input, NULL, &f->run.fit)); /* candidate 0 is taken */
     test_ok(ctx, whet_i_held_make(ctx, &f->run, &f->held));
 }
 
@@ -383,6 +422,7 @@ static void what_is_held_out_has_no_say(void **state) {
     ask(ctx, &f, one, after);
     assert_memory_equal(before, after, sizeof before);
     whet_i_held_free(ctx, &f.held);
+    whet_adapt_fit_destroy(ctx, f.run.fit);
     whet_encoder_destroy(ctx, f.run.encoder);
     whet_names_destroy(ctx, f.run.classes);
     test_ctx_done(ctx);
@@ -395,6 +435,7 @@ int main(void) {
         cmocka_unit_test(heads_are_saved),
         cmocka_unit_test(allocations_may_fail),
         cmocka_unit_test(a_head_is_chosen_without_what_judges_it),
+        cmocka_unit_test(a_candidate_alone_says_the_same),
         cmocka_unit_test(what_is_held_out_has_no_say),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
