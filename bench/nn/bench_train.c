@@ -148,6 +148,7 @@ static double gradients(bench *b) {
         batch->feeds[b->graph->values[b->labels].output] = b->class_of + i * n;
         batch->accumulate = i > 0;
         batch->loss_scale = (whet_i_real)(1 / (double)b->parts);
+        batch->train = true;
         whet_i_executor_run(b->executor, batch);
         loss += (double)whet_i_executor_value(b->executor, b->loss)[0] / (double)b->parts;
     }

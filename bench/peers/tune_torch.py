@@ -36,6 +36,7 @@ ALL = ["query", "key", "value", "attention.output.dense", "intermediate.dense", 
 
 def steps(model_dir, threads, dtype, rows, tokens, mode, rank="8", targets="query,key,value"):
     torch.set_num_threads(int(threads))
+    torch.set_float32_matmul_precision("high")  # whet's training may, too
     model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=2)
     if mode == "lora":
         from peft import LoraConfig, get_peft_model
@@ -130,6 +131,7 @@ def train(model_dir, path, text, second, label, epochs, rate, batch, valid=None,
 def mixed(model_dir, path, text, label, way, threads):
     from peft import LoraConfig, get_peft_model
     torch.set_num_threads(int(threads))
+    torch.set_float32_matmul_precision("high")  # whet's training may, too
     rows = read(path, text, "-", label)
     classes = {name: i for i, name in enumerate(sorted({r[2] for r in rows}))}
     tokenizer = AutoTokenizer.from_pretrained(model_dir)

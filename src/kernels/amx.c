@@ -10,12 +10,12 @@
  * multiply-adds, so that the whole is at least as close to the exact sum (tests/unit/kernels). Not as in
  * f32: parts below 2^-126 count as 0, an absolute error below 2^-125 of the other operand. A row or
  * column with NaN or infinity, which have no parts, is summed by multiply-adds instead.
- * Gradients take two parts and a1 b1 + (a1 b2 + a2 b1), three products: below 3.1 x 2^-16 |a b| is left out.
+ * Coarse ones take two parts and a1 b1 + (a1 b2 + a2 b1), three products: below 3.1 x 2^-16 |a b| is left out.
  *
  * A tile of both operands is 16 lines of 16 pairs along k, (t, t + 16) of 32; operands are cut into
  * tiles, each one block of memory, before they are multiplied. The order of the sums does not depend on
  * the tile's neighbours. WHET_EMULATE_AMX replaces the instructions by their definition.
- * Legend: group 16 rows, chunk 32 of k, parts 1 (bfloat16), 2 (gradients) or 3 (f32) tiles for one. */
+ * Legend: group 16 rows, chunk 32 of k, parts 1 (bfloat16), 2 (coarse) or 3 (f32) tiles for one. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_merge.h"
@@ -36,7 +36,7 @@
 #endif
 
 enum { TILE = 16, PAIRS = TILE * TILE, DEPTH = 2 * TILE }; /* lines, pairs, k of a tile */
-enum { GRADIENT_PARTS = 2, F32_PARTS = 3 };
+enum { COARSE_PARTS = 2, F32_PARTS = 3 };
 /* Bytes that tiles are aligned to: one across lines of the cache takes twice as long to load. */
 enum { LINE = 64 };
 static int64_t chunks_of(int64_t k) { return (k + DEPTH - 1) / DEPTH; }
@@ -278,7 +278,7 @@ INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
             LOAD_LEFT(2);
             MULTIPLY();
             LOAD_LEFT(0);
-        } else if (parts == GRADIENT_PARTS) {
+        } else if (parts == COARSE_PARTS) {
             LOAD_RIGHT(1);
             MULTIPLY();
             LOAD_LEFT(1);
@@ -483,8 +483,8 @@ INLINE void linear_of(int parts, const whet_i_linear *p) {
 static void linear_by_tiles(const whet_i_linear *p) {
     if (p->k < DEPTH_LEAST)
         linear_f32(p);
-    else if (p->gradient)
-        linear_of(GRADIENT_PARTS, p);
+    else if (p->coarse)
+        linear_of(COARSE_PARTS, p);
     else
         linear_of(F32_PARTS, p);
 }
@@ -592,8 +592,8 @@ INLINE void product_of(int parts, const whet_i_product *p) {
 static void product_by_tiles(const whet_i_product *p) {
     if (p->k < DEPTH)
         product(p);
-    else if (p->gradient)
-        product_of(GRADIENT_PARTS, p);
+    else if (p->coarse)
+        product_of(COARSE_PARTS, p);
     else
         product_of(F32_PARTS, p);
 }

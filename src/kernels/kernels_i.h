@@ -68,9 +68,8 @@ typedef struct whet_i_linear {
     whet_i_real *c;              /* rows ldc apart; NULL = only `before` is wanted */
     int64_t lda, ldr, ldc;
     whet_i_act act;
-    bool
-        gradient; /* c is one: tables that cut f32 into parts may leave out, of each product, what is
-                    * below 3.1 x 2^-16 of it */
+    /* Of training: tables that cut f32 into parts may leave 3.1 x 2^-16 of each product out. */
+    bool coarse;
     void *scratch; /* linear_f32_scratch or linear_bf16_scratch bytes for rows, k or more */
     int32_t n_adds;
     whet_i_linear_add adds[WHET_I_LINEAR_ADDS];
@@ -108,7 +107,7 @@ typedef struct whet_i_product {
     whet_i_real beta;
     whet_i_real *c;
     int64_t ldc;
-    bool gradient; /* as in whet_i_linear */
+    bool coarse; /* as in whet_i_linear */
 } whet_i_product;
 
 /* The gradients of a norm over rows: x, g and dx [rows, n]. */

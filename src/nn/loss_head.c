@@ -91,6 +91,7 @@ static void logits_of(const whet_i_task *t, const whet_i_real *x, int64_t rows, 
         .lda = s->k,
         .ldr = n,
         .ldc = n,
+        .coarse = t->batch->train,
         .scratch = scratch};
     multiply(t, &args);
 }
@@ -205,7 +206,7 @@ static void backward_rows(const whet_i_task *t, int64_t item, void *scratch) {
                                 .lda = s->n,
                                 .ldr = s->k,
                                 .ldc = s->k,
-                                .gradient = true,
+                                .coarse = true,
                                 .scratch = d + ROWS * s->n};
     multiply(t, &args);
     for (int64_t i = first; i < first + rows; i++, dx += s->k)
@@ -237,7 +238,7 @@ static void backward_strip(const whet_i_task *t, int64_t item, void *scratch) {
                                      .beta = 1,
                                      .c = dw,
                                      .ldc = s->k,
-                                     .gradient = true};
+                                     .coarse = true};
         if (is_half(t->graph))
             t->kernels->product_bf16(&args, d + ROWS * n);
         else

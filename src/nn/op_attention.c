@@ -98,7 +98,7 @@ static int64_t keys_of(const head *h, int64_t first, int64_t rows) {
 
 /* c [m, n] = a b (+ c when beta is 1), operands by strides. Of bfloat16 where the network is: torch's
  * autocast does the same. */
-static void product(const head *h, bool gradient, int64_t m, int64_t n, int64_t k,
+static void product(const head *h, bool coarse, int64_t m, int64_t n, int64_t k,
                     const whet_i_real *a, int64_t a_row, int64_t a_col, const whet_i_real *b,
                     int64_t b_row, int64_t b_col, whet_i_real beta, whet_i_real *c, int64_t ldc) {
     const whet_i_product args = {.m = m,
@@ -113,7 +113,7 @@ static void product(const head *h, bool gradient, int64_t m, int64_t n, int64_t 
                                  .beta = beta,
                                  .c = c,
                                  .ldc = ldc,
-                                 .gradient = gradient};
+                                 .coarse = coarse};
     if (h->task->graph->params->dtype == WHET_BF16)
         h->task->kernels->product_bf16(&args, NULL);
     else
@@ -160,8 +160,8 @@ static void forward_dropped(head *h, whet_i_real *out, int64_t ldo, whet_i_real 
         const int64_t rows = whet_i_block_rows(h->queries, BLOCK, i / BLOCK);
         make_weights(h, i, rows);
         mask(h, i, rows, h->weights);
-        product(h, false, rows, h->s->d, keys_of(h, i, rows), h->weights, h->t, 1, h->v, h->ld, 1,
-                0, out + i * ldo, ldo);
+        product(h, true, rows, h->s->d, keys_of(h, i, rows), h->weights, h->t, 1, h->v, h->ld, 1, 0,
+                out + i * ldo, ldo);
     }
 }
 

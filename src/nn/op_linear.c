@@ -146,6 +146,7 @@ static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void
         .ldr = s->n,
         .ldc = s->n,
         .act = s->act,
+        .coarse = t->batch->train,
         .scratch = scratch};
     if (s->bias) args.bias = t->graph->params->items[t->node->params[s->parts]].values + column;
     if (has_adds(t->node)) set_adds(t, column, place_of_z(t, first, column == 0, scratch), &args);
@@ -298,7 +299,7 @@ static void backward_product(const whet_i_task *t, int64_t first, int64_t rows, 
                                 .lda = s->n,
                                 .ldr = s->k,
                                 .ldc = s->k,
-                                .gradient = true,
+                                .coarse = true,
                                 .scratch = scratch};
     multiply(t, &args);
 }
@@ -400,7 +401,7 @@ static void backward_weight(const whet_i_task *t, int64_t item, void *scratch) {
                                      .beta = t->param_adds[i] ? 1 : 0,
                                      .c = w->gradient + from * s->k + column,
                                      .ldc = s->k,
-                                     .gradient = true};
+                                     .coarse = true};
         if (is_half(t->graph))
             t->kernels->product_bf16(&args, scratch);
         else

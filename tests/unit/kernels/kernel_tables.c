@@ -67,5 +67,5 @@ double exact_act(whet_i_act act, double x) {
 }
 
 double left_out(const whet_kernels *table, number_kind of) {
-    return of == GRADIENT && table->linear_f32_converts ? 3.1 * 0x1p-16 : 0;
+    return of == COARSE && table->linear_f32_converts ? 3.1 * 0x1p-16 : 0;
 }

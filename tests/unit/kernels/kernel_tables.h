@@ -25,10 +25,10 @@ void each_table(void (*check)(const whet_kernels *table));
         each_table(check); \
     }
 
-/* What a layer or a product computes: f32, of bfloat16, or a gradient in f32. */
-typedef enum number_kind { F32, HALF, GRADIENT, KINDS } number_kind;
+/* What a layer or a product computes: f32, of bfloat16, or coarse, in f32. */
+typedef enum number_kind { F32, HALF, COARSE, KINDS } number_kind;
 
-/* What gradients may leave out of each product, as a part of it (kernels_i.h). */
+/* What coarse products may leave out of each product, as a part of it (kernels_i.h). */
 double left_out(const whet_kernels *table, number_kind of);
 
 /* Normal numbers at an odd place, so that no kernel may count on alignment; drop_numbers checks a

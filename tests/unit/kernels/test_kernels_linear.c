@@ -87,7 +87,7 @@ static void check_linear(const whet_kernels *table, const linear_case *s) {
                                 .ldr = ldc,
                                 .ldc = ldc,
                                 .act = s->act,
-                                .gradient = s->kind == GRADIENT,
+                                .coarse = s->kind == COARSE,
                                 .scratch = scratch};
     run_linear(table, s->kind, &args);
     for (int64_t i = 0; i < s->rows; i++) {
@@ -258,7 +258,7 @@ static void check_row_independence(const whet_kernels *table) {
                            .lda = K,
                            .ldc = N,
                            .act = WHET_I_ACT_GELU,
-                           .gradient = kind == GRADIENT,
+                           .coarse = kind == COARSE,
                            .scratch = scratch};
         run_linear(table, (number_kind)kind, &p);
         p.c = some.x;
@@ -293,7 +293,7 @@ static void check_special_numbers_at(const whet_kernels *table, int64_t K) {
                            .c = clean.x,
                            .lda = K,
                            .ldc = N,
-                           .gradient = kind == GRADIENT,
+                           .coarse = kind == COARSE,
                            .scratch = scratch};
         void *packed = packed_weights(table, half, N, K, w.x, K, 1);
         p.packed = packed;

@@ -118,7 +118,7 @@ static numbers product_of(const whet_kernels *table, const product_case *s, int 
                                   .beta = s->beta,
                                   .c = c.x,
                                   .ldc = ldc,
-                                  .gradient = s->kind == GRADIENT});
+                                  .coarse = s->kind == COARSE});
     drop_numbers(&x);
     drop_numbers(&y);
     return c;
@@ -197,7 +197,7 @@ static void check_parts(const whet_kernels *table) {
                                 .b_col = 1,
                                 .c = all.x,
                                 .ldc = N,
-                                .gradient = kind == GRADIENT};
+                                .coarse = kind == COARSE};
             run_product(table, (number_kind)kind, &p);
             p.c = part.x;
             for (int64_t row = 0; row < M; row += 7) {
@@ -237,7 +237,7 @@ static void check_special_numbers(const whet_kernels *table) {
             for (int64_t i = 0; i < c.n; i++) c.x[i] = NAN;
             whet_i_product p = {M,         N,        K,         x.x,
                                 y.x,       la.row,   la.column, lb.row,
-                                lb.column, .c = c.x, .ldc = N,  .gradient = kind == GRADIENT};
+                                lb.column, .c = c.x, .ldc = N,  .coarse = kind == COARSE};
             run_product(table, (number_kind)kind, &p);
             for (int64_t i = 0; i < M; i++) {
                 for (int64_t j = 0; j < N; j++) {
@@ -267,8 +267,7 @@ static void check_exact_numbers(const whet_kernels *table) {
     const float a[] = {0x1p100f, -0x1p-100f, -0.0f, 3}, b[] = {0x1p20f, 0x1p90f, 5, -0.0f};
     for (int kind = F32; kind < KINDS; kind++) {
         float c = -0.0f;
-        whet_i_product p = {1, 1, 1, a,       b,        1,
-                            1, 1, 1, .c = &c, .ldc = 1, .gradient = kind == GRADIENT};
+        whet_i_product p = {1, 1, 1, a, b, 1, 1, 1, 1, .c = &c, .ldc = 1, .coarse = kind == COARSE};
         run_product(table, (number_kind)kind, &p);
         assert_true(c == 0x1p120f);
         p.a = a + 1;

@@ -25,7 +25,7 @@ static const char *const lines[TEXTS] = {
  * also divides by the size of gradients that are themselves rounded. A step with a wrong factor is off
  * by over 1e-2 after a few. */
 #define LOSS_BOUND 1e-4
-/* Of the largest number of an array. Gradients may leave 3.1 x 2^-16 (5e-5) out of each product
+/* Of the largest number of an array. In training 3.1 x 2^-16 (5e-5) may be left out of each product
  * (kernels_i.h), a few times in a row; signs differ. With whole products 2e-5 holds. */
 #define GRADIENT_BOUND 1e-4
 
