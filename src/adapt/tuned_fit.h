@@ -8,8 +8,8 @@
 
 /* Place of candidate "encoder" in the table. */
 int64_t whet_i_encoder_place(void);
-/* As whet_adapt_train, on other labels, of candidate `at` of *like alone, which is chosen in it: its parts there,
- * and what they smooth, are cross-fitted anew; a blend's parts get new weights (train.c). */
+/* As whet_adapt_train, on other labels, of candidate `at` of *like alone, which is chosen in it: its parts
+ * there, and what they smooth, are cross-fitted anew; a blend's parts get new weights (train.c). */
 WHET_CHECKED whet_status whet_i_fit_again(whet_ctx *ctx, const whet_adapt_fit *like, int64_t at,
                                           const whet_adapt_input *input,
                                           const whet_adapt_opts *opts, whet_adapt_fit **out);

@@ -10,7 +10,8 @@
  * multiply-adds, so that the whole is at least as close to the exact sum (tests/unit/kernels). Not as in
  * f32: parts below 2^-126 count as 0, an absolute error below 2^-125 of the other operand. A row or
  * column with NaN or infinity, which have no parts, is summed by multiply-adds instead.
- * Coarse ones take two parts and a1 b1 + (a1 b2 + a2 b1), three products: below 3.1 x 2^-16 |a b| is left out.
+ * Coarse ones take two parts and a1 b1 + (a1 b2 + a2 b1), three products: 3.1 x 2^-16 |a b| at most is left
+ * out.
  *
  * A tile of both operands is 16 lines of 16 pairs along k, (t, t + 16) of 32; operands are cut into
  * tiles, each one block of memory, before they are multiplied. The order of the sums does not depend on
