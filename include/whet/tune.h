@@ -119,8 +119,10 @@ typedef struct whet_tune_job {
                              Batches whose rows are compared are never cut */
     int64_t max_length;   /* tokens a text; 0 = the model's limit, of next tokens at most 1024 */
     bool no_bucket;       /* batches in random order, not by length */
-    whet_dtype dtype;     /* of products: WHET_F32 or WHET_BF16; what is trained stays f32 */
-    bool recompute;       /* activations are made again rather than kept: a third of the memory */
+    /* Of products: WHET_BF16, or WHET_F32, of whose 24 bits tables with matrix tiles use 16 in training,
+     * and all to validate; what is trained stays f32. */
+    whet_dtype dtype;
+    bool recompute; /* activations are made again rather than kept: a third of the memory */
     whet_tune_metric metric;
     int64_t patience;       /* stop after so many validations without a better one; 0 = never */
     int64_t evaluate_steps; /* validate every so many steps; 0 = each epoch */

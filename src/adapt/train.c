@@ -48,15 +48,15 @@ static void default_settings(whet_i_result *r) {
 }
 
 /* What is to be made: all that the method asks for, or, of those, candidate `at` of another fit. */
-typedef struct wish {
+typedef struct request {
     const char *method; /* or NULL */
     bool all, wanted[WHET_I_MOST_PARTS];
     int64_t at;
-} wish;
+} request;
 
 /* The parts of candidate `at`, and what they smooth. */
-static wish wish_for(const whet_adapt_fit *like, int64_t at, const char *method) {
-    wish w = {.method = method, .at = at};
+static request request_for(const whet_adapt_fit *like, int64_t at, const char *method) {
+    request w = {.method = method, .at = at};
     whet_i_part parts[WHET_I_MOST_PARTS];
     const int64_t n = whet_i_fit_parts(like, at, parts);
     for (int64_t i = 0; i < n; i++)
@@ -67,7 +67,7 @@ static wish wish_for(const whet_adapt_fit *like, int64_t at, const char *method)
 }
 
 /* What keeps the candidate out, or NULL. */
-static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const wish *w) {
+static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, const request *w) {
     const char *method = w->method;
     if (!w->all && !w->wanted[place_of(c->name)]) return "is not wanted";
     if (!c->crossfit) return "left out, being slow: --adapter auto compares it";
@@ -78,7 +78,7 @@ static const char *why_not(const whet_i_candidate *c, const whet_i_pool *pool, c
     return NULL;
 }
 
-static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, const wish *w,
+static whet_status crossfit_all(whet_ctx *ctx, whet_i_trial *trial, const request *w,
                                 whet_adapt_fit *fit) {
     const int64_t n = whet_i_candidate_count();
     for (int64_t i = 0; i < n; i++) {
@@ -336,7 +336,7 @@ static void forget_folds(whet_ctx *ctx, whet_adapt_fit *fit) {
 }
 
 static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const whet_adapt_opts *o,
-                            const wish *w, whet_adapt_fit **out) {
+                            const request *w, whet_adapt_fit **out) {
     whet_status status = WHET_OK;
     whet_adapt_fit *fit = NULL;
     whet_i_trial trial = {0};
@@ -383,14 +383,14 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     WHET_TRY(check_opts(ctx, opts, &o));
     if (o.method) /* a wrong name is told before the work */
         WHET_TRY(whet_i_method_find(ctx, o.method, &place));
-    const wish all = {.method = o.method, .all = true};
+    const request all = {.method = o.method, .all = true};
     return make_fit(ctx, input, &o, &all, out);
 }
 
 whet_status whet_i_fit_again(whet_ctx *ctx, const whet_adapt_fit *like, int64_t at,
                              const whet_adapt_input *input, const whet_adapt_opts *opts,
                              whet_adapt_fit **out) {
-    const wish one = wish_for(like, at, opts->method);
+    const request one = request_for(like, at, opts->method);
     return make_fit(ctx, input, opts, &one, out);
 }
 
