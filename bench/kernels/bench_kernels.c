@@ -60,6 +60,13 @@ static void linear_f32(const bench *b) {
     b->table->linear_f32(&p);
 }
 
+/* As in training: two bfloat16 parts a number, where the table has tiles. */
+static void linear_f32_coarse(const bench *b) {
+    whet_i_linear p = linear_of(b);
+    p.coarse = true;
+    b->table->linear_f32(&p);
+}
+
 /* In slabs of 512 rows, as the encoder and training call it. */
 static void linear_bf16(const bench *b) {
     whet_i_linear p = linear_of(b);
@@ -190,7 +197,8 @@ static void copy(const bench *b) {
  */
 
 #define LINEAR(n, k) \
-    {"linear_f32", linear_f32, sgemm_linear, TOKENS, n, k, 0, 0}, { \
+    {"linear_f32", linear_f32, sgemm_linear, TOKENS, n, k, 0, 0}, \
+        {"linear_f32_coarse", linear_f32_coarse, sgemm_linear, TOKENS, n, k, 0, 0}, { \
         "linear_bf16", linear_bf16, sgemm_linear, TOKENS, n, k, 0, 0 \
     }
 #define GRADIENT(m, n, columns) \

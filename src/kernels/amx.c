@@ -190,7 +190,7 @@ static void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
                            int64_t group, const uint32_t *right, float *c, ahead *next) {
     (void)next;
     static const int orders[F32_PARTS][6][2] = {
-        {{0, 0}}, {{0, 1}, {1, 0}, {0, 0}}, {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}}};
+        {{0, 0}}, {{1, 0}, {0, 0}, {0, 1}}, {{0, 2}, {0, 1}, {1, 1}, {1, 0}, {2, 0}, {0, 0}}};
     static const int counts[F32_PARTS] = {1, 3, 6};
     const int products = counts[parts - 1];
     for (int i = 0; i < tall; i++)
@@ -245,7 +245,8 @@ static void tiles_end(void) { _tile_release(); }
     } while (0)
 
 /* c [16 tall, 32], rows WHET_I_PANEL apart, = or += left by the pair of column tiles at `right`; groups
- * of rows are `group` pairs apart. The products that count least come first in each chunk. */
+ * of rows are `group` pairs apart. In each chunk the products that count least come
+ * first, of coarse ones those that load no tile twice. */
 INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const uint32_t *left,
                            int64_t group, const uint32_t *right, float *c, ahead *next) {
     const uint32_t *a = left, *b = right;
@@ -266,8 +267,8 @@ INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
     for (int64_t t = 0; t < chunks; t++, a += parts * PAIRS, b += 4 * parts * PAIRS) {
         const char *stop = next->at + next->step < next->end ? next->at + next->step : next->end;
         for (; next->at < stop; next->at += LINE) __builtin_prefetch(next->at, 0, 2);
-        LOAD_LEFT(0);
         if (parts == F32_PARTS) {
+            LOAD_LEFT(0);
             LOAD_RIGHT(2);
             MULTIPLY();
             LOAD_RIGHT(1);
@@ -280,13 +281,14 @@ INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const
             MULTIPLY();
             LOAD_LEFT(0);
         } else if (parts == COARSE_PARTS) {
-            LOAD_RIGHT(1);
-            MULTIPLY();
             LOAD_LEFT(1);
             LOAD_RIGHT(0);
             MULTIPLY();
             LOAD_LEFT(0);
+            MULTIPLY();
+            LOAD_RIGHT(1);
         } else {
+            LOAD_LEFT(0);
             LOAD_RIGHT(0);
         }
         MULTIPLY();
