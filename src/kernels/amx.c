@@ -245,8 +245,8 @@ static void tiles_end(void) { _tile_release(); }
     } while (0)
 
 /* c [16 tall, 32], rows WHET_I_PANEL apart, = or += left by the pair of column tiles at `right`; groups
- * of rows are `group` pairs apart. In each chunk the products that count least come
- * first, of coarse ones those that load no tile twice. */
+ * of rows are `group` pairs apart. In each chunk the products that count least come first, of coarse ones
+ * those that load no tile twice. */
 INLINE void multiply_block(int parts, int tall, bool adds, int64_t chunks, const uint32_t *left,
                            int64_t group, const uint32_t *right, float *c, ahead *next) {
     const uint32_t *a = left, *b = right;
