@@ -18,7 +18,7 @@ import sys
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-ROWS, TOKENS, ROUNDS = 32, 128, 7
+ROWS, TOKENS, ROUNDS = 32, 128, 15
 
 
 class Worker:

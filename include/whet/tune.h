@@ -115,7 +115,7 @@ typedef struct whet_tune_job {
     double smoothing;     /* of labels, 0..1 exclusive */
     double dropout;       /* of hidden units, attention and head; negative = as config.json says */
     int64_t batch_size;   /* examples a step; 0 = 16, or 32 where a loss compares a batch's rows */
-    int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 8192.
+    int64_t batch_tokens; /* tokens worked on at once: a larger batch is accumulated; 0 = 2048.
                              Batches whose rows are compared are never cut */
     int64_t max_length;   /* tokens a text; 0 = the model's limit, of next tokens at most 1024 */
     bool no_bucket;       /* batches in random order, not by length */

@@ -27,7 +27,7 @@ void whet_i_tune_fill_defaults(whet_tune_job *j) {
     if (j->label_weight == 0) j->label_weight = 1;
     const whet_i_tune_kind *kind = whet_i_tune_kind_of(j->loss);
     if (!j->batch_size) j->batch_size = kind && kind->compares ? 32 : 16;
-    if (!j->batch_tokens) j->batch_tokens = 8192;
+    if (!j->batch_tokens) j->batch_tokens = 2048;
 }
 
 static whet_status out_of_range(whet_ctx *ctx, const char *name, double found,
