@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """LoRA on real text of mixed lengths: whet tune beside a padded PEFT loop, paired rounds, as JSON.
 
-    bench/tune/mixed.py WHET MODEL DATA PEER_PYTHON [--rounds 3] [--threads 2] [--sets a,b]
+    bench/tune/mixed.py WHET MODEL DATA PEER_PYTHON [--rounds 5] [--threads 2] [--sets a,b]
         > bench/results/train_mixed.json
 
 One epoch over the same texts, rank 8 on query, key and value, batches of 32, at most 256 tokens, no
@@ -21,7 +21,7 @@ import tempfile
 import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-SETS = {"agnews": ("agnews/train10k.tsv", "label", 128), "clinc150": ("clinc150/train.tsv", "intent", 256),
+SETS = {"agnews": ("agnews/train10k.tsv", "label", 512), "clinc150": ("clinc150/train.tsv", "intent", 1024),
         "imdb2000": ("imdb2000/all.tsv", "label", 64)}
 WAYS = ("padded", "grouped")
 
@@ -87,7 +87,7 @@ def main():
     p = argparse.ArgumentParser()
     for name in ("whet", "model", "data", "peer"):
         p.add_argument(name)
-    p.add_argument("--rounds", type=int, default=3)
+    p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=2)
     p.add_argument("--sets", default=",".join(SETS))
     args = p.parse_args()

@@ -29,6 +29,7 @@ typedef struct settings {
 
 /* Parameters of a node: the parts' matrices, then their biases, then those of additions. */
 enum { ROWS_MOST = 528, ROWS_LEAST = 24, ROWS_STEP = 6, SLAB_LEAST = 96 };
+enum { ROWS_CONVERTED = 256, TILE_STEP = 32 };
 /* A piece of w: its columns, as many as the kernels' product reads g once for; its rows, a multiple of
  * those that the product takes at a time, and no fewer than pay for packing x; of the biases. */
 enum { PIECE_COLUMNS = 192, PIECE_STEP = 48, PIECE_LEAST = 192, BIAS_PIECE = 256 };
@@ -39,17 +40,30 @@ static const whet_i_weight *weight_of(const whet_i_graph *g, const whet_i_node *
     return &g->params->weights[settings_of(node)->weight];
 }
 
+static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
 static bool is_half(const whet_i_graph *g) { return g->params->dtype == WHET_BF16; }
 
-/* Rows of an item: alone, as many as share one reading of w; in a team, a quarter (or half) of what each
- * member gets. Multiples of the kernels' tiles, so that little is left over: a short item at the end is
- * one that somebody waits for. Bits do not depend on it. */
+/* Whether every product converts the weights that it reads, to matrix tiles. */
+static bool converts(const whet_i_task *t) {
+    return t->kernels->linear_f32_converts && !is_half(t->graph);
+}
+
+/* Rows of an item: alone, as many as share one reading of w; in a team, a quarter of what each member gets,
+ * so that nobody waits long. Tables that convert w for every item (to matrix tiles) ask for half, and for all
+ * where that is still few. Multiples of the kernels' tiles, so that little is left over. Bits do not depend
+ * on it. */
 static int64_t row_block(const whet_i_task *t) {
     const int64_t rows = whet_i_rows(t, t->node->outputs[0]);
-    const int64_t each = t->kernels->linear_f32_converts && !is_half(t->graph) ? 2 : 4;
-    int64_t block = t->workers == 1 ? ROWS_MOST : rows / (each * t->workers);
-    block = block > ROWS_MOST ? ROWS_MOST : block < ROWS_LEAST ? ROWS_LEAST : block;
-    return block / ROWS_STEP * ROWS_STEP;
+    if (t->workers == 1) return ROWS_MOST;
+    if (converts(t)) {
+        const int64_t each = whet_i_blocks(rows, t->workers);
+        const int64_t block = least(each, each / 2 > ROWS_CONVERTED ? each / 2 : ROWS_CONVERTED);
+        return least(whet_i_blocks(block, TILE_STEP) * TILE_STEP,
+                     ROWS_MOST / TILE_STEP * TILE_STEP);
+    }
+    const int64_t block = least(rows / (4 * t->workers), ROWS_MOST);
+    return (block < ROWS_LEAST ? ROWS_LEAST : block) / ROWS_STEP * ROWS_STEP;
 }
 
 static void multiply(const whet_i_task *t, const whet_i_linear *args) {
@@ -321,10 +335,10 @@ static void backward_adds(const whet_i_task *t, int64_t first, int64_t rows, voi
 }
 
 /* Rows whose g stays in the second-level cache between the product and the additions: as many as
- * linear_f32 takes at a time. Bits do not depend on it. */
+ * linear_f32 takes at a time; all where every call converts w. Bits do not depend on it. */
 static int64_t slab_rows(const whet_i_task *t, int64_t block) {
     const int64_t rows = (1 << 17) / settings_of(t->node)->n / ROWS_STEP * ROWS_STEP;
-    if (!has_adds(t->node)) return block;
+    if (!has_adds(t->node) || converts(t)) return least(block, ROWS_MOST);
     return rows < SLAB_LEAST ? SLAB_LEAST : rows > ROWS_MOST ? ROWS_MOST : rows;
 }
 
