@@ -20,13 +20,14 @@ import time
 from run_train import Worker, median
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+MOST = 2048  # tokens that whet works on at once, as `whet tune` does
 CASES = (("f32", 4, "query,key,value", 128), ("bf16", 4, "query,key,value", 128), ("f32", 8, "all", 128),
          ("bf16", 8, "all", 128), ("f32", 4, "query,key,value", 32), ("bf16", 4, "query,key,value", 32))
 
 
 def case(args, dtype, rank, targets, tokens):
     shape = [str(args.threads), dtype, "32", str(tokens)]
-    more = ["all"] if targets == "all" else []
+    more = [*(["all"] if targets == "all" else []), *([f"parts={32 * tokens // MOST}"] if 32 * tokens > MOST else [])]
     workers = {mode: Worker([f"{args.build}/bench/nn/bench_train", args.model, *shape, mode, f"rank={rank}", *more])
                for mode in ("more", "lora")}
     workers["peft"] = Worker([args.peer, f"{HERE}/../peers/tune_torch.py", "steps", args.model, *shape, "lora",
