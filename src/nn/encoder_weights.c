@@ -85,6 +85,7 @@ whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_enc
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_RECORDED, e->params));
     WHET_TRY(
         whet_i_params_bind(ctx, e->params, e->file, file_name, e->config.family->prefix, NULL));
+    whet_i_warn_of_unread(ctx, e->file, file_name, e->params);
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_BOUND, e->params));
     WHET_TRY(whet_i_params_settle(ctx, e->params, 0));
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_SETTLED, e->params));

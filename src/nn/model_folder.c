@@ -4,12 +4,13 @@
 #include "nn/model_folder.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "nn/shape_text.h"
 
-enum { JSON_BYTES_MAX = 1 << 26, FILES_MAX = 1024 };
+enum { JSON_BYTES_MAX = 1 << 26, FILES_MAX = 1024, NAME_SIZE = 1024 };
 
 static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
                             whet_i_weight_files *f) {
@@ -99,6 +100,51 @@ bool whet_i_weight_files_find(const whet_i_weight_files *f, const char *name, wh
     return false;
 }
 
+static bool is_bound(const whet_i_params *params, const whet_tensor *t) {
+    for (int64_t i = 0; i < params->n; i++)
+        if (params->items[i].source.data == t->data) return true;
+    return false;
+}
+
+/* Heads, poolers and buffers, of encoders and language models. */
+static bool is_optional(whet_str name) {
+    static const char *const parts[] = {
+        "pooler.",      "cls.",     "lm_head.",    "vocab_",
+        "classifier",   "score.",   "qa_outputs.", "seq_relationship",
+        "position_ids", "inv_freq", "masked_bias"};
+    for (int i = 0; i < WHET_COUNT_OF(parts); i++) {
+        const int64_t length = (int64_t)strlen(parts[i]);
+        for (int64_t at = 0; at + length <= name.len; at++)
+            if (memcmp(name.ptr + at, parts[i], (size_t)length) == 0) return true;
+    }
+    return false;
+}
+
+void whet_i_warn_of_unread(whet_ctx *ctx, const whet_safetensors *tensors, const char *file,
+                           const whet_i_params *params) {
+    char quoted[WHET_QUOTE_SIZE];
+    const int64_t n = whet_safetensors_count(tensors);
+    int64_t unread = 0, first = 0;
+    for (int64_t i = n - 1; i >= 0; i--) {
+        const whet_str name = whet_safetensors_name(tensors, i);
+        whet_tensor t;
+        char ended[NAME_SIZE];
+        (void)snprintf(ended, sizeof ended, "%.*s",
+                       (int)(name.len < NAME_SIZE ? name.len : NAME_SIZE), name.ptr);
+        if (is_optional(name) ||
+            (whet_safetensors_find(tensors, ended, &t) && is_bound(params, &t)))
+            continue;
+        unread++;
+        first = i;
+    }
+    if (unread)
+        whet_i_log(
+            ctx, WHET_LOG_WARN,
+            "%s: %lld of %lld tensors are none of this model's, and are not read; the first is %s",
+            file, (long long)unread, (long long)n,
+            whet_i_quote(quoted, whet_safetensors_name(tensors, first)));
+}
+
 whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *f,
                                      whet_i_params *params, const char *prefix) {
     char shape[WHET_I_SHAPE_TEXT];
@@ -106,6 +152,8 @@ whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *f
     for (int64_t i = 0; i < f->n; i++)
         WHET_TRY(whet_i_params_bind(ctx, params, f->items[i].tensors, f->items[i].name, prefix,
                                     f->n > 1 ? &missing : NULL));
+    for (int64_t i = 0; i < f->n; i++)
+        whet_i_warn_of_unread(ctx, f->items[i].tensors, f->items[i].name, params);
     for (int64_t i = 0; missing && i < params->n; i++) {
         const whet_i_param *p = &params->items[i];
         if (p->source.data || p->init != WHET_I_INIT_REQUIRED) continue;

@@ -182,20 +182,25 @@ static int64_t most_asked(const whet_i_tune *run, int64_t tokens) {
     return most < tokens / run->job.batch_size ? most * run->job.batch_size : tokens;
 }
 
+/* No more than there are, but where classes take turns: rare ones' rows come again. */
+static int64_t largest_rows(const whet_i_tune *run) {
+    const int64_t n = run->train.n > run->valid.n ? run->train.n : run->valid.n;
+    return run->kind->compares || n > run->job.batch_size ? run->job.batch_size : n;
+}
+
 static whet_status choose_sizes(whet_ctx *ctx, whet_i_tune *run) {
     const int64_t train = longest_row(&run->train), valid = longest_row(&run->valid);
     const int64_t longest = train > valid ? train : valid, texts = whet_i_tune_texts(run);
     const int64_t of_train = longest_text(&run->train.tokens);
     const int64_t of_valid = run->valid.n ? longest_text(&run->valid.tokens) : 0;
+    const int64_t rows = largest_rows(run);
     int64_t tokens = run->job.batch_tokens;
-    if (longest > 0 && run->job.batch_size < tokens / longest)
-        tokens = run->job.batch_size * longest;
+    if (longest > 0 && rows < tokens / longest) tokens = rows * longest;
     if (run->kind->compares) WHET_TRY(largest_batch(ctx, run, &tokens));
     if (tokens < longest) tokens = longest;
-    run->sizes =
-        (whet_i_sizes){.rows = {1, texts * run->job.batch_size, tokens, run->job.batch_size},
-                       .longest = of_train > of_valid ? of_train : of_valid,
-                       .workers = whet_ctx_threads(ctx)};
+    run->sizes = (whet_i_sizes){.rows = {1, texts * rows, tokens, rows},
+                                .longest = of_train > of_valid ? of_train : of_valid,
+                                .workers = whet_ctx_threads(ctx)};
     run->sizes.rows[WHET_I_ASKED] = most_asked(run, tokens);
     return WHET_OK;
 }

@@ -225,6 +225,7 @@ static int model_tensors(whet_ctx *ctx, const model *m, whet_named_tensor *items
                                                : (layer[i].columns == 'i' ? m->inner : 0));
         }
     }
+    add_tensor(ctx, m, items, &n, "pooler.dense.weight", m->hidden, m->hidden);
     return n;
 }
 
@@ -603,6 +604,34 @@ static void folders_that_cannot_be_honoured_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+static void listen(void *user, whet_log_level level, const char *sentence) {
+    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
+}
+
+/* A layer that config.json does not count; not the pooler, which folders have or lack. */
+static void tensors_that_are_not_read_are_told(void **state) {
+    (void)state;
+    char told[512] = "";
+    whet_ctx *ctx;
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    opts.log = listen;
+    opts.user = told;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    model m = {24, 2, 3, 50, 20, 32, "gelu", "", WHET_F32, NULL, NULL};
+    write_model(ctx, &m, "unread");
+    whet_encoder *e = NULL;
+    test_ok(ctx, whet_encoder_load(ctx, m.dir, NULL, &e));
+    whet_encoder_destroy(ctx, e);
+    assert_string_equal(told, "");
+    m.layers = 1;
+    write_config(&m, "");
+    test_ok(ctx, whet_encoder_load(ctx, m.dir, NULL, &e));
+    whet_encoder_destroy(ctx, e);
+    assert_non_null(strstr(told, "model.safetensors: 16 of "));
+    assert_non_null(strstr(told, "and are not read; the first is \"encoder.layer.1."));
+    test_ctx_done(ctx);
+}
+
 static void sentence_transformers_files_are_honoured(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -661,6 +690,7 @@ int main(void) {
         cmocka_unit_test(rows_are_unit_or_zero),
         cmocka_unit_test(fingerprints_tell_encoders_apart),
         cmocka_unit_test(folders_that_cannot_be_honoured_are_refused),
+        cmocka_unit_test(tensors_that_are_not_read_are_told),
         cmocka_unit_test(sentence_transformers_files_are_honoured),
         cmocka_unit_test(failed_allocations_leak_nothing),
     };
