@@ -29,8 +29,8 @@ bool whet_i_weight_files_find(const whet_i_weight_files *files, const char *name
 WHET_CHECKED whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *files,
                                                   whet_i_params *params, const char *prefix);
 
-/* Warns of tensors that no parameter is bound to, but of heads, poolers and buffers, which folders of one model
- * have or lack. */
+/* Warns of tensors that no parameter is bound to, but of heads, poolers and buffers, which folders of one
+ * model have or lack. */
 void whet_i_warn_of_unread(whet_ctx *ctx, const whet_safetensors *tensors, const char *file,
                            const whet_i_params *params);
 

@@ -48,7 +48,9 @@ static whet_status bad_loss(whet_ctx *ctx, const whet_i_tune *run, int64_t first
                        ": the loss is %g, in the batch with the text %s; expected a "
                        "number; likely %s%s",
                        run->state.step + 1, loss, whet_i_quote(quoted, run->train.texts[example]),
-                       run->state.step ? rate : "the model's weights are not all numbers",
+                       run->state.step ? rate
+                       : isinf(loss)   ? "numbers of the labels, or of the model, are too large"
+                                       : "the model's weights are not all numbers",
                        run->job.dtype == WHET_BF16 ? ", or bf16 too coarse" : "");
 }
 
