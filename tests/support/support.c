@@ -15,6 +15,21 @@ whet_ctx *test_ctx(int32_t threads) {
     return ctx;
 }
 
+static void note_warning(void *user, whet_log_level level, const char *sentence) {
+    if (level == WHET_LOG_WARN) (void)snprintf(user, TEST_WARNING, "%s", sentence);
+}
+
+whet_ctx *test_ctx_warned(char warning[TEST_WARNING]) {
+    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+    whet_ctx *ctx = NULL;
+    warning[0] = '\0';
+    opts.threads = 1;
+    opts.log = note_warning;
+    opts.user = warning;
+    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    return ctx;
+}
+
 void test_ctx_done(whet_ctx *ctx) { whet_ctx_destroy(ctx); }
 
 void test_status_(whet_ctx *ctx, whet_status got, whet_status expected, const char *call,

@@ -16,6 +16,9 @@
 /* A context with `threads` threads (0 = default) whose destruction checks that all memory came
  * back. */
 whet_ctx *test_ctx(int32_t threads);
+/* Of one thread; its last warning is written to `warning`, empty until there is one. */
+enum { TEST_WARNING = 512 };
+whet_ctx *test_ctx_warned(char warning[TEST_WARNING]);
 void test_ctx_done(whet_ctx *ctx);
 
 /* Fails the test with the context's sentence unless status is WHET_OK. */

@@ -604,19 +604,11 @@ static void folders_that_cannot_be_honoured_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
-static void listen(void *user, whet_log_level level, const char *sentence) {
-    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
-}
-
 /* A layer that config.json does not count; not the pooler, which folders have or lack. */
 static void tensors_that_are_not_read_are_told(void **state) {
     (void)state;
-    char told[512] = "";
-    whet_ctx *ctx;
-    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
-    opts.log = listen;
-    opts.user = told;
-    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    char told[TEST_WARNING];
+    whet_ctx *ctx = test_ctx_warned(told);
     model m = {24, 2, 3, 50, 20, 32, "gelu", "", WHET_F32, NULL, NULL};
     write_model(ctx, &m, "unread");
     whet_encoder *e = NULL;

@@ -187,18 +187,10 @@ static void graphs_measure_shortest_paths(void **state) {
     test_ctx_done(ctx);
 }
 
-static void note_warning(void *user, whet_log_level level, const char *sentence) {
-    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
-}
-
 static void matrices_are_checked(void **state) {
     (void)state;
-    char warning[512] = "";
-    whet_ctx_opts ctx_opts = WHET_CTX_OPTS_INIT;
-    ctx_opts.log = note_warning;
-    ctx_opts.user = warning;
-    whet_ctx *ctx = NULL;
-    assert_int_equal(whet_ctx_create(&ctx_opts, &ctx), WHET_OK);
+    char warning[TEST_WARNING];
+    whet_ctx *ctx = test_ctx_warned(warning);
     const struct {
         double d[9];
         const char *says;

@@ -416,19 +416,11 @@ static void ranks_above_the_layer(void **state) {
     test_ctx_done(ctx);
 }
 
-static void listen(void *user, whet_log_level level, const char *sentence) {
-    if (level == WHET_LOG_WARN) (void)snprintf(user, 512, "%s", sentence);
-}
-
 /* Rank below the blocks, no multiple of them, and fine. */
 static void sparse_and_irregular(void **state) {
     (void)state;
-    char told[512] = "";
-    whet_ctx *ctx;
-    whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
-    opts.log = listen;
-    opts.user = told;
-    assert_int_equal(whet_ctx_create(&opts, &ctx), WHET_OK);
+    char told[TEST_WARNING];
+    whet_ctx *ctx = test_ctx_warned(told);
     whet_i_adapter_settings a = {WHET_I_ADAPTER_MORE, 4, 8, 1};
     assert_false(whet_i_adapter_warn(ctx, "layer.0.key", &a));
     assert_string_equal(told, "");
