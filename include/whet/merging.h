@@ -106,7 +106,7 @@ typedef struct whet_merge_job {
     bool dtype_given; /* of the output; not: as the recipe says, else as the base or first model */
     whet_dtype dtype; /* F32, F16 or BF16 */
     int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */
-    int64_t block_bytes; /* f32 bytes of one model's tensor held from pass to pass; 0 = 16 MiB */
+    int64_t block_bytes; /* of one model's tensor held from pass to pass; 0 = 16 MiB */
     uint64_t seed;       /* of random masks */
 } whet_merge_job;
 #define WHET_MERGE_JOB_INIT \

@@ -59,7 +59,6 @@ static int64_t merge_keys_between(int64_t n, const uint32_t *key, uint32_t low, 
         const __mmask16 over = _mm512_cmpgt_epu32_mask(k, most);
         const __mmask16 in = _mm512_cmpge_epu32_mask(k, least) & (__mmask16)~over;
         more += __builtin_popcount(over);
-        if (!in) continue;
         const int found = __builtin_popcount(in);
         _mm512_mask_storeu_epi32(out + count, (__mmask16)((1U << found) - 1),
                                  _mm512_maskz_compress_epi32(in, k));
@@ -90,7 +89,11 @@ MERGE_INLINE void merge_load(const float *x, bool whole, int64_t left, merge_vec
         part = *(const merge_half *)x;
     else
         memcpy(&part, x, (size_t)left * sizeof *x);
+#ifdef __AVX512F__
+    *out = (merge_vec)_mm512_cvtps_pd((__m256)part); /* GCC 12 makes it of two halves */
+#else
     *out = __builtin_convertvector(part, merge_vec);
+#endif
 }
 MERGE_INLINE void merge_store(float *to, bool whole, int64_t left, const merge_vec *x) {
     const merge_half part = __builtin_convertvector(*x, merge_half);
@@ -151,6 +154,30 @@ MERGE_INLINE void merge_add_all(const whet_i_election *a, int64_t e, bool whole,
     for (int v = 0; v < vecs; v++) divisor[v] += weights;
 }
 
+/* The same where every model votes with its weight: what it votes with is what it adds. */
+MERGE_INLINE void merge_add_agreeing_alike(const whet_i_election *a, int64_t e, bool whole,
+                                           int vecs, const merge_vec *base, merge_vec *sum,
+                                           merge_vec *divisor) {
+    merge_vec kept[MERGE_KEPT][MERGE_VECS], votes[MERGE_VECS] = {{0}};
+    merge_mask sign[MERGE_VECS];
+    for (int64_t i = 0; i < a->models; i++) {
+        merge_masked(a, i, e, whole, vecs, base, kept[i]);
+        for (int v = 0; v < vecs; v++) {
+            kept[i][v] *= a->weight[i];
+            votes[v] += kept[i][v];
+        }
+    }
+    for (int v = 0; v < vecs; v++) sign[v] = (votes[v] < 0) & INT64_MIN;
+    for (int64_t i = 0; i < a->models; i++) {
+        const merge_vec weight = a->weight[i] - (merge_vec){0};
+        for (int v = 0; v < vecs; v++) {
+            const merge_mask in = (merge_vec)((merge_mask)kept[i][v] ^ sign[v]) > 0;
+            sum[v] += (merge_vec)((merge_mask)kept[i][v] & in);
+            divisor[v] += (merge_vec)((merge_mask)weight & in);
+        }
+    }
+}
+
 /* Those that agree with the sign of the votes' sum. */
 MERGE_INLINE void merge_add_agreeing(const whet_i_election *a, int64_t e, bool whole, int vecs,
                                      const merge_vec *base, merge_vec *sum, merge_vec *divisor) {
@@ -175,30 +202,74 @@ MERGE_INLINE void merge_add_agreeing(const whet_i_election *a, int64_t e, bool w
     }
 }
 
-MERGE_INLINE void merge_elect_some(const whet_i_election *a, int64_t e, bool whole, int vecs) {
+/* What may be known of all numbers of an election, so that less is done. */
+typedef struct merge_known {
+    bool alike;  /* votes are weights, of at most MERGE_KEPT models */
+    bool halves; /* divisors are powers of two, or small: their inverses are exact */
+} merge_known;
+
+MERGE_INLINE void merge_divide(const whet_i_election *a, merge_known known, int vecs,
+                               merge_vec *sum, const merge_vec *divisor) {
+    static const int64_t inverse = 0x7fe0000000000000; /* bits of 2^k and of 2^-k, together */
+    const merge_vec one = (a->clamp_divisor ? 1e-6 : 1) - (merge_vec){0};
+    for (int v = 0; v < vecs; v++) {
+        const merge_mask small =
+            a->clamp_divisor ? divisor[v] < 1e-6 : (divisor[v] < 1e-8) & (divisor[v] > -1e-8);
+        const merge_mask by = ((merge_mask)divisor[v] & ~small) | ((merge_mask)one & small);
+        if (known.halves)
+            sum[v] *= (merge_vec)(inverse - by);
+        else
+            sum[v] /= (merge_vec)by;
+    }
+}
+
+MERGE_INLINE void merge_elect_some(const whet_i_election *a, merge_known known, int64_t e,
+                                   bool whole, int vecs) {
     merge_vec base[MERGE_VECS], sum[MERGE_VECS] = {{0}}, divisor[MERGE_VECS] = {{0}};
     for (int v = 0; v < vecs; v++)
         merge_load(a->base + e + v * MERGE_LANES, whole, a->n - e, &base[v]);
-    if (a->consensus)
+    if (a->consensus && known.alike)
+        merge_add_agreeing_alike(a, e, whole, vecs, base, sum, divisor);
+    else if (a->consensus)
         merge_add_agreeing(a, e, whole, vecs, base, sum, divisor);
     else
         merge_add_all(a, e, whole, vecs, base, sum, divisor);
-    const merge_vec one = (a->clamp_divisor ? 1e-6 : 1) - (merge_vec){0};
-    for (int v = 0; a->normalize && v < vecs; v++) {
-        const merge_mask small =
-            a->clamp_divisor ? divisor[v] < 1e-6 : (divisor[v] < 1e-8) & (divisor[v] > -1e-8);
-        sum[v] /= (merge_vec)(((merge_mask)divisor[v] & ~small) | ((merge_mask)one & small));
-    }
+    if (a->normalize) merge_divide(a, known, vecs, sum, divisor);
     for (int v = 0; v < vecs; v++) {
         sum[v] = base[v] + a->lambda * sum[v];
         merge_store(a->out + e + v * MERGE_LANES, whole, a->n - e, &sum[v]);
     }
 }
 
+static bool merge_is_power_of_two(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return x > 1e-6 && x < 1e6 && (bits & ((1ULL << 52) - 1)) == 0;
+}
+
+static merge_known merge_known_of(const whet_i_election *a) {
+    merge_known known = {.alike = a->consensus && a->models <= MERGE_KEPT};
+    double all = 0;
+    for (int64_t i = 0; i < a->models; i++) {
+        known.alike = known.alike && a->vote[i] == a->weight[i];
+        all += a->weight[i];
+    }
+    known.halves = a->models <= 2 && !a->clamp_divisor && merge_is_power_of_two(all);
+    for (int64_t i = 0; a->consensus && i < a->models; i++)
+        known.halves = known.halves && merge_is_power_of_two(a->weight[i]);
+    return known;
+}
+
 static void merge_elect(const whet_i_election *a) {
+    enum { VECS = MERGE_VECS / 2, BLOCK = MERGE_LANES * VECS };
+    static const merge_known nothing = {0}, alike = {.alike = true}, both = {true, true};
+    const merge_known known = merge_known_of(a);
     int64_t e = 0;
-    for (; e + MERGE_BLOCK <= a->n; e += MERGE_BLOCK) merge_elect_some(a, e, true, MERGE_VECS);
-    for (; e < a->n; e += MERGE_LANES) merge_elect_some(a, e, false, 1);
+    for (; known.alike && known.halves && e + BLOCK <= a->n; e += BLOCK)
+        merge_elect_some(a, both, e, true, VECS);
+    for (; known.alike && e + BLOCK <= a->n; e += BLOCK) merge_elect_some(a, alike, e, true, VECS);
+    for (; e + BLOCK <= a->n; e += BLOCK) merge_elect_some(a, nothing, e, true, VECS);
+    for (; e < a->n; e += MERGE_LANES) merge_elect_some(a, nothing, e, false, 1);
 }
 
 static void merge_difference_sums(int64_t n, const float *x, const float *base, const float *mask,

@@ -12,7 +12,7 @@
 /* Pieces and their length; numbers from which on one is drawn, each so many; deviations of the k-th's rank in
  * the sample; keys that are kept, of all tops: 64 MB; bits of a digit. */
 enum { PIECES = 256, PIECE = 256, SMALL = 1 << 16, EACH = 1 << 12, DEVIATIONS = 8 };
-enum { KEPT_MOST = 1 << 24, DIGIT = 11, DIGITS = 3 };
+enum { KEPT_MOST = 1 << 24, DIGIT = 11, BITS = 32 };
 
 typedef struct bracket {
     uint32_t low, high;
@@ -55,24 +55,32 @@ typedef struct runs {
     const uint32_t *keys;
     int64_t n;
     const int64_t *start, *count; /* NULL: one run of n = its length */
+    uint32_t low, high;           /* all keys are between */
 } runs;
 
 /* The rank-th largest, 1 the largest; *rank becomes its place among its equals, *equal their number. */
 static uint32_t key_of_rank(const runs *r, int64_t *rank, int64_t *equal) {
-    uint32_t known = 0, mask = 0;
-    for (int digit = DIGITS - 1; digit >= 0; digit--) {
-        const int shift = digit * DIGIT;
-        int64_t counts[1 << DIGIT] = {0}, bin = (1 << DIGIT) - 1;
+    int left = BITS; /* lower bits that are not known; what all share is */
+    while (left > 0 && (r->low ^ r->high) >> (left - 1) == 0) left--;
+    uint32_t mask = left < BITS ? UINT32_MAX << left : 0, known = r->low & mask;
+    *equal = 0;
+    while (left > 0) {
+        const int shift = left > DIGIT ? left - DIGIT : 0;
+        /* Two that take turns: keys that follow each other are often of one bin. */
+        uint32_t counts[2][1 << DIGIT] = {{0}};
+        int64_t bin = (1 << DIGIT) - 1;
         for (int64_t i = 0; i < (r->start ? r->n : 1); i++) {
             const uint32_t *key = r->keys + (r->start ? r->start[i] : 0);
             const int64_t n = r->start ? r->count[i] : r->n;
             for (int64_t e = 0; e < n; e++)
-                if ((key[e] & mask) == known) counts[key[e] >> shift & ((1 << DIGIT) - 1)]++;
+                if ((key[e] & mask) == known) counts[e & 1][(key[e] & ~mask) >> shift]++;
         }
-        while (bin > 0 && counts[bin] < *rank) *rank -= counts[bin--];
+        for (int64_t b = 0; b < 1 << DIGIT; b++) counts[0][b] += counts[1][b];
+        while (bin > 0 && counts[0][bin] < *rank) *rank -= counts[0][bin--];
         known |= (uint32_t)bin << shift;
         mask = UINT32_MAX << shift;
-        *equal = counts[bin];
+        left = shift;
+        *equal = counts[0][bin];
     }
     return known;
 }
@@ -88,7 +96,7 @@ static void find_bracket(void *arg, int64_t k, int32_t worker) {
     const search *s = arg;
     bracket *b = &s->brackets[k];
     const int64_t n = s->pieces * s->piece;
-    const runs sample = {.keys = s->sample + s->tops[k].stream * n, .n = n};
+    const runs sample = {.keys = s->sample + s->tops[k].stream * n, .n = n, .high = UINT32_MAX};
     (void)worker;
     if (!asked(s, k)) return;
     const double share = (double)s->tops[k].rank / (double)s->t->count;
@@ -177,7 +185,7 @@ static void settle(void *arg, int64_t k, int32_t worker) {
     search *s = arg;
     bracket *b = &s->brackets[k];
     whet_i_merge_top *top = &s->tops[k];
-    const runs kept = {s->kept, s->t->chunks, b->start, b->count};
+    const runs kept = {s->kept, s->t->chunks, b->start, b->count, b->low, b->high};
     (void)worker;
     if (b->wanted == 0) return;
     top->equals = b->wanted;

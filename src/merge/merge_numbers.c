@@ -58,8 +58,8 @@ uint16_t whet_i_f16_from_f32(float x) {
     return (uint16_t)(sign | mantissa);
 }
 
-static void widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *raw, int64_t n,
-                  float *out) {
+void whet_i_merge_widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *raw, int64_t n,
+                        float *out) {
     if (dtype == WHET_BF16) {
         t->kernels->f32_from_bf16(n, (const uint16_t *)(const void *)raw, out);
     } else if (dtype == WHET_F16) {
@@ -74,21 +74,21 @@ static void widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *ra
 }
 
 int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw) {
+    enum { INFINITE = 0x7f800000, OVER_BF16 = 0x7f7f8000, OVER_F16 = 0x477ff000 };
     uint16_t *half = (uint16_t *)(void *)raw;
-    int64_t over = n;
     if (t->out_dtype == WHET_BF16) {
-        over = t->kernels->first_from(n, x, 0x7f7f8000); /* what rounds to infinity */
         t->kernels->bf16_from_f32(n, x, half);
-    } else if (t->out_dtype == WHET_F16) {
-        over = t->kernels->first_from(n, x, 0x477ff000);
-        for (int64_t i = 0; i < n; i++) half[i] = whet_i_f16_from_f32(x[i]);
-    } else if (t->out_dtype == WHET_F64) {
-        for (int64_t i = 0; i < n; i++) {
-            const double wide = (double)x[i];
-            memcpy(raw + 8 * i, &wide, sizeof wide);
-        }
+        return t->kernels->first_from(n, x, OVER_BF16);
     }
-    return over < n ? over : -1;
+    if (t->out_dtype == WHET_F16) {
+        for (int64_t i = 0; i < n; i++) half[i] = whet_i_f16_from_f32(x[i]);
+        return t->kernels->first_from(n, x, OVER_F16);
+    }
+    for (int64_t i = 0; t->out_dtype == WHET_F64 && i < n; i++) {
+        const double wide = (double)x[i];
+        memcpy(raw + 8 * i, &wide, sizeof wide);
+    }
+    return t->kernels->first_from(n, x, INFINITE);
 }
 
 /* ---- sources ---------------------------------------------------------------------------------- */
@@ -100,7 +100,7 @@ static bool read_run(const whet_i_merge_tensor *t, const whet_i_merge_source *s,
     const bool same = s->dtype == WHET_F32;
     if (!whet_i_merge_pread(s->fd, same ? (char *)out : raw, n * size, s->offset + first * size))
         return false;
-    if (!same) widen(t, s->dtype, raw, n, out);
+    if (!same) whet_i_merge_widen(t, s->dtype, raw, n, out);
     return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 
 enum { INFINITE = 0x7f800000 }; /* bits of infinity; those of NaN are above */
@@ -13,7 +14,7 @@ enum { INFINITE = 0x7f800000 }; /* bits of infinity; those of NaN are above */
 /* What one thread owns. */
 typedef struct worker {
     const float **x;      /* [sources] */
-    float *chunks;        /* [sources, chunk] */
+    float *chunks;        /* [sources, chunk], where f32 is not at hand */
     float *out, *scratch; /* [chunk], [scratch of the method] */
     char *raw;            /* [chunk] of 8 bytes */
     whet_i_merge_fault fault;
@@ -21,8 +22,10 @@ typedef struct worker {
 
 struct whet_i_merge_room {
     worker *workers;
-    float *resident; /* [sources, count] when the tensor stays in memory, else NULL */
-    uint8_t *seen;   /* [chunks] read (and checked) before */
+    char
+        *resident; /* [sources, count] of `held` bytes when the tensor stays in memory, else NULL */
+    bool lent;     /* resident is the block's */
+    uint8_t *seen; /* [chunks] read (and checked) before */
 };
 
 typedef struct pass {
@@ -60,19 +63,33 @@ static int64_t scratch_of(const whet_i_merge_tensor *t) {
 }
 
 static bool stays(const whet_i_merge_tensor *t) {
-    return t->method->passes > 1 && t->count <= t->room / (int64_t)sizeof(float);
+    return t->held > 0 && t->method->passes > 1 && t->count <= t->room / t->held;
+}
+
+/* Whether numbers of sources go through the worker's chunks. */
+static bool goes_through(const whet_i_merge_tensor *t) {
+    return !stays(t) || t->held != (int64_t)sizeof(float);
+}
+
+int64_t whet_i_merge_block_bytes(const whet_i_merge_tensor *tensor, int32_t threads) {
+    whet_i_merge_tensor t = *tensor;
+    whet_i_merge_cut(&t, threads);
+    return stays(&t) ? t.count * t.held : t.workers * t.chunk * (int64_t)sizeof(float);
 }
 
 static int64_t streams_of(const whet_i_merge_tensor *t) {
     return t->method->streams < 0 ? -t->method->streams * t->n : t->method->streams;
 }
 
+int64_t whet_i_merge_resident_bytes(const whet_i_merge_tensor *t) {
+    return stays(t) ? t->sources * t->count * t->held : 0;
+}
+
 int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t threads) {
     whet_i_merge_tensor t = *tensor;
     whet_i_merge_cut(&t, threads);
-    const int64_t sources = stays(&t) ? 0 : t.sources;
+    const int64_t sources = goes_through(&t) ? t.sources : 0;
     int64_t bytes = t.workers * ((sources + 1) * t.chunk * 4 + t.chunk * 8 + scratch_of(&t) * 4);
-    if (stays(&t)) bytes += t.sources * t.count * 4;
     bytes += t.groups * (t.sources * t.sources + 8) * 8 + t.chunks;
     return bytes + whet_i_merge_select_bytes(&t, streams_of(&t));
 }
@@ -80,12 +97,27 @@ int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t thr
 /* ---- memory ----------------------------------------------------------------------------------- */
 
 static whet_status make_worker(whet_ctx *ctx, const whet_i_merge_tensor *t, worker *w) {
-    const bool read = !t->memory->resident;
     WHET_TRY(whet_i_calloc(ctx, t->sources, &w->x));
-    WHET_TRY(whet_i_alloc(ctx, read ? t->sources * t->chunk : 0, &w->chunks));
+    WHET_TRY(whet_i_alloc(ctx, goes_through(t) ? t->sources * t->chunk : 0, &w->chunks));
     WHET_TRY(whet_i_alloc(ctx, t->chunk, &w->out));
     WHET_TRY(whet_i_alloc(ctx, t->chunk * 8, &w->raw));
     return whet_i_alloc(ctx, scratch_of(t), &w->scratch);
+}
+
+/* A block that is lent grows; a tensor that is read again gives it up. */
+static whet_status make_resident(whet_ctx *ctx, whet_i_merge_tensor *t) {
+    const int64_t bytes = whet_i_merge_resident_bytes(t);
+    if (!t->block) return bytes ? whet_i_alloc(ctx, bytes, &t->memory->resident) : WHET_OK;
+    if (bytes == 0 || t->block->size < bytes) {
+        whet_i_free(ctx, t->block->bytes);
+        *t->block = (whet_i_merge_block){0};
+    }
+    if (bytes == 0) return WHET_OK;
+    if (!t->block->bytes) WHET_TRY(whet_i_alloc(ctx, bytes, &t->block->bytes));
+    if (t->block->size < bytes) t->block->size = bytes;
+    t->memory->resident = t->block->bytes;
+    t->memory->lent = true;
+    return WHET_OK;
 }
 
 whet_status whet_i_merge_room_create(whet_ctx *ctx, whet_i_merge_tensor *t) {
@@ -97,7 +129,7 @@ whet_status whet_i_merge_room_create(whet_ctx *ctx, whet_i_merge_tensor *t) {
     WHET_TRY(whet_i_calloc(ctx, 1, &t->memory));
     WHET_TRY(whet_i_calloc(ctx, t->chunks, &t->memory->seen));
     WHET_TRY(whet_i_calloc(ctx, t->workers, &t->memory->workers));
-    if (stays(t)) WHET_TRY(whet_i_alloc(ctx, numbers, &t->memory->resident));
+    WHET_TRY(make_resident(ctx, t));
     for (int32_t i = 0; i < t->workers; i++) WHET_TRY(make_worker(ctx, t, &t->memory->workers[i]));
     return WHET_OK;
 }
@@ -113,7 +145,7 @@ void whet_i_merge_room_destroy(whet_ctx *ctx, whet_i_merge_tensor *t) {
         whet_i_free(ctx, w->scratch);
     }
     whet_i_free(ctx, t->memory->workers);
-    whet_i_free(ctx, t->memory->resident);
+    if (!t->memory->lent) whet_i_free(ctx, t->memory->resident);
     whet_i_free(ctx, t->memory->seen);
     whet_i_free(ctx, t->memory);
     t->memory = NULL;
@@ -121,20 +153,31 @@ void whet_i_merge_room_destroy(whet_ctx *ctx, whet_i_merge_tensor *t) {
 
 /* ---- one chunk -------------------------------------------------------------------------------- */
 
+/* Source s of the chunk as f32; NULL with errno where it cannot be read. */
+static const float *fetch(const whet_i_merge_tensor *t, const worker *w,
+                          const whet_i_merge_chunk *c, int64_t s, bool seen) {
+    const whet_i_merge_source *source = &t->source[s];
+    char *resident = t->memory->resident;
+    float *own = w->chunks + s * t->chunk;
+    if (source->values) return source->values + c->first;
+    if (!resident) return whet_i_merge_read(t, source, c->first, c->n, w->raw, own) ? own : NULL;
+    resident += (s * t->count + c->first) * t->held;
+    if (t->held == (int64_t)sizeof(float)) {
+        float *to = (float *)(void *)resident;
+        return seen || whet_i_merge_read(t, source, c->first, c->n, w->raw, to) ? to : NULL;
+    }
+    const int64_t at = source->offset + c->first * t->held;
+    if (!seen && !whet_i_merge_pread(source->fd, resident, c->n * t->held, at)) return NULL;
+    whet_i_merge_widen(t, source->dtype, resident, c->n, own);
+    return own;
+}
+
 /* All sources of the chunk to w->x; false leaves the fault. */
 static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c) {
     const bool seen = t->memory->seen[c->index];
     for (int64_t s = 0; s < t->sources; s++) {
-        const whet_i_merge_source *source = &t->source[s];
-        float *to = t->memory->resident ? t->memory->resident + s * t->count + c->first
-                                        : w->chunks + s * t->chunk;
-        if (source->values)
-            w->x[s] = source->values + c->first;
-        else if (t->memory->resident && seen)
-            w->x[s] = to;
-        else if (whet_i_merge_read(t, source, c->first, c->n, w->raw, to))
-            w->x[s] = to;
-        else
+        w->x[s] = fetch(t, w, c, s, seen);
+        if (!w->x[s])
             return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, c->first, s, errno);
         if (seen) continue;
         const int64_t bad = t->kernels->first_from(c->n, w->x[s], INFINITE);
@@ -146,13 +189,13 @@ static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c)
 }
 
 static bool store(const whet_i_merge_tensor *t, worker *w, const whet_i_merge_chunk *c) {
-    const int64_t bad = t->kernels->first_from(c->n, w->out, INFINITE);
+    const int64_t bad = t->out ? t->kernels->first_from(c->n, w->out, INFINITE)
+                               : whet_i_merge_encode(t, w->out, c->n, w->raw);
     if (bad < c->n)
-        return whet_i_merge_faults(&w->fault, WHET_I_MERGE_RESULT, c->first + bad, -1, 0);
+        return whet_i_merge_faults(
+            &w->fault, isfinite(w->out[bad]) ? WHET_I_MERGE_OVERFLOW : WHET_I_MERGE_RESULT,
+            c->first + bad, -1, 0);
     if (t->out) return true;
-    const int64_t over = whet_i_merge_encode(t, w->out, c->n, w->raw);
-    if (over >= 0)
-        return whet_i_merge_faults(&w->fault, WHET_I_MERGE_OVERFLOW, c->first + over, -1, 0);
     const int64_t size = (int64_t)whet_dtype_size(t->out_dtype);
     const char *bytes = t->out_dtype == WHET_F32 ? (const char *)w->out : w->raw;
     if (whet_i_merge_pwrite(t->out_fd, bytes, c->n * size, t->out_offset + c->first * size))

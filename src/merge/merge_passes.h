@@ -52,8 +52,11 @@ WHET_CHECKED whet_status whet_i_merge_sample(whet_ctx *ctx, whet_i_merge_tensor 
  * errno when the file cannot be read, errno 0 when it ends before. */
 bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *source,
                        int64_t first, int64_t n, char *raw, float *out);
+/* raw [n] of a file's dtype, not F32, as f32 to out [n]. */
+void whet_i_merge_widen(const whet_i_merge_tensor *t, whet_dtype dtype, const char *raw, int64_t n,
+                        float *out);
 /* Numbers in the type of the output, to nearest even, to raw [8 n] (F32: nothing is done). Gives the place
- * of the first that does not fit, or -1. */
+ * of the first that does not fit, or is not finite; n when all do. */
 int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_t n, char *raw);
 /* false with errno when the file cannot be read, errno 0 when it ends before. */
 bool whet_i_merge_pread(int fd, char *bytes, int64_t len, int64_t offset);

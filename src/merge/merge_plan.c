@@ -399,6 +399,15 @@ void whet_merge_plan_destroy(whet_ctx *ctx, whet_merge_plan *plan) {
 
 int64_t whet_merge_plan_count(const whet_merge_plan *plan) { return plan->n; }
 
+int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item) {
+    for (int64_t i = 0; i < item->n_places; i++) {
+        const whet_i_merge_place *p = &item->places[i];
+        const bool mapped = item->table && p->model < plan->vocabulary.n;
+        if (!p->file || p->lora || mapped || whet_dtype_size(p->dtype) != 2) return 4;
+    }
+    return 2;
+}
+
 static int64_t read_bytes(const whet_i_merge_item *item) {
     int64_t bytes = 0;
     for (int64_t k = 0; k < (item->copied ? 1 : item->n_places); k++)
@@ -420,7 +429,8 @@ void whet_merge_plan_get(const whet_merge_plan *plan, int64_t i, whet_merge_plan
 }
 
 void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out) {
-    int64_t most = 0, block = 0, additions = 0;
+    int64_t block = 0, additions = 0;
+    int64_t most = 0, lent = 0, beside = 0; /* of tensors that are read again; of the others */
     *out = (whet_merge_totals){.method = plan->recipe.method->shown.name,
                                .tensors = plan->n,
                                .files = plan->n_shards,
@@ -437,15 +447,18 @@ void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out)
                                  .count = item->count,
                                  .n = item->n_models,
                                  .sources = item->n_places,
-                                 .room = plan->block_bytes};
+                                 .room = plan->block_bytes,
+                                 .held = whet_i_plan_held(plan, item)};
         memcpy(t.shape, item->shape, sizeof t.shape);
         const int64_t bytes = whet_i_merge_tensor_bytes(&t, plan->threads);
-        if (bytes > most) most = bytes;
-        whet_i_merge_cut(&t, plan->threads);
-        const int64_t held =
-            t.method->passes > 1 && t.count * 4 <= t.room ? t.count * 4 : t.workers * t.chunk * 4;
+        const int64_t held = whet_i_merge_block_bytes(&t, plan->threads);
+        const int64_t resident = whet_i_merge_resident_bytes(&t);
         if (held > block) block = held;
+        if (resident > lent) lent = resident;
+        if (resident == 0 && bytes > most) most = bytes;
+        if (resident > 0 && bytes > beside) beside = bytes;
     }
     out->block_bytes = block;
+    if (lent + beside > most) most = lent + beside;
     out->memory_bytes = most + additions;
 }

@@ -90,6 +90,9 @@ WHET_CHECKED whet_status whet_i_plan_mismatch(whet_ctx *ctx, whet_merge_plan *pl
 WHET_CHECKED whet_status whet_i_plan_settings(whet_ctx *ctx, const whet_merge_plan *plan,
                                               const whet_i_merge_item *item,
                                               double (*setting)[WHET_I_SET_COUNT]);
+/* Bytes that a number of an item takes where it is held: 2 where all its sources have 16 bits and are read
+ * as they are, else 4. Pure. */
+int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item);
 /* The vocabulary that the recipe's tokens ask for; size 0 when they ask for none (merge_tokens.c). */
 WHET_CHECKED whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan);
 /* A hash of all maps. Pure. */

@@ -28,6 +28,7 @@ typedef struct stream {
     int notes;    /* locked while it is open, so that two runs do not meet */
     bool *done;   /* [n] */
     int64_t n_done, bytes_done, bytes;
+    whet_i_merge_block block;
 } stream;
 
 static whet_status cannot(whet_ctx *ctx, const char *path, const char *what) {
@@ -177,6 +178,7 @@ static void end(whet_ctx *ctx, stream *s) {
     whet_i_free(ctx, s->fds);
     whet_i_free(ctx, s->paths);
     whet_i_free(ctx, s->done);
+    whet_i_free(ctx, s->block.bytes);
     whet_i_free(ctx, s->notes_path);
     whet_i_free(ctx, s->folder);
 }
@@ -238,7 +240,7 @@ static whet_status copy_item(whet_ctx *ctx, const stream *s, const whet_i_merge_
     return status;
 }
 
-static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge_item *item,
+static whet_status merge_item(whet_ctx *ctx, stream *s, const whet_i_merge_item *item,
                               const whet_i_merge_source *source, const whet_i_merge_words *words,
                               double (*setting)[WHET_I_SET_COUNT]) {
     const whet_merge_plan *plan = s->plan;
@@ -257,13 +259,15 @@ static whet_status merge_item(whet_ctx *ctx, const stream *s, const whet_i_merge
                              .out_offset = item->offset,
                              .out_dtype = item->dtype,
                              .out_path = plan->output,
-                             .room = plan->block_bytes};
+                             .room = plan->block_bytes,
+                             .held = whet_i_plan_held(plan, item),
+                             .block = &s->block};
     memcpy(t.shape, item->shape, sizeof t.shape);
     WHET_TRY(whet_i_plan_settings(ctx, plan, item, setting));
     return whet_i_merge_tensor_run(ctx, &t);
 }
 
-static whet_status run_item(whet_ctx *ctx, const stream *s, int64_t i,
+static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
                             double (*setting)[WHET_I_SET_COUNT]) {
     const whet_i_merge_item *item = &s->plan->items[i];
     const whet_i_merge_vocabulary *v = &s->plan->vocabulary;

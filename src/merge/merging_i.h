@@ -4,7 +4,7 @@
  * A method looks at a tensor in passes. `prepare` makes those that gather what the result depends on
  * (sums, order statistics), and keeps it in `state`; `write` makes the one that computes the result.
  * A pass takes the tensor chunk by chunk from wherever it lies; a tensor that fits the block of memory is
- * read once and stays there, a larger one is read again in each pass.
+ * read once and stays there, in 16 bits where its files have them, a larger one is read again in each pass.
  * Chunks are whole rows where a method works by row, and are gone through in groups whose number does not
  * depend on the threads: sums are the same bits at any thread count. */
 #ifndef WHET_MERGING_I_H
@@ -17,7 +17,7 @@
 
 /* Numbers of a chunk, unless a row is longer; groups of chunks. */
 enum { WHET_I_MERGE_CHUNK = 1 << 15, WHET_I_MERGE_GROUPS = 128 };
-/* f32 bytes of one source that are kept from pass to pass. */
+/* Bytes of one source that are kept from pass to pass. */
 enum { WHET_I_MERGE_BLOCK_BYTES = 16 << 20 };
 
 /* ---- settings --------------------------------------------------------------------------------- */
@@ -119,6 +119,13 @@ typedef struct whet_i_merge_lora {
 
 typedef struct whet_i_merge_tensor whet_i_merge_tensor;
 
+/* Memory for what is kept from pass to pass, handed from one tensor to the next: pages that are there need
+ * not be made again. It grows. */
+typedef struct whet_i_merge_block {
+    char *bytes;
+    int64_t size;
+} whet_i_merge_block;
+
 /* Numbers first .. first + n - 1 of all sources. */
 typedef struct whet_i_merge_chunk {
     int64_t index, first, n;
@@ -185,7 +192,9 @@ struct whet_i_merge_tensor {
     int64_t out_offset;
     whet_dtype out_dtype;
     const char *out_path; /* for sentences */
-    int64_t room;         /* f32 bytes of a source that may stay in memory */
+    int64_t room;         /* bytes of a source that may stay in memory, */
+    int64_t held;         /* of so many bytes a number: 2, as all files have them, or 4, f32, */
+    whet_i_merge_block *block; /* here; NULL = of its own */
 
     /* From here on: of merge_passes.c. */
     int64_t row, chunk, chunks, group, groups;
@@ -213,8 +222,12 @@ WHET_CHECKED whet_status whet_i_merge_arrays_masked(whet_ctx *ctx, const char *n
                                                     int64_t n_settings, uint64_t seed,
                                                     const whet_merge_arrays *arrays,
                                                     const float *const *uniform, float *out);
-/* Bytes that whet_i_merge_tensor_run allocates at most. Pure. */
+/* Bytes of what whet_i_merge_tensor_run keeps of the tensor from pass to pass, in the block; and what it
+ * allocates at most beside them. Pure. */
+int64_t whet_i_merge_resident_bytes(const whet_i_merge_tensor *t);
 int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *t, int32_t threads);
+/* Bytes of the largest row block of one source that it holds. Pure. */
+int64_t whet_i_merge_block_bytes(const whet_i_merge_tensor *t, int32_t threads);
 
 /* ---- passes (merge_passes.c) ------------------------------------------------------------------------ */
 

@@ -397,8 +397,17 @@ static void check_elections(const whet_kernels *table) {
     static const double factor[MODELS] = {1, 2, 1, 0.25, 1, 1, 1, 1, 1, 1.5, 1};
     static const double weight[MODELS] = {0.5, -0.5, 1, 0.3, 1, 1, 1, 1, 1, 1, 2};
     static const double vote[MODELS] = {0.5, 1, -1, 0.3, 0, 1, 1, 1, 1, 1, 2};
+    /* Weights that vote; divisors that are powers of two, all of them and not. */
+    static const double even[] = {0.5, 0.5}, uneven[] = {0.25, 0.75};
+    static const struct {
+        int64_t models;
+        const double *weight, *vote;
+    } kinds[] = {{MODELS, weight, vote}, {2, weight, vote}, {8, weight, weight},
+                 {MODELS, vote, vote},   {2, even, even},   {2, uneven, uneven},
+                 {1, even, even}};
+    enum { MANNERS = sizeof kinds / sizeof *kinds };
     for (int64_t n = 0; n <= MOST; n += n < 20 ? 1 : 13)
-        for (int form = 0; form < 16; form++) {
+        for (int form = 0; form < 16 * MANNERS; form++) {
             const float *x[MODELS];
             numbers from[MODELS], base = make_numbers(n, 50), mask = make_numbers(MODELS * n, 51);
             float out[MOST + 1] = {[MOST] = 7}, mixed[MOST];
@@ -409,14 +418,14 @@ static void check_elections(const whet_kernels *table) {
             for (int64_t e = 0; e < MODELS * n; e++) mask.x[e] = mask.x[e] > 0 ? 1 : 0;
             for (int64_t e = 0; e < n; e += 5) from[1].x[e] = base.x[e];
             const whet_i_election a = {.n = n,
-                                       .models = form % 4 == 0 ? 2 : MODELS,
+                                       .models = kinds[form / 16].models,
                                        .x = x,
                                        .base = base.x,
                                        .mask = form & 1 ? mask.x : NULL,
                                        .ld_mask = n,
                                        .factor = factor,
-                                       .weight = weight,
-                                       .vote = vote,
+                                       .weight = kinds[form / 16].weight,
+                                       .vote = kinds[form / 16].vote,
                                        .consensus = (form & 2) != 0,
                                        .normalize = (form & 4) != 0,
                                        .clamp_divisor = (form & 8) != 0,

@@ -162,6 +162,46 @@ static void check_against_memory(whet_ctx *ctx, const char *method, const char *
     drop(ctx, &base);
 }
 
+/* Held from pass to pass as the files have them, where all have 16 bits, else as f32; and read again. */
+static void held_in_16_bits(void **state) {
+    (void)state;
+    static const whet_dtype types[][3] = {{WHET_BF16, WHET_BF16, WHET_BF16},
+                                          {WHET_F16, WHET_BF16, WHET_F16},
+                                          {WHET_BF16, WHET_F32, WHET_BF16}};
+    static const whet_merge_setting half[] = {{"t", -1, 0.5}};
+    static const struct {
+        const char *name;
+        bool base;
+        const whet_merge_setting *settings;
+        int64_t n;
+    } methods[] = {{"ties", true, some, 3}, {"slerp", false, half, 1}, {"sce", true, NULL, 0}};
+    whet_ctx *ctx = test_ctx(2);
+    char *one = path_of("one.safetensors"), *two = path_of("two.safetensors");
+    for (int64_t k = 0; k < WHET_COUNT_OF(types) * WHET_COUNT_OF(methods); k++) {
+        const whet_dtype *type = types[k % WHET_COUNT_OF(types)];
+        const int64_t m = k / WHET_COUNT_OF(types);
+        char *a = write_model(ctx, "a.safetensors", 1, type[0]);
+        char *b = write_model(ctx, "b.safetensors", 2, type[1]);
+        char *base = write_model(ctx, "base.safetensors", 3, type[2]);
+        const char *models[] = {a, b};
+        whet_merge_job job = job_of(methods[m].name, models, 2, methods[m].base ? base : NULL,
+                                    methods[m].settings, methods[m].n, one);
+        job.dtype_given = true;
+        job.dtype = WHET_F32;
+        test_ok(ctx, run(ctx, &job, NULL));
+        job.block_bytes = 1;
+        job.output = two;
+        test_ok(ctx, run(ctx, &job, NULL));
+        assert_true(same_bytes(one, two));
+        free(a);
+        free(b);
+        free(base);
+    }
+    free(one);
+    free(two);
+    test_ctx_done(ctx);
+}
+
 /* Blocks of all of a tensor, and of none: each pass then reads it again. */
 static void files_give_what_memory_gives(void **state) {
     (void)state;
@@ -910,6 +950,7 @@ static void each_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(files_give_what_memory_gives),
+        cmocka_unit_test(held_in_16_bits),
         cmocka_unit_test(small_types_in_and_out),
         cmocka_unit_test(folders_in_pieces),
         cmocka_unit_test(slices_are_stacked),
