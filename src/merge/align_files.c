@@ -8,11 +8,8 @@
 
 #include "io/io_i.h"
 #include "merge/align_files.h"
-#include "merge/image_network.h"
 #include "merge/text_path.h"
 #include "merge/weight_shards.h"
-
-enum { CONFIG_MAX = 1 << 24 };
 
 typedef struct run {
     whet_ctx *ctx;
@@ -73,34 +70,6 @@ static whet_status open_weights(run *r, int k, const char *path) {
     return WHET_OK;
 }
 
-/* Heads as a config.json says, of which there need be none. */
-static whet_status read_config(const run *r, whet_permutation_hints *hints) {
-    static const char *const heads[] = {"num_attention_heads", "n_heads", NULL};
-    const char *slash = strrchr(r->job->a, '/');
-    char path[4096];
-    json_t *config;
-    if (r->folder[0])
-        (void)snprintf(path, sizeof path, "%s/config.json", r->job->a);
-    else
-        (void)snprintf(path, sizeof path, "%.*sconfig.json",
-                       slash ? (int)(slash - r->job->a + 1) : 0, r->job->a);
-    FILE *there = fopen(path, "rb");
-    if (!there) return WHET_OK;
-    (void)fclose(there);
-    WHET_TRY(whet_i_json_read(r->ctx, path, CONFIG_MAX, &config));
-    whet_status status = WHET_OK;
-    for (int i = 0; heads[i] && hints->heads == 0 && status == WHET_OK; i++)
-        status = whet_i_json_int_or(r->ctx, path, config, heads[i], 1, 1 << 20, 0, &hints->heads);
-    if (status == WHET_OK && hints->kv_heads == 0)
-        status = whet_i_json_int_or(r->ctx, path, config, "num_key_value_heads", 1, 1 << 20, 0,
-                                    &hints->kv_heads);
-    if (status == WHET_OK && hints->head_size == 0)
-        status =
-            whet_i_json_int_or(r->ctx, path, config, "head_dim", 1, 1 << 20, 0, &hints->head_size);
-    json_decref(config);
-    return status;
-}
-
 /* The folder that a network is, or lies in: NULL when out of room. */
 static char *folder_of(const run *r, int k) {
     const char *path = k ? r->job->b : r->job->a, *slash = strrchr(path, '/');
@@ -123,35 +92,6 @@ static whet_status read_data(run *r) {
     whet_i_free(r->ctx, other);
     whet_i_free(r->ctx, own);
     return status;
-}
-
-/* A specification of somebody's own is refused when it changes the function, where that can be told. */
-static whet_status verify_spec(run *r) {
-    if (whet_i_image_network_knows(r->result.spec->arch)) {
-        const whet_status status =
-            whet_permutation_spec_verify(r->ctx, r->result.spec, &r->weights[0]);
-        return status == WHET_OK ? status : whet_i_fail_at(r->ctx, status, "%s", r->job->arch);
-    }
-    whet_i_log(r->ctx, WHET_LOG_WARN,
-               "%s: its networks cannot be run here: that permutations keep their function is not "
-               "verified",
-               r->job->arch);
-    return WHET_OK;
-}
-
-static whet_status make_spec(run *r) {
-    const whet_align_job *job = r->job;
-    whet_permutation_hints hints = job->hints;
-    if (whet_i_has_extension(job->arch, ".json")) {
-        WHET_TRY(whet_permutation_spec_read(r->ctx, job->arch, &r->result.spec));
-        return verify_spec(r);
-    }
-    WHET_TRY(read_config(r, &hints));
-    const whet_status status =
-        whet_permutation_spec_for(r->ctx, job->arch, r->file[0], &hints, &r->result.spec);
-    return status == WHET_OK || status == WHET_ERR_ARG
-               ? status
-               : whet_i_fail_at(r->ctx, status, "%s", job->a);
 }
 
 /* ---- lines ------------------------------------------------------------------------------------------ */
@@ -311,7 +251,8 @@ static whet_status run_job(run *r) {
     WHET_TRY(check_job(r->ctx, job));
     WHET_TRY(open_weights(r, 0, job->a));
     WHET_TRY(open_weights(r, 1, job->b));
-    WHET_TRY(make_spec(r));
+    WHET_TRY(whet_i_spec_of_files(r->ctx, job->arch, job->a, r->folder[0], r->file[0],
+                                  &r->weights[0], &job->hints, &r->result.spec));
     WHET_TRY(read_data(r));
     WHET_TRY(align(r));
     WHET_TRY(whet_i_calloc(r->ctx, r->weights[1].n, &r->moved));
