@@ -65,6 +65,18 @@ const cli_option cmd_merge_options[] = {
      .high = 1e6,
      .preset = "16",
      .help = "of one model's tensor that are held between passes, in 2^20 bytes"},
+    {.name = "align",
+     .type = CLI_STRING,
+     .value = "NAME|S.json",
+     .help = "models' hidden units are renumbered to match the base's, or first model's, before "
+             "they are merged: auto, an architecture or a specification, as whet align takes it"},
+    {.name = "restarts",
+     .type = CLI_INT,
+     .min = 1,
+     .max = 1000,
+     .preset = "1",
+     .value = "N",
+     .help = "of --align: orders of visiting groups that are tried; the best one counts"},
     {.name = "rank",
      .type = CLI_INT,
      .min = 1,
@@ -252,6 +264,10 @@ static whet_status read_request(cli_run *run, request *r) {
     job->shard_bytes = (int64_t)(cli_number(run, "shard-size") * 1e9);
     job->block_bytes = (int64_t)(cli_number(run, "block") * 1048576);
     job->seed = run->seed;
+    job->align = cli_text(run, "align");
+    job->align_restarts = cli_integer(run, "restarts");
+    if (!job->align && cli_given(run, "restarts"))
+        return cli_fail(run, WHET_ERR_ARG, "--restarts needs --align");
     return read_settings(run, r);
 }
 
@@ -292,6 +308,24 @@ static void print_plan(cli_run *run, const whet_merge_plan *plan) {
     }
 }
 
+/* What alignment did; NULL where nothing was aligned. */
+static json_t *report_aligned(cli_run *run, const whet_merge_plan *plan) {
+    whet_merge_aligned a;
+    json_t *list = NULL;
+    for (int64_t i = 0; whet_merge_plan_aligned(plan, i, &a); i++) {
+        cli_print(
+            run, "%s: %lld of %lld units renumbered to %s; squared distance %.6g, before %.6g\n",
+            a.model, (long long)a.moved, (long long)a.units, a.to, a.distance, a.distance_before);
+        if (!list) list = json_array();
+        (void)json_array_append_new(
+            list, json_pack("{s:s, s:s, s:I, s:I, s:o, s:o}", "model", a.model, "to", a.to, "units",
+                            (json_int_t)a.units, "moved", (json_int_t)a.moved, "distance",
+                            cli_json_number(a.distance), "distance_before",
+                            cli_json_number(a.distance_before)));
+    }
+    return list;
+}
+
 static void report(cli_run *run, const whet_merge_plan *plan, bool dry, int64_t resumed) {
     whet_merge_totals t;
     whet_merge_plan_totals(plan, &t);
@@ -315,6 +349,8 @@ static void report(cli_run *run, const whet_merge_plan *plan, bool dry, int64_t 
         (json_int_t)t.models, "block_bytes", (json_int_t)t.block_bytes, "memory_bytes",
         (json_int_t)t.memory_bytes, "resumed", (json_int_t)resumed);
     if (dry) (void)json_object_set_new(document, "plan", tensors_json(plan));
+    json_t *aligned = report_aligned(run, plan);
+    if (aligned) (void)json_object_set_new(document, "aligned", aligned);
     cli_json(run, document);
 }
 
@@ -334,9 +370,9 @@ static whet_status merge_models(cli_run *run, const request *r) {
 static whet_status merge_adapters(cli_run *run, bool svd) {
     whet_merge_adapters_job job = WHET_MERGE_ADAPTERS_JOB_INIT;
     whet_merge_adapters_summary summary;
-    static const char *const others[] = {"base",    "importance", "set",    "t",
-                                         "density", "lambda",     "dtype",  "shard-size",
-                                         "block",   "recipe",     "dry-run"};
+    static const char *const others[] = {"base",    "importance", "set",        "t",     "density",
+                                         "lambda",  "dtype",      "shard-size", "block", "recipe",
+                                         "dry-run", "align",      "restarts"};
     const char *folders[CLI_ARGS_MAX];
     double weights[CLI_ARGS_MAX];
     const int32_t n = cli_args(run), n_weights = cli_list_count(run, "weights");

@@ -107,7 +107,13 @@ typedef struct whet_merge_job {
     whet_dtype dtype; /* F32, F16 or BF16 */
     int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */
     int64_t block_bytes; /* of one model's tensor held from pass to pass; 0 = 16 MiB */
-    uint64_t seed;       /* of random masks */
+    uint64_t seed;       /* of random masks; of restarts */
+    /* Hidden units of the models (and of their importances) are renumbered to match the base's, or the
+     * first model's, by weights, before they are merged: "auto", an architecture, or a specification, as
+     * whet_align_job's arch. NULL = they are merged as they are. The best of align_restarts counts; 0 = 1.
+     * Takes the time and memory of whet_align_weights beside what merging does. */
+    const char *align;
+    int64_t align_restarts;
 } whet_merge_job;
 #define WHET_MERGE_JOB_INIT \
     { .struct_size = sizeof(whet_merge_job), .dtype = WHET_F32 }
@@ -149,6 +155,16 @@ WHET_API void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_tot
  * place), NUMERIC (a result that the output's type does not hold), IO, EXISTS, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_merge_plan_run(whet_ctx *ctx, const whet_merge_plan *plan,
                                                       int64_t *resumed);
+
+/* What became of the i-th model that was to be renumbered; false: there are no more, or nothing has run.
+ * Units are those of the groups of its specification. */
+typedef struct whet_merge_aligned {
+    const char *model, *to;
+    int64_t units, moved;
+    double distance_before, distance; /* sum of (to - model)^2 over all weights */
+} whet_merge_aligned;
+WHET_API bool whet_merge_plan_aligned(const whet_merge_plan *plan, int64_t i,
+                                      whet_merge_aligned *out);
 
 /* ---- adapters -------------------------------------------------------------------------------- */
 

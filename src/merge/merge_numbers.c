@@ -179,8 +179,58 @@ static bool read_rows(const whet_i_merge_tensor *t, const whet_i_merge_source *s
     return true;
 }
 
+/* A whole row of the file's, from place `begin`, to raw as f32. */
+static const float *read_row(const whet_i_merge_tensor *t, const whet_i_merge_source *s,
+                             int64_t begin, int64_t width, char *raw) {
+    float *wide = (float *)(void *)raw;
+    if (s->dtype != WHET_F64)
+        return read_run(t, s, begin, width, raw + width * (int64_t)sizeof *wide, wide) ? wide
+                                                                                       : NULL;
+    if (!whet_i_merge_pread(s->fd, raw, width * 8, s->offset + begin * 8)) return NULL;
+    for (int64_t i = 0; i < width; i++) { /* a number is read before one lies there */
+        double x;
+        memcpy(&x, raw + 8 * i, sizeof x);
+        const float narrow = (float)x;
+        memcpy(raw + 4 * i, &narrow, sizeof narrow);
+    }
+    return wide;
+}
+
+/* Numbers `column` and on of a row that begins at place `begin` of the file's. */
+static bool read_gathered(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t begin,
+                          int64_t column, int64_t n, char *raw, float *out) {
+    const int64_t *from = s->moves->columns + column;
+    if (s->moves->width <= t->chunk) {
+        const float *row = read_row(t, s, begin, s->moves->width, raw);
+        for (int64_t i = 0; row && i < n; i++) out[i] = row[from[i]];
+        return row != NULL;
+    }
+    for (int64_t i = 0, run; i < n; i += run) { /* what lies together at once */
+        run = 1;
+        while (i + run < n && from[i + run] == from[i] + run) run++;
+        if (!read_run(t, s, begin + from[i], run, raw, out + i)) return false;
+    }
+    return true;
+}
+
+static bool read_moved(const whet_i_merge_tensor *t, const whet_i_merge_source *s, int64_t first,
+                       int64_t n, char *raw, float *out) {
+    const whet_i_merge_moves *m = s->moves;
+    for (int64_t at = 0; at < n;) {
+        const int64_t row = (first + at) / m->width, column = (first + at) % m->width;
+        const int64_t len = m->width - column < n - at ? m->width - column : n - at;
+        const int64_t begin = (m->rows ? m->rows[row] : row) * m->width;
+        const bool read = m->columns ? read_gathered(t, s, begin, column, len, raw, out + at)
+                                     : read_run(t, s, begin + column, len, raw, out + at);
+        if (!read) return false;
+        at += len;
+    }
+    return true;
+}
+
 bool whet_i_merge_read(const whet_i_merge_tensor *t, const whet_i_merge_source *source,
                        int64_t first, int64_t n, char *raw, float *out) {
+    if (source->moves) return read_moved(t, source, first, n, raw, out);
     return source->rows ? read_rows(t, source, first, n, raw, out)
                         : read_place(t, source, first, n, raw, out);
 }

@@ -288,14 +288,15 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
 
 /* ---- fingerprint ------------------------------------------------------------------------------ */
 
-static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan) {
+static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan, const char *arch) {
     double(*setting)[WHET_I_SET_COUNT];
     whet_i_buf text = {0};
     WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
     whet_status status =
-        whet_i_buf_printf(ctx, &text, "%s %s %" PRIu64 " %d %" PRIx64 "\n", WHET_VERSION,
-                          plan->recipe.method->shown.name, plan->seed, (int)plan->recipe.tokens,
-                          whet_i_vocabulary_hash(&plan->vocabulary));
+        whet_i_buf_printf(ctx, &text, "%s %s %" PRIu64 " %d %" PRIx64 " %s %" PRId64 "\n",
+                          WHET_VERSION, plan->recipe.method->shown.name, plan->seed,
+                          (int)plan->recipe.tokens, whet_i_vocabulary_hash(&plan->vocabulary),
+                          arch ? arch : "", plan->aligning ? plan->aligning->restarts : 0);
     uint64_t hash = 0;
     for (int64_t m = 0; m < plan->n_models; m++)
         for (int64_t f = 0; status == WHET_OK && f < plan->models[m].n_files; f++) {
@@ -357,9 +358,10 @@ static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_pla
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no tensors; expected some",
                            plan->models[0].path);
     WHET_TRY(check_settings(ctx, plan));
+    if (job->align) WHET_TRY(whet_i_plan_align(ctx, plan, job->align, job->align_restarts));
     WHET_TRY(lay_out(ctx, plan, job->shard_bytes));
     WHET_TRY(check_output(ctx, plan));
-    return fingerprint(ctx, plan);
+    return fingerprint(ctx, plan, job->align);
 }
 
 whet_status whet_merge_plan_create(whet_ctx *ctx, const whet_merge_job *given,
@@ -380,6 +382,7 @@ whet_status whet_merge_plan_create(whet_ctx *ctx, const whet_merge_job *given,
 void whet_merge_plan_destroy(whet_ctx *ctx, whet_merge_plan *plan) {
     if (!plan) return;
     whet_i_vocabulary_clear(ctx, plan);
+    whet_i_plan_align_clear(ctx, plan);
     for (int64_t i = 0; i < plan->n_models; i++) whet_i_merge_model_close(ctx, &plan->models[i]);
     for (int64_t i = 0; i < plan->n_shards; i++) {
         whet_i_free(ctx, plan->shards[i].name);
@@ -402,6 +405,7 @@ int64_t whet_merge_plan_count(const whet_merge_plan *plan) { return plan->n; }
 int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item) {
     for (int64_t i = 0; i < item->n_places; i++) {
         const whet_i_merge_place *p = &item->places[i];
+        if (plan->aligning) return 4; /* they may be taken in another order */
         const bool mapped = item->table && p->model < plan->vocabulary.n;
         if (!p->file || p->lora || mapped || whet_dtype_size(p->dtype) != 2) return 4;
     }

@@ -3,6 +3,7 @@
 #ifndef WHET_MERGE_PLAN_H
 #define WHET_MERGE_PLAN_H
 
+#include "merge/align_i.h"
 #include "merge/merge_model.h"
 #include "merge/recipe.h"
 
@@ -14,6 +15,7 @@ typedef struct whet_i_merge_place {
         *setting; /* where its settings stand; NULL for a base or importance */
     const whet_i_merge_file *file;
     int64_t offset;
+    const void *data; /* where it lies in memory, when its pages are looked at */
     whet_dtype dtype;
     const whet_i_merge_lora *lora;
 } whet_i_merge_place;
@@ -52,6 +54,21 @@ typedef struct whet_i_merge_vocabulary {
     json_t *tokenizer; /* the output's tokenizer.json; NULL = as it is */
 } whet_i_merge_vocabulary;
 
+/* Models renumbered to one of them (merge_align.c). */
+typedef struct whet_i_merge_numbering {
+    bool moves;
+    whet_named_tensor *items; /* of `weights`; views */
+    whet_weights weights;
+    whet_i_bound bound;        /* the reference and this model, where it moves */
+    whet_alignment *alignment; /* once it is found */
+} whet_i_merge_numbering;
+
+typedef struct whet_i_merge_aligning {
+    int64_t n, reference, restarts;
+    whet_permutation_spec *spec;
+    whet_i_merge_numbering *models; /* [n] as the plan's */
+} whet_i_merge_aligning;
+
 struct whet_merge_plan {
     whet_i_recipe recipe;
     whet_i_merge_model *models; /* [n_models]; 0 is the one that config and tokenizer come from */
@@ -72,7 +89,8 @@ struct whet_merge_plan {
     bool dtype_given;
     whet_dtype dtype;
     whet_i_merge_vocabulary vocabulary;
-    char fingerprint[17]; /* of everything that the result depends on */
+    whet_i_merge_aligning *aligning; /* NULL = models are merged as they are numbered */
+    char fingerprint[17];            /* of everything that the result depends on */
     /* While it is made: */
     whet_i_buf mismatches;
     int64_t n_mismatches;
@@ -95,6 +113,17 @@ WHET_CHECKED whet_status whet_i_plan_settings(whet_ctx *ctx, const whet_merge_pl
 int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item);
 /* The vocabulary that the recipe's tokens ask for; size 0 when they ask for none (merge_tokens.c). */
 WHET_CHECKED whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan);
+/* What is to be renumbered, checked against the specification of `arch` from the headers; then the
+ * permutations, by weight matching; then where the numbers of place k of an item come from: all NULL and
+ * width 0 where they stay. (merge_align.c) */
+WHET_CHECKED whet_status whet_i_plan_align(whet_ctx *ctx, whet_merge_plan *plan, const char *arch,
+                                           int64_t restarts);
+WHET_CHECKED whet_status whet_i_plan_match(whet_ctx *ctx, const whet_merge_plan *plan);
+WHET_CHECKED whet_status whet_i_plan_moves(whet_ctx *ctx, const whet_merge_plan *plan,
+                                           const whet_i_merge_item *item, int64_t k,
+                                           whet_i_merge_moves *out);
+void whet_i_merge_moves_free(whet_ctx *ctx, whet_i_merge_moves *moves);
+void whet_i_plan_align_clear(whet_ctx *ctx, whet_merge_plan *plan);
 /* A hash of all maps. Pure. */
 uint64_t whet_i_vocabulary_hash(const whet_i_merge_vocabulary *vocabulary);
 void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan);

@@ -273,7 +273,9 @@ static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
     const whet_i_merge_vocabulary *v = &s->plan->vocabulary;
     const int64_t n_lenders = item->lenders ? v->n : 0;
     whet_i_merge_source source[2 * WHET_MERGE_MODELS_MAX + 1], *lender = NULL;
+    whet_i_merge_moves moves[2 * WHET_MERGE_MODELS_MAX + 1];
     memset(source, 0, sizeof source);
+    memset(moves, 0, sizeof moves);
     WHET_TRY(whet_i_calloc(ctx, n_lenders + 1, &lender));
     const whet_i_merge_words words = {.n = v->n,
                                       .own = (const int64_t *const *)v->rows,
@@ -287,9 +289,14 @@ static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
         status = open_places(ctx, s->plan, item->lenders, n_lenders, false, lender);
     else
         for (int64_t k = 0; k < n_lenders; k++) lender[k].fd = -1;
+    for (int64_t k = 0; status == WHET_OK && !item->copied && k < item->n_places; k++) {
+        status = whet_i_plan_moves(ctx, s->plan, item, k, &moves[k]);
+        if (moves[k].rows || moves[k].columns) source[k].moves = &moves[k];
+    }
     if (status == WHET_OK)
         status = item->copied ? copy_item(ctx, s, item, source)
                               : merge_item(ctx, s, item, source, &words, setting);
+    for (int64_t k = 0; k < item->n_places; k++) whet_i_merge_moves_free(ctx, &moves[k]);
     close_places(source, item->n_places);
     close_places(lender, n_lenders);
     whet_i_free(ctx, lender);
@@ -359,6 +366,7 @@ whet_status whet_merge_plan_run(whet_ctx *ctx, const whet_merge_plan *plan, int6
         whet_i_log(ctx, WHET_LOG_INFO, "%s: %lld of %lld tensors are there from before",
                    plan->output, (long long)s.n_done, (long long)plan->n);
     if (resumed) *resumed = s.n_done;
+    if (plan->aligning) WHET_TRY_DONE(whet_i_plan_match(ctx, plan));
     WHET_TRY_DONE(run_all(ctx, &s));
     WHET_TRY_DONE(sync_files(ctx, &s));
     status = plan->single ? whet_i_out_publish(ctx, s.paths[0], plan->output, plan->force)

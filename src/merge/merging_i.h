@@ -95,8 +95,17 @@ typedef struct whet_i_merge_source {
     whet_dtype dtype;    /* F32, F16, BF16 or F64 */
     /* Row r of the tensor is row rows[r] here, or where that is -1 what `words` say; NULL = r. */
     const int64_t *rows;
-    const struct whet_i_merge_lora *lora; /* added to them; NULL = nothing */
+    const struct whet_i_merge_lora *lora;   /* added to them; NULL = nothing */
+    const struct whet_i_merge_moves *moves; /* the order they are taken in; NULL = as they are */
 } whet_i_merge_source;
+
+/* A tensor taken in another order: row r is row rows[r] of the file's, number c of a row is columns[c];
+ * NULL = as they are. A tensor of one axis is one row. */
+typedef struct whet_i_merge_moves {
+    int64_t *rows;    /* [count / width] */
+    int64_t *columns; /* [width] */
+    int64_t width;    /* 0 = nothing moves */
+} whet_i_merge_moves;
 
 /* Rows that are tokens: what a source takes as row r that has none, or all (forced[r]): row[r] of lender
  * from[r], zeros, or the mean of the lenders that have it, own[m][r] >= 0. */

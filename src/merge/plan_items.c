@@ -97,6 +97,7 @@ static whet_status place(whet_ctx *ctx, whet_merge_plan *plan, int64_t model, co
     out->model = model;
     out->rows = view->rank ? view->shape[0] : 1;
     out->offset = whet_i_safetensors_offset(out->file->tensors, view);
+    out->data = view->data;
     out->dtype = view->dtype;
     out->lora = tied ? NULL : whet_i_merge_model_addition(m, name);
     if (tied) plan->untied = true;

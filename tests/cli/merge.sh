@@ -90,6 +90,35 @@ run 0 whet merge --method passthrough dir --output whole.safetensors
 run 0 whet merge --method slerp --t 0.5 a.safetensors b.safetensors --output s.safetensors
 cmp -s s.safetensors whole.safetensors || fail 'pieces are not the whole'
 
+# Units in another order are found again: the mean of a network and of itself renumbered is the network.
+python3 - <<'END'
+import json, random, struct
+def write(path, tensors):
+    head, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        raw = struct.pack(f"<{len(values)}f", *values)
+        head[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(head).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+random.seed(4)
+w0, b0, w1 = ([random.gauss(0, 1) for _ in range(n)] for n in (60, 12, 36))
+order = random.sample(range(12), 12)
+write("n1.safetensors", {"layer0.weight": ([12, 5], w0), "layer0.bias": ([12], b0), "layer1.weight": ([3, 12], w1)})
+write("n2.safetensors", {"layer0.weight": ([12, 5], [w0[5 * u + c] for u in order for c in range(5)]),
+                         "layer0.bias": ([12], [b0[u] for u in order]),
+                         "layer1.weight": ([3, 12], [w1[12 * r + u] for r in range(3) for u in order])})
+END
+run 0 whet merge --method linear n1.safetensors --output n1_.safetensors --quiet
+run 0 whet merge --method linear --weights 0.5,0.5 --align auto n1.safetensors n2.safetensors --output n3.safetensors --json
+says '"distance": 0'
+cmp n1_.safetensors n3.safetensors || fail 'the order of units matters'
+run 0 whet merge --method linear --align auto n1.safetensors n2.safetensors --output n4.safetensors --dry-run
+absent n4.safetensors
+run 2 whet merge --method linear --align mpl n1.safetensors n2.safetensors --output n4.safetensors
+run 2 whet merge --method linear --restarts 3 n1.safetensors n2.safetensors --output n4.safetensors
+run 2 whet merge --method concat --align auto n1.safetensors n2.safetensors --output n4
+
 mark
 run 0 whet merge --method ties --base base.safetensors a.safetensors b.safetensors --output dry \
     --dry-run

@@ -140,6 +140,25 @@ const char *test_tmp(const char *name) {
     return join(tmp_root, name);
 }
 
+char *test_tmp_kept(const char *name) {
+    const char *path = test_tmp(name);
+    char *copy = malloc(strlen(path) + 1);
+    if (copy) memcpy(copy, path, strlen(path) + 1);
+    return copy;
+}
+
+bool test_files_equal(const char *a, const char *b) {
+    FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
+    bool same = x && y;
+    for (int c = 0; same && c != EOF;) {
+        c = fgetc(x);
+        same = c == fgetc(y);
+    }
+    if (x) (void)fclose(x);
+    if (y) (void)fclose(y);
+    return same;
+}
+
 const char *test_write(const char *name, const void *bytes, int64_t len) {
     const char *path = test_tmp(name);
     FILE *file = fopen(path, "wb");

@@ -54,6 +54,10 @@ const char *test_source(const char *relative);
 /* A fresh directory for this program's files, removed at exit; a path in it; a file with content.
  */
 const char *test_tmp(const char *name);
+/* The same path, to be freed by the caller. */
+char *test_tmp_kept(const char *name);
+/* Whether two files are there and hold the same. */
+bool test_files_equal(const char *a, const char *b);
 const char *test_write(const char *name, const void *bytes, int64_t len);
 const char *test_write_text(const char *name, const char *text);
 

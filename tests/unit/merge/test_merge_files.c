@@ -65,17 +65,9 @@ static void drop(whet_ctx *ctx, network *net) {
     }
 }
 
-/* A path that lasts. */
-static char *path_of(const char *name) {
-    const char *path = test_tmp(name);
-    char *copy = malloc(strlen(path) + 1);
-    memcpy(copy, path, strlen(path) + 1);
-    return copy;
-}
-
 static char *write_model(whet_ctx *ctx, const char *name, uint64_t seed, whet_dtype dtype) {
     network net = make(ctx, seed, dtype);
-    char *path = path_of(name);
+    char *path = test_tmp_kept(name);
     test_ok(ctx, whet_safetensors_write(ctx, path, true, net.items, net.n, NULL));
     drop(ctx, &net);
     return path;
@@ -102,18 +94,6 @@ static whet_status run(whet_ctx *ctx, const whet_merge_job *job, int64_t *resume
     const whet_status status = whet_merge_plan_run(ctx, plan, resumed);
     whet_merge_plan_destroy(ctx, plan);
     return status;
-}
-
-static bool same_bytes(const char *a, const char *b) {
-    FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-    bool same = x && y;
-    for (int c = 0; same && c != EOF;) {
-        c = fgetc(x);
-        same = c == fgetc(y);
-    }
-    if (x) (void)fclose(x);
-    if (y) (void)fclose(y);
-    return same;
 }
 
 static bool exists(const char *path) {
@@ -176,7 +156,7 @@ static void held_in_16_bits(void **state) {
         int64_t n;
     } methods[] = {{"ties", true, some, 3}, {"slerp", false, half, 1}, {"sce", true, NULL, 0}};
     whet_ctx *ctx = test_ctx(2);
-    char *one = path_of("one.safetensors"), *two = path_of("two.safetensors");
+    char *one = test_tmp_kept("one.safetensors"), *two = test_tmp_kept("two.safetensors");
     for (int64_t k = 0; k < WHET_COUNT_OF(types) * WHET_COUNT_OF(methods); k++) {
         const whet_dtype *type = types[k % WHET_COUNT_OF(types)];
         const int64_t m = k / WHET_COUNT_OF(types);
@@ -192,7 +172,7 @@ static void held_in_16_bits(void **state) {
         job.block_bytes = 1;
         job.output = two;
         test_ok(ctx, run(ctx, &job, NULL));
-        assert_true(same_bytes(one, two));
+        assert_true(test_files_equal(one, two));
         free(a);
         free(b);
         free(base);
@@ -210,7 +190,7 @@ static void files_give_what_memory_gives(void **state) {
     char *a = write_model(ctx, "a.safetensors", 1, WHET_F32);
     char *b = write_model(ctx, "b.safetensors", 2, WHET_F32);
     char *base = write_model(ctx, "base.safetensors", 3, WHET_F32);
-    char *one = path_of("one.safetensors"), *two = path_of("two.safetensors");
+    char *one = test_tmp_kept("one.safetensors"), *two = test_tmp_kept("two.safetensors");
     const char *models[] = {a, b};
     for (int64_t k = 0; k < WHET_COUNT_OF(methods); k++) {
         whet_merge_job job = job_of(methods[k], models, 2, base, some, 3, one);
@@ -220,7 +200,7 @@ static void files_give_what_memory_gives(void **state) {
         job.block_bytes = 1;
         job.output = two;
         test_ok(ctx, run(ctx, &job, NULL));
-        assert_true(same_bytes(one, two));
+        assert_true(test_files_equal(one, two));
     }
     free(a);
     free(b);
@@ -236,7 +216,7 @@ static void small_types_in_and_out(void **state) {
     static const whet_dtype types[] = {WHET_BF16, WHET_F16, WHET_F32};
     static const whet_merge_setting w[] = {{"weight", 0, 1}, {"weight", 1, 3}};
     whet_ctx *ctx = test_ctx(2);
-    char *out = path_of("typed.safetensors");
+    char *out = test_tmp_kept("typed.safetensors");
     for (int in_type = 0; in_type < 3; in_type++)
         for (int out_type = 0; out_type < 3; out_type++) {
             char *a = write_model(ctx, "ta.safetensors", 1, types[in_type]);
@@ -279,7 +259,7 @@ static void small_types_in_and_out(void **state) {
 
 static char *write_folder(whet_ctx *ctx, const char *name, uint64_t seed, const char *config) {
     network net = make(ctx, seed, WHET_F32);
-    char *path = path_of(name);
+    char *path = test_tmp_kept(name);
     (void)mkdir(path, 0777);
     test_ok(ctx, whet_safetensors_write(ctx, in(path, "model.safetensors"), true, net.items, net.n,
                                         NULL));
@@ -304,8 +284,9 @@ static void folders_in_pieces(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
     char *a = write_folder(ctx, "fa", 1, config), *b = write_folder(ctx, "fb", 2, config);
-    char *whole = path_of("whole"), *pieces = path_of("pieces"), *again = path_of("again");
-    char *token_file = path_of("fa/tokenizer_config.json");
+    char *whole = test_tmp_kept("whole"), *pieces = test_tmp_kept("pieces"),
+         *again = test_tmp_kept("again");
+    char *token_file = test_tmp_kept("fa/tokenizer_config.json");
     const char *models[] = {a, b}, *from_pieces[] = {pieces};
     static const whet_merge_setting w[] = {{"weight", -1, 1}};
     FILE *file = fopen(token_file, "w");
@@ -314,7 +295,7 @@ static void folders_in_pieces(void **state) {
     (void)fclose(file);
     whet_merge_job job = job_of("linear", models, 2, NULL, w, 1, whole);
     test_ok(ctx, run(ctx, &job, NULL));
-    assert_true(same_bytes(in(whole, "tokenizer_config.json"), token_file));
+    assert_true(test_files_equal(in(whole, "tokenizer_config.json"), token_file));
     assert_false(exists(in(whole, "model.safetensors.index.json")));
     assert_false(exists(test_tmp("whole.whet-merge")));
     job.output = pieces;
@@ -374,7 +355,7 @@ static char *write_recipe(const char *name, const char *text, const char *a, con
         used += (size_t)len;
         assert_true(used < sizeof out);
     }
-    char *path = path_of(name);
+    char *path = test_tmp_kept(name);
     (void)test_write_text(name, out);
     return path;
 }
@@ -384,7 +365,7 @@ static void slices_are_stacked(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
     char *a = write_folder(ctx, "sa", 1, config), *b = write_folder(ctx, "sb", 2, config);
-    char *out = path_of("stacked");
+    char *out = test_tmp_kept("stacked");
     char *recipe = write_recipe("stack.yml",
                                 "slices:\n"
                                 "  - sources:\n    - model: @\n      layer_range: [0, 2]\n"
@@ -441,7 +422,7 @@ static void gradients_run_over_depth(void **state) {
     whet_ctx *ctx = test_ctx(2);
     char *a = write_model(ctx, "ga.safetensors", 1, WHET_F32);
     char *b = write_model(ctx, "gb.safetensors", 2, WHET_F32);
-    char *out = path_of("gradient.safetensors");
+    char *out = test_tmp_kept("gradient.safetensors");
     char *recipe = write_recipe("gradient.yml",
                                 "models:\n  - model: @\n    parameters: {weight: [1, 0]}\n"
                                 "  - model: %\n    parameters: {weight: [0, 1]}\n"
@@ -475,8 +456,8 @@ static void gradients_run_over_depth(void **state) {
 static void what_does_not_fit_is_told_at_once(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    char *a = write_model(ctx, "ma.safetensors", 1, WHET_F32), *b = path_of("mb.safetensors");
-    char *out = path_of("never.safetensors");
+    char *a = write_model(ctx, "ma.safetensors", 1, WHET_F32), *b = test_tmp_kept("mb.safetensors");
+    char *out = test_tmp_kept("never.safetensors");
     network net = make(ctx, 2, WHET_F32);
     static const int64_t positions[2] = {0, 1};
     net.items[0].tensor.shape[0] = TOKENS - 1;             /* a token less */
@@ -522,8 +503,8 @@ static void what_does_not_fit_is_told_at_once(void **state) {
 static void bad_weights_are_named(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
-    char *a = write_model(ctx, "na.safetensors", 1, WHET_F32), *b = path_of("nb.safetensors");
-    char *out = path_of("nan.safetensors");
+    char *a = write_model(ctx, "na.safetensors", 1, WHET_F32), *b = test_tmp_kept("nb.safetensors");
+    char *out = test_tmp_kept("nan.safetensors");
     network net = make(ctx, 2, WHET_F32);
     ((float *)net.items[4].tensor.data)[150 * WIDTH + 7] = NAN;
     ((float *)net.items[4].tensor.data)[199 * WIDTH] = INFINITY;
@@ -558,7 +539,7 @@ static void a_file_cut_short_meanwhile(void **state) {
     static const int64_t steps[1] = {7};
     static const whet_merge_setting w[] = {{"weight", -1, 1}};
     whet_ctx *ctx = test_ctx(1);
-    char *a = path_of("cut.safetensors"), *out = path_of("of_cut.safetensors");
+    char *a = test_tmp_kept("cut.safetensors"), *out = test_tmp_kept("of_cut.safetensors");
     network net = make(ctx, 2, WHET_F32);
     const whet_named_tensor last = net.items[net.n - 1];
     net.items[net.n - 1] =
@@ -601,8 +582,9 @@ static void a_stopped_merge_goes_on(void **state) {
     whet_ctx *ctx = test_ctx(1);
     char *a = write_model(ctx, "ra.safetensors", 1, WHET_F32);
     char *b = write_model(ctx, "rb.safetensors", 2, WHET_F32);
-    char *whole = path_of("uninterrupted.safetensors"), *out = path_of("resumed.safetensors");
-    char *part = path_of("resumed.safetensors.whet-merge");
+    char *whole = test_tmp_kept("uninterrupted.safetensors"),
+         *out = test_tmp_kept("resumed.safetensors");
+    char *part = test_tmp_kept("resumed.safetensors.whet-merge");
     const char *models[] = {a, b};
     static const whet_merge_setting w[] = {{"weight", -1, 1}},
                                     v[] = {{"weight", 0, 1}, {"weight", 1, 2}};
@@ -634,7 +616,7 @@ static void a_stopped_merge_goes_on(void **state) {
         }
         test_ok(ctx, run(ctx, &job, &resumed));
         if (resumed > most) most = resumed;
-        assert_true(same_bytes(whole, out));
+        assert_true(test_files_equal(whole, out));
         assert_false(exists(part));
         (void)unlink(out);
     }
@@ -654,7 +636,7 @@ static void tied_tables_are_found(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     char *a = write_folder(ctx, "tied", 1, "{\"tie_word_embeddings\":true}");
-    char *b = write_folder(ctx, "untied", 2, config), *out = path_of("tied-out");
+    char *b = write_folder(ctx, "untied", 2, config), *out = test_tmp_kept("tied-out");
     network x = make(ctx, 1, WHET_F32), y = make(ctx, 2, WHET_F32);
     test_ok(ctx, whet_safetensors_write(ctx, in(a, "model.safetensors"), true, x.items, TENSORS - 1,
                                         NULL));
@@ -686,8 +668,8 @@ static void tied_tables_are_found(void **state) {
 static void adapters_are_added(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
-    char *a = write_model(ctx, "la.safetensors", 1, WHET_F32), *lora = path_of("lora");
-    char *out = path_of("added.safetensors");
+    char *a = write_model(ctx, "la.safetensors", 1, WHET_F32), *lora = test_tmp_kept("lora");
+    char *out = test_tmp_kept("added.safetensors");
     network x = make(ctx, 1, WHET_F32), low = {.n = 0};
     (void)mkdir(lora, 0777);
     test_ok(ctx, make_tensor(ctx, &low, "base_model.model.model.layers.1.mlp.up_proj.lora_A.weight",
@@ -743,7 +725,7 @@ static void vocabularies_are_united(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     char *a = write_folder(ctx, "va", 1, config), *b = write_folder(ctx, "vb", 2, config);
-    char *out = path_of("united");
+    char *out = test_tmp_kept("united");
     write_text_in(a, "tokenizer.json",
                   "{\"model\":{\"vocab\":{\"a\":0,\"b\":1,\"c\":2,\"d\":3,\"e\":4}}}");
     write_text_in(b, "tokenizer.json",
@@ -795,7 +777,8 @@ static void plans_tell_memory(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(2);
     char *a = write_model(ctx, "pa.safetensors", 1, WHET_BF16);
-    char *b = write_model(ctx, "pb.safetensors", 2, WHET_F32), *out = path_of("plan.safetensors");
+    char *b = write_model(ctx, "pb.safetensors", 2, WHET_F32),
+         *out = test_tmp_kept("plan.safetensors");
     const char *models[] = {b, a}; /* a model that is the base is the base alone */
     whet_merge_job job = job_of("ties", models, 2, a, some, 3, out);
     whet_merge_plan *plan;
@@ -830,7 +813,7 @@ static void plans_tell_memory(void **state) {
 /* One tensor of 31 chunks, so that 8 threads have work for each. */
 static char *write_wide(whet_ctx *ctx, const char *name, uint64_t seed) {
     network net = {.n = 0};
-    char *path = path_of(name);
+    char *path = test_tmp_kept(name);
     test_ok(ctx, make_tensor(ctx, &net, "model.norm.weight", 2, 1000, 1000, seed, WHET_F32));
     test_ok(ctx, whet_safetensors_write(ctx, path, true, net.items, net.n, NULL));
     drop(ctx, &net);
@@ -880,7 +863,7 @@ static void threads_take_chunks(void **state) {
                    {"arcee_fusion", 1, true, NULL, 0}, {"passthrough", 1, false, NULL, 0}};
     whet_ctx *ctx = test_ctx(1);
     char *a = write_wide(ctx, "wa.safetensors", 1), *b = write_wide(ctx, "wb.safetensors", 2);
-    char *base = write_wide(ctx, "wbase.safetensors", 3), *out = path_of("wide.safetensors");
+    char *base = write_wide(ctx, "wbase.safetensors", 3), *out = test_tmp_kept("wide.safetensors");
     const char *models[] = {a, b};
     (void)state;
     for (size_t k = 0; k < sizeof methods / sizeof methods[0]; k++) {
@@ -927,7 +910,7 @@ static void each_allocation_may_fail(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
     char *a = write_folder(ctx, "xa", 1, config), *b = write_folder(ctx, "xb", 2, config);
-    char *out = path_of("xout");
+    char *out = test_tmp_kept("xout");
     write_text_in(a, "tokenizer.json", "{\"model\":{\"vocab\":{\"a\":0,\"b\":1}}}");
     write_text_in(b, "tokenizer.json", "{\"model\":{\"vocab\":{\"b\":0,\"c\":1}}}");
     char *recipe = write_recipe("fail.yml",
