@@ -150,10 +150,10 @@ bool whet_merge_plan_aligned(const whet_merge_plan *plan, int64_t i, whet_merge_
 
 /* ---- where a tensor's numbers come from ----------------------------------------------------------- */
 
-/* The model whose numbering place k of an item has: importances have their model's. */
-static int64_t owner_of(const whet_i_merge_item *item, int64_t k) {
+/* The place of the model whose numbering place k of an item has: importances have their model's. */
+static const whet_i_merge_place *owner_of(const whet_i_merge_item *item, int64_t k) {
     const int64_t importances = item->n_models + (item->base >= 0);
-    return item->places[k < importances ? k : k - importances].model;
+    return &item->places[k < importances ? k : k - importances];
 }
 
 /* The tensor of a specification that is at this place of model m. */
@@ -198,11 +198,10 @@ static bool axes_move(const whet_i_spec_tensor *s, int32_t first, int32_t last) 
 whet_status whet_i_plan_moves(whet_ctx *ctx, const whet_merge_plan *plan,
                               const whet_i_merge_item *item, int64_t k, whet_i_merge_moves *out) {
     const whet_i_merge_aligning *a = plan->aligning;
-    const int64_t importances = item->n_models + (item->base >= 0), owner = owner_of(item, k);
-    if (!a || item->count == 0 || item->rank == 0 || !a->models[owner].moves) return WHET_OK;
-    const whet_i_merge_numbering *model = &a->models[owner];
-    const int64_t at =
-        spec_tensor_at(a, owner, item->places[k < importances ? k : k - importances].data);
+    const whet_i_merge_place *owner = owner_of(item, k);
+    if (!a || item->count == 0 || item->rank == 0 || !a->models[owner->model].moves) return WHET_OK;
+    const whet_i_merge_numbering *model = &a->models[owner->model];
+    const int64_t at = spec_tensor_at(a, owner->model, owner->data);
     if (at < 0) return WHET_OK;
     const whet_i_spec_tensor *s = &a->spec->tensors[at];
     const int32_t first = item->rank > 1 ? 1 : 0;
