@@ -107,6 +107,7 @@ static whet_status load_encoder_of(whet_ctx *ctx, const char *path, view *v) {
     const whet_classifier_meta *meta = whet_classifier_source(v->classifier);
     whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
     opts.max_length = meta->max_length;
+    opts.coarse = true;
     if (meta->dtype && strcmp(meta->dtype, whet_dtype_name(WHET_BF16)) == 0) opts.dtype = WHET_BF16;
     WHET_TRY(whet_encoder_load(ctx, path, &opts, &v->encoder));
     const char *found = whet_encoder_fingerprint(v->encoder);

@@ -46,6 +46,7 @@ static whet_status load_encoder(whet_ctx *ctx, whet_i_run *run) {
     whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
     opts.dtype = run->job->dtype;
     opts.max_length = run->job->max_length;
+    opts.coarse = true;
     WHET_TRY(whet_encoder_load(ctx, run->job->model, &opts, &run->encoder));
     run->source = "encoder";
     run->fingerprint = whet_encoder_fingerprint(run->encoder);

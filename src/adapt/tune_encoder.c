@@ -305,6 +305,7 @@ static whet_status load(whet_ctx *ctx, const whet_i_run *run, const char *folder
     int64_t cells;
     opts.dtype = run->job->dtype;
     opts.max_length = run->job->max_length;
+    opts.coarse = true;
     WHET_TRY(whet_encoder_load(ctx, folder, &opts, &out->encoder));
     out->d = whet_encoder_dim(out->encoder);
     WHET_TRY(whet_i_mul(ctx, run->train.n, out->d, &cells));

@@ -48,6 +48,7 @@ whet_status whet_i_encoder_load(whet_ctx *ctx, const char *dir, const whet_encod
     e->hook = hook;
     e->dtype = o.dtype;
     e->batch_tokens = o.batch_tokens;
+    e->coarse = o.coarse;
     const whet_status status = fill(ctx, dir, &o, e);
     if (status == WHET_OK) {
         *out = e;

@@ -99,6 +99,7 @@ static void run_slab(void *arg, int64_t slab, int32_t worker) {
     const int64_t h = f->e->config.hidden;
     whet_i_text_batch_fill(&w->batch, f->rows, f->order + first, n,
                            f->e->config.family->position_offset);
+    w->batch.batch.coarse = f->e->coarse;
     whet_i_executor_run(w->executor, &w->batch.batch);
     const float *rows = whet_i_executor_value(w->executor, f->e->embedding);
     for (int64_t i = 0; i < n; i++)

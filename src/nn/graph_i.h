@@ -130,7 +130,8 @@ typedef struct whet_i_batch {
     const int64_t *start;         /* [B + 1] first tokens of the sequences; NULL = no tokens */
     const void *feeds[WHET_I_FEEDS_MAX]; /* whet_i_real or int32_t [rows, columns] */
     whet_i_real loss_scale;              /* gradients are of loss_scale * loss */
-    bool train;                          /* dropout, statistics of the batch */
+    bool train;                          /* dropout, statistics of the batch; coarse */
+    bool coarse;                         /* products need no more than 16 bits (whet_i_linear) */
     bool accumulate;                     /* gradients of parameters are added to what is there */
     uint64_t seed;                       /* of dropout: another one each step */
     const whet_i_cache *cache;           /* NULL = each sequence is whole */

@@ -115,6 +115,7 @@ struct whet_encoder {
     whet_i_encoder_config config;
     whet_dtype dtype;
     int64_t batch_tokens;
+    bool coarse;
     whet_tokenizer *tokenizer;
     whet_safetensors *file; /* word vectors are read from the mapping */
     whet_i_params *params;

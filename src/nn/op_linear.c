@@ -160,7 +160,7 @@ static void forward_part(const whet_i_task *t, int32_t phase, int64_t item, void
         .ldr = s->n,
         .ldc = s->n,
         .act = s->act,
-        .coarse = t->batch->train,
+        .coarse = t->batch->train || t->batch->coarse,
         .scratch = scratch};
     if (s->bias) args.bias = t->graph->params->items[t->node->params[s->parts]].values + column;
     if (has_adds(t->node)) set_adds(t, column, place_of_z(t, first, column == 0, scratch), &args);

@@ -120,6 +120,34 @@ static void texts_are_embedded_as_torch_does(void **state) {
     }
 }
 
+/* What products may leave out, 3.1 x 2^-16 of each (whet_i_linear), grows by no more than the four
+ * products of each of two layers; where f32 is not cut into parts nothing is left out. */
+static void coarse_embeddings_are_near(void **state) {
+    (void)state;
+    static const double bound = 8 * 3.1 * 0x1p-16;
+    char bytes[4096];
+    whet_str texts[64];
+    const int64_t n = read_texts("texts.txt", bytes, sizeof bytes, texts);
+    for (const whet_kernels *const *t = whet_i_kernels_all(); *t; t++) {
+        float out[2][64 * 60] = {{0}};
+        int64_t d = 0;
+        for (int coarse = 0; coarse < 2 && (*t)->supported(); coarse++) {
+            whet_ctx *ctx = test_ctx(1);
+            whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
+            whet_encoder *e = NULL;
+            opts.coarse = coarse;
+            test_ok(ctx, whet_kernels_select(ctx, (*t)->name));
+            test_ok(ctx, whet_encoder_load(ctx, golden("even"), &opts, &e));
+            d = whet_encoder_dim(e);
+            test_ok(ctx, whet_encoder_embed(ctx, e, texts, n, out[coarse]));
+            whet_encoder_destroy(ctx, e);
+            test_ctx_done(ctx);
+        }
+        const bool cuts = (*t)->supported() && strcmp((*t)->name, "amx") == 0;
+        compare(out[1], out[0], n * d, cuts ? bound : 0);
+    }
+}
+
 /* all-MiniLM-L6-v2, where WHET_TEST_MODEL names its folder (tests/golden/minilm). */
 static void a_real_model_is_embedded_as_torch_does(void **state) {
     (void)state;
@@ -133,10 +161,12 @@ static void a_real_model_is_embedded_as_torch_does(void **state) {
     whet_str texts[64];
     const int64_t n = read_texts("../minilm/texts.txt", bytes, BYTES, texts);
     float *out = malloc(sizeof *out * (size_t)n * DIM);
-    for (int half = 0; half < 2; half++) {
+    for (int form = 0; form < 3; form++) {
+        const bool half = form == 1;
         whet_ctx *ctx = test_ctx(2);
         whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
         opts.dtype = half ? WHET_BF16 : WHET_F32;
+        opts.coarse = form == 2;
         whet_encoder *e = NULL;
         test_ok(ctx, whet_encoder_load(ctx, folder, &opts, &e));
         whet_tensor expected = read_golden(ctx, "../minilm", "expected");
@@ -676,6 +706,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_rows_are_embedded_as_torch_does),
         cmocka_unit_test(texts_are_embedded_as_torch_does),
+        cmocka_unit_test(coarse_embeddings_are_near),
         cmocka_unit_test(a_real_model_is_embedded_as_torch_does),
         cmocka_unit_test(shapes_and_types_agree_with_a_plain_forward_pass),
         cmocka_unit_test(an_embedding_depends_on_its_text_alone),
