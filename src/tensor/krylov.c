@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Leading eigenvectors of a large operator by a block Krylov space: Q holds an orthonormal basis of
- * span{B, C B, C^2 B, ...}, each new block is C times the last one, orthogonalised against all of Q
- * twice; the eigenvectors of T = Q^T C Q give those of C. Blocks are made orthonormal by the
+ * span{B, C B, C^2 B, ...}, each new block is C times the last one, orthogonalised against the last two
+ * and then against all of Q; the eigenvectors of T = Q^T C Q give those of C. As C is symmetric, C times a
+ * block lies, to rounding, in what the blocks up to the next one span: the rest of T is zero, and the first
+ * pass need not look at older blocks (Lanczos' recurrence; the second keeps Q orthonormal). Blocks are made orthonormal by the
  * eigenvectors of their Gram matrix, which shows and drops directions that the space already holds
  * (SVQB, Stathopoulos & Wu 2002), so an exhausted space ends the search instead of breaking it.
  * Legend: n size of C, m columns of Q so far, BLOCK columns added at a time. */
@@ -13,7 +15,8 @@ enum { BLOCK = 32 };
 
 typedef struct space {
     int64_t n, m, most; /* columns of q now, and room for */
-    int64_t last;       /* first column of the newest block */
+    int64_t last;       /* first column of the newest block, */
+    int64_t before;     /* and of the one before it */
     double *q, *cq;     /* [n, most]: the basis, and C times it */
     double *t;          /* [most, most]: Q^T C Q */
     double *block;      /* [n, BLOCK] */
@@ -43,13 +46,15 @@ static whet_status space_make(whet_ctx *ctx, int64_t n, int64_t most, space *s) 
     return whet_i_alloc(ctx, most > BLOCK ? most : BLOCK, &s->values);
 }
 
-/* The block minus its part in span Q. */
-static whet_status project_out(whet_ctx *ctx, space *s, int64_t width) {
-    if (s->m == 0) return WHET_OK;
-    WHET_TRY(whet_i_matmul_f64(ctx, true, false, s->m, width, s->n, s->q, s->most, s->block, BLOCK,
-                               0, s->gram, BLOCK));
-    for (int64_t i = 0; i < s->m * BLOCK; i++) s->gram[i] = -s->gram[i];
-    return whet_i_matmul_f64(ctx, false, false, s->n, width, s->m, s->q, s->most, s->gram, BLOCK, 1,
+/* The block minus its part in the span of columns `first` and on of Q. */
+static whet_status project_out(whet_ctx *ctx, space *s, int64_t width, int64_t first) {
+    const int64_t m = s->m - first;
+    const double *q = s->q + first;
+    if (m == 0) return WHET_OK;
+    WHET_TRY(whet_i_matmul_f64(ctx, true, false, m, width, s->n, q, s->most, s->block, BLOCK, 0,
+                               s->gram, BLOCK));
+    for (int64_t i = 0; i < m * BLOCK; i++) s->gram[i] = -s->gram[i];
+    return whet_i_matmul_f64(ctx, false, false, s->n, width, m, q, s->most, s->gram, BLOCK, 1,
                              s->block, BLOCK);
 }
 
@@ -90,14 +95,15 @@ static whet_status append(whet_ctx *ctx, space *s, int64_t width, whet_i_apply_f
     for (int64_t i = 0; i < s->n; i++)
         memcpy(s->cq + i * s->most + s->m, out + i * width, sizeof(double) * (size_t)width);
     const int64_t first = s->m;
+    s->before = s->last;
     s->last = first;
     s->m += width;
-    WHET_TRY(whet_i_matmul_f64(ctx, true, false, s->m, width, s->n, s->q, s->most, out, width, 0,
-                               s->gram, BLOCK));
-    for (int64_t i = 0; i < s->m; i++)
+    WHET_TRY(whet_i_matmul_f64(ctx, true, false, s->m - s->before, width, s->n, s->q + s->before,
+                               s->most, out, width, 0, s->gram, BLOCK));
+    for (int64_t i = s->before; i < s->m; i++)
         for (int64_t j = 0; j < width; j++)
             s->t[i * s->most + first + j] = s->t[(first + j) * s->most + i] =
-                s->gram[i * BLOCK + j];
+                s->gram[(i - s->before) * BLOCK + j];
     return WHET_OK;
 }
 
@@ -128,14 +134,14 @@ static void random_block(space *s, uint64_t seed, int64_t width) {
         for (int64_t j = 0; j < width; j++) s->block[i * BLOCK + j] = whet_i_rng_normal(&rng);
 }
 
-/* The next block: C times the newest, without what Q holds. *beyond is its largest length. */
+/* The next block: C times the newest, without what the last two hold. *beyond is its largest length. */
 static whet_status next_block(whet_ctx *ctx, space *s, int64_t *width, double *beyond) {
     const int64_t newest = s->m - s->last;
     for (int64_t i = 0; i < s->n; i++)
         memcpy(s->block + i * BLOCK, s->cq + i * s->most + s->last,
                sizeof(double) * (size_t)newest);
     *width = newest;
-    WHET_TRY(project_out(ctx, s, newest));
+    WHET_TRY(project_out(ctx, s, newest, s->before));
     WHET_TRY(orthonormalise(ctx, s, width, 0));
     *beyond = newest ? sqrt(fmax(0, s->values[0])) : 0;
     return WHET_OK;
@@ -170,7 +176,7 @@ static whet_status search(whet_ctx *ctx, space *s, int64_t dim, double tolerance
             check_at = s->m + s->m / 4;
         }
         /* Once more against Q: after the division small parts in its span have grown. */
-        WHET_TRY(project_out(ctx, s, width));
+        WHET_TRY(project_out(ctx, s, width, 0));
         WHET_TRY(orthonormalise(ctx, s, &width, .1));
         if (width > s->most - s->m) width = s->most - s->m;
         if (width == 0) return ritz(ctx, s, y);
