@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Leading eigenvectors of a large operator by a block Krylov space: Q holds an orthonormal basis of
  * span{B, C B, C^2 B, ...}, each new block is C times the last one, orthogonalised against the last two
- * and then against all of Q; the eigenvectors of T = Q^T C Q give those of C. As C is symmetric, C times a
- * block lies, to rounding, in what the blocks up to the next one span: the rest of T is zero, and the first
- * pass need not look at older blocks (Lanczos' recurrence; the second keeps Q orthonormal). Blocks are made orthonormal by the
+ * and then against all of Q; the eigenvectors of T = Q^T C Q give those of C. As C is symmetric, C
+ * times a block lies, to rounding, in what the blocks up to the next one span: the rest of T is zero,
+ * and the first pass need not look at older blocks (Lanczos' recurrence; the second keeps Q
+ * orthonormal). Blocks are made orthonormal by the
  * eigenvectors of their Gram matrix, which shows and drops directions that the space already holds
  * (SVQB, Stathopoulos & Wu 2002), so an exhausted space ends the search instead of breaking it.
  * Legend: n size of C, m columns of Q so far, BLOCK columns added at a time. */
