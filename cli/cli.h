@@ -216,7 +216,7 @@ whet_status cmd_embed(cli_run *run);
 extern const cli_option cmd_embed_options[];
 whet_status cmd_generate(cli_run *run);
 extern const cli_option cmd_generate_options[];
-/* --mean and --deviation of channels; else those that networks of --arch expect (cmd_align.c). */
+/* --mean and --deviation of channels; NaN where they are not given (cmd_align.c). */
 whet_status cli_image_scale(cli_run *run, double mean[3], double scale[3]);
 whet_status cmd_market_price(cli_run *run);
 extern const cli_option cmd_market_price_options[];

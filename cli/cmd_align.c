@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet align: the units of a network renumbered to match another's. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,15 +149,8 @@ static whet_status read_channels(cli_run *run, const char *name, double *out) {
     return WHET_OK;
 }
 
-/* Networks for CIFAR are trained on inputs that are scaled as ImageNet's are. */
 whet_status cli_image_scale(cli_run *run, double mean[3], double scale[3]) {
-    static const double middle[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
-    const char *arch = cli_text(run, "arch");
-    const bool cifar = arch[0] == 'r' && arch[1] == 'e';
-    for (int i = 0; cifar && i < 3; i++) {
-        mean[i] = middle[i];
-        scale[i] = deviation[i];
-    }
+    for (int i = 0; i < 3; i++) mean[i] = scale[i] = NAN;
     const whet_status status = read_channels(run, "mean", mean);
     return status == WHET_OK ? read_channels(run, "deviation", scale) : status;
 }

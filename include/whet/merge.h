@@ -240,8 +240,10 @@ typedef struct whet_align_job {
         *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
     int64_t points;  /* of the barrier; 0 = none */
     bool repair;     /* mixtures are repaired too, on the statistics' inputs or else on data */
-    const char *figure;       /* SVG of the barrier; may be NULL */
-    double mean[3], scale[3]; /* of channels: x becomes (x - mean) / scale */
+    const char *figure; /* SVG of the barrier; may be NULL */
+    double mean[3],
+        scale[3]; /* of channels: x becomes (x - mean) / scale; NaN: what networks of the
+                               * architecture expect: of resnet ImageNet's, else 0 and 1 */
     bool force;
     int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */
     const char *text, *second,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The job of whet market trial: two files and examples in, a verdict and the mixture out. */
+#include <math.h>
 #include <stdio.h>
 
 #include "io/io_i.h"
@@ -28,7 +29,7 @@ static whet_status check(whet_ctx *ctx, const whet_trial_files *f) {
                            "others",
                            f->gate_data);
     for (int c = 0; c < 3; c++)
-        if (!(f->scale[c] > 0))
+        if (!(f->scale[c] > 0) && !isnan(f->scale[c]))
             return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
                                f->scale[c]);
     return WHET_OK;
@@ -54,6 +55,7 @@ static whet_status read_examples(run *r, const char *data, const char *labels,
     job.statistics = statistics;
     memcpy(job.mean, r->files->mean, sizeof job.mean);
     memcpy(job.scale, r->files->scale, sizeof job.scale);
+    whet_i_image_scale(r->files->arch, job.mean, job.scale);
     return whet_i_mode_inputs_read(r->ctx, &job, out);
 }
 

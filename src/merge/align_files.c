@@ -3,6 +3,7 @@
  * mixtures of the two are worth before and after. Shapes are compared from the headers before any weight
  * is read. */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -13,7 +14,7 @@
 
 typedef struct run {
     whet_ctx *ctx;
-    const whet_align_job *job;
+    whet_align_job *job;
     whet_safetensors *file[2];
     whet_i_weight_files parts[2]; /* of folders; `file` is all of them */
     bool folder[2];
@@ -162,7 +163,7 @@ static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
                            missing);
     WHET_TRY(check_texts(ctx, job));
     for (int c = 0; c < 3; c++)
-        if (!(job->scale[c] > 0))
+        if (!(job->scale[c] > 0) && !isnan(job->scale[c]))
             return whet_i_fail(ctx, WHET_ERR_ARG, "a scale of %g; expected more than 0",
                                job->scale[c]);
     if (job->shard_bytes < 0)
@@ -253,6 +254,7 @@ static whet_status run_job(run *r) {
     WHET_TRY(open_weights(r, 1, job->b));
     WHET_TRY(whet_i_spec_of_files(r->ctx, job->arch, job->a, r->folder[0], r->file[0],
                                   &r->weights[0], &job->hints, &r->result.spec));
+    whet_i_image_scale(r->result.spec->arch, r->job->mean, r->job->scale);
     WHET_TRY(read_data(r));
     WHET_TRY(align(r));
     WHET_TRY(whet_i_calloc(r->ctx, r->weights[1].n, &r->moved));

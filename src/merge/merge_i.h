@@ -75,6 +75,10 @@ WHET_CHECKED whet_status whet_i_spec_part(whet_ctx *ctx, const whet_permutation_
 
 /* ---- examples from files (mode_inputs.c) ----------------------------------------------------- */
 
+/* Means and scales of channels that are NaN: those that networks of this architecture expect. Pure.
+ * (mode_inputs.c) */
+void whet_i_image_scale(const char *arch, double mean[3], double scale[3]);
+
 /* Inputs and labels of a job, as networks expect them: its data, labels, statistics, mean and scale. */
 typedef struct whet_i_mode_inputs {
     whet_tensor x, statistics, labels;

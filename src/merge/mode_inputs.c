@@ -5,6 +5,15 @@
 
 #include "merge/align_files.h"
 
+void whet_i_image_scale(const char *arch, double mean[3], double scale[3]) {
+    static const double middle[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
+    const bool imagenet = strcmp(arch, "resnet") == 0; /* those for CIFAR are trained so, too */
+    for (int c = 0; c < 3; c++) {
+        if (isnan(mean[c])) mean[c] = imagenet ? middle[c] : 0;
+        if (isnan(scale[c])) scale[c] = imagenet ? deviation[c] : 1;
+    }
+}
+
 /* x [n, d], [n, h, w] or [n, h, w, c] as f32. */
 static whet_status read_inputs(whet_ctx *ctx, const char *path, const whet_align_job *job,
                                whet_tensor *out, int64_t shape[4]) {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "merge/image_network.h"
+#include "merge/merge_i.h"
 
 /* Perceptrons 2-2-2: small enough for sums by hand. */
 typedef struct tiny {
@@ -259,8 +260,44 @@ static void survives_failing_allocations(void **state) {
     assert_true(test_each_allocation(body, &a) > 20);
 }
 
+/* What is not given is the architecture's; a specification found by names ("auto") says which. */
+static void inputs_are_scaled_as_the_architecture_expects(void **state) {
+    (void)state;
+    double mean[3] = {NAN, 0.5, NAN}, scale[3] = {2, NAN, NAN};
+    whet_i_image_scale("resnet", mean, scale);
+    assert_true(mean[0] == .485 && mean[1] == 0.5 && mean[2] == .406);
+    assert_true(scale[0] == 2 && scale[1] == .224 && scale[2] == .225);
+    for (int c = 0; c < 3; c++) mean[c] = scale[c] = NAN;
+    whet_i_image_scale("wrn", mean, scale);
+    for (int c = 0; c < 3; c++) assert_true(mean[c] == 0 && scale[c] == 1);
+}
+
+/* Networks of others, with what their own page says of them on these images. */
+static void published_networks_have_their_accuracies(void **state) {
+    (void)state;
+    test_need_shared("data/resnet_cifar10/resnet20_akamaster.safetensors");
+    test_need_shared("data/cifar10/test_x.npy");
+    whet_ctx *ctx = test_ctx(2);
+    whet_align_job job = WHET_ALIGN_JOB_INIT;
+    whet_align_result result;
+    job.a = test_shared("data/resnet_cifar10/resnet20_akamaster.safetensors");
+    job.b = test_shared("data/resnet_cifar10/resnet20_zheng.safetensors");
+    job.data = test_shared("data/cifar10/test_x.npy");
+    job.labels = test_shared("data/cifar10/test_y.npy");
+    job.points = 2;
+    for (int c = 0; c < 3; c++) job.mean[c] = job.scale[c] = NAN;
+    test_ok(ctx, whet_align_files(ctx, &job, &result));
+    assert_string_equal(whet_permutation_spec_arch(result.spec), "resnet");
+    assert_true(fabs(result.lines[WHET_LINE_BEFORE][0].accuracy - .915) < 1e-9);
+    assert_true(fabs(result.lines[WHET_LINE_BEFORE][1].accuracy - .910) < 1e-9);
+    whet_align_result_free(ctx, &result);
+    test_ctx_done(ctx);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(inputs_are_scaled_as_the_architecture_expects),
+        cmocka_unit_test(published_networks_have_their_accuracies),
         cmocka_unit_test(by_hand),
         cmocka_unit_test(activations_find_the_exchange),
         cmocka_unit_test(norms_have_the_statistics_of_the_inputs),
