@@ -90,5 +90,7 @@ whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_enc
     WHET_TRY(whet_i_params_settle(ctx, e->params, 0));
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_SETTLED, e->params));
     make_fingerprint(e);
-    return pack(ctx, e);
+    WHET_TRY(pack(ctx, e));
+    whet_i_safetensors_forget(e->file); /* what is still read of it, rows of tables, comes back */
+    return WHET_OK;
 }

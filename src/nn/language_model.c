@@ -39,7 +39,9 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
     WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_BOUND, m->params));
     WHET_TRY(whet_i_params_settle(ctx, m->params, 0));
     WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_SETTLED, m->params));
-    return pack(ctx, m);
+    WHET_TRY(pack(ctx, m));
+    whet_i_weight_files_forget(&m->files);
+    return WHET_OK;
 }
 
 static whet_status fill(whet_ctx *ctx, const char *dir, whet_dtype dtype, whet_language_model *m) {

@@ -86,6 +86,10 @@ void whet_i_weight_files_close(whet_ctx *ctx, whet_i_weight_files *f) {
     f->n = 0;
 }
 
+void whet_i_weight_files_forget(const whet_i_weight_files *f) {
+    for (int64_t i = 0; i < f->n; i++) whet_i_safetensors_forget(f->items[i].tensors);
+}
+
 whet_status whet_i_weight_files_open(whet_ctx *ctx, const char *dir, whet_i_weight_files *f) {
     WHET_TRY(whet_i_calloc(ctx, 1, &f->items));
     const whet_status status = open_one(ctx, dir, "model.safetensors", f);

@@ -24,6 +24,8 @@ typedef struct whet_i_weight_files {
 WHET_CHECKED whet_status whet_i_weight_files_open(whet_ctx *ctx, const char *dir,
                                                   whet_i_weight_files *files);
 void whet_i_weight_files_close(whet_ctx *ctx, whet_i_weight_files *files);
+/* Lets go of their pages, once what is needed of them has been copied; what is read again comes back. */
+void whet_i_weight_files_forget(const whet_i_weight_files *files);
 bool whet_i_weight_files_find(const whet_i_weight_files *files, const char *name, whet_tensor *out);
 /* whet_i_params_bind to all of them: a required parameter must be in one. */
 WHET_CHECKED whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *files,

@@ -267,8 +267,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(whet_i_tune_open(ctx, run));
     WHET_TRY(whet_i_tune_build(ctx, run));
     if (!run->given) whet_i_tune_make_fingerprint(run);
-    for (int64_t i = 0; i < run->backbone.files.n; i++)
-        whet_i_safetensors_forget(run->backbone.files.items[i].tensors);
+    whet_i_weight_files_forget(&run->backbone.files);
     if (run->job.output) WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
     give_head(run);

@@ -13,8 +13,7 @@ whet_status whet_i_tune_survey(whet_ctx *ctx, const whet_tune_job *job, whet_i_t
     WHET_TRY(whet_i_tune_open(ctx, survey));
     WHET_TRY(whet_i_tune_record(ctx, survey));
     whet_i_tune_make_fingerprint(survey);
-    for (int64_t i = 0; i < survey->backbone.files.n; i++)
-        whet_i_safetensors_forget(survey->backbone.files.items[i].tensors);
+    whet_i_weight_files_forget(&survey->backbone.files);
     return WHET_OK;
 }
 
