@@ -19,6 +19,7 @@
  * Legend: group 16 rows, chunk 32 of k, parts 1 (bfloat16), 2 (coarse) or 3 (f32) tiles for one. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
@@ -633,6 +634,7 @@ const whet_kernels WHET_AMX_TABLE = {.name = "amx",
                                      PRODUCT_SLOTS,
                                      VOTE_SLOTS,
                                      COST_SLOTS,
+                                     DROPOUT_SLOTS,
                                      MERGE_SLOTS,
                                      .linear_f32 = linear_by_tiles,
                                      .linear_f32_scratch = linear_f32_scratch,

@@ -126,6 +126,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
 }
 
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
@@ -148,4 +149,5 @@ const whet_kernels whet_i_kernels_avx2 = {.name = "avx2",
                                           PRODUCT_F32_SLOTS,
                                           VOTE_SLOTS,
                                           COST_SLOTS,
+                                          DROPOUT_SLOTS,
                                           MERGE_SLOTS};

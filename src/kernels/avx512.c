@@ -3,6 +3,7 @@
  * processor is asked first. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
@@ -21,4 +22,5 @@ const whet_kernels whet_i_kernels_avx512 = {.name = "avx512",
                                             PRODUCT_F32_SLOTS,
                                             VOTE_SLOTS,
                                             COST_SLOTS,
+                                            DROPOUT_SLOTS,
                                             MERGE_SLOTS};

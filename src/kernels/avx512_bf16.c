@@ -7,6 +7,7 @@
  * around it can be tested on processors without it. */
 #include "kernels/avx512_vec.h"
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
@@ -256,6 +257,7 @@ const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       PRODUCT_F32_SLOTS,
                                       VOTE_SLOTS,
                                       COST_SLOTS,
+                                      DROPOUT_SLOTS,
                                       MERGE_SLOTS,
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,

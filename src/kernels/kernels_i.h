@@ -298,6 +298,11 @@ typedef struct whet_kernels {
     /* m = 1 where the upper 53 bits of whet_i_hash_u64(stream ^ (first + e)), a number below 1, are below
      * `share`, else 0. 0 <= share <= 1. */
     void (*drawn_mask)(int64_t n, uint64_t stream, int64_t first, double share, float *m);
+    /* to [n] = from where it is kept, times keep, else 0; or that is added to it. Number i is dropped
+     * where 16 bits of whet_i_hash_u64(stream ^ (first + i) / 4) are below threshold, four numbers a
+     * hash, the lowest bits first. first is a multiple of 4; to may be from. */
+    void (*dropout)(int64_t n, uint64_t stream, int64_t first, uint32_t threshold, whet_i_real keep,
+                    const whet_i_real *from, bool adds, whet_i_real *to);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

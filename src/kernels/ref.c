@@ -7,6 +7,7 @@
 #include "kernels/kernels_i.h"
 
 #include "kernels/plain_assignment.h"
+#include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
 #include "kernels/plain_votes.h"
 
@@ -358,6 +359,7 @@ const whet_kernels whet_i_kernels_ref = {
     .linear_bf16_scratch = linear_bf16_scratch,
     VOTE_SLOTS,
     COST_SLOTS,
+    DROPOUT_SLOTS,
     MERGE_SLOTS,
     .product_f64 = product_f64,
     .product = product,

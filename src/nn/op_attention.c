@@ -134,7 +134,7 @@ static void make_weights(const head *h, int64_t first, int64_t rows) {
     }
 }
 
-/* x [rows, keys] times the dropout mask; four numbers share one hash. */
+/* x [rows, keys] times the dropout mask. */
 static void mask(const head *h, int64_t first, int64_t rows, whet_i_real *x) {
     const int64_t keys = keys_of(h, first, rows);
     const whet_i_batch *batch = h->task->batch;
@@ -143,12 +143,8 @@ static void mask(const head *h, int64_t first, int64_t rows, whet_i_real *x) {
     for (int64_t i = 0; i < rows; i++) {
         const uint64_t row =
             whet_i_hash_u64(stream ^ (uint64_t)(h->first + token_of(h, first + i)));
-        for (int64_t j = 0; j < keys; j += 4) {
-            const uint64_t bits = whet_i_hash_u64(row ^ (uint64_t)(j / 4));
-            for (int64_t u = j; u < j + 4 && u < keys; u++)
-                x[i * h->t + u] *=
-                    (bits >> 16 * (u - j) & 0xffff) >= h->s->threshold ? h->s->keep : 0;
-        }
+        h->task->kernels->dropout(keys, row, 0, h->s->threshold, h->s->keep, x + i * h->t, false,
+                                  x + i * h->t);
     }
 }
 

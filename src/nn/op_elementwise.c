@@ -93,19 +93,12 @@ typedef struct dropout_settings {
     whet_i_real keep;   /* 1 / (1 - p) */
 } dropout_settings;
 
-/* to [n] = from where kept, scaled; four numbers share one hash. n starts at a multiple of 4. */
+/* to [n] = from where kept, scaled. n starts at a multiple of 4. */
 static void drop(const whet_i_task *t, int64_t first, int64_t n, const whet_i_real *from,
                  whet_i_real *to, bool adds) {
     const dropout_settings *s = t->node->settings;
     const uint64_t stream = whet_i_hash_u64(t->batch->seed + (uint64_t)t->node->index);
-    for (int64_t i = 0; i < n; i += 4) {
-        const uint64_t bits = whet_i_hash_u64(stream ^ (uint64_t)((first + i) / 4));
-        for (int64_t j = i; j < i + 4 && j < n; j++) {
-            const bool kept = (bits >> 16 * (j - i) & 0xffff) >= s->threshold;
-            const whet_i_real y = kept ? s->keep * from[j] : 0;
-            to[j] = adds ? to[j] + y : y;
-        }
-    }
+    t->kernels->dropout(n, stream, first, s->threshold, s->keep, from, adds, to);
 }
 
 static void dropout_forward(const whet_i_task *t, int32_t phase, int64_t item, void *scratch) {

@@ -372,6 +372,30 @@ static void check_drawn_masks(const whet_kernels *table) {
         }
 }
 
+/* By its definition, at every place; all, some and none dropped; in place; and nothing behind the end. */
+static void check_dropout(const whet_kernels *table) {
+    enum { MOST = 150 };
+    static const uint32_t threshold[] = {0, 1, 6554, 32768, 65535, 65536};
+    for (int64_t n = 0; n <= MOST; n += n < 70 ? 1 : 11)
+        for (int k = 0; k < 6; k++)
+            for (int adds = 0; adds < 2; adds++) {
+                numbers from = make_numbers(n, 41), base = make_numbers(n, 42);
+                float to[MOST + 1] = {[MOST] = 7};
+                const int64_t first = (INT64_C(1) << 34) + 4 * n;
+                if (n) memcpy(to, adds ? base.x : from.x, sizeof *to * (size_t)n);
+                table->dropout(n, 99, first, threshold[k], 1.25F, adds ? from.x : to, adds, to);
+                for (int64_t i = 0; i < n; i++) {
+                    const uint64_t bits = whet_i_hash_u64(99 ^ (uint64_t)((first + i) / 4));
+                    const bool kept = (bits >> 16 * (i % 4) & 0xffff) >= threshold[k];
+                    const float y = kept ? 1.25F * from.x[i] : 0;
+                    assert_true(to[i] == (adds ? base.x[i] + y : y));
+                }
+                assert_true(n == MOST || to[MOST] == 7);
+                drop_numbers(&from);
+                drop_numbers(&base);
+            }
+}
+
 /* One number of whet_i_election, by its definition. */
 static float elected(const whet_i_election *a, int64_t e) {
     double votes = 0, sum = 0, divisor = 0;
@@ -457,6 +481,7 @@ static void check_elections(const whet_kernels *table) {
 TABLE_TEST(merge_keys, check_merge_keys)
 TABLE_TEST(drawn_masks, check_drawn_masks)
 TABLE_TEST(elections, check_elections)
+TABLE_TEST(dropouts, check_dropout)
 TABLE_TEST(votes, check_votes)
 TABLE_TEST(exponentials, check_exp)
 TABLE_TEST(bits, check_bits)
@@ -486,14 +511,14 @@ static void sets_are_chosen_by_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations),  cmocka_unit_test(tanh_is_accurate_everywhere),
-        cmocka_unit_test(layernorms),   cmocka_unit_test(rmsnorms),
-        cmocka_unit_test(row_kernels),  cmocka_unit_test(nan_infinity_and_constants),
-        cmocka_unit_test(conversions),  cmocka_unit_test(sets_are_chosen_by_name),
-        cmocka_unit_test(bits),         cmocka_unit_test(votes),
-        cmocka_unit_test(panels),       cmocka_unit_test(merge_keys),
-        cmocka_unit_test(drawn_masks),  cmocka_unit_test(elections),
-        cmocka_unit_test(exponentials),
+        cmocka_unit_test(activations), cmocka_unit_test(tanh_is_accurate_everywhere),
+        cmocka_unit_test(layernorms),  cmocka_unit_test(rmsnorms),
+        cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
+        cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
+        cmocka_unit_test(bits),        cmocka_unit_test(votes),
+        cmocka_unit_test(panels),      cmocka_unit_test(merge_keys),
+        cmocka_unit_test(drawn_masks), cmocka_unit_test(elections),
+        cmocka_unit_test(dropouts),    cmocka_unit_test(exponentials),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
