@@ -149,10 +149,9 @@ typedef struct whet_trial_files {
     const char
         *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
     bool repair;     /* hidden units of mixtures are repaired, on these inputs or else on data */
-    double mean[3],
-        scale
-            [3]; /* of channels: x becomes (x - mean) / scale; bytes are divided by 255 first. NaN: of
-                   * resnet ImageNet's, else 0 and 1 */
+    /* Of channels: x becomes (x - mean) / scale; bytes are divided by 255 first. NaN: of resnet ImageNet's,
+     * else 0 and 1. */
+    double mean[3], scale[3];
     whet_trial_search search;
     bool outright;
     int64_t batch;

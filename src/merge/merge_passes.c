@@ -22,10 +22,9 @@ typedef struct worker {
 
 struct whet_i_merge_room {
     worker *workers;
-    char
-        *resident; /* [sources, count] of `held` bytes when the tensor stays in memory, else NULL */
-    bool lent;     /* resident is the block's */
-    uint8_t *seen; /* [chunks] read (and checked) before */
+    char *resident; /* [sources, count] of `held` bytes, where the tensor stays in memory */
+    bool lent;      /* resident is the block's */
+    uint8_t *seen;  /* [chunks] read (and checked) before */
 };
 
 typedef struct pass {

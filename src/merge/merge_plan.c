@@ -403,9 +403,9 @@ void whet_merge_plan_destroy(whet_ctx *ctx, whet_merge_plan *plan) {
 int64_t whet_merge_plan_count(const whet_merge_plan *plan) { return plan->n; }
 
 int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item) {
+    if (plan->aligning) return 4; /* rows and columns may be taken in another order */
     for (int64_t i = 0; i < item->n_places; i++) {
         const whet_i_merge_place *p = &item->places[i];
-        if (plan->aligning) return 4; /* they may be taken in another order */
         const bool mapped = item->table && p->model < plan->vocabulary.n;
         if (!p->file || p->lora || mapped || whet_dtype_size(p->dtype) != 2) return 4;
     }
