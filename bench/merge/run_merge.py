@@ -3,14 +3,15 @@
 """Merges two checkpoints by whet, beside what reading both and copying one takes, and beside mergekit.
 
 Usage: run_merge.py FOLDER WHET [MERGEKIT_PYTHON]     (FOLDER from checkpoints.py: base, a, b; writes FOLDER/out*)
-Each is run REPEATS times in turn; the least is taken. With COLD=1 in the environment the pages of what is read are
-dropped before each run. Rates count the bytes of `cat a b > /dev/null; cp a c`: twice
-reading and once copying. Checked beside: the means agree with numpy's on a sample of rows, and with mergekit's on all
+Each is run REPEATS times in turn; seconds are medians, rates medians of the ratios of each round. With COLD=1 in the
+environment the pages of what is read are dropped before each run. Rates count the bytes of
+`cat a b > /dev/null; cp a c`: twice reading and once copying; ties reads a base besides. Checked beside: the means agree with numpy's on a sample of rows, and with mergekit's on all
 tensors. Prints one JSON document. Needs numpy; reads with /usr/bin/time's figures of memory.
 """
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import time
@@ -109,7 +110,7 @@ def main():
             outputs[name] = os.path.join(folder, "out-mergekit-" + method)
             commands[name] = [mergekit, "-m", "mergekit.scripts.run_yaml", recipe(folder, method),
                               outputs[name], "--lazy-unpickle", "--low-cpu-memory", "--quiet"]
-    best = {}
+    rounds = {name: [] for name in commands}
     for repeat in range(REPEATS):
         for name, command in commands.items():
             if name.startswith("mergekit") and repeat > 0:
@@ -117,21 +118,21 @@ def main():
             remove(outputs[name])
             for model in ("a", "b", "base") if COLD else ():
                 drop(os.path.join(folder, model, "model.safetensors"))
-            figures = run(command)
-            if name not in best or figures[0] < best[name][0]:
-                best[name] = figures
-    size = os.path.getsize(a)
-    base = best["cat a b > /dev/null; cp a c"][0]
-    synced = best["the same, synced"][0]
-    result = {"checkpoint_bytes": size, "cached": not COLD, "dtype": "bf16", "cpus": os.cpu_count(),
-              "load": os.getloadavg()[0], "runs": {}}
-    for name, (seconds, megabytes, processor) in best.items():
-        result["runs"][name] = {"seconds": round(seconds, 2), "processor_seconds": round(processor, 2),
-                                "peak_rss_mb": round(megabytes, 1),
-                                "rate_of_cat_and_cp": round(base / seconds, 3),
-                                "rate_of_synced": round(synced / seconds, 3),
-                                "processor_of_cat_and_cp": round(processor / best[
-                                    "cat a b > /dev/null; cp a c"][2], 2)}
+            rounds[name].append(run(command))
+    result = {"checkpoint_bytes": os.path.getsize(a), "cached": not COLD, "rounds": REPEATS, "dtype": "bf16",
+              "cpus": os.cpu_count(), "load": os.getloadavg()[0], "runs": {}}
+
+    def rate(name, of):
+        return round(statistics.median(base[0] / own[0] for base, own in zip(rounds[of], rounds[name])), 3)
+
+    for name, figures in rounds.items():
+        seconds, megabytes, processor = zip(*figures)
+        result["runs"][name] = {"seconds": round(statistics.median(seconds), 2), "least": round(min(seconds), 2),
+                                "most": round(max(seconds), 2),
+                                "processor_seconds": round(statistics.median(processor), 2),
+                                "peak_rss_mb": round(max(megabytes), 1),
+                                "rate_of_cat_and_cp": rate(name, "cat a b > /dev/null; cp a c"),
+                                "rate_of_synced": rate(name, "the same, synced")}
     if mergekit:
         for method in ("linear", "ties"):
             result[f"{method}: numbers that differ from mergekit's"] = differing(

@@ -118,6 +118,15 @@ void whet_i_map_forget(const whet_i_map *map) {
     if (map->len > 0) (void)madvise(at.pages, (size_t)map->len, MADV_DONTNEED);
 }
 
+void whet_i_pages_ask(const void *at, int64_t len) {
+    const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), before = (uintptr_t)at % page;
+    union { /* as above */
+        const char *read;
+        void *pages;
+    } from = {(const char *)at - before};
+    (void)madvise(from.pages, (size_t)len + before, MADV_WILLNEED);
+}
+
 void whet_i_map_close(whet_i_map *map) {
     if (map->len > 0) {
         void *mapped;

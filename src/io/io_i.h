@@ -28,6 +28,8 @@ typedef struct whet_i_map {
 WHET_CHECKED whet_status whet_i_map_open(whet_ctx *ctx, const char *path, whet_i_map *out);
 /* Gives back the memory that holds its pages; they are read again when they are touched. */
 void whet_i_map_forget(const whet_i_map *map);
+/* Has the system begin to read the pages of these bytes of a map, and does not wait. */
+void whet_i_pages_ask(const void *at, int64_t len);
 /* {0} is fine; clears the struct. */
 void whet_i_map_close(whet_i_map *map);
 

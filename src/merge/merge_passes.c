@@ -174,6 +174,7 @@ static const float *fetch(const whet_i_merge_tensor *t, const worker *w,
 /* All sources of the chunk to w->x; false leaves the fault. */
 static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c) {
     const bool seen = t->memory->seen[c->index];
+    if (!seen && t->ahead) whet_i_merge_ahead_reach(t->ahead, t->item, c->first + c->n);
     for (int64_t s = 0; s < t->sources; s++) {
         w->x[s] = fetch(t, w, c, s, seen);
         if (!w->x[s])

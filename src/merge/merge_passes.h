@@ -61,6 +61,9 @@ int64_t whet_i_merge_encode(const whet_i_merge_tensor *t, const float *x, int64_
 /* false with errno when the file cannot be read, errno 0 when it ends before. */
 bool whet_i_merge_pread(int fd, char *bytes, int64_t len, int64_t offset);
 bool whet_i_merge_pwrite(int fd, const char *bytes, int64_t len, int64_t offset);
+/* Asks the system for what is read soon after numbers 0 .. number - 1 of an item; does not wait for it, and
+ * says nothing where it cannot be had: it is read then. Thread-safe. */
+void whet_i_merge_ahead_reach(whet_i_merge_ahead *ahead, int64_t item, int64_t number);
 uint16_t whet_i_f16_from_f32(float x); /* to nearest even; pure */
 
 #endif

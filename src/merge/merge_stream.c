@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "merge/merge_ahead.h"
 #include "merge/merge_passes.h"
-#include "merge/merge_plan.h"
 
 enum { BOOT_SIZE = 40 };
 static const char stage[] = "merge";
@@ -29,6 +29,7 @@ typedef struct stream {
     bool *done;   /* [n] */
     int64_t n_done, bytes_done, bytes;
     whet_i_merge_block block;
+    whet_i_merge_ahead *ahead;
 } stream;
 
 static whet_status cannot(whet_ctx *ctx, const char *path, const char *what) {
@@ -179,6 +180,7 @@ static void end(whet_ctx *ctx, stream *s) {
     whet_i_free(ctx, s->paths);
     whet_i_free(ctx, s->done);
     whet_i_free(ctx, s->block.bytes);
+    whet_i_merge_ahead_destroy(ctx, s->ahead);
     whet_i_free(ctx, s->notes_path);
     whet_i_free(ctx, s->folder);
 }
@@ -261,7 +263,9 @@ static whet_status merge_item(whet_ctx *ctx, stream *s, const whet_i_merge_item 
                              .out_path = plan->output,
                              .room = plan->block_bytes,
                              .held = whet_i_plan_held(plan, item),
-                             .block = &s->block};
+                             .block = &s->block,
+                             .ahead = s->ahead,
+                             .item = item - plan->items};
     memcpy(t.shape, item->shape, sizeof t.shape);
     WHET_TRY(whet_i_plan_settings(ctx, plan, item, setting));
     return whet_i_merge_tensor_run(ctx, &t);
@@ -307,9 +311,11 @@ static whet_status run_all(whet_ctx *ctx, stream *s) {
     double(*setting)[WHET_I_SET_COUNT];
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
+    WHET_TRY_DONE(whet_i_merge_ahead_create(ctx, s->plan, s->done, &s->ahead));
     WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
     for (int64_t i = 0; i < s->plan->n; i++) {
         if (s->done[i]) continue;
+        whet_i_merge_ahead_reach(s->ahead, i, 0);
         WHET_TRY_DONE(run_item(ctx, s, i, setting));
         write_behind(s, i);
         s->bytes_done += s->plan->items[i].bytes;

@@ -135,6 +135,9 @@ typedef struct whet_i_merge_block {
     int64_t size;
 } whet_i_merge_block;
 
+/* Reading ahead in the plan that a tensor is an item of (merge_ahead.c). */
+typedef struct whet_i_merge_ahead whet_i_merge_ahead;
+
 /* Numbers first .. first + n - 1 of all sources. */
 typedef struct whet_i_merge_chunk {
     int64_t index, first, n;
@@ -204,6 +207,8 @@ struct whet_i_merge_tensor {
     int64_t room;         /* bytes of a source that may stay in memory, */
     int64_t held;         /* of so many bytes a number: 2, as all files have them, or 4, f32, */
     whet_i_merge_block *block; /* here; NULL = of its own */
+    whet_i_merge_ahead *ahead; /* told what is read; NULL = nothing is read ahead */
+    int64_t item;              /* of its plan */
 
     /* From here on: of merge_passes.c. */
     int64_t row, chunk, chunks, group, groups;
