@@ -117,6 +117,15 @@ static whet_status measure_line(run *r, whet_align_line line) {
                           r->result.lines[line], &r->result.barrier[line]);
 }
 
+/* What lines cannot be measured of is told before the search for them. */
+static whet_status check_lines(const run *r) {
+    whet_mode_data data = r->inputs.data;
+    if (!r->job->points || r->job->text) return WHET_OK;
+    data.repair = r->job->repair;
+    return whet_i_mode_check(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],
+                             &r->weights[1], &data);
+}
+
 static bool is_file(const char *output) {
     return strcmp(output, "-") == 0 || whet_i_has_extension(output, ".safetensors");
 }
@@ -256,6 +265,7 @@ static whet_status run_job(run *r) {
                                   &r->weights[0], &job->hints, &r->result.spec));
     whet_i_image_scale(r->result.spec->arch, r->job->mean, r->job->scale);
     WHET_TRY(read_data(r));
+    WHET_TRY(check_lines(r));
     WHET_TRY(align(r));
     WHET_TRY(whet_i_calloc(r->ctx, r->weights[1].n, &r->moved));
     WHET_TRY(whet_alignment_apply(r->ctx, r->result.spec, r->result.alignment, &r->weights[1],

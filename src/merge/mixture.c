@@ -102,6 +102,14 @@ void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *m) {
     *m = (whet_i_mixture){0};
 }
 
+static whet_status check_repair(whet_ctx *ctx, const whet_i_mixture *m) {
+    if (m->norms == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s: has batch norms, which are measured again instead; expected a network "
+                       "without them; try --measure alone",
+                       m->arch);
+}
+
 whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *m,
                                  const whet_mode_data *data) {
     const whet_i_image *image = &m->image;
@@ -125,7 +133,7 @@ whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *m,
                            "%s: there are no batch norms to measure again; expected a network with "
                            "them; try --repair",
                            m->arch);
-    return WHET_OK;
+    return data->repair ? check_repair(ctx, m) : WHET_OK;
 }
 
 /* ---- mixing ------------------------------------------------------------------------------------------ */
@@ -169,6 +177,7 @@ static whet_status repair(whet_ctx *ctx, whet_i_mixture *m, const double *shares
     const float *x = data->statistics ? data->statistics : data->x;
     const int64_t n = data->statistics ? data->n_statistics : data->n;
     const whet_weights mixed = {m->mixed, m->n};
+    WHET_TRY(check_repair(ctx, m));
     if (m->repair && m->repaired_on != x) {
         whet_i_repair_destroy(ctx, m->repair);
         m->repair = NULL;

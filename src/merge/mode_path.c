@@ -57,6 +57,16 @@ done:
     return status;
 }
 
+whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weights *a,
+                              const whet_weights *b, const whet_mode_data *data) {
+    const whet_i_image image = {data->height, data->width, data->channels};
+    whet_i_mixture m = {0};
+    whet_status status = whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m);
+    if (status == WHET_OK) status = whet_i_mixture_check(ctx, &m, data);
+    whet_i_mixture_free(ctx, &m);
+    return status;
+}
+
 whet_status whet_mode_path(whet_ctx *ctx, const char *arch, const whet_weights *a,
                            const whet_weights *b, const whet_mode_data *data, int64_t points,
                            whet_mode_point *out, double *barrier) {

@@ -53,11 +53,6 @@ static whet_status add_layer(whet_ctx *ctx, whet_i_repair *r, const whet_i_image
 
 static whet_status find_layers(whet_ctx *ctx, whet_i_repair *r, const whet_i_image_network *net) {
     const whet_i_graph *g = net->graph;
-    if (net->norms > 0)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: has batch norms, which are measured again instead; expected a "
-                           "network without them; try --measure alone",
-                           r->arch);
     WHET_TRY(whet_i_calloc(ctx, LAYERS_MOST, &r->layers));
     for (int64_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].n_params > 0 && net->params->items[g->nodes[i].params[0]].rank == 1)

@@ -291,6 +291,10 @@ static void published_networks_have_their_accuracies(void **state) {
     assert_true(fabs(result.lines[WHET_LINE_BEFORE][0].accuracy - .915) < 1e-9);
     assert_true(fabs(result.lines[WHET_LINE_BEFORE][1].accuracy - .910) < 1e-9);
     whet_align_result_free(ctx, &result);
+    job.repair = true;
+    test_fails(ctx, whet_align_files(ctx, &job, &result), WHET_ERR_ARG);
+    test_says(ctx, "resnet: has batch norms, which are measured again instead; expected a network "
+                   "without them; try --measure alone");
     test_ctx_done(ctx);
 }
 
