@@ -80,10 +80,14 @@ static whet_status read_belief(const reader *r, const char *folder, whet_i_agent
     }
     a->belief = text;
     if (!text) return WHET_OK;
-    const whet_status status = whet_belief_open(r->ctx, text, &belief);
-    if (status != WHET_OK) return whet_i_fail_at(r->ctx, status, "%s: \"belief\"", r->where);
-    whet_belief_destroy(r->ctx, belief);
-    return WHET_OK;
+    whet_posted lowest; /* of a seller whom nothing cost anything */
+    whet_status status = whet_belief_open(r->ctx, text, &belief);
+    if (status == WHET_OK) {
+        status = whet_posted_price(r->ctx, belief, 0, &lowest);
+        whet_belief_destroy(r->ctx, belief);
+    }
+    return status == WHET_OK ? status
+                             : whet_i_fail_at(r->ctx, status, "%s: \"belief\"", r->where);
 }
 
 static whet_status read_money(const reader *r, const char *folder, whet_i_agent *a) {
