@@ -21,6 +21,7 @@
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
+#include "kernels/plain_solve.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -635,6 +636,7 @@ const whet_kernels WHET_AMX_TABLE = {.name = "amx",
                                      VOTE_SLOTS,
                                      COST_SLOTS,
                                      DROPOUT_SLOTS,
+                                     SOLVE_SLOTS,
                                      MERGE_SLOTS,
                                      .linear_f32 = linear_by_tiles,
                                      .linear_f32_scratch = linear_f32_scratch,

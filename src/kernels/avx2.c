@@ -128,6 +128,7 @@ V void v_transpose(int64_t rows, int64_t columns, const float *from, int64_t ld,
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
+#include "kernels/plain_solve.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -150,4 +151,5 @@ const whet_kernels whet_i_kernels_avx2 = {.name = "avx2",
                                           VOTE_SLOTS,
                                           COST_SLOTS,
                                           DROPOUT_SLOTS,
+                                          SOLVE_SLOTS,
                                           MERGE_SLOTS};

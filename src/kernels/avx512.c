@@ -5,6 +5,7 @@
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
+#include "kernels/plain_solve.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -23,4 +24,5 @@ const whet_kernels whet_i_kernels_avx512 = {.name = "avx512",
                                             VOTE_SLOTS,
                                             COST_SLOTS,
                                             DROPOUT_SLOTS,
+                                            SOLVE_SLOTS,
                                             MERGE_SLOTS};

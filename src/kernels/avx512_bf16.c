@@ -9,6 +9,7 @@
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
+#include "kernels/plain_solve.h"
 #include "kernels/plain_votes.h"
 #include "kernels/simd_kernels.h"
 #include "kernels/simd_norms.h"
@@ -258,6 +259,7 @@ const whet_kernels WHET_BF16_TABLE = {.name = "avx512-bf16",
                                       VOTE_SLOTS,
                                       COST_SLOTS,
                                       DROPOUT_SLOTS,
+                                      SOLVE_SLOTS,
                                       MERGE_SLOTS,
                                       .pack_bf16 = pack_bf16,
                                       .linear_bf16 = linear_bf16,

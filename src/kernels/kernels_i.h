@@ -182,6 +182,17 @@ typedef struct whet_i_election {
     float *out; /* [n] */
 } whet_i_election;
 
+/* diag(diagonal) - coupling W on the rows that are not fixed; row i of W has weight[e] in column to[e],
+ * start[i] <= e < start[i + 1]. */
+typedef struct whet_i_sparse {
+    int64_t n;
+    const int64_t *start, *to;
+    const double *weight, *diagonal;
+    double coupling;
+    const bool *fixed; /* [n]; NULL = none */
+} whet_i_sparse;
+enum { WHET_I_SIDES = 16 }; /* right sides that are solved for at once */
+
 /* Columns of a packed panel, in every table: w^T is cut into panels of this many columns, each
  * [k, WHET_I_PANEL], the last one padded with zeros. */
 #define WHET_I_PANEL 64
@@ -303,6 +314,14 @@ typedef struct whet_kernels {
      * hash, the lowest bits first. first is a multiple of 4; to may be from. */
     void (*dropout)(int64_t n, uint64_t stream, int64_t first, uint32_t threshold, whet_i_real keep,
                     const whet_i_real *from, bool adds, whet_i_real *to);
+
+    /* Of a sparse system A; vectors are [n, WHET_I_SIDES] of f64, rows that are fixed are not looked at.
+     * out = A p, sums = p . out; p = r / diagonal + turn p; x += step p, r -= step ap, rr = r . r and
+     * rz = r . r / diagonal. */
+    void (*sparse_product)(const whet_i_sparse *a, const double *p, double *out, double *sums);
+    void (*sparse_turn)(const whet_i_sparse *a, const double *r, const double *turn, double *p);
+    void (*sparse_advance)(const whet_i_sparse *a, const double *step, const double *p,
+                           const double *ap, double *x, double *r, double *rr, double *rz);
 } whet_kernels;
 
 /* The tables this build has, best first, NULL at the end. */

@@ -9,6 +9,7 @@
 #include "kernels/plain_assignment.h"
 #include "kernels/plain_dropout.h"
 #include "kernels/plain_merge.h"
+#include "kernels/plain_solve.h"
 #include "kernels/plain_votes.h"
 
 #define R(x) ((whet_i_real)(x))
@@ -360,6 +361,7 @@ const whet_kernels whet_i_kernels_ref = {
     VOTE_SLOTS,
     COST_SLOTS,
     DROPOUT_SLOTS,
+    SOLVE_SLOTS,
     MERGE_SLOTS,
     .product_f64 = product_f64,
     .product = product,

@@ -396,6 +396,58 @@ static void check_dropout(const whet_kernels *table) {
             }
 }
 
+/* A ring with chords, by its definition, to the bit; row 3 is fixed, or none; what is fixed stays. */
+static void check_sparse(const whet_kernels *table) {
+    enum { N = 7, S = WHET_I_SIDES };
+    static const int64_t start[N + 1] = {0, 2, 4, 7, 9, 12, 12, 14};
+    static const int64_t to[14] = {1, 6, 0, 2, 1, 3, 4, 2, 4, 2, 3, 6, 0, 4};
+    static const bool fixed[N] = {[3] = true};
+    double weight[14], diagonal[N], p[N * S], r[N * S], x[N * S], out[N * S], by[S];
+    double sums[S], rr[S], rz[S];
+    for (int e = 0; e < 14; e++) weight[e] = .1 + .07 * e;
+    for (int i = 0; i < N; i++) diagonal[i] = 3 + .3 * i;
+    for (int c = 0; c < S; c++) by[c] = .4 - .05 * c;
+    for (int k = 0; k < 2; k++) {
+        const whet_i_sparse a = {N, start, to, weight, diagonal, .9, k ? fixed : NULL};
+        double expected[N * S], want[S] = {0}, want_rr[S] = {0}, want_rz[S] = {0};
+        for (int i = 0; i < N * S; i++) {
+            p[i] = sin(i);
+            r[i] = cos(3 * i);
+            x[i] = expected[i] = out[i] = 7;
+        }
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < S && !(k && fixed[i]); c++) {
+                double near = 0;
+                for (int64_t e = start[i]; e < start[i + 1]; e++)
+                    near += weight[e] * p[to[e] * S + c];
+                const double y = diagonal[i] * p[i * S + c] - .9 * near;
+                expected[i * S + c] = y;
+                want[c] += p[i * S + c] * y;
+            }
+        table->sparse_product(&a, p, out, sums);
+        assert_memory_equal(out, expected, sizeof out);
+        assert_memory_equal(sums, want, sizeof sums);
+        double left[N * S], sought[N * S], along[N * S];
+        for (int i = 0; i < N; i++)
+            for (int c = 0; c < S; c++) {
+                const int at = i * S + c;
+                const bool moves = !(k && fixed[i]);
+                sought[at] = moves ? x[at] + by[c] * p[at] : x[at];
+                left[at] = moves ? r[at] - by[c] * out[at] : r[at];
+                along[at] = moves ? 1 / diagonal[i] * left[at] + by[c] * p[at] : p[at];
+                if (moves) want_rr[c] += left[at] * left[at];
+                if (moves) want_rz[c] += left[at] * left[at] * (1 / diagonal[i]);
+            }
+        table->sparse_advance(&a, by, p, out, x, r, rr, rz);
+        assert_memory_equal(x, sought, sizeof x);
+        assert_memory_equal(r, left, sizeof r);
+        assert_memory_equal(rr, want_rr, sizeof rr);
+        assert_memory_equal(rz, want_rz, sizeof rz);
+        table->sparse_turn(&a, r, by, p);
+        assert_memory_equal(p, along, sizeof p);
+    }
+}
+
 /* One number of whet_i_election, by its definition. */
 static float elected(const whet_i_election *a, int64_t e) {
     double votes = 0, sum = 0, divisor = 0;
@@ -482,6 +534,7 @@ TABLE_TEST(merge_keys, check_merge_keys)
 TABLE_TEST(drawn_masks, check_drawn_masks)
 TABLE_TEST(elections, check_elections)
 TABLE_TEST(dropouts, check_dropout)
+TABLE_TEST(sparse_systems, check_sparse)
 TABLE_TEST(votes, check_votes)
 TABLE_TEST(exponentials, check_exp)
 TABLE_TEST(bits, check_bits)
@@ -511,14 +564,15 @@ static void sets_are_chosen_by_name(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(activations), cmocka_unit_test(tanh_is_accurate_everywhere),
-        cmocka_unit_test(layernorms),  cmocka_unit_test(rmsnorms),
-        cmocka_unit_test(row_kernels), cmocka_unit_test(nan_infinity_and_constants),
-        cmocka_unit_test(conversions), cmocka_unit_test(sets_are_chosen_by_name),
-        cmocka_unit_test(bits),        cmocka_unit_test(votes),
-        cmocka_unit_test(panels),      cmocka_unit_test(merge_keys),
-        cmocka_unit_test(drawn_masks), cmocka_unit_test(elections),
-        cmocka_unit_test(dropouts),    cmocka_unit_test(exponentials),
+        cmocka_unit_test(activations),  cmocka_unit_test(tanh_is_accurate_everywhere),
+        cmocka_unit_test(layernorms),   cmocka_unit_test(rmsnorms),
+        cmocka_unit_test(row_kernels),  cmocka_unit_test(nan_infinity_and_constants),
+        cmocka_unit_test(conversions),  cmocka_unit_test(sets_are_chosen_by_name),
+        cmocka_unit_test(bits),         cmocka_unit_test(votes),
+        cmocka_unit_test(panels),       cmocka_unit_test(merge_keys),
+        cmocka_unit_test(drawn_masks),  cmocka_unit_test(elections),
+        cmocka_unit_test(dropouts),     cmocka_unit_test(sparse_systems),
+        cmocka_unit_test(exponentials),
     };
     return cmocka_run_group_tests_name("kernels", tests, NULL, NULL);
 }
