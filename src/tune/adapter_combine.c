@@ -203,6 +203,22 @@ static bool same_tensor(const whet_tensor *a, const whet_tensor *b) {
            memcmp(a->data, b->data, bytes) == 0;
 }
 
+/* Biases are changes of the base's, which is not at hand: they are as they should be where their adapters
+ * weigh 1 together. */
+static whet_status check_changes(whet_ctx *ctx, const sum *s, const whet_i_adapter_whole *w) {
+    char quoted[WHET_QUOTE_SIZE];
+    double weight = 0;
+    if (!whet_i_adapter_changes(w)) return WHET_OK;
+    for (int64_t i = 0; i < s->n; i++)
+        for (int64_t h = 0; h < s->items[i]->n_wholes; h++)
+            if (strcmp(s->items[i]->wholes[h].name, w->name) == 0) weight += s->weights[i];
+    if (fabs(weight - 1) < 1e-12) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s is of weight %g, and only whet tune merge and embed weigh what the base "
+                       "has itself; expected weight 1",
+                       whet_i_quote(quoted, whet_str_from(w->name)), weight);
+}
+
 /* Heads and biases are not added up: those of one adapter, or the same in all that have them. */
 static whet_status put_wholes(whet_ctx *ctx, const sum *s, whet_adapter *to) {
     char quoted[WHET_QUOTE_SIZE];
@@ -216,6 +232,7 @@ static whet_status put_wholes(whet_ctx *ctx, const sum *s, whet_adapter *to) {
                                    "%s: has another %s than an adapter before it; expected heads "
                                    "and biases of one adapter",
                                    s->items[i]->path, whet_i_quote(quoted, whet_str_from(w->name)));
+            WHET_TRY(check_changes(ctx, s, w));
             if (!there) WHET_TRY(whet_i_adapter_put_whole(ctx, to, w));
         }
     return WHET_OK;
@@ -231,7 +248,7 @@ static whet_status make_sum(whet_ctx *ctx, sum *s, const whet_names *modules, wh
         if (s->items[i]->n_wholes > 0) like = s->items[i]->json;
     }
     const int64_t n = whet_names_count(modules);
-    WHET_TRY(whet_i_adapter_create(ctx, s->more, n, wholes, out));
+    WHET_TRY(whet_i_adapter_create(ctx, "combined adapters", s->more, n, wholes, out));
     for (int64_t i = 0; i < n; i++) {
         WHET_TRY(whet_i_progress(ctx, "combine", i, n));
         WHET_TRY(sum_layer(ctx, s, whet_names_get(modules, i).ptr, *out));

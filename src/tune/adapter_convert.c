@@ -300,7 +300,7 @@ whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
     const bool more = o.form == WHET_ADAPTER_FORM_MORE, dora = o.form == WHET_ADAPTER_FORM_DORA;
     json_t *layers = json_array();
     if (dora && a->model) WHET_TRY_DONE(whet_i_weight_files_open(ctx, a->model, &base));
-    WHET_TRY_DONE(whet_i_adapter_create(ctx, more, a->n_layers, a->n_wholes, &made));
+    WHET_TRY_DONE(whet_i_adapter_create(ctx, a->path, more, a->n_layers, a->n_wholes, &made));
     WHET_TRY_DONE(convert_all(ctx, a, &o, &base, made, layers, &residual));
     json_t *root = json_pack("{s:s, s:f, s:O}", "kind",
                              more   ? "more"

@@ -390,7 +390,7 @@ static whet_status write_config(whet_ctx *ctx, const whet_adapter *a, const char
     whet_out *out = NULL;
     char *path = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_json_dump(ctx, a->json, JSON_INDENT(2) | JSON_SORT_KEYS, &text));
+    WHET_TRY_DONE(whet_i_json_dump(ctx, a->json, JSON_INDENT(2), &text));
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, config_file, &path));
     WHET_TRY_DONE(whet_out_open(ctx, path, true, &out));
     WHET_TRY_DONE(whet_out_write(ctx, out, text.data, text.len));

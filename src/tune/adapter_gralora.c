@@ -70,7 +70,8 @@ whet_status whet_i_gralora_import(whet_ctx *ctx, const whet_adapter *a,
                                   const whet_i_peft_config *config, const whet_i_parts *parts,
                                   whet_adapter **out) {
     whet_adapter *made = NULL;
-    whet_status status = whet_i_adapter_create(ctx, false, a->n_layers, a->n_wholes, &made);
+    whet_status status =
+        whet_i_adapter_create(ctx, a->path, false, a->n_layers, a->n_wholes, &made);
     for (int64_t i = 0; status == WHET_OK && i < a->n_layers; i++) {
         const whet_i_adapter_layer *layer = &a->layers[i];
         const int64_t at = whet_names_find(parts->modules, whet_str_from(layer->module));

@@ -35,6 +35,11 @@ typedef struct whet_i_adapter_settings {
     double scale; /* alpha / r for LoRA; 1 for MoRe */
 } whet_i_adapter_settings;
 
+/* ARG where a rank is above the shorter side of a layer's [out, in]: for what is to be trained anew; sums of
+ * adapters may be. */
+WHET_CHECKED whet_status whet_i_adapter_check_rank(whet_ctx *ctx, const char *module, int64_t in,
+                                                   int64_t out, int64_t rank);
+
 /* *y [rows, columns] becomes *y with the adapter of `module` added to `columns_of_layer` columns from
  * `first` on. W1 begins uniform within 1 / sqrt(p), W2 at zero, so that nothing changes at first.
  * Errors: ARG (a rank above the layer's shorter side; the sentence names the module). */

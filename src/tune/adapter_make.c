@@ -4,13 +4,13 @@
 
 #include "tune/adapter_set.h"
 
-whet_status whet_i_adapter_create(whet_ctx *ctx, bool more, int64_t capacity, int64_t wholes,
-                                  whet_adapter **out) {
+whet_status whet_i_adapter_create(whet_ctx *ctx, const char *path, bool more, int64_t capacity,
+                                  int64_t wholes, whet_adapter **out) {
     whet_adapter *a;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_calloc(ctx, 1, &a));
     a->more = more;
-    WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from("adapter"), &a->path));
+    WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(path), &a->path));
     WHET_TRY_DONE(whet_i_alloc(ctx, capacity, &a->layers));
     WHET_TRY_DONE(whet_i_alloc(ctx, wholes, &a->wholes));
     *out = a;
@@ -142,6 +142,7 @@ static void keep_settings(const json_t *like, json_t *json) {
                                        "id2label",
                                        "label2id",
                                        "problem_type",
+                                       WHET_I_HEAD_KEY,
                                        WHET_I_BASE_KEY};
     for (int64_t i = 0; i < WHET_COUNT_OF(kept); i++) {
         json_t *value = json_object_get(like, kept[i]);

@@ -353,7 +353,7 @@ static whet_status like_tuned(whet_ctx *ctx, const project *p, json_t **out) {
 static whet_status make(whet_ctx *ctx, project *p, whet_adapter **out) {
     const bool more = p->job->form == WHET_ADAPTER_FORM_MORE;
     json_t *like = NULL;
-    WHET_TRY(whet_i_adapter_create(ctx, more, p->n, p->n_heads, out));
+    WHET_TRY(whet_i_adapter_create(ctx, "projected adapter", more, p->n, p->n_heads, out));
     for (int64_t i = 0; i < p->n; i++) {
         WHET_TRY(whet_i_progress(ctx, "project", i, p->n));
         WHET_TRY(put_layer(ctx, p, &p->items[i], *out));

@@ -53,6 +53,9 @@ extern const char whet_i_peft_prefix[];
  * whose blocks do not tell. */
 #define WHET_I_BASE_KEY "whet_base"
 #define WHET_I_SIZES_KEY "whet_sizes"
+/* Whose head is one layer on the pooled embedding, which transformers has no name for. */
+#define WHET_I_HEAD_KEY "whet_head"
+#define WHET_I_HEAD_POOLED_NAME "pooled"
 
 /* The layer of this module, or NULL. */
 const whet_i_adapter_layer *whet_i_adapter_find(const whet_adapter *a, const char *module);
@@ -63,6 +66,11 @@ int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* number
 /* Whether the tensor changes the base's of that name, rather than standing in its place. */
 static inline bool whet_i_adapter_changes(const whet_i_adapter_whole *w) {
     return w->layer_bias || w->own;
+}
+/* Whether its head reads the pooled embedding. */
+static inline bool whet_i_adapter_head_is_pooled(const whet_adapter *a) {
+    const char *name = json_string_value(json_object_get(a->json, WHET_I_HEAD_KEY));
+    return name && strcmp(name, WHET_I_HEAD_POOLED_NAME) == 0;
 }
 /* Whether it is DoRA: all layers have magnitudes then. */
 static inline bool whet_i_adapter_is_dora(const whet_adapter *a) {
@@ -80,9 +88,10 @@ WHET_CHECKED whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, cons
 
 /* ---- making one (adapter_make.c) --------------------------------------------------------------- */
 
-/* Empty, for `capacity` layers and `wholes` tensors. */
-WHET_CHECKED whet_status whet_i_adapter_create(whet_ctx *ctx, bool more, int64_t capacity,
-                                               int64_t wholes, whet_adapter **out);
+/* Empty, for `capacity` layers and `wholes` tensors; `path` for sentences. */
+WHET_CHECKED whet_status whet_i_adapter_create(whet_ctx *ctx, const char *path, bool more,
+                                               int64_t capacity, int64_t wholes,
+                                               whet_adapter **out);
 /* Adds a layer with factors in f64, rounded to f32; scale 1. shape->blocks is 1 of LoRA. */
 WHET_CHECKED whet_status whet_i_adapter_put(whet_ctx *ctx, whet_adapter *a, const char *module,
                                             const whet_i_adapter_shape *shape, const double *first,

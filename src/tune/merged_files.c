@@ -86,15 +86,18 @@ static const char *type_name(whet_dtype dtype) {
 static void put_classes(const whet_i_merging *m, json_t *config) {
     static const char *const keys[] = {"id2label", "label2id", "problem_type"};
     const char *type = json_string_value(json_object_get(config, "model_type"));
-    bool any = false;
-    for (int64_t i = 0; i < m->job->n; i++)
+    bool any = false, pooled = false;
+    for (int64_t i = 0; i < m->job->n; i++) {
+        pooled |= whet_i_adapter_head_is_pooled(m->adapters[i].is);
         for (int64_t k = 0; k < WHET_COUNT_OF(keys); k++) {
             json_t *value = json_object_get(m->adapters[i].is->json, keys[k]);
             if (!value) continue;
             (void)json_object_set(config, keys[k], value);
             any = true;
         }
-    if (!any || !type) return;
+    }
+    /* With a head on the pooled row it is no model that transformers has a name for. */
+    if (!any || !type || pooled) return;
     const whet_i_family *family = whet_i_family_find(whet_str_from(type));
     const whet_i_llama_family *llama = whet_i_llama_family_find(whet_str_from(type));
     const char *name = family ? family->classifier : llama ? llama->classifier : NULL;

@@ -75,6 +75,9 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
     const double dropout = run->config.dropout;
     if (!whet_i_tune_adapted(run, module, &settings)) return WHET_OK;
     run->n_matched++;
+    if (!run->start)
+        WHET_TRY(whet_i_adapter_check_rank(ctx, module, whet_i_columns(graph, x), columns,
+                                           settings.rank));
     if (!run->warned) run->warned = whet_i_adapter_warn(ctx, module, &settings);
     if (settings.kind == WHET_I_ADAPTER_MORE)
         return whet_i_adapter_record_dropout(ctx, graph, module, x, y, first, columns, &settings,

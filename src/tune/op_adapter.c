@@ -241,14 +241,15 @@ static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const char *module
     return WHET_OK;
 }
 
-static whet_status check_rank(whet_ctx *ctx, const char *module, const whet_i_adapter_shape *s) {
+whet_status whet_i_adapter_check_rank(whet_ctx *ctx, const char *module, int64_t in, int64_t out,
+                                      int64_t rank) {
     char quoted[WHET_QUOTE_SIZE];
-    const int64_t most = s->in < s->out ? s->in : s->out;
-    if (s->rank <= most) return WHET_OK;
+    const int64_t most = in < out ? in : out;
+    if (rank <= most) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "adapter of %s: rank %" PRId64 "; expected at most %" PRId64
                        ", the shorter side of its %" PRId64 " x %" PRId64 " weights",
-                       whet_i_quote(quoted, whet_str_from(module)), s->rank, most, s->out, s->in);
+                       whet_i_quote(quoted, whet_str_from(module)), rank, most, out, in);
 }
 
 bool whet_i_adapter_warn(whet_ctx *ctx, const char *module, const whet_i_adapter_settings *a) {
@@ -293,7 +294,6 @@ whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, co
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
     bool done = false;
-    WHET_TRY(check_rank(ctx, module, &shape));
     WHET_TRY(add_params(ctx, graph, module, a, &shape, r.params));
     if (s.threshold == 0)
         WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &s.all.items[0], r.params, &done));

@@ -215,7 +215,7 @@ whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run) {
 static whet_status write_json(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                               const json_t *object) {
     whet_i_buf buf = {0};
-    whet_status status = whet_i_json_dump(ctx, object, JSON_INDENT(2) | JSON_SORT_KEYS, &buf);
+    whet_status status = whet_i_json_dump(ctx, object, JSON_INDENT(2), &buf);
     if (status == WHET_OK) status = whet_i_tune_write(ctx, run, name, buf.data, buf.len);
     whet_i_buf_free(ctx, &buf);
     return status;
@@ -410,12 +410,15 @@ static whet_status put_base(whet_ctx *ctx, const whet_i_tune *run, json_t *confi
 
 static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, const char *name) {
     const bool head = whet_i_tune_has_head(run);
+    const bool pooled = head && run->job.head == WHET_TUNE_HEAD_POOLED;
     const char *task = head ? "SEQ_CLS" : run->kind->embeds ? "FEATURE_EXTRACTION" : "CAUSAL_LM";
     json_t *o = whet_i_adapter_config_json(&run->config, run->adapter->peft_type);
     if (!o) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
     (void)json_object_set_new(o, "base_model_name_or_path", json_string(run->job.model));
     (void)json_object_set_new(o, "inference_mode", json_true());
-    (void)json_object_set_new(o, "task_type", json_string(task));
+    /* transformers' model with a head for classes would compute something else by it. */
+    if (pooled) (void)json_object_set_new(o, WHET_I_HEAD_KEY, json_string(WHET_I_HEAD_POOLED_NAME));
+    (void)json_object_set_new(o, "task_type", pooled ? json_null() : json_string(task));
     if (head) put_classes(run, o);
     put_new_modules(run, o);
     put_sizes(run, o);

@@ -23,6 +23,7 @@ whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run) {
         return status;
     }
     run->config = config.common;
+    if (whet_i_adapter_head_is_pooled(run->start)) run->job.head = WHET_TUNE_HEAD_POOLED;
     run->job.rank = run->config.rank;
     run->job.alpha = run->config.alpha;
     run->job.blocks = run->config.blocks;

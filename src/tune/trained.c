@@ -63,6 +63,20 @@ static whet_status layer_names(whet_ctx *ctx, const whet_i_tune *run, whet_names
     return WHET_OK;
 }
 
+/* The model has layers of these names, and something else leaves all of them out. */
+static whet_status left_out(whet_ctx *ctx, const whet_i_tune *run, whet_str end) {
+    char quoted[WHET_QUOTE_SIZE];
+    const whet_i_adapter_config *c = &run->config;
+    const bool excluded = c->excluded.n > 0 || c->excluded.pattern,
+               saved = run->job.save_modules != NULL;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "targets %s are there, and all of them are left out by%s%s%s%s%s; expected "
+                       "one to be left in",
+                       whet_i_quote(quoted, end), c->layers ? " the layers asked for" : "",
+                       c->layers && (excluded || saved) ? "," : "", excluded ? " exclusions" : "",
+                       excluded && saved ? "," : "", saved ? " modules that are saved whole" : "");
+}
+
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
     char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "";
     const char *const *layers = run->backbone.layers;
@@ -70,7 +84,9 @@ static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
     whet_names *names;
     WHET_TRY(whet_names_create(ctx, &names));
     const whet_status status = layer_names(ctx, run, names);
-    int64_t nearest = -1;
+    int64_t nearest = -1, there = -1;
+    for (int64_t i = 0; i < targets->n && there < 0; i++)
+        if (whet_names_find(names, targets->ends[i]) >= 0) there = i;
     for (int64_t i = 0; i < targets->n && nearest < 0; i++)
         nearest = whet_i_nearest_name(names, targets->ends[i]);
     if (nearest >= 0)
@@ -78,6 +94,7 @@ static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
                        whet_i_quote(quoted, whet_names_get(names, nearest)));
     whet_names_destroy(ctx, names);
     WHET_TRY(status);
+    if (run->adapter->adapts && there >= 0) return left_out(ctx, run, targets->ends[there]);
     return whet_i_fail(
         ctx, WHET_ERR_ARG,
         "targets %s%s%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",

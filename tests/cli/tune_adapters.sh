@@ -91,6 +91,21 @@ assert config("norms")["peft_type"] == "LN_TUNING" and config("norms")["target_m
 E2
 python3 look.py || fail 'folders are not as PEFT has them'
 
+# A head on the pooled row is none of transformers': folders say so, and go on with it.
+# shellcheck disable=SC2086
+run 0 whet tune $common --adapter lora --head pooled --output pooled
+run 0 whet tune merge --model "$model" --adapter pooled --output pooled-merged
+# shellcheck disable=SC2086
+run 0 whet tune $common --init-adapter pooled --output pooled-on
+cat >pooled.py <<'E2'
+import json
+from look import config
+c = config("pooled")
+assert c["whet_head"] == "pooled" and c["task_type"] is None
+assert config("pooled-on")["whet_head"] == "pooled"
+assert "ForSequenceClassification" not in str(json.load(open("pooled-merged/config.json")).get("architectures"))
+E2
+python3 pooled.py || fail 'a pooled head is not told'
 # Which layers, and what each is like.
 # shellcheck disable=SC2086
 run 0 whet tune $common --adapter lora --targets all-linear --exclude key,intermediate.dense --layers 1 \
@@ -108,6 +123,7 @@ assert rank == {layer + "attention.self.query.lora_A.weight": 3,
 assert "base_model.model.bert.embeddings.LayerNorm.weight" in got
 assert set(c["modules_to_save"]) == {"embeddings.LayerNorm", "classifier", "bert.pooler.dense"}
 assert c["use_rslora"] and c["lora_dropout"] == 0.5 and c["rank_pattern"]["value"] == 2
+assert list(c["rank_pattern"]) == ["value", "layer\\.1\\..*"], "the first that fits counts, in PEFT too"
 assert c["layers_to_transform"] is None and len(c["target_modules"]) == 4  # PEFT takes numbers with lists only
 E2
 python3 where.py || fail 'layers are not those asked for'
@@ -203,6 +219,7 @@ refused() {
     absent z
 }
 refused 2 'did you mean "query"' --adapter lora --targets qeury
+refused 2 'targets "query" are there, and all of them are left out by exclusions' --adapter lora --targets query --exclude query
 refused 2 'match no layer' --adapter more --targets 'regex:.*\.nothing'
 refused 2 'does not compile' --adapter lora --targets 'regex:('
 refused 2 'match no layer' --adapter lora --layers 7

@@ -94,6 +94,29 @@ a, b = (array.array("f", open(name, "rb").read()[128:]) for name in ("e.npy", "c
 assert max(abs(x - y) for x, y in zip(a, b)) < 1e-5'
 run 0 whet tune combine --adapter tuned --adapter lora=-1 --to lora --rank 2 --output less --json
 json out
+# Biases are the base's, changed: without it they have one weight.
+cp -r lora biased
+python3 - <<'E2'
+import json, struct
+path = "biased/adapter_model.safetensors"
+data = open(path, "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + n])
+name = next(k for k in header if k.endswith("query.lora_B.weight"))
+out = header[name]["shape"][0]
+end = len(data) - 8 - n
+header[name.replace("lora_B.weight", "base_layer.bias")] = {"dtype": "F32", "shape": [out], "data_offsets": [end, end + 4 * out]}
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + data[8 + n:] + struct.pack(f"<{out}f", *[.25] * out))
+config = json.load(open("biased/adapter_config.json"))
+config["bias"] = "lora_only"
+json.dump(config, open("biased/adapter_config.json", "w"))
+E2
+run 2 whet tune combine --adapter biased=0.5 --output biased-half
+tells 'query.bias" is of weight 0.5'
+absent biased-half
+run 0 whet tune combine --adapter biased --output whole
 
 # DoRA: written again as it is, added up with others over the base's rows, at a smaller rank, as LoRA's nearest.
 for seed in 1 2; do
