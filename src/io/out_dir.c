@@ -73,7 +73,20 @@ static void remove_at(int parent, const char *name) {
     (void)unlinkat(parent, name, AT_REMOVEDIR);
 }
 
-/* Moves every entry of `old` that `fresh` lacks into `fresh`. */
+static bool is_there(int folder, const char *name) {
+    struct stat info;
+    return fstatat(folder, name, &info, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Weights of a model as transformers looks for them: of two layouts side by side it takes the wrong one. */
+static bool is_weights(const char *name) {
+    const size_t n = strlen(name), end = strlen(".safetensors");
+    if (strcmp(name, "model.safetensors.index.json") == 0) return true;
+    return strncmp(name, "model", 5) == 0 && (name[5] == '.' || name[5] == '-') && n > end &&
+           strcmp(name + n - end, ".safetensors") == 0;
+}
+
+/* Moves every entry of `old` that `fresh` lacks into `fresh`; weights only where it has none. */
 static whet_status keep_others(whet_ctx *ctx, const char *old, const char *fresh) {
     DIR *entries = opendir(old);
     if (!entries) return cannot(ctx, old, "listed");
@@ -81,11 +94,12 @@ static whet_status keep_others(whet_ctx *ctx, const char *old, const char *fresh
     const int from = dirfd(entries);
     const int to = open(fresh, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (to < 0) status = cannot(ctx, fresh, "opened");
+    const bool weights = to >= 0 && (is_there(to, "model.safetensors") ||
+                                     is_there(to, "model.safetensors.index.json"));
     for (const struct dirent *e; status == WHET_OK && (e = readdir(entries));) {
-        struct stat info;
         char quoted[WHET_QUOTE_SIZE];
         if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
-        if (fstatat(to, e->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) continue;
+        if (is_there(to, e->d_name) || (weights && is_weights(e->d_name))) continue;
         if (renameat(from, e->d_name, to, e->d_name) != 0)
             status = cannot(ctx, old, "merged");
         else

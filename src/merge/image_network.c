@@ -30,6 +30,19 @@ static whet_status no_tensor(whet_ctx *ctx, const char *arch, const char *name) 
                        arch, name);
 }
 
+/* Tensors "layer<number>.weight". */
+static int32_t count_layers(const whet_weights *w) {
+    int32_t n = 0;
+    for (int64_t i = 0; i < w->n; i++) {
+        const char *name = w->items[i].name;
+        if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0) name += sizeof PREFIX - 1;
+        if (strncmp(name, "layer", 5) != 0 || !whet_i_is_digit(name[5])) continue;
+        for (name += 5; whet_i_is_digit(*name);) name++;
+        n += strcmp(name, ".weight") == 0;
+    }
+    return n;
+}
+
 static whet_status mlp_settings(whet_ctx *ctx, const whet_weights *w, whet_i_model_settings *s) {
     char name[NAME_SIZE];
     for (int32_t i = 0; i <= WHET_I_WIDTHS_MAX; i++) {
@@ -43,7 +56,13 @@ static whet_status mlp_settings(whet_ctx *ctx, const whet_weights *w, whet_i_mod
         }
         s->classes = t->shape[0];
     }
-    return s->n_widths ? WHET_OK : no_tensor(ctx, "mlp", "layer1.weight");
+    if (s->n_widths == 0) return no_tensor(ctx, "mlp", "layer1.weight");
+    return count_layers(w) == s->n_widths + 1
+               ? WHET_OK
+               : whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                             "mlp: %d layers, of which %d follow each other from layer0 on; "
+                             "expected all of them to, and at most %d, to be run",
+                             count_layers(w), s->n_widths + 1, WHET_I_WIDTHS_MAX + 1);
 }
 
 static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,

@@ -36,12 +36,25 @@ typedef struct merging {
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* A pattern names a module, or the end of its name. */
-static bool fits(const char *pattern, whet_str module) {
-    const int64_t len = (int64_t)strlen(pattern);
-    if (len > module.len || memcmp(module.ptr + module.len - len, pattern, (size_t)len) != 0)
-        return false;
-    return len == module.len || module.ptr[module.len - len - 1] == '.';
+/* Whether a pattern is the module's, as PEFT says: it matches all of it, or its end behind a point. */
+static whet_status fits(whet_ctx *ctx, const char *where, const char *pattern, whet_str module,
+                        bool *out) {
+    enum { STEPS = 1000000 };
+    const whet_i_pattern_opts whole = {.whole = true};
+    whet_i_buf regex = {0};
+    whet_i_pattern *compiled = NULL;
+    whet_i_pattern_state *state = NULL;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_buf_printf(ctx, &regex, "(?:.*\\.)?(?:%s)", pattern));
+    WHET_TRY_DONE(
+        whet_i_pattern_compile(ctx, where, (whet_str){regex.data, regex.len}, whole, &compiled));
+    WHET_TRY_DONE(whet_i_pattern_state_create(ctx, STEPS, &state));
+    *out = whet_i_pattern_find(compiled, state, module) == 1;
+done:
+    whet_i_pattern_state_free(ctx, state);
+    whet_i_pattern_free(ctx, compiled);
+    whet_i_buf_free(ctx, &regex);
+    return status;
 }
 
 whet_status whet_i_lora_scale(whet_ctx *ctx, const char *where, const json_t *config,
@@ -61,9 +74,12 @@ whet_status whet_i_lora_scale(whet_ctx *ctx, const char *where, const json_t *co
     WHET_TRY(whet_i_json_real_or(ctx, where, config, "lora_alpha", 8, &alpha));
     WHET_TRY(whet_i_json_bool_or(ctx, where, config, "use_rslora", false, &root));
     WHET_TRY(whet_i_json_object_or_none(ctx, where, config, "alpha_pattern", &patterns));
-    json_object_foreach(patterns, pattern,
-                        value) if (fits(pattern, module) && json_is_number(value)) alpha =
-        json_number_value(value);
+    bool found = false; /* the first that fits counts */
+    json_object_foreach(patterns, pattern, value) {
+        if (found || !json_is_number(value)) continue;
+        WHET_TRY(fits(ctx, where, pattern, module, &found));
+        if (found) alpha = json_number_value(value);
+    }
     *out = alpha / (root ? sqrt((double)rank) : (double)rank);
     return WHET_OK;
 }
@@ -345,11 +361,17 @@ static whet_status find_rank(whet_ctx *ctx, merging *m) {
 
 static whet_status merge_all(whet_ctx *ctx, merging *m) {
     const int64_t n = whet_names_count(m->names);
+    char quoted[WHET_QUOTE_SIZE];
     if (!m->monarch) WHET_TRY(find_rank(ctx, m));
     WHET_TRY(whet_i_calloc(ctx, 2 * n + 1, &m->items));
     for (int64_t k = 0; k < n; k++) {
         const whet_str name = whet_names_get(m->names, k);
         if (ends_with(name, ".lora_B.weight") || ends_with(name, "more_w2")) continue;
+        if (strstr(name.ptr, ".lora_embedding_") || ends_with(name, ".lora_B.bias"))
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "%s: %s is of a table of words, or a bias behind the factors; "
+                               "expected LoRA of linear layers; try merging each into its model",
+                               m->folders[0].weights_path, whet_i_quote(quoted, name));
         if (ends_with(name, "lora_magnitude_vector"))
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: DoRA; expected LoRA",
                                m->folders[0].weights_path);

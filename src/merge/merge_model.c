@@ -138,6 +138,18 @@ static whet_status copy_f32(whet_ctx *ctx, const whet_tensor *view, float **out)
     return WHET_OK;
 }
 
+/* What else an adapter may hold would be left out silently. */
+static whet_status refuse_other(whet_ctx *ctx, const char *where, whet_str name) {
+    static const char second[] = ".lora_B.weight";
+    const int64_t cut = (int64_t)sizeof second - 1;
+    char quoted[WHET_QUOTE_SIZE];
+    if (name.len >= cut && strcmp(name.ptr + name.len - cut, second) == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: %s is neither lora_A nor lora_B of a linear layer; expected these "
+                       "alone; try whet tune merge into the model first",
+                       where, whet_i_quote(quoted, name));
+}
+
 /* One layer's A [rank, in] and B [out, rank]. */
 static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const char *where,
                                 const whet_safetensors *file, whet_str name, const json_t *config) {
@@ -146,7 +158,8 @@ static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const 
     whet_i_merge_addition *added = &model->additions[model->n_additions];
     char b_name[1100], quoted[WHET_QUOTE_SIZE];
     whet_tensor a, b;
-    if (name.len < cut || strcmp(name.ptr + name.len - cut, behind) != 0) return WHET_OK;
+    if (name.len < cut || strcmp(name.ptr + name.len - cut, behind) != 0)
+        return refuse_other(ctx, where, name);
     (void)snprintf(b_name, sizeof b_name, "%.*s.lora_B.weight", (int)(name.len - cut), name.ptr);
     if (!whet_safetensors_find(file, name.ptr, &a) || !whet_safetensors_find(file, b_name, &b) ||
         a.rank != 2 || b.rank != 2 || a.shape[0] != b.shape[1] || a.shape[0] < 1 ||
@@ -166,6 +179,7 @@ static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const 
     added->lora.b = copy;
     added->lora.rank = a.shape[0];
     added->lora.in = a.shape[1];
+    added->lora.out = b.shape[0];
     WHET_TRY(whet_i_lora_scale(ctx, where, config, module, a.shape[0], &added->lora.scale));
     model->addition_bytes += (whet_tensor_count(&a) + whet_tensor_count(&b)) * 4;
     return WHET_OK;
@@ -175,10 +189,19 @@ static whet_status open_lora(whet_ctx *ctx, whet_i_merge_model *model) {
     char *config_path = NULL, *weights_path = NULL;
     json_t *config = NULL;
     whet_safetensors *file = NULL;
+    bool turned;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_config.json", &config_path));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_model.safetensors", &weights_path));
     WHET_TRY_DONE(whet_i_json_read(ctx, config_path, JSON_BYTES_MAX, &config));
+    WHET_TRY_DONE(whet_i_json_bool_or(ctx, config_path, config, "fan_in_fan_out", false, &turned));
+    if (turned) {
+        status = whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                             "%s: \"fan_in_fan_out\" is set: weights stored the other way round; "
+                             "expected it to be false",
+                             config_path);
+        goto done;
+    }
     WHET_TRY_DONE(whet_safetensors_open(ctx, weights_path, &file));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_safetensors_count(file), &model->additions));
     for (int64_t i = 0; i < whet_safetensors_count(file); i++)
@@ -204,12 +227,12 @@ static whet_status check_additions(whet_ctx *ctx, const whet_i_merge_model *mode
         const whet_i_merge_file *file;
         (void)snprintf(name, sizeof name, "%s.weight", added->module);
         if (whet_i_merge_model_find(model, name, &view, &file, NULL) && view.rank == 2 &&
-            view.shape[1] == added->lora.in)
+            view.shape[1] == added->lora.in && view.shape[0] == added->lora.out)
             continue;
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                           "%s: layer %s of %lld inputs is not in %s; expected an adapter of it",
+                           "%s: layer %s [%lld, %lld] is not in %s; expected an adapter of it",
                            model->lora, whet_i_quote(quoted, whet_str_from(added->module)),
-                           (long long)added->lora.in, model->path);
+                           (long long)added->lora.out, (long long)added->lora.in, model->path);
     }
     return WHET_OK;
 }

@@ -288,6 +288,30 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
 
 /* ---- fingerprint ------------------------------------------------------------------------------ */
 
+/* What a file says that the models are aligned by. */
+static whet_status mix_specification(whet_ctx *ctx, const whet_merge_plan *plan, const char *arch,
+                                     uint64_t *hash) {
+    char *bytes = NULL;
+    int64_t len;
+    if (!plan->aligning || !arch || !whet_i_has_extension(arch, ".json")) return WHET_OK;
+    WHET_TRY(whet_i_file_read(ctx, arch, WHET_FILE_MAX, &bytes, &len));
+    *hash = whet_i_hash_u64(*hash ^ whet_i_hash_bytes(bytes, len));
+    whet_i_free(ctx, bytes);
+    return WHET_OK;
+}
+
+/* Low-rank additions are held in memory: by their numbers. */
+static uint64_t mix_additions(const whet_i_merge_model *model, uint64_t hash) {
+    for (int64_t i = 0; i < model->n_additions; i++) {
+        const whet_i_merge_lora *l = &model->additions[i].lora;
+        const int64_t size = (int64_t)sizeof(float);
+        hash = whet_i_hash_u64(hash ^ whet_i_hash_bytes(l->a, l->rank * l->in * size));
+        hash = whet_i_hash_u64(hash ^ whet_i_hash_bytes(l->b, l->out * l->rank * size));
+        hash = whet_i_hash_u64(hash ^ whet_i_hash_bytes(&l->scale, sizeof l->scale));
+    }
+    return hash;
+}
+
 static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan, const char *arch) {
     double(*setting)[WHET_I_SET_COUNT];
     whet_i_buf text = {0};
@@ -298,6 +322,8 @@ static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan, const char 
                           (int)plan->recipe.tokens, whet_i_vocabulary_hash(&plan->vocabulary),
                           arch ? arch : "", plan->aligning ? plan->aligning->restarts : 0);
     uint64_t hash = 0;
+    if (status == WHET_OK) status = mix_specification(ctx, plan, arch, &hash);
+    for (int64_t m = 0; m < plan->n_models; m++) hash = mix_additions(&plan->models[m], hash);
     for (int64_t m = 0; m < plan->n_models; m++)
         for (int64_t f = 0; status == WHET_OK && f < plan->models[m].n_files; f++) {
             const whet_i_merge_file *file = &plan->models[m].files[f];

@@ -121,7 +121,7 @@ typedef struct whet_i_merge_words {
 
 /* scale B A, of low rank. */
 typedef struct whet_i_merge_lora {
-    int64_t rank, in;
+    int64_t rank, in, out;
     const float *a, *b; /* [rank, in], [out, rank] */
     double scale;
 } whet_i_merge_lora;

@@ -54,11 +54,34 @@ static void write_pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c
         c->out[e] = (double)c->scratch[e] >= least ? c->x[0][e] : c->x[t->base][e];
 }
 
-static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
-    static const double quantiles[] = {0.25, 0.5, 0.75};
+static const double quantiles[] = {0.25, 0.5, 0.75};
+enum { FEW = 4 }; /* numbers, of which the quartiles reach the least */
+
+static void collect(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {
+    (void)arg;
+    importances(t, c);
+    for (int64_t e = 0; e < c->n; e++) c->sums[c->first + e] = (double)c->scratch[e];
+}
+
+static whet_status quartiles_of_few(whet_ctx *ctx, whet_i_merge_tensor *t, double value[3]) {
+    double x[FEW];
+    WHET_TRY(whet_i_merge_sums(ctx, t, collect, NULL, t->count, x));
+    for (int64_t i = 1; i < t->count; i++)
+        for (int64_t j = i; j > 0 && x[j] < x[j - 1]; j--) {
+            const double kept = x[j];
+            x[j] = x[j - 1];
+            x[j - 1] = kept;
+        }
+    for (int64_t k = 0; k < 3; k++) {
+        const double place = quantiles[k] * (double)(t->count - 1);
+        const int64_t low = (int64_t)floor(place), high = low + 1 < t->count ? low + 1 : low;
+        value[k] = x[low] + (place - floor(place)) * (x[high] - x[low]);
+    }
+    return WHET_OK;
+}
+
+static whet_status quartiles_of_many(whet_ctx *ctx, whet_i_merge_tensor *t, double value[3]) {
     whet_i_merge_top tops[6];
-    double value[3];
-    if (t->count == 0) return whet_i_merge_write(ctx, t, write_pass, value);
     for (int64_t k = 0; k < 6; k++) {
         const int64_t below = (int64_t)floor(quantiles[k / 2] * (double)(t->count - 1));
         const int64_t index = below + k % 2 < t->count ? below + k % 2 : t->count - 1;
@@ -73,6 +96,14 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
         const double high = (double)whet_i_merge_key_value(tops[2 * k + 1].least);
         value[k] = low + part * (high - low);
     }
+    return WHET_OK;
+}
+
+static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
+    double value[3] = {0};
+    if (t->count > 0)
+        WHET_TRY(t->count <= FEW ? quartiles_of_few(ctx, t, value)
+                                 : quartiles_of_many(ctx, t, value));
     double least = value[1] + 1.5 * (value[2] - value[0]);
     return whet_i_merge_write(ctx, t, write_pass, &least);
 }

@@ -404,11 +404,33 @@ static whet_status add_slice(whet_ctx *ctx, whet_merge_plan *plan, const lineup 
     return WHET_OK;
 }
 
+/* A slice's layers go behind those of the first: tensors of one name are of one shape, also outside of layers
+ * where the slice is the last, whose ends the output has. */
+static whet_status check_stack(whet_ctx *ctx, whet_merge_plan *plan, int64_t first, int64_t other,
+                               bool last) {
+    const whet_i_merge_model *a = &plan->models[first], *b = &plan->models[other];
+    for (int64_t i = 0; first != other && i < whet_names_count(a->names); i++) {
+        const char *name = whet_names_get(a->names, i).ptr;
+        const whet_i_merge_item item = {.name = name, .table = whet_i_has_token_rows(name)};
+        int64_t prefix, layer, rest;
+        const whet_i_merge_file *file;
+        whet_tensor x, y;
+        if (!last && !whet_i_merge_layer_of(name, &prefix, &layer, &rest)) continue;
+        if (!whet_i_merge_model_find(a, name, &x, &file, NULL) ||
+            !whet_i_merge_model_find(b, name, &y, &file, NULL))
+            continue;
+        WHET_TRY(check_shape(ctx, plan, &item, a->path, &x, b->path, &y));
+    }
+    return WHET_OK;
+}
+
 static whet_status stacked_slices(whet_ctx *ctx, whet_merge_plan *plan) {
     lineup l;
-    int64_t to = 0;
+    int64_t to = 0, first = 0;
     for (int64_t i = 0; i < plan->recipe.n; i++) {
         WHET_TRY(line_up(ctx, plan, &plan->recipe.slices[i], &l));
+        if (i == 0) first = l.model[0];
+        WHET_TRY(check_stack(ctx, plan, first, l.model[0], i == plan->recipe.n - 1));
         if (i == 0) WHET_TRY(add_slice(ctx, plan, &l, 0, 0));
         WHET_TRY(add_slice(ctx, plan, &l, to, -1));
         to += l.source[0]->last - l.source[0]->first;

@@ -1,0 +1,126 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# whet merge: adapters that hold more than is added, slices that do not stack, weights left from before,
+# tensors of a few numbers, networks that cannot be run.
+. "$(dirname "$0")/lib.sh"
+
+cat >make.py <<'END'
+import json, os, struct, sys
+
+def write(path, tensors):
+    os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+    header, data = {}, b""
+    for name, (shape, values) in tensors.items():
+        bits = struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [len(data), len(data) + len(bits)]}
+        data += bits
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+
+def ramp(*shape):
+    n = 1
+    for d in shape:
+        n *= d
+    return list(shape), [.1 * i for i in range(n)]
+
+def read(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + n])
+    return {k: struct.unpack(f"<{(v['data_offsets'][1] - v['data_offsets'][0]) // 4}f",
+                             data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in header.items() if k != "__metadata__"}
+
+def adapter(folder, tensors, **config):
+    write(folder + "/adapter_model.safetensors", {"base_model.model." + k: v for k, v in tensors.items()})
+    json.dump({"peft_type": "LORA", "r": 2, "lora_alpha": 2, **config}, open(folder + "/adapter_config.json", "w"))
+
+if __name__ == "__main__":
+    a, b = ramp(2, 5), ramp(4, 2)
+    write("m.safetensors", {"x.fc.weight": ramp(4, 5), "emb.weight": ramp(7, 5)})
+    adapter("plain", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, alpha_pattern={r".*\.fc": 6, "fc": 100})
+    adapter("short", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": ramp(1, 2)})
+    adapter("turned", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, fan_in_fan_out=True)
+    adapter("head", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b, "classifier.weight": ramp(3, 5)})
+    adapter("words", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b, "emb.lora_embedding_A": ramp(2, 7),
+                      "emb.lora_embedding_B": ramp(5, 2)})
+    for name, width, words in (("s", 4, 6), ("wide", 6, 6), ("more", 4, 8)):
+        layers = {f"model.layers.{i}.w.weight": ramp(width, width) for i in range(2)}
+        write(name + ".safetensors", {"model.embed_tokens.weight": ramp(words, width), **layers,
+                                      "lm_head.weight": ramp(words, width)})
+    write("few.safetensors", {"v": ([3], [3, 0, 0]), "one": ([], [2.])})
+    write("zero.safetensors", {"v": ([3], [0, 0, 0]), "one": ([], [1.])})
+    gap = {f"layer{i}.{k}": v for i in (0, 1, 3) for k, v in (("weight", ramp(4, 4)), ("bias", ramp(4)))}
+    write("gap.safetensors", gap)
+    open("x.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) +
+        "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".ljust(117).encode() + b"\n" + struct.pack("<12f", *range(12)))
+    open("y.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) +
+        "{'descr': '<i8', 'fortran_order': False, 'shape': (3,), }".ljust(117).encode() + b"\n" + struct.pack("<3q", 0, 1, 2))
+END
+python3 make.py || fail 'nothing is made'
+
+# The first pattern that fits counts, as PEFT says: alpha 6 of rank 2.
+run 0 whet merge --method passthrough m.safetensors+plain --output sum.safetensors
+python3 - <<'END' || fail 'the addition is wrong'
+from make import read, ramp
+got, w = read("sum.safetensors")["x.fc.weight"], ramp(4, 5)[1]
+a, b = ramp(2, 5)[1], ramp(4, 2)[1]
+want = [w[5 * i + j] + 3 * sum(b[2 * i + r] * a[5 * r + j] for r in range(2)) for i in range(4) for j in range(5)]
+assert all(abs(x - y) < 1e-5 for x, y in zip(got, want)), (got, want)
+END
+
+mark
+run 3 whet merge --method passthrough m.safetensors+short --output z.safetensors
+tells 'layer "x.fc" [1, 5] is not in m.safetensors'
+run 3 whet merge --method passthrough m.safetensors+turned --output z.safetensors
+tells '"fan_in_fan_out" is set'
+run 3 whet merge --method passthrough m.safetensors+head --output z.safetensors
+tells 'classifier.weight" is neither lora_A nor lora_B'
+run 3 whet merge --method passthrough m.safetensors+words --output z.safetensors
+tells 'lora_embedding_A" is neither'
+for method in concat svd; do
+    run 3 whet merge --method $method words plain --output z
+    tells 'lora_embedding_A" is of a table of words'
+done
+
+# Slices of other sizes do not stack; tables of words only matter at the ends.
+recipe() {
+    printf 'merge_method: passthrough\nslices:\n' >r.yml
+    for part in "$@"; do
+        printf '  - sources:\n      - model: %s.safetensors\n        layer_range: [0, 2]\n' "$part" >>r.yml
+    done
+}
+unchanged
+recipe s wide
+run 3 whet merge --recipe r.yml --output z.safetensors
+tells '"model.layers.0.w.weight" is [4, 4] in s.safetensors and [6, 6] in wide.safetensors'
+recipe s more
+run 3 whet merge --recipe r.yml --output z.safetensors
+tells '"lm_head.weight" has 6 tokens in s.safetensors and 8 in more.safetensors'
+absent z.safetensors
+recipe s more s
+run 0 whet merge --recipe r.yml --output stacked.safetensors
+
+# What was there in other files is not left in force.
+run 0 whet merge --method passthrough s.safetensors --output folder
+run 0 whet merge --method passthrough wide.safetensors --output folder --force --shard-size 0.0000002
+absent folder/model.safetensors
+present folder/model.safetensors.index.json
+run 0 whet merge --method passthrough s.safetensors --output folder --force
+absent folder/model.safetensors.index.json
+absent folder/model-00001-of-00002.safetensors
+
+# Quartiles of a few numbers: importance 3 d, 0, 0 of the vector is above them, one number is all there is.
+run 0 whet merge --method arcee_fusion --base zero.safetensors few.safetensors --output fused.safetensors
+python3 - <<'END' || fail 'arcee_fusion passes small tensors by'
+from make import read
+got = read("fused.safetensors")
+assert got["v"] == (3, 0, 0) and got["one"] == (2,), got
+END
+
+mark
+run 3 whet align gap.safetensors gap.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output z.safetensors
+tells '3 layers, of which 2 follow each other from layer0 on'
+unchanged
+finish
