@@ -4,6 +4,7 @@
 #include "merge/merge_plan.h"
 #include "merge/weight_shards.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -260,6 +261,21 @@ static void parent_of(const char *path, char *out, size_t size) {
         (void)snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
 }
 
+/* Bytes on the disk that an interrupted run holds already, and this one goes on in or frees. */
+static double held_by_earlier(const whet_merge_plan *plan) {
+    char folder[4096];
+    double bytes = 0;
+    const int n = snprintf(folder, sizeof folder, "%s" WHET_I_MERGE_STAGE, plan->output);
+    DIR *entries = n > 0 && (size_t)n < sizeof folder ? opendir(folder) : NULL;
+    for (const struct dirent *e; entries && (e = readdir(entries));) {
+        struct stat info;
+        if (e->d_name[0] != '.' && fstatat(dirfd(entries), e->d_name, &info, 0) == 0)
+            bytes += 512. * (double)info.st_blocks;
+    }
+    if (entries) (void)closedir(entries);
+    return bytes;
+}
+
 static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
     struct stat info;
     struct statvfs room;
@@ -278,11 +294,11 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be examined: %s", parent, strerror(errno));
     for (int64_t i = 0; i < plan->n_shards; i++)
         WHET_TRY(whet_i_add(ctx, bytes, plan->shards[i].bytes, &bytes));
-    const double left = (double)room.f_bavail * (double)room.f_frsize;
+    const double left = (double)room.f_bavail * (double)room.f_frsize + held_by_earlier(plan);
     if ((double)bytes <= left) return WHET_OK;
     errno = ENOSPC;
     return whet_i_fail(ctx, WHET_ERR_IO,
-                       "%s: the output takes %.2f GB; expected at most the %.2f GB free in %s",
+                       "%s: the output takes %.3g GB; expected at most the %.3g GB free in %s",
                        plan->output, (double)bytes * 1e-9, left * 1e-9, parent);
 }
 

@@ -96,6 +96,9 @@ struct whet_merge_plan {
     int64_t n_mismatches;
 };
 
+/* The folder of what is being made: the output's path, and this. */
+#define WHET_I_MERGE_STAGE ".whet-merge"
+
 /* Adds a model to the plan, or finds it there. */
 WHET_CHECKED whet_status whet_i_plan_model(whet_ctx *ctx, whet_merge_plan *plan, const char *path,
                                            const char *lora, int64_t *index);

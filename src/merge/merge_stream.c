@@ -5,6 +5,7 @@
  * What is noted is there: notes follow the writes of one process, and a killed process leaves its writes
  * to the system. A machine that stops may lose them; so notes carry the machine's boot, and those of
  * another are not believed. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -17,7 +18,7 @@
 #include "merge/merge_passes.h"
 
 enum { BOOT_SIZE = 40 };
-static const char stage[] = "merge";
+static const char stage[] = "merge", notes_name[] = "done.txt";
 
 typedef struct stream {
     const whet_merge_plan *plan;
@@ -108,11 +109,19 @@ static whet_status note(whet_ctx *ctx, const stream *s, int64_t i) {
 
 /* ---- the folder of what is being made --------------------------------------------------------- */
 
+/* Everything in it, also what an earlier run of other files left; `but` stays. */
+static void empty_folder(const stream *s, const char *but) {
+    DIR *entries = opendir(s->folder);
+    for (const struct dirent *e; entries && (e = readdir(entries));)
+        if (e->d_name[0] != '.' && strcmp(e->d_name, but) != 0)
+            (void)unlinkat(dirfd(entries), e->d_name, 0);
+    if (entries) (void)closedir(entries);
+}
+
 static void remove_all(const stream *s) {
-    for (int64_t i = 0; s->paths && i < s->plan->n_shards; i++)
-        if (s->paths[i]) (void)unlink(s->paths[i]);
-    if (s->notes_path) (void)unlink(s->notes_path);
-    if (s->folder) (void)rmdir(s->folder);
+    if (!s->folder) return;
+    empty_folder(s, "");
+    (void)rmdir(s->folder);
 }
 
 static whet_status open_notes(whet_ctx *ctx, stream *s) {
@@ -131,6 +140,7 @@ static whet_status open_notes(whet_ctx *ctx, stream *s) {
 /* Files of full size, with their headers. */
 static whet_status begin_files(whet_ctx *ctx, stream *s) {
     whet_i_buf line = {0};
+    empty_folder(s, notes_name);
     for (int64_t i = 0; i < s->plan->n_shards; i++) {
         const whet_i_merge_shard *shard = &s->plan->shards[i];
         s->fds[i] = open_again(s->paths[i], O_RDWR | O_CREAT | O_TRUNC);
@@ -155,9 +165,9 @@ static whet_status begin(whet_ctx *ctx, stream *s) {
     WHET_TRY(whet_i_alloc(ctx, plan->n_shards, &s->fds));
     for (int64_t i = 0; i < plan->n_shards; i++) s->fds[i] = -1;
     for (int64_t i = 0; i < plan->n; i++) s->bytes += plan->items[i].bytes;
-    WHET_TRY(whet_i_buf_printf(ctx, &text, "%s.whet-merge", plan->output));
+    WHET_TRY(whet_i_buf_printf(ctx, &text, "%s" WHET_I_MERGE_STAGE, plan->output));
     s->folder = text.data;
-    WHET_TRY(whet_i_join_path(ctx, s->folder, "done.txt", &s->notes_path));
+    WHET_TRY(whet_i_join_path(ctx, s->folder, notes_name, &s->notes_path));
     for (int64_t i = 0; i < plan->n_shards; i++)
         WHET_TRY(whet_i_join_path(ctx, s->folder, plan->shards[i].name, &s->paths[i]));
     WHET_TRY(open_notes(ctx, s));

@@ -47,6 +47,21 @@ static void mask(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int6
     }
 }
 
+static whet_status check(whet_ctx *ctx, const whet_i_merge_tensor *t) {
+    char quoted[WHET_QUOTE_SIZE];
+    (void)whet_i_quote(quoted, whet_str_from(t->name));
+    for (int64_t i = 0; i < t->n; i++) {
+        const double density = whet_i_merge_setting(t, i, WHET_I_SET_DENSITY);
+        const double epsilon = whet_i_merge_setting(t, i, WHET_I_SET_EPSILON);
+        if (density < 1 && (density - epsilon < 0 || density + epsilon > 1))
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: density %g and epsilon %g for tensor %s; expected both density "
+                               "- epsilon and density + epsilon within 0 to 1",
+                               t->method->shown.name, density, epsilon, quoted);
+    }
+    return WHET_OK;
+}
+
 static whet_status merge(whet_ctx *ctx, whet_i_merge_tensor *t, bool consensus) {
     whet_i_merge_deltas d;
     char quoted[WHET_QUOTE_SIZE];
@@ -58,15 +73,6 @@ static whet_status merge(whet_ctx *ctx, whet_i_merge_tensor *t, bool consensus) 
     d.mask = mask;
     d.arg = &by_probability;
     (void)whet_i_quote(quoted, whet_str_from(t->name));
-    for (int64_t i = 0; i < t->n; i++) {
-        const double density = whet_i_merge_setting(t, i, WHET_I_SET_DENSITY);
-        const double epsilon = whet_i_merge_setting(t, i, WHET_I_SET_EPSILON);
-        if (density < 1 && (density - epsilon < 0 || density + epsilon > 1))
-            return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "%s: density %g and epsilon %g for tensor %s; expected both density "
-                               "- epsilon and density + epsilon within 0 to 1",
-                               t->method->shown.name, density, epsilon, quoted);
-    }
     if (t->row > UINT32_MAX)
         return whet_i_fail(ctx, WHET_ERR_LIMIT,
                            "%s: a row of %lld numbers in tensor %s; expected "
@@ -97,6 +103,7 @@ const whet_i_merge_method whet_i_merge_della = {
     .rows_of_first_axis = true,
     .passes = 2,
     .scratch = scratch,
+    .check = check,
     .run = run_ties};
 
 const whet_i_merge_method whet_i_merge_della_linear = {
@@ -106,4 +113,5 @@ const whet_i_merge_method whet_i_merge_della_linear = {
     .rows_of_first_axis = true,
     .passes = 2,
     .scratch = scratch,
+    .check = check,
     .run = run_linear};

@@ -24,7 +24,7 @@ static void pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void
     }
 }
 
-static whet_status merge(whet_ctx *ctx, whet_i_merge_tensor *t, bool squares) {
+static whet_status check(whet_ctx *ctx, const whet_i_merge_tensor *t) {
     double sum = 0;
     for (int64_t i = 0; i < t->n; i++) {
         const double w = whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
@@ -36,14 +36,16 @@ static whet_status merge(whet_ctx *ctx, whet_i_merge_tensor *t, bool squares) {
     if (sum <= 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s: all weights are 0; expected one above",
                            t->method->shown.name);
-    return whet_i_merge_write(ctx, t, pass, &squares);
+    return WHET_OK;
 }
 
 static whet_status run_fisher(whet_ctx *ctx, whet_i_merge_tensor *t) {
-    return merge(ctx, t, false);
+    bool squares = false;
+    return whet_i_merge_write(ctx, t, pass, &squares);
 }
 static whet_status run_gradient(whet_ctx *ctx, whet_i_merge_tensor *t) {
-    return merge(ctx, t, true);
+    bool squares = true;
+    return whet_i_merge_write(ctx, t, pass, &squares);
 }
 
 static const whet_i_setting_use settings[] = {{WHET_I_SET_WEIGHT, 1}, {WHET_I_SET_COUNT, 0}};
@@ -53,6 +55,7 @@ const whet_i_merge_method whet_i_merge_fisher = {
               WHET_MERGE_BASE_NONE, WHET_MERGE_ELEMENT, true},
     .settings = settings,
     .passes = 1,
+    .check = check,
     .run = run_fisher};
 
 const whet_i_merge_method whet_i_merge_gradient = {
@@ -60,4 +63,5 @@ const whet_i_merge_method whet_i_merge_gradient = {
               WHET_MERGE_BASE_NONE, WHET_MERGE_ELEMENT, true},
     .settings = settings,
     .passes = 1,
+    .check = check,
     .run = run_gradient};

@@ -111,6 +111,20 @@ run 0 whet merge --method passthrough s.safetensors --output folder --force
 absent folder/model.safetensors.index.json
 absent folder/model-00001-of-00002.safetensors
 
+# What a run with other files left goes with it.
+mkdir left.whet-merge
+cp s.safetensors left.whet-merge/model-00001-of-00009.safetensors
+run 0 whet merge --method passthrough s.safetensors --output left
+absent left.whet-merge
+
+# Settings that do not go together are told from the headers.
+cp s.safetensors s2.safetensors
+run 2 whet merge --method della --density 0.1 --base s.safetensors s2.safetensors --output z.safetensors --dry-run
+tells 'density 0.1 and epsilon 0.15'
+run 2 whet merge --method fisher --weights 1,-1 --importance s.safetensors,s.safetensors s.safetensors s.safetensors \
+    --output z.safetensors --dry-run
+tells 'weight -1; expected at least 0'
+
 # Quartiles of a few numbers: importance 3 d, 0, 0 of the vector is above them, one number is all there is.
 run 0 whet merge --method arcee_fusion --base zero.safetensors few.safetensors --output fused.safetensors
 python3 - <<'END' || fail 'arcee_fusion passes small tensors by'
