@@ -86,8 +86,7 @@ static whet_status read_belief(const reader *r, const char *folder, whet_i_agent
         status = whet_posted_price(r->ctx, belief, 0, &lowest);
         whet_belief_destroy(r->ctx, belief);
     }
-    return status == WHET_OK ? status
-                             : whet_i_fail_at(r->ctx, status, "%s: \"belief\"", r->where);
+    return status == WHET_OK ? status : whet_i_fail_at(r->ctx, status, "%s: \"belief\"", r->where);
 }
 
 static whet_status read_money(const reader *r, const char *folder, whet_i_agent *a) {
