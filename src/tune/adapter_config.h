@@ -85,6 +85,9 @@ WHET_CHECKED whet_status whet_i_adapter_layers_parse(whet_ctx *ctx, whet_i_adapt
 /* Whether the module is in the set; `all_linear` is asked of linear layers that are not of the head. */
 bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_modules *set,
                         const char *module);
+/* Whether it, or one that it is a part of, is: modules are saved with all their parts. */
+bool whet_i_modules_hold(const whet_i_adapter_config *config, const whet_i_modules *set,
+                         const char *module);
 /* Whether targets, layers, exclusions and saved modules leave the module in. */
 bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module);
 /* Whether a linear layer that is not of the head is adapted, and how. */

@@ -125,7 +125,7 @@ static bool own_name(const whet_adapter *a, const whet_i_peft_config *config, wh
             return false;
     }
     (void)snprintf(text, room, "%.*s", (int)module, name.ptr);
-    if (whet_i_modules_has(&config->common, &config->common.saved, text)) return false;
+    if (whet_i_modules_hold(&config->common, &config->common.saved, text)) return false;
     (void)snprintf(text, room, "%.*s%s", (int)module, name.ptr, last);
     return true;
 }

@@ -179,6 +179,18 @@ bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_module
     return any || (set->pattern && whet_i_pattern_find(set->pattern, config->state, name) == 1);
 }
 
+bool whet_i_modules_hold(const whet_i_adapter_config *config, const whet_i_modules *set,
+                         const char *module) {
+    enum { MOST = 512 };
+    char whole[MOST];
+    (void)snprintf(whole, sizeof whole, "%s", module);
+    for (char *end = whole; end; end = strrchr(whole, '.')) {
+        if (end > whole) *end = '\0';
+        if (whet_i_modules_has(config, set, whole)) return true;
+    }
+    return false;
+}
+
 /* The first part of a name that is a number, or -1. */
 static int64_t number_of(const char *module) {
     for (const char *at = module; *at;) {
@@ -212,7 +224,7 @@ static double value_of(const whet_i_adapter_config *config, const whet_i_module_
 bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module) {
     return whet_i_modules_has(config, &config->targets, module) && has_number(config, module) &&
            !whet_i_modules_has(config, &config->excluded, module) &&
-           !whet_i_modules_has(config, &config->saved, module);
+           !whet_i_modules_hold(config, &config->saved, module);
 }
 
 bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,

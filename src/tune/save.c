@@ -382,24 +382,6 @@ static void put_sizes(const whet_i_tune *run, json_t *config) {
     json_decref(sizes);
 }
 
-/* Modules that the base's file lacked, such as a pooler: they were drawn and trained, and are saved whole. */
-static void put_new_modules(const whet_i_tune *run, json_t *config) {
-    json_t *list = json_object_get(config, "modules_to_save");
-    for (int64_t i = 0; i < run->params->n; i++) {
-        const whet_i_param *p = &run->params->items[i];
-        const char *end = strrchr(p->name, '.');
-        bool known = false;
-        if (!p->trainable || p->source.data || whet_i_tune_is_adapter(p->name) || !end ||
-            whet_i_backbone_is_head(&run->backbone, p->name))
-            continue;
-        json_t *name = json_stringn(p->name, (size_t)(end - p->name));
-        for (size_t j = 0; j < json_array_size(list); j++)
-            known = known || json_equal(json_array_get(list, j), name);
-        if (!known) (void)json_array_append(list, name);
-        json_decref(name);
-    }
-}
-
 /* Which weights the adapters are for. */
 static whet_status put_base(whet_ctx *ctx, const whet_i_tune *run, json_t *config) {
     char identity[WHET_I_IDENTITY];
@@ -420,7 +402,6 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
     if (pooled) (void)json_object_set_new(o, WHET_I_HEAD_KEY, json_string(WHET_I_HEAD_POOLED_NAME));
     (void)json_object_set_new(o, "task_type", pooled ? json_null() : json_string(task));
     if (head) put_classes(run, o);
-    put_new_modules(run, o);
     put_sizes(run, o);
     whet_status status = put_base(ctx, run, o);
     if (status == WHET_OK) status = write_json(ctx, run, name, o);

@@ -17,7 +17,7 @@ static void module_of(const whet_i_param *p, char module[NAME_SIZE]) {
 static bool is_saved(const whet_i_tune *run, const whet_i_param *p) {
     char module[NAME_SIZE];
     module_of(p, module);
-    return whet_i_modules_has(&run->config, &run->config.saved, module);
+    return whet_i_modules_hold(&run->config, &run->config.saved, module);
 }
 
 bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p) {
@@ -164,7 +164,7 @@ static bool names_any(const whet_i_tune *run, const whet_i_modules *set,
     for (int64_t i = 0; i < run->params->n; i++) {
         char module[NAME_SIZE];
         module_of(&run->params->items[i], module);
-        if (set ? whet_i_modules_has(&run->config, set, module)
+        if (set ? whet_i_modules_hold(&run->config, set, module)
                 : whet_i_pattern_find(pattern, run->config.state, whet_str_from(module)) == 1)
             return true;
     }
@@ -193,12 +193,26 @@ static void warn_of_values(whet_ctx *ctx, const whet_i_tune *run, const char *wh
         if (!names_any(run, NULL, values->items[i].pattern)) warn(ctx, what, values->items[i].key);
 }
 
+/* A folder that says it has modules which it lacks is no folder of PEFT's. */
+static whet_status check_saved(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_modules *set = &run->config.saved;
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < run->n_saved && !run->start; i++) {
+        const whet_i_modules one = {.ends = &set->ends[i], .n = 1};
+        if (!names_any(run, &one, NULL))
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "modules to save: %s is the name of no layer; expected an end of "
+                               "one's name, such as pooler or embeddings.LayerNorm",
+                               whet_i_quote(quoted, set->ends[i]));
+    }
+    return WHET_OK;
+}
+
 static void warn_of_misspelt(whet_ctx *ctx, const whet_i_tune *run) {
     const whet_i_adapter_config *c = &run->config;
     if (run->start) return; /* a folder's */
     if (run->job.targets) warn_of_names(ctx, run, "targets", &c->targets, c->targets.n);
     warn_of_names(ctx, run, "exclude", &c->excluded, c->excluded.n);
-    warn_of_names(ctx, run, "modules to save", &c->saved, run->n_saved);
     warn_of_values(ctx, run, "rank pattern", &c->ranks);
     warn_of_values(ctx, run, "alpha pattern", &c->alphas);
     warn_of_values(ctx, run, "blocks pattern", &c->block_counts);
@@ -221,6 +235,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
             matched++;
     }
     if (matched == 0) return nothing_trained(ctx, run);
+    WHET_TRY(check_saved(ctx, run));
     WHET_TRY(save_new(ctx, run));
     if (!run->survey) warn_of_misspelt(ctx, run);
     if (run->adapter->trains)

@@ -197,7 +197,11 @@ misspelt() {
 }
 misspelt 'exclude: "valeu"' --exclude valeu,key
 misspelt 'exclude: ".*valeu"' --exclude 'regex:.*valeu'
-misspelt 'modules to save: "pooler"' --save-modules pooler,pooler.dense
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --save-modules pooler
+quiet_about 'name of no layer'
+python3 -c 'from look import names, config
+assert config("w")["modules_to_save"] == ["pooler", "classifier"], config("w")["modules_to_save"]
+assert "base_model.model.bert.pooler.dense.weight" in names("w")' || fail 'a module is not saved with its parts'
 misspelt 'rank pattern: "layer\\.7\\..*"' --rank-pattern 'query=4,layer\.7\..*=8'
 misspelt 'blocks pattern: "quary"' --blocks-pattern 'quary=2'
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --alpha-pattern 'quary=2'
@@ -218,6 +222,7 @@ refused() {
     tells "$words"
     absent z
 }
+refused 2 'modules to save: "poler" is the name of no layer' --save-modules poler
 refused 2 'did you mean "query"' --adapter lora --targets qeury
 refused 2 'targets "query" are there, and all of them are left out by exclusions' --adapter lora --targets query --exclude query
 refused 2 'match no layer' --adapter more --targets 'regex:.*\.nothing'
