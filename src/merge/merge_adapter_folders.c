@@ -102,12 +102,33 @@ static whet_status kind_of(whet_ctx *ctx, const folder *f, bool *monarch) {
                        whet_i_quote(quoted, kind));
 }
 
+static bool says(const json_t *value) {
+    return value && !json_is_null(value) && !(json_is_array(value) && json_array_size(value) == 0);
+}
+
+/* Patterns and "all-linear" are not united, neither with another nor with a list. */
+static whet_status check_lists(whet_ctx *ctx, const folder *first, const folder *f) {
+    static const char *const keys[] = {"target_modules", "exclude_modules", "layers_to_transform"};
+    for (int64_t i = 0; i < WHET_COUNT_OF(keys); i++) {
+        const json_t *a = json_object_get(first->config, keys[i]);
+        const json_t *b = json_object_get(f->config, keys[i]);
+        const bool lists = (!a || json_is_null(a) || json_is_array(a)) &&
+                           (!b || json_is_null(b) || json_is_array(b));
+        if ((i != 1 && lists) || json_equal(a, b) || (lists && !says(a) && !says(b))) continue;
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: \"%s\" is another than in %s; expected %s", f->config_path, keys[i],
+                           first->config_path, i == 1 ? "the same" : "lists, or the same");
+    }
+    return WHET_OK;
+}
+
 static whet_status open_all(whet_ctx *ctx, merging *m) {
     for (int64_t i = 0; i < m->n; i++) {
         folder *f = &m->folders[i];
         bool monarch;
         WHET_TRY(open_folder(ctx, m->job->adapters[i], f));
         WHET_TRY(kind_of(ctx, f, &monarch));
+        WHET_TRY(check_lists(ctx, &m->folders[0], f));
         if (i == 0) m->monarch = monarch;
         if (monarch != m->monarch)
             return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -387,17 +408,22 @@ static whet_status merge_all(whet_ctx *ctx, merging *m) {
 
 /* ---- writing ---------------------------------------------------------------------------------- */
 
-/* Modules of all, each once. */
-static int unite_list(json_t *config, const json_t *other, const char *key) {
+/* Lists of all, each member once. Where one has none (null): its layers are all layers there are, its modules
+ * to save none. */
+static int unite_list(json_t *config, const json_t *other, const char *key, bool null_is_all) {
     json_t *list = json_object_get(config, key);
-    const json_t *more = json_object_get(other, key), *value, *has;
+    json_t *more = json_object_get(other, key), *value;
     size_t i, k;
+    const json_t *has;
     int failed = 0;
-    if (!json_is_array(list)) return 0;
+    const bool none = !json_is_array(list), none_more = !json_is_array(more);
+    if (none && none_more) return 0; /* the same, or check_lists has told */
+    if (null_is_all && (none || none_more)) return json_object_set_new(config, key, json_null());
+    if (none) return json_object_set(config, key, more);
     json_array_foreach(more, i, value) {
         bool there = false;
         json_array_foreach(list, k, has) there |= json_equal(has, value) != 0;
-        if (!there) failed |= json_array_append(list, (json_t *)(uintptr_t)value);
+        if (!there) failed |= json_array_append(list, value);
     }
     return failed;
 }
@@ -413,8 +439,9 @@ static json_t *merged_config(const merging *m) {
         failed |= json_object_set_new(config, "alpha_pattern", json_object());
     }
     for (int64_t i = 1; i < m->n; i++) {
-        failed |= unite_list(config, m->folders[i].config, "target_modules");
-        failed |= unite_list(config, m->folders[i].config, "modules_to_save");
+        failed |= unite_list(config, m->folders[i].config, "target_modules", false);
+        failed |= unite_list(config, m->folders[i].config, "modules_to_save", false);
+        failed |= unite_list(config, m->folders[i].config, "layers_to_transform", true);
     }
     if (!failed) return config;
     json_decref(config);

@@ -53,6 +53,10 @@ if __name__ == "__main__":
     write("zero.safetensors", {"v": ([3], [0, 0, 0]), "one": ([], [1.])})
     gap = {f"layer{i}.{k}": v for i in (0, 1, 3) for k, v in (("weight", ramp(4, 4)), ("bias", ramp(4)))}
     write("gap.safetensors", gap)
+    adapter("one", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, target_modules=["fc"], layers_to_transform=[0])
+    adapter("two", {"y.fd.lora_A.weight": a, "y.fd.lora_B.weight": b, "classifier.weight": ramp(3, 5)}, target_modules=["fd"],
+            modules_to_save=["classifier"], layers_to_transform=[1])
+    adapter("all", {"y.fd.lora_A.weight": a, "y.fd.lora_B.weight": b}, target_modules="all-linear")
     open("x.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) +
         "{'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), }".ljust(117).encode() + b"\n" + struct.pack("<12f", *range(12)))
     open("y.npy", "wb").write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) +
@@ -83,6 +87,16 @@ for method in concat svd; do
     run 3 whet merge --method $method words plain --output z
     tells 'lora_embedding_A" is of a table of words'
 done
+
+run 3 whet merge --method concat one all --output z
+tells '"target_modules" is another than in one'
+unchanged
+run 0 whet merge --method concat one two --output united
+python3 -c 'import json
+c = json.load(open("united/adapter_config.json"))
+assert c["target_modules"] == ["fc", "fd"] and c["modules_to_save"] == ["classifier"] and c["layers_to_transform"] == [0, 1], c' ||
+    fail 'the configuration lacks what the second has'
+mark
 
 # Slices of other sizes do not stack; tables of words only matter at the ends.
 recipe() {
