@@ -2,6 +2,7 @@
  * When and how a simulated market trades, from its configuration. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "market/trading_i.h"
 
@@ -85,20 +86,20 @@ static whet_status check_uses(const reader *r, whet_i_mechanism mechanism) {
 
 static whet_status read_fees(const reader *r, whet_i_terms *t) {
     static const char *const known[] = {"buyer", "seller", "buyer_rate", "seller_rate", NULL};
+    char where[400];
     json_t *o;
     int64_t rate;
     WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "trial_fee", 0, WHET_MONEY_MAX, 0,
                                 &t->trial_fee));
     WHET_TRY(whet_i_json_object_or_none(r->ctx, r->where, r->object, "fees", &o));
     if (!o) return WHET_OK;
-    WHET_TRY(whet_i_trading_known(r->ctx, r->where, o, known));
-    WHET_TRY(
-        whet_i_json_int_or(r->ctx, r->where, o, "buyer", 0, WHET_MONEY_MAX, 0, &t->fees.buyer));
-    WHET_TRY(
-        whet_i_json_int_or(r->ctx, r->where, o, "seller", 0, WHET_MONEY_MAX, 0, &t->fees.seller));
-    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, o, "buyer_rate", 0, 10000, 0, &rate));
+    (void)snprintf(where, sizeof where, "%s: \"fees\"", r->where);
+    WHET_TRY(whet_i_trading_known(r->ctx, where, o, known));
+    WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "buyer", 0, WHET_MONEY_MAX, 0, &t->fees.buyer));
+    WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "seller", 0, WHET_MONEY_MAX, 0, &t->fees.seller));
+    WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "buyer_rate", 0, 10000, 0, &rate));
     t->fees.buyer_bp = (int32_t)rate;
-    WHET_TRY(whet_i_json_int_or(r->ctx, r->where, o, "seller_rate", 0, 9999, 0, &rate));
+    WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "seller_rate", 0, 9999, 0, &rate));
     t->fees.seller_bp = (int32_t)rate;
     return WHET_OK;
 }
