@@ -31,6 +31,7 @@ typedef struct dimension {
     const char *name;
     unsigned kinds; /* 1 << those that have it */
     bool shared;    /* by a pair */
+    bool sizes;     /* says how many numbers are trained */
     bool (*given)(const whet_i_search_space *space);
     bool (*put)(const whet_i_search_space *space, double u, whet_tune_job *job);
     json_t *(*told)(const whet_tune_job *job);
@@ -144,14 +145,14 @@ static json_t *told_adapter_dropout(const whet_tune_job *job) {
 
 /* What depends on a rank stands behind it; new rows at the end, as a row's number decides its draws. */
 static const dimension table[] = {
-    {"targets", ADAPTERS, true, targets_given, put_targets, told_targets},
-    {"rank", ADAPTERS, true, rank_given, put_rank, told_rank},
-    {"layers", ADAPTERS, true, layers_given, put_layers, told_layers},
-    {"blocks", 1 << WHET_TUNE_MORE, false, blocks_given, put_blocks, told_blocks},
-    {"learning_rate", ALL, true, rate_given, put_rate, told_rate},
-    {"dropout", ALL, true, dropout_given, put_dropout, told_dropout},
-    {"head_rate", ALL, true, head_rate_given, put_head_rate, told_head_rate},
-    {"adapter_dropout", ADAPTERS, true, adapter_dropout_given, put_adapter_dropout,
+    {"targets", ADAPTERS, true, true, targets_given, put_targets, told_targets},
+    {"rank", ADAPTERS, true, true, rank_given, put_rank, told_rank},
+    {"layers", ADAPTERS, true, true, layers_given, put_layers, told_layers},
+    {"blocks", 1 << WHET_TUNE_MORE, false, true, blocks_given, put_blocks, told_blocks},
+    {"learning_rate", ALL, true, false, rate_given, put_rate, told_rate},
+    {"dropout", ALL, true, false, dropout_given, put_dropout, told_dropout},
+    {"head_rate", ALL, true, false, head_rate_given, put_head_rate, told_head_rate},
+    {"adapter_dropout", ADAPTERS, true, false, adapter_dropout_given, put_adapter_dropout,
      told_adapter_dropout},
 };
 
@@ -260,6 +261,15 @@ static whet_tune_job smallest_job(const whet_i_search_space *s, whet_tune_adapte
     return job;
 }
 
+/* What costs no numbers is drawn for it all the same: trials of one size are not one trial. */
+static void fill_free(const whet_i_search_space *s, int64_t i, whet_tune_job *job) {
+    for (int64_t row = 0; row < WHET_COUNT_OF(table); row++) {
+        const dimension *d = &table[row];
+        if (!d->sizes && (d->kinds >> job->adapter & 1) && !d->given(s))
+            (void)d->put(s, draw_of(s, i, row, 0), job);
+    }
+}
+
 static whet_status fits(whet_ctx *ctx, whet_i_search_space *s, const whet_tune_job *job,
                         whet_i_search_trial *trial, bool *yes) {
     trial->job = *job;
@@ -298,7 +308,8 @@ static int64_t turn_of(const whet_i_search_space *s, int64_t i) {
     return (i - first_trials(s)) % (CYCLE + asked_kinds(s));
 }
 
-static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i) {
+/* *stands: the kind is the one whose turn it is, and no other in its place. */
+static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i, bool *stands) {
     static const whet_tune_adapter first[] = {WHET_TUNE_LORA, WHET_TUNE_FULL, WHET_TUNE_MORE};
     static const whet_tune_adapter turns[CYCLE] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_MORE,
                                                    WHET_TUNE_LORA, WHET_TUNE_FULL};
@@ -307,16 +318,18 @@ static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i) {
     const whet_tune_adapter kind = at >= known ? asked_kind(s, at - known)
                                    : begins    ? first[at]
                                                : turns[at];
-    if (s->can[kind]) return kind;
+    *stands = s->can[kind];
+    if (*stands) return kind;
     return s->can[WHET_TUNE_LORA] ? WHET_TUNE_LORA : WHET_TUNE_FULL;
 }
 
 static whet_status draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
                         whet_i_search_trial *trial) {
-    const whet_tune_adapter kind = kind_of(s, i);
-    const bool begins = i < first_trials(s);
+    bool stands;
+    const whet_tune_adapter kind = kind_of(s, i, &stands);
+    const bool first = i < first_trials(s), begins = first && stands;
     const int64_t turn = turn_of(s, i);
-    const bool paired = !begins && turn < CYCLE && kind != WHET_TUNE_FULL;
+    const bool paired = !first && turn < CYCLE && kind != WHET_TUNE_FULL;
     bool yes = false;
     trial->attempt = -1;
     trial->pair = !paired ? -1 : turn % 2 ? i - 1 : i;
@@ -330,7 +343,8 @@ static whet_status draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
         if (yes) trial->attempt = attempt;
     }
     if (yes) return WHET_OK;
-    const whet_tune_job job = smallest_job(s, kind);
+    whet_tune_job job = smallest_job(s, kind);
+    if (!begins) fill_free(s, trial->pair >= 0 ? trial->pair : i, &job);
     return fits(ctx, s, &job, trial, &yes);
 }
 

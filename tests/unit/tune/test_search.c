@@ -202,6 +202,35 @@ static void draws_hold_what_is_said_of_them(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Where the limit leaves the smallest alone, rates are drawn for it: no setting is tried twice, but the first
+ * in place of a kind that does not fit. */
+static void the_smallest_have_rates_of_their_own(void **state) {
+    (void)state;
+    enum { DRAWS = 24 };
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_tune survey = {0};
+    whet_i_search_space space;
+    const whet_tune_job base = small_job();
+    const whet_i_search_trial *t;
+    test_ok(ctx, open_space(ctx, &base, 0, &survey, &space));
+    const int64_t least = space.least;
+    close_space(ctx, &survey, &space);
+    survey = (whet_i_tune){0};
+    test_ok(ctx, open_space(ctx, &base, 2 * least, &survey, &space));
+    test_ok(ctx, whet_i_search_draw(ctx, &space, DRAWS - 1, &t));
+    for (int64_t i = 0; i < DRAWS; i++)
+        for (int64_t k = 0; k < i; k++) {
+            const whet_tune_job *a = &space.trials[i].job, *b = &space.trials[k].job;
+            assert_true(space.trials[i].parameters <= 2 * least);
+            assert_false(a->adapter == b->adapter && a->rank == b->rank && a->blocks == b->blocks &&
+                         strcmp(a->targets, b->targets) == 0 && a->layers == b->layers &&
+                         a->learning_rate == b->learning_rate && a->dropout == b->dropout &&
+                         a->head_rate == b->head_rate);
+        }
+    close_space(ctx, &survey, &space);
+    test_ctx_done(ctx);
+}
+
 /* Kinds that are asked for come first of all once, then one turn in eight each; LoRA and MoRe stay pairs. */
 static void kinds_that_are_asked_for(void **state) {
     (void)state;
@@ -441,6 +470,7 @@ int main(void) {
         cmocka_unit_test(budgets_by_hand),
         cmocka_unit_test(parameters_are_counted),
         cmocka_unit_test(draws_hold_what_is_said_of_them),
+        cmocka_unit_test(the_smallest_have_rates_of_their_own),
         cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(parts_go_on),
         cmocka_unit_test(parts_stop_early),
