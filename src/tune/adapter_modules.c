@@ -182,13 +182,14 @@ bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_module
 bool whet_i_modules_hold(const whet_i_adapter_config *config, const whet_i_modules *set,
                          const char *module) {
     enum { MOST = 512 };
-    char whole[MOST];
+    char whole[MOST], *end;
+    bool held = whet_i_modules_has(config, set, module);
     (void)snprintf(whole, sizeof whole, "%s", module);
-    for (char *end = whole; end; end = strrchr(whole, '.')) {
-        if (end > whole) *end = '\0';
-        if (whet_i_modules_has(config, set, whole)) return true;
+    while (!held && (end = strrchr(whole, '.'))) {
+        *end = '\0';
+        held = whet_i_modules_has(config, set, whole);
     }
-    return false;
+    return held;
 }
 
 /* The first part of a name that is a number, or -1. */

@@ -37,6 +37,28 @@ static void ends_of_names(void **state) {
     test_ctx_done(ctx);
 }
 
+/* A module is saved with its parts; names from files may begin with points, and be long. */
+static void modules_are_saved_with_their_parts(void **state) {
+    (void)state;
+    enum { LONG = 600 };
+    char name[LONG + sizeof ".dense"];
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_adapter_config c = of(ctx, "dense");
+    test_ok(ctx, whet_i_modules_parse(ctx, &c, &c.saved, "modules to save", "pooler"));
+    assert_false(has(&c, "pooler.dense"));
+    assert_false(has(&c, "bert.pooler.first.dense"));
+    assert_true(has(&c, "bert.subpooler.dense"));
+    assert_true(has(&c, "layer.dense"));
+    assert_true(has(&c, ".dense"));
+    assert_true(has(&c, "..dense"));
+    assert_false(has(&c, "."));
+    memset(name, 'x', LONG);
+    memcpy(name + LONG, ".dense", sizeof ".dense");
+    assert_true(has(&c, name));
+    whet_i_adapter_config_free(ctx, &c);
+    test_ctx_done(ctx);
+}
+
 static void patterns_and_exclusions(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -130,6 +152,7 @@ static void each_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_of_names),
+        cmocka_unit_test(modules_are_saved_with_their_parts),
         cmocka_unit_test(patterns_and_exclusions),
         cmocka_unit_test(values_of_layers),
         cmocka_unit_test(each_allocation),
