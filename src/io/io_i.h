@@ -298,6 +298,10 @@ typedef struct whet_i_pattern_opts {
 } whet_i_pattern_opts;
 WHET_CHECKED whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pattern,
                                                 whet_i_pattern_opts opts, whet_i_pattern **out);
+/* For a name of parts behind points, as PEFT takes patterns of ranks: all of it, or its end behind a
+ * point. */
+WHET_CHECKED whet_status whet_i_pattern_compile_end(whet_ctx *ctx, const char *where,
+                                                    whet_str pattern, whet_i_pattern **out);
 void whet_i_pattern_free(whet_ctx *ctx, whet_i_pattern *pattern); /* NULL is fine */
 /* One worker's state for all patterns. */
 typedef struct whet_i_pattern_state whet_i_pattern_state;

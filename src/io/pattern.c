@@ -67,6 +67,17 @@ whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pa
     return status;
 }
 
+whet_status whet_i_pattern_compile_end(whet_ctx *ctx, const char *where, whet_str pattern,
+                                       whet_i_pattern **out) {
+    const whet_i_pattern_opts whole = {.whole = true};
+    whet_i_buf regex = {0};
+    WHET_TRY(whet_i_buf_printf(ctx, &regex, "(?:.*\\.)?(?:%.*s)", (int)pattern.len, pattern.ptr));
+    const whet_status status =
+        whet_i_pattern_compile(ctx, where, (whet_str){regex.data, regex.len}, whole, out);
+    whet_i_buf_free(ctx, &regex);
+    return status;
+}
+
 void whet_i_pattern_free(whet_ctx *ctx, whet_i_pattern *code) {
     if (!code) return;
     pcre2_code_free(code->code);

@@ -36,24 +36,19 @@ typedef struct merging {
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* Whether a pattern is the module's, as PEFT says: it matches all of it, or its end behind a point. */
+/* Whether a pattern is the module's. */
 static whet_status fits(whet_ctx *ctx, const char *where, const char *pattern, whet_str module,
                         bool *out) {
     enum { STEPS = 1000000 };
-    const whet_i_pattern_opts whole = {.whole = true};
-    whet_i_buf regex = {0};
     whet_i_pattern *compiled = NULL;
     whet_i_pattern_state *state = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_buf_printf(ctx, &regex, "(?:.*\\.)?(?:%s)", pattern));
-    WHET_TRY_DONE(
-        whet_i_pattern_compile(ctx, where, (whet_str){regex.data, regex.len}, whole, &compiled));
+    WHET_TRY_DONE(whet_i_pattern_compile_end(ctx, where, whet_str_from(pattern), &compiled));
     WHET_TRY_DONE(whet_i_pattern_state_create(ctx, STEPS, &state));
     *out = whet_i_pattern_find(compiled, state, module) == 1;
 done:
     whet_i_pattern_state_free(ctx, state);
     whet_i_pattern_free(ctx, compiled);
-    whet_i_buf_free(ctx, &regex);
     return status;
 }
 

@@ -94,16 +94,11 @@ whet_status whet_i_modules_parse(whet_ctx *ctx, whet_i_adapter_config *config, w
 whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_config *config,
                                      whet_i_module_values *values, const char *where, whet_str key,
                                      double value) {
-    const whet_i_pattern_opts whole = {.whole = true};
-    whet_i_buf regex = {0};
     WHET_TRY(whet_i_realloc(ctx, &values->items, values->n + 1));
     whet_i_module_value *item = &values->items[values->n];
     *item = (whet_i_module_value){.value = value};
     WHET_TRY(keep(ctx, config, key, &item->key));
-    WHET_TRY(whet_i_buf_printf(ctx, &regex, "(?:.*\\.)?(?:%s)", item->key.ptr));
-    const whet_status status = whet_i_pattern_compile(ctx, where, (whet_str){regex.data, regex.len},
-                                                      whole, &item->pattern);
-    whet_i_buf_free(ctx, &regex);
+    const whet_status status = whet_i_pattern_compile_end(ctx, where, item->key, &item->pattern);
     if (status == WHET_OK) values->n++;
     return status;
 }
