@@ -311,6 +311,25 @@ void whet_i_pattern_state_free(whet_ctx *ctx, whet_i_pattern_state *state); /* N
 /* 1 found, 0 not, -1 the match ran over its limit. */
 int whet_i_pattern_find(const whet_i_pattern *pattern, whet_i_pattern_state *state, whet_str text);
 
+/* ---- adapter_config.json (peft_config.c) ------------------------------------------------------- */
+
+/* Of a parsed adapter_config.json: members that change what adapters compute in a way that is not known here
+ * are refused by name, those that are unknown are warned of. Errors: UNSUPPORTED. */
+WHET_CHECKED whet_status whet_i_peft_check(whet_ctx *ctx, const char *where, json_t *object);
+/* Refuses the config of layers whose weights are [in, out] (GPT-2's). Errors: UNSUPPORTED. */
+WHET_CHECKED whet_status whet_i_peft_check_upright(whet_ctx *ctx, const char *where,
+                                                   const json_t *object);
+/* Whether a member is there and is not null, false or empty. Pure. */
+bool whet_i_peft_says(const json_t *object, const char *key);
+/* An alpha, -1e30 to 1e30. Errors: FORMAT. */
+WHET_CHECKED whet_status whet_i_peft_alpha(whet_ctx *ctx, const char *where, const json_t *object,
+                                           const char *key, double preset, double *out);
+/* What LoRA's B A of a module is multiplied by: alpha / rank, or alpha / sqrt(rank) (rsLoRA), with the alpha
+ * that the first fitting pattern gives the module. Errors: FORMAT, UNSUPPORTED (a pattern), NOMEM. */
+WHET_CHECKED whet_status whet_i_peft_lora_scale(whet_ctx *ctx, const char *where,
+                                                const json_t *object, whet_str module, int64_t rank,
+                                                double *out);
+
 /* ---- reports as HTML (html.c) ------------------------------------------------------------------ */
 
 /* Appends to a buffer `out` that the caller owns, or returns. */

@@ -39,10 +39,8 @@ typedef struct whet_i_monarch_term {
 void whet_i_monarch_terms_concat(const whet_i_monarch_term *terms, int64_t n, int64_t blocks,
                                  int64_t p, int64_t q, float *w1, float *w2);
 
-/* What LoRA's B A of a module is multiplied by, from adapter_config.json: alpha / rank, or alpha /
- * sqrt(rank) (rsLoRA), with the alpha that a pattern gives the module. Errors: FORMAT, UNSUPPORTED
- * (DoRA). */
-WHET_CHECKED whet_status whet_i_lora_scale(whet_ctx *ctx, const char *where, const json_t *config,
-                                           whet_str module, int64_t rank, double *out);
+/* adapter_config.json at `path`: of LoRA or MoRe, without what is not known here. Errors: as
+ * whet_i_peft_check, and UNSUPPORTED (DoRA), FORMAT, IO, NOMEM. */
+WHET_CHECKED whet_status whet_i_merge_adapter_config(whet_ctx *ctx, const char *path, json_t **out);
 
 #endif

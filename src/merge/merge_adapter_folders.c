@@ -36,53 +36,29 @@ typedef struct merging {
 
 /* ---- reading ---------------------------------------------------------------------------------- */
 
-/* Whether a pattern is the module's. */
-static whet_status fits(whet_ctx *ctx, const char *where, const char *pattern, whet_str module,
-                        bool *out) {
-    enum { STEPS = 1000000 };
-    whet_i_pattern *compiled = NULL;
-    whet_i_pattern_state *state = NULL;
-    whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_pattern_compile_end(ctx, where, whet_str_from(pattern), &compiled));
-    WHET_TRY_DONE(whet_i_pattern_state_create(ctx, STEPS, &state));
-    *out = whet_i_pattern_find(compiled, state, module) == 1;
-done:
-    whet_i_pattern_state_free(ctx, state);
-    whet_i_pattern_free(ctx, compiled);
+whet_status whet_i_merge_adapter_config(whet_ctx *ctx, const char *path, json_t **out) {
+    json_t *config;
+    bool dora;
+    WHET_TRY(whet_i_json_read(ctx, path, JSON_BYTES_MAX, &config));
+    whet_status status = whet_i_peft_check(ctx, path, config);
+    if (status == WHET_OK)
+        status = whet_i_json_bool_or(ctx, path, config, "use_dora", false, &dora);
+    if (status == WHET_OK && dora)
+        status = whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                             "%s: DoRA, whose lengths are no sum; expected LoRA; try merging each "
+                             "into its model",
+                             path);
+    if (status == WHET_OK)
+        *out = config;
+    else
+        json_decref(config);
     return status;
-}
-
-whet_status whet_i_lora_scale(whet_ctx *ctx, const char *where, const json_t *config,
-                              whet_str module, int64_t rank, double *out) {
-    double alpha, r;
-    bool root, dora;
-    json_t *patterns;
-    const char *pattern;
-    const json_t *value;
-    WHET_TRY(whet_i_json_bool_or(ctx, where, config, "use_dora", false, &dora));
-    if (dora)
-        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                           "%s: DoRA, whose lengths are no sum; expected "
-                           "LoRA; try merging each into its model",
-                           where);
-    WHET_TRY(whet_i_json_real_or(ctx, where, config, "r", (double)rank, &r));
-    WHET_TRY(whet_i_json_real_or(ctx, where, config, "lora_alpha", 8, &alpha));
-    WHET_TRY(whet_i_json_bool_or(ctx, where, config, "use_rslora", false, &root));
-    WHET_TRY(whet_i_json_object_or_none(ctx, where, config, "alpha_pattern", &patterns));
-    bool found = false; /* the first that fits counts */
-    json_object_foreach(patterns, pattern, value) {
-        if (found || !json_is_number(value)) continue;
-        WHET_TRY(fits(ctx, where, pattern, module, &found));
-        if (found) alpha = json_number_value(value);
-    }
-    *out = alpha / (root ? sqrt((double)rank) : (double)rank);
-    return WHET_OK;
 }
 
 static whet_status open_folder(whet_ctx *ctx, const char *path, folder *f) {
     WHET_TRY(whet_i_join_path(ctx, path, config_name, &f->config_path));
     WHET_TRY(whet_i_join_path(ctx, path, weights_name, &f->weights_path));
-    WHET_TRY(whet_i_json_read(ctx, f->config_path, JSON_BYTES_MAX, &f->config));
+    WHET_TRY(whet_i_merge_adapter_config(ctx, f->config_path, &f->config));
     return whet_safetensors_open(ctx, f->weights_path, &f->file);
 }
 
@@ -97,19 +73,24 @@ static whet_status kind_of(whet_ctx *ctx, const folder *f, bool *monarch) {
                        whet_i_quote(quoted, kind));
 }
 
-static bool says(const json_t *value) {
-    return value && !json_is_null(value) && !(json_is_array(value) && json_array_size(value) == 0);
-}
-
-/* Patterns and "all-linear" are not united, neither with another nor with a list. */
+/* Patterns and "all-linear" are not united, neither with another nor with a list; layers stored the other
+ * way round are so in all. */
 static whet_status check_lists(whet_ctx *ctx, const folder *first, const folder *f) {
     static const char *const keys[] = {"target_modules", "exclude_modules", "layers_to_transform"};
+    static const char turned[] = "fan_in_fan_out";
+    if (whet_i_peft_says(first->config, turned) != whet_i_peft_says(f->config, turned))
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s: \"%s\" is another than in %s; expected the same", f->config_path,
+                           turned, first->config_path);
     for (int64_t i = 0; i < WHET_COUNT_OF(keys); i++) {
         const json_t *a = json_object_get(first->config, keys[i]);
         const json_t *b = json_object_get(f->config, keys[i]);
         const bool lists = (!a || json_is_null(a) || json_is_array(a)) &&
                            (!b || json_is_null(b) || json_is_array(b));
-        if ((i != 1 && lists) || json_equal(a, b) || (lists && !says(a) && !says(b))) continue;
+        if ((i != 1 && lists) || json_equal(a, b) ||
+            (lists && !whet_i_peft_says(first->config, keys[i]) &&
+             !whet_i_peft_says(f->config, keys[i])))
+            continue;
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: \"%s\" is another than in %s; expected %s", f->config_path, keys[i],
                            first->config_path, i == 1 ? "the same" : "lists, or the same");
@@ -230,7 +211,8 @@ static whet_status terms_of(whet_ctx *ctx, merging *m, const char *a_name, const
         *out = b.shape[0];
         WHET_TRY(widen(ctx, m, f->weights_path, a_name, &a, &wide_a));
         WHET_TRY(widen(ctx, m, f->weights_path, b_name, &b, &wide_b));
-        WHET_TRY(whet_i_lora_scale(ctx, f->config_path, f->config, module, a.shape[0], &scale));
+        WHET_TRY(
+            whet_i_peft_lora_scale(ctx, f->config_path, f->config, module, a.shape[0], &scale));
         terms[(*n)++] = (whet_i_low_rank){a.shape[0], wide_a, wide_b, scale * f->weight};
     }
     return WHET_OK;

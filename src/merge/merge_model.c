@@ -180,7 +180,7 @@ static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const 
     added->lora.rank = a.shape[0];
     added->lora.in = a.shape[1];
     added->lora.out = b.shape[0];
-    WHET_TRY(whet_i_lora_scale(ctx, where, config, module, a.shape[0], &added->lora.scale));
+    WHET_TRY(whet_i_peft_lora_scale(ctx, where, config, module, a.shape[0], &added->lora.scale));
     model->addition_bytes += (whet_tensor_count(&a) + whet_tensor_count(&b)) * 4;
     return WHET_OK;
 }
@@ -189,19 +189,11 @@ static whet_status open_lora(whet_ctx *ctx, whet_i_merge_model *model) {
     char *config_path = NULL, *weights_path = NULL;
     json_t *config = NULL;
     whet_safetensors *file = NULL;
-    bool turned;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_config.json", &config_path));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_model.safetensors", &weights_path));
-    WHET_TRY_DONE(whet_i_json_read(ctx, config_path, JSON_BYTES_MAX, &config));
-    WHET_TRY_DONE(whet_i_json_bool_or(ctx, config_path, config, "fan_in_fan_out", false, &turned));
-    if (turned) {
-        status = whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                             "%s: \"fan_in_fan_out\" is set: weights stored the other way round; "
-                             "expected it to be false",
-                             config_path);
-        goto done;
-    }
+    WHET_TRY_DONE(whet_i_merge_adapter_config(ctx, config_path, &config));
+    WHET_TRY_DONE(whet_i_peft_check_upright(ctx, config_path, config));
     WHET_TRY_DONE(whet_safetensors_open(ctx, weights_path, &file));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_safetensors_count(file), &model->additions));
     for (int64_t i = 0; i < whet_safetensors_count(file); i++)

@@ -1,103 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * adapter_config.json read; adapter_config_read.h says what is passed by and what is refused. The names are
- * those of PEFT 0.21.2's LoraConfig and GraloraConfig. */
+ * adapter_config.json read; adapter_config_read.h says what is passed by and what is refused. */
 #include "tune/adapter_config_read.h"
 
 #include <stdio.h>
 
-enum { RANK_MAX = 1 << 16, BLOCKS_MAX = 1 << 16, LAYERS_MAX = 1 << 20, NAMES_ROOM = 400 };
-
-/* ---- members that are not ours ---------------------------------------------------------------- */
-
-/* Read below, or without a bearing on what a trained adapter computes. "whet_" names are this library's. */
-static const char *const known[] = {
-    "peft_type", "r", "target_modules", "exclude_modules", "modules_to_save", "layers_to_transform",
-    "layers_pattern", "rank_pattern", "alpha_pattern", "bias", "fan_in_fan_out", "lora_alpha",
-    "lora_dropout", "use_rslora", "use_dora", "nblocks", "nblocks_pattern", "more_dropout", "alpha",
-    "gralora_k", "gralora_dropout", "hybrid_r", "init_weights", "init_lora_weights", "auto_mapping",
-    "base_model_name_or_path", "inference_mode", "revision", "task_type", "peft_version",
-    "ensure_weight_tying", "loftq_config", "eva_config", "megatron_core", "qalora_group_size",
-    "runtime_config", "corda_config", "lora_ga_config", "id2label", "label2id", "problem_type",
-    /* refused below where they say something */
-    "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "lora_bias",
-    "megatron_config", "monteclora_config", "target_parameters", "trainable_token_indices",
-    "use_bdlora", "use_qalora", "velora_config"};
-
-/* What they do, where they are not null, false or empty. */
-static const struct {
-    const char *name, *does;
-} refused[] = {
-    {"fan_in_fan_out", "weights stored the other way round"},
-    {"lora_bias", "a bias of its own behind each adapter"},
-    {"alora_invocation_tokens", "adapters that begin at certain tokens"},
-    {"arrow_config", "routing between adapters"},
-    {"kasa_config", "singular values between the factors"},
-    {"layer_replication", "layers that are there several times"},
-    {"megatron_config", "layers that are cut into parts"},
-    {"monteclora_config", "factors that are drawn"},
-    {"target_parameters", "adapters of parameters that are no layer's"},
-    {"trainable_token_indices", "word vectors of their own"},
-    {"use_bdlora", "block-diagonal factors"},
-    {"use_qalora", "inputs that are pooled"},
-    {"velora_config", "inputs that are compressed"},
-};
-
-static bool says_something(const json_t *value) {
-    if (!value || json_is_null(value) || json_is_false(value)) return false;
-    if (json_is_array(value)) return json_array_size(value) > 0;
-    return !json_is_object(value) || json_object_size(value) > 0;
-}
-
-static whet_status refuse(whet_ctx *ctx, const char *where, const json_t *object) {
-    for (int64_t i = 0; i < WHET_COUNT_OF(refused); i++)
-        if (says_something(json_object_get(object, refused[i].name)))
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "%s: \"%s\" is set: %s, which is not known here; expected it to be "
-                               "null or false",
-                               where, refused[i].name, refused[i].does);
-    return WHET_OK;
-}
-
-/* Those ways to begin change the weights of the base too, and the adapters are for what they became. */
-static whet_status check_start(whet_ctx *ctx, const char *where, const json_t *object) {
-    static const char *const changing[] = {"pissa", "olora", "corda", "loftq", "lora_ga"};
-    const json_t *value = json_object_get(object, "init_lora_weights");
-    const char *text = json_string_value(value);
-    for (int64_t i = 0; text && i < WHET_COUNT_OF(changing); i++)
-        if (strncmp(text, changing[i], strlen(changing[i])) == 0)
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "%s: \"init_lora_weights\" is \"%s\": the adapters are for a base "
-                               "whose weights it changed; expected adapters for the original "
-                               "weights; try PEFT's save_pretrained with "
-                               "path_initial_model_for_weight_conversion",
-                               where, changing[i]);
-    return WHET_OK;
-}
-
-static bool is_known(const char *name) {
-    if (strncmp(name, "whet_", 5) == 0) return true;
-    for (int64_t i = 0; i < WHET_COUNT_OF(known); i++)
-        if (strcmp(name, known[i]) == 0) return true;
-    return false;
-}
-
-static void warn_of_unknown(whet_ctx *ctx, const char *where, json_t *object) {
-    char names[NAMES_ROOM] = "", quoted[WHET_QUOTE_SIZE];
-    const char *key;
-    json_t *value;
-    size_t used = 0;
-    json_object_foreach(object, key, value) {
-        if (is_known(key)) continue;
-        (void)whet_i_quote(quoted, whet_str_from(key));
-        const size_t length = strlen(quoted);
-        if (used + length + 2 >= sizeof names) break;
-        if (used) names[used++] = ' ';
-        memcpy(names + used, quoted, length + 1);
-        used += length;
-    }
-    if (used)
-        whet_i_log(ctx, WHET_LOG_WARN, "%s: %s is not known here, and is passed by", where, names);
-}
+enum { RANK_MAX = 1 << 16, BLOCKS_MAX = 1 << 16, LAYERS_MAX = 1 << 20 };
 
 /* ---- sets of modules -------------------------------------------------------------------------- */
 
@@ -138,8 +45,7 @@ static whet_status read_layers(whet_ctx *ctx, const char *where, const json_t *o
     static const char key[] = "layers_to_transform";
     const json_t *value = json_object_get(object, key);
     /* layers_pattern says where a name has its number: those that the weights have are believed then. */
-    if (!value || json_is_null(value) || says_something(json_object_get(object, "layers_pattern")))
-        return WHET_OK;
+    if (!value || json_is_null(value) || whet_i_peft_says(object, "layers_pattern")) return WHET_OK;
     const bool list = json_is_array(value);
     const int64_t n = list ? (int64_t)json_array_size(value) : 1;
     if (n == 0) return WHET_OK;
@@ -182,14 +88,13 @@ static whet_status read_lora(whet_ctx *ctx, const char *where, const json_t *obj
     whet_i_adapter_config *c = &out->common;
     c->kind = WHET_I_ADAPTER_LORA;
     c->blocks = 1;
-    WHET_TRY(whet_i_json_real_or(ctx, where, object, "lora_alpha", 8, &c->alpha));
+    WHET_TRY(whet_i_peft_alpha(ctx, where, object, "lora_alpha", 8, &c->alpha));
     WHET_TRY(whet_i_json_real_or(ctx, where, object, "lora_dropout", 0, &c->dropout));
     WHET_TRY(whet_i_json_bool_or(ctx, where, object, "use_rslora", false, &c->rank_stabilised));
     WHET_TRY(whet_i_json_bool_or(ctx, where, object, "use_dora", false, &out->dora));
     if (out->dora) c->kind = WHET_I_ADAPTER_DORA;
     WHET_TRY(read_values(ctx, where, object, "rank_pattern", RANK_MAX, true, c, &c->ranks));
-    WHET_TRY(read_values(ctx, where, object, "alpha_pattern", 1e30, false, c, &c->alphas));
-    return check_start(ctx, where, object);
+    return read_values(ctx, where, object, "alpha_pattern", 1e30, false, c, &c->alphas);
 }
 
 static whet_status read_more(whet_ctx *ctx, const char *where, const json_t *object,
@@ -208,7 +113,7 @@ static whet_status read_gralora(whet_ctx *ctx, const char *where, const json_t *
     whet_i_adapter_config *c = &out->common;
     c->kind = WHET_I_ADAPTER_LORA; /* which it becomes */
     c->blocks = 1;
-    WHET_TRY(whet_i_json_real_or(ctx, where, object, "alpha", 64, &c->alpha));
+    WHET_TRY(whet_i_peft_alpha(ctx, where, object, "alpha", 64, &c->alpha));
     WHET_TRY(
         whet_i_json_int_or(ctx, where, object, "gralora_k", 1, BLOCKS_MAX, 2, &out->gralora_k));
     WHET_TRY(whet_i_json_int_or(ctx, where, object, "hybrid_r", 0, RANK_MAX, 0, &out->hybrid));
@@ -258,13 +163,12 @@ whet_status whet_i_peft_config_read(whet_ctx *ctx, const char *where, json_t *ob
                            "BITFIT",
                            where, whet_i_quote(quoted, type));
     out->type = kinds[kind].type;
-    WHET_TRY(refuse(ctx, where, object));
+    WHET_TRY(whet_i_peft_check(ctx, where, object));
+    WHET_TRY(whet_i_peft_check_upright(ctx, where, object));
     WHET_TRY(whet_i_json_int_or(ctx, where, object, "r", 1, RANK_MAX, kinds[kind].rank, &c->rank));
     WHET_TRY(read_modules(ctx, where, object, "target_modules", c, &c->targets));
     WHET_TRY(read_modules(ctx, where, object, "exclude_modules", c, &c->excluded));
     WHET_TRY(read_modules(ctx, where, object, "modules_to_save", c, &c->saved));
     WHET_TRY(read_layers(ctx, where, object, c));
-    WHET_TRY(kinds[kind].read(ctx, where, object, out));
-    warn_of_unknown(ctx, where, object);
-    return WHET_OK;
+    return kinds[kind].read(ctx, where, object, out);
 }

@@ -173,7 +173,7 @@ static void change_of(whet_ctx *ctx, const char *folder, const char *module, dou
     assert_true(whet_safetensors_find(file, name, &b));
     const int64_t rank = a.shape[0];
     assert_int_equal(b.shape[1], rank);
-    test_ok(ctx, whet_i_lora_scale(ctx, "c", config, whet_str_from(module), rank, &scale));
+    test_ok(ctx, whet_i_peft_lora_scale(ctx, "c", config, whet_str_from(module), rank, &scale));
     for (int64_t o = 0; o < 2; o++)
         for (int64_t i = 0; i < 3; i++) {
             m[o * 3 + i] = 0;
@@ -253,6 +253,16 @@ static void what_is_refused(void **state) {
         const char *says;
     } cases[] = {
         {"{\"peft_type\":\"LORA\",\"r\":1,\"use_dora\":true}", dora, WHET_ERR_UNSUPPORTED, "DoRA"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"fan_in_fan_out\":true}", dora, WHET_ERR_DATA,
+         "fan_in_fan_out"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"init_lora_weights\":\"pissa\"}", dora,
+         WHET_ERR_UNSUPPORTED, "init_lora_weights"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"arrow_config\":{\"top_k\":3}}", dora,
+         WHET_ERR_UNSUPPORTED, "routing"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"lora_alpha\":1e300}", dora, WHET_ERR_FORMAT,
+         "lora_alpha"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"alpha_pattern\":{\"key\":\"8\"}}", dora,
+         WHET_ERR_FORMAT, "alpha_pattern"},
         {lora_config, wrong, WHET_ERR_SHAPE, "does not fit"},
         {lora_config, nan_, WHET_ERR_DATA, "at 1"},
         {"{\"peft_type\":\"LOHA\"}", dora, WHET_ERR_UNSUPPORTED, "LOHA"},
@@ -268,7 +278,7 @@ static void what_is_refused(void **state) {
         job.output = test_tmp("refused-out");
         test_fails(ctx, whet_merge_adapters(ctx, &job, NULL), cases[k].status);
         test_says(ctx, cases[k].says);
-        if (k == 4) { /* alone: rank 3 in 2 blocks */
+        if (k == 9) { /* alone: rank 3 in 2 blocks */
             job.adapters = folders + 1;
             job.n = 1;
             test_fails(ctx, whet_merge_adapters(ctx, &job, NULL), WHET_ERR_UNSUPPORTED);
