@@ -53,6 +53,11 @@ const cli_option cmd_embed_options[] = {
      .value = "DIR[=WEIGHT]",
      .help = "folder of adapters for the model, and what its change counts for, 1 without; may be "
              "repeated"},
+    {.name = "heads-of",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the adapter whose modules that were trained whole are taken; the others' are left "
+             "out"},
     {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {0},
 };
@@ -70,6 +75,8 @@ static whet_status load_encoder(cli_run *run, whet_encoder **out) {
     opts.batch_tokens = cli_integer(run, "batch-tokens");
     if (cli_list_count(run, "adapter") == 0 && cli_flag(run, "any-base"))
         return cli_fail(run, WHET_ERR_ARG, "--any-base is of adapters; expected --adapter");
+    if (cli_list_count(run, "adapter") == 0 && cli_given(run, "heads-of"))
+        return cli_fail(run, WHET_ERR_ARG, "--heads-of is of adapters; expected --adapter");
     if (cli_list_count(run, "adapter") == 0)
         return whet_encoder_load(run->ctx, cli_text(run, "model"), &opts, out);
     cli_weighted w = {0};

@@ -53,6 +53,11 @@ const cli_option cmd_generate_options[] = {
      .value = "DIR[=WEIGHT]",
      .help = "folder of adapters for the model, and what its change counts for, 1 without; may be "
              "repeated"},
+    {.name = "heads-of",
+     .type = CLI_PATH,
+     .value = "DIR",
+     .help = "the adapter whose modules that were trained whole are taken; the others' are left "
+             "out"},
     {.name = "any-base", .type = CLI_FLAG, .help = "a base with other weights is only warned of"},
     {0},
 };
@@ -163,6 +168,8 @@ static whet_status load_model(cli_run *run, whet_language_model **out) {
     const whet_dtype dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
     if (cli_list_count(run, "adapter") == 0 && cli_flag(run, "any-base"))
         return cli_fail(run, WHET_ERR_ARG, "--any-base is of adapters; expected --adapter");
+    if (cli_list_count(run, "adapter") == 0 && cli_given(run, "heads-of"))
+        return cli_fail(run, WHET_ERR_ARG, "--heads-of is of adapters; expected --adapter");
     if (cli_list_count(run, "adapter") == 0)
         return whet_language_model_load(run->ctx, dir, dtype, out);
     cli_weighted w = {0};

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * --adapter DIR[=WEIGHT], as often as there are adapters. */
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,7 +14,7 @@ whet_status cli_weighted_read(cli_run *run, cli_weighted *w) {
         char *end = NULL;
         w->weights[i] = 1;
         const double weight = sign ? strtod(sign + 1, &end) : 1;
-        const bool has = sign && end > sign + 1 && *end == '\0' && isfinite(weight);
+        const bool has = sign && end > sign + 1 && *end == '\0';
         if (has) w->weights[i] = weight;
         const size_t length = has ? (size_t)(sign - item) : strlen(item);
         w->paths[i] = malloc(length + 1);
@@ -37,5 +36,6 @@ whet_adapter_use cli_weighted_use(const cli_run *run, const cli_weighted *w) {
     use.weights = w->weights;
     use.n = w->n;
     use.any_base = cli_flag(run, "any-base");
+    use.heads_of = cli_text(run, "heads-of");
     return use;
 }

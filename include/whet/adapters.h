@@ -44,6 +44,10 @@ WHET_API WHET_CHECKED whet_status whet_adapter_save(whet_ctx *ctx, const whet_ad
 WHET_API WHET_CHECKED whet_status whet_adapter_describe(whet_ctx *ctx, const whet_adapter *adapter,
                                                         char **json);
 
+/* Leaves out modules that were trained whole, such as heads, and what the config says of them: biases and
+ * norms stay. Before it is shared. */
+WHET_API void whet_adapter_drop_heads(whet_adapter *adapter);
+
 /* Whether it is MoRe, or DoRA; else LoRA. Pure. */
 WHET_API bool whet_adapter_is_more(const whet_adapter *adapter);
 WHET_API bool whet_adapter_is_dora(const whet_adapter *adapter);
@@ -95,7 +99,8 @@ typedef struct whet_adapter_use {
     const char *const *adapters; /* [n] folders */
     const double *weights;       /* [n], NULL = 1 each */
     int64_t n;
-    bool any_base; /* a base with other weights is only warned of */
+    bool any_base;        /* a base with other weights is only warned of */
+    const char *heads_of; /* as of whet_adapter_merge_job */
 } whet_adapter_use;
 #define WHET_ADAPTER_USE_INIT \
     { .struct_size = sizeof(whet_adapter_use) }
@@ -103,9 +108,9 @@ typedef struct whet_adapter_use {
 /* The model in `dir` with adapters in it: W + sum of weight x (W with the adapter - W), as merging has
  * it, but that layers add their adapters' products to their own, in the bits of training's evaluations.
  * Several adapters of layers are added up once (whet_adapter_combine); biases, norms and modules that
- * were trained whole stand in the base's place; heads for classes are passed by. The base's file is
- * read as it is, so that its weights in bf16 lose nothing of the adapters. Cost beside the model's: 2 r
- * (in + out) operations a token and layer, of DoRA as much. Errors: as loading the model,
+ * were trained whole (of one adapter) stand in the base's place; heads for classes are passed by. The base's
+ * file is read as it is, so that its weights in bf16 lose nothing of the adapters. Cost beside the model's: 2
+ * r (in + out) operations a token and layer, of DoRA as much. Errors: as loading the model,
  * whet_adapter_open, whet_adapter_fit and whet_adapter_combine. */
 WHET_API WHET_CHECKED whet_status whet_encoder_load_adapted(whet_ctx *ctx, const char *dir,
                                                             const whet_encoder_opts *opts,
@@ -131,6 +136,8 @@ typedef struct whet_adapter_merge_job {
     const char *text;  /* its column; NULL = "text" */
     const char *output;
     bool force;
+    const char
+        *heads_of; /* one of `adapters`, whose heads are taken and nobody else's; NULL = all */
 } whet_adapter_merge_job;
 #define WHET_ADAPTER_MERGE_JOB_INIT \
     { .struct_size = sizeof(whet_adapter_merge_job), .dtype = WHET_F32 }
@@ -141,9 +148,9 @@ typedef struct whet_adapter_merge_job {
  * the base's parts; in memory is a piece of a tensor. Other files of the base come along, but for weights
  * in other formats. merge.json tells base, adapters, and the largest difference between merged and
  * unmerged: of layers on a random input; and of the last hidden states of the probe's texts, where this
- * library runs the model. *report (may be NULL) is its text. The base is
- * only read. Errors: as whet_adapter_open and whet_adapter_fit; ARG (two adapters with heads of one name),
- * NUMERIC (a sum that is not finite in the type), EXISTS, IO, NOMEM, CANCELLED. Progress "merge". */
+ * library runs the model. *report (may be NULL) is its text. The base is only read. Errors: as
+ * whet_adapter_open and whet_adapter_fit; ARG (two adapters with a head each of its own), NUMERIC (a sum that
+ * is not finite in the type), EXISTS, IO, NOMEM, CANCELLED. Progress "merge". */
 WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
                                                      const whet_adapter_merge_job *job,
                                                      char **report);
@@ -154,10 +161,11 @@ WHET_API WHET_CHECKED whet_status whet_adapter_merge(whet_ctx *ctx,
  * of ranks that are multiples of them, else LoRA, of the sum of ranks; a smaller one is
  * whet_adapter_convert's. With DoRA among them it is DoRA, of the sum of ranks: W + sum of weight x (W
  * with the adapter - W), for which all must be fitted to the base (whet_adapter_fit). In f64, rounded
- * once to f32. Heads and biases are those of one adapter, or the same in all that have them. weights
- * [n], n 1 to 256. Errors: ARG (DoRA without the base), DATA (other bases), SHAPE, UNSUPPORTED (weights
- * of the model itself), NUMERIC (a row of DoRA of which weights leave nothing of the base's), IO,
- * NOMEM, CANCELLED. */
+ * once to f32. Heads are those of one adapter (whet_adapter_drop_heads of the others), or the same in all
+ * that have them; biases the sum of weight x bias, where the weights of those that have it sum to 1. weights
+ * [n] from -1e6 to 1e6, n 1 to 256. Errors: ARG (DoRA without the base; heads, weights), DATA (other bases),
+ * SHAPE, UNSUPPORTED (weights of the model itself), NUMERIC (a row of DoRA of which weights leave nothing of
+ * the base's), IO, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_adapter_combine(whet_ctx *ctx,
                                                        const whet_adapter *const *adapters,
                                                        const double *weights, int64_t n,

@@ -98,7 +98,7 @@ static whet_status put_factors(whet_ctx *ctx, const whet_i_attached *at, whet_i_
 
 /* ---- biases, norms, whole modules -------------------------------------------------------------- */
 
-/* A module that is trained whole is read in place of the base's; of several adapters the last. */
+/* A module that is trained whole is read in place of the base's. */
 static whet_status put_wholes(whet_ctx *ctx, const whet_i_attached *at, whet_i_params *params) {
     char a[WHET_I_SHAPE_TEXT], b[WHET_I_SHAPE_TEXT];
     for (int64_t i = 0; i < at->n; i++)
@@ -114,6 +114,7 @@ static whet_status put_wholes(whet_ctx *ctx, const whet_i_attached *at, whet_i_p
                                        at->items[i]->path, w->name,
                                        whet_i_shape_text(a, w->tensor.rank, w->tensor.shape),
                                        whet_i_shape_text(b, p->rank, p->shape));
+                WHET_TRY(whet_i_adapter_check_head(ctx, at->items, at->n, i, w));
                 p->source = w->tensor;
             }
         }

@@ -69,13 +69,18 @@ static whet_status check_dora(whet_ctx *ctx, sum *s) {
     return WHET_OK;
 }
 
+whet_status whet_i_adapter_check_weights(whet_ctx *ctx, const double *weights, int64_t n) {
+    static const double most = 1e6;
+    for (int64_t i = 0; weights && i < n; i++)
+        if (!(fabs(weights[i]) <= most))
+            return whet_i_fail(ctx, WHET_ERR_ARG, "weight %g of adapter %lld; expected -1e6 to 1e6",
+                               weights[i], (long long)i + 1);
+    return WHET_OK;
+}
+
 static whet_status check_layers(whet_ctx *ctx, sum *s) {
-    for (int64_t i = 0; i < s->n; i++) {
-        WHET_TRY(whet_i_adapter_check_layers(ctx, s->items[i]));
-        if (!isfinite(s->weights[i]))
-            return whet_i_fail(ctx, WHET_ERR_ARG, "weight %lld is not finite; expected numbers",
-                               (long long)i + 1);
-    }
+    WHET_TRY(whet_i_adapter_check_weights(ctx, s->weights, s->n));
+    for (int64_t i = 0; i < s->n; i++) WHET_TRY(whet_i_adapter_check_layers(ctx, s->items[i]));
     WHET_TRY(check_dora(ctx, s));
     return check_bases(ctx, s);
 }
@@ -197,56 +202,114 @@ done:
 
 /* ---- heads ------------------------------------------------------------------------------------ */
 
-static bool same_tensor(const whet_tensor *a, const whet_tensor *b) {
-    const size_t bytes = (size_t)whet_tensor_count(a) * whet_dtype_size(a->dtype);
-    return a->dtype == b->dtype && whet_tensor_count(a) == whet_tensor_count(b) &&
-           memcmp(a->data, b->data, bytes) == 0;
+/* all [count] += weight x tensor */
+static whet_status add_scaled(whet_ctx *ctx, const whet_tensor *t, double weight, double *all) {
+    whet_tensor copy;
+    WHET_TRY(whet_tensor_convert(ctx, t, WHET_F64, &copy));
+    for (int64_t i = 0; i < whet_tensor_count(t); i++)
+        all[i] += weight * ((const double *)copy.data)[i];
+    whet_tensor_destroy(ctx, &copy);
+    return WHET_OK;
 }
 
-/* Biases are changes of the base's, which is not at hand: they are as they should be where their adapters
- * weigh 1 together. */
-static whet_status check_changes(whet_ctx *ctx, const sum *s, const whet_i_adapter_whole *w) {
+/* Biases are changes of the base's, which is not at hand: where their adapters weigh 1 together, it does not
+ * count. */
+static whet_status put_bias(whet_ctx *ctx, const sum *s, const whet_i_adapter_whole *bias,
+                            whet_adapter *to) {
+    const int64_t n = whet_tensor_count(&bias->tensor);
+    whet_i_adapter_whole made = *bias;
     char quoted[WHET_QUOTE_SIZE];
-    double weight = 0;
-    if (!whet_i_adapter_changes(w)) return WHET_OK;
-    for (int64_t i = 0; i < s->n; i++)
-        for (int64_t h = 0; h < s->items[i]->n_wholes; h++)
-            if (strcmp(s->items[i]->wholes[h].name, w->name) == 0) weight += s->weights[i];
-    if (fabs(weight - 1) < 1e-12) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_ARG,
-                       "%s is of weight %g, and only whet tune merge and embed weigh what the base "
-                       "has itself; expected weight 1",
-                       whet_i_quote(quoted, whet_str_from(w->name)), weight);
+    double *all, weight = 0;
+    WHET_TRY(whet_i_calloc(ctx, n, &all));
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; status == WHET_OK && i < s->n; i++) {
+        const whet_i_adapter_whole *w = whet_i_adapter_find_whole(s->items[i], bias->name);
+        if (!w) continue;
+        weight += s->weights[i];
+        if (whet_tensor_count(&w->tensor) == n)
+            status = add_scaled(ctx, &w->tensor, s->weights[i], all);
+        else
+            status = whet_i_fail(ctx, WHET_ERR_SHAPE,
+                                 "%s: %s has another length than in an adapter before it; "
+                                 "expected adapters for one base",
+                                 s->items[i]->path, whet_i_quote(quoted, whet_str_from(w->name)));
+    }
+    if (status == WHET_OK && fabs(weight - 1) > 1e-12)
+        status =
+            whet_i_fail(ctx, WHET_ERR_ARG,
+                        "%s is of weight %g, and only whet tune merge and embed weigh what the "
+                        "base has itself; expected weights that sum to 1",
+                        whet_i_quote(quoted, whet_str_from(bias->name)), weight);
+    const whet_tensor wide = {.data = all, .dtype = WHET_F64, .rank = 1, .shape = {n}};
+    if (status == WHET_OK) status = whet_tensor_convert(ctx, &wide, WHET_F32, &made.tensor);
+    if (status == WHET_OK) {
+        status = whet_i_adapter_put_whole(ctx, to, &made);
+        whet_tensor_destroy(ctx, &made.tensor);
+    }
+    whet_i_free(ctx, all);
+    return status;
 }
 
-/* Heads and biases are not added up: those of one adapter, or the same in all that have them. */
+/* Heads are not added up: those of one adapter, or the same in all that have them. */
 static whet_status put_wholes(whet_ctx *ctx, const sum *s, whet_adapter *to) {
-    char quoted[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < s->n; i++)
         for (int64_t h = 0; h < s->items[i]->n_wholes; h++) {
-            const whet_i_adapter_whole *w = &s->items[i]->wholes[h], *there = NULL;
-            for (int64_t o = 0; o < to->n_wholes; o++)
-                if (strcmp(to->wholes[o].name, w->name) == 0) there = &to->wholes[o];
-            if (there && !same_tensor(&there->tensor, &w->tensor))
-                return whet_i_fail(ctx, WHET_ERR_ARG,
-                                   "%s: has another %s than an adapter before it; expected heads "
-                                   "and biases of one adapter",
-                                   s->items[i]->path, whet_i_quote(quoted, whet_str_from(w->name)));
-            WHET_TRY(check_changes(ctx, s, w));
-            if (!there) WHET_TRY(whet_i_adapter_put_whole(ctx, to, w));
+            const whet_i_adapter_whole *w = &s->items[i]->wholes[h];
+            if (whet_i_adapter_find_whole(to, w->name)) continue;
+            WHET_TRY(whet_i_adapter_changes(w) ? put_bias(ctx, s, w, to)
+                                               : whet_i_adapter_put_whole(ctx, to, w));
         }
     return WHET_OK;
+}
+
+/* The modules of all, each once, into an empty list; not 0 where memory is short. */
+static int unite_saved(const sum *s, json_t *list) {
+    int failed = 0;
+    for (int64_t i = 0; i < s->n; i++) {
+        json_t *names = json_object_get(s->items[i]->json, "modules_to_save"), *name;
+        size_t k;
+        json_array_foreach(names, k, name) {
+            bool there = false;
+            for (size_t o = 0; o < json_array_size(list); o++)
+                there = there || json_equal(json_array_get(list, o), name);
+            if (!there && json_array_append(list, name) != 0) failed = 1;
+        }
+    }
+    return failed;
+}
+
+/* What the sum's config says of heads and biases: the first adapter's that has heads, or else biases, with
+ * the modules of all. */
+static whet_status describe_wholes(whet_ctx *ctx, const sum *s, json_t **out) {
+    const whet_adapter *like = s->items[0], *biased = NULL;
+    for (int64_t i = s->n - 1; i >= 0; i--) {
+        const whet_adapter *a = s->items[i];
+        if (whet_i_adapter_has_heads(a) || (a->n_wholes > 0 && !whet_i_adapter_has_heads(like)))
+            like = a;
+        for (int64_t h = 0; h < a->n_wholes; h++)
+            if (whet_i_adapter_changes(&a->wholes[h])) biased = a;
+    }
+    json_t *json = json_deep_copy(like->json), *saved = json_array();
+    json_t *bias = biased ? json_object_get(biased->json, "bias") : NULL;
+    bool failed = !json || !saved || unite_saved(s, saved) != 0;
+    if (!failed && json_array_size(saved) > 0)
+        failed = json_object_set(json, "modules_to_save", saved) != 0;
+    if (!failed && bias) failed = json_object_set(json, "bias", bias) != 0;
+    json_decref(saved);
+    if (!failed) {
+        *out = json;
+        return WHET_OK;
+    }
+    json_decref(json);
+    return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: adapter_config.json");
 }
 
 /* ---- all of it -------------------------------------------------------------------------------- */
 
 static whet_status make_sum(whet_ctx *ctx, sum *s, const whet_names *modules, whet_adapter **out) {
-    const json_t *like = s->items[0]->json;
     int64_t wholes = 0;
-    for (int64_t i = 0; i < s->n; i++) {
-        wholes += s->items[i]->n_wholes;
-        if (s->items[i]->n_wholes > 0) like = s->items[i]->json;
-    }
+    json_t *like;
+    for (int64_t i = 0; i < s->n; i++) wholes += s->items[i]->n_wholes;
     const int64_t n = whet_names_count(modules);
     WHET_TRY(whet_i_adapter_create(ctx, "combined adapters", s->more, n, wholes, out));
     for (int64_t i = 0; i < n; i++) {
@@ -254,7 +317,10 @@ static whet_status make_sum(whet_ctx *ctx, sum *s, const whet_names *modules, wh
         WHET_TRY(sum_layer(ctx, s, whet_names_get(modules, i).ptr, *out));
     }
     if (s->wholes) WHET_TRY(put_wholes(ctx, s, *out));
-    return whet_i_adapter_settle(ctx, *out, like);
+    WHET_TRY(describe_wholes(ctx, s, &like));
+    const whet_status status = whet_i_adapter_settle(ctx, *out, like);
+    json_decref(like);
+    return status;
 }
 
 /* MoRe as LoRA where they cannot be stacked; the others as they are. */
@@ -286,6 +352,7 @@ whet_status whet_i_adapter_sum(whet_ctx *ctx, const whet_adapter *const *adapter
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld adapters; expected 1 to %d", (long long)n,
                            MOST);
     WHET_TRY(check_layers(ctx, &s));
+    if (wholes) WHET_TRY(whet_i_adapters_check_heads(ctx, adapters, n));
     if (s.dora) WHET_TRY_DONE(whet_i_weight_files_open(ctx, adapters[0]->model, &s.base));
     WHET_TRY_DONE(whet_names_create(ctx, &modules));
     WHET_TRY_DONE(list_modules(ctx, &s, modules));

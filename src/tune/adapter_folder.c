@@ -260,7 +260,7 @@ static whet_status read_tensors(whet_ctx *ctx, whet_adapter *a, const whet_i_pef
     for (int64_t i = 1; i < a->n_wholes; i++)
         if (by_name(&a->wholes[i - 1], &a->wholes[i]) == 0)
             return twice(ctx, a, whet_str_from(a->wholes[i].name));
-    return WHET_OK;
+    return whet_i_adapters_check_heads(ctx, (const whet_adapter *const[]){a}, 1);
 }
 
 static whet_status open_folder(whet_ctx *ctx, whet_adapter *a, whet_i_peft_config *config,

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Encoders and language models that are loaded with adapters in them. */
-#include <math.h>
 #include <stdio.h>
 
 #include "tune/adapter_attach.h"
@@ -27,11 +26,7 @@ static whet_status check_use(whet_ctx *ctx, const whet_adapter_use *use) {
     if (!use->adapters || use->n < 1)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld adapters; expected one at least",
                            (long long)use->n);
-    for (int64_t i = 0; use->weights && i < use->n; i++)
-        if (!isfinite(use->weights[i]))
-            return whet_i_fail(ctx, WHET_ERR_ARG, "weight %lld is not finite; expected numbers",
-                               (long long)i + 1);
-    return WHET_OK;
+    return whet_i_adapter_check_weights(ctx, use->weights, use->n);
 }
 
 static whet_status open_all(whet_ctx *ctx, const char *dir, const whet_adapter_use *use,
@@ -46,6 +41,7 @@ static whet_status open_all(whet_ctx *ctx, const char *dir, const whet_adapter_u
         WHET_TRY(whet_adapter_open(ctx, use->adapters[i], &l->items[i]));
         WHET_TRY(whet_i_adapter_fit(ctx, l->items[i], dir, files, identity, use->any_base));
     }
+    WHET_TRY(whet_i_adapters_take_heads(ctx, l->items, use->adapters, use->n, use->heads_of));
     l->at = (whet_i_attached){.items = (const whet_adapter *const *)l->items,
                               .weights = l->weights,
                               .n = l->n,

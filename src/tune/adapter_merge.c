@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Adapters merged into their base: which tensors the new model has, and what is told of it. Each adapter's
  * change is of the base alone: W + sum of weight (W_adapter - W), so that the order does not count. */
-#include <math.h>
 #include <stdio.h>
 
 #include "tune/adapter_merge.h"
@@ -9,7 +8,7 @@
 
 const whet_i_adapter_layer *whet_i_merging_layer(const whet_i_merging *m, int64_t i,
                                                  const char *base) {
-    const whet_adapter *a = m->adapters[i].is;
+    const whet_adapter *a = m->adapters[i];
     for (int64_t j = 0; j < a->n_layers; j++)
         if (strcmp(a->layers[j].base, base) == 0) return &a->layers[j];
     return NULL;
@@ -25,34 +24,18 @@ static whet_status open_all(whet_ctx *ctx, whet_i_merging *m) {
         return whet_i_fail_at(ctx, status, "model %s",
                               whet_i_quote(quoted, whet_str_from(j->model)));
     WHET_TRY(whet_i_base_identity(ctx, &m->files, m->identity));
-    WHET_TRY(whet_i_calloc(ctx, j->n, &m->adapters));
+    WHET_TRY(whet_i_alloc_(ctx, j->n, sizeof(void *), true, &m->adapters));
     for (int64_t i = 0; i < j->n; i++) {
-        WHET_TRY(whet_adapter_open(ctx, j->adapters[i], &m->adapters[i].is));
-        WHET_TRY(whet_i_adapter_fit(ctx, m->adapters[i].is, j->model, &m->files, m->identity,
-                                    j->any_base));
+        WHET_TRY(whet_adapter_open(ctx, j->adapters[i], &m->adapters[i]));
+        WHET_TRY(
+            whet_i_adapter_fit(ctx, m->adapters[i], j->model, &m->files, m->identity, j->any_base));
     }
-    return WHET_OK;
+    WHET_TRY(whet_i_adapters_take_heads(ctx, m->adapters, j->adapters, j->n, j->heads_of));
+    return whet_i_adapters_check_heads(ctx, (const whet_adapter *const *)m->adapters, j->n);
 }
 
 static bool is_real(whet_dtype type) {
     return type == WHET_F64 || type == WHET_F32 || type == WHET_F16 || type == WHET_BF16;
-}
-
-/* A head is one of the adapters', not a sum: two of them must not say different things. */
-static whet_status check_heads(whet_ctx *ctx, const whet_i_merging *m) {
-    char quoted[WHET_QUOTE_SIZE];
-    for (int64_t i = 0; i < m->job->n; i++)
-        for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
-            const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
-            for (int64_t o = 0; o < i && !whet_i_adapter_changes(w); o++)
-                for (int64_t g = 0; g < m->adapters[o].is->n_wholes; g++)
-                    if (strcmp(m->adapters[o].is->wholes[g].name, w->name) == 0)
-                        return whet_i_fail(ctx, WHET_ERR_ARG,
-                                           "%s and %s both have %s; expected heads of one adapter",
-                                           m->adapters[o].is->path, m->adapters[i].is->path,
-                                           whet_i_quote(quoted, whet_str_from(w->name)));
-        }
-    return WHET_OK;
 }
 
 /* ---- what is written -------------------------------------------------------------------------- */
@@ -74,7 +57,7 @@ static whet_status join(whet_ctx *ctx, whet_i_merging *m, const char *prefix, co
 static void look_up(whet_i_merging *m, const char *base, whet_i_merged_tensor *t) {
     bool own = false;
     for (int64_t i = 0; i < m->job->n; i++) {
-        const whet_adapter *a = m->adapters[i].is;
+        const whet_adapter *a = m->adapters[i];
         t->adapted = t->adapted || whet_i_merging_layer(m, i, base);
         for (int64_t h = 0; h < a->n_wholes; h++) {
             if (strcmp(a->wholes[h].base, base) != 0) continue;
@@ -107,14 +90,22 @@ static whet_status plan_file(whet_ctx *ctx, whet_i_merging *m, int64_t f, int64_
     return WHET_OK;
 }
 
+/* Whether an adapter before this one has it too, the same then. */
+static bool has_before(const whet_i_merging *m, int64_t adapter, const char *name) {
+    for (int64_t i = 0; i < adapter; i++)
+        if (whet_i_adapter_find_whole(m->adapters[i], name)) return true;
+    return false;
+}
+
 /* Those that the base lacks go behind its last file's. */
 static whet_status plan_new(whet_ctx *ctx, whet_i_merging *m) {
     whet_i_merged_file *last = &m->out[m->files.n - 1];
     whet_tensor t;
     for (int64_t i = 0; i < m->job->n; i++)
-        for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
-            const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
-            if (whet_i_weight_files_find(&m->files, w->base, &t)) continue;
+        for (int64_t h = 0; h < m->adapters[i]->n_wholes; h++) {
+            const whet_i_adapter_whole *w = &m->adapters[i]->wholes[h];
+            if (whet_i_weight_files_find(&m->files, w->base, &t) || has_before(m, i, w->name))
+                continue;
             whet_i_merged_tensor *made = &last->items[last->n++];
             made->whole = w->tensor;
             made->dtype = type_of(m, w->tensor.dtype);
@@ -129,18 +120,16 @@ static whet_status plan_new(whet_ctx *ctx, whet_i_merging *m) {
 static void choose_prefix(whet_i_merging *m) {
     m->prefix = "";
     for (int64_t i = 0; i < m->job->n; i++) {
-        const whet_adapter *a = m->adapters[i].is;
-        for (int64_t h = 0; h < a->n_wholes; h++)
-            m->heads = m->heads || !whet_i_adapter_changes(&a->wholes[h]);
+        const whet_adapter *a = m->adapters[i];
+        m->heads = m->heads || whet_i_adapter_has_heads(a);
         if (m->heads && a->prefix) m->prefix = a->prefix;
     }
 }
 
 static whet_status plan(whet_ctx *ctx, whet_i_merging *m) {
     int64_t wholes = 0;
-    WHET_TRY(check_heads(ctx, m));
     choose_prefix(m);
-    for (int64_t i = 0; i < m->job->n; i++) wholes += m->adapters[i].is->n_wholes;
+    for (int64_t i = 0; i < m->job->n; i++) wholes += m->adapters[i]->n_wholes;
     WHET_TRY(whet_i_calloc(ctx, m->files.n, &m->out));
     for (int64_t f = 0; f < m->files.n; f++)
         WHET_TRY(plan_file(ctx, m, f, f == m->files.n - 1 ? wholes : 0));
@@ -153,9 +142,9 @@ static json_t *adapters_json(const whet_i_merging *m) {
     json_t *list = json_array();
     for (int64_t i = 0; i < m->job->n; i++)
         (void)json_array_append_new(list,
-                                    json_pack("{s:s, s:f, s:I}", "adapter", m->adapters[i].is->path,
+                                    json_pack("{s:s, s:f, s:I}", "adapter", m->adapters[i]->path,
                                               "weight", whet_i_merging_weight(m, i), "layers",
-                                              (json_int_t)m->adapters[i].is->n_layers));
+                                              (json_int_t)m->adapters[i]->n_layers));
     return list;
 }
 
@@ -204,16 +193,11 @@ static whet_status check_job(whet_ctx *ctx, const whet_adapter_merge_job *j) {
     if (j->cast && j->dtype != WHET_F32 && j->dtype != WHET_BF16 && j->dtype != WHET_F16)
         return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32, bf16 or f16",
                            whet_dtype_name(j->dtype));
-    for (int64_t i = 0; j->weights && i < j->n; i++)
-        if (!isfinite(j->weights[i]))
-            return whet_i_fail(ctx, WHET_ERR_ARG, "weight %lld is not finite; expected numbers",
-                               (long long)i + 1);
-    return WHET_OK;
+    return whet_i_adapter_check_weights(ctx, j->weights, j->n);
 }
 
 static void free_merging(whet_ctx *ctx, whet_i_merging *m) {
-    for (int64_t i = 0; m->adapters && i < m->job->n; i++)
-        whet_adapter_close(ctx, m->adapters[i].is);
+    for (int64_t i = 0; m->adapters && i < m->job->n; i++) whet_adapter_close(ctx, m->adapters[i]);
     for (int64_t f = 0; m->out && f < m->files.n; f++) whet_i_free(ctx, m->out[f].items);
     whet_i_free(ctx, m->adapters);
     whet_i_free(ctx, m->out);

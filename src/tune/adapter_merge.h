@@ -25,15 +25,11 @@ typedef struct whet_i_merged_file {
     int64_t n;
 } whet_i_merged_file;
 
-typedef struct whet_i_merged_adapter {
-    whet_adapter *is; /* NULL = not open yet */
-} whet_i_merged_adapter;
-
 typedef struct whet_i_merging {
     const whet_adapter_merge_job *job;
     whet_i_weight_files files;
     char identity[WHET_I_IDENTITY];
-    whet_i_merged_adapter *adapters;   /* [job->n] */
+    whet_adapter **adapters;           /* [job->n], NULL = not open yet */
     const char *prefix;                /* put before the base's names; "" */
     whet_i_merged_file *out;           /* [files.n] */
     int64_t n_adapted, n_heads, n_own; /* of biases, norms: tensors of folders of such weights */

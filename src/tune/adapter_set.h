@@ -76,6 +76,29 @@ static inline bool whet_i_adapter_head_is_pooled(const whet_adapter *a) {
 static inline bool whet_i_adapter_is_dora(const whet_adapter *a) {
     return a->n_layers > 0 && a->layers[0].magnitude.data;
 }
+/* ARG unless weights of adapters [n] (NULL = 1 each) are within -1e6 to 1e6. */
+WHET_CHECKED whet_status whet_i_adapter_check_weights(whet_ctx *ctx, const double *weights,
+                                                      int64_t n);
+
+/* ---- modules kept whole (adapter_heads.c) ------------------------------------------------------- */
+
+/* The tensor of this name, or NULL. */
+const whet_i_adapter_whole *whet_i_adapter_find_whole(const whet_adapter *a, const char *name);
+/* Whether it has modules that were trained whole. */
+bool whet_i_adapter_has_heads(const whet_adapter *a);
+/* Whether the tensor `w` of adapter `i` of `items` [n] goes with the others: ARG where one before it has
+ * another in its place, SHAPE where one has an adapter of that layer. */
+WHET_CHECKED whet_status whet_i_adapter_check_head(whet_ctx *ctx, const whet_adapter *const *items,
+                                                   int64_t n, int64_t i,
+                                                   const whet_i_adapter_whole *w);
+/* The same of all tensors of all. */
+WHET_CHECKED whet_status whet_i_adapters_check_heads(whet_ctx *ctx,
+                                                     const whet_adapter *const *items, int64_t n);
+/* All but `heads_of`, one of their folders `dirs`, give up theirs; NULL: nothing. ARG where it is none. */
+WHET_CHECKED whet_status whet_i_adapters_take_heads(whet_ctx *ctx, whet_adapter *const *items,
+                                                    const char *const *dirs, int64_t n,
+                                                    const char *heads_of);
+
 /* UNSUPPORTED for weights of the model itself, of which there is no matrix to convert or add up. */
 WHET_CHECKED whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a);
 

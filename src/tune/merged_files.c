@@ -88,9 +88,9 @@ static void put_classes(const whet_i_merging *m, json_t *config) {
     const char *type = json_string_value(json_object_get(config, "model_type"));
     bool any = false, pooled = false;
     for (int64_t i = 0; i < m->job->n; i++) {
-        pooled |= whet_i_adapter_head_is_pooled(m->adapters[i].is);
+        pooled |= whet_i_adapter_head_is_pooled(m->adapters[i]);
         for (int64_t k = 0; k < WHET_COUNT_OF(keys); k++) {
-            json_t *value = json_object_get(m->adapters[i].is->json, keys[k]);
+            json_t *value = json_object_get(m->adapters[i]->json, keys[k]);
             if (!value) continue;
             (void)json_object_set(config, keys[k], value);
             any = true;

@@ -310,7 +310,7 @@ static whet_status probe_model(whet_ctx *ctx, whet_i_merging *m, const char *dir
     WHET_TRY(whet_i_alloc_(ctx, at.n, sizeof(void *), true, &items));
     WHET_TRY_DONE(whet_i_alloc(ctx, at.n, &weights));
     for (int64_t i = 0; i < at.n; i++) {
-        items[i] = m->adapters[i].is;
+        items[i] = m->adapters[i];
         weights[i] = whet_i_merging_weight(m, i);
     }
     at.items = items;

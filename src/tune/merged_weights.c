@@ -69,9 +69,10 @@ static whet_status write_reals(whet_ctx *ctx, const whet_i_merged_tensor *t, dou
                                               &view, 0, t->dtype, true, &rounded);
     if (status == WHET_ERR_DATA)
         return whet_i_fail(ctx, WHET_ERR_NUMERIC,
-                           "tensor %s is not finite in %s; expected weights that stay finite; try "
-                           "--dtype f32",
-                           quoted, whet_dtype_name(t->dtype));
+                           "tensor %s is not finite in %s; expected adapters and weights of them "
+                           "whose sum stays finite%s",
+                           quoted, whet_dtype_name(t->dtype),
+                           t->dtype == WHET_F32 ? "" : "; try --dtype f32");
     if (status != WHET_OK) return status;
     status = whet_out_write(ctx, out, rounded.data, n * (int64_t)whet_dtype_size(t->dtype));
     whet_tensor_destroy(ctx, &rounded);
@@ -148,8 +149,8 @@ static whet_status merge_vector(whet_ctx *ctx, const whet_i_merging *m, const ch
     WHET_TRY_DONE(to_reals(ctx, &t->base, &kept));
     WHET_TRY_DONE(to_reals(ctx, &t->base, &sum));
     for (int64_t i = 0; i < m->job->n; i++)
-        for (int64_t h = 0; h < m->adapters[i].is->n_wholes; h++) {
-            const whet_i_adapter_whole *w = &m->adapters[i].is->wholes[h];
+        for (int64_t h = 0; h < m->adapters[i]->n_wholes; h++) {
+            const whet_i_adapter_whole *w = &m->adapters[i]->wholes[h];
             if (!whet_i_adapter_changes(w) || strcmp(w->base, base) != 0) continue;
             WHET_TRY_DONE(to_reals(ctx, &w->tensor, &theirs));
             for (int64_t c = 0; c < n; c++)

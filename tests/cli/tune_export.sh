@@ -117,6 +117,38 @@ run 2 whet tune combine --adapter biased=0.5 --output biased-half
 tells 'query.bias" is of weight 0.5'
 absent biased-half
 run 0 whet tune combine --adapter biased --output whole
+run 0 whet tune combine --adapter tuned=1e6 --output large
+# Two with heads of their own: whose, is said.
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --lr 0.01 --adapter lora --rank 4 --output tuned2 --quiet
+mark
+run 2 whet tune combine --adapter lora=0.5 --adapter tuned2=0.5 --output heads
+tells 'expected heads of one adapter'
+run 2 whet tune merge --model "$model" --adapter tuned=0.5 --adapter tuned2=0.5 --output heads
+tells 'expected heads of one adapter'
+run 2 whet tune combine --adapter lora --adapter tuned2 --heads-of tuned --output heads
+tells 'none of the adapters'
+run 2 whet embed --model "$model" --adapter tuned=nan --input train.tsv --output heads
+tells 'weight nan of adapter 1'
+run 2 whet tune merge --model "$model" --adapter tuned=1e300 --output heads
+tells 'weight 1e+300 of adapter 1'
+unchanged
+run 0 whet tune combine --adapter lora=0.5 --adapter tuned2=0.5 --heads-of tuned2 --output heads
+run 0 whet tune merge --model "$model" --adapter heads --output merged-heads-1
+run 0 whet tune merge --model "$model" --adapter tuned=0.5 --adapter tuned2=0.5 --heads-of tuned2 --output merged-heads-2
+run 0 whet embed --model "$model" --adapter tuned=0.5 --adapter tuned2=0.5 --heads-of tuned2 --input train.tsv --output heads.npy --quiet
+run 0 python3 - <<'E3'
+import array, json, struct
+def tensors(path):
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    return {k: array.array("f", data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]])
+            for k, v in json.loads(data[8:8 + n]).items() if k != "__metadata__" and v["dtype"] == "F32"}
+head = tensors("tuned2/adapter_model.safetensors")["base_model.model.classifier.weight"]
+one, two = (tensors(f"merged-heads-{k}/model.safetensors") for k in (1, 2))
+assert one["classifier.weight"] == head and two["classifier.weight"] == head
+assert one.keys() == two.keys()
+assert max(abs(x - y) for k in one for x, y in zip(one[k], two[k])) < 1e-6
+E3
 
 # DoRA: written again as it is, added up with others over the base's rows, at a smaller rank, as LoRA's nearest.
 for seed in 1 2; do
@@ -164,9 +196,9 @@ tells '--to'
 run 4 whet tune export --adapter nowhere --to lora --output z
 run 4 whet tune merge --model "$model" --adapter tuned --output merged
 tells '--force'
-run 2 whet tune merge --model "$model" --adapter tuned --adapter tuned --output z
+run 2 whet tune merge --model "$model" --adapter tuned --adapter tuned2 --output z
 tells 'heads of one adapter'
-run 6 whet tune merge --model "$model" --adapter tuned=1e30 --dtype f16 --output z
+run 6 whet tune merge --model "$model" --adapter large=1e6 --dtype f16 --output z
 tells 'not finite in f16'
 run 2 whet tune project --model "$model" --tuned full --output z
 tells '--budget'

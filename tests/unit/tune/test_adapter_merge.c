@@ -354,21 +354,75 @@ static void refusals(void **state) {
     test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_NUMERIC);
     test_says(ctx, "\"enc.m.weight\" is not finite in f16");
     assert_int_not_equal(access(test_tmp("refused"), F_OK), 0);
-    /* Two heads of one name. */
-    tensors heads = {0};
-    (void)add(&heads, PEFT "enc.m.lora_A.weight", R, IN, 0);
-    (void)add(&heads, PEFT "enc.m.lora_B.weight", OUT, R, 0);
-    (void)add(&heads, PEFT "score.weight", 2, IN, 0);
-    adapters[0] = adapters[1] =
-        write_adapter("two-heads", "\"peft_type\": \"LORA\", \"r\": 2", &heads);
-    job = job_of(s.base_dir, adapters, 2, test_tmp("refused"));
-    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_ARG);
-    test_says(ctx, "expected heads of one adapter");
     job.model = test_tmp("nowhere");
     test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_IO);
     test_says(ctx, "nowhere");
     assert_int_not_equal(access(test_tmp("refused"), F_OK), 0);
+    free_set(&s);
+    test_ctx_done(ctx);
+}
+
+/* Two heads of one name, and whose is taken. */
+static void whose_head(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set();
+    tensors heads = {0};
+    (void)add(&heads, PEFT "enc.m.lora_A.weight", R, IN, 0);
+    (void)add(&heads, PEFT "enc.m.lora_B.weight", OUT, R, 0);
+    float *score = add(&heads, PEFT "score.weight", 2, IN, 0);
+    const float first = score[0];
+    const char *adapters[2];
+    adapters[0] = strdup(write_adapter("one-head", "\"peft_type\": \"LORA\", \"r\": 2", &heads));
+    score[0] += 1;
+    adapters[1] = strdup(write_adapter("two-heads", "\"peft_type\": \"LORA\", \"r\": 2", &heads));
+    whet_adapter_merge_job job = job_of(s.base_dir, adapters, 2, test_tmp("refused"));
+    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_ARG);
+    test_says(ctx, "expected heads of one adapter");
+    job.heads_of = "neither";
+    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_ARG);
+    test_says(ctx, "\"neither\" is none of the adapters");
+    assert_int_not_equal(access(test_tmp("refused"), F_OK), 0);
+    for (int k = 0; k < 2; k++) {
+        whet_i_weight_files files = {0};
+        whet_tensor v;
+        job.heads_of = adapters[k];
+        job.output = test_tmp("one-of-two");
+        job.force = true;
+        test_ok(ctx, whet_adapter_merge(ctx, &job, NULL));
+        test_ok(ctx, whet_i_weight_files_open(ctx, job.output, &files));
+        assert_true(whet_i_weight_files_find(&files, "score.weight", &v));
+        assert_true(((const float *)v.data)[0] == first + (float)k);
+        whet_i_weight_files_close(ctx, &files);
+    }
+    free((char *)(uintptr_t)adapters[0]);
+    free((char *)(uintptr_t)adapters[1]);
     tensors_free(&heads);
+    free_set(&s);
+    test_ctx_done(ctx);
+}
+
+/* A layer that is there whole beside its adapter, in one folder or in two. */
+static void whole_layers_and_adapters(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set();
+    tensors both_in_one = {0}, whole = {0};
+    (void)add(&both_in_one, PEFT "enc.m.lora_A.weight", R, IN, 0);
+    (void)add(&both_in_one, PEFT "enc.m.lora_B.weight", OUT, R, 0);
+    (void)add(&both_in_one, PEFT "enc.m.weight", OUT, IN, 0);
+    const char *both[] = {s.lora_dir,
+                          write_adapter("both", "\"peft_type\": \"LORA\", \"r\": 2", &both_in_one)};
+    whet_adapter_merge_job job = job_of(s.base_dir, both, 2, test_tmp("refused"));
+    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_SHAPE);
+    test_says(ctx, "expected one of both");
+    (void)add(&whole, PEFT "enc.n.lora_A.weight", R, IN, 0);
+    (void)add(&whole, PEFT "enc.n.lora_B.weight", OUT, R, 0);
+    (void)add(&whole, PEFT "enc.m.weight", OUT, IN, 0);
+    both[1] = write_adapter("whole", "\"peft_type\": \"LORA\", \"r\": 2", &whole);
+    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_SHAPE);
+    tensors_free(&whole);
+    tensors_free(&both_in_one);
     free_set(&s);
     test_ctx_done(ctx);
 }
@@ -395,6 +449,7 @@ int main(void) {
         cmocka_unit_test(as_peft_merges),  cmocka_unit_test(as_the_reference_merges),
         cmocka_unit_test(sums_of_changes), cmocka_unit_test(zeros_and_types),
         cmocka_unit_test(parts_and_heads), cmocka_unit_test(refusals),
+        cmocka_unit_test(whose_head),      cmocka_unit_test(whole_layers_and_adapters),
         cmocka_unit_test(each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -136,16 +136,55 @@ static void sums_that_are_refused(void **state) {
     whet_adapter *d = opened(ctx, "no-d", "\"peft_type\": \"LORA\", \"r\": 2", &u);
     const whet_adapter *heads[] = {a, b}, *bases[] = {a, c}, *sizes[] = {a, d};
     test_fails(ctx, whet_adapter_combine(ctx, heads, ones, 2, &sum), WHET_ERR_ARG);
-    test_says(ctx, "another \"score.weight\"");
+    test_says(ctx, "have each a \"score.weight\" of its own");
     test_fails(ctx, whet_adapter_combine(ctx, heads, bad, 2, &sum), WHET_ERR_ARG);
     test_fails(ctx, whet_adapter_combine(ctx, bases, ones, 2, &sum), WHET_ERR_DATA);
     test_fails(ctx, whet_adapter_combine(ctx, sizes, ones, 2, &sum), WHET_ERR_SHAPE);
     test_fails(ctx, whet_adapter_combine(ctx, heads, ones, 0, &sum), WHET_ERR_ARG);
     assert_null(sum);
+    whet_adapter_drop_heads(a); /* b's is taken */
+    test_ok(ctx, whet_adapter_combine(ctx, heads, ones, 2, &sum));
+    assert_int_equal(sum->n_wholes, 1);
+    assert_memory_equal(sum->wholes[0].tensor.data, head, 14 * sizeof(float));
+    whet_adapter_close(ctx, sum);
     whet_adapter *const all[] = {a, b, c, d};
     for (int i = 0; i < 4; i++) whet_adapter_close(ctx, all[i]);
     tensors_free(&t);
     tensors_free(&u);
+    test_ctx_done(ctx);
+}
+
+/* Biases with weights that sum to 1 are the weighted sum; modules to save are those of all. */
+static void sums_of_biases(void **state) {
+    (void)state;
+    static const double mean[] = {0.25, 0.75}, ones[] = {1, 1};
+    static const char config[] = "\"peft_type\": \"LORA\", \"r\": 2, \"bias\": \"lora_only\"";
+    whet_ctx *ctx = test_ctx(1);
+    tensors t = {0};
+    whet_adapter *sum = NULL;
+    (void)add(&t, PEFT "m.lora_A.weight", 2, 9, 0);
+    (void)add(&t, PEFT "m.lora_B.weight", 7, 2, 0);
+    float *bias = add(&t, PEFT "m.base_layer.bias", 7, 0, 0);
+    const float before = bias[3];
+    whet_adapter *a = opened(ctx, "bias-a", config, &t);
+    bias[3] += 4;
+    (void)add(&t, PEFT "score.weight", 2, 7, 0);
+    whet_adapter *b = opened(
+        ctx, "bias-b", "\"peft_type\": \"LORA\", \"r\": 2, \"modules_to_save\": [\"score\"]", &t);
+    const whet_adapter *items[] = {a, b};
+    test_fails(ctx, whet_adapter_combine(ctx, items, ones, 2, &sum), WHET_ERR_ARG);
+    test_says(ctx, "expected weights that sum to 1");
+    test_ok(ctx, whet_adapter_combine(ctx, items, mean, 2, &sum));
+    assert_int_equal(sum->n_wholes, 2);
+    assert_string_equal(sum->wholes[0].name, "m.bias");
+    assert_true(((const float *)sum->wholes[0].tensor.data)[3] ==
+                (float)(0.25 * (double)before + 0.75 * (double)bias[3]));
+    assert_string_equal(json_string_value(json_object_get(sum->json, "bias")), "lora_only");
+    assert_int_equal(json_array_size(json_object_get(sum->json, "modules_to_save")), 1);
+    whet_adapter_close(ctx, sum);
+    whet_adapter_close(ctx, a);
+    whet_adapter_close(ctx, b);
+    tensors_free(&t);
     test_ctx_done(ctx);
 }
 
@@ -398,6 +437,7 @@ int main(void) {
         cmocka_unit_test(sums_of_lora),
         cmocka_unit_test(sums_of_more),
         cmocka_unit_test(sums_that_are_refused),
+        cmocka_unit_test(sums_of_biases),
         cmocka_unit_test(one_rank_everywhere),
         cmocka_unit_test(budgets_are_spent_well),
         cmocka_unit_test(what_is_small_stays_small),
