@@ -5,9 +5,9 @@
  *     bench_train MODEL THREADS f32|bf16 ROWS TOKENS full|lora|more [OPTION...]
  *
  * full: every weight; lora, more: adapters of rank 8 on query, key and value (all: on every linear layer
- * before the head's) and the head; MoRe has 4 blocks. Options: recompute, rank=R, all; parts=N: the rows
- * are worked on in N parts one after the other, as whet tune does with --batch-tokens; whole: the last
- * layer makes all tokens, and not only the first ones, which the head reads.
+ * before the head's) and the head; MoRe has 4 blocks. Options: recompute, rank=R, all, dropout; parts=N:
+ * the rows are worked on in N parts one after the other, as whet tune does with --batch-tokens; whole: the
+ * last layer makes all tokens, and not only the first ones, which the head reads.
  *
  * Says the kernels' name and the plan's megabytes; then each line `step` on standard input is one
  * step over the same ROWS x TOKENS tokens, answered by "wall-seconds cpu-seconds loss peak-bytes".
@@ -55,7 +55,7 @@ static bool ends_with(const char *text, const char *end) {
     return n >= m && strcmp(text + n - m, end) == 0;
 }
 
-static bool everywhere, whole;
+static bool everywhere, whole, dropout;
 
 static bool applies(void *arg, const char *module) {
     (void)arg;
@@ -94,9 +94,9 @@ static void load(bench *b, const char *dir, whet_dtype dtype, const char *mode, 
     if (strcmp(mode, "full") != 0) b->graph->adapters = &adapters;
     const whet_i_selection selection =
         whole ? WHET_I_ALL_TOKENS : whet_i_encoder_selection(&b->config, WHET_I_HEAD_FAMILY);
-    ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, false, selection, &x));
-    ok(b, whet_i_encoder_head(b->ctx, b->graph, &b->config, prefix, false, WHET_I_HEAD_FAMILY, 2, x,
-                              &x));
+    ok(b, whet_i_encoder_record(b->ctx, b->graph, &b->config, prefix, dropout, selection, &x));
+    ok(b, whet_i_encoder_head(b->ctx, b->graph, &b->config, prefix, dropout, WHET_I_HEAD_FAMILY, 2,
+                              x, &x));
     ok(b, whet_i_graph_feed(b->ctx, b->graph, true, WHET_I_EXAMPLES, 1, &b->labels));
     ok(b, whet_i_cross_entropy(b->ctx, b->graph, x, b->labels, 0, &b->loss));
     ok(b, whet_i_params_bind(b->ctx, b->params, b->file, "model.safetensors", prefix, &missing));
@@ -149,6 +149,7 @@ static double gradients(bench *b) {
         batch->accumulate = i > 0;
         batch->loss_scale = (whet_i_real)(1 / (double)b->parts);
         batch->train = true;
+        batch->seed++;
         whet_i_executor_run(b->executor, batch);
         loss += (double)whet_i_executor_value(b->executor, b->loss)[0] / (double)b->parts;
     }
@@ -252,6 +253,7 @@ int main(int argc, char **argv) {
         if (strcmp(argv[i], "recompute") == 0) recompute = true;
         if (strcmp(argv[i], "all") == 0) everywhere = true;
         if (strcmp(argv[i], "whole") == 0) whole = true;
+        if (strcmp(argv[i], "dropout") == 0) dropout = true;
         if (strncmp(argv[i], "parts=", 6) == 0) b.parts = atoi(argv[i] + 6);
         if (strncmp(argv[i], "rank=", 5) == 0) rank = atoi(argv[i] + 5);
     }

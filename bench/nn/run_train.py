@@ -4,9 +4,10 @@
     python3 bench/nn/run_train.py --model DIR --build build
         [--peer bench/peers/.venv/bin/python] [--threads 2] > bench/results/train.json
 
-32 x 128 tokens of all-MiniLM-L6-v2 with a head of two classes, AdamW, no dropout: every weight, and
-adapters of rank 8 on query, key and value. parts=2: whet works on 2,048 tokens at once, as
-`whet tune` does; without it, on all 4,096; the step is the same. Peak memory is that of the whole process. whet's share of
+32 x 128 tokens of all-MiniLM-L6-v2 with a head of two classes, AdamW: every weight, and
+adapters of rank 8 on query, key and value; without dropout but where a step says so, and then as
+config.json has it, .1 of attention's weights and behind every layer, on both sides. parts=2: whet works on
+2,048 tokens at once, as `whet tune` does; without it, on all 4,096; the step is the same. Peak memory is that of the whole process. whet's share of
 oneDNN's f32 product rate is the time of the products that the step needs, alone, over the step's.
 """
 import argparse
@@ -48,7 +49,9 @@ def pair(args, mode, dtype, more=()):
                    mode, *more])
     peer = [args.peer, f"{HERE}/../peers/tune_torch.py", "steps", args.model]
     mode_of_peer = "lora" if mode == "more" else mode
-    theirs = {d: Worker([*peer, str(args.threads), d, str(ROWS), str(TOKENS), mode_of_peer])
+    dropout = ["8", "query,key,value", "dropout"] if "dropout" in more else []
+    theirs = {d: Worker([*peer, str(args.threads), d, str(ROWS), str(TOKENS), mode_of_peer,
+                          *dropout])
               for d in sorted({"f32", dtype})}
     a, b, product = [], {d: [] for d in theirs}, []
     peak = ours.ask("step")[3]  # before `product` takes memory of its own
@@ -94,8 +97,10 @@ def main():
     record = {"bench": "training step", "date": time.strftime("%Y-%m-%d"), "commit": commit,
               "threads": args.threads, "load_before": os.getloadavg()[0], "steps": []}
     for mode, dtype, more in (("full", "f32", PARTS), ("full", "bf16", PARTS), ("full", "f32", ()),
-                              ("full", "f32", (*PARTS, "recompute")), ("lora", "f32", PARTS),
-                              ("lora", "bf16", PARTS), ("lora", "f32", ()), ("more", "f32", PARTS)):
+                              ("full", "f32", (*PARTS, "recompute")), ("full", "f32", (*PARTS, "dropout")),
+                              ("lora", "f32", PARTS), ("lora", "f32", (*PARTS, "dropout")),
+                              ("lora", "bf16", (*PARTS, "dropout")), ("lora", "bf16", PARTS), ("lora", "f32", ()),
+                              ("more", "f32", PARTS)):
         record["steps"].append(pair(args, mode, dtype, more))
         print(json.dumps(record["steps"][-1]), file=sys.stderr, flush=True)
     record["load_after"] = os.getloadavg()[0]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """torch + transformers (+ peft) as the peer of whet tune.
 
-    tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora [RANK query,key,value|all]
+    tune_torch.py steps MODEL THREADS f32|bf16 ROWS TOKENS full|lora [RANK query,key,value|all [dropout]]
         a worker: each line of standard input is one measured training step (forward, backward; AdamW
         when the line is `step`) of ROWS x TOKENS tokens, answered by "wall cpu loss peak-bytes"
     tune_torch.py train MODEL TRAIN.tsv TEXT SECOND|- LABEL EPOCHS RATE BATCH [VALID.tsv] [SEED]
@@ -34,7 +34,8 @@ def groups(model):
 ALL = ["query", "key", "value", "attention.output.dense", "intermediate.dense", "output.dense"]
 
 
-def steps(model_dir, threads, dtype, rows, tokens, mode, rank="8", targets="query,key,value"):
+def steps(model_dir, threads, dtype, rows, tokens, mode, rank="8", targets="query,key,value",
+          dropout=""):
     torch.set_num_threads(int(threads))
     torch.set_float32_matmul_precision("high")  # whet's training may, too
     model = AutoModelForSequenceClassification.from_pretrained(model_dir, num_labels=2)
@@ -43,7 +44,7 @@ def steps(model_dir, threads, dtype, rows, tokens, mode, rank="8", targets="quer
         targets = ALL if targets == "all" else targets.split(",")
         model = get_peft_model(model, LoraConfig(r=int(rank), lora_alpha=2 * int(rank), task_type="SEQ_CLS",
                                                  target_modules=targets))
-    model.eval()  # no dropout, as on the other side
+    model.train(dropout == "dropout")  # as on the other side
     optimizer = torch.optim.AdamW(groups(model), lr=1e-5)
     n = int(rows) * int(tokens)
     ids = (1000 + torch.arange(n) * 7919 % 20000).reshape(int(rows), int(tokens))
