@@ -10,6 +10,7 @@
 #include <stdio.h>
 
 enum { INFINITE = 0x7f800000 }; /* bits of infinity; those of NaN are above */
+enum { SUMS_HELD = 1 << 16 };
 
 /* What one thread owns. */
 typedef struct worker {
@@ -32,7 +33,8 @@ typedef struct pass {
     whet_i_merge_pass fn;
     void *arg;
     int64_t n_sums;
-    double *sums; /* [groups, n_sums] */
+    double *sums;  /* [groups at once, n_sums] */
+    int64_t first; /* group of those at once */
     bool writes;
 } pass;
 
@@ -89,7 +91,8 @@ int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t thr
     whet_i_merge_cut(&t, threads);
     const int64_t sources = goes_through(&t) ? t.sources : 0;
     int64_t bytes = t.workers * ((sources + 1) * t.chunk * 4 + t.chunk * 8 + scratch_of(&t) * 4);
-    bytes += t.groups * (t.sources * t.sources + 8) * 8 + t.chunks;
+    bytes += whet_i_merge_sums_bytes(&t, t.sources * t.sources + 8) + t.chunks;
+    if (t.method->beside) bytes += t.method->beside(&t);
     return bytes + whet_i_merge_select_bytes(&t, streams_of(&t));
 }
 
@@ -203,9 +206,10 @@ static bool store(const whet_i_merge_tensor *t, worker *w, const whet_i_merge_ch
     return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNWRITABLE, c->first, -1, errno);
 }
 
-static void run_group(void *arg, int64_t group, int32_t number) {
+static void run_group(void *arg, int64_t place, int32_t number) {
     const pass *p = arg;
     const whet_i_merge_tensor *t = p->t;
+    const int64_t group = p->first + place;
     worker *w = &t->memory->workers[number];
     const int64_t last = (group + 1) * t->group < t->chunks ? (group + 1) * t->group : t->chunks;
     for (int64_t i = group * t->group; i < last && w->fault.kind == WHET_I_MERGE_FINE; i++) {
@@ -213,7 +217,7 @@ static void run_group(void *arg, int64_t group, int32_t number) {
                                 .first = i * t->chunk,
                                 .x = w->x,
                                 .scratch = w->scratch,
-                                .sums = p->sums ? p->sums + group * p->n_sums : NULL,
+                                .sums = p->sums ? p->sums + place * p->n_sums : NULL,
                                 .worker = number};
         c.n = t->count - c.first < t->chunk ? t->count - c.first : t->chunk;
         c.out = t->out && p->writes ? t->out + c.first : w->out;
@@ -237,19 +241,39 @@ static whet_status tell_fault(whet_ctx *ctx, const whet_i_merge_tensor *t) {
     return first ? whet_i_merge_tell(ctx, t, first) : WHET_OK;
 }
 
-static whet_status walk(whet_ctx *ctx, pass *p) {
-    WHET_TRY(whet_i_parallel_for(ctx, NULL, p->t->groups, run_group, p));
+/* Groups p->first and on, n of them. */
+static whet_status walk(whet_ctx *ctx, pass *p, int64_t n) {
+    WHET_TRY(whet_i_parallel_for(ctx, NULL, n, run_group, p));
     return tell_fault(ctx, p->t);
+}
+
+/* Groups whose sums are held at once: all, unless those are many; then two a worker. */
+static int64_t groups_at_once(const whet_i_merge_tensor *t, int64_t n_sums) {
+    int64_t n = SUMS_HELD / (n_sums + 1);
+    if (n < 2 * t->workers) n = 2 * t->workers;
+    return n < t->groups ? n : t->groups;
+}
+
+int64_t whet_i_merge_sums_bytes(const whet_i_merge_tensor *t, int64_t most) {
+    int64_t numbers = 2 * t->workers * most;
+    if (numbers < SUMS_HELD) numbers = SUMS_HELD;
+    if (numbers > t->groups * most) numbers = t->groups * most;
+    return numbers * (int64_t)sizeof(double);
 }
 
 whet_status whet_i_merge_sums(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_pass fn,
                               void *arg, int64_t n_sums, double *sums) {
     pass p = {.t = t, .fn = fn, .arg = arg, .n_sums = n_sums};
-    WHET_TRY(whet_i_calloc(ctx, t->groups * n_sums, &p.sums));
-    const whet_status status = walk(ctx, &p);
-    for (int64_t k = 0; status == WHET_OK && k < n_sums; k++) {
-        sums[k] = 0;
-        for (int64_t g = 0; g < t->groups; g++) sums[k] += p.sums[g * n_sums + k];
+    const int64_t at_once = groups_at_once(t, n_sums);
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, at_once * n_sums, &p.sums));
+    for (int64_t k = 0; k < n_sums; k++) sums[k] = 0;
+    for (; status == WHET_OK && p.first < t->groups; p.first += at_once) {
+        const int64_t n = t->groups - p.first < at_once ? t->groups - p.first : at_once;
+        for (int64_t i = 0; i < n * n_sums; i++) p.sums[i] = 0;
+        status = walk(ctx, &p, n);
+        for (int64_t k = 0; k < n_sums; k++)
+            for (int64_t g = 0; g < n; g++) sums[k] += p.sums[g * n_sums + k];
     }
     whet_i_free(ctx, p.sums);
     return status;
@@ -258,7 +282,7 @@ whet_status whet_i_merge_sums(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merg
 whet_status whet_i_merge_write(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_pass fn,
                                void *arg) {
     pass p = {.t = t, .fn = fn, .arg = arg, .writes = true};
-    return walk(ctx, &p);
+    return walk(ctx, &p, t->groups);
 }
 
 /* ---- a sample --------------------------------------------------------------------------------- */

@@ -161,6 +161,8 @@ typedef struct whet_i_merge_method {
     int32_t streams; /* order statistics at once; negative: so many a model */
     /* Floats of scratch that a worker needs for chunks of so many numbers. NULL = 0. */
     int64_t (*scratch)(int64_t n, int64_t chunk);
+    /* Bytes that are no scratch, no order statistics and no products of pairs of sources. NULL = 0. */
+    int64_t (*beside)(const whet_i_merge_tensor *t);
     /* What settings, each in its range, say together, before any work: name, n and setting of `t` are there.
      * ARG. NULL = nothing. */
     whet_status (*check)(whet_ctx *ctx, const whet_i_merge_tensor *t);
@@ -249,6 +251,8 @@ int64_t whet_i_merge_block_bytes(const whet_i_merge_tensor *t, int32_t threads);
 WHET_CHECKED whet_status whet_i_merge_sums(whet_ctx *ctx, whet_i_merge_tensor *t,
                                            whet_i_merge_pass fn, void *arg, int64_t n_sums,
                                            double *sums);
+/* Bytes that it takes for n_sums of `most` and fewer, once the tensor is cut. Pure. */
+int64_t whet_i_merge_sums_bytes(const whet_i_merge_tensor *t, int64_t most);
 /* fn writes c->out of every chunk, which goes where the result goes. */
 WHET_CHECKED whet_status whet_i_merge_write(whet_ctx *ctx, whet_i_merge_tensor *t,
                                             whet_i_merge_pass fn, void *arg);

@@ -59,10 +59,20 @@ static void by_column(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c,
     }
 }
 
+static int64_t columns_of(const whet_i_merge_tensor *t) {
+    return t->rank > 1 && t->shape[0] ? t->count / t->shape[0] : 0;
+}
+
+/* Whether it goes by columns is not known here: what that takes. */
+static int64_t beside(const whet_i_merge_tensor *t) {
+    const int64_t columns = columns_of(t), most = columns < STRIPE ? columns : STRIPE;
+    return (columns + most) * 3 * (int64_t)sizeof(double) + whet_i_merge_sums_bytes(t, 3 * most);
+}
+
 static whet_status run_columns(whet_ctx *ctx, whet_i_merge_tensor *t, nuslerp *s) {
     double *sums = NULL;
     whet_status status = WHET_OK;
-    s->columns = t->shape[0] ? t->count / t->shape[0] : 0;
+    s->columns = columns_of(t);
     const int64_t most = s->columns < STRIPE ? s->columns : STRIPE;
     WHET_TRY_DONE(whet_i_alloc(ctx, s->columns * 3, &s->factor));
     WHET_TRY_DONE(whet_i_alloc(ctx, most * 3, &sums));
@@ -103,4 +113,5 @@ const whet_i_merge_method whet_i_merge_nuslerp = {
     .settings = settings,
     .by_row = true,
     .passes = 2,
+    .beside = beside,
     .run = run};

@@ -850,19 +850,29 @@ static double peak_of(const whet_merge_job *job, int32_t threads) {
 static void threads_take_chunks(void **state) {
     static const whet_merge_setting weight[] = {{"weight", -1, 0.75}, {"density", -1, 0.5}};
     static const whet_merge_setting t[] = {{"t", -1, 0.3}};
+    static const whet_merge_setting columns[] = {
+        {"weight", -1, 0.75}, {"nuslerp_flatten", -1, 0}, {"nuslerp_row_wise", -1, 1}};
     static const struct {
         const char *name;
         int models;
         bool base;
         const whet_merge_setting *settings;
         int64_t n;
-    } methods[] = {{"linear", 2, false, weight, 1},    {"slerp", 2, false, t, 1},
-                   {"karcher", 2, false, NULL, 0},     {"task_arithmetic", 2, true, weight, 1},
-                   {"ties", 2, true, weight, 2},       {"dare_ties", 2, true, weight, 2},
-                   {"della", 2, true, weight, 2},      {"breadcrumbs", 2, true, weight, 2},
-                   {"sce", 2, true, NULL, 0},          {"model_stock", 2, true, NULL, 0},
-                   {"ram", 2, true, NULL, 0},          {"nearswap", 1, true, t, 1},
-                   {"arcee_fusion", 1, true, NULL, 0}, {"passthrough", 1, false, NULL, 0}};
+    } methods[] = {{"linear", 2, false, weight, 1},
+                   {"slerp", 2, false, t, 1},
+                   {"nuslerp", 2, true, columns, 3},
+                   {"karcher", 2, false, NULL, 0},
+                   {"task_arithmetic", 2, true, weight, 1},
+                   {"ties", 2, true, weight, 2},
+                   {"dare_ties", 2, true, weight, 2},
+                   {"della", 2, true, weight, 2},
+                   {"breadcrumbs", 2, true, weight, 2},
+                   {"sce", 2, true, NULL, 0},
+                   {"model_stock", 2, true, NULL, 0},
+                   {"ram", 2, true, NULL, 0},
+                   {"nearswap", 1, true, t, 1},
+                   {"arcee_fusion", 1, true, NULL, 0},
+                   {"passthrough", 1, false, NULL, 0}};
     whet_ctx *ctx = test_ctx(1);
     char *a = write_wide(ctx, "wa.safetensors", 1), *b = write_wide(ctx, "wb.safetensors", 2);
     char *base = write_wide(ctx, "wbase.safetensors", 3), *out = test_tmp_kept("wide.safetensors");
