@@ -72,13 +72,14 @@ typedef struct whet_merge_arrays {
     int64_t n;                      /* models, 1..WHET_MERGE_MODELS_MAX */
     const float *const *models;     /* [n] of [count] */
     const float *base;              /* NULL = none */
-    const float *const *importance; /* [n] of [count], >= 0; NULL = none */
+    const float *const *importance; /* [n] of [count], of fisher >= 0; NULL = none */
 } whet_merge_arrays;
 
 /* out [count] = the models merged; it may not overlap them. Errors: ARG (unknown method or parameter,
  * with the nearest name; out of range; missing base or models; weights that sum to 0 and are divided by
- * that), DATA (NaN or infinity, with its place; directions that cancel), NOMEM, CANCELLED. Cost: count
- * times models, times the passes of the method. Sources: see docs/guide/merge.md. */
+ * that), DATA (NaN or infinity, or an importance below 0, with its place; directions that cancel), NUMERIC (a
+ * result that f32 does not hold), NOMEM, CANCELLED. Cost: count times models, times the passes of the method.
+ * Sources: see docs/guide/merge.md. */
 WHET_API WHET_CHECKED whet_status whet_merge_arrays_run(whet_ctx *ctx, const char *method,
                                                         const whet_merge_setting *settings,
                                                         int64_t n_settings, uint64_t seed,
@@ -151,8 +152,9 @@ WHET_API void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_tot
 /* Merges tensor by tensor, block by block, to its place in the output, which appears when all is there.
  * What is done stands in "<output>.whet-merge" meanwhile; when the process is killed or interrupted, the
  * same job goes on from there (*resumed tensors were there), unless a model or setting changed or the
- * machine was restarted. Any other failure removes it. Errors: DATA (NaN or infinity, with tensor and
- * place), NUMERIC (a result that the output's type does not hold), IO, EXISTS, NOMEM, CANCELLED. */
+ * machine was restarted. Any other failure removes it. Errors: DATA (NaN or infinity, or an importance
+ * below 0, with file, tensor and place), NUMERIC (a result that the output's type does not hold), IO,
+ * EXISTS, NOMEM, CANCELLED. */
 WHET_API WHET_CHECKED whet_status whet_merge_plan_run(whet_ctx *ctx, const whet_merge_plan *plan,
                                                       int64_t *resumed);
 

@@ -263,6 +263,11 @@ whet_status whet_i_merge_tell(whet_ctx *ctx, const whet_i_merge_tensor *t,
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: tensor %s is NaN or infinite at %s; expected finite numbers", model,
                            quoted, place);
+    case WHET_I_MERGE_NEGATIVE:
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s: tensor %s is negative at %s; expected importances of at least 0; "
+                           "try method gradient if these are gradients",
+                           model, quoted, place);
     case WHET_I_MERGE_RESULT:
         return whet_i_fail(ctx, WHET_ERR_NUMERIC,
                            "%s: tensor %s becomes infinite at %s; expected a result that f32 "

@@ -186,6 +186,9 @@ static bool load(const whet_i_merge_tensor *t, worker *w, whet_i_merge_chunk *c)
         const int64_t bad = t->kernels->first_from(c->n, w->x[s], INFINITE);
         if (bad < c->n)
             return whet_i_merge_faults(&w->fault, WHET_I_MERGE_NOT_FINITE, c->first + bad, s, 0);
+        for (int64_t e = 0; t->method->positive && s >= t->n && e < c->n; e++)
+            if (w->x[s][e] < 0)
+                return whet_i_merge_faults(&w->fault, WHET_I_MERGE_NEGATIVE, c->first + e, s, 0);
     }
     t->memory->seen[c->index] = 1;
     return true;

@@ -9,6 +9,7 @@ typedef enum whet_i_merge_fault_kind {
     WHET_I_MERGE_FINE,
     WHET_I_MERGE_UNREADABLE,
     WHET_I_MERGE_NOT_FINITE,
+    WHET_I_MERGE_NEGATIVE,
     WHET_I_MERGE_RESULT, /* is not finite */
     WHET_I_MERGE_OVERFLOW,
     WHET_I_MERGE_UNWRITABLE

@@ -14,7 +14,6 @@ static void pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void
             const double w = whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
             const double given = (double)c->x[t->n + i][e], x = (double)c->x[i][e];
             const double f = w * (squares ? given * given : given);
-            if (f < 0) divisor = (double)NAN; /* told as a result that is none */
             sum += f * x;
             divisor += f;
             plain += w * x;
@@ -55,6 +54,7 @@ const whet_i_merge_method whet_i_merge_fisher = {
               WHET_MERGE_BASE_NONE, WHET_MERGE_ELEMENT, true},
     .settings = settings,
     .passes = 1,
+    .positive = true,
     .check = check,
     .run = run_fisher};
 

@@ -50,6 +50,7 @@ if __name__ == "__main__":
         write(name + ".safetensors", {"model.embed_tokens.weight": ramp(words, width), **layers,
                                       "lm_head.weight": ramp(words, width)})
     write("few.safetensors", {"v": ([3], [3, 0, 0]), "one": ([], [2.])})
+    write("negative.safetensors", {"v": ([3], [1, -1e-3, 1]), "one": ([], [1.])})
     write("zero.safetensors", {"v": ([3], [0, 0, 0]), "one": ([], [1.])})
     gap = {f"layer{i}.{k}": v for i in (0, 1, 3) for k, v in (("weight", ramp(4, 4)), ("bias", ramp(4)))}
     write("gap.safetensors", gap)
@@ -138,6 +139,15 @@ tells 'density 0.1 and epsilon 0.15'
 run 2 whet merge --method fisher --weights 1,-1 --importance s.safetensors,s.safetensors s.safetensors s.safetensors \
     --output z.safetensors --dry-run
 tells 'weight -1; expected at least 0'
+
+# Information is of a file and a tensor, which are told where it is negative; gradients may be.
+run 3 whet merge --method fisher --importance few.safetensors,negative.safetensors few.safetensors few.safetensors \
+    --output z.safetensors
+tells 'negative.safetensors: tensor "v" is negative at [1]; expected importances of at least 0'
+absent z.safetensors
+run 0 whet merge --method gradient --importance few.safetensors,negative.safetensors few.safetensors few.safetensors \
+    --output z.safetensors
+rm z.safetensors
 
 # Quartiles of a few numbers: importance 3 d, 0, 0 of the vector is above them, one number is all there is.
 run 0 whet merge --method arcee_fusion --base zero.safetensors few.safetensors --output fused.safetensors
