@@ -1,11 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What stands beside the weights of a merged folder: the index of several files, config.json with what the
- * merge changed, the tokenizer's and other small files as the base or first model has them, and a recipe's
- * chat template. */
+ * merge changed, the tokenizer's and other small files as the base or first model has them. */
 #include "merge/merge_plan.h"
 #include "merge/weight_shards.h"
-
-enum { SMALL_FILE_MAX = 1 << 28 };
 
 static whet_status write_index(whet_ctx *ctx, const whet_merge_plan *plan, const char *folder) {
     whet_i_sharded *items = NULL;
@@ -66,54 +63,6 @@ static whet_status write_config(whet_ctx *ctx, const whet_merge_plan *plan, cons
     return status;
 }
 
-/* ---- chat template ---------------------------------------------------------------------------- */
-
-/* tokenizer_config.json with the recipe's template; "auto" is the first that a model has. */
-static whet_status write_template(whet_ctx *ctx, const whet_merge_plan *plan, const char *folder) {
-    static const char name[] = "tokenizer_config.json";
-    const char *text = plan->recipe.chat_template;
-    char *path = NULL;
-    json_t *config = NULL, *other = NULL;
-    whet_status status = WHET_OK;
-    if (!text) return WHET_OK;
-    for (int64_t i = 0; strcmp(text, "auto") == 0 && i < plan->n_models; i++) {
-        WHET_TRY_DONE(whet_i_join_path(ctx, plan->models[i].path, name, &path));
-        status = whet_i_json_read(ctx, path, SMALL_FILE_MAX, &other);
-        whet_i_free(ctx, path);
-        path = NULL;
-        if (status == WHET_ERR_IO) continue;
-        if (status != WHET_OK) goto done;
-        const json_t *has = json_object_get(other, "chat_template");
-        if (json_is_string(has)) {
-            text = json_string_value(has);
-            break;
-        }
-        json_decref(other);
-        other = NULL;
-    }
-    status = WHET_OK;
-    if (strcmp(text, "auto") == 0) {
-        whet_i_log(ctx, WHET_LOG_WARN, "chat_template auto: no model has one; none is written");
-        goto done;
-    }
-    WHET_TRY_DONE(whet_i_join_path(ctx, folder, name, &path));
-    status = whet_i_json_read(ctx, path, SMALL_FILE_MAX, &config);
-    if (status == WHET_ERR_IO) {
-        config = json_object();
-        status = WHET_OK;
-    }
-    if (status != WHET_OK) goto done;
-    if (!config || json_object_set_new(config, "chat_template", json_string(text)) != 0)
-        status = whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: %s", name);
-    else
-        status = whet_i_write_json(ctx, config, folder, name);
-done:
-    json_decref(config);
-    json_decref(other);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 whet_status whet_i_plan_write_folder(whet_ctx *ctx, const whet_merge_plan *plan,
                                      const char *folder) {
     const whet_i_merge_model *model = &plan->models[0];
@@ -125,5 +74,5 @@ whet_status whet_i_plan_write_folder(whet_ctx *ctx, const whet_merge_plan *plan,
     if (own) WHET_TRY(whet_i_copy_model_files(ctx, own, folder));
     if (plan->vocabulary.tokenizer)
         WHET_TRY(whet_i_write_json(ctx, plan->vocabulary.tokenizer, folder, "tokenizer.json"));
-    return write_template(ctx, plan, folder);
+    return whet_i_plan_write_template(ctx, plan, folder);
 }

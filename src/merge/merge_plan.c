@@ -394,6 +394,7 @@ static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_pla
     plan->single = whet_i_has_extension(plan->output, ".safetensors");
     WHET_TRY(read_job(ctx, job, plan));
     WHET_TRY(open_models(ctx, plan));
+    WHET_TRY(whet_i_plan_template(ctx, plan));
     WHET_TRY(whet_i_plan_vocabulary(ctx, plan));
     WHET_TRY(whet_i_plan_items(ctx, plan));
     if (plan->n == 0)

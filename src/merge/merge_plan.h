@@ -134,6 +134,10 @@ void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan);
  * small files of the model (merge_folder.c). */
 WHET_CHECKED whet_status whet_i_plan_write_folder(whet_ctx *ctx, const whet_merge_plan *plan,
                                                   const char *folder);
+/* The recipe's template, found; then in a folder's tokenizer_config.json (chat_template.c). */
+WHET_CHECKED whet_status whet_i_plan_template(whet_ctx *ctx, whet_merge_plan *plan);
+WHET_CHECKED whet_status whet_i_plan_write_template(whet_ctx *ctx, const whet_merge_plan *plan,
+                                                    const char *folder);
 /* Whether a tensor has a row a token. Pure. */
 bool whet_i_has_token_rows(const char *name);
 

@@ -76,7 +76,7 @@ typedef struct whet_i_recipe {
     int64_t pad_to_multiple_of; /* 0 = not */
     whet_i_recipe_token *token; /* [n_tokens]; the output has them all */
     int64_t n_tokens;
-    const char *chat_template; /* NULL = as it is; "auto" */
+    const char *chat_template; /* Jinja; "auto"; NULL = as it is */
 } whet_i_recipe;
 
 /* Empty; released by whet_i_recipe_clear. */
@@ -97,6 +97,9 @@ WHET_CHECKED whet_status whet_i_recipe_set(whet_ctx *ctx, whet_i_recipe *recipe,
 /* A copy in the recipe's arena. */
 WHET_CHECKED whet_status whet_i_recipe_text(whet_ctx *ctx, whet_i_recipe *recipe, whet_str text,
                                             const char **out);
+/* The Jinja of a chat template by its name; "auto" and Jinja as they are; NULL = there is none of that name.
+ * (chat_template.c) */
+const char *whet_i_chat_template(const char *text);
 /* A dtype as recipes call it ("bfloat16", "bf16", "float16", ...). */
 bool whet_i_recipe_dtype(whet_str name, whet_dtype *out);
 

@@ -50,6 +50,6 @@ WHET_CHECKED whet_status whet_i_node_model(const whet_i_recipe_reader *r, yaml_n
 
 /* "tokenizer" and its older form; NULL = absent (recipe_tokens.c). */
 WHET_CHECKED whet_status whet_i_recipe_read_tokenizer(whet_i_recipe_reader *r, yaml_node_t *node,
-                                                      const yaml_node_t *legacy);
+                                                      yaml_node_t *legacy);
 
 #endif

@@ -2,12 +2,25 @@
  * A recipe's "tokenizer": which tokens the output has, and where the vectors of some of them come from. */
 #include "merge/recipe_nodes.h"
 
-static whet_status read_source(const whet_i_recipe_reader *r, const yaml_node_t *node) {
+/* union, base, or a model: "path", "model:path" as older recipes have it, or a mapping. */
+static whet_status read_source(const whet_i_recipe_reader *r, yaml_node_t *node) {
+    static const char prefix[] = "model:";
     whet_i_recipe *recipe = r->recipe;
+    const char *lora = NULL;
+    recipe->tokens = WHET_I_TOKENS_PATH;
+    if (node->type == YAML_MAPPING_NODE) {
+        WHET_TRY(whet_i_node_model(r, node, 0, &recipe->tokens_path, &lora));
+        return lora ? WHET_I_NODE_FAIL(r, node, WHET_ERR_UNSUPPORTED,
+                                       "a tokenizer of a model with an adapter; expected a folder")
+                    : WHET_OK;
+    }
     WHET_TRY(whet_i_node_text(r, node, "tokenizer source", &recipe->tokens_path));
-    recipe->tokens = strcmp(recipe->tokens_path, "union") == 0  ? WHET_I_TOKENS_UNION
-                     : strcmp(recipe->tokens_path, "base") == 0 ? WHET_I_TOKENS_BASE
-                                                                : WHET_I_TOKENS_PATH;
+    if (strncmp(recipe->tokens_path, prefix, sizeof prefix - 1) == 0)
+        recipe->tokens_path += sizeof prefix - 1;
+    else if (strcmp(recipe->tokens_path, "union") == 0)
+        recipe->tokens = WHET_I_TOKENS_UNION;
+    else if (strcmp(recipe->tokens_path, "base") == 0)
+        recipe->tokens = WHET_I_TOKENS_BASE;
     return WHET_OK;
 }
 
@@ -136,7 +149,7 @@ done:
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 whet_status whet_i_recipe_read_tokenizer(whet_i_recipe_reader *r, yaml_node_t *node,
-                                         const yaml_node_t *legacy) {
+                                         yaml_node_t *legacy) {
     static const char *const keys[] = {"source", "pad_to_multiple_of", "tokens"};
     yaml_node_t *values[3];
     if (node && legacy)

@@ -222,6 +222,19 @@ static whet_status read_dtype(const whet_i_recipe_reader *r, const yaml_node_t *
                             whet_i_quote(quoted, whet_i_node_str(node)));
 }
 
+static whet_status read_template(const whet_i_recipe_reader *r, const yaml_node_t *node) {
+    const char *text;
+    char quoted[WHET_QUOTE_SIZE];
+    WHET_TRY(whet_i_node_text(r, node, "chat_template", &text));
+    r->recipe->chat_template = whet_i_chat_template(text);
+    if (r->recipe->chat_template) return WHET_OK;
+    return WHET_I_NODE_FAIL(
+        r, node, WHET_ERR_FORMAT,
+        "\"chat_template\" is %s; expected auto, alpaca, chatml, exaone, llama3, "
+        "mistral, or a template in Jinja",
+        whet_i_quote(quoted, whet_str_from(text)));
+}
+
 enum {
     MODELS,
     SLICES,
@@ -266,8 +279,7 @@ static whet_status read_recipe(whet_i_recipe_reader *r, yaml_node_t *root) {
     WHET_TRY(
         read_dtype(r, v[OUT_DTYPE], "out_dtype", &recipe->out_dtype_given, &recipe->out_dtype));
     WHET_TRY(whet_i_recipe_read_tokenizer(r, v[TOKENIZER], v[LEGACY]));
-    return v[CHAT] ? whet_i_node_text(r, v[CHAT], "chat_template", &recipe->chat_template)
-                   : WHET_OK;
+    return v[CHAT] ? read_template(r, v[CHAT]) : WHET_OK;
 }
 
 /* A node that is its own descendant would never end. */

@@ -925,11 +925,13 @@ static void each_allocation_may_fail(void **state) {
     char *out = test_tmp_kept("xout");
     write_text_in(a, "tokenizer.json", "{\"model\":{\"vocab\":{\"a\":0,\"b\":1}}}");
     write_text_in(b, "tokenizer.json", "{\"model\":{\"vocab\":{\"b\":0,\"c\":1}}}");
-    char *recipe = write_recipe("fail.yml",
-                                "models:\n  - model: @\n    parameters: {weight: [1, 0]}\n"
-                                "  - model: %\n    parameters: {weight: 1}\n"
-                                "merge_method: linear\ntokenizer_source: union\n",
-                                a, b);
+    char *recipe =
+        write_recipe("fail.yml",
+                     "models:\n  - model: @\n    parameters: {weight: [1, 0]}\n"
+                     "  - model: %\n    parameters: {weight: 1}\n"
+                     "merge_method: linear\ntokenizer_source: union\nchat_template: auto\n",
+                     a, b);
+    write_text_in(b, "tokenizer_config.json", "{\"chat_template\":\"{{ 1 }}\"}");
     failing f = {recipe, a, b, a, out};
     assert_true(test_each_allocation(merge_by_method, &f) > 100);
     assert_true(test_each_allocation(merge_by_recipe, &f) > 100);
