@@ -178,9 +178,11 @@ static whet_status parse_set(cli_run *run, request *r, const char *text) {
     int64_t model = -1;
     char *end = NULL;
     if (colon && equal && colon < equal) model = strtoll(colon + 1, &end, 10);
-    if (!equal || !number_of(equal + 1, &value) || (end && (end != equal || end == colon + 1)))
+    if (!equal || !number_of(equal + 1, &value) ||
+        (end && (end != equal || end == colon + 1 || model < 0)))
         return cli_fail(run, WHET_ERR_ARG,
-                        "--set is \"%s\"; expected NAME=NUMBER or NAME:MODEL=NUMBER", text);
+                        "--set is \"%s\"; expected NAME=NUMBER or NAME:MODEL=NUMBER, models from 0",
+                        text);
     return add(run, r, text, (size_t)((end ? colon : equal) - text), model, value);
 }
 
@@ -214,15 +216,31 @@ static whet_status read_weights(cli_run *run, request *r) {
     return WHET_OK;
 }
 
+/* Of what is given twice one would be dropped: what is for all goes before what is for one. */
+static whet_status check_once(cli_run *run, const request *r, int64_t first) {
+    for (int64_t i = first; i < r->job.n_settings; i++)
+        for (int64_t k = first; k < i; k++) {
+            const whet_merge_setting *now = &r->settings[i], *before = &r->settings[k];
+            if (strcmp(now->name, before->name) == 0 &&
+                (now->model == before->model || now->model < 0))
+                return cli_fail(run, WHET_ERR_ARG,
+                                "\"%s\" is given again; expected it once, or for all models and "
+                                "then for some",
+                                now->name);
+        }
+    return WHET_OK;
+}
+
 static whet_status read_settings(cli_run *run, request *r) {
     static const char *const same[] = {"t", "density", "lambda"};
     whet_status status = read_weights(run, r);
+    const int64_t preset = cli_list_count(run, "weights") ? 0 : r->job.n_settings;
     for (int i = 0; status == WHET_OK && i < 3; i++)
         if (cli_given(run, same[i]))
             status = add(run, r, same[i], strlen(same[i]), -1, cli_number(run, same[i]));
     for (int32_t i = 0; status == WHET_OK && i < cli_list_count(run, "set"); i++)
         status = parse_set(run, r, cli_list_item(run, "set", i));
-    return status;
+    return status == WHET_OK ? check_once(run, r, preset) : status;
 }
 
 static bool ends_with(const char *text, const char *end) {
@@ -230,9 +248,34 @@ static bool ends_with(const char *text, const char *end) {
     return a >= b && strcmp(text + a - b, end) == 0;
 }
 
+/* Options that have no meaning where they stand. */
+static whet_status check_uses(cli_run *run) {
+    static const char *const of_models[] = {"weights", "importance", "base"};
+    if (cli_given(run, "rank"))
+        return cli_fail(run, WHET_ERR_ARG, "--rank is of adapters; expected --method svd");
+    if (!cli_given(run, "align") && cli_given(run, "restarts"))
+        return cli_fail(run, WHET_ERR_ARG, "--restarts needs --align");
+    for (size_t i = 0; cli_given(run, "recipe") && i < 3; i++)
+        if (cli_given(run, of_models[i]))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s is of models on the command line, and --recipe has its own; "
+                            "expected one of them%s",
+                            of_models[i], i ? "" : "; try --set weight:I=W");
+    if (!cli_text(run, "output"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--output is missing; expected a folder or X.safetensors");
+    if (cli_given(run, "shard-size") && ends_with(cli_text(run, "output"), ".safetensors"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--shard-size is of a folder's files, and --output is one file; expected a "
+                        "folder");
+    return WHET_OK;
+}
+
 static whet_status read_request(cli_run *run, request *r) {
     static const whet_dtype dtypes[] = {WHET_F32, WHET_F16, WHET_BF16};
     whet_merge_job *job = &r->job;
+    const whet_status used = check_uses(run);
+    if (used != WHET_OK) return used;
     *job = (whet_merge_job)WHET_MERGE_JOB_INIT;
     for (int32_t i = 0; i < cli_args(run); i++) r->models[i] = cli_arg(run, i);
     const int32_t n_importance = cli_list_count(run, "importance");
@@ -243,13 +286,6 @@ static whet_status read_request(cli_run *run, request *r) {
                         "--importance names %d files; expected one for each of "
                         "the %d models",
                         n_importance, cli_args(run));
-    if (!cli_text(run, "output"))
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--output is missing; expected a folder or X.safetensors");
-    if (cli_given(run, "shard-size") && ends_with(cli_text(run, "output"), ".safetensors"))
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--shard-size is of a folder's files, and --output is one file; expected a "
-                        "folder");
     job->recipe = cli_text(run, "recipe");
     job->method = cli_text(run, "method");
     job->models = r->models;
@@ -266,8 +302,6 @@ static whet_status read_request(cli_run *run, request *r) {
     job->seed = run->seed;
     job->align = cli_text(run, "align");
     job->align_restarts = cli_integer(run, "restarts");
-    if (!job->align && cli_given(run, "restarts"))
-        return cli_fail(run, WHET_ERR_ARG, "--restarts needs --align");
     return read_settings(run, r);
 }
 
@@ -416,8 +450,12 @@ static whet_status merge_adapters(cli_run *run, bool svd) {
 }
 
 whet_status cmd_merge(cli_run *run) {
-    if (cli_flag(run, "methods")) return list_methods(run);
     const char *method = cli_text(run, "method");
+    if (cli_flag(run, "methods"))
+        return cli_args(run) || method || cli_given(run, "recipe") || cli_given(run, "output")
+                   ? cli_fail(run, WHET_ERR_ARG,
+                              "--methods lists, and merges nothing; expected it alone")
+                   : list_methods(run);
     if (method && (strcmp(method, "concat") == 0 || strcmp(method, "svd") == 0))
         return merge_adapters(run, method[0] == 's');
     request *r = calloc(1, sizeof *r);

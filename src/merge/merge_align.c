@@ -61,13 +61,15 @@ static whet_status check(whet_ctx *ctx, const whet_merge_plan *plan, int64_t res
 }
 
 /* Whether a model is renumbered: one that is merged, and not the one that others are matched to. */
-static void mark_moved(const whet_merge_plan *plan) {
+static bool mark_moved(const whet_merge_plan *plan) {
     whet_i_merge_aligning *a = plan->aligning;
+    bool any = false;
     for (int64_t i = 0; i < plan->n; i++)
         for (int64_t k = 0; k < plan->items[i].n_models; k++) {
             const int64_t model = plan->items[i].places[k].model;
-            if (model != a->reference) a->models[model].moves = true;
+            if (model != a->reference) a->models[model].moves = any = true;
         }
+    return any;
 }
 
 whet_status whet_i_plan_align(whet_ctx *ctx, whet_merge_plan *plan, const char *arch,
@@ -80,7 +82,11 @@ whet_status whet_i_plan_align(whet_ctx *ctx, whet_merge_plan *plan, const char *
     a->n = plan->n_models;
     a->restarts = restarts ? restarts : 1;
     a->reference = plan->base >= 0 ? plan->base : 0;
-    mark_moved(plan);
+    if (!mark_moved(plan))
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%s alone is merged, and would be aligned to itself; expected another model",
+            plan->models[a->reference].path);
     WHET_TRY(list_weights(ctx, &plan->models[a->reference], &a->models[a->reference]));
     WHET_TRY(make_spec(ctx, plan, arch));
     for (int64_t m = 0; m < a->n; m++) {

@@ -101,11 +101,14 @@ static whet_status add_settings(whet_ctx *ctx, const whet_merge_job *job, whet_i
         if (found < 0 || !whet_i_merge_use(r->method, setting))
             return whet_i_merge_unknown_setting(ctx, r->method, name);
         WHET_TRY(whet_i_merge_check_setting(ctx, r->method, setting, given->value));
-        if (given->model >= 0 && (!whet_i_setting_kind_of(setting)->per_model || r->stacked ||
-                                  given->model >= r->slices[0].n))
+        if (given->model >= 0 && (!whet_i_setting_kind_of(setting)->per_model || r->stacked))
             return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "parameter \"%s\" of model %lld; expected one of "
-                               "%lld models, and a parameter that is one model's",
+                               "parameter \"%s\" of model %lld; expected it for all, as %s",
+                               given->name, (long long)given->model,
+                               r->stacked ? "slices have models of their own" : "it is no model's");
+        if (given->model < -1 || given->model >= r->slices[0].n)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "parameter \"%s\" of model %lld; expected one of %lld, from 0",
                                given->name, (long long)given->model, (long long)r->slices[0].n);
         for (int64_t s = 0; s < r->n; s++)
             for (int64_t i = 0; i < r->slices[s].n; i++)

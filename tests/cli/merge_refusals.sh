@@ -140,6 +140,42 @@ run 2 whet merge --method fisher --weights 1,-1 --importance s.safetensors,s.saf
     --output z.safetensors --dry-run
 tells 'weight -1; expected at least 0'
 
+# Options that would be passed over, or contradict each other.
+printf 'merge_method: linear\nmodels: [{model: s.safetensors}, {model: s2.safetensors}]\n' >two.yml
+printf 'merge_method: linear\nslices: [{sources: [{model: s.safetensors, layer_range: [0, 1]}]}]\n' >cut.yml
+mark
+two() { run 2 whet merge --output z.safetensors "$@"; }
+linear() { two --method linear s.safetensors s2.safetensors "$@"; }
+linear --rank 3
+tells '--rank is of adapters; expected --method svd'
+for option in --weights=1,2 --weights=1 --importance=s.safetensors --base=s.safetensors; do
+    two --recipe two.yml $option
+    tells 'is of models on the command line, and --recipe has its own'
+done
+linear --set weight:-1=2
+tells '--set is "weight:-1=2"; expected NAME=NUMBER or NAME:MODEL=NUMBER, models from 0'
+linear --set weight:2=2
+tells 'of model 2; expected one of 2, from 0'
+linear --set normalize:0=1
+tells 'of model 0; expected it for all, as it is no model'
+two --recipe cut.yml --set weight=1 --set weight:0=2
+tells 'expected it for all, as slices have models of their own'
+linear --set weight=1 --set weight=2
+tells '"weight" is given again'
+linear --weights 1,2 --set weight:1=3
+linear --set weight:1=3 --set weight=1
+two --method slerp s.safetensors s2.safetensors --t 0.1 --set t=0.2
+tells '"t" is given again'
+two --methods
+tells '--methods lists, and merges nothing'
+two --method linear s.safetensors --align auto
+tells 's.safetensors alone is merged'
+unchanged
+run 0 whet merge --method linear s.safetensors s2.safetensors --set weight=1 --set weight:1=3 --output z.safetensors
+run 0 whet merge --recipe two.yml --set weight=1 --set weight:1=3 --output z2.safetensors
+cmp -s z.safetensors z2.safetensors || fail 'other weights'
+rm z.safetensors z2.safetensors
+
 # Information is of a file and a tensor, which are told where it is negative; gradients may be.
 run 3 whet merge --method fisher --importance few.safetensors,negative.safetensors few.safetensors few.safetensors \
     --output z.safetensors
