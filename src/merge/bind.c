@@ -3,10 +3,12 @@
  * in. All that does not fit goes into one sentence, for who has to mend a file wants to know all of it. */
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "merge/align_i.h"
 
-enum { TOLD_MOST = 20 };
+/* What is told of it all: a sentence has room for so much beside the names of both networks. */
+enum { TOLD_MOST = 400 };
 
 typedef struct binder {
     whet_ctx *ctx;
@@ -14,16 +16,20 @@ typedef struct binder {
     const whet_weights *a, *b;
     whet_names *names_a, *names_b;
     whet_i_buf told;
-    int64_t n_told;
+    int64_t n_told, n_shown;
 } binder;
 
-#define TELL(b, ...) \
-    do { \
-        if ((b)->n_told++ < TOLD_MOST) { \
-            if ((b)->told.len) WHET_TRY(whet_i_buf_printf((b)->ctx, &(b)->told, ", ")); \
-            WHET_TRY(whet_i_buf_printf((b)->ctx, &(b)->told, __VA_ARGS__)); \
-        } \
-    } while (0)
+WHET_PRINTF(2, 3) static whet_status tell(binder *b, const char *format, ...) {
+    char text[TOLD_MOST];
+    va_list args;
+    va_start(args, format);
+    const int n = vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    b->n_told++;
+    if (b->told.len && b->told.len + n >= TOLD_MOST) return WHET_OK;
+    b->n_shown++;
+    return whet_i_buf_printf(b->ctx, &b->told, "%s%s", b->told.len ? ", " : "", text);
+}
 
 int64_t whet_i_part_count(const whet_i_group *g, int32_t part) {
     if (!g->attention) return part == WHET_I_UNITS ? g->units : 0;
@@ -67,17 +73,21 @@ static whet_status take(binder *b, const whet_i_spec_tensor *s, bool second, whe
     char quoted[WHET_QUOTE_SIZE];
     const int64_t at = whet_names_find(second ? b->names_b : b->names_a, whet_str_from(s->name));
     if (at < 0) {
-        TELL(b, "%s is not in %s", whet_i_quote(quoted, whet_str_from(s->name)),
-             second ? "the second" : "the first");
+        WHET_TRY(tell(b, "%s is not in %s", whet_i_quote(quoted, whet_str_from(s->name)),
+                      second ? "the second" : "the first"));
         return WHET_OK;
     }
     *out = w->items[at].tensor;
     *place = at;
     if (out->rank != s->rank)
-        TELL(b, "%s has %d dimensions in %s, %d in the specification",
-             whet_i_quote(quoted, whet_str_from(s->name)), (int)out->rank,
-             second ? "the second" : "the first", (int)s->rank);
+        WHET_TRY(tell(b, "%s has %d dimensions in %s, %d in the specification",
+                      whet_i_quote(quoted, whet_str_from(s->name)), (int)out->rank,
+                      second ? "the second" : "the first", (int)s->rank));
     return WHET_OK;
+}
+
+static bool is_number_type(whet_dtype type) {
+    return type == WHET_F32 || type == WHET_F64 || type == WHET_F16 || type == WHET_BF16;
 }
 
 static whet_status compare(binder *b, int64_t i) {
@@ -85,12 +95,15 @@ static whet_status compare(binder *b, int64_t i) {
     const whet_tensor *x = &b->bound->a[i], *y = &b->bound->b[i];
     whet_i_buf one = {0}, two = {0};
     whet_status status = WHET_OK;
-    if (!x->data || !y->data || (same_shape(x, y) && x->dtype == y->dtype)) return WHET_OK;
+    if (!x->data || !y->data) return WHET_OK;
+    if (same_shape(x, y) &&
+        (x->dtype == y->dtype || (is_number_type(x->dtype) && is_number_type(y->dtype))))
+        return WHET_OK;
     WHET_TRY_DONE(shape_text(b->ctx, x, &one));
     WHET_TRY_DONE(shape_text(b->ctx, y, &two));
-    TELL(b, "%s is %s %s and %s %s",
-         whet_i_quote(quoted, whet_str_from(b->bound->spec->tensors[i].name)),
-         whet_dtype_name(x->dtype), one.data, whet_dtype_name(y->dtype), two.data);
+    WHET_TRY_DONE(tell(b, "%s is %s %s and %s %s",
+                       whet_i_quote(quoted, whet_str_from(b->bound->spec->tensors[i].name)),
+                       whet_dtype_name(x->dtype), one.data, whet_dtype_name(y->dtype), two.data));
 done:
     whet_i_buf_free(b->ctx, &one);
     whet_i_buf_free(b->ctx, &two);
@@ -112,9 +125,9 @@ static whet_status find_tensors(binder *b) {
         const whet_weights *w = second ? b->b : b->a;
         for (int64_t i = 0; i < w->n; i++)
             if (whet_names_find(spec->names, whet_str_from(w->items[i].name)) < 0)
-                TELL(b, "%s of %s is not in the specification",
-                     whet_i_quote(quoted, whet_str_from(w->items[i].name)),
-                     second ? "the second" : "the first");
+                WHET_TRY(tell(b, "%s of %s is not in the specification",
+                              whet_i_quote(quoted, whet_str_from(w->items[i].name)),
+                              second ? "the second" : "the first"));
     }
     return WHET_OK;
 }
@@ -143,8 +156,9 @@ static whet_status check_blocks(binder *b) {
         const whet_i_group *g = &b->bound->groups[i];
         char quoted[WHET_QUOTE_SIZE];
         if (g->blocks > 1 && (g->units < g->blocks || g->units % g->blocks != 0))
-            TELL(b, "group %s has %" PRId64 " units, that are no %" PRId64 " blocks of one length",
-                 whet_i_quote(quoted, whet_str_from(g->name)), g->units, g->blocks);
+            WHET_TRY(tell(
+                b, "group %s has %" PRId64 " units, that are no %" PRId64 " blocks of one length",
+                whet_i_quote(quoted, whet_str_from(g->name)), g->units, g->blocks));
     }
     return WHET_OK;
 }
@@ -189,11 +203,11 @@ static whet_status check_axis(binder *b, int64_t i, int32_t x) {
     }
     (void)whet_i_quote(quoted, whet_str_from(s->name));
     if (!fits && n == units)
-        TELL(b, "%s has runs on axis %d that do not hold each unit of their groups once", quoted,
-             (int)x);
+        WHET_TRY(tell(b, "%s has runs on axis %d that do not hold each unit of their groups once",
+                      quoted, (int)x));
     else if (!fits)
-        TELL(b, "%s has %" PRId64 " on axis %d, whose groups have %" PRId64 " units", quoted, n,
-             (int)x, units);
+        WHET_TRY(tell(b, "%s has %" PRId64 " on axis %d, whose groups have %" PRId64 " units",
+                      quoted, n, (int)x, units));
     return WHET_OK;
 }
 
@@ -205,10 +219,6 @@ static whet_status check_axes(binder *b) {
 }
 
 /* ---- values ---------------------------------------------------------------------------------------- */
-
-static bool is_number_type(whet_dtype type) {
-    return type == WHET_F32 || type == WHET_F64 || type == WHET_F16 || type == WHET_BF16;
-}
 
 /* Exponents of all ones are infinities and NaN, in every one of the types. */
 static bool is_finite(const whet_tensor *t) {
@@ -261,7 +271,7 @@ static whet_status check_values(whet_ctx *ctx, const whet_i_bound *bound) {
 
 static whet_status tell_all(const binder *b) {
     if (b->n_told == 0) return WHET_OK;
-    const int64_t more = b->n_told - TOLD_MOST;
+    const int64_t more = b->n_told - b->n_shown;
     if (more > 0)
         return whet_i_fail(b->ctx, WHET_ERR_SHAPE,
                            "networks do not fit: %s, and %" PRId64

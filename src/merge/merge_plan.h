@@ -93,7 +93,7 @@ struct whet_merge_plan {
     char fingerprint[17];            /* of everything that the result depends on */
     /* While it is made: */
     whet_i_buf mismatches;
-    int64_t n_mismatches;
+    int64_t n_mismatches, n_listed;
 };
 
 /* The folder of what is being made: the output's path, and this. */

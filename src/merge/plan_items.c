@@ -8,17 +8,19 @@
 
 #include "merge/merge_plan.h"
 
-enum { NAME_MAX_LEN = 1100, LISTED = 12 };
+/* Of what does not fit a sentence has room for so much. */
+enum { NAME_MAX_LEN = 1100, LISTED = 700 };
 
 whet_status whet_i_plan_mismatch(whet_ctx *ctx, whet_merge_plan *plan, const char *format, ...) {
-    char text[700];
+    char text[LISTED];
     va_list args;
     va_start(args, format);
-    (void)vsnprintf(text, sizeof text, format, args);
+    const int n = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     plan->n_mismatches++;
     whet_i_log(ctx, WHET_LOG_WARN, "%s", text);
-    if (plan->n_mismatches > LISTED) return WHET_OK;
+    if (plan->mismatches.len && plan->mismatches.len + n >= LISTED) return WHET_OK;
+    plan->n_listed++;
     return whet_i_buf_printf(ctx, &plan->mismatches, "%s%s", plan->mismatches.len ? "; " : "",
                              text);
 }
@@ -444,9 +446,9 @@ whet_status whet_i_plan_items(whet_ctx *ctx, whet_merge_plan *plan) {
     WHET_TRY(plan->recipe.stacked ? stacked_slices(ctx, plan) : whole_models(ctx, plan));
     if (plan->n_mismatches == 0) return WHET_OK;
     char more[64] = "";
-    if (plan->n_mismatches > LISTED)
+    if (plan->n_mismatches > plan->n_listed)
         (void)snprintf(more, sizeof more, "; and %lld more",
-                       (long long)(plan->n_mismatches - LISTED));
+                       (long long)(plan->n_mismatches - plan->n_listed));
     return whet_i_fail(ctx, WHET_ERR_SHAPE,
                        "%lld tensors do not fit: %s%s; expected models of one architecture%s",
                        (long long)plan->n_mismatches, plan->mismatches.data, more,

@@ -54,6 +54,8 @@ if __name__ == "__main__":
     write("zero.safetensors", {"v": ([3], [0, 0, 0]), "one": ([], [1.])})
     gap = {f"layer{i}.{k}": v for i in (0, 1, 3) for k, v in (("weight", ramp(4, 4)), ("bias", ramp(4)))}
     write("gap.safetensors", gap)
+    for name, width in (("narrow", 4), ("broad", 6)):
+        write(name + ".safetensors", {f"layer{i}.a_name_of_some_length.weight": ramp(width, width) for i in range(120)})
     adapter("one", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, target_modules=["fc"], layers_to_transform=[0])
     adapter("two", {"y.fd.lora_A.weight": a, "y.fd.lora_B.weight": b, "classifier.weight": ramp(3, 5)}, target_modules=["fd"],
             modules_to_save=["classifier"], layers_to_transform=[1])
@@ -192,6 +194,17 @@ from make import read
 got = read("fused.safetensors")
 assert got["v"] == (3, 0, 0) and got["one"] == (2,), got
 END
+
+# Of much that does not fit a sentence tells what there is room for, and how much more.
+mark
+run 3 whet merge --method linear narrow.safetensors broad.safetensors --output z.safetensors
+tells '120 tensors do not fit: "layer0.a_name_of_some_length.weight" is [4, 4] in narrow.safetensors and [6, 6] in broad'
+tells '; expected models of one architecture'
+grep -q '; and 1[0-9][0-9] more;' "$work/.err" || fail 'what is left out is not counted'
+run 3 whet align narrow.safetensors broad.safetensors --arch mlp --output z.safetensors
+tells 'networks do not fit: '
+tells ' more; expected the tensors of the specification in both'
+unchanged
 
 mark
 run 3 whet align gap.safetensors gap.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output z.safetensors
