@@ -36,7 +36,9 @@ WHET_API void whet_out_abort(whet_ctx *ctx, whet_out *out);
 
 /* A directory that appears whole: files are written under whet_out_dir_path, then
  * whet_out_dir_commit renames it to `path`. With `force` the entries that an existing directory
- * shares with the new one are replaced, and its others are kept with a warning. */
+ * shares with the new one are replaced, and its others are kept with a warning. Opening puts in order
+ * what processes that are no more have left beside `path`: a temporary goes, a directory that made way
+ * for one comes back. Errors: IO (also what cannot be replaced: a file, a mount, "."), EXISTS, NOMEM. */
 typedef struct whet_out_dir whet_out_dir;
 WHET_API WHET_CHECKED whet_status whet_out_dir_open(whet_ctx *ctx, const char *path, bool force,
                                                     whet_out_dir **out);

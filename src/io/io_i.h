@@ -35,6 +35,14 @@ void whet_i_map_close(whet_i_map *map);
 
 /* WHET_ERR_EXISTS with its sentence. */
 WHET_CHECKED whet_status whet_i_out_exists(whet_ctx *ctx, const char *path);
+/* What whet_out_open, whet_i_out_dir_open would refuse, before any work; nothing is left there. "-", pipes
+ * and devices pass. Errors: IO, EXISTS, NOMEM. */
+WHET_CHECKED whet_status whet_i_out_check(whet_ctx *ctx, const char *path, bool force);
+WHET_CHECKED whet_status whet_i_out_dir_check(whet_ctx *ctx, const char *path, bool force);
+/* whet_out_dir_open; `own` (ends with NULL) are the files that such an output may have: those of an earlier
+ * one that this one lacks go with it. */
+WHET_CHECKED whet_status whet_i_out_dir_open(whet_ctx *ctx, const char *path, bool force,
+                                             const char *const *own, whet_out_dir **out);
 /* Renames a finished, synced file into place; without `force` what stands there is kept (EXISTS).
  * Errors: IO, EXISTS. */
 WHET_CHECKED whet_status whet_i_out_publish(whet_ctx *ctx, const char *temporary, const char *path,

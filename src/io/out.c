@@ -61,18 +61,6 @@ done:
     return status;
 }
 
-/* The process of a temporary's name, or -1. */
-static long process_of(const char *name) {
-    const char *at = strstr(name, ".whet-");
-    for (const char *next = at; next; next = strstr(next + 1, ".whet-")) at = next;
-    if (!at) return -1;
-    char *end, *last;
-    const long process = strtol(at + 6, &end, 10);
-    if (process <= 0 || *end != '-') return -1;
-    (void)strtol(end + 1, &last, 10);
-    return last > end + 1 && strcmp(last, ".tmp") == 0 ? process : -1;
-}
-
 /* Where processes can be looked up; elsewhere none is known to be gone. */
 static bool is_gone(long process) {
     char name[64];
@@ -82,13 +70,29 @@ static bool is_gone(long process) {
     return stat(name, &info) != 0 && errno == ENOENT;
 }
 
+bool whet_i_is_stale(const char *tail, const char *end) {
+    static const char begin[] = ".whet-";
+    char *next, *last;
+    if (strncmp(tail, begin, sizeof begin - 1) != 0) return false;
+    const long process = strtol(tail + sizeof begin - 1, &next, 10);
+    if (process <= 0 || *next != '-') return false;
+    (void)strtol(next + 1, &last, 10);
+    return last > next + 1 && strcmp(last, end) == 0 && is_gone(process);
+}
+
+/* The last ".whet-" of a name and what follows; "" where there is none. */
+static const char *tail_of(const char *name) {
+    const char *at = "";
+    for (const char *next = name; (next = strstr(next, ".whet-")); next++) at = next;
+    return at;
+}
+
 void whet_i_remove_stale(const char *dir) {
     DIR *list = opendir(dir);
     const struct dirent *item;
-    while (list && (item = readdir(list))) {
-        const long process = process_of(item->d_name);
-        if (process > 0 && is_gone(process)) (void)unlinkat(dirfd(list), item->d_name, 0);
-    }
+    while (list && (item = readdir(list)))
+        if (whet_i_is_stale(tail_of(item->d_name), ".tmp"))
+            (void)unlinkat(dirfd(list), item->d_name, 0);
     if (list) (void)closedir(list);
 }
 
@@ -138,6 +142,17 @@ whet_status whet_out_open(whet_ctx *ctx, const char *path, bool force, whet_out 
         return status;
     }
     *out = made;
+    return WHET_OK;
+}
+
+whet_status whet_i_out_check(whet_ctx *ctx, const char *path, bool force) {
+    struct stat info;
+    whet_out *out;
+    if (strcmp(path, "-") == 0) return WHET_OK;
+    /* Whoever reads a pipe would find it closed. */
+    if (stat(path, &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return WHET_OK;
+    WHET_TRY(whet_out_open(ctx, path, force, &out));
+    whet_out_abort(ctx, out);
     return WHET_OK;
 }
 

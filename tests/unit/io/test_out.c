@@ -191,6 +191,80 @@ static void an_aborted_directory_leaves_nothing(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Left by processes that are no more: no process has so great a number. */
+#define DEAD ".whet-2147483647-0.tmp"
+
+static void what_a_killed_process_left_is_put_in_order(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_out_dir *dir = NULL;
+    char *path = test_tmp_kept("killed");
+    /* While it wrote; of another target nothing goes. */
+    assert_int_equal(mkdir(test_tmp("killed" DEAD), 0777), 0);
+    write_at(test_tmp("killed" DEAD), "a.txt", "half");
+    assert_int_equal(mkdir(test_tmp("killed2" DEAD), 0777), 0);
+    test_ok(ctx, whet_out_dir_open(ctx, path, false, &dir));
+    assert_false(exists(test_tmp("killed" DEAD)));
+    assert_int_equal(rmdir(test_tmp("killed2" DEAD)), 0);
+    whet_out_dir_abort(ctx, dir);
+    /* The old one had stepped aside: it comes back. */
+    assert_int_equal(mkdir(test_tmp("killed" DEAD ".old"), 0777), 0);
+    write_at(test_tmp("killed" DEAD ".old"), "a.txt", "old");
+    write_at(test_tmp("killed" DEAD ".old"), "b.txt", "a stranger's");
+    test_fails(ctx, whet_out_dir_open(ctx, path, false, &dir), WHET_ERR_EXISTS);
+    content_is(test_tmp("killed/b.txt"), "a stranger's");
+    /* The new one was in place already: what only the old one had moves over. */
+    assert_int_equal(rename(path, test_tmp("killed" DEAD ".old")), 0);
+    assert_int_equal(mkdir(path, 0777), 0);
+    write_at(path, "a.txt", "new");
+    test_fails(ctx, whet_out_dir_open(ctx, path, false, &dir), WHET_ERR_EXISTS);
+    content_is(test_tmp("killed/a.txt"), "new");
+    content_is(test_tmp("killed/b.txt"), "a stranger's");
+    assert_false(exists(test_tmp("killed" DEAD ".old")));
+    free(path);
+    test_ctx_done(ctx);
+}
+
+static void files_of_its_kind_go_with_an_earlier_output(void **state) {
+    (void)state;
+    static const char *const own[] = {"a.txt", "b.txt", NULL};
+    whet_ctx *ctx = test_ctx(1);
+    whet_out_dir *dir = NULL;
+    char *path = test_tmp_kept("kind");
+    assert_int_equal(mkdir(path, 0777), 0);
+    write_at(path, "b.txt", "of before");
+    write_at(path, "c.txt", "a stranger's");
+    test_ok(ctx, whet_i_out_dir_open(ctx, path, true, own, &dir));
+    write_at(whet_out_dir_path(dir), "a.txt", "new");
+    test_ok(ctx, whet_out_dir_commit(ctx, dir));
+    content_is(test_tmp("kind/a.txt"), "new");
+    content_is(test_tmp("kind/c.txt"), "a stranger's");
+    assert_false(exists(test_tmp("kind/b.txt")));
+    free(path);
+    test_ctx_done(ctx);
+}
+
+static void what_cannot_be_written_is_told_before(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    char *plain = test_tmp_kept("plain.txt");
+    (void)test_write_text("plain.txt", "");
+    test_ok(ctx, whet_i_out_check(ctx, "-", false));
+    test_ok(ctx, whet_i_out_check(ctx, "/dev/null", false));
+    test_ok(ctx, whet_i_out_check(ctx, test_tmp("checked"), false));
+    test_fails(ctx, whet_i_out_check(ctx, plain, false), WHET_ERR_EXISTS);
+    test_ok(ctx, whet_i_out_check(ctx, plain, true));
+    test_fails(ctx, whet_i_out_check(ctx, test_tmp("plain.txt/x"), true), WHET_ERR_IO);
+    test_ok(ctx, whet_i_out_dir_check(ctx, test_tmp("checked"), false));
+    test_fails(ctx, whet_i_out_dir_check(ctx, plain, true), WHET_ERR_IO);
+    test_fails(ctx, whet_i_out_dir_check(ctx, test_tmp("plain.txt/x"), false), WHET_ERR_IO);
+    test_fails(ctx, whet_i_out_dir_check(ctx, ".", true), WHET_ERR_IO);
+    test_fails(ctx, whet_i_out_dir_check(ctx, "/", true), WHET_ERR_IO);
+    assert_false(exists(test_tmp("checked")));
+    free(plain);
+    test_ctx_done(ctx);
+}
+
 static whet_status write_both(whet_ctx *ctx, void *arg) {
     (void)arg;
     whet_out *out = NULL;
@@ -227,6 +301,9 @@ int main(void) {
         cmocka_unit_test(places_that_cannot_be_written_are_named),
         cmocka_unit_test(a_directory_appears_whole),
         cmocka_unit_test(an_aborted_directory_leaves_nothing),
+        cmocka_unit_test(what_a_killed_process_left_is_put_in_order),
+        cmocka_unit_test(files_of_its_kind_go_with_an_earlier_output),
+        cmocka_unit_test(what_cannot_be_written_is_told_before),
         cmocka_unit_test(failing_allocations_leave_no_temporary),
     };
     return cmocka_run_group_tests_name("io/out", tests, NULL, NULL);
