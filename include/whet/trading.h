@@ -43,7 +43,7 @@ typedef struct whet_trading_config whet_trading_config;
 
 /* Every member is checked, also against the others: what is unknown, out of range or contradictory is
  * refused by name. Paths in it are relative to `data`, or, NULL, to the folder of the file. Reads no data.
- * Errors: IO, FORMAT, ARG (contradictions), LIMIT, NOMEM. */
+ * Errors: IO, FORMAT, ARG (contradictions), LIMIT (amounts that could overflow), NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_trading_config_read(whet_ctx *ctx, const char *path,
                                                            const char *data,
                                                            whet_trading_config **out);
@@ -177,7 +177,8 @@ typedef struct whet_trading_result {
  * consists of, and now and then within them, so that it takes a twentieth of the time at most: a simulation
  * that was stopped in any way goes on from there when it is run again with the same folder, configuration and
  * data, and comes to the same bits; state of another one is not used. The folder remains. Results do not
- * depend on threads: runs (a seed and an agent alone; a seed and an arm) go to one thread each.
+ * depend on threads: runs (a seed and an agent alone; a seed and an arm) go to one thread each. On failure
+ * it remains where a run has been kept.
  * Errors: of reading arrays; SHAPE, DATA (labels, an agent without examples, too few for the broker), ARG
  * (what the configuration says of classes, channels or tensors that are not so), FORMAT, NUMERIC (a loss that
  * is no number, by seed, arm, agent and epoch), IO (also when another process is at the folder), NOMEM,
@@ -213,8 +214,9 @@ WHET_API WHET_CHECKED whet_status whet_trading_report(whet_ctx *ctx,
                                                       const char *folder);
 
 /* What whet market simulate does: reads the configuration, runs with the state in "<output>.whet-market",
- * writes the folder `output` whole, removes the state. force: an existing output makes way. Errors: as the
- * calls above; EXISTS (before any work). */
+ * writes the folder `output` whole, removes the state. force: an existing output makes way, with all files
+ * that one may have; others in it stay. Errors: as the calls above; EXISTS and what cannot be written there,
+ * before any work. */
 WHET_API WHET_CHECKED whet_status whet_trading_files(whet_ctx *ctx, const char *config,
                                                      const char *data, const char *output,
                                                      bool force, whet_trading_result *out);

@@ -60,7 +60,12 @@ static whet_status record(whet_ctx *ctx, whet_i_trader *t) {
 }
 
 static whet_status settle(whet_ctx *ctx, whet_i_trader *t, uint64_t seed) {
+    enum { COPIES = 4 }; /* values, slopes, two moments */
     whet_i_params *p = t->params;
+    double numbers = 0;
+    for (int64_t i = 0; i < p->n; i++) numbers += COPIES * (double)p->items[i].count;
+    WHET_TRY(whet_i_check_room(ctx, "the network of an agent", sizeof(float) * numbers,
+                               "a smaller network"));
     for (int64_t i = 0; i < p->n; i++) p->items[i].trainable = !p->items[i].statistics;
     WHET_TRY(whet_i_params_settle(ctx, p, seed));
     WHET_TRY(whet_i_calloc(ctx, p->n, &t->weights));

@@ -77,9 +77,9 @@ static whet_status set_scales(whet_ctx *ctx, const whet_trading_config *config,
     const int32_t means = config->n_mean, stds = config->n_std;
     if ((means > 1 && means != channels) || (stds > 1 && stds != channels))
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "\"data\": %d means and %d deviations for examples of %" PRId64
+                           "%s: \"data\": %d means and %d deviations for examples of %" PRId64
                            " channels; expected one of each, or one a channel",
-                           (int)means, (int)stds, data->image.channels);
+                           config->path, (int)means, (int)stds, data->image.channels);
     for (int64_t c = 0; c < 3; c++) {
         const double mean = means ? config->mean[means > 1 ? c : 0] : 0;
         const double std = stds ? config->std[stds > 1 ? c : 0] : 1;
@@ -179,9 +179,9 @@ static whet_status hold_for(whet_ctx *ctx, const whet_trading_config *config, in
         WHET_TRY(hold(ctx, data, x, y, rows, n, &config->agents[i], &held[i]));
         if (held[i].n < 2)
             return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "agent \"%s\": %" PRId64
+                               "%s: agent \"%s\": %" PRId64
                                " of the %s examples are of its task; expected 2 at least",
-                               config->agents[i].name, held[i].n,
+                               config->path, config->agents[i].name, held[i].n,
                                purpose == WHET_I_FOR_TEST ? "test" : "broker's");
     }
     return WHET_OK;
@@ -196,9 +196,9 @@ static whet_status hold_broker(whet_ctx *ctx, const whet_trading_config *config,
     whet_status status = WHET_OK;
     if (n > data->n_train / 2)
         return whet_i_fail(ctx, WHET_ERR_DATA,
-                           "the broker's %" PRId64 " examples are more than half of the %" PRId64
-                           " of %s; expected less",
-                           n, data->n_train, config->train_x);
+                           "%s: \"broker\": its %" PRId64
+                           " examples are more than half of the %" PRId64 " of %s; expected less",
+                           config->path, n, data->n_train, config->train_x);
     WHET_TRY_DONE(whet_i_alloc(ctx, data->n_train, &order));
     for (int64_t i = 0; i < data->n_train; i++) order[i] = i;
     whet_i_rng_init(&rng, data->split_seed, 0);
@@ -278,9 +278,10 @@ static whet_status read_train(whet_ctx *ctx, const whet_trading_config *config,
             if (a->relabel[c] >= data->outputs) data->outputs = a->relabel[c] + 1;
     }
     if (config->augment && data->train_x.rank < 3)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "\"data\": \"augment\" crop-flip, and %s has vectors; expected images",
-                           config->train_x);
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%s: \"data\": \"augment\" crop-flip, and %s has vectors; expected images",
+            config->path, config->train_x);
     WHET_TRY(set_scales(ctx, config, data));
     WHET_TRY(scale_reals(ctx, config->train_x, data, &data->train_x));
     data->hash =

@@ -186,6 +186,36 @@ static sides sides_of(const whet_i_terms *t, const whet_trading_trial *row) {
                    (row->reservation + (double)t->fees.seller) / (1 - t->fees.seller_bp / 10000.0)};
 }
 
+whet_status whet_i_deal_possible(whet_ctx *ctx, const whet_trading_config *config, int64_t buyer,
+                                 int64_t seller, bool *possible) {
+    const whet_i_terms *t = &config->terms;
+    const whet_i_agent *of = &config->agents[seller];
+    const whet_valuation *v = &config->agents[buyer].valuation;
+    const double most = v->kind == WHET_VALUE_COST_SAVING ? (double)config->epochs : 1;
+    whet_reservation r = of->reservation;
+    whet_trading_trial row = {0};
+    whet_price price = {.trade = true};
+    whet_belief *belief;
+    r.competitor = config->agents[buyer].competitor;
+    WHET_TRY(whet_value(ctx, v, most, &row.value));
+    WHET_TRY(whet_reservation_cost(ctx, &r, 1, &row.reservation));
+    const sides dear = sides_of(t, &row);
+    WHET_TRY(whet_i_amount(ctx, "least price", total_of(&dear, dear.least)));
+    WHET_TRY(whet_reservation_cost(ctx, &r, 0, &row.reservation));
+    const sides s = sides_of(t, &row);
+    if (t->mechanism == WHET_I_TRADE_DOUBLE) WHET_TRY(meet(ctx, &s, &price));
+    /* With bounds the broker says what is held impossible. */
+    if (needs_belief(t, of) && t->mechanism == WHET_I_TRADE_POSTED &&
+        t->disclosure != WHET_DISCLOSE_BOUNDS) {
+        WHET_TRY(whet_belief_open(ctx, of->belief, &belief));
+        const whet_status status = post(ctx, &s, belief, &price);
+        whet_belief_destroy(ctx, belief);
+        WHET_TRY(status);
+    }
+    *possible = price.trade;
+    return WHET_OK;
+}
+
 whet_status whet_i_deal_at(whet_ctx *ctx, const whet_i_market_run *run, int64_t price,
                            whet_trading_trial *row) {
     whet_payment paid;

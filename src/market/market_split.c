@@ -59,7 +59,7 @@ static whet_status deal_agent(whet_ctx *ctx, const whet_trading_config *config, 
     data->n_rows[agent] = n;
     if (n == 0)
         return whet_i_fail(ctx, WHET_ERR_DATA,
-                           "agent \"%s\" has no examples; expected one at least",
+                           "%s: agent \"%s\" has no examples; expected one at least", config->path,
                            config->agents[agent].name);
     return WHET_OK;
 }
@@ -83,9 +83,9 @@ static whet_status check_sizes(whet_ctx *ctx, const whet_trading_config *config,
         const bool labels = a->relabel && a->n_relabel != classes;
         if (shares || labels)
             return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "agent \"%s\": \"%s\" has %" PRId64 " numbers; expected %" PRId64
+                               "%s: agent \"%s\": \"%s\" has %" PRId64 " numbers; expected %" PRId64
                                ", one a class of %s",
-                               a->name, shares ? "shares" : "relabel",
+                               config->path, a->name, shares ? "shares" : "relabel",
                                shares ? a->n_shares : a->n_relabel, classes, config->train_y);
     }
     return WHET_OK;

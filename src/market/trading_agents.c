@@ -90,7 +90,11 @@ static whet_status read_belief(const reader *r, const char *folder, whet_i_agent
 }
 
 static whet_status read_money(const reader *r, const char *folder, whet_i_agent *a) {
+    static const char *const members[] = {"wallet",      "training_cost", "amortisation",
+                                          "externality", "trade_cost",    "competitor"};
     const double most = (double)WHET_MONEY_MAX;
+    for (size_t i = 0; i < sizeof members / sizeof members[0] && !a->money; i++)
+        if (json_object_get(r->object, members[i])) a->money = members[i];
     WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "wallet", 0, WHET_MONEY_MAX, 1000000,
                                 &a->wallet));
     WHET_TRY(read_valuation(r, a));
@@ -114,6 +118,13 @@ static whet_status read_reveals(const reader *r, whet_i_agent *a) {
     const char *word = json_string_value(reveals);
     if (!reveals || (word && strcmp(word, "full") == 0)) return WHET_OK;
     if (word && strcmp(word, "none") == 0) {
+        if (a->sells && json_object_get(r->object, "sells"))
+            return whet_i_fail(
+                r->ctx, WHET_ERR_ARG,
+                "%s: \"sells\" is true and \"reveals\" none, who has nothing to sell; "
+                "expected one of them",
+                r->where);
+        a->hides = a->sells;
         a->sells = false;
         return WHET_OK;
     }

@@ -356,7 +356,7 @@ static whet_status read_seeds(whet_ctx *ctx, const char *where, const json_t *o,
                               whet_trading_config *c) {
     double *x, one = 0;
     int64_t n;
-    WHET_TRY(whet_i_trading_reals(ctx, where, o, "seeds", 0, 9007199254740992.0, c, &x, &n));
+    WHET_TRY(whet_i_trading_reals(ctx, where, o, "seeds", 0, 9007199254740991.0, c, &x, &n));
     if (n == 0) {
         x = &one;
         n = 1;
@@ -380,42 +380,7 @@ static whet_status read_seeds(whet_ctx *ctx, const char *where, const json_t *o,
     return WHET_OK;
 }
 
-/* ---- what contradicts what ------------------------------------------------------------------- */
-
-static whet_status check_arms(whet_ctx *ctx, const char *where, const whet_trading_config *c) {
-    bool tasks = false, hides = false;
-    for (int64_t i = 0; i < c->n_agents; i++) {
-        tasks = tasks || c->agents[i].relabel;
-        hides = hides || c->agents[i].n_reveals;
-    }
-    const bool part = c->terms.tower || c->terms.n_goods;
-    if (c->arms[WHET_ARM_NO_ALIGN] && c->terms.align == WHET_I_TRADE_AS_IS)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: \"controls\" has no-align, and \"trading\" aligns nothing; "
-                           "expected one of them",
-                           where);
-    if (tasks && (c->arms[WHET_ARM_FEDAVG] || c->arms[WHET_ARM_BANK]))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: \"controls\" has %s, and agents have tasks of their own "
-                           "(\"relabel\"); expected one of them",
-                           where, c->arms[WHET_ARM_BANK] ? "bank" : "fedavg");
-    if ((part || hides) && c->arms[WHET_ARM_FEDAVG])
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: \"controls\" has fedavg, which is of all tensors, and %s some; "
-                           "expected one of them",
-                           where, part ? "\"goods\" are" : "an agent \"reveals\"");
-    if (tasks && !part)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: agents have tasks of their own (\"relabel\"), and all tensors are "
-                           "traded; expected \"goods\": \"tower\" or patterns without the last "
-                           "layer",
-                           where);
-    if (c->n_agents < 2 && c->arms[WHET_ARM_FEDAVG])
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: one agent, and \"controls\" has fedavg; expected two at least",
-                           where);
-    return WHET_OK;
-}
+/* ---- all of it ------------------------------------------------------------------------------- */
 
 static whet_status read_all(whet_ctx *ctx, const char *path, const json_t *o, const char *folder,
                             whet_trading_config *c) {
@@ -424,6 +389,7 @@ static whet_status read_all(whet_ctx *ctx, const char *path, const json_t *o, co
                                         "controls", "seeds",     NULL};
     char where[PLACE];
     json_t *part;
+    WHET_TRY(keep_text(ctx, c, whet_str_from(path), &c->path));
     WHET_TRY(whet_i_trading_known(ctx, path, o, known));
     WHET_TRY(whet_i_trading_text(ctx, path, o, "name", c, &c->name));
     if (!c->name) c->name = "";
@@ -447,7 +413,7 @@ static whet_status read_all(whet_ctx *ctx, const char *path, const json_t *o, co
     WHET_TRY(whet_i_trading_terms(ctx, where, part, c));
     WHET_TRY(read_controls(ctx, path, o, c));
     WHET_TRY(read_seeds(ctx, path, o, c));
-    return check_arms(ctx, path, c);
+    return whet_i_trading_check(ctx, c);
 }
 
 /* The part before the last slash, or ".". */

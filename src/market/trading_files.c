@@ -2,11 +2,9 @@
  * A simulated market as files (docs/formats/trading.md): results.json in few numbers, and tables of all rows.
  * Cells of what was not measured are empty. And the whole job: configuration in, a folder out. */
 #include <dirent.h>
-#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "market/trading_i.h"
@@ -227,6 +225,16 @@ done:
 
 /* ---- the job --------------------------------------------------------------------------------- */
 
+bool whet_i_trading_state_is_idle(const char *folder) {
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    bool idle = true;
+    while (dir && (entry = readdir(dir)) != NULL)
+        idle = idle && !whet_i_has_extension(entry->d_name, ".safetensors");
+    if (dir) (void)closedir(dir);
+    return idle;
+}
+
 void whet_i_trading_state_remove(const char *folder) {
     DIR *dir = opendir(folder);
     const struct dirent *entry;
@@ -239,10 +247,15 @@ void whet_i_trading_state_remove(const char *folder) {
     (void)rmdir(folder); /* not when a stranger's file is in it */
 }
 
+/* Not all runs write all of them. */
+static const char *const OWN[] = {"results.json",    "accuracy.tsv", "trades.tsv", "wallets.tsv",
+                                  "flows.tsv",       "report.html",  "gains.svg",  "weights.svg",
+                                  "convergence.svg", "money.svg",    NULL};
+
 static whet_status publish(whet_ctx *ctx, const whet_trading_result *result, const char *output,
                            bool force) {
     whet_out_dir *dir = NULL;
-    WHET_TRY(whet_out_dir_open(ctx, output, force, &dir));
+    WHET_TRY(whet_i_out_dir_open(ctx, output, force, OWN, &dir));
     whet_status status = whet_trading_write(ctx, result, whet_out_dir_path(dir));
     if (status == WHET_OK) status = whet_trading_report(ctx, result, whet_out_dir_path(dir));
     if (status == WHET_OK) return whet_out_dir_commit(ctx, dir);
@@ -255,11 +268,10 @@ whet_status whet_trading_files(whet_ctx *ctx, const char *config, const char *da
     whet_trading_config *c = NULL;
     whet_trading_result r = {0};
     whet_i_buf state = {0};
-    struct stat info;
     int64_t len = (int64_t)strlen(output);
     whet_status status = WHET_OK;
     while (len > 1 && output[len - 1] == '/') len--;
-    if (!force && lstat(output, &info) == 0) return whet_i_out_exists(ctx, output);
+    WHET_TRY_DONE(whet_i_out_dir_check(ctx, output, force));
     WHET_TRY_DONE(whet_trading_config_read(ctx, config, data, &c));
     WHET_TRY_DONE(whet_i_buf_printf(ctx, &state, "%.*s.whet-market", (int)len, output));
     WHET_TRY_DONE(whet_trading_run(ctx, c, state.data, &r));

@@ -12,7 +12,7 @@
 #include "market/market_i.h"
 #include "nn/nn_i.h"
 
-/* ---- the configuration (trading_config.c, trading_agents.c, trading_terms.c) ------------------------- */
+/* ---- the configuration (trading_config.c, trading_agents.c, trading_terms.c, trading_check.c) -------- */
 
 enum {
     WHET_I_AGENTS_MAX = 16,
@@ -38,6 +38,8 @@ typedef struct whet_i_agent {
     int64_t ahead; /* epochs of training before the first period; the least of all agents is 0 */
     whet_i_learning learning;
     bool buys, sells, competitor;
+    bool hides;           /* it would sell, and reveals nothing: sells is false */
+    const char *money;    /* a member that only money gives a use; or NULL */
     const char **reveals; /* [n_reveals] patterns of names with * of what the broker sees of it as a
                            * seller; n_reveals 0: all (who reveals nothing does not sell) */
     int64_t n_reveals;
@@ -115,7 +117,7 @@ struct whet_trading_config {
     bool arms[WHET_ARMS];
     uint64_t *seeds;
     int64_t n_seeds;
-    char *text;           /* of the file */
+    char *path, *text;    /* of the file */
     uint64_t fingerprint; /* of the file's bytes and the paths */
 };
 
@@ -159,6 +161,9 @@ WHET_CHECKED whet_status whet_i_trading_agents(whet_ctx *ctx, const char *where,
                                                whet_trading_config *config);
 WHET_CHECKED whet_status whet_i_trading_terms(whet_ctx *ctx, const char *where,
                                               const json_t *object, whet_trading_config *config);
+/* What contradicts what of a configuration that is read but for that. Errors: ARG, LIMIT (amounts that
+ * overflow), those of beliefs. */
+WHET_CHECKED whet_status whet_i_trading_check(whet_ctx *ctx, const whet_trading_config *config);
 /* path, or folder/path when it is relative. */
 WHET_CHECKED whet_status whet_i_trading_path(whet_ctx *ctx, whet_trading_config *config,
                                              const char *folder, whet_str path, char **out);
@@ -366,6 +371,11 @@ WHET_CHECKED whet_status whet_i_deals_recall(whet_ctx *ctx, whet_i_market_run *r
  * most, by the gate. */
 WHET_CHECKED whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain_high,
                                            whet_trading_trial *row);
+/* *possible: there are a gain and a price at which the seller would sell to the buyer, as far as the
+ * configuration says (beliefs, the interval of an auction). Errors: LIMIT, where amounts may overflow; those
+ * of beliefs. */
+WHET_CHECKED whet_status whet_i_deal_possible(whet_ctx *ctx, const whet_trading_config *config,
+                                              int64_t buyer, int64_t seller, bool *possible);
 
 /* Value and reservation into the row, and of `held` units the bid of a trial whose gate said yes. The outcome
  * is NO_PRICE or NO_MONEY where the bid is below the reserve, else OUTBID, until it has won. */
@@ -389,5 +399,7 @@ WHET_CHECKED whet_status whet_i_market_run_load(whet_ctx *ctx, whet_i_market_run
 WHET_CHECKED whet_status whet_i_trading_summary(whet_ctx *ctx, whet_trading_result *result);
 /* Removes the folder of state that nobody uses any more, as far as it is ours. */
 void whet_i_trading_state_remove(const char *folder);
+/* Whether it keeps nothing of any run. */
+bool whet_i_trading_state_is_idle(const char *folder);
 
 #endif

@@ -38,7 +38,8 @@ typedef struct simulation {
     whet_i_workers *workers;
     worker *threads; /* [n_threads] */
     int64_t n_threads;
-    int lock; /* file in the folder of state; -1 */
+    int lock;               /* file in the folder of state; -1 */
+    whet_i_trader *network; /* one as it begins; NULL once runs have begun */
     stage alone, arms;
 } simulation;
 
@@ -62,7 +63,7 @@ static bool same_layer(const char *a, const char *b) {
     return strncmp(a, b, n) == 0 && !strchr(b + n, '.');
 }
 
-/* Every pattern must be of use. place: what has them, for a sentence. */
+/* Every pattern must be of use. place: what has them, for a sentence; the caller tells of which file. */
 static whet_status check_patterns(whet_ctx *ctx, const char *place, const char *const *patterns,
                                   int64_t n_patterns, const whet_weights *w) {
     char quoted[WHET_QUOTE_SIZE];
@@ -120,10 +121,11 @@ static whet_status choose_goods(whet_ctx *ctx, whet_i_market *m, int64_t agent,
                           : t->n_goods ? matches_any(t->goods, t->n_goods, name)
                                        : true;
         if (sold && head && tasks)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "\"goods\": %s is of the last layer, and agents have tasks of "
-                               "their own; expected other tensors",
-                               name);
+            return whet_i_fail(
+                ctx, WHET_ERR_ARG,
+                "\"trading\": \"goods\": %s is of the last layer, and agents have tasks of "
+                "their own; expected other tensors",
+                name);
         if (!sold || (o->revealed && !o->revealed[i])) continue;
         char *copy;
         const size_t size = strlen(name) + 1;
@@ -143,7 +145,7 @@ static bool aligns(const whet_trading_config *c) {
     return c->arms[WHET_ARM_MARKET] && c->terms.align != WHET_I_TRADE_AS_IS;
 }
 
-/* Specifications are made for files: the network as it begins is one. */
+/* Specifications are made for files: the network as it begins is one, for a while. */
 static whet_status make_spec(whet_ctx *ctx, whet_i_market *m, const whet_weights *w) {
     char *path = NULL;
     whet_safetensors *file = NULL;
@@ -160,24 +162,22 @@ static whet_status make_spec(whet_ctx *ctx, whet_i_market *m, const whet_weights
                 whet_i_spec_part(ctx, m->spec, w, m->offers[i].revealed, &m->offers[i].spec));
 done:
     whet_safetensors_close(ctx, file);
+    if (path) (void)unlink(path);
     whet_i_free(ctx, path);
     return status;
 }
 
-static whet_status look_at_network(whet_ctx *ctx, whet_i_market *m, whet_i_arena *arena) {
-    const whet_i_terms *t = &m->config->terms;
-    whet_i_trader *trader = NULL;
-    whet_weights w;
-    whet_status status = WHET_OK;
-    WHET_TRY(whet_i_trader_create(ctx, m->config, m->data, 0, 0, &trader));
-    w.items = whet_i_trader_weights(trader, &w.n);
-    WHET_TRY_DONE(check_patterns(ctx, "\"goods\"", t->goods, t->n_goods, &w));
-    for (int64_t i = 0; i < m->config->n_agents; i++)
-        WHET_TRY_DONE(choose_goods(ctx, m, i, &w, arena));
-    WHET_TRY_DONE(make_spec(ctx, m, &w));
-done:
-    whet_i_trader_destroy(ctx, trader);
-    return status;
+/* What the configuration says of a network that its data does not make is told with its file. */
+static whet_status look_at_network(whet_ctx *ctx, whet_i_market *m, whet_i_trader **trader,
+                                   whet_weights *w, whet_i_arena *arena) {
+    const whet_trading_config *c = m->config;
+    whet_status status = whet_i_trader_create(ctx, c, m->data, 0, 0, trader);
+    if (status != WHET_OK) return whet_i_fail_at(ctx, status, "%s: \"model\"", c->path);
+    w->items = whet_i_trader_weights(*trader, &w->n);
+    status = check_patterns(ctx, "\"trading\": \"goods\"", c->terms.goods, c->terms.n_goods, w);
+    for (int64_t i = 0; status == WHET_OK && i < c->n_agents; i++)
+        status = choose_goods(ctx, m, i, w, arena);
+    return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", c->path);
 }
 
 /* ---- beginning ------------------------------------------------------------------------------- */
@@ -195,10 +195,14 @@ static whet_status open_state(whet_ctx *ctx, simulation *s, const char *folder) 
     s->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (s->lock < 0)
         status = whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be created: %s", path, strerror(errno));
-    else if (flock(s->lock, LOCK_EX | LOCK_NB) != 0)
+    else if (flock(s->lock, LOCK_EX | LOCK_NB) != 0) {
+        (void)close(s->lock);
+        s->lock = -1;
         status = whet_i_fail(ctx, WHET_ERR_IO, "%s: another process simulates there; expected none",
                              folder);
-    whet_i_remove_stale(folder);
+    } else {
+        whet_i_remove_stale(folder);
+    }
 done:
     whet_i_free(ctx, path);
     return status;
@@ -234,17 +238,21 @@ static whet_status begin(whet_ctx *ctx, simulation *s, const whet_trading_config
                          const char *state, whet_i_arena *arena) {
     whet_i_market *m = &s->market;
     const int32_t threads = whet_ctx_threads(ctx);
+    whet_weights w;
     m->config = config;
     count_epochs(m);
     WHET_TRY(read_data(ctx, m));
     (void)snprintf(m->fingerprint, sizeof m->fingerprint, "%016" PRIx64,
                    whet_i_hash_u64(config->fingerprint ^ whet_i_hash_u64(m->data->hash)));
+    WHET_TRY(look_at_network(ctx, m, &s->network, &w, arena));
     WHET_TRY(open_state(ctx, s, state));
-    WHET_TRY(look_at_network(ctx, m, arena));
+    WHET_TRY(make_spec(ctx, m, &w));
     WHET_TRY(whet_i_workers_create(ctx, &s->workers));
     WHET_TRY(whet_i_calloc(ctx, threads, &s->threads));
     for (; s->n_threads < threads; s->n_threads++)
         WHET_TRY(whet_i_workers_context(s->workers, &s->threads[s->n_threads].ctx));
+    whet_i_trader_destroy(ctx, s->network);
+    s->network = NULL;
     return WHET_OK;
 }
 
@@ -319,13 +327,16 @@ static void free_stage(whet_ctx *ctx, stage *s) {
     whet_i_free(ctx, s->runs);
 }
 
-static void end(whet_ctx *ctx, simulation *s) {
+static void end(whet_ctx *ctx, simulation *s, whet_status status) {
     free_stage(ctx, &s->alone);
     free_stage(ctx, &s->arms);
     for (int64_t i = 0; i < s->n_threads; i++) whet_ctx_destroy(s->threads[i].ctx);
     whet_i_free(ctx, s->threads);
     whet_i_workers_destroy(ctx, s->workers);
+    if (s->lock >= 0 && status != WHET_OK && whet_i_trading_state_is_idle(s->market.state))
+        whet_i_trading_state_remove(s->market.state);
     if (s->lock >= 0) (void)close(s->lock);
+    whet_i_trader_destroy(ctx, s->network);
     whet_permutation_spec_destroy(ctx, s->market.spec);
     for (int64_t i = 0; i < WHET_I_AGENTS_MAX; i++) {
         whet_i_free(ctx, s->market.offers[i].goods);
@@ -443,7 +454,7 @@ whet_status whet_trading_run(whet_ctx *ctx, const whet_trading_config *config, c
     *out = r;
     r = (whet_trading_result){0};
 done:
-    end(ctx, &s);
+    end(ctx, &s, status);
     whet_i_arena_free(ctx, &arena);
     whet_trading_result_free(ctx, &r);
     return status;

@@ -232,6 +232,12 @@ static whet_status read_search(const reader *r, whet_i_terms *t) {
                            "%s: \"search\" %s and \"reference\", which tries its grid; expected "
                            "one of them",
                            r->where, SEARCHES[search]);
+    if (t->search == WHET_TRIAL_GRADIENT && strcmp(r->config->arch, "resnet") == 0)
+        return whet_i_fail(
+            r->ctx, WHET_ERR_ARG,
+            "%s: \"search\" gradient with \"arch\" resnet, through whose batch norms "
+            "no slope is known; expected another search",
+            r->where);
     WHET_TRY(read_prior(r, t));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "outright", false, &t->outright));
     return whet_i_json_bool_or(r->ctx, r->where, r->object, "greedy", false, &t->greedy);

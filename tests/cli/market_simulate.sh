@@ -130,9 +130,65 @@ run 0 whet market simulate --config long.json --data d --output parts --quiet
 for file in results.json accuracy.tsv trades.tsv wallets.tsv flows.tsv; do run 0 cmp whole/$file parts/$file; done
 absent parts.whet-market
 
+# What a run that was killed while it wrote has left goes away, and the output is that of any other run.
+mkdir parts.whet-2147483647-0.tmp
+cp parts/results.json parts.whet-2147483647-0.tmp
+rm -r parts
+run 0 whet market simulate --config long.json --data d --output parts --quiet
+absent parts.whet-2147483647-0.tmp
+run 0 diff -r whole parts
+# Or while it put the output of before aside, with what others have there.
+mv parts parts.whet-2147483647-0.tmp.old
+echo mine >parts.whet-2147483647-0.tmp.old/mine.txt
+run 0 whet market simulate --config long.json --data d --output parts --force
+absent parts.whet-2147483647-0.tmp.old
+tells 'mine.txt'
+rm parts/mine.txt
+run 0 diff -r whole parts
+
+# Tables and pictures of another experiment do not stay beside those of this one; what others have there does.
+config given.json 6 '[1, 2]' '{"start": 2}'
+echo mine >parts/mine.txt
+run 0 whet market simulate --config given.json --data d --output parts --quiet --force
+for file in wallets.tsv flows.tsv money.svg; do absent parts/$file; done
+present parts/mine.txt
+present parts/trades.tsv
+
 # What is wrong is told by name, before any work.
 mark
 run 2 whet market simulate --config c.json
+run 4 whet market simulate --config c.json --data nowhere --output c.json --force
+tells 'c.json: cannot be replaced: Not a directory'
+run 4 whet market simulate --config c.json --data nowhere --output c.json/out
+tells 'c.json/out: cannot be created'
+run 4 whet market simulate --config c.json --data nowhere --output . --force
+tells '.: cannot be replaced'
+run 4 whet market simulate --config c.json --data nowhere --output no/such/out
+tells 'no/such/out: cannot be created'
+unchanged
+if [ "$(id -u)" != 0 ]; then # who may write everywhere
+    chmod a-w d
+    run 4 whet market simulate --config c.json --data nowhere --output d/out
+    tells 'd/out: cannot be created: Permission denied'
+    chmod u+w d
+fi
+sed 's/"kept": 0, /&"reveals": ["zzz"], /; s/, "fedavg", "bank"//' c.json >bad.json
+mark
+run 2 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: agent "A": "reveals": no tensor of the network is called "zzz"'
+sed 's/"level": 0.2/"goods": ["nothing*"]/; s/, "fedavg", "bank"//' c.json >bad.json
+run 2 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: "trading": "goods": no tensor of the network is called "nothing*"'
+sed 's/"mlp", "widths": \[8\]/"lenet"/' c.json >bad.json
+run 3 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: "model": conv1'
+sed 's/"kept": 0, /&"sells": false, /g' c.json >bad.json
+run 2 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: weights are sold, and no agent "sells"'
+sed 's/"posted"/"double-auction", "uniform": [0, 1]/' c.json >bad.json
+run 2 whet market simulate --config bad.json --data d --output bad
+tells 'bad.json: "trading": "uniform" 0 to 1'
+unchanged
 config bad.json 6 '[1]' '{"algn": "none"}'
 mark
 run 3 whet market simulate --config bad.json --data d --output bad

@@ -2,6 +2,7 @@
  * The simulated market: who has which examples, the published protocol against a second implementation, money
  * kept, what was stopped going on to the same bits, threads, configurations that are refused, allocations. */
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "trading_support.h"
 
@@ -555,9 +556,21 @@ static void ignores_threads(void **state) {
 
 /* ---- what is refused ------------------------------------------------------------------------- */
 
+static void refuse(whet_status status, const char *text, const char *says) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_trading_config *c = NULL;
+    test_status_(ctx, whet_trading_config_read(ctx, config_file(text), NULL, &c), status, text,
+                 __FILE__, __LINE__);
+    test_says(ctx, says);
+    assert_null(c);
+    test_ctx_done(ctx);
+}
+
 static void refuses(void **state) {
 #define REST ", 'training': {'epochs': 4}, 'agents': [{}, {}]"
 #define START "{" DATA ", " MODEL
+#define AGENTS_OF(a, b, trading) \
+    ", 'training': {'epochs': 4}, 'agents': [{" a "}, {" b "}], 'trading': {" trading "}}"
     static const struct {
         whet_status status;
         const char *text, *says;
@@ -630,17 +643,64 @@ static void refuses(void **state) {
          "{" DATA ", 'model': {'arch': 'resnet'}, 'training': {'epochs': 4, 'micro_batch': 2}, "
          "'agents': [{}]}",
          "whole batches"},
+        {WHET_ERR_FORMAT, START REST ", 'seeds': [9007199254740993]}", "\"seeds\"[0]"},
+        {WHET_ERR_ARG,
+         "{" DATA ", 'model': {'arch': 'resnet'}" REST ", 'trading': {'search': 'gradient'}}",
+         "\"search\" gradient with \"arch\" resnet"},
+        {WHET_ERR_ARG,
+         START ", 'training': {'epochs': 4}, 'agents': [{}], 'controls': ['no-align']}",
+         "one agent, and \"controls\" has no-align"},
     };
-    whet_ctx *ctx = test_ctx(1);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refuse(cases[i].status, cases[i].text, cases[i].says);
     (void)state;
-    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        whet_trading_config *c = NULL;
-        test_status_(ctx, whet_trading_config_read(ctx, config_file(cases[i].text), NULL, &c),
-                     cases[i].status, cases[i].text, __FILE__, __LINE__);
-        test_says(ctx, cases[i].says);
-        assert_null(c);
-    }
-    test_ctx_done(ctx);
+}
+
+/* Members that are fine by themselves. */
+static void refuses_contradictions(void **state) {
+    static const struct {
+        whet_status status;
+        const char *text, *says;
+    } cases[] = {
+        {WHET_ERR_ARG, START AGENTS_OF("'wallet': 9", "", "'mechanism': 'none'"),
+         "agent \"A\": \"wallet\" has no use with \"mechanism\" none"},
+        {WHET_ERR_ARG, START AGENTS_OF("", "'competitor': true", "'mechanism': 'none'"),
+         "agent \"B\": \"competitor\" has no use with"},
+        {WHET_ERR_ARG, START AGENTS_OF("", "'competitor': true", "'mechanism': 'nash'"),
+         "agent \"B\": \"competitor\" has no use where nobody"},
+        {WHET_ERR_ARG,
+         START AGENTS_OF("'externality': 9", "'competitor': true, 'buys': false",
+                         "'mechanism': 'nash'"),
+         "agent \"A\": \"externality\" has no use where it sells to no"},
+        {WHET_ERR_ARG,
+         START AGENTS_OF("'externality': 9, 'competitor': true", "", "'mechanism': 'nash'"),
+         "agent \"A\": \"externality\" has no use"},
+        {WHET_ERR_ARG, START AGENTS_OF("'sells': false", "'sells': false", "'mechanism': 'nash'"),
+         "no agent \"sells\" to another"},
+        {WHET_ERR_ARG,
+         START AGENTS_OF("'sells': false",
+                         "'buys': true, 'reveals': 'none', 'sells': "
+                         "true",
+                         "'mechanism': 'nash'"),
+         "\"sells\" is true and \"reveals\" none"},
+        {WHET_ERR_ARG, START AGENTS_OF("", "", "'mechanism': 'double-auction', 'uniform': [0, 1]"),
+         "\"uniform\" 0 to 1: whatever the gain"},
+        {WHET_ERR_ARG,
+         START AGENTS_OF("", "", "'mechanism': 'double-auction', 'uniform': [2000, 3000]"),
+         "\"uniform\" 2000 to 3000: whatever the gain"},
+        {WHET_ERR_ARG,
+         START AGENTS_OF("'belief': 'uniform:0:9', 'trade_cost': 9", "'sells': false",
+                         "'mechanism': 'posted'"),
+         "agent \"A\": \"belief\" uniform:0:9 ends below"},
+        {WHET_ERR_LIMIT,
+         START AGENTS_OF("'valuation': 'cost-saving:9e15'", "", "'mechanism': 'nash'"),
+         "agent \"A\" buys of \"B\": value"},
+        {WHET_ERR_LIMIT, START AGENTS_OF("'wallet': 9007199254740992", "", "'mechanism': 'nash'"),
+         "\"wallet\" of all agents"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refuse(cases[i].status, cases[i].text, cases[i].says);
+    (void)state;
 }
 
 /* What only the data tell; the folder of state is not made then. */
@@ -651,17 +711,24 @@ static void refuses_data(void **state) {
     } cases[] = {
         {WHET_ERR_DATA,
          START ", 'training': {'epochs': 2}, 'agents': [{}], 'broker': {'selection': 79}}",
-         "more than half"},
+         "config.json: \"broker\": its 1079 examples are more than half"},
         {WHET_ERR_ARG,
          START ", 'training': {'epochs': 2}, 'agents': [{'shares': [1, 1]}], " BROKER "}",
-         "\"shares\" has 2 numbers; expected 4"},
+         "config.json: agent \"A\": \"shares\" has 2 numbers; expected 4"},
         {WHET_ERR_DATA,
          START ", 'training': {'epochs': 2}, 'agents': [{'shares': [0, 0, 0, 0]}], " BROKER "}",
-         "agent \"A\" has no examples"},
+         "config.json: agent \"A\" has no examples"},
         {WHET_ERR_ARG,
          START ", 'training': {'epochs': 2}, 'agents': [{}, {}], 'trading': {'goods': "
                "['layr0.*']}, " BROKER "}",
-         "no tensor of the network is called \"layr0.*\""},
+         "config.json: \"trading\": \"goods\": no tensor of the network is called \"layr0.*\""},
+        {WHET_ERR_ARG,
+         START ", 'training': {'epochs': 2}, 'agents': [{'reveals': ['zzz']}, {}], " BROKER "}",
+         "config.json: agent \"A\": \"reveals\": no tensor of the network"},
+        {WHET_ERR_SHAPE,
+         "{" DATA ", 'model': {'arch': 'lenet'}, 'training': {'epochs': 2}, 'agents': [{}], " BROKER
+         "}",
+         "config.json: \"model\": conv1"},
         {WHET_ERR_IO,
          "{'data': {'train_x': 'none.npy', 'train_y': 'y.npy', 'test_x': 'tx.npy', 'test_y': "
          "'ty.npy'}, " MODEL ", 'training': {'epochs': 2}, 'agents': [{}]}",
@@ -685,6 +752,7 @@ static void refuses_data(void **state) {
         test_status_(ctx, whet_trading_run(ctx, c, fresh_state("refused"), &r), cases[i].status,
                      cases[i].text, __FILE__, __LINE__);
         test_says(ctx, cases[i].says);
+        assert_true(access(test_tmp("refused"), F_OK) != 0 || cases[i].status == WHET_ERR_NUMERIC);
         whet_trading_config_destroy(ctx, c);
     }
     test_ctx_done(ctx);
@@ -760,6 +828,7 @@ int main(void) {
         cmocka_unit_test(goes_on),
         cmocka_unit_test(ignores_threads),
         cmocka_unit_test(refuses),
+        cmocka_unit_test(refuses_contradictions),
         cmocka_unit_test(refuses_data),
         cmocka_unit_test(distrusts_state),
         cmocka_unit_test(survives_allocations),

@@ -49,9 +49,9 @@ static inline int make_data(void **state) {
 #define SGD "'optimizer': 'sgd', 'rate': 0.3, 'batch': 16"
 #define BROKER "'broker': {'selection': 20, 'gate': 30}"
 #define AGENTS \
-    "'agents': [{'name': 'A', 'kept': 0.1, 'belief': 'uniform:0:400', 'trade_cost': 3}, " \
-    "{'name': 'B', 'kept': 0.1, 'belief': 'uniform:0:400', 'competitor': true, " \
-    "'externality': 10, 'wallet': 700}]"
+    "'agents': [{'name': 'A', 'kept': 0.1, 'belief': 'uniform:0:400', 'trade_cost': 3, " \
+    "'externality': 10}, " \
+    "{'name': 'B', 'kept': 0.1, 'belief': 'uniform:0:400', 'competitor': true, 'wallet': 700}]"
 #define MARKET \
     "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 6, " SGD "}, " AGENTS \
     ", 'trading': {'start': 1, 'mechanism': 'posted', 'level': 0.5, 'trial_fee': 2, " \

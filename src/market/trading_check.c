@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What contradicts what in the configuration of a simulated market. Whether money comes to matter is not a
+ * contradiction; that it never could is. */
+#include "market/trading_i.h"
+
+/* ---- arms ------------------------------------------------------------------------------------ */
+
+static whet_status check_arms(whet_ctx *ctx, const whet_trading_config *c) {
+    const char *where = c->path;
+    bool tasks = false, hides = false;
+    for (int64_t i = 0; i < c->n_agents; i++) {
+        tasks = tasks || c->agents[i].relabel;
+        hides = hides || c->agents[i].n_reveals;
+    }
+    const bool part = c->terms.tower || c->terms.n_goods;
+    if (c->arms[WHET_ARM_NO_ALIGN] && c->terms.align == WHET_I_TRADE_AS_IS)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: \"controls\" has no-align, and \"trading\" aligns nothing; "
+                           "expected one of them",
+                           where);
+    if (tasks && (c->arms[WHET_ARM_FEDAVG] || c->arms[WHET_ARM_BANK]))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: \"controls\" has %s, and agents have tasks of their own "
+                           "(\"relabel\"); expected one of them",
+                           where, c->arms[WHET_ARM_BANK] ? "bank" : "fedavg");
+    if ((part || hides) && c->arms[WHET_ARM_FEDAVG])
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: \"controls\" has fedavg, which is of all tensors, and %s some; "
+                           "expected one of them",
+                           where, part ? "\"goods\" are" : "an agent \"reveals\"");
+    if (tasks && !part)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: agents have tasks of their own (\"relabel\"), and all tensors are "
+                           "traded; expected \"goods\": \"tower\" or patterns without the last "
+                           "layer",
+                           where);
+    for (int arm = WHET_ARM_NO_ALIGN; arm <= WHET_ARM_FEDAVG; arm++)
+        if (c->n_agents < 2 && c->arms[arm])
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: one agent, and \"controls\" has %s; expected two at least",
+                               where, whet_arm_name((whet_arm)arm));
+    return WHET_OK;
+}
+
+/* ---- money ----------------------------------------------------------------------------------- */
+
+/* Whether one would sell to the other: how little a seller reveals is what an experiment may be about. */
+static bool would_deal(const whet_trading_config *c, int64_t buyer, int64_t seller) {
+    const whet_i_agent *s = &c->agents[seller];
+    return buyer != seller && c->agents[buyer].buys && (s->sells || s->hides);
+}
+
+static whet_status check_free(whet_ctx *ctx, const whet_trading_config *c) {
+    for (int64_t i = 0; i < c->n_agents; i++)
+        if (c->agents[i].money)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: agent \"%s\": \"%s\" has no use with \"mechanism\" none; "
+                               "expected none",
+                               c->path, c->agents[i].name, c->agents[i].money);
+    return WHET_OK;
+}
+
+/* An externality is a seller's, of what a competitor gains. */
+static whet_status check_competition(whet_ctx *ctx, const whet_trading_config *c) {
+    for (int64_t i = 0; i < c->n_agents; i++) {
+        const whet_i_agent *a = &c->agents[i];
+        bool as_seller = false, as_buyer = false;
+        for (int64_t j = 0; j < c->n_agents; j++) {
+            as_seller = as_seller || (would_deal(c, j, i) && c->agents[j].competitor);
+            as_buyer =
+                as_buyer || (would_deal(c, i, j) && c->agents[j].reservation.externality > 0);
+        }
+        if (a->reservation.externality > 0 && !as_seller)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: agent \"%s\": \"externality\" has no use where it sells to no "
+                               "\"competitor\"; expected one",
+                               c->path, a->name);
+        if (a->competitor && !as_buyer)
+            return whet_i_fail(
+                ctx, WHET_ERR_ARG,
+                "%s: agent \"%s\": \"competitor\" has no use where nobody of whom it "
+                "buys has an \"externality\"; expected one",
+                c->path, a->name);
+    }
+    return WHET_OK;
+}
+
+static whet_status check_wallets(whet_ctx *ctx, const whet_trading_config *c) {
+    double all = 0;
+    for (int64_t i = 0; i < c->n_agents; i++) all += (double)c->agents[i].wallet;
+    const whet_status status = whet_i_amount(ctx, "\"wallet\" of all agents", all);
+    return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", c->path);
+}
+
+/* Deals that could come about at some gain: of all buyers and the seller. */
+static whet_status count_deals(whet_ctx *ctx, const whet_trading_config *c, int64_t seller,
+                               int64_t *would, int64_t *could) {
+    for (int64_t b = 0; b < c->n_agents; b++) {
+        bool possible;
+        if (!would_deal(c, b, seller)) continue;
+        const whet_status status = whet_i_deal_possible(ctx, c, b, seller, &possible);
+        if (status != WHET_OK)
+            return whet_i_fail_at(ctx, status, "%s: agent \"%s\" buys of \"%s\"", c->path,
+                                  c->agents[b].name, c->agents[seller].name);
+        ++*would;
+        *could += possible;
+    }
+    return WHET_OK;
+}
+
+static whet_status check_deals(whet_ctx *ctx, const whet_trading_config *c) {
+    int64_t all = 0, any = 0;
+    for (int64_t s = 0; s < c->n_agents; s++) {
+        int64_t would = 0, could = 0;
+        WHET_TRY(count_deals(ctx, c, s, &would, &could));
+        if (would && !could && c->terms.mechanism == WHET_I_TRADE_POSTED)
+            return whet_i_fail(ctx, WHET_ERR_ARG,
+                               "%s: agent \"%s\": \"belief\" %s ends below what its costs and "
+                               "\"fees\" are, so that it has no price; expected one that goes "
+                               "beyond them",
+                               c->path, c->agents[s].name, c->agents[s].belief);
+        all += would;
+        any += could;
+    }
+    if (c->n_agents > 1 && !all)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: weights are sold, and no agent \"sells\" to another that \"buys\"; "
+                           "expected two that do, or \"mechanism\" none",
+                           c->path);
+    if (all && !any)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%s: \"trading\": \"uniform\" %g to %g: whatever the gain, no buyer's bid "
+            "comes to a seller's ask; expected the interval of their values and "
+            "costs",
+            c->path, c->terms.uniform_low, c->terms.uniform_high);
+    return WHET_OK;
+}
+
+whet_status whet_i_trading_check(whet_ctx *ctx, const whet_trading_config *c) {
+    WHET_TRY(check_arms(ctx, c));
+    if (c->terms.mechanism == WHET_I_TRADE_FREE) return check_free(ctx, c);
+    WHET_TRY(check_competition(ctx, c));
+    WHET_TRY(check_wallets(ctx, c));
+    return check_deals(ctx, c);
+}
