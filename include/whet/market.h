@@ -400,8 +400,9 @@ WHET_API void whet_price_job_init(whet_price_job *job);
 
 typedef struct whet_price_report {
     whet_price price; /* trade: there is a price, and V, where known, is not below what is paid */
-    const char
-        *why; /* of no trade, static: "gate", "refused", "no-surplus", "no-bid", "disclose-more" */
+    const char *
+        why; /* of no trade, static: "gate", "no-gain" (of 0 or below, or an upper bound that is), "refused",
+                 "no-surplus", "no-bid", "disclose-more" */
     whet_payment payment;      /* with a price */
     double value, reservation; /* V and C; NaN: not known */
     double buyer_surplus,

@@ -163,7 +163,7 @@ WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y
                                                  int64_t k, int32_t folds, uint64_t seed,
                                                  uint64_t stream, int32_t *fold);
 
-/* Student's t that 95 % lie within, two-sided; freedom >= 1. From 31 on to .001. Pure. */
+/* Student's t that 95 % lie within, two-sided; freedom >= 1. To 1e-9. Pure. */
 double whet_i_student(int64_t freedom);
 
 /* ---- parallel loops, progress, cancelling ---------------------------------------------------- */

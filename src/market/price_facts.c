@@ -88,6 +88,7 @@ whet_status whet_i_price_facts(whet_ctx *ctx, const whet_price_job *job, whet_pr
         WHET_TRY(measured_gain(ctx, job, job->valuation ? &v : NULL, &r->gate, &r->gain));
         if (!r->gate.accept) r->why = "gate";
     }
+    if (!r->why && (isnan(r->gain) ? r->gain_high <= 0 : r->gain <= 0)) r->why = "no-gain";
     if (job->valuation && !isnan(r->gain)) WHET_TRY(whet_value(ctx, &v, r->gain, &r->value));
     if (job->disclosure >= 0 && (job->valuation || job->disclosure == WHET_DISCLOSE_SEALED))
         WHET_TRY(whet_disclose(ctx, (whet_disclosure)job->disclosure, job->valuation ? &v : NULL,

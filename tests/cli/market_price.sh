@@ -136,9 +136,16 @@ run 0 whet market price --disclosure bounds --valuation linear:1000 --gain-low .
 is price 200
 is sale 1.0
 is profit 150.0
+# No gain, no trade, at whatever price.
+for gain in 0 -.3; do
+    run 1 whet market price --mechanism nash --valuation linear:1000 --gain=$gain
+    says 'no-gain'
+done
+run 1 whet market price --mechanism bounds --valuation linear:1000 --gain-low -.5 --gain-high -.1
+says 'no-gain'
 run 1 whet market price --disclosure bounds --valuation linear:1000 --gain-low -.2 --gain-high 0 \
     --belief uniform:0:1000 --reservation 50
-says 'no trade: no-surplus'
+says 'no trade: no-gain'
 
 # Refused in one sentence, before any file is read.
 mark

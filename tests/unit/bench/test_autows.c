@@ -296,7 +296,7 @@ static void means_ranks_and_verdicts_by_hand(void **state) {
     const whet_i_group *g = group_named(&s, "youtube", "tfidf", "few-shot");
     assert_int_equal(g->seeds, 2);
     near(g->accuracy.mean, .81, 1e-12);
-    near(g->accuracy.high - g->accuracy.mean, 12.706 * .01, 1e-9);
+    near(g->accuracy.high - g->accuracy.mean, 12.706204736174694 * .01, 1e-9);
     /* Verdicts: seed 0 takes tfidf (.90), seed 1 pca (.77); the best baseline has .80 and .82. */
     assert_int_equal(s.verdicts, 2);
     const whet_i_set_verdict *v = &s.verdict[0];

@@ -67,11 +67,26 @@ static void words_are_not_reals(void **state) {
     assert_true(x == 3);
 }
 
+/* scipy.stats.t.ppf(.975, n) */
+static void student(void **state) {
+    (void)state;
+    static const struct {
+        int64_t freedom;
+        double t;
+    } cases[] = {{1, 12.706204736174694},   {2, 4.302652729749464},   {3, 3.182446305284263},
+                 {4, 2.7764451051977934},   {5, 2.570581835636314},   {10, 2.228138851986273},
+                 {30, 2.0422724563012373},  {31, 2.039513446396408},  {100, 1.9839715185235518},
+                 {200, 1.9718962236339088}, {201, 1.971836506779859}, {1000, 1.9623390808264078}};
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++)
+        assert_true(fabs(whet_i_student(cases[i].freedom) / cases[i].t - 1) < 1e-9);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(integers_are_whole_or_refused),
         cmocka_unit_test(reals_are_correctly_rounded),
         cmocka_unit_test(words_are_not_reals),
+        cmocka_unit_test(student),
     };
     return cmocka_run_group_tests_name("core/number", tests, NULL, NULL);
 }

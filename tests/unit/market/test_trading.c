@@ -315,7 +315,7 @@ static void tells_gains(void **state) {
             if (s->arm == WHET_ARM_SILO && mine) d[s->seed] -= share * s->test_loss;
         }
         close_to(gain->loss, (d[0] + d[1]) / 2, 1e-12);
-        close_to(gain->loss_half, 12.706 * fabs(d[0] - d[1]) / 2, 1e-12);
+        close_to(gain->loss_half, 12.706204736174694 * fabs(d[0] - d[1]) / 2, 1e-12);
     }
     assert_int_equal(r.n_gains, 5 * 3);
     whet_trading_result_free(ctx, &r);
