@@ -283,8 +283,9 @@ typedef struct whet_align_result {
     double barrier[WHET_LINES];
 } whet_align_result;
 
-/* Reads, aligns, measures, writes. Nothing is written unless all of it succeeds but the last rename.
- * Errors: as the calls above; IO, EXISTS, FORMAT. Released by whet_align_result_free. */
+/* Reads, aligns, measures, writes: weights first, so that nothing is left where they find no room. Errors: as
+ * the calls above; before anything is read IO and EXISTS of outputs, ARG (two at one path); IO, FORMAT.
+ * Released by whet_align_result_free. */
 WHET_API WHET_CHECKED whet_status whet_align_files(whet_ctx *ctx, const whet_align_job *job,
                                                    whet_align_result *out);
 WHET_API void whet_align_result_free(whet_ctx *ctx, whet_align_result *result);

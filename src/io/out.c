@@ -156,6 +156,27 @@ whet_status whet_i_out_check(whet_ctx *ctx, const char *path, bool force) {
     return WHET_OK;
 }
 
+static const char *name_of(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool stat_parent(const char *path, struct stat *info) {
+    char parent[4096];
+    const size_t n = (size_t)(name_of(path) - path);
+    if (n + 2 > sizeof parent) return false;
+    memcpy(parent, path, n);
+    memcpy(parent + n, ".", 2);
+    return stat(parent, info) == 0;
+}
+
+bool whet_i_same_target(const char *a, const char *b) {
+    struct stat x, y;
+    return strcmp(a, b) == 0 ||
+           (strcmp(name_of(a), name_of(b)) == 0 && stat_parent(a, &x) && stat_parent(b, &y) &&
+            x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+}
+
 static whet_status put(whet_ctx *ctx, whet_out *out, const char *bytes, int64_t len) {
     enum { STEP = 1 << 30 };
     while (len > 0) {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The job of whet market trial: two files and examples in, a verdict and the mixture out. */
 #include <math.h>
-#include <stdio.h>
 
 #include "io/io_i.h"
 #include "market/trial_i.h"
@@ -23,7 +22,7 @@ static whet_status check(whet_ctx *ctx, const whet_trial_files *f) {
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "the gate has %s alone; expected inputs and labels, or neither",
                            f->gate_data ? "inputs" : "labels");
-    if (f->gate_data && strcmp(f->gate_data, f->data) == 0)
+    if (f->gate_data && whet_i_same_target(f->gate_data, f->data))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: the gate's examples are those that choose the mixture; expected "
                            "others",
@@ -59,6 +58,13 @@ static whet_status read_examples(run *r, const char *data, const char *labels,
     return whet_i_mode_inputs_read(r->ctx, &job, out);
 }
 
+/* What trials would say of labels, by their file. */
+static whet_status check_labels(run *r, const whet_mode_data *from, const char *path) {
+    whet_mode_data data = *from;
+    data.statistics = NULL;
+    return whet_i_mode_check(r->ctx, r->files->arch, &r->weights[0], &r->weights[0], &data, path);
+}
+
 static whet_status read_all(run *r) {
     const whet_trial_files *f = r->files;
     const whet_permutation_hints none = {0};
@@ -66,8 +72,10 @@ static whet_status read_all(run *r) {
     WHET_TRY(open_weights(r, 1, f->seller));
     if (f->align) WHET_TRY(whet_permutation_spec_for(r->ctx, f->arch, r->file[0], &none, &r->spec));
     WHET_TRY(read_examples(r, f->data, f->labels, f->statistics, &r->select));
+    WHET_TRY(check_labels(r, &r->select.data, f->labels));
     if (!f->gate_data) return WHET_OK;
-    return read_examples(r, f->gate_data, f->gate_labels, NULL, &r->gate);
+    WHET_TRY(read_examples(r, f->gate_data, f->gate_labels, NULL, &r->gate));
+    return check_labels(r, &r->gate.data, f->gate_labels);
 }
 
 /* ---- out --------------------------------------------------------------------------------------------- */
@@ -125,13 +133,8 @@ whet_status whet_trial_run_files(whet_ctx *ctx, const whet_trial_files *files,
     run r = {.ctx = ctx, .files = &known};
     whet_trial_result result = {0};
     whet_status status = whet_i_opts(ctx, files, &known, sizeof known, "whet_trial_files");
-    if (status == WHET_OK && known.output && !known.force) {
-        FILE *there = fopen(known.output, "rb"); /* told before the work, not behind it */
-        if (there) {
-            (void)fclose(there);
-            status = whet_i_out_exists(ctx, known.output);
-        }
-    }
+    if (status == WHET_OK && known.output) /* told before the work, not behind it */
+        status = whet_i_out_check(ctx, known.output, known.force);
     if (status == WHET_OK) status = run_files(&r, &result);
     if (status == WHET_OK) *out = result;
     whet_permutation_spec_destroy(ctx, r.spec);

@@ -4,7 +4,6 @@
  * is read. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <sys/stat.h>
 
 #include "io/io_i.h"
@@ -119,24 +118,34 @@ static whet_status measure_line(run *r, whet_align_line line) {
 
 /* What lines cannot be measured of is told before the search for them. */
 static whet_status check_lines(const run *r) {
+    const bool refines = r->job->method == WHET_ALIGN_STRAIGHT_THROUGH;
     whet_mode_data data = r->inputs.data;
-    if (!r->job->points || r->job->text) return WHET_OK;
+    if ((!r->job->points && !refines) || r->job->text) return WHET_OK;
     data.repair = r->job->repair;
+    if (!r->job->points) data.statistics = NULL;
     return whet_i_mode_check(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],
-                             &r->weights[1], &data);
+                             &r->weights[1], &data, r->job->labels);
 }
 
 static bool is_file(const char *output) {
     return strcmp(output, "-") == 0 || whet_i_has_extension(output, ".safetensors");
 }
 
-/* An output that is there is told before the work, not behind it. */
-static whet_status refuse_existing(whet_ctx *ctx, const char *path, bool force) {
-    if (!path || force || strcmp(path, "-") == 0) return WHET_OK;
-    FILE *there = fopen(path, "rb");
-    if (!there) return WHET_OK;
-    (void)fclose(there);
-    return whet_i_fail(ctx, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force", path);
+/* What cannot be written is told before the work, not behind it. */
+static whet_status check_outputs(whet_ctx *ctx, const whet_align_job *job) {
+    const char *const paths[] = {job->output, job->figure, job->spec_output};
+    for (int i = 0; i < 3; i++) {
+        const bool folder = i == 0 && paths[i] && !is_file(paths[i]);
+        if (!paths[i]) continue;
+        for (int k = 0; k < i; k++)
+            if (paths[k] && whet_i_same_target(paths[i], paths[k]))
+                return whet_i_fail(
+                    ctx, WHET_ERR_ARG,
+                    "%s: two outputs are to be written there; expected a path for each", paths[i]);
+        WHET_TRY(folder ? whet_i_out_dir_check(ctx, paths[i], job->force)
+                        : whet_i_out_check(ctx, paths[i], job->force));
+    }
+    return WHET_OK;
 }
 
 /* Texts are for the line between encoders, which have no statistics of inputs. */
@@ -182,9 +191,7 @@ static whet_status check_job(whet_ctx *ctx, const whet_align_job *job) {
                            "%s is one file, and a size of a folder's files is given; expected a "
                            "folder",
                            job->output);
-    WHET_TRY(refuse_existing(ctx, job->output, job->force));
-    WHET_TRY(refuse_existing(ctx, job->figure, job->force));
-    return refuse_existing(ctx, job->spec_output, job->force);
+    return check_outputs(ctx, job);
 }
 
 static whet_status align(run *r) {
@@ -242,18 +249,22 @@ done:
     return status;
 }
 
-static whet_status write_all(run *r) {
+static whet_status write_weights(run *r) {
     const whet_str format = whet_safetensors_metadata(r->file[1], "format");
     const char *const metadata[] = {"format", format.ptr, NULL}, *const none[] = {NULL};
-    if (r->job->spec_output)
-        WHET_TRY(whet_permutation_spec_write(r->ctx, r->result.spec, r->job->spec_output,
-                                             r->job->force));
-    WHET_TRY(write_figure(r));
     if (!r->job->output) return WHET_OK;
     if (!is_file(r->job->output)) return write_folder(r, format.ptr ? metadata : none);
     r->result.files = 1;
     return whet_safetensors_write(r->ctx, r->job->output, r->job->force, r->moved, r->weights[1].n,
                                   format.ptr ? metadata : none);
+}
+
+/* What takes the most room comes first: where it fails, nothing is left. */
+static whet_status write_all(run *r) {
+    WHET_TRY(write_weights(r));
+    WHET_TRY(write_figure(r));
+    if (!r->job->spec_output) return WHET_OK;
+    return whet_permutation_spec_write(r->ctx, r->result.spec, r->job->spec_output, r->job->force);
 }
 
 static whet_status run_job(run *r) {

@@ -18,11 +18,6 @@ WHET_CHECKED whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, c
 WHET_CHECKED whet_status whet_i_mode_figure(whet_ctx *ctx, const whet_align_result *result,
                                             whet_i_buf *out);
 
-/* Whether whet_mode_path would take them: what it says of networks and examples, without running any.
- * (mode_path.c) */
-WHET_CHECKED whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weights *a,
-                                           const whet_weights *b, const whet_mode_data *data);
-
 /* How far the losses rise above the straight line between their ends, at most. Pure. (mode_path.c) */
 double whet_i_mode_barrier(int64_t points, const whet_mode_point *found);
 

@@ -28,10 +28,18 @@ WHET_CHECKED whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, co
                                              const whet_weights *b, const bool *traded,
                                              const whet_i_image *image, whet_i_mixture *out);
 void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *mixture);
+/* Labels of that many classes. Errors: DATA. */
+WHET_CHECKED whet_status whet_i_mode_labels_check(whet_ctx *ctx, const whet_mode_data *data,
+                                                  int64_t classes);
 /* Examples that such networks can be scored on. Errors: ARG (none), SHAPE, DATA (labels), ARG (statistics,
  * and no batch norms). */
 WHET_CHECKED whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *mixture,
                                               const whet_mode_data *data);
+/* Whether whet_mode_path would take them: what it says of networks and examples, without running any.
+ * labels_path: for its sentence. (mode_path.c) */
+WHET_CHECKED whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weights *a,
+                                           const whet_weights *b, const whet_mode_data *data,
+                                           const char *labels_path);
 /* All shares s, of what is traded. shares [n] */
 void whet_i_mixture_share(const whet_i_mixture *mixture, double s, double *shares);
 

@@ -110,6 +110,15 @@ static whet_status check_repair(whet_ctx *ctx, const whet_i_mixture *m) {
                        m->arch);
 }
 
+whet_status whet_i_mode_labels_check(whet_ctx *ctx, const whet_mode_data *data, int64_t classes) {
+    for (int64_t i = 0; i < data->n; i++)
+        if (data->labels[i] < 0 || data->labels[i] >= classes)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "label of example %" PRId64 " is %d; expected 0 to %" PRId64, i,
+                               (int)data->labels[i], classes - 1);
+    return WHET_OK;
+}
+
 whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *m,
                                  const whet_mode_data *data) {
     const whet_i_image *image = &m->image;
@@ -123,11 +132,7 @@ whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *m,
                            " x %" PRId64 " x %" PRId64,
                            data->height, data->width, data->channels, image->height, image->width,
                            image->channels);
-    for (int64_t i = 0; i < data->n; i++)
-        if (data->labels[i] < 0 || data->labels[i] >= m->classes)
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "label of example %" PRId64 " is %d; expected 0 to %" PRId64, i,
-                               (int)data->labels[i], m->classes - 1);
+    WHET_TRY(whet_i_mode_labels_check(ctx, data, m->classes));
     if (data->statistics && !data->repair && m->norms == 0)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: there are no batch norms to measure again; expected a network with "

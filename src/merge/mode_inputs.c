@@ -20,10 +20,11 @@ static whet_status read_inputs(whet_ctx *ctx, const char *path, const whet_align
     whet_tensor raw = {0};
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_array_read(ctx, path, &raw));
-    if (raw.rank < 2 || raw.rank > 4) {
+    if (raw.rank < 2 || raw.rank > 4 || whet_tensor_count(&raw) == 0) {
         status = whet_i_fail(ctx, WHET_ERR_SHAPE,
-                             "%s: %d dimensions; expected examples of vectors or of images", path,
-                             (int)raw.rank);
+                             "%s: %d dimensions, %" PRId64
+                             " numbers; expected examples of vectors or of images",
+                             path, (int)raw.rank, whet_tensor_count(&raw));
         goto done;
     }
     WHET_TRY_DONE(whet_tensor_convert(ctx, &raw, WHET_F32, out));

@@ -89,11 +89,7 @@ static whet_status make(refiner *r, const whet_weights *a, const whet_weights *b
     memcpy(r->theta, r->a, (size_t)r->n_a * sizeof *r->theta);
     const whet_weights first = {r->a, r->n_a};
     WHET_TRY(whet_i_image_network_make_trained(r->ctx, r->spec->arch, &first, &r->image, &r->net));
-    for (int64_t i = 0; i < r->data->n; i++)
-        if (r->data->labels[i] < 0 || r->data->labels[i] >= r->net.classes)
-            return whet_i_fail(r->ctx, WHET_ERR_DATA,
-                               "label of example %" PRId64 " is %d; expected 0 to %" PRId64, i,
-                               (int)r->data->labels[i], r->net.classes - 1);
+    WHET_TRY(whet_i_mode_labels_check(r->ctx, r->data, r->net.classes));
     WHET_TRY(make_theta(r));
     return make_training(r);
 }

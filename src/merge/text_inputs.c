@@ -105,6 +105,13 @@ static whet_status take_labels(const reader *r, whet_i_text_inputs *in) {
     return WHET_OK;
 }
 
+/* Sentences on a model's folder name its files alone. */
+static whet_status of_model(const reader *r, whet_status status) {
+    char quoted[WHET_QUOTE_SIZE];
+    if (status == WHET_OK) return WHET_OK;
+    return whet_i_fail_at(r->ctx, status, "model %s", whet_i_quote(quoted, whet_str_from(r->dir)));
+}
+
 /* ---- texts ------------------------------------------------------------------------------------------ */
 
 static whet_status take_texts(reader *r, whet_i_text_inputs *in) {
@@ -120,7 +127,7 @@ static whet_status take_texts(reader *r, whet_i_text_inputs *in) {
     }
     whet_i_warn_of_texts(r->ctx, job->data, r->texts, in->n);
     if (r->seconds) whet_i_warn_of_texts(r->ctx, job->data, r->seconds, in->n);
-    WHET_TRY(whet_i_model_tokenizer(r->ctx, r->dir, in->config.vocab, &r->tokenizer));
+    WHET_TRY(of_model(r, whet_i_model_tokenizer(r->ctx, r->dir, in->config.vocab, &r->tokenizer)));
     WHET_TRY(whet_tokenizer_encode_pairs(r->ctx, r->tokenizer, r->texts, r->seconds, in->n,
                                          in->config.max_length, &in->tokens, &truncated));
     if (truncated)
@@ -153,7 +160,7 @@ static whet_status read_all(reader *r, const char *other, const whet_weights *a,
     whet_encoder_opts opts = WHET_ENCODER_OPTS_INIT;
     int64_t label;
     opts.max_length = job->max_length;
-    WHET_TRY(whet_i_encoder_config_read(r->ctx, r->dir, &opts, &in->config));
+    WHET_TRY(of_model(r, whet_i_encoder_config_read(r->ctx, r->dir, &opts, &in->config)));
     WHET_TRY(count_classes(r, a, in));
     WHET_TRY(read_names(r->ctx, r->dir, in->classes, &r->classes));
     WHET_TRY(compare_names(r, other, in->classes));

@@ -195,6 +195,17 @@ mkdir empty
 run 4 whet align empty b.safetensors --output n.safetensors
 tells 'empty'
 rmdir empty
+# Outputs that cannot be written, or are one, are told before anything is read.
+for output in x.npy/n.safetensors x.npy/folder no/such/n.safetensors; do
+    run 4 whet align none.safetensors b.safetensors --save-spec n.json --output $output
+    tells "$output: cannot be created"
+done
+run 4 whet align none.safetensors b.safetensors --save-spec no/such/n.json --output n.safetensors
+tells 'no/such/n.json: cannot be created'
+run 4 whet align none.safetensors b.safetensors --output x.npy --force
+tells 'x.npy: cannot be replaced: Not a directory'
+run 2 whet align a.safetensors b.safetensors --save-spec n.json --output ./n.json
+tells 'n.json: two outputs are to be written there'
 run 2 whet align a.safetensors b.safetensors --arch vgg --output n.safetensors
 tells 'architecture "vgg"'
 run 3 whet align a.safetensors b.safetensors --arch resnet --output n.safetensors
@@ -220,7 +231,10 @@ run 2 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.n
     --output n.safetensors
 tells 'scale'
 run 3 whet align a.safetensors b.safetensors --barrier --data x.npy --labels far.npy --output n.safetensors
-tells 'label of example 3 is 3'
+tells 'far.npy: label of example 3 is 3'
+run 3 whet align a.safetensors b.safetensors --method straight-through --data x.npy --labels far.npy \
+    --output n.safetensors
+tells 'far.npy: label of example 3 is 3'
 run 2 whet align a.safetensors b.safetensors --barrier --data x.npy --labels y.npy --measure x.npy \
     --output n.safetensors
 tells 'no batch norms'

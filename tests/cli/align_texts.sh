@@ -88,6 +88,10 @@ sed 's/"no"/"maybe"/' b/config.json >d/config.json
 # shellcheck disable=SC2086
 run 3 whet align a d --barrier --data t.tsv $columns --output n
 tells 'd/config.json: class 0 is "maybe", in a it is "no"'
+sed 's/"intermediate_size": [0-9]*/"intermediate_size": -1/' a/config.json >d/config.json
+# shellcheck disable=SC2086
+run 3 whet align d b --barrier --data t.tsv $columns --output n
+tells 'model "d": config.json: "intermediate_size" is -1'
 sed 's/"no"/"LABEL_0"/' b/config.json >d/config.json # names no classes: then they are numbers
 # shellcheck disable=SC2086
 run 3 whet align d b --barrier --data t.tsv $columns --output n

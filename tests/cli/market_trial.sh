@@ -100,6 +100,9 @@ tells 'go together'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
     --gate-data x.npy --gate-labels y.npy
 tells 'expected others'
+run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
+    --gate-data ./x.npy --gate-labels y.npy
+tells 'expected others'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --offers 3
 tells '--offers needs --gate-data'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --goods layer7.weight
@@ -107,7 +110,18 @@ tells 'layer7.weight'
 run 3 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels few.npy
 tells '3 labels; expected 200'
 run 3 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels three.npy
-tells 'label of example 0 is 2'
+tells 'three.npy: label of example 0 is 2'
+run 3 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
+    --gate-data gx.npy --gate-labels three.npy
+tells 'three.npy: label of example 0 is 2'
+mark
+run 4 whet market trial buyer.safetensors seller.safetensors --data nowhere.npy --labels y.npy --output x.npy/mix.safetensors
+tells 'x.npy/mix.safetensors: cannot be created'
+mkdir mixes
+run 4 whet market trial buyer.safetensors seller.safetensors --data nowhere.npy --labels y.npy --output mixes --force
+tells 'mixes: cannot be written'
+rmdir mixes
+unchanged
 run 3 whet market trial buyer.safetensors inf.safetensors --data x.npy --labels y.npy
 tells 'layer1.weight'
 run 3 whet market trial buyer.safetensors seller.safetensors --arch resnet --data x.npy --labels y.npy
