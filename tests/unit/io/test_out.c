@@ -261,6 +261,10 @@ static void what_cannot_be_written_is_told_before(void **state) {
     test_fails(ctx, whet_i_out_dir_check(ctx, ".", true), WHET_ERR_IO);
     test_fails(ctx, whet_i_out_dir_check(ctx, "/", true), WHET_ERR_IO);
     assert_false(exists(test_tmp("checked")));
+    assert_true(whet_i_same_target("a.txt", "./a.txt"));
+    assert_true(whet_i_same_target("/tmp/../tmp/a", "/tmp/a"));
+    assert_false(whet_i_same_target("a.txt", "/a.txt"));
+    assert_false(whet_i_same_target("no/such/a", "no/such/./a"));
     free(plain);
     test_ctx_done(ctx);
 }
