@@ -284,6 +284,7 @@ whet_status whet_i_merge_arrays_masked(whet_ctx *ctx, const char *name,
     memset(source, 0, sizeof source);
     for (int64_t i = 0; i < t.sources; i++) {
         source[i].model = i < t.n ? "model" : i == t.base ? "base" : "importance";
+        source[i].dtype = WHET_F32;
         source[i].values = i < t.n       ? arrays->models[i]
                            : i == t.base ? arrays->base
                                          : arrays->importance[i - t.n - (t.base >= 0)];

@@ -47,30 +47,37 @@ static bool is_plain_name(const char *name) {
 }
 
 /* The distinct files of "weight_map". */
-static whet_status read_index(whet_ctx *ctx, const char *path, whet_names *files) {
-    json_t *index = NULL, *map;
+static whet_status list_files(whet_ctx *ctx, const char *path, json_t *map, whet_names *files) {
     const char *key;
     const json_t *value;
-    whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index);
-    if (status != WHET_OK) return status;
-    WHET_TRY_DONE(whet_i_json_object(ctx, path, index, "weight_map", &map));
     json_object_foreach(map, key, value) {
         char quoted[WHET_QUOTE_SIZE];
-        if (!is_plain_name(json_string_value(value))) {
-            status =
-                whet_i_fail(ctx, WHET_ERR_FORMAT,
-                            "%s: what holds %s is no file's name; expected one without folders",
-                            path, whet_i_quote(quoted, whet_str_from(key)));
-            goto done;
-        }
-        WHET_TRY_DONE(whet_names_add(ctx, files, whet_str_from(json_string_value(value)), NULL));
+        if (!is_plain_name(json_string_value(value)))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "%s: what holds %s is no file's name; expected one without folders",
+                               path, whet_i_quote(quoted, whet_str_from(key)));
+        WHET_TRY(whet_names_add(ctx, files, whet_str_from(json_string_value(value)), NULL));
     }
-    if (whet_names_count(files) < 1 || whet_names_count(files) > WHET_I_MERGE_FILES_MAX)
-        status = whet_i_fail(ctx, WHET_ERR_LIMIT, "%s: %lld files; expected 1 to %d", path,
-                             (long long)whet_names_count(files), WHET_I_MERGE_FILES_MAX);
-done:
-    json_decref(index);
-    return status;
+    const int64_t n = whet_names_count(files);
+    if (n >= 1 && n <= WHET_I_MERGE_FILES_MAX) return WHET_OK;
+    return whet_i_fail(ctx, n ? WHET_ERR_LIMIT : WHET_ERR_FORMAT,
+                       "%s: %lld files; expected 1 to %d", path, (long long)n,
+                       WHET_I_MERGE_FILES_MAX);
+}
+
+/* A tensor that the index has and no file would be left out silently. */
+static whet_status check_listed(whet_ctx *ctx, const char *path, json_t *map,
+                                const whet_names *names) {
+    const char *key;
+    const json_t *value;
+    json_object_foreach(map, key, value) {
+        char quoted[WHET_QUOTE_SIZE];
+        if (whet_names_find(names, whet_str_from(key)) < 0)
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "%s: tensor %s is not in %s; expected it there", path,
+                               whet_i_quote(quoted, whet_str_from(key)), json_string_value(value));
+    }
+    return WHET_OK;
 }
 
 static bool exists(const char *path) {
@@ -78,16 +85,23 @@ static bool exists(const char *path) {
     return stat(path, &info) == 0;
 }
 
-static whet_status open_indexed(whet_ctx *ctx, whet_i_merge_model *model, const char *index) {
+static whet_status open_indexed(whet_ctx *ctx, whet_i_merge_model *model, const char *where) {
     whet_names *files = NULL;
-    WHET_TRY(whet_names_create(ctx, &files));
-    whet_status status = read_index(ctx, index, files);
-    if (status == WHET_OK) status = whet_i_calloc(ctx, whet_names_count(files), &model->files);
-    for (int64_t i = 0; status == WHET_OK && i < whet_names_count(files); i++) {
+    json_t *index = NULL, *map;
+    whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_names_create(ctx, &files));
+    WHET_TRY_DONE(whet_i_json_read(ctx, where, JSON_BYTES_MAX, &index));
+    WHET_TRY_DONE(whet_i_json_object(ctx, where, index, "weight_map", &map));
+    WHET_TRY_DONE(list_files(ctx, where, map, files));
+    WHET_TRY_DONE(whet_i_calloc(ctx, whet_names_count(files), &model->files));
+    for (int64_t i = 0; i < whet_names_count(files); i++) {
         char *path;
-        status = whet_i_join_path(ctx, model->path, whet_names_get(files, i).ptr, &path);
-        if (status == WHET_OK) status = add_file(ctx, model, path);
+        WHET_TRY_DONE(whet_i_join_path(ctx, model->path, whet_names_get(files, i).ptr, &path));
+        WHET_TRY_DONE(add_file(ctx, model, path));
     }
+    status = check_listed(ctx, where, map, model->names);
+done:
+    json_decref(index);
     whet_names_destroy(ctx, files);
     return status;
 }
@@ -275,6 +289,13 @@ void whet_i_merge_model_close(whet_ctx *ctx, whet_i_merge_model *model) {
     whet_names_destroy(ctx, model->names);
     json_decref(model->config);
     *model = (whet_i_merge_model){0};
+}
+
+bool whet_i_merge_same_path(const char *a, const char *b) {
+    struct stat one, two;
+    if (!a || !b || strcmp(a, b) == 0) return !a == !b;
+    return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_ino == two.st_ino &&
+           one.st_dev == two.st_dev;
 }
 
 /* ---- finding ---------------------------------------------------------------------------------- */

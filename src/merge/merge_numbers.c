@@ -260,9 +260,9 @@ whet_status whet_i_merge_tell(whet_ctx *ctx, const whet_i_merge_tensor *t,
     if (!model) model = "result";
     switch (f->kind) {
     case WHET_I_MERGE_NOT_FINITE:
-        return whet_i_fail(ctx, WHET_ERR_DATA,
-                           "%s: tensor %s is NaN or infinite at %s; expected finite numbers", model,
-                           quoted, place);
+        return whet_i_fail(
+            ctx, WHET_ERR_DATA, "%s: tensor %s is NaN or infinite%s at %s; expected finite numbers",
+            model, quoted, t->source[f->source].dtype == WHET_F64 ? " as f32" : "", place);
     case WHET_I_MERGE_NEGATIVE:
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: tensor %s is negative at %s; expected importances of at least 0; "

@@ -17,14 +17,11 @@ enum { RECIPE_BYTES_MAX = 1 << 20 };
 
 /* ---- models ----------------------------------------------------------------------------------- */
 
-static bool same_text(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 whet_status whet_i_plan_model(whet_ctx *ctx, whet_merge_plan *plan, const char *path,
                               const char *lora, int64_t *index) {
     for (int64_t i = 0; i < plan->n_models; i++)
-        if (same_text(plan->models[i].path, path) && same_text(plan->models[i].lora, lora)) {
+        if (whet_i_merge_same_path(plan->models[i].path, path) &&
+            whet_i_merge_same_path(plan->models[i].lora, lora)) {
             *index = i;
             return WHET_OK;
         }
@@ -142,11 +139,28 @@ static whet_status read_job(whet_ctx *ctx, const whet_merge_job *job, whet_merge
 
 /* ---- settings --------------------------------------------------------------------------------- */
 
+/* A filter that fits nothing is a slip of the pen. */
+static void warn_unfit(whet_ctx *ctx, const whet_merge_plan *plan,
+                       const whet_i_recipe_setting *setting) {
+    for (int64_t k = 0; k < setting->n; k++) {
+        const char *filter = setting->values[k].filter;
+        char quoted[WHET_QUOTE_SIZE];
+        int64_t i = 0;
+        if (!filter || strcmp(filter, "*") == 0) continue;
+        while (i < plan->n && !strstr(plan->items[i].name, filter)) i++;
+        if (i == plan->n)
+            whet_i_log(ctx, WHET_LOG_WARN, "filter %s of \"%s\" is part of no tensor's name",
+                       whet_i_quote(quoted, whet_str_from(filter)),
+                       whet_i_setting_kind_of(setting->setting)->name);
+    }
+}
+
 /* Settings that stand in the recipe and do nothing are told, once each. */
 static void warn_unused(whet_ctx *ctx, const whet_merge_plan *plan,
                         const whet_i_recipe_settings *settings, bool *told) {
     for (int64_t i = 0; i < settings->n; i++) {
         const whet_i_setting setting = settings->items[i].setting;
+        warn_unfit(ctx, plan, &settings->items[i]);
         if (told[setting] || whet_i_merge_use(plan->recipe.method, setting)) continue;
         told[setting] = true;
         whet_i_log(ctx, WHET_LOG_WARN, "parameter \"%s\" has no effect with %s",
@@ -164,7 +178,9 @@ static void warn_unused_base(whet_ctx *ctx, const whet_merge_plan *plan) {
     for (int64_t i = 0; i < r->n; i++)
         for (int64_t k = 0; k < r->slices[i].n; k++) {
             const whet_i_recipe_source *s = &r->slices[i].sources[k];
-            if (same_text(s->model, r->base) && same_text(s->lora, r->base_lora)) return;
+            if (whet_i_merge_same_path(s->model, r->base) &&
+                whet_i_merge_same_path(s->lora, r->base_lora))
+                return;
         }
     whet_i_log(ctx, WHET_LOG_WARN,
                "the base %s has no effect on weights with %s; config and tokenizer are its",

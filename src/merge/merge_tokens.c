@@ -162,10 +162,6 @@ static whet_status map_rows(whet_ctx *ctx, whet_merge_plan *plan, const tokens *
     return WHET_OK;
 }
 
-static bool same_text(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 /* What the recipe says about the token at a row. */
 static whet_status apply(whet_ctx *ctx, whet_merge_plan *plan, const tokens *of,
                          const whet_i_recipe_token *rule, int64_t to) {
@@ -178,8 +174,8 @@ static whet_status apply(whet_ctx *ctx, whet_merge_plan *plan, const tokens *of,
     if (rule->source == WHET_I_TOKEN_ZERO) v->from[to] = WHET_I_ROW_ZERO;
     if (rule->source == WHET_I_TOKEN_DEFAULT || rule->source == WHET_I_TOKEN_ZERO) return WHET_OK;
     int64_t m = 0, row = rule->id;
-    while (m < v->n && !(same_text(plan->models[m].path, rule->model) &&
-                         same_text(plan->models[m].lora, rule->lora)))
+    while (m < v->n && !(whet_i_merge_same_path(plan->models[m].path, rule->model) &&
+                         whet_i_merge_same_path(plan->models[m].lora, rule->lora)))
         m++;
     if (m == v->n)
         return whet_i_fail(ctx, WHET_ERR_DATA, "%s: %s is not merged; expected one of the models",

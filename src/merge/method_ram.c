@@ -6,11 +6,18 @@
 
 #include "merge/merging_i.h"
 
+/* Whether model i changed number e. */
+static bool differs(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i,
+                    int64_t e) {
+    const double delta = (double)c->x[i][e] - (double)c->x[t->base][e];
+    return fabs(delta) > whet_i_merge_setting(t, i, WHET_I_SET_EPSILON);
+}
+
 static int64_t changed(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t e,
-                       double epsilon, int64_t *last) {
+                       int64_t *last) {
     int64_t n = 0;
     for (int64_t i = 0; i < t->n; i++) {
-        if (fabs((double)c->x[i][e] - (double)c->x[t->base][e]) <= epsilon) continue;
+        if (!differs(t, c, i, e)) continue;
         n++;
         *last = i;
     }
@@ -18,29 +25,25 @@ static int64_t changed(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c
 }
 
 static void count_pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {
-    const double epsilon = whet_i_merge_global(t, WHET_I_SET_EPSILON);
     (void)arg;
     for (int64_t e = 0; e < c->n; e++) {
         int64_t last = 0;
-        const int64_t n = changed(t, c, e, epsilon, &last);
+        const int64_t n = changed(t, c, e, &last);
         if (n == 1) c->sums[2 * last + 1] += 1;
         for (int64_t i = 0; n > 1 && i < t->n; i++)
-            if (fabs((double)c->x[i][e] - (double)c->x[t->base][e]) > epsilon) c->sums[2 * i] += 1;
+            if (differs(t, c, i, e)) c->sums[2 * i] += 1;
     }
 }
 
 static void write_pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {
-    const double epsilon = whet_i_merge_global(t, WHET_I_SET_EPSILON);
     const double *factor = arg;
     for (int64_t e = 0; e < c->n; e++) {
         const double base = (double)c->x[t->base][e];
         int64_t last = 0;
         double sum = 0;
-        const int64_t n = changed(t, c, e, epsilon, &last);
-        for (int64_t i = 0; n > 1 && i < t->n; i++) {
-            const double delta = (double)c->x[i][e] - base;
-            if (fabs(delta) > epsilon) sum += delta;
-        }
+        const int64_t n = changed(t, c, e, &last);
+        for (int64_t i = 0; n > 1 && i < t->n; i++)
+            if (differs(t, c, i, e)) sum += (double)c->x[i][e] - base;
         if (n == 1) sum = factor[last] * ((double)c->x[last][e] - base);
         c->out[e] = (float)(base + (n > 1 ? sum / (double)n : sum));
     }

@@ -252,10 +252,6 @@ static whet_status add_item(whet_ctx *ctx, whet_merge_plan *plan, const lineup *
 
 /* ---- lineups ---------------------------------------------------------------------------------- */
 
-static bool same_text(const char *a, const char *b) {
-    return a == b || (a && b && strcmp(a, b) == 0);
-}
-
 static whet_status line_up(whet_ctx *ctx, whet_merge_plan *plan, const whet_i_recipe_slice *slice,
                            lineup *l) {
     const whet_i_recipe *recipe = &plan->recipe;
@@ -267,8 +263,8 @@ static whet_status line_up(whet_ctx *ctx, whet_merge_plan *plan, const whet_i_re
     *l = (lineup){.slice = slice, .base = -1, .base_first = -1, .importance = {-1}};
     for (int64_t i = 0; i < slice->n; i++) {
         const whet_i_recipe_source *s = &slice->sources[i];
-        const bool is_base = recipe->base && same_text(s->model, recipe->base) &&
-                             same_text(s->lora, recipe->base_lora);
+        const bool is_base = recipe->base && whet_i_merge_same_path(s->model, recipe->base) &&
+                             whet_i_merge_same_path(s->lora, recipe->base_lora);
         if (is_base && uses_base) { /* its layers, not one of the models */
             l->base_first = s->first;
             continue;

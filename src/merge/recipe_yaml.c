@@ -68,12 +68,17 @@ static whet_status read_setting(whet_i_recipe_reader *r, yaml_node_t *node,
     return WHET_OK;
 }
 
-static whet_status read_settings(whet_i_recipe_reader *r, yaml_node_t *node,
+/* Behind those that are there, which go before them. */
+static whet_status read_settings(whet_i_recipe_reader *r, yaml_node_t *node, bool of_model,
                                  whet_i_recipe_settings *out) {
+    const int64_t before = out->n;
+    whet_i_recipe_setting *items;
     if (!node) return WHET_OK;
     WHET_TRY(whet_i_node_expect(r, node, YAML_MAPPING_NODE, "parameters"));
-    WHET_TRY(whet_i_node_count_items(r, node, whet_i_node_length(node)));
-    WHET_TRY(WHET_I_NODE_MAKE(r, whet_i_node_length(node), &out->items));
+    WHET_TRY(whet_i_node_count_items(r, node, before + whet_i_node_length(node)));
+    WHET_TRY(WHET_I_NODE_MAKE(r, before + whet_i_node_length(node), &items));
+    if (before) memcpy(items, out->items, (size_t)before * sizeof *items);
+    out->items = items;
     for (int64_t i = 0; i < whet_i_node_length(node); i++) {
         const yaml_node_pair_t pair = node->data.mapping.pairs.start[i];
         const yaml_node_t *key = yaml_document_get_node(r->document, pair.key);
@@ -82,7 +87,13 @@ static whet_status read_settings(whet_i_recipe_reader *r, yaml_node_t *node,
         if (setting < 0)
             return whet_i_node_fail_at(
                 r, key, whet_i_merge_unknown_setting(r->ctx, NULL, whet_i_node_str(key)));
-        for (int64_t k = 0; k < out->n; k++)
+        if (of_model && !whet_i_setting_kind_of((whet_i_setting)setting)->per_model)
+            return WHET_I_NODE_FAIL(r, key, WHET_ERR_FORMAT,
+                                    "\"%s\" is of all models at once; expected it in the "
+                                    "\"parameters\" of the slice or "
+                                    "the recipe",
+                                    whet_i_setting_kind_of((whet_i_setting)setting)->name);
+        for (int64_t k = before; k < out->n; k++)
             if (out->items[k].setting == (whet_i_setting)setting)
                 return WHET_I_NODE_FAIL(r, key, WHET_ERR_FORMAT, "\"%s\" again; expected it once",
                                         whet_i_setting_kind_of((whet_i_setting)setting)->name);
@@ -131,7 +142,7 @@ static whet_status read_source(whet_i_recipe_reader *r, yaml_node_t *node, bool 
                                 "no \"layer_range\"; expected the layers to take");
     if (ranged) WHET_TRY(read_range(r, values[3], out));
     if (values[2]) WHET_TRY(whet_i_node_text(r, values[2], "importance", &out->importance));
-    return read_settings(r, values[1], &out->settings);
+    return read_settings(r, values[1], true, &out->settings);
 }
 
 static whet_status read_sources(whet_i_recipe_reader *r, yaml_node_t *node, const char *what,
@@ -139,8 +150,9 @@ static whet_status read_sources(whet_i_recipe_reader *r, yaml_node_t *node, cons
     WHET_TRY(whet_i_node_expect(r, node, YAML_SEQUENCE_NODE, what));
     const int64_t n = whet_i_node_length(node);
     if (n < 1 || n > WHET_MERGE_MODELS_MAX)
-        return WHET_I_NODE_FAIL(r, node, WHET_ERR_LIMIT, "\"%s\" has %lld items; expected 1 to %d",
-                                what, (long long)n, WHET_MERGE_MODELS_MAX);
+        return WHET_I_NODE_FAIL(r, node, n < 1 ? WHET_ERR_FORMAT : WHET_ERR_LIMIT,
+                                "\"%s\" has %lld items; expected 1 to %d", what, (long long)n,
+                                WHET_MERGE_MODELS_MAX);
     WHET_TRY(whet_i_node_count_items(r, node, n));
     WHET_TRY(WHET_I_NODE_MAKE(r, n, &out->sources));
     for (out->n = 0; out->n < n; out->n++)
@@ -174,7 +186,7 @@ static whet_status read_slices(whet_i_recipe_reader *r, yaml_node_t *node) {
             return WHET_I_NODE_FAIL(r, item, WHET_ERR_FORMAT,
                                     "no \"sources\"; expected those of the slice");
         WHET_TRY(read_sources(r, values[0], "sources", true, slice));
-        WHET_TRY(read_settings(r, values[1], &slice->settings));
+        WHET_TRY(read_settings(r, values[1], false, &slice->settings));
     }
     return WHET_OK;
 }
@@ -202,10 +214,7 @@ static whet_status read_modules(whet_i_recipe_reader *r, yaml_node_t *node) {
                                 "a module has %s; expected either \"models\" or \"slices\"",
                                 values[0] ? "both" : "neither");
     WHET_TRY(values[0] ? read_models(r, values[0]) : read_slices(r, values[1]));
-    for (int64_t i = 0; values[2] && i < r->recipe->n; i++)
-        if (r->recipe->slices[i].settings.n == 0)
-            WHET_TRY(read_settings(r, values[2], &r->recipe->slices[i].settings));
-    return WHET_OK;
+    return read_settings(r, values[2], false, &r->recipe->settings);
 }
 
 /* ---- the whole -------------------------------------------------------------------------------- */
@@ -274,7 +283,7 @@ static whet_status read_recipe(whet_i_recipe_reader *r, yaml_node_t *root) {
     if (v[MODELS]) WHET_TRY(read_models(r, v[MODELS]));
     if (v[SLICES]) WHET_TRY(read_slices(r, v[SLICES]));
     if (v[MODULES]) WHET_TRY(read_modules(r, v[MODULES]));
-    WHET_TRY(read_settings(r, v[PARAMETERS], &recipe->settings));
+    WHET_TRY(read_settings(r, v[PARAMETERS], false, &recipe->settings));
     WHET_TRY(read_dtype(r, v[DTYPE], "dtype", &recipe->dtype_given, &recipe->dtype));
     WHET_TRY(
         read_dtype(r, v[OUT_DTYPE], "out_dtype", &recipe->out_dtype_given, &recipe->out_dtype));

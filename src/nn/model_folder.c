@@ -55,6 +55,23 @@ whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *index, whet_n
                        FILES_MAX);
 }
 
+/* A tensor that the index has and no file would be missed silently. */
+static whet_status check_listed(whet_ctx *ctx, const char *path, const json_t *index,
+                                const whet_i_weight_files *f) {
+    json_t *map = json_object_get(index, "weight_map");
+    const json_t *value;
+    const char *key;
+    json_object_foreach(map, key, value) {
+        char quoted[WHET_QUOTE_SIZE];
+        whet_tensor t;
+        if (!whet_i_weight_files_find(f, key, &t))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                               "%s: tensor %s is not in %s; expected it there", path,
+                               whet_i_quote(quoted, whet_str_from(key)), json_string_value(value));
+    }
+    return WHET_OK;
+}
+
 static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_files *f) {
     char *path = NULL;
     json_t *index = NULL;
@@ -69,6 +86,7 @@ static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_fi
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_names_count(names), &f->items));
     for (int64_t i = 0; i < whet_names_count(names); i++)
         WHET_TRY_DONE(open_one(ctx, dir, whet_names_get(names, i).ptr, f));
+    status = check_listed(ctx, path, index, f);
 done:
     whet_names_destroy(ctx, names);
     json_decref(index);

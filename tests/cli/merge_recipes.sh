@@ -64,4 +64,65 @@ done
 recipe 'tokenizer_source: {model: c, lora: b}'
 run 3 whet merge --recipe r.yml --output none
 tells 'r.yml:4: a tokenizer of a model with an adapter'
+
+# What a recipe says and would be passed over.
+python3 - <<'END_' || fail 'nothing is made'
+import json, os, struct
+def write(path, dtype, code, tensors):
+    header, data = {}, b""
+    for name, values in tensors.items():
+        bits = struct.pack(f"<{len(values)}{code}", *values)
+        header[name] = {"dtype": dtype, "shape": [len(values)], "data_offsets": [len(data), len(data) + len(bits)]}
+        data += bits
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data)
+for name, values in (("base", (0, 0)), ("m", (1, 1)), ("n", (4, 2))):
+    write(name + ".safetensors", "F32", "f", {"model.layers.0.w": values, "model.layers.1.w": values})
+write("huge.safetensors", "F64", "d", {"x": (1, 1e300)})
+os.mkdir("parts")
+write("parts/m1.safetensors", "F32", "f", {"x": (1, 2)})
+json.dump({"weight_map": {"x": "m1.safetensors", "y": "m1.safetensors"}}, open("parts/model.safetensors.index.json", "w"))
+END_
+# numbers WANT...: all tensors of out.safetensors are these
+numbers() {
+    python3 - "$@" <<'END_' || fail "not $*"
+import struct, sys
+want = [float(x) for x in sys.argv[1:]]
+got = struct.unpack("<4f", open("out.safetensors", "rb").read()[-16:])
+assert got == (*want, *want), got
+END_
+}
+both() { printf 'models: [{model: m.safetensors%s}, {model: n.safetensors%s}]\nmerge_method: linear\nparameters: {weight: 1}\n' "$1" "$2" >r.yml; }
+mark
+both '' ', parameters: {normalize: false}' # of which only the first model's counted
+run 3 whet merge --recipe r.yml --output out.safetensors
+tells 'r.yml:1: "normalize" is of all models at once; expected it in the "parameters" of the slice or the recipe'
+printf 'merge_method: linear\nmodels: []\n' >r.yml
+run 3 whet merge --recipe r.yml --output out.safetensors
+run 3 whet merge --method passthrough huge.safetensors --output out.safetensors
+tells '"x" is NaN or infinite as f32 at [1]'
+run 3 whet merge --method passthrough parts --output out.safetensors
+tells 'parts/model.safetensors.index.json: tensor "y" is not in m1.safetensors'
+run 3 whet align parts parts --output out.safetensors
+tells 'parts/model.safetensors.index.json: tensor "y" is not in m1.safetensors'
+unchanged
+both ', parameters: {weight: [{filter: w, value: 1}, {value: 2}]}' ', parameters: {weight: [{filter: mpl, value: 3}, {value: 1}]}'
+run 0 whet merge --recipe r.yml --output out.safetensors
+tells 'filter "mpl" of "weight" is part of no tensor'
+quiet_about 'filter "w"'
+numbers 2.5 1.5
+# Settings of the module hold where a slice has some of its own.
+printf '%s\n' 'merge_method: linear' 'parameters: {weight: 9}' 'modules:' '  m:' '    parameters: {weight: 1, normalize: false}' '    slices:' \
+    '      - sources: [{model: m.safetensors, layer_range: [0, 1]}]' '        parameters: {weight: 2}' \
+    '      - sources: [{model: m.safetensors, layer_range: [1, 2]}]' '        parameters: {weight: 2}' >r.yml
+run 0 whet merge --recipe r.yml --output out.safetensors --force
+numbers 2 2
+# Of one model by several paths the base is one.
+printf 'merge_method: task_arithmetic\nbase_model: base.safetensors\nmodels: [{model: ./base.safetensors}, {model: m.safetensors}]\nparameters: {weight: 1, normalize: true}\n' >r.yml
+run 0 whet merge --recipe r.yml --output out.safetensors --force
+numbers 1 1
+# What counts as changed is each model's own.
+run 0 whet merge --method ram --base base.safetensors n.safetensors m.safetensors --set epsilon=0 --set epsilon:1=1 \
+    --output out.safetensors --force
+numbers 4 2
 finish
