@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include "merge/merge_passes.h"
 
@@ -300,6 +301,10 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
     struct statvfs room;
     char parent[4096];
     int64_t bytes = 0;
+    if (plan->output[strspn(plan->output, "./")] == '\0' ||
+        whet_i_has_extension(plan->output, "/..") || whet_i_has_extension(plan->output, "/."))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: a folder that cannot be replaced; expected a name", plan->output);
     if (lstat(plan->output, &info) == 0) {
         if (!plan->force) return whet_i_out_exists(ctx, plan->output);
         if (!plan->single == !S_ISDIR(info.st_mode)) {
@@ -311,6 +316,9 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
     parent_of(plan->output, parent, sizeof parent);
     if (statvfs(parent, &room) != 0)
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be examined: %s", parent, strerror(errno));
+    if (access(parent, W_OK | X_OK) != 0)
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be written in: %s", parent,
+                           strerror(errno));
     for (int64_t i = 0; i < plan->n_shards; i++)
         WHET_TRY(whet_i_add(ctx, bytes, plan->shards[i].bytes, &bytes));
     const double left = (double)room.f_bavail * (double)room.f_frsize + held_by_earlier(plan);

@@ -162,10 +162,12 @@ whet_status whet_i_recipe_read_tokenizer(whet_i_recipe_reader *r, yaml_node_t *n
     r->recipe->tokens = WHET_I_TOKENS_UNION; /* where it says no more */
     if (values[1]) {
         int64_t pad;
+        char quoted[WHET_QUOTE_SIZE];
         WHET_TRY(whet_i_node_expect(r, values[1], YAML_SCALAR_NODE, "pad_to_multiple_of"));
         if (!whet_i_parse_int(whet_i_node_str(values[1]), &pad) || pad < 1 || pad > 1 << 20)
             return WHET_I_NODE_FAIL(r, values[1], WHET_ERR_FORMAT,
-                                    "\"pad_to_multiple_of\" is none; expected 1 to %d", 1 << 20);
+                                    "\"pad_to_multiple_of\" is %s; expected 1 to %d",
+                                    whet_i_quote(quoted, whet_i_node_str(values[1])), 1 << 20);
         r->recipe->pad_to_multiple_of = pad;
     }
     if (values[0]) WHET_TRY(read_source(r, values[0]));

@@ -116,11 +116,16 @@ static whet_status read_range(const whet_i_recipe_reader *r, const yaml_node_t *
         const yaml_node_t *item = whet_i_node_item(r, node, i);
         good = item->type == YAML_SCALAR_NODE && whet_i_parse_int(whet_i_node_str(item), &range[i]);
     }
-    if (!good || range[0] < 0 || range[1] <= range[0] || range[1] > INT32_MAX)
+    if (!good)
+        return WHET_I_NODE_FAIL(r, node, WHET_ERR_FORMAT,
+                                "\"layer_range\" is no pair of whole numbers; expected the first "
+                                "layer and the one behind the last");
+    if (range[0] < 0 || range[1] <= range[0] || range[1] > INT32_MAX)
         return WHET_I_NODE_FAIL(
             r, node, WHET_ERR_FORMAT,
-            "\"layer_range\" is none; expected two numbers, the first layer and the one "
-            "behind the last");
+            "\"layer_range\" is %lld to %lld; expected the first layer, from 0, "
+            "and the one behind the last",
+            (long long)range[0], (long long)range[1]);
     out->first = range[0];
     out->last = range[1];
     return WHET_OK;

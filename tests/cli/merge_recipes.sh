@@ -99,6 +99,26 @@ run 3 whet merge --recipe r.yml --output out.safetensors
 tells 'r.yml:1: "normalize" is of all models at once; expected it in the "parameters" of the slice or the recipe'
 printf 'merge_method: linear\nmodels: []\n' >r.yml
 run 3 whet merge --recipe r.yml --output out.safetensors
+for pair in '-1,2 is -1 to 2' '2,2 is 2 to 2' '0,1.5 is no pair of whole numbers'; do
+    printf 'merge_method: passthrough\nslices: [{sources: [{model: m.safetensors, layer_range: [%s]}]}]\n' "${pair%% *}" >r.yml
+    run 3 whet merge --recipe r.yml --output out.safetensors
+    tells "r.yml:2: \"layer_range\" ${pair#* }; expected the first layer"
+done
+printf 'merge_method: passthrough\nmodels: [{model: a}]\ntokenizer: {pad_to_multiple_of: 0}\n' >r.yml
+run 3 whet merge --recipe r.yml --output out
+tells '"pad_to_multiple_of" is "0"; expected 1 to 1048576'
+# An output that cannot be put in place is told before the work.
+for place in . .. / ../. a/..; do
+    run 2 whet merge --method passthrough a --output $place --force --dry-run
+    tells 'a folder that cannot be replaced; expected a name'
+done
+mkdir shut
+chmod 500 shut
+if ! touch shut/x 2>/dev/null; then # it can by the superuser
+    run 4 whet merge --method passthrough a --output shut/x --dry-run
+    tells 'shut: cannot be written in: Permission denied'
+fi
+rm -rf shut
 run 3 whet merge --method passthrough huge.safetensors --output out.safetensors
 tells '"x" is NaN or infinite as f32 at [1]'
 run 3 whet merge --method passthrough parts --output out.safetensors
