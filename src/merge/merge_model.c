@@ -310,9 +310,16 @@ static bool find_exactly(const whet_i_merge_model *model, const char *name, whet
     return false;
 }
 
+static const char *const outputs[] = {"lm_head.weight", "output.weight", "embed_out.weight"};
+
+const char *whet_i_merge_model_head(const whet_i_merge_model *model) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(outputs); i++)
+        if (whet_names_find(model->names, whet_str_from(outputs[i])) >= 0) return outputs[i];
+    return NULL;
+}
+
 bool whet_i_merge_model_find(const whet_i_merge_model *model, const char *name, whet_tensor *view,
                              const whet_i_merge_file **file, bool *tied) {
-    static const char *const outputs[] = {"lm_head.weight", "output.weight", "embed_out.weight"};
     static const char *const tables[] = {
         "model.embed_tokens.weight",         "transformer.wte.weight",   "wte.weight",
         "model.decoder.embed_tokens.weight", "gpt_neox.embed_in.weight", "tok_embeddings.weight"};

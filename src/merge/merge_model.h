@@ -43,6 +43,8 @@ void whet_i_merge_model_close(whet_ctx *ctx, whet_i_merge_model *model);
  * that ties it to its table of words is that table; *tied says so. tied may be NULL. */
 bool whet_i_merge_model_find(const whet_i_merge_model *model, const char *name, whet_tensor *view,
                              const whet_i_merge_file **file, bool *tied);
+/* The name of the output layer among the model's own tensors; NULL = it ties it, or has none. */
+const char *whet_i_merge_model_head(const whet_i_merge_model *model);
 /* Whether both paths, of which either may be NULL, are of one file or folder. */
 bool whet_i_merge_same_path(const char *a, const char *b);
 /* What is added to a tensor, or NULL. */

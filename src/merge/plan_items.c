@@ -422,6 +422,17 @@ static whet_status check_stack(whet_ctx *ctx, whet_merge_plan *plan, int64_t fir
     return WHET_OK;
 }
 
+/* The output layer is the last slice's; where that ties it and the first does not, it is written out. */
+static whet_status add_head(whet_ctx *ctx, whet_merge_plan *plan, const lineup *last,
+                            int64_t first) {
+    const char *head = whet_i_merge_model_head(&plan->models[first]);
+    if (whet_i_merge_model_head(&plan->models[last->model[0]])) {
+        if (!whet_i_merge_model_head(&plan->models[0])) plan->untied = true;
+        return WHET_OK;
+    }
+    return head ? add_item(ctx, plan, last, head, head, false, 1) : WHET_OK;
+}
+
 static whet_status stacked_slices(whet_ctx *ctx, whet_merge_plan *plan) {
     lineup l;
     int64_t to = 0, first = 0;
@@ -432,8 +443,9 @@ static whet_status stacked_slices(whet_ctx *ctx, whet_merge_plan *plan) {
         if (i == 0) WHET_TRY(add_slice(ctx, plan, &l, 0, 0));
         WHET_TRY(add_slice(ctx, plan, &l, to, -1));
         to += l.source[0]->last - l.source[0]->first;
-        if (i == plan->recipe.n - 1) WHET_TRY(add_slice(ctx, plan, &l, 0, 1));
     }
+    WHET_TRY(add_slice(ctx, plan, &l, 0, 1));
+    WHET_TRY(add_head(ctx, plan, &l, first));
     plan->layers = to;
     return WHET_OK;
 }

@@ -137,6 +137,38 @@ printf '%s\n' 'merge_method: linear' 'parameters: {weight: 9}' 'modules:' '  m:'
     '      - sources: [{model: m.safetensors, layer_range: [1, 2]}]' '        parameters: {weight: 2}' >r.yml
 run 0 whet merge --recipe r.yml --output out.safetensors --force
 numbers 2 2
+# A stack of a model that ties its output layer and one that does not has the last one's, and says so.
+python3 - <<'END_' || fail 'nothing is made'
+import json, os, struct
+for name, tied in (("tied", True), ("free", False)):
+    os.mkdir(name)
+    tensors = {"model.embed_tokens.weight": 1 + tied, "model.layers.0.w": 5}
+    if not tied:
+        tensors["lm_head.weight"] = 7
+    header, data = {}, b""
+    for key, value in tensors.items():
+        header[key] = {"dtype": "F32", "shape": [2, 1], "data_offsets": [len(data), len(data) + 8]}
+        data += struct.pack("<2f", value, value)
+    text = json.dumps(header).encode()
+    open(name + "/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
+    json.dump({"num_hidden_layers": 1, "tie_word_embeddings": tied}, open(name + "/config.json", "w"))
+END_
+for pair in 'free tied 1 2' 'tied free 2 7'; do
+    set -- $pair
+    printf 'merge_method: passthrough\nslices: [{sources: [{model: %s, layer_range: [0, 1]}]}, {sources: [{model: %s, layer_range: [0, 1]}]}]\n' \
+        "$1" "$2" >r.yml
+    run 0 whet merge --recipe r.yml --output stack --force
+    python3 - "$3" "$4" <<'END_' || fail "$1 and $2 stack wrong"
+import json, struct, sys
+data = open("stack/model.safetensors", "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + n])
+first = {k: struct.unpack("<f", data[8 + n + v["data_offsets"][0]:][:4])[0] for k, v in header.items() if k != "__metadata__"}
+assert first["model.embed_tokens.weight"] == float(sys.argv[1]) and first["lm_head.weight"] == float(sys.argv[2]), first
+config = json.load(open("stack/config.json"))
+assert config["tie_word_embeddings"] is False and config["num_hidden_layers"] == 2, config
+END_
+done
 # Of one model by several paths the base is one.
 printf 'merge_method: task_arithmetic\nbase_model: base.safetensors\nmodels: [{model: ./base.safetensors}, {model: m.safetensors}]\nparameters: {weight: 1, normalize: true}\n' >r.yml
 run 0 whet merge --recipe r.yml --output out.safetensors --force
