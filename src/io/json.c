@@ -24,6 +24,39 @@ static whet_status syntax(whet_ctx *ctx, const char *where, const json_error_t *
                        whet_i_quote(quoted, (whet_str){token, len}));
 }
 
+/* The value as it stands for in a document that was read with all integers as reals: those that are exact
+ * become integers again. NULL where memory is short. */
+static json_t *with_integers(json_t *value) {
+    static const double exact = 9007199254740992.0;
+    json_t *item, *changed = value;
+    const char *key;
+    size_t i;
+    void *next;
+    if (json_is_real(value)) {
+        const double x = json_real_value(value);
+        if (fabs(x) <= exact && x == floor(x)) return json_integer((json_int_t)x);
+    }
+    json_object_foreach_safe(value, next, key, item) {
+        json_t *made = with_integers(item);
+        if (!made || (made != item && json_object_set_new(value, key, made) != 0)) changed = NULL;
+    }
+    json_array_foreach(value, i, item) {
+        json_t *made = with_integers(item);
+        if (!made || (made != item && json_array_set_new(value, i, made) != 0)) changed = NULL;
+    }
+    return changed;
+}
+
+/* Documents with integers beyond 64 bits: those become reals. transformers writes 1e30 so for "no limit". */
+static json_t *parse_large(const char *bytes, int64_t len, json_error_t *error) {
+    json_t *document =
+        json_loadb(bytes, (size_t)len, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, error);
+    json_t *made = document ? with_integers(document) : NULL;
+    if (made == document) return document;
+    json_decref(document);
+    return made;
+}
+
 whet_status whet_i_json_parse(whet_ctx *ctx, const char *where, const char *bytes, int64_t len,
                               json_t **out) {
     if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0) {
@@ -32,6 +65,10 @@ whet_status whet_i_json_parse(whet_ctx *ctx, const char *where, const char *byte
     }
     json_error_t error;
     json_t *document = json_loadb(bytes, (size_t)len, JSON_REJECT_DUPLICATES, &error);
+    if (!document && json_error_code(&error) == json_error_numeric_overflow) {
+        json_error_t again;
+        document = parse_large(bytes, len, &again);
+    }
     if (!document) {
         if (json_error_code(&error) == json_error_out_of_memory)
             return whet_i_fail(ctx, WHET_ERR_NOMEM, "%s: out of memory in the JSON parser", where);

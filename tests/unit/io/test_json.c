@@ -75,6 +75,35 @@ static void syntax_errors_name_line_and_column(void **state) {
     test_ctx_done(ctx);
 }
 
+/* transformers' "no limit" is an integer of 31 digits; the document's other integers stay integers. */
+static void integers_beyond_64_bits_are_reals(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    json_t *doc = NULL;
+    int64_t n = 0;
+    double r = 0;
+    test_ok(ctx, parse(ctx,
+                       "{\"model_max_length\": 1000000000000000019884624838656, \"n\": -3, "
+                       "\"r\": 0.25, \"list\": [{\"id\": 7}, 8, 2.5]}",
+                       &doc));
+    test_ok(ctx, whet_i_json_real(ctx, "c.json", doc, "model_max_length", &r));
+    assert_true(r == 1e30);
+    test_ok(ctx, whet_i_json_int(ctx, "c.json", doc, "n", -5, 5, &n));
+    assert_int_equal(n, -3);
+    test_ok(ctx, whet_i_json_real(ctx, "c.json", doc, "r", &r));
+    assert_true(r == 0.25);
+    const json_t *list = json_object_get(doc, "list");
+    assert_true(json_is_integer(json_object_get(json_array_get(list, 0), "id")));
+    assert_true(json_is_integer(json_array_get(list, 1)) && json_is_real(json_array_get(list, 2)));
+    json_decref(doc);
+    test_ok(ctx, parse(ctx, "[-99999999999999999999]", &doc));
+    json_decref(doc);
+    test_fails(ctx, parse(ctx, "[99999999999999999999, {\"a\": 1, \"a\": 2}]", &doc),
+               WHET_ERR_FORMAT);
+    test_fails(ctx, parse(ctx, "[1e999]", &doc), WHET_ERR_FORMAT);
+    test_ctx_done(ctx);
+}
+
 static void deep_nesting_is_refused(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -108,6 +137,7 @@ int main(void) {
         cmocka_unit_test(members_come_out_checked),
         cmocka_unit_test(syntax_errors_name_line_and_column),
         cmocka_unit_test(deep_nesting_is_refused),
+        cmocka_unit_test(integers_beyond_64_bits_are_reals),
         cmocka_unit_test(files_are_limited_in_size),
     };
     return cmocka_run_group_tests_name("io/json", tests, NULL, NULL);
