@@ -58,11 +58,13 @@ static whet_status read_examples(run *r, const char *data, const char *labels,
     return whet_i_mode_inputs_read(r->ctx, &job, out);
 }
 
-/* What trials would say of labels, by their file. */
-static whet_status check_labels(run *r, const whet_mode_data *from, const char *path) {
+/* What trials would say of examples, by their files. */
+static whet_status check_examples(run *r, const whet_mode_data *from, const char *x_path,
+                                  const char *labels_path) {
+    const whet_weights *buyer = &r->weights[0];
     whet_mode_data data = *from;
     data.statistics = NULL;
-    return whet_i_mode_check(r->ctx, r->files->arch, &r->weights[0], &r->weights[0], &data, path);
+    return whet_i_mode_check(r->ctx, r->files->arch, buyer, buyer, &data, x_path, labels_path);
 }
 
 static whet_status read_all(run *r) {
@@ -72,10 +74,10 @@ static whet_status read_all(run *r) {
     WHET_TRY(open_weights(r, 1, f->seller));
     if (f->align) WHET_TRY(whet_permutation_spec_for(r->ctx, f->arch, r->file[0], &none, &r->spec));
     WHET_TRY(read_examples(r, f->data, f->labels, f->statistics, &r->select));
-    WHET_TRY(check_labels(r, &r->select.data, f->labels));
+    WHET_TRY(check_examples(r, &r->select.data, f->data, f->labels));
     if (!f->gate_data) return WHET_OK;
     WHET_TRY(read_examples(r, f->gate_data, f->gate_labels, NULL, &r->gate));
-    return check_labels(r, &r->gate.data, f->gate_labels);
+    return check_examples(r, &r->gate.data, f->gate_data, f->gate_labels);
 }
 
 /* ---- out --------------------------------------------------------------------------------------------- */

@@ -124,7 +124,7 @@ static whet_status check_lines(const run *r) {
     data.repair = r->job->repair;
     if (!r->job->points) data.statistics = NULL;
     return whet_i_mode_check(r->ctx, whet_permutation_spec_arch(r->result.spec), &r->weights[0],
-                             &r->weights[1], &data, r->job->labels);
+                             &r->weights[1], &data, r->job->data, r->job->labels);
 }
 
 static bool is_file(const char *output) {

@@ -36,10 +36,10 @@ WHET_CHECKED whet_status whet_i_mode_labels_check(whet_ctx *ctx, const whet_mode
 WHET_CHECKED whet_status whet_i_mixture_check(whet_ctx *ctx, const whet_i_mixture *mixture,
                                               const whet_mode_data *data);
 /* Whether whet_mode_path would take them: what it says of networks and examples, without running any.
- * labels_path: for its sentence. (mode_path.c) */
+ * x_path, labels_path: for its sentences. (mode_path.c) */
 WHET_CHECKED whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weights *a,
                                            const whet_weights *b, const whet_mode_data *data,
-                                           const char *labels_path);
+                                           const char *x_path, const char *labels_path);
 /* All shares s, of what is traded. shares [n] */
 void whet_i_mixture_share(const whet_i_mixture *mixture, double s, double *shares);
 

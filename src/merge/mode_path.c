@@ -58,12 +58,14 @@ done:
 }
 
 whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weights *a,
-                              const whet_weights *b, const whet_mode_data *data,
+                              const whet_weights *b, const whet_mode_data *data, const char *x_path,
                               const char *labels_path) {
     const whet_i_image image = {data->height, data->width, data->channels};
     whet_i_mixture m = {0};
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m));
+    status = whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m);
+    if (status == WHET_ERR_SHAPE) status = whet_i_fail_at(ctx, status, "for %s", x_path);
+    if (status != WHET_OK) goto done;
     status = whet_i_mode_labels_check(ctx, data, m.classes);
     if (status == WHET_OK)
         status = whet_i_mixture_check(ctx, &m, data);

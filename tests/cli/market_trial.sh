@@ -38,6 +38,7 @@ npy('x.npy', '<f4', '(200, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in r
 npy('gx.npy', '<f4', '(200, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in range(n)), []), 'f')
 npy('y.npy', '<i4', '(200,)', [i % 2 if i >= 50 else 1 - i % 2 for i in range(n)], 'i')
 npy('wrong.npy', '<i4', '(200,)', [1 - i % 2 for i in range(n)], 'i')
+npy('wide.npy', '<f4', '(200, 3)', [0] * 3 * n, 'f')
 npy('few.npy', '<i4', '(3,)', [0, 1, 0], 'i')
 npy('three.npy', '<i4', '(200,)', [2] * n, 'i')
 PY
@@ -114,6 +115,8 @@ tells 'three.npy: label of example 0 is 2'
 run 3 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
     --gate-data gx.npy --gate-labels three.npy
 tells 'three.npy: label of example 0 is 2'
+run 3 whet market trial buyer.safetensors seller.safetensors --data wide.npy --labels y.npy
+tells 'for wide.npy: mlp: tensor layer0.weight'
 mark
 run 4 whet market trial buyer.safetensors seller.safetensors --data nowhere.npy --labels y.npy --output x.npy/mix.safetensors
 tells 'x.npy/mix.safetensors: cannot be created'
