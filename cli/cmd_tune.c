@@ -364,15 +364,18 @@ static whet_status check_adapter(cli_run *run) {
             return cli_fail(run, WHET_ERR_ARG,
                             "--%s with --init-adapter, which says it; expected one of them",
                             own[i]);
-    if (cli_given(run, "blocks") && adapter != WHET_TUNE_MORE)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--blocks is of Monarch adapters; expected --adapter more");
     if (cli_given(run, "alpha") && !low_rank)
         return cli_fail(run, WHET_ERR_ARG,
                         "--alpha is LoRA's and DoRA's; expected --adapter lora or dora");
-    if (cli_given(run, "rank") && !low_rank && adapter != WHET_TUNE_MORE)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--rank is of adapters; expected --adapter lora, dora or more");
+    const bool rank = cli_given(run, "rank") && !low_rank && adapter != WHET_TUNE_MORE;
+    const bool blocks = cli_given(run, "blocks") && adapter != WHET_TUNE_MORE;
+    if ((rank || blocks) && !cli_given(run, "adapter"))
+        return cli_fail(run, WHET_ERR_ARG, "--%s is of adapters; expected --adapter %s",
+                        blocks ? "blocks" : "rank", blocks ? "more" : "lora, dora or more");
+    /* One command line may go through all kinds, of which some have no use for these. */
+    if (rank) cli_note(run, "--rank is of adapters, and is passed over");
+    if (blocks && cli_integer(run, "blocks") != 1)
+        cli_note(run, "--blocks is of Monarch adapters, and is passed over");
     return WHET_OK;
 }
 

@@ -82,6 +82,8 @@ WHET_CHECKED whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_
 WHET_CHECKED whet_status whet_i_adapter_layers_parse(whet_ctx *ctx, whet_i_adapter_config *config,
                                                      const char *where, const char *text);
 
+/* The first part of a module's name that is a number, or -1. Pure. */
+int64_t whet_i_module_number(const char *module);
 /* Whether the module is in the set; `all_linear` is asked of linear layers that are not of the head. */
 bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_modules *set,
                         const char *module);

@@ -187,8 +187,7 @@ bool whet_i_modules_hold(const whet_i_adapter_config *config, const whet_i_modul
     return held;
 }
 
-/* The first part of a name that is a number, or -1. */
-static int64_t number_of(const char *module) {
+int64_t whet_i_module_number(const char *module) {
     for (const char *at = module; *at;) {
         const size_t length = strcspn(at, ".");
         int64_t number;
@@ -202,7 +201,7 @@ static int64_t number_of(const char *module) {
 
 static bool has_number(const whet_i_adapter_config *config, const char *module) {
     if (!config->layers) return true;
-    const int64_t number = number_of(module);
+    const int64_t number = whet_i_module_number(module);
     bool any = false;
     for (int64_t i = 0; i < config->n_layers; i++) any = any || config->layers[i] == number;
     return any;

@@ -4,6 +4,21 @@
 #include "tune/adapter_set.h"
 #include "tune/tune_i.h"
 
+/* Which numbers layers_to_transform means where layers_pattern says which of a name's numbers counts: those of
+ * the layers that are there. */
+static whet_status number_layers(whet_ctx *ctx, const whet_adapter *start,
+                                 whet_i_adapter_config *config) {
+    if (config->layers || !whet_i_peft_says(start->json, "layers_to_transform")) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, start->n_layers, &config->layers));
+    for (int64_t i = 0; i < start->n_layers; i++) {
+        const int64_t number = whet_i_module_number(start->layers[i].module);
+        bool there = false;
+        for (int64_t k = 0; k < config->n_layers; k++) there = there || config->layers[k] == number;
+        if (!there) config->layers[config->n_layers++] = number;
+    }
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_peft_config config = {0};
     if (!run->job.init_adapter) return WHET_OK;
@@ -18,6 +33,7 @@ whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run) {
                              "%s is GraLoRA, which is not trained here; expected LoRA, DoRA or "
                              "MoRe (whet tune export makes LoRA of it)",
                              run->job.init_adapter);
+    if (status == WHET_OK) status = number_layers(ctx, run->start, &config.common);
     if (status != WHET_OK) {
         whet_i_adapter_config_free(ctx, &config.common);
         return status;
@@ -91,14 +107,59 @@ static whet_status start_whole(whet_ctx *ctx, const whet_i_tune *run, const whet
     return WHET_OK;
 }
 
+/* Whether a layer of the folder has its adapter among the parameters. */
+static bool is_recorded(const whet_i_tune *run, whet_i_adapter_layer layer) {
+    layer.module = without_prefix(run, layer.module);
+    for (int64_t i = 0; i < run->params->n; i++)
+        if (part_of(run, &layer, without_prefix(run, run->params->items[i].name))) return true;
+    return false;
+}
+
+static bool is_trained(const whet_i_tune *run, const char *tensor) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        if (p->trainable && strcmp(without_prefix(run, p->name), without_prefix(run, tensor)) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* What is not gone on with would be lost: another model than the folder's would be trained. */
+static whet_status check_all_taken(whet_ctx *ctx, const whet_i_tune *run) {
+    static const char advice[] = "try whet tune merge into the model, and adapters of that";
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < run->start->n_layers; i++)
+        if (!is_recorded(run, run->start->layers[i]))
+            return whet_i_fail(
+                ctx, WHET_ERR_UNSUPPORTED,
+                "%s: its adapter of %s, which is part of a head, is not trained here; expected "
+                "adapters of the layers before it; %s",
+                run->job.init_adapter,
+                whet_i_quote(quoted, whet_str_from(run->start->layers[i].module)), advice);
+    for (int64_t i = 0; i < run->start->n_wholes; i++) {
+        const whet_i_adapter_whole *w = &run->start->wholes[i];
+        (void)whet_i_quote(quoted, whet_str_from(w->name));
+        if (is_trained(run, w->name)) continue;
+        if (whet_i_adapter_changes(w) || whet_i_params_find(run->params, w->name) >= 0)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "%s: %s was trained too, and is not here; expected layers' adapters "
+                               "and modules of modules_to_save; %s",
+                               run->job.init_adapter, quoted, advice);
+        whet_i_log(ctx, WHET_LOG_WARN, "%s: %s has no place in what is trained, and is left out",
+                   run->job.init_adapter, quoted);
+    }
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_take_start(whet_ctx *ctx, whet_i_tune *run) {
-    for (int64_t i = 0; run->start && i < run->params->n; i++) {
+    if (!run->start) return WHET_OK;
+    for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         if (!p->trainable) continue;
         WHET_TRY(whet_i_tune_is_adapter(p->name) ? start_factor(ctx, run, p)
                                                  : start_whole(ctx, run, p));
     }
-    return WHET_OK;
+    return check_all_taken(ctx, run);
 }
 
 uint64_t whet_i_tune_mix_start(const whet_i_tune *run, uint64_t hash) {

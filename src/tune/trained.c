@@ -69,6 +69,11 @@ static whet_status left_out(whet_ctx *ctx, const whet_i_tune *run, whet_str end)
     const whet_i_adapter_config *c = &run->config;
     const bool excluded = c->excluded.n > 0 || c->excluded.pattern,
                saved = run->job.save_modules != NULL;
+    if (!c->layers && !excluded && !saved)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "targets %s are layers of a head, which have no adapters here; expected "
+                           "layers before it; try --save-modules, which trains them whole",
+                           whet_i_quote(quoted, end));
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "targets %s are there, and all of them are left out by%s%s%s%s%s; expected "
                        "one to be left in",
@@ -95,6 +100,11 @@ static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
     whet_names_destroy(ctx, names);
     WHET_TRY(status);
     if (run->adapter->adapts && there >= 0) return left_out(ctx, run, targets->ends[there]);
+    if (!run->job.targets && run->config.layers)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "no layer has a number of \"%s\"; expected numbers of layers of the model",
+            run->job.layers);
     return whet_i_fail(
         ctx, WHET_ERR_ARG,
         "targets %s%s%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",
@@ -208,10 +218,39 @@ static whet_status check_saved(whet_ctx *ctx, const whet_i_tune *run) {
     return WHET_OK;
 }
 
+/* Whether a layer of that name got an adapter. */
+static bool adapts_any(const whet_i_tune *run, const whet_i_modules *set) {
+    const char *factor = whet_i_adapter_factor(run->config.kind, 0);
+    const size_t end = strlen(factor) + 1; /* with the point */
+    for (int64_t i = 0; i < run->params->n; i++) {
+        char module[NAME_SIZE];
+        const size_t n = strlen(run->params->items[i].name);
+        (void)snprintf(module, sizeof module, "%s", run->params->items[i].name);
+        if (n <= end || n >= sizeof module || strcmp(module + n - end + 1, factor) != 0) continue;
+        module[n - end] = '\0';
+        if (whet_i_modules_has(&run->config, set, module)) return true;
+    }
+    return false;
+}
+
+/* Layers of heads are there, and have no adapters here. */
+static void warn_of_heads(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_modules *set = &run->config.targets;
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < set->n && run->adapter->adapts; i++) {
+        const whet_i_modules one = {.ends = &set->ends[i], .n = 1};
+        if (names_any(run, &one, NULL) && !adapts_any(run, &one))
+            whet_i_log(ctx, WHET_LOG_WARN,
+                       "targets: %s gets no adapter: it is a head's layer, or is left out",
+                       whet_i_quote(quoted, set->ends[i]));
+    }
+}
+
 static void warn_of_misspelt(whet_ctx *ctx, const whet_i_tune *run) {
     const whet_i_adapter_config *c = &run->config;
     if (run->start) return; /* a folder's */
     if (run->job.targets) warn_of_names(ctx, run, "targets", &c->targets, c->targets.n);
+    if (run->job.targets) warn_of_heads(ctx, run);
     warn_of_names(ctx, run, "exclude", &c->excluded, c->excluded.n);
     warn_of_values(ctx, run, "rank pattern", &c->ranks);
     warn_of_values(ctx, run, "alpha pattern", &c->alphas);

@@ -170,6 +170,42 @@ a, b = (json.load(open(f + "/adapter_config.json")) for f in (sys.argv[1], "on")
 assert {k: a[k] for k in a if k != "base_model_name_or_path"} == {k: b[k] for k in a if k != "base_model_name_or_path"}
 E2
 done
+# What is not trained here is not dropped: layers of a head, biases. layers_pattern says which number of a name counts.
+run 0 whet tune merge --model "$model" --adapter lora --output with-pooler
+run 0 whet tune --model with-pooler --train train.tsv --epochs 1 --adapter lora --output lora2 --quiet
+python3 - <<'E3' || fail 'nothing is made'
+import json, os, shutil, struct
+
+def with_more(name, tensors, config, start="lora"):
+    shutil.copytree(start, name)
+    path = name + "/adapter_model.safetensors"
+    data = open(path, "rb").read()
+    n = struct.unpack("<Q", data[:8])[0]
+    header, end = json.loads(data[8:8 + n]), len(data) - 8 - n
+    values = b""
+    for key, shape in tensors.items():
+        size = 4 * shape[0] * (shape[1] if len(shape) > 1 else 1)
+        header[key] = {"dtype": "F32", "shape": shape, "data_offsets": [end, end + size]}
+        values += struct.pack("<f", .25) * (size // 4)
+        end += size
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + data[8 + n:] + values)
+    old = json.load(open(name + "/adapter_config.json"))
+    json.dump({**old, **config}, open(name + "/adapter_config.json", "w"))
+
+dense = "base_model.model.bert.pooler.dense"
+targets = json.load(open("lora/adapter_config.json"))["target_modules"]
+with_more("with-head", {dense + ".lora_A.weight": [8, 32], dense + ".lora_B.weight": [32, 8]},
+          {"target_modules": targets + ["pooler.dense"]}, "lora2")
+with_more("with-bias", {"base_model.model.bert.encoder.layer.0.attention.self.query.base_layer.bias": [32]}, {"bias": "lora_only"})
+with_more("with-pattern", {}, {"layers_to_transform": [0, 1], "layers_pattern": "layer"})
+E3
+run 3 whet tune --model with-pooler --train train.tsv --init-adapter with-head --output z
+tells 'its adapter of "bert.pooler.dense", which is part of a head, is not trained here'
+run 3 whet tune --model "$model" --train train.tsv --init-adapter with-bias --output z
+tells 'query.bias" was trained too, and is not here'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --init-adapter with-pattern --output on --force
 # Its head keeps its order of classes: told, where another one is asked for.
 printf 'yes\nno\n' >turned.txt
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --init-adapter lora --output on --force
@@ -212,6 +248,17 @@ quiet_about 'name of no layer'
 # One of two targets misspelt is told; none that matches is refused, with the nearest name.
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --targets query,valeu --output w --force
 tells '"valeu" is the name of no layer'
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --targets query,pooler.dense
+tells '"pooler.dense" gets no adapter'
+# One line for all kinds.
+for kind in more lora dora full bitfit norms; do
+    run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter $kind --rank 4 --blocks 4 --targets query,LayerNorm \
+        --output w --force
+    case $kind in
+    more) quiet_about 'passed over' ;;
+    *) tells '--blocks is of Monarch adapters, and is passed over' ;;
+    esac
+done
 mark
 # shellcheck disable=SC2086
 refused() {
@@ -227,7 +274,8 @@ refused 2 'did you mean "query"' --adapter lora --targets qeury
 refused 2 'targets "query" are there, and all of them are left out by exclusions' --adapter lora --targets query --exclude query
 refused 2 'match no layer' --adapter more --targets 'regex:.*\.nothing'
 refused 2 'does not compile' --adapter lora --targets 'regex:('
-refused 2 'match no layer' --adapter lora --layers 7
+refused 2 'no layer has a number of "7"' --adapter lora --layers 7
+refused 2 'layers of a head, which have no adapters here' --adapter lora --targets pooler.dense
 refused 2 'expected numbers of layers' --adapter lora --layers 3-1
 refused 2 'whole number from 1 to 1024' --adapter lora --rank-pattern query=0
 refused 2 'expected adapter more' --adapter lora --blocks-pattern query=2
@@ -235,6 +283,7 @@ refused 2 'expected adapter lora or dora' --adapter more --alpha-pattern query=2
 refused 2 'expected adapter lora or dora' --adapter norms --rslora
 refused 2 'expected adapter lora, dora or more' --adapter bitfit --adapter-dropout 0.1
 refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern query=2
-refused 2 'expected --adapter lora, dora or more' --adapter bitfit --rank 4
+refused 2 'expected --adapter lora, dora or more' --rank 4
+refused 2 'expected --adapter more' --blocks 4
 refused 2 'expected --adapter lora or dora' --adapter more --alpha 4
 finish
