@@ -3,6 +3,7 @@
  * config.json with the type and the classes that it now has, and the index of several files of weights. */
 #include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -82,26 +83,58 @@ static const char *type_name(whet_dtype dtype) {
     return dtype == WHET_BF16 ? "bfloat16" : dtype == WHET_F16 ? "float16" : "float32";
 }
 
-/* The classes of the head, as the adapter that has it tells them. */
+/* Rows of the head for classes that an adapter brings; 0 where none does. */
+static int64_t rows_of_head(const whet_i_merging *m, const char *head) {
+    char name[64];
+    (void)snprintf(name, sizeof name, "%s.weight", head);
+    for (int64_t i = 0; i < m->job->n; i++) {
+        const whet_i_adapter_whole *w = whet_i_adapter_find_whole(m->adapters[i], name);
+        if (w && w->tensor.rank == 2) return w->tensor.shape[0];
+    }
+    return 0;
+}
+
+/* Classes without names, as transformers calls them: how many there are is what it reads off them. */
+static void number_classes(json_t *config, int64_t n) {
+    if ((int64_t)json_object_size(json_object_get(config, "id2label")) == n) return;
+    json_t *names = json_object(), *numbers = json_object();
+    for (int64_t i = 0; i < n; i++) {
+        char number[24], name[32];
+        (void)snprintf(number, sizeof number, "%" PRId64, i);
+        (void)snprintf(name, sizeof name, "LABEL_%" PRId64, i);
+        (void)json_object_set_new(names, number, json_string(name));
+        (void)json_object_set_new(numbers, name, json_integer(i));
+    }
+    (void)json_object_set_new(config, "id2label", names);
+    (void)json_object_set_new(config, "label2id", numbers);
+}
+
+/* The classes of the head, as the adapter that has it tells them; PEFT's tell none. */
 static void put_classes(const whet_i_merging *m, json_t *config) {
     static const char *const keys[] = {"id2label", "label2id", "problem_type"};
     const char *type = json_string_value(json_object_get(config, "model_type"));
-    bool any = false, pooled = false;
+    bool any = false, pooled = false, of_tokens = false;
     for (int64_t i = 0; i < m->job->n; i++) {
+        const json_t *says = m->adapters[i]->json;
+        const char *task = json_string_value(json_object_get(says, "task_type"));
         pooled |= whet_i_adapter_head_is_pooled(m->adapters[i]);
+        of_tokens |= task && strcmp(task, "TOKEN_CLS") == 0;
         for (int64_t k = 0; k < WHET_COUNT_OF(keys); k++) {
-            json_t *value = json_object_get(m->adapters[i]->json, keys[k]);
+            json_t *value = json_object_get(says, keys[k]);
             if (!value) continue;
             (void)json_object_set(config, keys[k], value);
             any = true;
         }
     }
-    /* With a head on the pooled row it is no model that transformers has a name for. */
-    if (!any || !type || pooled) return;
+    if (!type) return;
     const whet_i_family *family = whet_i_family_find(whet_str_from(type));
     const whet_i_llama_family *llama = whet_i_llama_family_find(whet_str_from(type));
+    const int64_t rows = rows_of_head(m, family ? family->head_out : "score");
+    if (!any && rows > 0) number_classes(config, rows);
+    /* With a head on the pooled row it is no model that transformers has a name for. */
     const char *name = family ? family->classifier : llama ? llama->classifier : NULL;
-    if (name) (void)json_object_set_new(config, "architectures", json_pack("[s]", name));
+    if (name && (any || rows > 0) && !pooled && !of_tokens)
+        (void)json_object_set_new(config, "architectures", json_pack("[s]", name));
 }
 
 static whet_status write_config(whet_ctx *ctx, const whet_i_merging *m, const char *dir) {

@@ -326,6 +326,17 @@ static void parts_and_heads(void **state) {
     assert_non_null(strstr(config, "BertForSequenceClassification"));
     assert_non_null(strstr(config, "\"yes\""));
     free(config);
+    /* PEFT's folders do not name classes: transformers reads off the names how many there are. */
+    adapters[0] = write_adapter("parts-peft", "\"peft_type\": \"LORA\", \"r\": 2", &a);
+    whet_adapter_merge_job nameless =
+        job_of(test_tmp("parts"), adapters, 1, test_tmp("parts-nameless"));
+    test_ok(ctx, whet_adapter_merge(ctx, &nameless, NULL));
+    config = bytes_of(test_tmp("parts-nameless"), "config.json", &len);
+    config[len] = '\0';
+    assert_non_null(strstr(config, "BertForSequenceClassification"));
+    assert_non_null(strstr(config, "\"1\": \"LABEL_1\""));
+    assert_null(strstr(config, "LABEL_2"));
+    free(config);
     tensors_free(&one);
     tensors_free(&two);
     tensors_free(&a);
