@@ -84,8 +84,8 @@ typedef struct whet_adapter_convert_opts {
  * f64, rounded once to f32. DoRA is DoRA only; LoRA, and MoRe of rank r as LoRA of rank N r, are DoRA
  * with rows as long as they are. That, and DoRA of a smaller rank (the nearest products, rows
  * multiplied as before), need the base: after whet_adapter_fit. *report (may be NULL) is the text of a
- * JSON object: residual, the relative distance over the layers that lose something, and layers (module,
- * rank, blocks, parameters, residual). Sizes of MoRe whose blocks have room for more are exact after
+ * JSON object: residual, the relative distance over all layers, and layers (module, rank, blocks,
+ * parameters, residual). Sizes of MoRe whose blocks have room for more are exact after
  * whet_adapter_fit. Errors: ARG (ranks above a layer's, all told; DoRA without its base), UNSUPPORTED
  * (DoRA as another form), NUMERIC, IO, NOMEM, LIMIT, CANCELLED. Progress "convert". */
 WHET_API WHET_CHECKED whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *adapter,

@@ -266,6 +266,15 @@ static json_t *layer_report(const conversion *c) {
                      (json_int_t)parameters, "residual", ratio(c->dropped, c->whole));
 }
 
+/* The square of the norm of a layer that loses nothing. */
+static whet_status add_square(whet_ctx *ctx, const whet_i_adapter_layer *l, double *sum) {
+    double *matrix;
+    WHET_TRY(whet_i_layer_matrix(ctx, l, &matrix));
+    *sum += square_of(matrix, l->shape.in * l->shape.out);
+    whet_i_free(ctx, matrix);
+    return WHET_OK;
+}
+
 static whet_status convert_all(whet_ctx *ctx, const whet_adapter *a,
                                const whet_adapter_convert_opts *o, const whet_i_weight_files *base,
                                whet_adapter *made, json_t *layers, double *residual) {
@@ -278,11 +287,24 @@ static whet_status convert_all(whet_ctx *ctx, const whet_adapter *a,
         (void)json_array_append_new(layers, layer_report(&c));
         dropped += c.dropped;
         whole += c.whole;
+        /* Only where a rank is asked for is anything lost, and the whole asked for. */
+        if (o->rank && c.whole <= 0) WHET_TRY(add_square(ctx, c.layer, &whole));
     }
     *residual = ratio(dropped, whole);
     for (int64_t i = 0; i < a->n_wholes; i++)
         WHET_TRY(whet_i_adapter_put_whole(ctx, made, &a->wholes[i]));
     return whet_i_adapter_settle(ctx, made, a->json);
+}
+
+/* MoRe's blocks may have room for more than the layer has: folders that are not from here do not tell. */
+static void warn_of_sizes(whet_ctx *ctx, const whet_adapter *a, bool more) {
+    const bool told =
+        json_object_get(a->json, WHET_I_SIZES_KEY) || json_object_get(a->json, WHET_I_BASE_KEY);
+    if (!a->more || more || a->model || told || a->layers[0].shape.blocks == 1) return;
+    whet_i_log(ctx, WHET_LOG_WARN,
+               "%s: does not tell the sizes of its layers, which are taken as all that its blocks "
+               "have room for; if the base's are smaller, it will not fit: try --model",
+               a->path);
 }
 
 whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
@@ -299,6 +321,7 @@ whet_status whet_adapter_convert(whet_ctx *ctx, const whet_adapter *a,
     whet_status status = WHET_OK;
     const bool more = o.form == WHET_ADAPTER_FORM_MORE, dora = o.form == WHET_ADAPTER_FORM_DORA;
     json_t *layers = json_array();
+    warn_of_sizes(ctx, a, more);
     if (dora && a->model) WHET_TRY_DONE(whet_i_weight_files_open(ctx, a->model, &base));
     WHET_TRY_DONE(whet_i_adapter_create(ctx, a->path, more, a->n_layers, a->n_wholes, &made));
     WHET_TRY_DONE(convert_all(ctx, a, &o, &base, made, layers, &residual));

@@ -4,8 +4,8 @@
 #include "tune/adapter_set.h"
 #include "tune/tune_i.h"
 
-/* Which numbers layers_to_transform means where layers_pattern says which of a name's numbers counts: those of
- * the layers that are there. */
+/* Which numbers layers_to_transform means where layers_pattern says which of a name's numbers counts: those
+ * of the layers that are there. */
 static whet_status number_layers(whet_ctx *ctx, const whet_adapter *start,
                                  whet_i_adapter_config *config) {
     if (config->layers || !whet_i_peft_says(start->json, "layers_to_transform")) return WHET_OK;

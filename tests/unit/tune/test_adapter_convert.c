@@ -261,6 +261,36 @@ static void what_is_lost_is_told(void **state) {
 }
 
 /* B A of rank 6 as rank 3: no nearer than the singular values of B A itself say, and no farther. */
+/* A layer that loses nothing counts, too: of squares 2500 and 1 + .25, the .25 is lost. */
+static void what_is_lost_is_of_all_layers(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    tensors t = {0};
+    double residual;
+    whet_adapter *a;
+    float *x = add(&t, PEFT "large.lora_A.weight", 1, 2, 0);
+    float *y = add(&t, PEFT "large.lora_B.weight", 2, 1, 0);
+    x[0] = 50, x[1] = 0, y[0] = 1, y[1] = 0;
+    x = add(&t, PEFT "small.lora_A.weight", 2, 2, 0);
+    y = add(&t, PEFT "small.lora_B.weight", 2, 2, 0);
+    x[0] = x[3] = 1, x[1] = x[2] = 0;
+    y[0] = 1, y[3] = .5F, y[1] = y[2] = 0;
+    test_ok(ctx,
+            whet_adapter_open(ctx,
+                              write_adapter("of-all",
+                                            "\"peft_type\": \"LORA\", \"r\": 2, \"lora_alpha\": "
+                                            "2, \"rank_pattern\": {\"large\": 1}, "
+                                            "\"alpha_pattern\": {\"large\": 1}",
+                                            &t),
+                              &a));
+    whet_adapter *made = converted(ctx, a, WHET_ADAPTER_FORM_LORA, 0, 1, &residual);
+    assert_true(fabs(residual - sqrt(.25 / (2500 + 1.25))) < 1e-12);
+    whet_adapter_close(ctx, made);
+    whet_adapter_close(ctx, a);
+    tensors_free(&t);
+    test_ctx_done(ctx);
+}
+
 static void low_ranks_are_the_nearest(void **state) {
     (void)state;
     enum { IN = 11, OUT = 7, R = 6, KEPT = 3 };
@@ -372,6 +402,7 @@ int main(void) {
         cmocka_unit_test(exports_are_the_reference_s),
         cmocka_unit_test(nothing_is_lost_without_a_rank),
         cmocka_unit_test(what_is_lost_is_told),
+        cmocka_unit_test(what_is_lost_is_of_all_layers),
         cmocka_unit_test(low_ranks_are_the_nearest),
         cmocka_unit_test(bits_do_not_depend_on_threads),
         cmocka_unit_test(refusals),
