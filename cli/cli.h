@@ -138,6 +138,7 @@ typedef struct cli_weighted {
     char *paths[CLI_WEIGHTED_MAX];
     double weights[CLI_WEIGHTED_MAX];
     int32_t n;
+    const char *heads; /* of `paths` that --heads-of names; NULL = none */
 } cli_weighted;
 whet_status cli_weighted_read(cli_run *run, cli_weighted *w);
 void cli_weighted_free(cli_weighted *w);

@@ -181,7 +181,7 @@ static whet_adapter_merge_job merge_job(const cli_run *run, const cli_weighted *
     job.probe = cli_text(run, "probe");
     job.text = cli_text(run, "text");
     job.any_base = cli_flag(run, "any-base");
-    job.heads_of = cli_text(run, "heads-of");
+    job.heads_of = w->heads;
     job.output = cli_text(run, "output");
     job.force = run->force;
     return job;
@@ -262,26 +262,14 @@ static whet_status save_sum(cli_run *run, whet_adapter *sum, char **report) {
     return status;
 }
 
-static whet_status check_heads_of(cli_run *run, const cli_weighted *w) {
-    const char *heads = cli_text(run, "heads-of");
-    for (int32_t i = 0; heads && i < w->n; i++)
-        if (strcmp(w->paths[i], heads) == 0) return WHET_OK;
-    return heads ? cli_fail(run, WHET_ERR_ARG,
-                            "--heads-of %s: is none of the adapters; expected "
-                            "one as --adapter has it",
-                            heads)
-                 : WHET_OK;
-}
-
 static whet_status combine(cli_run *run, const cli_weighted *w, char **report) {
     whet_adapter *open[CLI_WEIGHTED_MAX] = {NULL}, *sum = NULL;
     const whet_adapter *items[CLI_WEIGHTED_MAX] = {NULL};
-    const char *heads = cli_text(run, "heads-of");
-    whet_status status = check_heads_of(run, w);
+    whet_status status = WHET_OK;
     for (int32_t i = 0; status == WHET_OK && i < w->n; i++) {
         status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
         if (status == WHET_OK) status = fit(run, open[i]);
-        if (status == WHET_OK && heads && strcmp(heads, w->paths[i]) != 0)
+        if (status == WHET_OK && w->heads && w->heads != w->paths[i])
             whet_adapter_drop_heads(open[i]);
         items[i] = open[i];
     }

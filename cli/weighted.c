@@ -1,9 +1,27 @@
 /* SPDX-License-Identifier: Apache-2.0
- * --adapter DIR[=WEIGHT], as often as there are adapters. */
+ * --adapter DIR[=WEIGHT], as often as there are adapters, and --heads-of one of them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
+
+/* The same folder, as it is written here and there: "./a/" is "a". */
+static bool same_folder(const char *a, const char *b) {
+    while (strncmp(a, "./", 2) == 0) a += 2;
+    while (strncmp(b, "./", 2) == 0) b += 2;
+    size_t n = strlen(a), m = strlen(b);
+    while (n > 1 && a[n - 1] == '/') n--;
+    while (m > 1 && b[m - 1] == '/') m--;
+    return n == m && memcmp(a, b, n) == 0;
+}
+
+static whet_status find_heads(cli_run *run, cli_weighted *w) {
+    const char *heads = cli_text(run, "heads-of");
+    for (int32_t i = 0; heads && i < w->n && !w->heads; i++)
+        if (same_folder(w->paths[i], heads)) w->heads = w->paths[i];
+    if (!heads || w->heads) return WHET_OK;
+    return cli_fail(run, WHET_ERR_ARG, "--heads-of %s: none of the adapters; expected one", heads);
+}
 
 whet_status cli_weighted_read(cli_run *run, cli_weighted *w) {
     const int32_t n = cli_list_count(run, "adapter");
@@ -23,7 +41,7 @@ whet_status cli_weighted_read(cli_run *run, cli_weighted *w) {
         w->paths[i][length] = '\0';
         w->n++;
     }
-    return WHET_OK;
+    return find_heads(run, w);
 }
 
 void cli_weighted_free(cli_weighted *w) {
@@ -36,6 +54,6 @@ whet_adapter_use cli_weighted_use(const cli_run *run, const cli_weighted *w) {
     use.weights = w->weights;
     use.n = w->n;
     use.any_base = cli_flag(run, "any-base");
-    use.heads_of = cli_text(run, "heads-of");
+    use.heads_of = w->heads;
     return use;
 }

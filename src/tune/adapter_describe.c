@@ -25,7 +25,7 @@ static json_t *layer_json(const whet_i_adapter_layer *l) {
 typedef enum part { HEADS, BIASES, OWN } part;
 
 static part part_of(const whet_i_adapter_whole *w) {
-    return w->own ? OWN : w->layer_bias ? BIASES : HEADS;
+    return w->own ? OWN : w->layer_bias || w->plain_bias ? BIASES : HEADS;
 }
 
 static json_t *names_json(const whet_adapter *a, part which) {

@@ -89,6 +89,9 @@ static whet_status fit_layer(whet_ctx *ctx, whet_adapter *a, whet_i_adapter_laye
     (void)whet_i_quote(quoted, whet_str_from(l->module));
     if (!whet_i_weight_files_find(files, l->base, &w))
         return whet_i_problem(ctx, problems, "the base has no layer %s", quoted);
+    if (w.dtype != WHET_F32 && w.dtype != WHET_F16 && w.dtype != WHET_BF16 && w.dtype != WHET_F64)
+        return whet_i_problem(ctx, problems, "layer %s is of %s numbers in the base", quoted,
+                              whet_dtype_name(w.dtype));
     if (w.rank == 2 && fits(a, s, w.shape[0], w.shape[1])) {
         l->shape.out = w.shape[0];
         l->shape.in = w.shape[1];
@@ -108,6 +111,12 @@ static whet_status keep_prefix(whet_ctx *ctx, whet_adapter *a, const renaming *r
     copy[r->less] = '\0';
     a->prefix = copy;
     return WHET_OK;
+}
+
+/* Biases that only the adapter has, such as a new pooler's, stand for themselves. */
+static void settle_bias(whet_i_adapter_whole *w, const whet_i_weight_files *files) {
+    whet_tensor t;
+    w->plain_bias = w->plain_bias && whet_i_weight_files_find(files, w->base, &t);
 }
 
 /* What changes the base must be there and as long; heads may be new or of another size. */
@@ -167,6 +176,7 @@ whet_status whet_i_adapter_fit(whet_ctx *ctx, whet_adapter *a, const char *model
     for (int64_t i = 0; status == WHET_OK && i < a->n_wholes; i++) {
         whet_i_adapter_whole *w = &a->wholes[i];
         status = base_name(ctx, a, &r, w->name, "", &w->base);
+        if (status == WHET_OK) settle_bias(w, files);
         if (status == WHET_OK) status = fit_whole(ctx, w, files, &problems);
     }
     const whet_status ended = whet_i_problems_end(ctx, WHET_ERR_SHAPE, a->path, &problems);

@@ -84,9 +84,14 @@ static bool ends_with(whet_str name, const char *end) {
     return name.len > n && memcmp(name.ptr + name.len - n, end, (size_t)n) == 0;
 }
 
+static bool is_copy(const char *name) {
+    return strstr(name, ".original_module.") || strstr(name, ".modules_to_save.");
+}
+
 /* Marks of what is refused by name. */
 static const char *strange(const char *name) {
     if (strstr(name, ".lora_embedding_")) return "adapters of word vectors are not known here";
+    if (is_copy(name)) return "it is PEFT's copy of a module that is saved whole";
     if (strstr(name, ".lora_")) return "this part of an adapter is not known here";
     if (strstr(name, ".base_layer.")) return "it is a weight of the base itself";
     return ends_with(whet_str_from(name), ".weight") || ends_with(whet_str_from(name), ".bias")
@@ -148,6 +153,20 @@ static whet_status add_own(whet_ctx *ctx, whet_adapter *a, const char *name,
     return WHET_OK;
 }
 
+/* With "bias": "all" the biases of all layers are trained, and PEFT writes them, with those of its copies of
+ * modules that are saved whole. */
+static bool is_one_of_all_biases(const whet_adapter *a, whet_str name) {
+    const char *which = json_string_value(json_object_get(a->json, "bias"));
+    return which && strcmp(which, "all") == 0 && ends_with(name, ".bias");
+}
+
+static bool is_saved(const whet_i_peft_config *config, whet_str tensor) {
+    const char *last = strrchr(tensor.ptr, '.');
+    char module[NAME_ROOM];
+    (void)snprintf(module, sizeof module, "%.*s", last ? (int)(last - tensor.ptr) : 0, tensor.ptr);
+    return whet_i_modules_hold(&config->common, &config->common.saved, module);
+}
+
 static whet_status add_whole(whet_ctx *ctx, whet_adapter *a, whet_str name, bool layer_bias,
                              const whet_tensor *tensor) {
     char quoted[WHET_QUOTE_SIZE];
@@ -192,8 +211,13 @@ static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, const whet_i_peft_
         part = ends[e].part;
         module.len = name.len - (int64_t)strlen(ends[e].end);
     }
-    if (part == WHET_I_PARTS || part == WHET_I_PART_BIAS)
-        return add_whole(ctx, a, module, part == WHET_I_PART_BIAS, &view);
+    if (part == WHET_I_PARTS || part == WHET_I_PART_BIAS) {
+        const bool one = part == WHET_I_PARTS && is_one_of_all_biases(a, name);
+        if (one && is_copy(name.ptr)) return WHET_OK;
+        WHET_TRY(add_whole(ctx, a, module, part == WHET_I_PART_BIAS, &view));
+        a->wholes[a->n_wholes - 1].plain_bias = one && !is_saved(config, name);
+        return WHET_OK;
+    }
     int64_t at;
     const int64_t before = whet_names_count(parts->modules);
     WHET_TRY(whet_names_add(ctx, parts->modules, module, &at));

@@ -29,6 +29,7 @@ typedef struct whet_i_adapter_whole {
     const char *name; /* as in the model: "classifier.weight" */
     const char *base; /* once fitted: how the base calls it, which may not have it */
     bool layer_bias;  /* of an adapted layer: "<module>.base_layer.bias" in files */
+    bool plain_bias;  /* of a layer without an adapter, where all biases were trained */
     bool own;         /* trained in place, of BitFit's, norms' folders: the base has it */
     whet_tensor tensor;
 } whet_i_adapter_whole;
@@ -65,7 +66,7 @@ WHET_CHECKED whet_status whet_i_adapter_factors(whet_ctx *ctx, const whet_i_adap
 int64_t whet_i_adapter_layer_count(const whet_i_adapter_layer *layer); /* numbers */
 /* Whether the tensor changes the base's of that name, rather than standing in its place. */
 static inline bool whet_i_adapter_changes(const whet_i_adapter_whole *w) {
-    return w->layer_bias || w->own;
+    return w->layer_bias || w->plain_bias || w->own;
 }
 /* Whether its head reads the pooled embedding. */
 static inline bool whet_i_adapter_head_is_pooled(const whet_adapter *a) {

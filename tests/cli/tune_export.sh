@@ -118,6 +118,31 @@ tells 'query.bias" is of weight 0.5'
 absent biased-half
 run 0 whet tune combine --adapter biased --output whole
 run 0 whet tune combine --adapter tuned=1e6 --output large
+# A base of whole numbers (quantised) has no place for changes.
+cp -r "$model" bytes && chmod -R u+w bytes
+python3 - <<'E4'
+import json, struct
+path = "bytes/model.safetensors"
+data = open(path, "rb").read()
+n = struct.unpack("<Q", data[:8])[0]
+header = json.loads(data[8:8 + n])
+values, at = b"", 0
+for name, v in header.items():
+    if name == "__metadata__":
+        continue
+    piece = data[8 + n + v["data_offsets"][0]:8 + n + v["data_offsets"][1]]
+    if name.endswith("query.weight"):
+        v["dtype"], piece = "I8", piece[:len(piece) // 4]
+    v["data_offsets"] = [at, at + len(piece)]
+    values += piece
+    at += len(piece)
+text = json.dumps(header).encode()
+text += b" " * (-len(text) % 8)
+open(path, "wb").write(struct.pack("<Q", len(text)) + text + values)
+E4
+run 3 whet tune merge --model bytes --adapter tuned --any-base --output bytes-merged
+tells 'is of i8 numbers in the base'
+absent bytes-merged
 # Two with heads of their own: whose, is said.
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --lr 0.01 --adapter lora --rank 4 --output tuned2 --quiet
 mark
@@ -132,7 +157,7 @@ tells 'weight nan of adapter 1'
 run 2 whet tune merge --model "$model" --adapter tuned=1e300 --output heads
 tells 'weight 1e+300 of adapter 1'
 unchanged
-run 0 whet tune combine --adapter lora=0.5 --adapter tuned2=0.5 --heads-of tuned2 --output heads
+run 0 whet tune combine --adapter lora=0.5 --adapter tuned2=0.5 --heads-of ./tuned2/ --output heads
 run 0 whet tune merge --model "$model" --adapter heads --output merged-heads-1
 run 0 whet tune merge --model "$model" --adapter tuned=0.5 --adapter tuned2=0.5 --heads-of tuned2 --output merged-heads-2
 run 0 whet embed --model "$model" --adapter tuned=0.5 --adapter tuned2=0.5 --heads-of tuned2 --input train.tsv --output heads.npy --quiet

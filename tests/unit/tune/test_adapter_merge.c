@@ -343,6 +343,51 @@ static void parts_and_heads(void **state) {
     test_ctx_done(ctx);
 }
 
+/* "bias": "all": biases of layers without an adapter change by weight, too; PEFT's copies are passed by. */
+static void all_biases(void **state) {
+    (void)state;
+    static const double half[] = {0.5};
+    whet_ctx *ctx = test_ctx(1);
+    set s = make_set();
+    tensors t = {0};
+    whet_i_weight_files files = {0};
+    whet_tensor v;
+    (void)add(&t, PEFT "enc.n.lora_A.weight", R, IN, 0);
+    (void)add(&t, PEFT "enc.n.lora_B.weight", OUT, R, 0);
+    const float *bias = add(&t, PEFT "enc.m.bias", OUT, 0, 0);
+    const float *head = add(&t, PEFT "classifier.bias", 2, 0, 0);
+    (void)add(&t, PEFT "classifier.weight", 2, IN, 0);
+    (void)add(&t, PEFT "classifier.modules_to_save.bias", 2, 0, 0);
+    (void)add(&t, PEFT "classifier.original_module.bias", 2, 0, 0);
+    const char *dirs[] = {write_adapter("all-biases",
+                                        "\"peft_type\": \"LORA\", \"r\": 2, \"bias\": \"all\", "
+                                        "\"modules_to_save\": [\"classifier\"]",
+                                        &t)};
+    whet_adapter_merge_job job = job_of(s.base_dir, dirs, 1, test_tmp("all-biases-merged"));
+    job.weights = half;
+    test_ok(ctx, whet_adapter_merge(ctx, &job, NULL));
+    test_ok(ctx, whet_i_weight_files_open(ctx, job.output, &files));
+    assert_true(whet_i_weight_files_find(&files, "enc.m.bias", &v));
+    for (int i = 0; i < OUT; i++) {
+        const double base = (double)((const float *)s.base.items[1].tensor.data)[i];
+        assert_true(((const float *)v.data)[i] == (float)(base + 0.5 * ((double)bias[i] - base)));
+    }
+    assert_true(whet_i_weight_files_find(&files, "classifier.bias", &v));
+    assert_memory_equal(v.data, head, 2 * sizeof(float));
+    assert_false(whet_i_weight_files_find(&files, "classifier.original_module.bias", &v));
+    whet_i_weight_files_close(ctx, &files);
+    /* Whole modules of PEFT's wrappers are no adapter's. */
+    (void)add(&t, PEFT "classifier.original_module.weight", 2, IN, 0);
+    dirs[0] =
+        write_adapter("all-biases", "\"peft_type\": \"LORA\", \"r\": 2, \"bias\": \"all\"", &t);
+    job.force = true;
+    test_fails(ctx, whet_adapter_merge(ctx, &job, NULL), WHET_ERR_UNSUPPORTED);
+    test_says(ctx, "PEFT's copy");
+    tensors_free(&t);
+    free_set(&s);
+    test_ctx_done(ctx);
+}
+
 /* ---- what is refused -------------------------------------------------------------------------- */
 
 static void refusals(void **state) {
@@ -457,10 +502,15 @@ static void each_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_peft_merges),  cmocka_unit_test(as_the_reference_merges),
-        cmocka_unit_test(sums_of_changes), cmocka_unit_test(zeros_and_types),
-        cmocka_unit_test(parts_and_heads), cmocka_unit_test(refusals),
-        cmocka_unit_test(whose_head),      cmocka_unit_test(whole_layers_and_adapters),
+        cmocka_unit_test(as_peft_merges),
+        cmocka_unit_test(as_the_reference_merges),
+        cmocka_unit_test(sums_of_changes),
+        cmocka_unit_test(zeros_and_types),
+        cmocka_unit_test(parts_and_heads),
+        cmocka_unit_test(refusals),
+        cmocka_unit_test(whose_head),
+        cmocka_unit_test(all_biases),
+        cmocka_unit_test(whole_layers_and_adapters),
         cmocka_unit_test(each_allocation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
