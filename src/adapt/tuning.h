@@ -130,7 +130,7 @@ void whet_i_held_free(whet_ctx *ctx, whet_i_held *held);
 static inline double *whet_i_held_with(const whet_i_held *held, int64_t contender, int64_t head) {
     return held->with + (contender * WHET_I_MOST_HEADS + head) * held->b * held->k;
 }
-/* Each fold leaves labels of two classes, and holds one out. */
+/* Each fold leaves labels of two classes, and holds one out of a class that is left. */
 bool whet_i_held_tells(const whet_i_held *held);
 /* held->labels: those of all folds but one (-1: of all). */
 void whet_i_hold_out(const whet_i_run *run, int32_t fold, whet_i_held *held);

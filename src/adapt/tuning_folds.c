@@ -47,19 +47,24 @@ void whet_i_hold_out(const whet_i_run *run, int32_t fold, whet_i_held *h) {
         if (h->fold[i] != fold) h->labels[h->rows[i]] = h->y[i];
 }
 
+/* Whether a label of the fold is of a class that others of it are left to learn from. */
+static bool can_be_learnt(const whet_i_held *h, int32_t fold) {
+    for (int64_t i = 0; i < h->b; i++)
+        for (int64_t j = 0; h->fold[i] == fold && j < h->b; j++)
+            if (h->fold[j] != fold && h->y[j] == h->y[i]) return true;
+    return false;
+}
+
 bool whet_i_held_tells(const whet_i_held *h) {
     for (int32_t fold = 0; fold < WHET_I_TUNE_FOLDS; fold++) {
-        int64_t left = -1, out = 0;
+        int64_t left = -1;
         bool two = false;
         for (int64_t i = 0; i < h->b; i++) {
-            if (h->fold[i] == fold)
-                out++;
-            else if (left < 0)
-                left = h->y[i];
-            else
-                two = two || h->y[i] != left;
+            if (h->fold[i] == fold) continue;
+            if (left < 0) left = h->y[i];
+            two = two || h->y[i] != left;
         }
-        if (!two || out == 0) return false;
+        if (!two || !can_be_learnt(h, fold)) return false;
     }
     return true;
 }

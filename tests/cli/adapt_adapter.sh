@@ -227,6 +227,12 @@ awk -F'\t' 'NR > 31 && NR < 60 { print $1 "\t" }' pool.tsv >>few.tsv
 run 0 whet adapt --train few.tsv --model "$model" --adapter auto --output few --quiet
 grep -q 'too few labels' few/metrics.json || fail 'too few labels are not told'
 absent few/classifier/encoder
+# One label a class: no held-out row has a class that was learnt, and nothing can be compared.
+awk 'BEGIN { print "text\tlabel"; n = split("video song good bad number is the you", w, " ")
+    for (i = 0; i < 24; i++) print w[i % n + 1] " " i "\t" (i < n ? w[i + 1] : "") }' >ones.tsv
+run 0 whet adapt --train ones.tsv --model "$model" --adapter auto --output ones --quiet
+grep -q 'too few labels to hold any out' ones/metrics.json || fail 'one label a class is judged'
+absent ones/classifier/encoder
 run 0 whet adapt --train few.tsv --model "$model" --adapter lora --output fewer --quiet
 present fewer/classifier/encoder
 run 0 whet adapt apply --classifier fewer/classifier --input test.tsv --output fewer.tsv
