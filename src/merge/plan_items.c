@@ -312,6 +312,11 @@ static double end_of(const char *name) {
     return strncmp(name, "norm.", 5) == 0;
 }
 
+/* One layer alone is the last, as in mergekit. */
+static double depth_in(int64_t layer, int64_t layers) {
+    return layers > 1 ? (double)layer / (double)(layers - 1) : 1;
+}
+
 /* Layers under a prefix, the last answer kept. */
 typedef struct depths {
     const whet_i_merge_model *model;
@@ -326,7 +331,7 @@ static double depth_of(depths *d, const char *name) {
         (void)snprintf(d->prefix, sizeof d->prefix, "%.*s", (int)prefix, name);
         d->layers = whet_i_merge_model_layers(d->model, d->prefix, prefix);
     }
-    return d->layers > 1 ? (double)layer / (double)(d->layers - 1) : 0;
+    return depth_in(layer, d->layers);
 }
 
 static whet_status whole_models(whet_ctx *ctx, whet_merge_plan *plan) {
@@ -391,8 +396,7 @@ static whet_status add_slice(whet_ctx *ctx, whet_merge_plan *plan, const lineup 
         if (layer < first || layer >= first + n) continue;
         char out[NAME_MAX_LEN];
         shifted(out, name, to - first);
-        WHET_TRY(add_item(ctx, plan, l, name, out, true,
-                          n > 1 ? (double)(layer - first) / (double)(n - 1) : 0));
+        WHET_TRY(add_item(ctx, plan, l, name, out, true, depth_in(layer - first, n)));
     }
     if (end < 0 && !any)
         return whet_i_fail(ctx, WHET_ERR_DATA,

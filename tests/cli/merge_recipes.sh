@@ -137,6 +137,12 @@ printf '%s\n' 'merge_method: linear' 'parameters: {weight: 9}' 'modules:' '  m:'
     '      - sources: [{model: m.safetensors, layer_range: [1, 2]}]' '        parameters: {weight: 2}' >r.yml
 run 0 whet merge --recipe r.yml --output out.safetensors --force
 numbers 2 2
+# Of a gradient a layer alone takes the last value.
+printf '%s\n' 'merge_method: passthrough' 'slices:' '  - sources: [{model: m.safetensors, layer_range: [0, 1]}]' \
+    '  - sources: [{model: m.safetensors, layer_range: [1, 2]}]' 'parameters: {scale: [2, 3]}' >r.yml
+run 0 whet merge --recipe r.yml --output out.safetensors --force
+numbers 3 3
+
 # A stack of a model that ties its output layer and one that does not has the last one's, and says so.
 python3 - <<'END_' || fail 'nothing is made'
 import json, os, struct
