@@ -188,6 +188,18 @@ static void warn_unused_base(whet_ctx *ctx, const whet_merge_plan *plan) {
                r->base, method->name);
 }
 
+/* Other models may have what the output then lacks. */
+static void warn_no_config(whet_ctx *ctx, const whet_merge_plan *plan) {
+    int64_t i = 0;
+    while (i < plan->n_models && !plan->models[i].folder) i++;
+    if (plan->single || i == 0 || i == plan->n_models) return;
+    whet_i_log(
+        ctx, WHET_LOG_WARN,
+        "%s is a file: %s gets no config.json and no tokenizer, which are the base's, or the "
+        "first model's",
+        plan->models[0].path, plan->output);
+}
+
 static whet_status check_item(whet_ctx *ctx, const whet_merge_plan *plan,
                               const whet_i_merge_item *item, double (*setting)[WHET_I_SET_COUNT]) {
     const whet_i_merge_method *method = plan->recipe.method;
@@ -204,6 +216,7 @@ static whet_status check_settings(whet_ctx *ctx, const whet_merge_plan *plan) {
     bool told[WHET_I_SET_COUNT] = {false};
     const whet_i_recipe *r = &plan->recipe;
     warn_unused_base(ctx, plan);
+    warn_no_config(ctx, plan);
     warn_unused(ctx, plan, &r->settings, told);
     for (int64_t i = 0; i < r->n; i++) {
         warn_unused(ctx, plan, &r->slices[i].settings, told);

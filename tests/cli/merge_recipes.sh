@@ -51,6 +51,14 @@ run 2 whet merge --recipe r.yml --output none.safetensors
 tells 'none.safetensors: a chat template is asked for; expected a folder to write'
 unchanged
 
+# What stands beside the weights is the first model's, where it is a folder.
+run 0 whet merge --method linear a/model.safetensors b --output bare
+tells 'a/model.safetensors is a file: bare gets no config.json and no tokenizer'
+absent bare/tokenizer.json
+run 0 whet merge --method linear b a/model.safetensors --output bare --force
+quiet_about 'is a file'
+present bare/tokenizer.json
+
 # A tokenizer of a model, in the forms that mergekit has had.
 for source in 'tokenizer_source: c' 'tokenizer_source: model:c' 'tokenizer_source: {model: {path: c}}' \
     'tokenizer: {source: model:c}' 'tokenizer: {source: {model: {path: c}}}'; do
