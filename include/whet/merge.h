@@ -224,7 +224,7 @@ typedef struct whet_align_job {
     size_t struct_size;
     const char *a,
         *b;           /* .safetensors, or folders with model.safetensors or the files that its index
-                        * names; a config.json of `a` or beside it tells heads that hints do not */
+                        * names; config.json of or beside `a` and `b` tell heads: not others than hints do */
     const char *arch; /* of whet_permutation_archs(), or the path of a specification (.json) */
     whet_permutation_hints hints;
     whet_align_method method;

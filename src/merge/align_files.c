@@ -267,13 +267,22 @@ static whet_status write_all(run *r) {
     return whet_permutation_spec_write(r->ctx, r->result.spec, r->job->spec_output, r->job->force);
 }
 
+static whet_status make_spec(run *r) {
+    const whet_align_job *job = r->job;
+    const whet_permutation_hints *given = &job->hints;
+    whet_i_heads heads = {.value = {given->heads, given->kv_heads, given->head_size}};
+    WHET_TRY(whet_i_read_heads(r->ctx, job->a, r->folder[0], &heads));
+    WHET_TRY(whet_i_read_heads(r->ctx, job->b, r->folder[1], &heads));
+    return whet_i_spec_of_files(r->ctx, job->arch, job->a, r->file[0], &r->weights[0], given,
+                                &heads, &r->result.spec);
+}
+
 static whet_status run_job(run *r) {
     const whet_align_job *job = r->job;
     WHET_TRY(check_job(r->ctx, job));
     WHET_TRY(open_weights(r, 0, job->a));
     WHET_TRY(open_weights(r, 1, job->b));
-    WHET_TRY(whet_i_spec_of_files(r->ctx, job->arch, job->a, r->folder[0], r->file[0],
-                                  &r->weights[0], &job->hints, &r->result.spec));
+    WHET_TRY(make_spec(r));
     whet_i_image_scale(r->result.spec->arch, r->job->mean, r->job->scale);
     WHET_TRY(read_data(r));
     WHET_TRY(check_lines(r));

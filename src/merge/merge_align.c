@@ -26,17 +26,20 @@ static whet_status list_weights(whet_ctx *ctx, const whet_i_merge_model *model,
     return WHET_OK;
 }
 
-static whet_status make_spec(whet_ctx *ctx, const whet_merge_plan *plan, const char *arch) {
+static whet_status make_spec(whet_ctx *ctx, whet_merge_plan *plan, const char *arch) {
     const whet_i_merge_aligning *a = plan->aligning;
     const whet_i_merge_model *m = &plan->models[a->reference];
     const whet_permutation_hints none = {0};
     whet_safetensors *joined = NULL, **files = NULL;
     whet_status status = WHET_OK;
+    for (int64_t i = 0; i < plan->n_models; i++) /* folders have said theirs */
+        if (!plan->models[i].folder)
+            WHET_TRY(whet_i_read_heads(ctx, plan->models[i].path, false, &plan->heads));
     WHET_TRY_DONE(whet_i_alloc_(ctx, m->n_files, sizeof(void *), false, &files));
     for (int64_t i = 0; i < m->n_files; i++) files[i] = m->files[i].tensors;
     WHET_TRY_DONE(whet_i_safetensors_join(ctx, m->path, files, m->n_files, &joined));
-    status = whet_i_spec_of_files(ctx, arch, m->path, m->folder, joined,
-                                  &a->models[a->reference].weights, &none, &plan->aligning->spec);
+    status = whet_i_spec_of_files(ctx, arch, m->path, joined, &a->models[a->reference].weights,
+                                  &none, &plan->heads, &plan->aligning->spec);
 done:
     whet_safetensors_close(ctx, joined);
     whet_i_free(ctx, files);

@@ -50,6 +50,17 @@ bool whet_i_merge_same_path(const char *a, const char *b);
 /* What is added to a tensor, or NULL. */
 const whet_i_merge_lora *whet_i_merge_model_addition(const whet_i_merge_model *model,
                                                      const char *name);
+/* Heads of attention that models have alike: of queries, of keys and values, and the numbers of one;
+ * 0 = nobody says. from: who said it first, NULL = it was given. */
+enum { WHET_I_HEADS = 3 };
+typedef struct whet_i_heads {
+    int64_t value[WHET_I_HEADS];
+    const char *from[WHET_I_HEADS];
+} whet_i_heads;
+/* Adds what a config.json says; refused where it says otherwise. Shapes alone do not tell.
+ * Errors: FORMAT, DATA. (spec_of_files.c) */
+WHET_CHECKED whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *config,
+                                          whet_i_heads *heads);
 /* The files of weights that the folder's index names. */
 enum { WHET_I_MERGE_FILES_MAX = 4096 };
 

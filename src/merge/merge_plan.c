@@ -45,6 +45,10 @@ static whet_status open_models(whet_ctx *ctx, whet_merge_plan *plan) {
         for (int64_t k = 0; k < r->slices[i].n; k++)
             WHET_TRY(whet_i_plan_model(ctx, plan, r->slices[i].sources[k].model,
                                        r->slices[i].sources[k].lora, &index));
+    for (int64_t i = 0; i < plan->n_models; i++)
+        if (plan->models[i].config)
+            WHET_TRY(
+                whet_i_add_heads(ctx, plan->models[i].path, plan->models[i].config, &plan->heads));
     return WHET_OK;
 }
 

@@ -74,6 +74,7 @@ struct whet_merge_plan {
     whet_i_merge_model *models; /* [n_models]; 0 is the one that config and tokenizer come from */
     int64_t n_models, cap_models;
     int64_t base; /* of the models, or -1 */
+    whet_i_heads heads;
     whet_i_merge_item *items;
     int64_t n, cap;
     whet_i_merge_shard *shards;

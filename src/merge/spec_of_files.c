@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Which specification is of a network that is in files. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "io/io_i.h"
@@ -8,10 +9,29 @@
 
 enum { CONFIG_MAX = 1 << 24 };
 
-/* Heads as a config.json says, of which there need be none. */
-static whet_status read_config(whet_ctx *ctx, const char *network, bool folder,
-                               whet_permutation_hints *hints) {
-    static const char *const heads[] = {"num_attention_heads", "n_heads", NULL};
+whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *config,
+                             whet_i_heads *heads) {
+    static const char *const keys[WHET_I_HEADS][2] = {
+        {"num_attention_heads", "n_heads"}, {"num_key_value_heads", NULL}, {"head_dim", NULL}};
+    for (int k = 0; k < WHET_I_HEADS; k++) {
+        int64_t value = 0;
+        for (int i = 0; i < 2 && keys[k][i] && value == 0; i++)
+            WHET_TRY(whet_i_json_int_or(ctx, network, config, keys[k][i], 1, 1 << 20, 0, &value));
+        if (value == 0) continue;
+        if (heads->value[k] && heads->value[k] != value)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s: \"%s\" of its config.json is %" PRId64 ", and %s %" PRId64
+                               "; expected the same",
+                               network, keys[k][0], value,
+                               heads->from[k] ? heads->from[k] : "what is given", heads->value[k]);
+        if (heads->value[k] == 0) heads->from[k] = network;
+        heads->value[k] = value;
+    }
+    return WHET_OK;
+}
+
+whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
+                              whet_i_heads *heads) {
     const char *slash = strrchr(network, '/');
     char path[4096];
     json_t *config;
@@ -24,15 +44,7 @@ static whet_status read_config(whet_ctx *ctx, const char *network, bool folder,
     if (!there) return WHET_OK;
     (void)fclose(there);
     WHET_TRY(whet_i_json_read(ctx, path, CONFIG_MAX, &config));
-    whet_status status = WHET_OK;
-    for (int i = 0; heads[i] && hints->heads == 0 && status == WHET_OK; i++)
-        status = whet_i_json_int_or(ctx, path, config, heads[i], 1, 1 << 20, 0, &hints->heads);
-    if (status == WHET_OK && hints->kv_heads == 0)
-        status = whet_i_json_int_or(ctx, path, config, "num_key_value_heads", 1, 1 << 20, 0,
-                                    &hints->kv_heads);
-    if (status == WHET_OK && hints->head_size == 0)
-        status =
-            whet_i_json_int_or(ctx, path, config, "head_dim", 1, 1 << 20, 0, &hints->head_size);
+    const whet_status status = whet_i_add_heads(ctx, network, config, heads);
     json_decref(config);
     return status;
 }
@@ -51,23 +63,34 @@ static whet_status verify(whet_ctx *ctx, const char *arch, const whet_permutatio
     return WHET_OK;
 }
 
-whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *network, bool folder,
+/* Heads that are given and of no use: the network has none, or a file says how many. */
+static whet_status check_given(whet_ctx *ctx, const whet_permutation_spec *spec, bool read,
+                               const whet_permutation_hints *given) {
+    bool attention = false;
+    for (int64_t g = 0; g < spec->n_groups; g++) attention |= spec->groups[g].attention;
+    if ((attention && !read) || (!given->heads && !given->kv_heads)) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%" PRId64 " heads are given, and the specification %s; expected none given",
+                       given->heads ? given->heads : given->kv_heads,
+                       read ? "is a file that says how many" : "has none");
+}
+
+whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *network,
                                  const whet_safetensors *file, const whet_weights *weights,
-                                 const whet_permutation_hints *given, whet_permutation_spec **out) {
-    whet_permutation_hints hints = *given;
-    whet_status status;
-    if (whet_i_has_extension(arch, ".json")) {
-        whet_permutation_spec *spec;
-        WHET_TRY(whet_permutation_spec_read(ctx, arch, &spec));
-        status = verify(ctx, arch, spec, weights);
-        if (status == WHET_OK)
-            *out = spec;
-        else
-            whet_permutation_spec_destroy(ctx, spec);
-        return status;
-    }
-    WHET_TRY(read_config(ctx, network, folder, &hints));
-    status = whet_permutation_spec_for(ctx, arch, file, &hints, out);
-    return status == WHET_OK || status == WHET_ERR_ARG ? status
-                                                       : whet_i_fail_at(ctx, status, "%s", network);
+                                 const whet_permutation_hints *given, const whet_i_heads *heads,
+                                 whet_permutation_spec **out) {
+    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2]};
+    const bool read = whet_i_has_extension(arch, ".json");
+    whet_permutation_spec *spec;
+    whet_status status = read ? whet_permutation_spec_read(ctx, arch, &spec)
+                              : whet_permutation_spec_for(ctx, arch, file, &hints, &spec);
+    if (status != WHET_OK)
+        return read || status == WHET_ERR_ARG ? status : whet_i_fail_at(ctx, status, "%s", network);
+    status = check_given(ctx, spec, read, given);
+    if (status == WHET_OK && read) status = verify(ctx, arch, spec, weights);
+    if (status == WHET_OK)
+        *out = spec;
+    else
+        whet_permutation_spec_destroy(ctx, spec);
+    return status;
 }
