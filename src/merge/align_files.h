@@ -7,13 +7,14 @@
 #include "merge/merge_i.h"
 #include "merge/merge_model.h"
 
-/* Adds what a network's config.json says of heads, its own (folder) or the one beside its file, if any; refused,
- * by name, where others or what is given says otherwise. Errors: IO, FORMAT, DATA. (spec_of_files.c) */
+/* Adds what a network's config.json says of heads, its own (folder) or the one beside its file, if any;
+ * refused, by name, where others or what is given says otherwise. Errors: IO, FORMAT, DATA.
+ * (spec_of_files.c) */
 WHET_CHECKED whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
                                            whet_i_heads *heads);
-/* The specification of a network in a file or folder: of an architecture with these heads, or a JSON file's,
- * which is refused when it changes the function of these weights. Heads that are given and not used are refused.
- * Errors: as whet_permutation_spec_for, _read and _verify. (spec_of_files.c) */
+/* The specification of a network in a file or folder: of an architecture with these heads, or a JSON
+ * file's, which is refused when it changes the function of these weights. Heads that are given and not used
+ * are refused. Errors: as whet_permutation_spec_for, _read and _verify. (spec_of_files.c) */
 WHET_CHECKED whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *network,
                                               const whet_safetensors *file,
                                               const whet_weights *weights,

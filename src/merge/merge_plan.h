@@ -47,6 +47,7 @@ typedef struct whet_i_merge_vocabulary {
     int64_t size;      /* rows of the output's tables; 0 = tables must be of one size */
     int64_t n;         /* models that have a map */
     int64_t **rows;    /* [models] of [size]: the row of each model, or -1 */
+    int64_t *id;       /* [size]: of the token in the tokenizer of model 0, or -1 */
     int64_t *row;      /* [size]: of what models take that have none, or all where forced; */
     int32_t *from;     /* [size]: the model, or WHET_I_ROW_ZERO, WHET_I_ROW_MEAN */
     bool *forced;      /* [size] */

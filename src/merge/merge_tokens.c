@@ -137,12 +137,14 @@ static int64_t table_rows(const whet_i_merge_model *model) {
 static whet_status map_rows(whet_ctx *ctx, whet_merge_plan *plan, const tokens *out,
                             const tokens *of) {
     whet_i_merge_vocabulary *v = &plan->vocabulary;
+    for (int64_t r = 0; r < v->size; r++) v->id[r] = -1;
     for (int64_t m = 0; m < v->n; m++) {
         const int64_t rows = table_rows(&plan->models[m]);
         WHET_TRY(whet_i_alloc(ctx, v->size, &v->rows[m]));
         for (int64_t r = 0; r < v->size; r++) v->rows[m][r] = -1;
         for (int64_t i = 0; i < whet_names_count(out->names); i++) {
             const int64_t at = whet_names_find(of[m].names, whet_names_get(out->names, i));
+            if (at >= 0 && m == 0) v->id[out->row[i]] = of[0].row[at];
             if (at >= 0 && of[m].row[at] < rows) v->rows[m][out->row[i]] = of[m].row[at];
         }
     }
@@ -260,6 +262,7 @@ whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan) {
     if (pad) v->size = (v->size + pad - 1) / pad * pad;
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &v->rows));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &v->lends));
+    WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->id));
     WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->row));
     WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->from));
     WHET_TRY_DONE(whet_i_calloc(ctx, v->size, &v->forced));
@@ -291,6 +294,7 @@ void whet_i_vocabulary_clear(whet_ctx *ctx, whet_merge_plan *plan) {
     whet_i_merge_vocabulary *v = &plan->vocabulary;
     for (int64_t m = 0; m < v->n; m++) whet_i_free(ctx, v->rows[m]);
     whet_i_free(ctx, v->rows);
+    whet_i_free(ctx, v->id);
     whet_i_free(ctx, v->row);
     whet_i_free(ctx, v->from);
     whet_i_free(ctx, v->forced);

@@ -73,6 +73,34 @@ recipe 'tokenizer_source: {model: c, lora: b}'
 run 3 whet merge --recipe r.yml --output none
 tells 'r.yml:4: a tokenizer of a model with an adapter'
 
+# Ids of tokens follow them: b 1, a 0 of the first model are 0 and 1 of the other.
+ids() {
+    run 0 whet merge --recipe r.yml --output out --force
+    python3 - "$1" <<'END_' || fail 'ids are of other tokens'
+import json, sys
+for name in ("config.json", "generation_config.json"):
+    found = json.load(open("out/" + name))
+    assert found == {**found, **eval(sys.argv[1])}, found
+assert json.load(open("out/config.json"))["text_config"] == {"bos_token_id": eval(sys.argv[1])["bos_token_id"], "x": 0}
+assert found["temperature"] == .7
+END_
+}
+python3 - <<'END_'
+import json
+ids = {"bos_token_id": 1, "eos_token_id": [0, 1, 7], "pad_token_id": 7, "sep_token_id": None, "cls_token_id": -1}
+json.dump({"text_config": {"bos_token_id": 1, "x": 0}, **ids}, open("a/config.json", "w"))
+json.dump({"temperature": .7, **ids}, open("a/generation_config.json", "w"))
+END_
+recipe 'tokenizer_source: c'
+ids '{"bos_token_id": 0, "eos_token_id": [1, 0], "pad_token_id": None, "sep_token_id": None, "cls_token_id": -1}'
+tells 'config.json: "pad_token_id" is 7, whose token the output'
+recipe 'tokenizer_source: union'
+ids '{"bos_token_id": 1, "eos_token_id": [0, 1], "pad_token_id": None}'
+recipe ''
+ids '{"bos_token_id": 1, "eos_token_id": [0, 1, 7], "pad_token_id": 7}'
+quiet
+rm a/config.json a/generation_config.json
+
 # What a recipe says and would be passed over.
 python3 - <<'END_' || fail 'nothing is made'
 import json, os, struct
