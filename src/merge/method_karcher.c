@@ -2,13 +2,14 @@
  * The Riemannian (Karcher) mean of the models' directions on the sphere, at their mean length: from the
  * direction of their sum, steps u <- exp_u(mean of log_u(u_i)) until they are short. The point is kept as a
  * combination of the models, so a step costs n^2 numbers whatever the size of the tensor. Models without
- * length have no direction and count for nothing.
+ * length, or with next to none beside the longest, have no direction; their length is of the mean.
  * Source: Karcher 1977; Afsari, Tron & Vidal 2013. */
 #include <math.h>
 
 #include "merge/merging_i.h"
 
 enum { MOST = WHET_MERGE_MODELS_MAX };
+#define SHORTEST 1e-5 /* of the longest, that has a direction */
 
 typedef struct sphere {
     int64_t n;          /* directions */
@@ -58,7 +59,7 @@ static void mean_direction(const whet_i_merge_tensor *t, const sphere *s, double
 }
 
 static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
-    double u[MOST], norm[MOST], factor[MOST + 1] = {0}, length = 0;
+    double u[MOST], norm[MOST], factor[MOST + 1] = {0}, length = 0, longest = 0;
     int64_t place[MOST], n = 0;
     double *gram = NULL, *cosines = NULL;
     whet_status status = WHET_OK;
@@ -67,13 +68,14 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     WHET_TRY_DONE(whet_i_merge_gram(ctx, t, false, gram));
     for (int64_t i = 0; i < t->n; i++) {
         norm[i] = sqrt(gram[i * t->n + i]);
-        if (norm[i] > whet_i_merge_global(t, WHET_I_SET_TOL)) place[n++] = i;
+        length += norm[i] / (double)t->n;
+        if (norm[i] > longest) longest = norm[i];
     }
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; i < t->n; i++)
+        if (norm[i] > longest * SHORTEST) place[n++] = i;
+    for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++)
             cosines[i * n + j] = gram[place[i] * t->n + place[j]] / norm[place[i]] / norm[place[j]];
-        length += norm[place[i]] / (double)n;
-    }
     if (n > 0) mean_direction(t, &(sphere){n, cosines}, u);
     for (int64_t i = 0; i < n; i++) factor[place[i]] = length * u[i] / norm[place[i]];
     status = whet_i_merge_write_span(ctx, t, factor);

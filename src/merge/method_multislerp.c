@@ -2,7 +2,8 @@
  * Several models on the sphere: the direction of the weighted mean of their directions, at the weighted
  * mean of their lengths; with a base, of the differences from it. (The method is stated by way of the
  * tangents at that mean, u_i - <u_i, m> m, and the exponential map of their weighted sum; that sum is
- * zero, for m is the direction of sum w_i u_i.) */
+ * zero, for m is the direction of sum w_i u_i.) Directions that cancel have no mean: then the weighted mean
+ * of the numbers. */
 #include <math.h>
 
 #include "merge/merging_i.h"
@@ -20,7 +21,6 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     char quoted[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < n; i++)
         total += weight[i] = whet_i_merge_setting(t, i, WHET_I_SET_WEIGHT);
-    (void)whet_i_quote(quoted, whet_str_from(t->name));
     if (whet_i_merge_global(t, WHET_I_SET_NORMALIZE_WEIGHTS) != 0)
         for (int64_t i = 0; i < n; i++) weight[i] /= total;
     WHET_TRY(whet_i_alloc(ctx, n * n, &gram));
@@ -33,17 +33,15 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
     }
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) squared += factor[i] * factor[j] * gram[i * n + j];
-    if (length != 0 && squared < eps * eps) {
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "multislerp: the directions of tensor %s cancel; expected a mean "
-                             "direction; try other weights",
-                             quoted);
-        goto done;
+    if (length != 0 && squared < eps * eps) { /* no mean direction: the mean of the numbers */
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "multislerp: the directions of tensor %s cancel: its mean is taken",
+                   whet_i_quote(quoted, whet_str_from(t->name)));
+        for (int64_t i = 0; i < n; i++) factor[i] = weight[i];
+    } else {
+        for (int64_t i = 0; i < n; i++) factor[i] *= squared > 0 ? length / sqrt(squared) : 0;
     }
-    for (int64_t i = 0; i < n; i++) {
-        factor[i] *= squared > 0 ? length / sqrt(squared) : 0;
-        rest -= factor[i];
-    }
+    for (int64_t i = 0; i < n; i++) rest -= factor[i];
     factor[n] = rest; /* the base's */
     status = whet_i_merge_write_span(ctx, t, factor);
 done:

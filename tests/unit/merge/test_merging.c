@@ -114,8 +114,24 @@ static void slerp_by_hand(void **state) {
     expect4(out, 2 * 0.5F, 3 * 0.8660254F, 0, 0);
     run_small("karcher", NULL, 0, 2, x, NULL, out); /* the middle, of length 2.5 */
     expect4(out, 2.5F * sqrtf(0.5F), 2.5F * sqrtf(0.5F), 0, 0);
+    /* One without length halves it; small tensors are scaled ones. */
+    static const float none[2][4] = {{2, 0, 0, 0}, {0}};
+    run_small("karcher", NULL, 0, 2, none, NULL, out);
+    expect4(out, 1, 0, 0, 0);
+    static const float tiny[2][4] = {{2e-7F, 0, 0, 0}, {0, 3e-7F, 0, 0}};
+    run_small("karcher", NULL, 0, 2, tiny, NULL, out);
+    assert_true(fabsf(out[0] - 2.5e-7F * sqrtf(0.5F)) < 1e-12F);
+    assert_true(fabsf(out[1] - out[0]) < 1e-12F);
+    static const float beside[2][4] = {{2, 0, 0, 0}, {0, 1e-5F, 0, 0}};
+    run_small("karcher", NULL, 0, 2, beside, NULL, out);
+    expect4(out, 1.000005F, 0, 0, 0);
     run_small("multislerp", (const whet_merge_setting[]){{"weight", -1, 1}}, 1, 2, x, NULL, out);
     expect4(out, 2.5F * sqrtf(0.5F), 2.5F * sqrtf(0.5F), 0, 0);
+    /* Directions that cancel: the weighted mean. */
+    static const float against[2][4] = {{2, 0, 0, 0}, {-3, 0, 0, 0}};
+    run_small("multislerp", (const whet_merge_setting[]){{"weight", -1, 1}}, 1, 2, against, NULL,
+              out);
+    expect4(out, -0.5F, 0, 0, 0);
     /* Right angles between differences: cosine 0, so all weight stays with the base. */
     static const float base[4] = {0, 0, 0, 1}, y[2][4] = {{2, 0, 0, 1}, {0, 3, 0, 1}};
     run_small("model_stock", NULL, 0, 2, y, base, out);
