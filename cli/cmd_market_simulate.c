@@ -100,9 +100,9 @@ static void print_all(cli_run *run, const whet_trading_result *r) {
 whet_status cmd_market_simulate(cli_run *run) {
     whet_trading_result r;
     char *text = NULL;
-    whet_status status =
-        whet_trading_files(run->ctx, cli_text(run, "config"), cli_text(run, "data"),
-                           cli_text(run, "output"), run->force, &r);
+    whet_status status = whet_trading_files(
+        run->ctx, cli_text(run, "config"), cli_text(run, "data"),
+        cli_given(run, "seed") ? &run->seed : NULL, cli_text(run, "output"), run->force, &r);
     if (status != WHET_OK) return status;
     print_all(run, &r);
     status = print_answers(run, &r);

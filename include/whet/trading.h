@@ -214,12 +214,14 @@ WHET_API WHET_CHECKED whet_status whet_trading_report(whet_ctx *ctx,
                                                       const char *folder);
 
 /* What whet market simulate does: reads the configuration, runs with the state in "<output>.whet-market",
- * writes the folder `output` whole, removes the state. force: an existing output makes way, with all files
+ * writes the folder `output` whole, removes the state. seed: the one where the configuration has no "seeds"
+ * (where it has, that is a warning); NULL: 0. force: an existing output makes way, with all files
  * that one may have; others in it stay. Errors: as the calls above; EXISTS and what cannot be written there,
  * before any work. */
 WHET_API WHET_CHECKED whet_status whet_trading_files(whet_ctx *ctx, const char *config,
-                                                     const char *data, const char *output,
-                                                     bool force, whet_trading_result *out);
+                                                     const char *data, const uint64_t *seed,
+                                                     const char *output, bool force,
+                                                     whet_trading_result *out);
 
 #ifdef __cplusplus
 }

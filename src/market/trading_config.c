@@ -377,6 +377,7 @@ static whet_status read_seeds(whet_ctx *ctx, const char *where, const json_t *o,
                                where, i, x[i]);
     }
     c->n_seeds = n;
+    c->has_seeds = x != &one;
     return WHET_OK;
 }
 

@@ -263,8 +263,21 @@ static whet_status publish(whet_ctx *ctx, const whet_trading_result *result, con
     return status;
 }
 
+/* As that seed alone in the configuration, to the bit; of another seed no state is used. */
+static void take_seed(whet_ctx *ctx, whet_trading_config *c, uint64_t seed) {
+    if (c->has_seeds) {
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: has \"seeds\", which count; the seed %" PRIu64 " given beside does not",
+                   c->path, seed);
+        return;
+    }
+    c->seeds[0] = seed;
+    c->fingerprint ^= seed; /* 0: the seed of a configuration without any */
+}
+
 whet_status whet_trading_files(whet_ctx *ctx, const char *config, const char *data,
-                               const char *output, bool force, whet_trading_result *out) {
+                               const uint64_t *seed, const char *output, bool force,
+                               whet_trading_result *out) {
     whet_trading_config *c = NULL;
     whet_trading_result r = {0};
     whet_i_buf state = {0};
@@ -273,6 +286,7 @@ whet_status whet_trading_files(whet_ctx *ctx, const char *config, const char *da
     while (len > 1 && output[len - 1] == '/') len--;
     WHET_TRY_DONE(whet_i_out_dir_check(ctx, output, force));
     WHET_TRY_DONE(whet_trading_config_read(ctx, config, data, &c));
+    if (seed) take_seed(ctx, c, *seed);
     WHET_TRY_DONE(whet_i_buf_printf(ctx, &state, "%.*s.whet-market", (int)len, output));
     WHET_TRY_DONE(whet_trading_run(ctx, c, state.data, &r));
     WHET_TRY_DONE(publish(ctx, &r, output, force));

@@ -117,6 +117,7 @@ struct whet_trading_config {
     bool arms[WHET_ARMS];
     uint64_t *seeds;
     int64_t n_seeds;
+    bool has_seeds;       /* of its own; else the one is 0 */
     char *path, *text;    /* of the file */
     uint64_t fingerprint; /* of the file's bytes and the paths */
 };

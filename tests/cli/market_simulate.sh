@@ -101,6 +101,17 @@ grep -q 'who has which of them' each/report.html || fail 'the page does not say 
 grep -q '"split_each": false' out/results.json || fail 'results say that seeds drew'
 grep -q 'not which examples there are' out/report.html || fail 'the page says that seeds drew'
 
+# --seed is the one seed where the configuration has none, and told not to count where it has.
+sed 's/, "seeds": \[1, 2\]//; s/"epochs": 6/"epochs": 3/' c.json >seedless.json
+sed 's/\[1, 2\]/[77]/; s/"epochs": 6/"epochs": 3/' c.json >one.json
+run 0 whet market simulate --config seedless.json --data d --output zero --quiet
+run 0 whet market simulate --config seedless.json --data d --output seeded --seed 77
+quiet_about seed
+run 0 whet market simulate --config one.json --data d --output one --seed 78
+tells 'one.json: has "seeds", which count; the seed 78 given beside does not'
+cmp -s zero/accuracy.tsv seeded/accuracy.tsv && fail '--seed changes nothing'
+for file in results.json accuracy.tsv trades.tsv; do run 0 cmp seeded/$file one/$file; done
+
 # One document; the same at any number of threads, and with paths beside the configuration.
 cp c.json d/c.json
 run 0 whet market simulate --config d/c.json --output again --threads 1 --json

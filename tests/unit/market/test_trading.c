@@ -800,7 +800,8 @@ static whet_status body(whet_ctx *ctx, void *arg) {
     whet_trading_result r;
     (void)arg;
     whet_i_trading_state_remove(test_tmp("alloc.whet-market"));
-    WHET_TRY(whet_trading_files(ctx, test_tmp("config.json"), NULL, test_tmp("alloc"), true, &r));
+    WHET_TRY(
+        whet_trading_files(ctx, test_tmp("config.json"), NULL, NULL, test_tmp("alloc"), true, &r));
     whet_trading_result_free(ctx, &r);
     return WHET_OK;
 }
