@@ -167,7 +167,8 @@ typedef struct whet_trial_files {
 
 /* Reads, tries, writes. The mixture is written whatever the verdict; result->mixed is then NULL, for its
  * names would be views of files that are closed. Errors: as whet_trial_run; of reading; before that IO and
- * EXISTS of the output, ARG (the gate's examples are the selection's). */
+ * EXISTS of the output, ARG (the gate's examples are all among the selection's, by file or by
+ * inputs and labels; some of them, or all where inputs repeat, are a warning). */
 WHET_API WHET_CHECKED whet_status whet_trial_run_files(whet_ctx *ctx, const whet_trial_files *files,
                                                        whet_trial_result *out);
 

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The job of whet market trial: two files and examples in, a verdict and the mixture out. */
+#include <inttypes.h>
 #include <math.h>
+#include <stdlib.h>
 
 #include "io/io_i.h"
 #include "market/trial_i.h"
@@ -67,6 +69,68 @@ static whet_status check_examples(run *r, const whet_mode_data *from, const char
     return whet_i_mode_check(r->ctx, r->files->arch, buyer, buyer, &data, x_path, labels_path);
 }
 
+/* ---- examples that are on both sides ------------------------------------------------------------------ */
+
+static int by_value(const void *a, const void *b) {
+    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of each example and its label, ascending; [n], owned. */
+static whet_status hash_examples(whet_ctx *ctx, const whet_mode_data *d, uint64_t **out) {
+    const int64_t row = d->height * d->width * d->channels;
+    uint64_t *hash;
+    WHET_TRY(whet_i_alloc(ctx, d->n, &hash));
+    for (int64_t i = 0; i < d->n; i++)
+        hash[i] = whet_i_hash_u64(whet_i_hash_long(d->x + i * row, row * (int64_t)sizeof *d->x) ^
+                                  whet_i_hash_u64((uint64_t)d->labels[i]));
+    qsort(hash, (size_t)d->n, sizeof *hash, by_value);
+    *out = hash;
+    return WHET_OK;
+}
+
+/* How many examples of b are among those of a; and how many of a differ. */
+static int64_t common(const uint64_t *a, int64_t n, const uint64_t *b, int64_t m, int64_t *differ) {
+    int64_t found = 0;
+    *differ = n > 0;
+    for (int64_t i = 1; i < n; i++) *differ += a[i] != a[i - 1];
+    for (int64_t i = 0, j = 0; j < m; j++) {
+        while (i < n && a[i] < b[j]) i++;
+        found += i < n && a[i] == b[j];
+    }
+    return found;
+}
+
+/* Examples that chose the mixture prove nothing of it, whatever their file is called. A few that are on both
+ * sides are what data are like, and where examples repeat (of few values) all may be by chance. */
+static whet_status compare_examples(run *r) {
+    const whet_trial_files *f = r->files;
+    const whet_mode_data *a = &r->select.data, *b = &r->gate.data;
+    uint64_t *chose = NULL, *judge = NULL;
+    int64_t differ;
+    whet_status status = WHET_OK;
+    if (a->height != b->height || a->width != b->width || a->channels != b->channels)
+        return WHET_OK; /* told by the trial */
+    WHET_TRY_DONE(hash_examples(r->ctx, a, &chose));
+    WHET_TRY_DONE(hash_examples(r->ctx, b, &judge));
+    const int64_t found = common(chose, a->n, judge, b->n, &differ);
+    const bool same = a->n == b->n && memcmp(chose, judge, (size_t)a->n * sizeof *chose) == 0;
+    if (same || (found == b->n && differ > a->n / 2))
+        status = whet_i_fail(r->ctx, WHET_ERR_ARG,
+                             "%s: all %" PRId64 " examples are among those of %s, which choose the "
+                             "mixture; expected others",
+                             f->gate_data, b->n, f->data);
+    else if (found > 0)
+        whet_i_log(r->ctx, WHET_LOG_WARN,
+                   "%s: %" PRId64 " of %" PRId64 " examples are among those of %s, which choose "
+                   "the mixture; expected others: these make luck look like a gain",
+                   f->gate_data, found, b->n, f->data);
+done:
+    whet_i_free(r->ctx, chose);
+    whet_i_free(r->ctx, judge);
+    return status;
+}
+
 static whet_status read_all(run *r) {
     const whet_trial_files *f = r->files;
     const whet_permutation_hints none = {0};
@@ -77,7 +141,8 @@ static whet_status read_all(run *r) {
     WHET_TRY(check_examples(r, &r->select.data, f->data, f->labels));
     if (!f->gate_data) return WHET_OK;
     WHET_TRY(read_examples(r, f->gate_data, f->gate_labels, NULL, &r->gate));
-    return check_examples(r, &r->gate.data, f->gate_data, f->gate_labels);
+    WHET_TRY(check_examples(r, &r->gate.data, f->gate_data, f->gate_labels));
+    return compare_examples(r);
 }
 
 /* ---- out --------------------------------------------------------------------------------------------- */

@@ -35,7 +35,18 @@ save('turned.safetensors', [0, 1, 1, 0], [0, 1.8, 1.8, 0]) # the seller, its uni
 save('inf.safetensors', [1, 0, 0, 1], [float('inf'), 0, 0, 1])
 n = 200
 npy('x.npy', '<f4', '(200, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in range(n)), []), 'f')
-npy('gx.npy', '<f4', '(200, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in range(n)), []), 'f')
+more = 1 + 2 ** -23 # other examples by a bit
+npy('gx.npy', '<f4', '(200, 2)', sum(([more, 0] if i % 2 == 0 else [0, more] for i in range(n)), []), 'f')
+def rows(first, count, start=0): # no two alike
+    return sum(([1 + (first + i) / 1e5, 0] if i % 2 == 0 else [0, 1 + (first + i) / 1e5] for i in range(start, count)), [])
+npy('all.npy', '<f4', '(200, 2)', rows(0, n), 'f')
+npy('part.npy', '<f4', '(100, 2)', rows(0, n, 100), 'f')
+npy('some.npy', '<f4', '(200, 2)', rows(0, 6) + rows(1000, n, 6), 'f')
+npy('half.npy', '<f4', '(100, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in range(100, n)), []), 'f')
+npy('hy.npy', '<i4', '(100,)', [i % 2 for i in range(100, n)], 'i')
+# The examples of x.npy in another order.
+npy('copy.npy', '<f4', '(200, 2)', sum(([1, 0] if i % 2 == 0 else [0, 1] for i in reversed(range(n))), []), 'f')
+npy('copy_y.npy', '<i4', '(200,)', [i % 2 if i >= 50 else 1 - i % 2 for i in reversed(range(n))], 'i')
 npy('y.npy', '<i4', '(200,)', [i % 2 if i >= 50 else 1 - i % 2 for i in range(n)], 'i')
 npy('wrong.npy', '<i4', '(200,)', [1 - i % 2 for i in range(n)], 'i')
 npy('wide.npy', '<f4', '(200, 3)', [0] * 3 * n, 'f')
@@ -104,6 +115,23 @@ tells 'expected others'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
     --gate-data ./x.npy --gate-labels y.npy
 tells 'expected others'
+# A copy in another order, or a part, is no other data; a few examples that are on both sides are a warning,
+# and so are all where examples repeat.
+run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
+    --gate-data copy.npy --gate-labels copy_y.npy
+tells 'copy.npy: all 200 examples are among those of x.npy, which choose the mixture; expected others'
+run 2 whet market trial buyer.safetensors seller.safetensors --data all.npy --labels y.npy \
+    --gate-data part.npy --gate-labels hy.npy
+tells 'part.npy: all 100 examples are among those of all.npy'
+run 0 whet market trial buyer.safetensors seller.safetensors --data all.npy --labels y.npy \
+    --gate-data some.npy --gate-labels y.npy
+tells 'some.npy: 6 of 200 examples are among those of all.npy'
+run 0 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy \
+    --gate-data half.npy --gate-labels hy.npy
+tells 'half.npy: 100 of 100 examples are among those of x.npy'
+run 0 whet market trial buyer.safetensors seller.safetensors --data all.npy --labels y.npy \
+    --gate-data gx.npy --gate-labels y.npy
+quiet
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --offers 3
 tells '--offers needs --gate-data'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --goods layer7.weight

@@ -460,7 +460,9 @@ static void files_survive_failing_allocations(void **state) {
     whet_trial_files f = WHET_TRIAL_FILES_INIT;
     const char *const none[] = {NULL};
     make_market(&m, 2);
+    for (int i = 0; i < 2 * N; i++) m.x[1][i] *= 1.25F; /* other examples */
     const whet_tensor x = {m.x[0], WHET_F32, 2, {N, 2}}, y = {m.y[0], WHET_I32, 1, {N}};
+    const whet_tensor other = {m.x[1], WHET_F32, 2, {N, 2}};
     f.buyer = test_tmp("buyer.safetensors");
     f.seller = test_tmp("seller.safetensors");
     f.data = test_tmp("x.npy");
@@ -471,13 +473,16 @@ static void files_survive_failing_allocations(void **state) {
     test_ok(ctx, whet_safetensors_write(ctx, f.buyer, true, m.buyer.items, 4, none));
     test_ok(ctx, whet_safetensors_write(ctx, f.seller, true, m.seller.items, 4, none));
     test_ok(ctx, whet_npy_write(ctx, f.data, true, &x));
-    test_ok(ctx, whet_npy_write(ctx, f.gate_data, true, &x));
+    test_ok(ctx, whet_npy_write(ctx, f.gate_data, true, &other));
     test_ok(ctx, whet_npy_write(ctx, f.labels, true, &y));
     assert_true(test_each_allocation(files_body, &f) > 60);
     f.force = false;
     test_fails(ctx, files_body(ctx, &f), WHET_ERR_EXISTS);
-    f.gate_data = f.data;
     f.force = true;
+    test_ok(ctx, whet_npy_write(ctx, f.gate_data, true, &x));
+    test_fails(ctx, files_body(ctx, &f), WHET_ERR_ARG);
+    test_says(ctx, "gate.npy: all ");
+    f.gate_data = f.data;
     test_fails(ctx, files_body(ctx, &f), WHET_ERR_ARG);
     test_says(ctx, "expected others");
     test_ctx_done(ctx);
