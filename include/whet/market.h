@@ -371,7 +371,7 @@ typedef struct whet_price_job {
     double gain;                /* given, or */
     const char *before, *after; /* measured: arrays [n] of losses; the gate must say yes */
     whet_gate_opts gate;        /* its test; gains are relative, with accuracy: absolute (losses are
-                                       errors, 0 or 1) */
+                                       errors, 0 or 1; else DATA) */
     double gain_low, gain_high; /* bounds of the gain, given, or */
     whet_gain_prior prior;      /* by whet_gain_bounds when norm2 > 0, at */
     double weight, loss;        /* weight (default the best), of the buyer's loss > 0 (NaN: 1) */

@@ -9,7 +9,20 @@
 
 /* ---- the gain ----------------------------------------------------------------------------------- */
 
-static whet_status measure(whet_ctx *ctx, const whet_price_job *job, whet_price_report *r) {
+/* Gains of accuracy are of errors: losses would pass for it, and be priced as what they are not. */
+static whet_status check_errors(whet_ctx *ctx, const char *path, const whet_tensor *x) {
+    const double *error = x->data;
+    for (int64_t i = 0; i < x->shape[0]; i++)
+        if (error[i] != 0 && error[i] != 1)
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s: example %lld is %g; expected errors, 0 or 1, of which accuracy "
+                               "is made",
+                               path, (long long)i, error[i]);
+    return WHET_OK;
+}
+
+static whet_status measure(whet_ctx *ctx, const whet_price_job *job, bool errors,
+                           whet_price_report *r) {
     whet_status status = WHET_OK;
     whet_tensor before = {0}, after = {0};
     WHET_TRY_DONE(whet_array_read_as(ctx, job->before, WHET_F64, 1, true, &before));
@@ -19,6 +32,10 @@ static whet_status measure(whet_ctx *ctx, const whet_price_job *job, whet_price_
             ctx, WHET_ERR_SHAPE, "%s: %lld losses; expected %lld, of the same examples as %s",
             job->after, (long long)after.shape[0], (long long)before.shape[0], job->before);
         goto done;
+    }
+    if (errors) {
+        WHET_TRY_DONE(check_errors(ctx, job->before, &before));
+        WHET_TRY_DONE(check_errors(ctx, job->after, &after));
     }
     status = whet_gate_losses(ctx, before.data, after.data, before.shape[0], &job->gate, &r->gate);
     if (status == WHET_ERR_DATA) status = whet_i_fail_at(ctx, status, "%s", job->before);
@@ -84,7 +101,8 @@ whet_status whet_i_price_facts(whet_ctx *ctx, const whet_price_job *job, whet_pr
                            "losses do not tell epochs saved; expected a gain in "
                            "epochs with a cost-saving valuation");
     if (job->before) {
-        WHET_TRY(measure(ctx, job, r));
+        const bool errors = job->valuation && v.kind == WHET_VALUE_ACCURACY;
+        WHET_TRY(measure(ctx, job, errors, r));
         WHET_TRY(measured_gain(ctx, job, job->valuation ? &v : NULL, &r->gate, &r->gain));
         if (!r->gate.accept) r->why = "gate";
     }

@@ -113,6 +113,8 @@ run 0 whet market price --mechanism nash --valuation linear:10000 --gain .05 --t
 says 'worth 500 to the buyer'
 says 'reservation 203'
 array before.npy 1 1 1 1 1 1 1 1
+array right.npy 0 0 0 0 0 0 0 0
+array losses.npy 0 0 0.25 0 0 0 0 0
 array after.npy .8 .9 .8 .9 .8 .9 .8 .9
 run 0 whet market price --mechanism nash --valuation linear:10000 --before before.npy --after after.npy --json
 is accept true
@@ -226,6 +228,13 @@ run 4 whet market price --mechanism second-price --bids nowhere.tsv
 run 3 whet market price --belief uniform:0:10 --history offers.tsv --floor 0
 tells 'offers.tsv:2: a price of 6000 was accepted, which the belief holds impossible'
 array three.npy 1 2 3
+# Accuracy is of errors. A whole price that only fees rounded down would let both sides have is none.
+run 1 whet market price --mechanism nash --value 26 --reservation 4.7 --fee-buyer 19 --rate-buyer 2628 --rate-seller 2810
+says 'no trade: no-surplus'
+run 0 whet market price --mechanism nash --valuation accuracy:100 --before before.npy --after right.npy
+says 'worth 100 to the buyer'
+run 3 whet market price --mechanism nash --valuation accuracy:100 --before before.npy --after losses.npy
+tells 'losses.npy: example 2 is 0.25; expected errors, 0 or 1'
 run 3 whet market price --mechanism nash --valuation linear:1 --before before.npy --after three.npy
 tells 'three.npy: 3 losses; expected 8'
 run 3 whet market price --disclosure bounds --valuation linear:1000 --gain-low .06 --gain-high .1 --belief uniform:0:50
