@@ -176,9 +176,9 @@ typedef struct whet_posted {
  * increasing where it is >= 0: phi(p) = C, or the least value if phi is above C there; uniform (hi + C) / 2,
  * exponential C + 1 / rate. Beliefs with observations: R(q) = q x price at quantile q on a grid of 4096
  * points and the cuts; the hull's vertices that are nearly best, refined by bisection. Samples v_0 <= ..:
- * max (v_i - C)(n - i); when n < 200 the top ceil(sqrt(n)) are no candidates (the lowest always is), against
- * over-fitting. No trade when C is above what the buyer may pay. Errors: ARG, LIMIT (the price overflows),
- * NOMEM. O(log) for regular ones, O(4096 cuts), O(n). */
+ * max (v_i - C)(n - i); when n < 200 the top ceil(sqrt(n)) are no candidates (the lowest always is),
+ * against over-fitting, unless only they are worth C. No trade when C is above what the buyer may pay.
+ * Errors: ARG, LIMIT (the price overflows), NOMEM. O(log) for regular ones, O(4096 cuts), O(n). */
 WHET_API WHET_CHECKED whet_status whet_posted_price(whet_ctx *ctx, const whet_belief *belief,
                                                     double cost, whet_posted *out);
 
