@@ -94,6 +94,10 @@ static whet_status read_fees(const reader *r, whet_i_terms *t) {
     WHET_TRY(whet_i_json_object_or_none(r->ctx, r->where, r->object, "fees", &o));
     if (!o) return WHET_OK;
     (void)snprintf(where, sizeof where, "%s: \"fees\"", r->where);
+    if (json_object_get(o, "trial_fee"))
+        return whet_i_fail(
+            r->ctx, WHET_ERR_FORMAT,
+            "%s: \"trial_fee\" is unknown; expected it in \"trading\", beside \"fees\"", where);
     WHET_TRY(whet_i_trading_known(r->ctx, where, o, known));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "buyer", 0, WHET_MONEY_MAX, 0, &t->fees.buyer));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, o, "seller", 0, WHET_MONEY_MAX, 0, &t->fees.seller));
