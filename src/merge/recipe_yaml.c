@@ -87,12 +87,14 @@ static whet_status read_settings(whet_i_recipe_reader *r, yaml_node_t *node, boo
         if (setting < 0)
             return whet_i_node_fail_at(
                 r, key, whet_i_merge_unknown_setting(r->ctx, NULL, whet_i_node_str(key)));
-        if (of_model && !whet_i_setting_kind_of((whet_i_setting)setting)->per_model)
-            return WHET_I_NODE_FAIL(r, key, WHET_ERR_FORMAT,
-                                    "\"%s\" is of all models at once; expected it in the "
-                                    "\"parameters\" of the slice or "
-                                    "the recipe",
-                                    whet_i_setting_kind_of((whet_i_setting)setting)->name);
+        if (of_model && !whet_i_setting_kind_of((whet_i_setting)setting)->per_model) {
+            whet_i_log(r->ctx, WHET_LOG_WARN,
+                       "%s:%zu: \"%s\" is of all models at once, and is passed over here; expected "
+                       "it in the \"parameters\" of the slice or the recipe",
+                       r->where, key->start_mark.line + 1,
+                       whet_i_setting_kind_of((whet_i_setting)setting)->name);
+            continue; /* as mergekit does */
+        }
         for (int64_t k = before; k < out->n; k++)
             if (out->items[k].setting == (whet_i_setting)setting)
                 return WHET_I_NODE_FAIL(r, key, WHET_ERR_FORMAT, "\"%s\" again; expected it once",

@@ -131,8 +131,13 @@ END_
 both() { printf 'models: [{model: m.safetensors%s}, {model: n.safetensors%s}]\nmerge_method: linear\nparameters: {weight: 1}\n' "$1" "$2" >r.yml; }
 mark
 both '' ', parameters: {normalize: false}' # of which only the first model's counted
-run 3 whet merge --recipe r.yml --output out.safetensors
-tells 'r.yml:1: "normalize" is of all models at once; expected it in the "parameters" of the slice or the recipe'
+run 0 whet merge --recipe r.yml --output out.safetensors
+tells 'r.yml:1: "normalize" is of all models at once, and is passed over here; expected it in the "parameters" of the slice or'
+both '' ''
+run 0 whet merge --recipe r.yml --output without.safetensors
+cmp -s out.safetensors without.safetensors || fail 'one model of all counts'
+rm out.safetensors without.safetensors
+mark
 printf 'merge_method: linear\nmodels: []\n' >r.yml
 run 3 whet merge --recipe r.yml --output out.safetensors
 for pair in '-1,2 is -1 to 2' '2,2 is 2 to 2' '0,1.5 is no pair of whole numbers'; do
