@@ -21,8 +21,8 @@ static whet_status read_share(const reader *r, whet_i_agent *a) {
     double *shares;
     const bool kept = json_object_get(r->object, "kept") != NULL;
     WHET_TRY(whet_i_trading_real(r->ctx, r->where, r->object, "kept", 0, 1, 1, &a->kept));
-    WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "shares", 0, 1, r->config, &shares,
-                                  &a->n_shares));
+    WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "shares", 0, 1, WHET_I_CLASSES_MAX,
+                                  r->config, &shares, &a->n_shares));
     a->shares = shares;
     if (kept && shares)
         return whet_i_fail(r->ctx, WHET_ERR_ARG,
@@ -35,7 +35,7 @@ static whet_status read_relabel(const reader *r, whet_i_agent *a) {
     int32_t *labels = NULL;
     bool any = false;
     WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "relabel", -1, WHET_I_CLASSES_MAX,
-                                  r->config, &x, &a->n_relabel));
+                                  WHET_I_CLASSES_MAX, r->config, &x, &a->n_relabel));
     if (!x) return WHET_OK;
     WHET_TRY(whet_i_arena_alloc(r->ctx, &r->config->arena, a->n_relabel, sizeof *labels, &labels));
     for (int64_t i = 0; i < a->n_relabel; i++) {

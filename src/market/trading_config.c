@@ -101,16 +101,16 @@ whet_status whet_i_trading_text(whet_ctx *ctx, const char *where, const json_t *
 }
 
 whet_status whet_i_trading_reals(whet_ctx *ctx, const char *where, const json_t *object,
-                                 const char *key, double low, double high,
+                                 const char *key, double low, double high, int64_t most,
                                  whet_trading_config *config, double **out, int64_t *n) {
     json_t *array;
     double *x = NULL;
     WHET_TRY(whet_i_json_array_or_none(ctx, where, object, key, &array));
     const int64_t count = array ? (int64_t)json_array_size(array) : 0;
-    if (array && (count < 1 || count > WHET_I_CLASSES_MAX))
+    if (array && (count < 1 || count > most))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                           "%s: \"%s\" has %" PRId64 " numbers; expected 1 to %d", where, key,
-                           count, WHET_I_CLASSES_MAX);
+                           "%s: \"%s\" has %" PRId64 " numbers; expected 1 to %" PRId64, where, key,
+                           count, most);
     if (array) WHET_TRY(whet_i_arena_alloc(ctx, &config->arena, count, sizeof *x, &x));
     for (int64_t i = 0; i < count; i++) {
         const json_t *value = json_array_get(array, (size_t)i);
@@ -178,11 +178,7 @@ static whet_status channels(whet_ctx *ctx, const char *where, const json_t *o, c
                             double low, whet_trading_config *config, double *out, int32_t *n) {
     double *x;
     int64_t count;
-    WHET_TRY(whet_i_trading_reals(ctx, where, o, key, low, 1e6, config, &x, &count));
-    if (count > 3)
-        return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                           "%s: \"%s\" has %" PRId64 " numbers; expected one, or one a channel",
-                           where, key, count);
+    WHET_TRY(whet_i_trading_reals(ctx, where, o, key, low, 1e6, 3, config, &x, &count));
     for (int64_t i = 0; i < count; i++) out[i] = x[i];
     *n = (int32_t)count;
     return WHET_OK;
@@ -247,11 +243,8 @@ static whet_status read_widths(whet_ctx *ctx, const char *where, const json_t *o
                                whet_trading_config *c) {
     double *widths;
     int64_t n;
-    WHET_TRY(whet_i_trading_reals(ctx, where, o, "widths", 1, 65536, c, &widths, &n));
-    if (n > WHET_I_WIDTHS_MAX)
-        return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                           "%s: \"widths\" has %" PRId64 " layers; expected at most %d", where, n,
-                           WHET_I_WIDTHS_MAX);
+    WHET_TRY(
+        whet_i_trading_reals(ctx, where, o, "widths", 1, 65536, WHET_I_WIDTHS_MAX, c, &widths, &n));
     for (int64_t i = 0; i < n; i++) {
         if (floor(widths[i]) != widths[i])
             return whet_i_fail(ctx, WHET_ERR_FORMAT,
@@ -356,15 +349,12 @@ static whet_status read_seeds(whet_ctx *ctx, const char *where, const json_t *o,
                               whet_trading_config *c) {
     double *x, one = 0;
     int64_t n;
-    WHET_TRY(whet_i_trading_reals(ctx, where, o, "seeds", 0, 9007199254740991.0, c, &x, &n));
+    WHET_TRY(whet_i_trading_reals(ctx, where, o, "seeds", 0, 9007199254740991.0, WHET_I_SEEDS_MAX,
+                                  c, &x, &n));
     if (n == 0) {
         x = &one;
         n = 1;
     }
-    if (n > WHET_I_SEEDS_MAX)
-        return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                           "%s: \"seeds\" has %" PRId64 "; expected at most %d", where, n,
-                           WHET_I_SEEDS_MAX);
     WHET_TRY(whet_i_arena_alloc(ctx, &c->arena, n, sizeof *c->seeds, &c->seeds));
     for (int64_t i = 0; i < n; i++) {
         c->seeds[i] = (uint64_t)x[i];

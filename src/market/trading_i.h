@@ -149,11 +149,12 @@ WHET_CHECKED whet_status whet_i_trading_patterns(whet_ctx *ctx, const char *wher
                                                  const json_t *array, const char *key,
                                                  whet_trading_config *config, const char ***out,
                                                  int64_t *count);
-/* An array of numbers in [low, high]: absent gives NULL and 0. */
+/* An array of 1..most numbers in [low, high]: absent gives NULL and 0. */
 WHET_CHECKED whet_status whet_i_trading_reals(whet_ctx *ctx, const char *where,
                                               const json_t *object, const char *key, double low,
-                                              double high, whet_trading_config *config,
-                                              double **out, int64_t *n);
+                                              double high, int64_t most,
+                                              whet_trading_config *config, double **out,
+                                              int64_t *n);
 /* Optimiser, rate, batch: what is absent stays as it is. */
 WHET_CHECKED whet_status whet_i_trading_learning(whet_ctx *ctx, const char *where,
                                                  const json_t *object, whet_i_learning *learning);

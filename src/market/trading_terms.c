@@ -121,7 +121,7 @@ static whet_status read_bargaining(const reader *r, whet_i_terms *t) {
     WHET_TRY(real(r, "k", 0, 1, .5, &t->k));
     WHET_TRY(real(r, "floor", 0, .999999, .05, &t->floor));
     WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "uniform", 0, (double)WHET_MONEY_MAX,
-                                  r->config, &uniform, &n));
+                                  WHET_I_CLASSES_MAX, r->config, &uniform, &n));
     if (t->mechanism != WHET_I_TRADE_DOUBLE) return WHET_OK;
     if (n != 2 || !(uniform[0] < uniform[1]))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
