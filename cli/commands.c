@@ -266,8 +266,9 @@ const cli_command cli_commands[] = {
          "what the weights of each are worth to the others, by examples that nobody trains on;\n"
          "what passes its gate is priced, paid and mixed in. Beside it: nobody trades (silo),\n"
          "all weights averaged (fedavg), one model of all data (bank). Test examples only\n"
-         "report. What was stopped goes on when the same command is given again. --seed is for\n"
-         "configurations without \"seeds\". See docs/guide/market.md and docs/formats/trading.md.",
+         "report. What was stopped goes on when the same command is given again. --seed is\n"
+         "for configurations without \"seeds\". See docs/guide/market.md and\n"
+         "docs/formats/trading.md.",
      .examples = "whet market simulate --config mnist_two_agents.json --data mnist --output out\n"
                  "whet market simulate --config c.json --output out --threads 2 --json"},
     {.name = "market trial",
