@@ -93,6 +93,8 @@ typedef struct whet_i_spec_maker {
 } whet_i_spec_maker;
 bool whet_i_spec_fits_chain(const whet_safetensors *file);
 bool whet_i_spec_fits_resnet(const whet_safetensors *file);
+/* Whether nothing in a residual network's widths tells where its norms stand. */
+bool whet_i_spec_resnet_untold(const whet_safetensors *file);
 bool whet_i_spec_fits_bert(const whet_safetensors *file);
 bool whet_i_spec_fits_llama(const whet_safetensors *file);
 whet_status whet_i_spec_chain(whet_ctx *ctx, const char *arch, const whet_safetensors *file,

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Specifications of permutations: what they hold, what makes one valid, and the table of architectures. */
 #include <inttypes.h>
+#include <stdio.h>
 
+#include "io/io_i.h"
 #include "merge/align_i.h"
 
 whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch, whet_permutation_spec **out) {
@@ -217,6 +219,43 @@ static const whet_i_spec_maker *find_maker(const char *arch, const whet_safetens
     return NULL;
 }
 
+/* Whether a group numbers the channels that a convolution writes. */
+static bool is_of_channels(const whet_permutation_spec *spec, const whet_i_axis *axis) {
+    for (int64_t i = 0; axis->n > 0 && i < spec->n_tensors; i++) {
+        const whet_i_spec_tensor *t = &spec->tensors[i];
+        if (t->rank == 4 && t->axes[0].n > 0 && t->axes[0].pieces[0].group == axis->pieces[0].group)
+            return true;
+    }
+    return false;
+}
+
+/* What names and shapes do not tell, and changes the function where it is taken wrongly. */
+static void warn_of_guesses(whet_ctx *ctx, const whet_safetensors *file, bool any,
+                            const whet_permutation_spec *spec) {
+    char name[512];
+    whet_tensor t;
+    if (any && strcmp(spec->arch, "resnet") == 0 && whet_i_spec_resnet_untold(file))
+        whet_i_log(
+            ctx, WHET_LOG_WARN,
+            "widths do not tell whether norms stand behind convolutions or before them: taken "
+            "as resnet, behind; for a pre-activation network give --arch wrn");
+    for (int64_t i = 0; i < spec->n_tensors; i++) {
+        const whet_i_spec_tensor *s = &spec->tensors[i];
+        const int length = (int)strlen(s->name) - (int)strlen(".weight");
+        if (s->rank != 1 || !whet_i_has_extension(s->name, ".weight") ||
+            !is_of_channels(spec, &s->axes[0]))
+            continue;
+        (void)snprintf(name, sizeof name, "%.*s.running_mean", length, s->name);
+        if (whet_safetensors_find(file, name, &t)) continue;
+        whet_i_log(
+            ctx, WHET_LOG_WARN,
+            "%.*s has no running statistics: taken as a norm that channels may be renumbered "
+            "under; a group norm of several groups needs a specification with \"blocks\"",
+            length, s->name);
+        return;
+    }
+}
+
 whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                                       const whet_permutation_hints *hints,
                                       whet_permutation_spec **out) {
@@ -239,6 +278,7 @@ whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whe
         whet_permutation_spec_destroy(ctx, spec);
         return status;
     }
+    warn_of_guesses(ctx, file, strcmp(arch, "auto") == 0, spec);
     *out = spec;
     return WHET_OK;
 }

@@ -175,28 +175,44 @@ static whet_status head(const maker *m) {
 }
 
 /* A block's bn1 has the channels that conv1 reads when it stands before it. Told where conv1 changes their
- * number: the first block, or that of the second stage. */
-static bool is_before(const maker *m, const char *arch) {
-    static const char *const blocks[] = {"layer1.0", "layer2.0"};
+ * number: in the first block of some stage. 1 = before, 0 = behind, -1 = the widths do not tell. */
+static int is_before(const maker *m) {
     char name[NAME_SIZE];
     whet_tensor bn, conv;
-    for (int i = 0; i < 2; i++) {
-        (void)snprintf(name, sizeof name, "%s.conv1.weight", blocks[i]);
+    for (int stage = 1; stage <= STAGES_MOST; stage++) {
+        (void)snprintf(name, sizeof name, "layer%d.0.conv1.weight", stage);
         if (!find(m, name, &conv) || conv.rank != 4 || conv.shape[0] == conv.shape[1]) continue;
-        (void)snprintf(name, sizeof name, "%s.bn1.weight", blocks[i]);
+        (void)snprintf(name, sizeof name, "layer%d.0.bn1.weight", stage);
         return find(m, name, &bn) && bn.rank == 1 && bn.shape[0] == conv.shape[1];
     }
-    return strcmp(arch, "wrn") == 0;
+    return -1;
+}
+
+/* The maker of a file, its names with or without what DataParallel sets before them. */
+static maker begin(whet_ctx *ctx, const whet_safetensors *file, whet_permutation_spec *spec) {
+    whet_tensor t;
+    const bool parallel = whet_safetensors_find(file, "module.conv1.weight", &t);
+    return (maker){.ctx = ctx, .file = file, .spec = spec, .prefix = parallel ? "module." : ""};
+}
+
+bool whet_i_spec_resnet_untold(const whet_safetensors *file) {
+    const maker m = begin(NULL, file, NULL);
+    return is_before(&m) < 0;
 }
 
 whet_status whet_i_spec_resnet(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                                const whet_permutation_hints *hints, whet_permutation_spec *spec) {
-    maker m = {.ctx = ctx, .file = file, .spec = spec, .prefix = ""};
+    maker m = begin(ctx, file, spec);
     char module[NAME_SIZE - 32], name[NAME_SIZE];
     whet_tensor t;
     (void)hints;
-    if (whet_safetensors_find(file, "module.conv1.weight", &t)) m.prefix = "module.";
-    m.before = is_before(&m, arch);
+    const int before = is_before(&m);
+    m.before = before < 0 ? strcmp(arch, "wrn") == 0 : before;
+    if (find(&m, "layer1.0.conv3.weight", &t))
+        return whet_i_fail(
+            ctx, WHET_ERR_UNSUPPORTED,
+            "resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in; "
+            "expected blocks of two convolutions; try a specification as JSON");
     WHET_TRY(rows_of(&m, "conv1", &m.width));
     WHET_TRY(free_group(&m, "stream", m.width, &m.pieces[0]));
     m.stream = (whet_i_axis){1, m.pieces};

@@ -39,6 +39,23 @@ write('alone/a.safetensors', llama)
 mlp = {'layer0.weight': [4, 3], 'layer0.bias': [4], 'layer1.weight': [2, 4], 'layer1.bias': [2]}
 write('m.safetensors', mlp)
 write('n.safetensors', mlp)
+norm = lambda name, n, running: {name + '.' + k: [n] for k in ('weight', 'bias', 'running_mean', 'running_var')[:4 if running else 2]}
+def resnet(widths, running=True, **more):
+    t = {'conv1.weight': [4, 3, 3, 3], **norm('bn1', 4, running), 'fc.weight': [2, widths[-1]], 'fc.bias': [2], **more}
+    width = 4
+    for i, w in enumerate(widths, 1):
+        at = 'layer%d.0.' % i
+        t |= {at + 'conv1.weight': [w, width, 3, 3], at + 'conv2.weight': [w, w, 3, 3]}
+        t |= {**norm(at + 'bn1', w, running), **norm(at + 'bn2', w, running)}
+        width = w
+    return t
+for i in 'ab':
+    write('equal_%s.safetensors' % i, resnet([4, 4, 4]))
+    write('late_%s.safetensors' % i, resnet([4, 4, 8]))
+    write('group_%s.safetensors' % i, resnet([4, 8], running=False))
+    write('deep_%s.safetensors' % i, resnet([4, 4], **{'layer1.0.conv3.weight': [16, 4, 1, 1]}))
+    write('cnn_%s.safetensors' % i, {'conv1.weight': [4, 3, 3, 3], 'conv1.bias': [4], 'n1.weight': [4], 'n1.bias': [4],
+                                     'fc1.weight': [2, 4], 'fc1.bias': [2]})
 END2
 python3 make.py
 
@@ -68,5 +85,26 @@ run 0 whet align four again --save-spec s.json --output o3
 run 2 whet align four again --arch s.json --heads 4 --output o
 tells 'is a file that says how many'
 absent o
+
+# Residual networks of one width: their norms may stand before or behind. Widths that change tell.
+run 0 whet align equal_a.safetensors equal_b.safetensors --output r1.safetensors
+tells 'for a pre-activation network give --arch wrn'
+for arch in resnet wrn; do
+    run 0 whet align equal_a.safetensors equal_b.safetensors --arch $arch --output r2_$arch.safetensors
+    quiet
+done
+run 0 whet align late_a.safetensors late_b.safetensors --output r3.safetensors
+quiet
+run 3 whet align deep_a.safetensors deep_b.safetensors --output o
+tells 'resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in'
+
+# Norms of groups of channels: nothing tells how many groups.
+run 0 whet align group_a.safetensors group_b.safetensors --output g1.safetensors
+tells 'bn1 has no running statistics'
+tells 'specification with "blocks"'
+run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn --output g2.safetensors
+tells 'n1 has no running statistics'
+run 0 whet merge --method linear --align auto cnn_a.safetensors cnn_b.safetensors --output g3.safetensors
+tells 'n1 has no running statistics'
 
 finish
