@@ -335,7 +335,8 @@ bool whet_i_peft_says(const json_t *object, const char *key);
 WHET_CHECKED whet_status whet_i_peft_alpha(whet_ctx *ctx, const char *where, const json_t *object,
                                            const char *key, double preset, double *out);
 /* What LoRA's B A of a module is multiplied by: alpha / rank, or alpha / sqrt(rank) (rsLoRA), with the alpha
- * that the first fitting pattern gives the module. Errors: FORMAT, UNSUPPORTED (a pattern), NOMEM. */
+ * that the first fitting pattern gives the module. Refused where the rank is another than r and the first
+ * fitting pattern of ranks say. Errors: FORMAT, SHAPE, UNSUPPORTED (a pattern), NOMEM. */
 WHET_CHECKED whet_status whet_i_peft_lora_scale(whet_ctx *ctx, const char *where,
                                                 const json_t *object, whet_str module, int64_t rank,
                                                 double *out);

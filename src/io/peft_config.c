@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * adapter_config.json as PEFT 0.21 writes it: which members there are, and what LoRA's factors are multiplied
  * by. The names are those of LoraConfig and GraloraConfig of 0.21.2. */
+#include <inttypes.h>
 #include <math.h>
 
 #include "io/io_i.h"
@@ -142,33 +143,48 @@ done:
     return status;
 }
 
-/* The first pattern that fits counts. */
-static whet_status alpha_of(whet_ctx *ctx, const char *where, const json_t *object, whet_str module,
-                            double *out) {
-    static const char key[] = "alpha_pattern";
+/* What a member of patterns says of a module, the first that fits; *out stays where none does. */
+static whet_status first_fit(whet_ctx *ctx, const char *where, const json_t *object,
+                             const char *key, whet_str module, double *out) {
     json_t *patterns, *value;
     const char *pattern;
     bool found = false;
-    WHET_TRY(whet_i_peft_alpha(ctx, where, object, "lora_alpha", 8, out));
     WHET_TRY(whet_i_json_object_or_none(ctx, where, object, key, &patterns));
     json_object_foreach(patterns, pattern, value) {
-        const double alpha = json_number_value(value);
-        if (!json_is_number(value) || !(alpha > 0 && alpha <= alpha_max))
+        const double number = json_number_value(value);
+        if (!json_is_number(value) || !(number > 0 && number <= alpha_max))
             return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" has %s; expected numbers above 0",
                                where, key, whet_i_json_kind(value));
         if (found) continue;
         WHET_TRY(fits(ctx, where, pattern, module, &found));
-        if (found) *out = alpha;
+        if (found) *out = number;
     }
     return WHET_OK;
+}
+
+/* Factors of another rank than is said would have another scale, and are no adapter to PEFT. */
+static whet_status check_rank(whet_ctx *ctx, const char *where, const json_t *object,
+                              whet_str module, int64_t rank) {
+    char quoted[WHET_QUOTE_SIZE];
+    int64_t r;
+    WHET_TRY(whet_i_json_int_or(ctx, where, object, "r", 1, 1 << 20, 8, &r));
+    double said = (double)r;
+    WHET_TRY(first_fit(ctx, where, object, "rank_pattern", module, &said));
+    if (said == (double)rank) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                       "%s: lora_A of %s has %" PRId64
+                       " rows; expected the %g that \"r\" and \"rank_pattern\" say",
+                       where, whet_i_quote(quoted, module), rank, said);
 }
 
 whet_status whet_i_peft_lora_scale(whet_ctx *ctx, const char *where, const json_t *object,
                                    whet_str module, int64_t rank, double *out) {
     double alpha;
     bool root;
+    WHET_TRY(check_rank(ctx, where, object, module, rank));
     WHET_TRY(whet_i_json_bool_or(ctx, where, object, "use_rslora", false, &root));
-    WHET_TRY(alpha_of(ctx, where, object, module, &alpha));
+    WHET_TRY(whet_i_peft_alpha(ctx, where, object, "lora_alpha", 8, &alpha));
+    WHET_TRY(first_fit(ctx, where, object, "alpha_pattern", module, &alpha));
     *out = alpha / (root ? sqrt((double)rank) : (double)rank);
     return WHET_OK;
 }

@@ -456,6 +456,10 @@ static whet_status check_job(whet_ctx *ctx, const whet_merge_adapters_job *job) 
         return whet_i_fail(ctx, WHET_ERR_ARG, "%lld adapters, %s output; expected 1 to %d, and one",
                            (long long)job->n, job->output && *job->output ? "an" : "no",
                            WHET_MERGE_MODELS_MAX);
+    if (whet_i_has_extension(job->output, ".safetensors"))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: adapters are merged to a folder; expected a name of one",
+                           job->output);
     if (job->rank < 0 || job->rank > RANK_MAX || (job->rank && !job->svd))
         return whet_i_fail(ctx, WHET_ERR_ARG, "rank %lld; expected 1 to %d, and svd",
                            (long long)job->rank, RANK_MAX);

@@ -203,11 +203,22 @@ static whet_status open_lora(whet_ctx *ctx, whet_i_merge_model *model) {
     char *config_path = NULL, *weights_path = NULL;
     json_t *config = NULL;
     whet_safetensors *file = NULL;
+    whet_str kind;
+    char quoted[WHET_QUOTE_SIZE];
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_config.json", &config_path));
     WHET_TRY_DONE(whet_i_join_path(ctx, model->lora, "adapter_model.safetensors", &weights_path));
     WHET_TRY_DONE(whet_i_merge_adapter_config(ctx, config_path, &config));
     WHET_TRY_DONE(whet_i_peft_check_upright(ctx, config_path, config));
+    WHET_TRY_DONE(whet_i_json_str(ctx, config_path, config, "peft_type", &kind));
+    if (!whet_str_equal(kind, whet_str_from("LORA"))) {
+        status =
+            whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                        "%s: an adapter of type %s; expected LORA; try whet tune merge into the "
+                        "model first",
+                        config_path, whet_i_quote(quoted, kind));
+        goto done;
+    }
     WHET_TRY_DONE(whet_safetensors_open(ctx, weights_path, &file));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_safetensors_count(file), &model->additions));
     for (int64_t i = 0; i < whet_safetensors_count(file); i++)

@@ -519,13 +519,27 @@ void whet_merge_plan_get(const whet_merge_plan *plan, int64_t i, whet_merge_plan
     memcpy(out->shape, item->shape, sizeof item->shape);
 }
 
+/* Models as given: one that stands in a slice twice is two. */
+static int64_t count_models(const whet_merge_plan *plan) {
+    int64_t n = plan->n_models;
+    const whet_i_recipe_slice *slice = plan->recipe.slices;
+    for (int64_t i = 1; plan->recipe.n == 1 && i < slice->n; i++) {
+        bool twice = false;
+        for (int64_t k = 0; k < i; k++)
+            twice |= whet_i_merge_same_path(slice->sources[i].model, slice->sources[k].model) &&
+                     whet_i_merge_same_path(slice->sources[i].lora, slice->sources[k].lora);
+        n += twice;
+    }
+    return n;
+}
+
 void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out) {
     int64_t block = 0, additions = 0;
     int64_t most = 0, lent = 0, beside = 0; /* of tensors that are read again; of the others */
     *out = (whet_merge_totals){.method = plan->recipe.method->shown.name,
                                .tensors = plan->n,
                                .files = plan->n_shards,
-                               .models = plan->n_models};
+                               .models = count_models(plan)};
     for (int64_t i = 0; i < plan->n_models; i++) additions += plan->models[i].addition_bytes;
     for (int64_t i = 0; i < plan->n; i++) {
         const whet_i_merge_item *item = &plan->items[i];

@@ -40,6 +40,8 @@ if __name__ == "__main__":
     a, b = ramp(2, 5), ramp(4, 2)
     write("m.safetensors", {"x.fc.weight": ramp(4, 5), "emb.weight": ramp(7, 5)})
     adapter("plain", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, alpha_pattern={r".*\.fc": 6, "fc": 100})
+    adapter("low", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, rank_pattern={"fc": 3})
+    adapter("other", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, peft_type="LOHA")
     adapter("short", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": ramp(1, 2)})
     adapter("turned", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b}, fan_in_fan_out=True)
     adapter("head", {"x.fc.lora_A.weight": a, "x.fc.lora_B.weight": b, "classifier.weight": ramp(3, 5)})
@@ -86,7 +88,15 @@ run 3 whet merge --method passthrough m.safetensors+head --output z.safetensors
 tells 'classifier.weight" is neither lora_A nor lora_B'
 run 3 whet merge --method passthrough m.safetensors+words --output z.safetensors
 tells 'lora_embedding_A" is neither'
+run 3 whet merge --method passthrough m.safetensors+low --output z.safetensors
+tells 'lora_A of "x.fc" has 2 rows; expected the 3 that "r" and "rank_pattern" say'
+run 3 whet merge --method passthrough m.safetensors+other --output z.safetensors
+tells 'an adapter of type "LOHA"; expected LORA'
+run 2 whet merge --method concat plain --output z.safetensors
+tells 'z.safetensors: adapters are merged to a folder'
 for method in concat svd; do
+    run 3 whet merge --method $method plain low --output z
+    tells 'low/adapter_config.json: lora_A of'
     run 3 whet merge --method $method words plain --output z
     tells 'lora_embedding_A" is of a table of words'
 done
@@ -100,6 +110,10 @@ c = json.load(open("united/adapter_config.json"))
 assert c["target_modules"] == ["fc", "fd"] and c["modules_to_save"] == ["classifier"] and c["layers_to_transform"] == [0, 1], c' ||
     fail 'the configuration lacks what the second has'
 mark
+
+# A model twice is two.
+run 0 whet merge --method linear s.safetensors s.safetensors --output z.safetensors --dry-run
+says 'by linear of 2 models'
 
 # Slices of other sizes do not stack; tables of words only matter at the ends.
 recipe() {

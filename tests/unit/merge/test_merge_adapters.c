@@ -154,7 +154,8 @@ static char *two(
     return folder_of(
         ctx, "two",
         "{\"peft_type\":\"LORA\",\"r\":2,\"lora_alpha\":4,\"target_modules\":[\"query\","
-        "\"key\"],\"alpha_pattern\":{\"query\":6}}",
+        "\"key\"],\"alpha_pattern\":{\"query\":6},"
+        "\"rank_pattern\":{\"key\":1,\"layer.key\":7}}",
         items, 5);
 }
 
@@ -266,6 +267,10 @@ static void what_is_refused(void **state) {
         {lora_config, wrong, WHET_ERR_SHAPE, "does not fit"},
         {lora_config, nan_, WHET_ERR_DATA, "at 1"},
         {"{\"peft_type\":\"LOHA\"}", dora, WHET_ERR_UNSUPPORTED, "LOHA"},
+        {"{\"peft_type\":\"LORA\",\"r\":2}", dora, WHET_ERR_SHAPE, "1 rows; expected the 2"},
+        {"{\"peft_type\":\"LORA\"}", dora, WHET_ERR_SHAPE, "expected the 8"},
+        {"{\"peft_type\":\"LORA\",\"r\":1,\"rank_pattern\":{\".*\":3,\"query\":1}}", dora,
+         WHET_ERR_SHAPE, "expected the 3"},
         {"{\"peft_type\":\"MORE\",\"nblocks\":2,\"r\":3}", more, WHET_ERR_DATA, "one kind"},
         {"{}", dora, WHET_ERR_FORMAT, "peft_type"},
     };
@@ -278,7 +283,7 @@ static void what_is_refused(void **state) {
         job.output = test_tmp("refused-out");
         test_fails(ctx, whet_merge_adapters(ctx, &job, NULL), cases[k].status);
         test_says(ctx, cases[k].says);
-        if (k == 9) { /* alone: rank 3 in 2 blocks */
+        if (k == 12) { /* alone: rank 3 in 2 blocks */
             job.adapters = folders + 1;
             job.n = 1;
             test_fails(ctx, whet_merge_adapters(ctx, &job, NULL), WHET_ERR_UNSUPPORTED);
