@@ -166,7 +166,8 @@ static whet_status refuse_other(whet_ctx *ctx, const char *where, whet_str name)
 
 /* One layer's A [rank, in] and B [out, rank]. */
 static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const char *where,
-                                const whet_safetensors *file, whet_str name, const json_t *config) {
+                                const whet_safetensors *file, whet_str name,
+                                const char *config_path, const json_t *config) {
     static const char before[] = "base_model.model.", behind[] = ".lora_A.weight";
     const int64_t cut = (int64_t)sizeof behind - 1, skip = (int64_t)sizeof before - 1;
     whet_i_merge_addition *added = &model->additions[model->n_additions];
@@ -194,7 +195,8 @@ static whet_status add_low_rank(whet_ctx *ctx, whet_i_merge_model *model, const 
     added->lora.rank = a.shape[0];
     added->lora.in = a.shape[1];
     added->lora.out = b.shape[0];
-    WHET_TRY(whet_i_peft_lora_scale(ctx, where, config, module, a.shape[0], &added->lora.scale));
+    WHET_TRY(
+        whet_i_peft_lora_scale(ctx, config_path, config, module, a.shape[0], &added->lora.scale));
     model->addition_bytes += (whet_tensor_count(&a) + whet_tensor_count(&b)) * 4;
     return WHET_OK;
 }
@@ -222,8 +224,8 @@ static whet_status open_lora(whet_ctx *ctx, whet_i_merge_model *model) {
     WHET_TRY_DONE(whet_safetensors_open(ctx, weights_path, &file));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_safetensors_count(file), &model->additions));
     for (int64_t i = 0; i < whet_safetensors_count(file); i++)
-        WHET_TRY_DONE(
-            add_low_rank(ctx, model, weights_path, file, whet_safetensors_name(file, i), config));
+        WHET_TRY_DONE(add_low_rank(ctx, model, weights_path, file, whet_safetensors_name(file, i),
+                                   config_path, config));
     if (model->n_additions == 0)
         status = whet_i_fail(ctx, WHET_ERR_FORMAT,
                              "%s: no lora_A and lora_B; expected a LoRA adapter", weights_path);

@@ -89,7 +89,7 @@ tells 'classifier.weight" is neither lora_A nor lora_B'
 run 3 whet merge --method passthrough m.safetensors+words --output z.safetensors
 tells 'lora_embedding_A" is neither'
 run 3 whet merge --method passthrough m.safetensors+low --output z.safetensors
-tells 'lora_A of "x.fc" has 2 rows; expected the 3 that "r" and "rank_pattern" say'
+tells 'low/adapter_config.json: lora_A of "x.fc" has 2 rows; expected the 3 that "r" and "rank_pattern" say'
 run 3 whet merge --method passthrough m.safetensors+other --output z.safetensors
 tells 'an adapter of type "LOHA"; expected LORA'
 run 2 whet merge --method concat plain --output z.safetensors
