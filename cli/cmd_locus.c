@@ -170,6 +170,8 @@ static void print_next(cli_run *run, const whet_locus_report *r, int64_t asked) 
 
 static void print_cover(cli_run *run, const whet_locus_report *r) {
     if (!r->cover) return;
+    if (cli_given(run, "candidates"))
+        cli_note(run, "--cover is of all points of the space, whatever the candidates");
     cli_print(run, "\n%lld classes reach everything (%s):\n", (long long)r->n_cover,
               PROOF[r->cover_proof]);
     for (int64_t i = 0; i < r->n_cover && i < SHOWN; i++)

@@ -194,18 +194,6 @@ done:
 
 /* ---- which reader ---------------------------------------------------------------------------- */
 
-static bool has_field(whet_str line, const char *field) {
-    const whet_str wanted = whet_str_from(field);
-    while (line.len > 0) {
-        const char *tab = memchr(line.ptr, '\t', (size_t)line.len);
-        const int64_t len = tab ? tab - line.ptr : line.len;
-        if (whet_str_equal((whet_str){line.ptr, len}, wanted)) return true;
-        line.ptr += tab ? len + 1 : len;
-        line.len -= tab ? len + 1 : len;
-    }
-    return false;
-}
-
 /* Newick ends with a semicolon behind a closed parenthesis or a label, and opens one before. */
 static bool looks_like_newick(const char *bytes, int64_t len) {
     while (len > 0 && strchr(" \t\r\n", bytes[len - 1])) len--;
@@ -220,7 +208,7 @@ whet_status whet_i_edges_parse(whet_ctx *ctx, const char *where, const char *byt
     }
     whet_str rest = {bytes, len}, first = {bytes, 0};
     (void)whet_i_next_line(&rest, &first);
-    if (has_field(first, "child") && has_field(first, "parent"))
+    if (whet_i_is_parent_header(first))
         return whet_i_parent_table_parse(ctx, where, bytes, len, out);
     if (looks_like_newick(bytes, len)) return whet_i_newick_parse(ctx, where, bytes, len, out);
     return whet_i_edge_lines_parse(ctx, where, bytes, len, out);

@@ -26,6 +26,8 @@ WHET_CHECKED whet_status whet_i_name_nodes(whet_ctx *ctx, const char *where, con
 /* The parsers, each from memory: `where` is the file's name for sentences. */
 WHET_CHECKED whet_status whet_i_edge_lines_parse(whet_ctx *ctx, const char *where,
                                                  const char *bytes, int64_t len, whet_edges *out);
+/* Whether a line is the header of such a table: "parent" and "child", "node", "id" or "name". Pure. */
+bool whet_i_is_parent_header(whet_str line);
 WHET_CHECKED whet_status whet_i_parent_table_parse(whet_ctx *ctx, const char *where,
                                                    const char *bytes, int64_t len, whet_edges *out);
 WHET_CHECKED whet_status whet_i_newick_parse(whet_ctx *ctx, const char *where, const char *bytes,

@@ -71,6 +71,8 @@ void whet_i_remove_stale(const char *dir);
 /* Whether the archive has an array of this (short) name; false when it cannot be read, which is
  * for the reader to tell. */
 bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key);
+/* What an array of one short text says (scipy's "format"), "" where there is none; out holds `room` bytes. */
+void whet_i_npz_word(whet_ctx *ctx, const char *path, const char *key, char *out, int64_t room);
 
 /* An array of an archive in memory: key NULL or "" when there is one only. */
 WHET_CHECKED whet_status whet_i_npz_parse(whet_ctx *ctx, const char *where, const char *bytes,

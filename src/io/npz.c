@@ -319,3 +319,30 @@ bool whet_i_npz_has(whet_ctx *ctx, const char *path, const char *key) {
     whet_i_map_close(&map);
     return found;
 }
+
+/* Printable bytes of the array behind its header: of "S3", and of "U3" without the zeros. */
+static void word_of(const char *bytes, int64_t n, char *out, int64_t room) {
+    const int64_t header = n >= 10 ? 10 + (uint8_t)bytes[8] + 256 * (int64_t)(uint8_t)bytes[9] : n;
+    int64_t at = 0;
+    for (int64_t i = header; i < n && at < room - 1; i++)
+        if (bytes[i] > ' ' && bytes[i] <= '~') out[at++] = bytes[i];
+    out[at] = '\0';
+}
+
+void whet_i_npz_word(whet_ctx *ctx, const char *path, const char *key, char *out, int64_t room) {
+    enum { BYTES = 1024 };
+    char name[64], bytes[BYTES];
+    whet_i_map map = {0};
+    zip_t *archive = NULL;
+    zip_file_t *entry = NULL;
+    out[0] = '\0';
+    (void)snprintf(name, sizeof name, "%s.npy", key);
+    if (whet_i_map_open(ctx, path, &map) != WHET_OK) return;
+    if (open_archive(ctx, path, map.ptr, map.len, &archive) == WHET_OK)
+        entry = zip_fopen(archive, name, 0);
+    const zip_int64_t n = entry ? zip_fread(entry, bytes, sizeof bytes) : 0;
+    if (n > 0) word_of(bytes, n, out, room);
+    if (entry) (void)zip_fclose(entry);
+    if (archive) zip_discard(archive);
+    whet_i_map_close(&map);
+}

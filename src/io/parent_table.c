@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rooted trees given by a TSV with the columns child, parent and perhaps length, in any order.
+ * Rooted trees given by a TSV with the columns child (or node, id, name), parent and perhaps length, in any
+ * order, capitals or not.
  * Whether the rows form one tree is for the label space to check. */
 #include <math.h>
 
@@ -18,15 +19,37 @@ static bool next_field(whet_str *rest, whet_str *field) {
     return true;
 }
 
+static bool is_word(whet_str field, const char *word) {
+    const int64_t n = (int64_t)strlen(word);
+    bool same = field.len == n;
+    for (int64_t i = 0; same && i < n; i++) {
+        const char c = field.ptr[i];
+        same = (c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c) == word[i];
+    }
+    return same;
+}
+
 static columns find_columns(whet_str header) {
+    static const char *const children[] = {"child", "node", "id",
+                                           "name"}; /* the first that is there */
     columns c = {0, -1, -1, -1};
+    int64_t best = WHET_COUNT_OF(children);
     whet_str field;
     for (; next_field(&header, &field); c.n++) {
-        if (whet_str_equal(field, whet_str_from("child"))) c.child = c.n;
-        if (whet_str_equal(field, whet_str_from("parent"))) c.parent = c.n;
-        if (whet_str_equal(field, whet_str_from("length"))) c.length = c.n;
+        for (int64_t i = 0; i < best; i++)
+            if (is_word(field, children[i])) {
+                best = i;
+                c.child = c.n;
+            }
+        if (is_word(field, "parent")) c.parent = c.n;
+        if (is_word(field, "length")) c.length = c.n;
     }
     return c;
+}
+
+bool whet_i_is_parent_header(whet_str line) {
+    const columns c = find_columns(line);
+    return c.child >= 0 && c.parent >= 0;
 }
 
 typedef struct table_reader {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The settings of a pretrained encoder: config.json, and the sentence-transformers files beside it
- * (modules.json, 1_Pooling/config.json, sentence_bert_config.json) where there are any. What the
- * files ask for and the forward pass does not do is refused by name, never ignored. */
+ * (modules.json, 1_Pooling/config.json, sentence_bert_config.json, config_sentence_transformers.json) and
+ * the tokenizer's limit where there are any. What the files ask for and the forward pass does not do is
+ * refused by name, never ignored. */
 #include <errno.h>
 
 #include "io/io_i.h"
@@ -170,13 +171,19 @@ static whet_status parse_model(whet_ctx *ctx, const json_t *json, whet_i_encoder
 
 /* ---- the sentence-transformers files ---------------------------------------------------------- */
 
+/* The class at the end of "sentence_transformers.models.Pooling", or of wherever the release keeps it. */
+static bool is_module(whet_str type, const char *class) {
+    static const char package[] = "sentence_transformers.";
+    const int64_t n = (int64_t)strlen(class), begin = (int64_t)sizeof package - 1;
+    return type.len > n + begin - 1 && memcmp(type.ptr, package, (size_t)begin) == 0 &&
+           type.ptr[type.len - n - 1] == '.' &&
+           memcmp(type.ptr + type.len - n, class, (size_t)n) == 0;
+}
+
 /* Which steps follow the transformer: one that is not known here would change the embedding. */
-static whet_status parse_modules(whet_ctx *ctx, const json_t *json) {
-    static const char *const known[] = {
-        "sentence_transformers.models.Transformer",
-        "sentence_transformers.models.Pooling",
-        "sentence_transformers.models.Normalize",
-    };
+static whet_status parse_modules(whet_ctx *ctx, const json_t *json, bool pooling_given) {
+    static const char *const known[] = {"Transformer", "Pooling", "Normalize"};
+    static const char *const place[] = {"", "1_Pooling", NULL};
     if (!json_is_array(json))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "modules.json: the document is %s; expected an array",
@@ -185,15 +192,38 @@ static whet_status parse_modules(whet_ctx *ctx, const json_t *json) {
         whet_str type;
         char quoted[WHET_QUOTE_SIZE];
         WHET_TRY(whet_i_json_str(ctx, "modules.json", json_array_get(json, i), "type", &type));
-        bool found = false;
-        for (int64_t j = 0; j < WHET_COUNT_OF(known); j++) found |= is(type, known[j]);
-        if (!found)
+        int64_t found = 0;
+        while (found < WHET_COUNT_OF(known) && !is_module(type, known[found])) found++;
+        if (found == WHET_COUNT_OF(known))
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                                "modules.json: module %zu is %s; expected Transformer, Pooling and "
                                "Normalize only",
                                i, whet_i_quote(quoted, type));
+        whet_str path;
+        WHET_TRY(get_text(ctx, "modules.json", json_array_get(json, i), "path",
+                          place[found] ? place[found] : "", &path));
+        if (place[found] && !(found == 1 && pooling_given) && !is(path, place[found]))
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "modules.json: module %zu is in %s; expected \"%s\"", i,
+                               whet_i_quote(quoted, path), place[found]);
     }
     return WHET_OK;
+}
+
+/* "pooling_mode": one name, or a list of one. */
+static whet_status parse_pooling_name(whet_ctx *ctx, const char *name, const json_t *value,
+                                      whet_pooling *out) {
+    char quoted[WHET_QUOTE_SIZE];
+    const json_t *one =
+        json_is_array(value) && json_array_size(value) == 1 ? json_array_get(value, 0) : value;
+    const whet_str text = {json_string_value(one), (int64_t)json_string_length(one)};
+    if (json_is_string(one) && (is(text, "mean") || is(text, "cls"))) {
+        *out = is(text, "cls") ? WHET_POOL_CLS : WHET_POOL_MEAN;
+        return WHET_OK;
+    }
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: \"pooling_mode\" is %s; expected mean or cls; try naming one", name,
+                       json_is_string(one) ? whet_i_quote(quoted, text) : whet_i_json_kind(value));
 }
 
 static whet_status parse_pooling(whet_ctx *ctx, json_t *json, whet_pooling *out) {
@@ -201,7 +231,8 @@ static whet_status parse_pooling(whet_ctx *ctx, json_t *json, whet_pooling *out)
     WHET_TRY(need_object(ctx, name, json));
     int chosen = 0;
     const char *key;
-    json_t *value;
+    json_t *value = json_object_get(json, "pooling_mode");
+    if (value && !json_is_null(value)) return parse_pooling_name(ctx, name, value, out);
     json_object_foreach(json, key, value) {
         if (strncmp(key, mode, sizeof mode - 1) != 0 || !json_is_true(value)) continue;
         char quoted[WHET_QUOTE_SIZE];
@@ -222,14 +253,48 @@ static whet_status parse_pooling(whet_ctx *ctx, json_t *json, whet_pooling *out)
     return WHET_OK;
 }
 
-static whet_status parse_limit(whet_ctx *ctx, const json_t *json, whet_i_encoder_config *c) {
-    const char *name = "sentence_bert_config.json";
-    int64_t limit;
-    WHET_TRY(need_object(ctx, name, json));
-    WHET_TRY(
-        whet_i_json_int_or(ctx, name, json, "max_seq_length", 1, INT32_MAX, c->max_length, &limit));
+/* Tokens a text: as sentence_bert_config.json says, else the tokenizer's configuration, of which 1e30 is no
+ * limit; never above the model's positions. */
+static whet_status parse_limit(whet_ctx *ctx, const whet_i_encoder_docs *docs,
+                               whet_i_encoder_config *c) {
+    const char *name = "sentence_bert_config.json", *key = "max_seq_length";
+    const json_t *tokens = docs->tokens;
+    const double length = json_number_value(json_object_get(tokens, "model_max_length"));
+    int64_t limit = length >= 1 && length < (double)c->max_length ? (int64_t)length : c->max_length;
+    const bool lowers = json_is_true(json_object_get(tokens, "do_lower_case"));
+    if (docs->limit) {
+        WHET_TRY(need_object(ctx, name, docs->limit));
+        WHET_TRY(whet_i_json_int_or(ctx, name, docs->limit, key, 1, INT32_MAX, limit, &limit));
+        if (json_is_true(json_object_get(docs->limit, "do_lower_case")) && !lowers)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "%s: \"do_lower_case\" is true, and the tokenizer keeps capitals; "
+                               "expected false; try texts in small letters",
+                               name);
+    }
     if (limit < c->max_length) c->max_length = limit;
     return WHET_OK;
+}
+
+/* What sentence-transformers does to texts and embeddings by itself. */
+static whet_status parse_prompts(whet_ctx *ctx, const json_t *json) {
+    static const char name[] = "config_sentence_transformers.json";
+    char quoted[WHET_QUOTE_SIZE];
+    whet_str chosen;
+    WHET_TRY(need_object(ctx, name, json));
+    WHET_TRY(get_text(ctx, name, json, "default_prompt_name", "", &chosen));
+    const json_t *prompt =
+        chosen.len ? json_object_get(json_object_get(json, "prompts"), chosen.ptr) : NULL;
+    if (json_string_length(prompt) > 0)
+        return whet_i_fail(
+            ctx, WHET_ERR_UNSUPPORTED,
+            "%s: \"default_prompt_name\" is %s, a prompt before every text; expected "
+            "null; try texts with the prompt before them",
+            name, whet_i_quote(quoted, chosen));
+    const json_t *cut = json_object_get(json, "truncate_dim");
+    if (!cut || json_is_null(cut)) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: \"truncate_dim\" is set, of which embeddings are cut; expected null",
+                       name);
 }
 
 /* ---- all together ----------------------------------------------------------------------------- */
@@ -250,12 +315,13 @@ whet_status whet_i_encoder_config_parse(whet_ctx *ctx, const whet_i_encoder_docs
                                         const whet_encoder_opts *opts, whet_i_encoder_config *out) {
     whet_i_encoder_config c = {.pooling = WHET_POOL_MEAN};
     WHET_TRY(parse_model(ctx, docs->model, &c));
-    if (docs->modules) WHET_TRY(parse_modules(ctx, docs->modules));
+    if (docs->modules) WHET_TRY(parse_modules(ctx, docs->modules, opts->pooling_given));
     if (opts->pooling_given)
         c.pooling = opts->pooling;
     else if (docs->pooling)
         WHET_TRY(parse_pooling(ctx, docs->pooling, &c.pooling));
-    if (docs->limit) WHET_TRY(parse_limit(ctx, docs->limit, &c));
+    WHET_TRY(parse_limit(ctx, docs, &c));
+    if (docs->prompts) WHET_TRY(parse_prompts(ctx, docs->prompts));
     WHET_TRY(apply_options(ctx, opts, &c));
     *out = c;
     return WHET_OK;
@@ -268,6 +334,8 @@ static whet_status read_folder(whet_ctx *ctx, const char *dir, const whet_encode
     /* A mode that is named overrides this file, whatever it holds. */
     if (!opts->pooling_given)
         WHET_TRY(read_json(ctx, dir, "1_Pooling/config.json", true, &docs->pooling));
+    WHET_TRY(read_json(ctx, dir, "config_sentence_transformers.json", true, &docs->prompts));
+    WHET_TRY(read_json(ctx, dir, "tokenizer_config.json", true, &docs->tokens));
     return read_json(ctx, dir, "sentence_bert_config.json", true, &docs->limit);
 }
 
@@ -276,6 +344,8 @@ void whet_i_encoder_docs_free(whet_i_encoder_docs *docs) {
     json_decref(docs->modules);
     json_decref(docs->pooling);
     json_decref(docs->limit);
+    json_decref(docs->prompts);
+    json_decref(docs->tokens);
     *docs = (whet_i_encoder_docs){0};
 }
 

@@ -3,6 +3,7 @@
  * config.json says, packed for the kernels; and their fingerprint. Word vectors stay in the mapped
  * file: a text needs few. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
@@ -64,10 +65,30 @@ static whet_status pack(whet_ctx *ctx, whet_encoder *e) {
     return whet_i_params_pack(ctx, e->params);
 }
 
+/* Where the one file is not there: what the folder has instead. */
+static const char *advice(const char *dir) {
+    static const struct {
+        const char *name, *advice;
+    } others[] = {
+        {"model.safetensors.index.json",
+         "; the folder has several files of weights; try one: whet merge --method passthrough"},
+        {"pytorch_model.bin",
+         "; the folder has pickled weights; try save_pretrained of transformers"}};
+    char path[4096];
+    for (int64_t i = 0; i < WHET_COUNT_OF(others); i++) {
+        const int n = snprintf(path, sizeof path, "%s/%s", dir, others[i].name);
+        if (n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0) return others[i].advice;
+    }
+    return "";
+}
+
 static whet_status open_file(whet_ctx *ctx, const char *dir, whet_encoder *e) {
     char *path = NULL;
     WHET_TRY(whet_i_join_path(ctx, dir, file_name, &path));
-    const whet_status status = whet_safetensors_open(ctx, path, &e->file);
+    whet_status status = whet_safetensors_open(ctx, path, &e->file);
+    const char *more = status == WHET_ERR_IO && access(path, F_OK) != 0 ? advice(dir) : "";
+    if (*more)
+        status = whet_i_fail(ctx, WHET_ERR_IO, "%s: No such file; expected it%s", path, more);
     whet_i_free(ctx, path);
     return status;
 }

@@ -29,8 +29,15 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
     whet_tensor head;
     WHET_TRY(whet_i_llama_config_read(ctx, dir, &m->config));
     WHET_TRY(whet_i_weight_files_open(ctx, dir, &m->files));
-    /* A head that is missing is the word vectors'. */
-    if (!whet_i_weight_files_find(&m->files, "lm_head.weight", &head)) m->config.tied = true;
+    /* A head that is missing is the word vectors'; told, where the configuration says that it is not. */
+    if (!whet_i_weight_files_find(&m->files, "lm_head.weight", &head)) {
+        if (m->config.untied)
+            whet_i_log(ctx, WHET_LOG_WARN,
+                       "%s: tensor \"lm_head.weight\" is missing, and \"tie_word_embeddings\" is "
+                       "false: the word vectors are taken in its place",
+                       dir);
+        m->config.tied = true;
+    }
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
     for (int64_t i = 0; i < m->params->n; i++) m->params->items[i].init = WHET_I_INIT_REQUIRED;

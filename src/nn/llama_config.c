@@ -85,11 +85,14 @@ static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "attention_bias", false, &c->attention_bias));
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "mlp_bias", false, &c->mlp_bias));
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "tie_word_embeddings", false, &c->tied));
-    /* A window that no text can leave is none. */
-    const json_t *use = json_object_get(json, "use_sliding_window");
+    c->untied = json_is_false(json_object_get(json, "tie_word_embeddings"));
+    /* A window that no text can leave is none; Qwen2 uses its own where it is told to. */
+    const char *type = json_string_value(json_object_get(json, "model_type"));
+    const bool qwen = type && strcmp(type, "qwen2") == 0;
+    const bool used = !qwen || json_is_true(json_object_get(json, "use_sliding_window"));
     WHET_TRY(
         whet_i_json_int_or(ctx, where, json, "sliding_window", 1, INT32_MAX, INT32_MAX, &window));
-    if (window < c->positions && !json_is_false(use))
+    if (window < c->positions && used)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: \"sliding_window\" is %lld; expected none, or at least %lld", where,
                            (long long)window, (long long)c->positions);
@@ -182,7 +185,21 @@ static whet_status read_rope(whet_ctx *ctx, const json_t *json, whet_i_llama_con
     const json_t *rope = json_object_get(json, "rope_parameters"); /* transformers 5 */
     double theta = 10000, factor;
     whet_str type = {0};
-    if (!json_is_object(rope)) rope = json_object_get(json, "rope_scaling");
+    const json_t *scaling = json_object_get(json, "rope_scaling");
+    if (json_is_object(rope) && json_is_object(scaling) && !json_equal(rope, scaling))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: \"rope_parameters\" and \"rope_scaling\", which say other things; "
+                           "expected one of them",
+                           where);
+    if (!json_is_object(rope)) rope = scaling;
+    const json_t *both[] = {json_object_get(json, "rope_theta"),
+                            json_object_get(rope, "rope_theta")};
+    if (json_is_number(both[0]) && json_is_number(both[1]) &&
+        json_number_value(both[0]) != json_number_value(both[1]))
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: \"rope_theta\" is %g, and %g in \"rope_parameters\"; expected one "
+                           "number",
+                           where, json_number_value(both[0]), json_number_value(both[1]));
     const json_t *from = json_object_get(json, "rope_theta") ? json : rope;
     if (json_is_object(from) && json_object_get(from, "rope_theta"))
         WHET_TRY(positive(ctx, from, "rope_theta", &theta));

@@ -27,7 +27,8 @@ typedef struct whet_i_llama_config {
     double epsilon;
     double attention_dropout; /* in training */
     bool attention_bias, mlp_bias, tied;
-    int32_t begin;                         /* the token that texts begin with, -1 = none */
+    bool untied;   /* config.json says so: a head that is missing is not the word vectors' */
+    int32_t begin; /* the token that texts begin with, -1 = none */
     int32_t n_ends, ends[WHET_I_ENDS_MAX]; /* those that end a text */
     double frequency[WHET_I_ROPE_MAX];     /* [d / 2] of rotary embeddings, scaling included */
 } whet_i_llama_config;

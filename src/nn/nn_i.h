@@ -67,6 +67,8 @@ typedef struct whet_i_encoder_docs {
     json_t *modules; /* modules.json */
     json_t *pooling; /* 1_Pooling/config.json; not looked at when the options name a pooling */
     json_t *limit;   /* sentence_bert_config.json */
+    json_t *prompts; /* config_sentence_transformers.json */
+    json_t *tokens;  /* tokenizer_config.json */
 } whet_i_encoder_docs;
 
 void whet_i_encoder_docs_free(whet_i_encoder_docs *docs);

@@ -164,18 +164,34 @@ static whet_status bind_one(whet_ctx *ctx, whet_i_param *p, const whet_tensor *t
     return WHET_OK;
 }
 
+/* Or as TensorFlow's checkpoints called it, and those of BERT's time still do: LayerNorm.gamma, beta; `full` is
+ * then that name. */
+static bool find_old_or_new(const whet_safetensors *tensors, char full[NAME_SIZE],
+                            whet_tensor *out) {
+    static const char *const names[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
+                                           {"LayerNorm.bias", "LayerNorm.beta"}};
+    const size_t n = strlen(full);
+    if (whet_safetensors_find(tensors, full, out)) return true;
+    for (int64_t i = 0; i < WHET_COUNT_OF(names); i++) {
+        const size_t m = strlen(names[i][0]);
+        if (n < m || strcmp(full + n - m, names[i][0]) != 0) continue;
+        (void)snprintf(full + n - m, NAME_SIZE - (n - m), "%s", names[i][1]);
+        return whet_safetensors_find(tensors, full, out);
+    }
+    return false;
+}
+
 /* The tensor of a name that in the file may carry `prefix`, or lack it. */
 static bool find_tensor(const whet_safetensors *tensors, const char *prefix, const char *name,
                         char full[NAME_SIZE], whet_tensor *out) {
     const size_t length = strlen(prefix);
     (void)snprintf(full, NAME_SIZE, "%s", name);
-    if (whet_safetensors_find(tensors, full, out)) return true;
-    if (!length) return false;
-    if (strncmp(name, prefix, length) == 0)
+    if (find_old_or_new(tensors, full, out)) return true;
+    if (length && strncmp(name, prefix, length) == 0)
         (void)snprintf(full, NAME_SIZE, "%s", name + length);
-    else
+    else if (length)
         (void)snprintf(full, NAME_SIZE, "%s%s", prefix, name);
-    if (whet_safetensors_find(tensors, full, out)) return true;
+    if (length && find_old_or_new(tensors, full, out)) return true;
     (void)snprintf(full, NAME_SIZE, "%s", name);
     return false;
 }

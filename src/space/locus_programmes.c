@@ -46,29 +46,32 @@ static void sample_row(whet_i_rng *rng, int64_t k, double *p) {
         p[whet_i_rng_below(rng, k)] += -log(1 - whet_i_rng_uniform(rng) * .999) + 1e-3;
 }
 
-/* A candidate that is best with a margin is reached alone. */
+/* A candidate that is best with a margin, and of which no other is as good, is reached alone. */
 static whet_status sample(whet_ctx *ctx, const whet_frechet *f, locus_work *w,
                           const int64_t *place_of) {
     whet_status status = WHET_OK;
     double *p = NULL, *cost = NULL, *margin = NULL;
     int64_t *best = NULL;
+    int32_t *ties = NULL;
     whet_i_rng rng;
     const int64_t top = whet_frechet_top(f);
     whet_i_rng_init(&rng, 0, 0);
     WHET_TRY_DONE(whet_i_alloc(ctx, SAMPLE_BLOCK * w->k, &p));
     WHET_TRY_DONE(whet_i_alloc(ctx, SAMPLE_BLOCK * top, &cost));
     WHET_TRY_DONE(whet_i_alloc(ctx, SAMPLE_BLOCK, &margin));
+    WHET_TRY_DONE(whet_i_alloc(ctx, SAMPLE_BLOCK, &ties));
     WHET_TRY_DONE(whet_i_alloc(ctx, SAMPLE_BLOCK * top, &best));
     for (int64_t at = 0; at < SAMPLES; at += SAMPLE_BLOCK) {
         for (int64_t i = 0; i < SAMPLE_BLOCK; i++) sample_row(&rng, w->k, p + i * w->k);
-        WHET_TRY_DONE(whet_frechet_run(ctx, f, p, SAMPLE_BLOCK, best, cost, NULL, margin));
+        WHET_TRY_DONE(whet_frechet_run(ctx, f, p, SAMPLE_BLOCK, best, cost, ties, margin));
         for (int64_t i = 0; i < SAMPLE_BLOCK; i++)
-            if (margin[i] > 1e-6 * cost[i * top] || isinf(margin[i]))
+            if (ties[i] == 1 && (margin[i] > 1e-6 * cost[i * top] || isinf(margin[i])))
                 w->reach[place_of[best[i * top]]] = WHET_REACH_ALONE;
         WHET_TRY_DONE(whet_i_progress(ctx, "sampling the locus", at, SAMPLES));
     }
 done:
     whet_i_free(ctx, best);
+    whet_i_free(ctx, ties);
     whet_i_free(ctx, margin);
     whet_i_free(ctx, cost);
     whet_i_free(ctx, p);

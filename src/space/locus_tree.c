@@ -235,7 +235,7 @@ static whet_status sort_representatives(whet_ctx *ctx, int64_t n_candidates, loc
     return WHET_OK;
 }
 
-/* When everything is equally deep, what is not observed is not reached. */
+/* When everything is equally deep and all that is observed may be predicted, nothing else is reached. */
 static whet_status settle_ultrametric(whet_ctx *ctx, const int64_t *candidates,
                                       int64_t n_candidates, locus_work *w,
                                       whet_locus_class *classes, const int64_t *of) {
@@ -244,9 +244,10 @@ static whet_status settle_ultrametric(whet_ctx *ctx, const int64_t *candidates,
     if (!left) return WHET_OK;
     WHET_TRY(whet_i_calloc(ctx, w->space->n, &wanted));
     for (int64_t i = 0; i < n_candidates; i++) wanted[candidates[i]] = true;
-    for (int64_t j = 0; j < w->k; j++) wanted[w->observed[j]] = true;
+    bool all = true;
+    for (int64_t j = 0; j < w->k; j++) all = all && wanted[w->observed[j]];
     const whet_status status =
-        is_ultrametric(ctx, &w->space->tree, w->space->n, wanted, &ultrametric);
+        all ? is_ultrametric(ctx, &w->space->tree, w->space->n, wanted, &ultrametric) : WHET_OK;
     whet_i_free(ctx, wanted);
     if (status != WHET_OK || !ultrametric) return status;
     for (int64_t i = 0; i < w->n; i++)

@@ -158,6 +158,17 @@ static whet_status check_sizes(whet_ctx *ctx, whet_posteriors *p, const archive_
     return status;
 }
 
+/* Columns that are compressed have the same arrays, and are no rows. */
+static whet_status check_format(whet_ctx *ctx, const whet_posteriors *p) {
+    char format[16], quoted[WHET_QUOTE_SIZE];
+    whet_i_npz_word(ctx, p->path, "format", format, sizeof format);
+    if (!*format || strcmp(format, "csr") == 0) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                       "%s: \"format\" is %s; expected \"csr\", rows that are compressed; try "
+                       "scipy.sparse's tocsr",
+                       p->path, whet_i_quote(quoted, whet_str_from(format)));
+}
+
 /* Goes through all rows, keeping none, and to the end of the arrays, where damage shows. */
 static whet_status check_all(whet_ctx *ctx, whet_posteriors *p, archive_rows *a) {
     WHET_TRY(begin(ctx, p, a));
@@ -185,6 +196,7 @@ whet_status whet_i_compressed_rows_open(whet_ctx *ctx, const char *classes, whet
     WHET_TRY(whet_i_npz_stream_open(ctx, p->path, "indptr", &a->indptr));
     WHET_TRY(whet_i_npz_stream_open(ctx, p->path, "indices", &a->indices));
     WHET_TRY(whet_i_npz_stream_open(ctx, p->path, "data", &a->data));
+    WHET_TRY(check_format(ctx, p));
     WHET_TRY(check_sizes(ctx, p, a, classes));
     WHET_TRY(check_all(ctx, p, a));
     return to_start(ctx, p);

@@ -93,4 +93,22 @@ tells 'empty.txt'
 run 2 whet locus --space tree:tree.tsv --observed some.txt --next 0
 run 2 whet locus --space tre:tree.tsv --observed some.txt
 unchanged
+# What can be predicted where what was observed is no candidate; what only ties; parent tables by other names.
+printf 'r a\na x\na y\nr b\nb z\n' >even.txt
+printf 'x\n' >x.txt
+printf 'y\nz\n' >yz.txt
+run 0 whet locus --space tree:even.txt --observed x.txt --candidates yz.txt --output l.tsv --force
+says '1  can be predicted alone'
+grep -q '^y	0	alone' l.tsv || fail 'y, which is always predicted, is not reached'
+printf '0\n2\n3\n' >corners.txt
+run 0 whet locus --space grid:2x2 --observed corners.txt --output l.tsv --force
+grep -q '^1	0	predicted' l.tsv || fail 'a class that ties at best is said to win alone'
+for header in 'node\tparent' 'Child\tParent' 'id\tPARENT' 'name\tparent'; do
+    printf "$header\na\tr\nb\tr\n" >table.tsv
+    printf 'a\n' >a.txt
+    run 0 whet locus --space tree:table.tsv --observed a.txt
+    says '3 candidates of 3 points'
+done
+run 0 whet locus --space tree:even.txt --observed x.txt --candidates yz.txt --cover
+tells '--cover is of all points of the space'
 finish

@@ -363,4 +363,34 @@ run 3 whet predict "$@" --space tree:tree.tsv --candidates none.txt
 tells 'none.txt: no class'
 unchanged
 absent x.tsv
+# Compressed columns have the arrays of compressed rows, and are none.
+printf '0\n1\n4\n' >three.txt
+python3 - <<'END' || fail 'nothing is made'
+import struct, zipfile
+
+def npy(kind, shape, payload):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': %s, }" % (kind, shape)
+    header += " " * (-(10 + len(header) + 1) % 64) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + payload
+
+rows = [[.5, .5, 0], [0, 0, 1.], [.2, .3, .5]]
+for name, kind, text in (("rows", "|S3", b"csr"), ("columns", "|S3", b"csc"), ("wide", "<U3", "csc".encode("utf-32-le"))):
+    m = rows if text == b"csr" else [list(c) for c in zip(*rows)]
+    entries = [(j, v) for row in m for j, v in enumerate(row) if v]
+    starts = [0]
+    for row in m:
+        starts.append(starts[-1] + sum(v != 0 for v in row))
+    with zipfile.ZipFile(name + ".npz", "w") as z:
+        z.writestr("indices.npy", npy("<i4", (len(entries),), struct.pack(f"<{len(entries)}i", *[j for j, _ in entries])))
+        z.writestr("indptr.npy", npy("<i4", (4,), struct.pack("<4i", *starts)))
+        z.writestr("format.npy", npy(kind, "()", text))
+        z.writestr("shape.npy", npy("<i8", (2,), struct.pack("<2q", 3, 3)))
+        z.writestr("data.npy", npy("<f8", (len(entries),), struct.pack(f"<{len(entries)}d", *[v for _, v in entries])))
+END
+run 0 whet predict --probs rows.npz --classes three.txt --space path:5 --output -
+says '1	4	0	1	1'
+for name in columns wide; do
+    run 3 whet predict --probs $name.npz --classes three.txt --space path:5 --output -
+    tells '"format" is "csc"; expected "csr"'
+done
 finish
