@@ -164,8 +164,8 @@ static whet_status bind_one(whet_ctx *ctx, whet_i_param *p, const whet_tensor *t
     return WHET_OK;
 }
 
-/* Or as TensorFlow's checkpoints called it, and those of BERT's time still do: LayerNorm.gamma, beta; `full` is
- * then that name. */
+/* Or as TensorFlow's checkpoints called it, and those of BERT's time still do: LayerNorm.gamma, beta; `full`
+ * is then that name. */
 static bool find_old_or_new(const whet_safetensors *tensors, char full[NAME_SIZE],
                             whet_tensor *out) {
     static const char *const names[][2] = {{"LayerNorm.weight", "LayerNorm.gamma"},
