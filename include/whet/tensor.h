@@ -43,6 +43,7 @@ typedef struct whet_tensor {
 } whet_tensor;
 
 WHET_API size_t whet_dtype_size(whet_dtype dtype);             /* bytes an element; pure */
+WHET_API bool whet_dtype_is_float(whet_dtype dtype);           /* f64, f32, f16, bf16; pure */
 WHET_API const char *whet_dtype_name(whet_dtype dtype);        /* "f32"; pure */
 WHET_API int64_t whet_tensor_count(const whet_tensor *tensor); /* elements; pure */
 

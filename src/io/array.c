@@ -134,10 +134,6 @@ done:
 
 /* ---- checks ---------------------------------------------------------------------------------- */
 
-static bool is_float(whet_dtype dtype) {
-    return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
-}
-
 /* "[3,1]" for element i; `first` is added where there is one dimension. */
 static const char *place(const whet_tensor *t, int64_t i, int64_t first, char out[256]) {
     int64_t index[WHET_RANK_MAX];
@@ -192,7 +188,7 @@ static whet_status first_changed(whet_ctx *ctx, const whet_tensor *in, const whe
     int64_t found = -1;
     for (int64_t i = 0; i < n && found < 0; i++, a += size, b += size) {
         if (memcmp(a, b, (size_t)size) == 0) continue;
-        bool zero = is_float(in->dtype) && (a[size - 1] & 0x7f) == 0; /* -0 is 0 */
+        bool zero = whet_dtype_is_float(in->dtype) && (a[size - 1] & 0x7f) == 0; /* -0 is 0 */
         for (int64_t k = 0; k < size - 1; k++) zero = zero && a[k] == 0;
         if (!zero) found = i;
     }
@@ -209,7 +205,8 @@ whet_status whet_i_array_convert(whet_ctx *ctx, const char *spec, const whet_ten
     whet_status status = whet_tensor_convert(ctx, in, dtype, &made);
     if (status == WHET_ERR_DATA) return whet_i_fail_at(ctx, status, "%s", spec);
     if (status != WHET_OK) return status;
-    if (!is_float(dtype) && in->dtype != dtype) WHET_TRY_DONE(first_changed(ctx, in, &made, &bad));
+    if (!whet_dtype_is_float(dtype) && in->dtype != dtype)
+        WHET_TRY_DONE(first_changed(ctx, in, &made, &bad));
     if (bad >= 0) {
         status = whet_i_fail(
             ctx, WHET_ERR_DATA, "%s: %s of %s is no %s; expected whole numbers in its range", spec,

@@ -86,10 +86,6 @@ static whet_status take(binder *b, const whet_i_spec_tensor *s, bool second, whe
     return WHET_OK;
 }
 
-static bool is_number_type(whet_dtype type) {
-    return type == WHET_F32 || type == WHET_F64 || type == WHET_F16 || type == WHET_BF16;
-}
-
 static whet_status compare(binder *b, int64_t i) {
     char quoted[WHET_QUOTE_SIZE];
     const whet_tensor *x = &b->bound->a[i], *y = &b->bound->b[i];
@@ -97,7 +93,7 @@ static whet_status compare(binder *b, int64_t i) {
     whet_status status = WHET_OK;
     if (!x->data || !y->data) return WHET_OK;
     if (same_shape(x, y) &&
-        (x->dtype == y->dtype || (is_number_type(x->dtype) && is_number_type(y->dtype))))
+        (x->dtype == y->dtype || (whet_dtype_is_float(x->dtype) && whet_dtype_is_float(y->dtype))))
         return WHET_OK;
     WHET_TRY_DONE(shape_text(b->ctx, x, &one));
     WHET_TRY_DONE(shape_text(b->ctx, y, &two));
@@ -252,7 +248,7 @@ static whet_status check_values(whet_ctx *ctx, const whet_i_bound *bound) {
         for (int second = 0; second < (bound->b ? 2 : 1); second++) {
             const whet_tensor *t = second ? &bound->b[i] : &bound->a[i];
             (void)whet_i_quote(quoted, whet_str_from(s->name));
-            if (!is_number_type(t->dtype))
+            if (!whet_dtype_is_float(t->dtype))
                 return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                                    "tensor %s is %s; expected f64, f32, f16 or bf16", quoted,
                                    whet_dtype_name(t->dtype));

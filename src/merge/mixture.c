@@ -22,10 +22,6 @@ static const whet_tensor *find(const whet_weights *w, const char *name) {
     return NULL;
 }
 
-static bool is_real(whet_dtype dtype) {
-    return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
-}
-
 static bool same_shape(const whet_tensor *x, const whet_tensor *y) {
     bool same = x->rank == y->rank;
     for (int32_t i = 0; same && i < x->rank; i++) same = x->shape[i] == y->shape[i];
@@ -49,11 +45,11 @@ static whet_status take_tensor(whet_ctx *ctx, whet_i_mixture *m, int64_t i, cons
                                const whet_weights *b, bool traded) {
     const char *name = m->a[i].name;
     const whet_tensor *y = find(b, name);
-    if (!is_real(x->dtype)) {
+    if (!whet_dtype_is_float(x->dtype)) {
         m->mixed[i].tensor = m->a[i].tensor = *x;
         return WHET_OK;
     }
-    if (traded && (!y || !same_shape(x, y) || !is_real(y->dtype)))
+    if (traded && (!y || !same_shape(x, y) || !whet_dtype_is_float(y->dtype)))
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
                            "tensor %s is not of one shape in both; expected one architecture",
                            name);

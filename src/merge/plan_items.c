@@ -35,10 +35,6 @@ static const char *shape_text(char out[160], const whet_tensor *t) {
     return out;
 }
 
-static bool is_float(whet_dtype dtype) {
-    return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
-}
-
 static bool ends_with(const char *text, const char *end) {
     const size_t a = strlen(text), b = strlen(end);
     return a >= b && strcmp(text + a - b, end) == 0;
@@ -116,7 +112,8 @@ static whet_status check_shape(whet_ctx *ctx, whet_merge_plan *plan, const whet_
     for (int32_t d = 0; same && d < a->rank; d++) differ += a->shape[d] != b->shape[d];
     const bool rows = same && differ == 1 && a->shape[0] != b->shape[0] && item->table;
     (void)whet_i_quote(quoted, whet_str_from(item->name));
-    if (is_float(a->dtype) != is_float(b->dtype) || (!is_float(a->dtype) && a->dtype != b->dtype))
+    if (whet_dtype_is_float(a->dtype) != whet_dtype_is_float(b->dtype) ||
+        (!whet_dtype_is_float(a->dtype) && a->dtype != b->dtype))
         return whet_i_plan_mismatch(ctx, plan, "%s is %s in %s and %s in %s", quoted,
                                     whet_dtype_name(a->dtype), first, whet_dtype_name(b->dtype),
                                     model);
@@ -205,7 +202,7 @@ static whet_status finish_item(whet_ctx *ctx, whet_merge_plan *plan, whet_i_merg
     memcpy(item->shape, first->shape, sizeof item->shape);
     if (item->table && plan->vocabulary.size && first->rank > 0)
         item->shape[0] = plan->vocabulary.size;
-    item->copied = !is_float(first->dtype) || is_buffer(item->name);
+    item->copied = !whet_dtype_is_float(first->dtype) || is_buffer(item->name);
     const whet_dtype as = item->base >= 0 ? item->places[item->base].dtype : first->dtype;
     item->dtype = item->copied              ? first->dtype
                   : plan->dtype_given       ? plan->dtype

@@ -128,10 +128,6 @@ static void store(char *at, whet_dtype dtype, long double x) {
     }
 }
 
-static bool is_float(whet_dtype dtype) {
-    return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
-}
-
 /* ---- arrays -----------------------------------------------------------------------------------
  */
 
@@ -150,7 +146,7 @@ whet_status whet_tensor_convert(whet_ctx *ctx, const whet_tensor *in, whet_dtype
     }
     for (int64_t i = 0; i < n; i++) {
         const long double x = load(source + (size_t)i * from, in->dtype);
-        if (isnan(x) && !is_float(dtype)) {
+        if (isnan(x) && !whet_dtype_is_float(dtype)) {
             whet_tensor_destroy(ctx, &made);
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "element %lld is NaN; expected a number to "

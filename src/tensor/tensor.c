@@ -14,6 +14,10 @@ static bool is_dtype(whet_dtype dtype) { return (unsigned)dtype < sizeof type_si
 
 size_t whet_dtype_size(whet_dtype dtype) { return is_dtype(dtype) ? type_size[dtype] : 0; }
 
+bool whet_dtype_is_float(whet_dtype dtype) {
+    return dtype == WHET_F64 || dtype == WHET_F32 || dtype == WHET_F16 || dtype == WHET_BF16;
+}
+
 const char *whet_dtype_name(whet_dtype dtype) {
     return is_dtype(dtype) ? type_name[dtype] : "unknown";
 }

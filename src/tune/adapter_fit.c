@@ -89,7 +89,7 @@ static whet_status fit_layer(whet_ctx *ctx, whet_adapter *a, whet_i_adapter_laye
     (void)whet_i_quote(quoted, whet_str_from(l->module));
     if (!whet_i_weight_files_find(files, l->base, &w))
         return whet_i_problem(ctx, problems, "the base has no layer %s", quoted);
-    if (w.dtype != WHET_F32 && w.dtype != WHET_F16 && w.dtype != WHET_BF16 && w.dtype != WHET_F64)
+    if (!whet_dtype_is_float(w.dtype))
         return whet_i_problem(ctx, problems, "layer %s is of %s numbers in the base", quoted,
                               whet_dtype_name(w.dtype));
     if (w.rank == 2 && fits(a, s, w.shape[0], w.shape[1])) {

@@ -35,14 +35,9 @@ whet_status whet_i_problems_end(whet_ctx *ctx, whet_status status, const char *w
 
 /* ---- one layer -------------------------------------------------------------------------------- */
 
-static bool is_real(const whet_tensor *t) {
-    return t->dtype == WHET_F32 || t->dtype == WHET_F16 || t->dtype == WHET_BF16 ||
-           t->dtype == WHET_F64;
-}
-
 /* Products of its sizes were checked against the file; sizes above 0 here. */
 static bool has_rank(const whet_tensor *t, int32_t rank) {
-    return t->data && is_real(t) && t->rank == rank && whet_tensor_count(t) > 0;
+    return t->data && whet_dtype_is_float(t->dtype) && t->rank == rank && whet_tensor_count(t) > 0;
 }
 
 /* LoRA's, or false. */
@@ -128,7 +123,7 @@ static bool shape_of(const whet_adapter *a, const whet_i_peft_config *config, co
 /* DoRA's magnitude is there exactly when the config says so, and has the outputs' number. */
 static bool magnitude_fits(const whet_i_peft_config *config, const whet_tensor *m, int64_t out) {
     if (!config->dora) return !m->data;
-    return m->data && is_real(m) && whet_tensor_count(m) == out;
+    return m->data && whet_dtype_is_float(m->dtype) && whet_tensor_count(m) == out;
 }
 
 static whet_status add_layer(whet_ctx *ctx, whet_adapter *a, const whet_i_peft_config *config,

@@ -34,14 +34,10 @@ static whet_status open_all(whet_ctx *ctx, whet_i_merging *m) {
     return whet_i_adapters_check_heads(ctx, (const whet_adapter *const *)m->adapters, j->n);
 }
 
-static bool is_real(whet_dtype type) {
-    return type == WHET_F64 || type == WHET_F32 || type == WHET_F16 || type == WHET_BF16;
-}
-
 /* ---- what is written -------------------------------------------------------------------------- */
 
 static whet_dtype type_of(const whet_i_merging *m, whet_dtype type) {
-    return m->job->cast && is_real(type) ? m->job->dtype : type;
+    return m->job->cast && whet_dtype_is_float(type) ? m->job->dtype : type;
 }
 
 static whet_status join(whet_ctx *ctx, whet_i_merging *m, const char *prefix, const char *name,
