@@ -101,13 +101,25 @@ static whet_status check_job(whet_ctx *ctx, const whet_i_tune *run) {
     return whet_i_tune_check_numbers(ctx, j);
 }
 
-static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
+static whet_status holds(whet_ctx *ctx, const whet_tune_job *j, const char *name, bool *out) {
     struct stat info;
     char *path;
-    WHET_TRY(whet_i_join_path(ctx, j->output, WHET_I_TUNE_STATE_FILE, &path));
-    const bool there = stat(path, &info) == 0;
+    WHET_TRY(whet_i_join_path(ctx, j->output, name, &path));
+    *out = stat(path, &info) == 0;
     whet_i_free(ctx, path);
-    if (there) return WHET_OK;
+    return WHET_OK;
+}
+
+static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
+    bool stopped, finished;
+    WHET_TRY(holds(ctx, j, WHET_I_TUNE_STATE_FILE, &stopped));
+    if (stopped) return WHET_OK;
+    WHET_TRY(holds(ctx, j, WHET_I_TUNE_REPORT_FILE, &finished));
+    if (finished)
+        return whet_i_fail(ctx, WHET_ERR_EXISTS,
+                           "%s: its run was finished (%s), and nothing is left to go on with; try "
+                           "another output, or --force to train again",
+                           j->output, WHET_I_TUNE_REPORT_FILE);
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: no checkpoint (%s); expected one to go on from",
                        j->output, WHET_I_TUNE_STATE_FILE);
 }
@@ -242,7 +254,8 @@ static void give_head(const whet_i_tune *run) {
 static whet_status put_files(whet_ctx *ctx, whet_i_tune *run, char **report) {
     WHET_TRY(whet_i_tune_save_model(ctx, run));
     WHET_TRY(whet_i_tune_report(ctx, run, report));
-    WHET_TRY(whet_i_tune_write(ctx, run, "training.json", *report, (int64_t)strlen(*report)));
+    WHET_TRY(
+        whet_i_tune_write(ctx, run, WHET_I_TUNE_REPORT_FILE, *report, (int64_t)strlen(*report)));
     whet_i_tune_end_folder(run);
     return WHET_OK;
 }

@@ -69,7 +69,7 @@ static bool is_output(const whet_i_tune *run, const char *folder) {
 
 /* What this run starts from is kept, also where it writes beside it; so is what no run has written. */
 static bool has_earlier_run(const whet_i_tune *run) {
-    return has_file(run, "training.json") && !is_output(run, run->job.model) &&
+    return has_file(run, WHET_I_TUNE_REPORT_FILE) && !is_output(run, run->job.model) &&
            !is_output(run, run->job.init_adapter);
 }
 

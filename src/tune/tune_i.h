@@ -300,6 +300,7 @@ WHET_CHECKED whet_status whet_i_tune_report(whet_ctx *ctx, const whet_i_tune *ru
 WHET_CHECKED whet_status whet_i_tune_curve(whet_ctx *ctx, const whet_i_tune *run, whet_i_buf *svg);
 /* save.c: files in the output folder. */
 #define WHET_I_TUNE_STATE_FILE "checkpoint/state.safetensors"
+#define WHET_I_TUNE_REPORT_FILE "training.json"
 WHET_CHECKED whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                                           char **out);
 WHET_CHECKED whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,

@@ -64,6 +64,10 @@ fi
 cmp -s whole/model.safetensors part/model.safetensors || fail 'going on gives other bits'
 cmp -s whole/metrics.jsonl part/metrics.jsonl || fail 'going on gives another log'
 absent part/checkpoint
+# shellcheck disable=SC2086
+run 4 whet tune $long --output whole --resume
+tells 'its run was finished'
+cmp -s whole/model.safetensors part/model.safetensors || fail 'a finished run was touched'
 
 # Killed without a word: the last checkpoint is whole.
 # shellcheck disable=SC2086
