@@ -37,7 +37,8 @@ const cli_option cmd_label_fit_options[] = {
     {.name = "balance",
      .type = CLI_STRING,
      .value = "P",
-     .help = "share of each class: p0,p1,... or a file; without: from --labels, else even (EM "
+     .help = "share of each class, or counts: p0,p1,... or a file; without: from --labels, else "
+             "even (EM "
              "models learn it then)"},
     {.name = "probs",
      .type = CLI_OUTPUT,

@@ -97,6 +97,19 @@ static whet_status read_balance(whet_ctx *ctx, const char *given, int64_t k, dou
     return status;
 }
 
+/* Counts are as good as shares; shares that miss a class, or have a slip in them, are told. */
+static whet_status take_balance(whet_ctx *ctx, fit_files *f, int64_t k) {
+    double sum = 0;
+    if (!f->job->balance) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, k, &f->balance));
+    WHET_TRY(read_balance(ctx, f->job->balance, k, f->balance));
+    for (int64_t c = 0; c < k; c++) sum += f->balance[c];
+    if (fabs(sum - 1) > 1e-3)
+        whet_i_log(ctx, WHET_LOG_INFO,
+                   "the balance adds up to %g; shares are its numbers over that", sum);
+    return WHET_OK;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static int64_t count_labels(const fit_files *f) {
@@ -135,9 +148,7 @@ static whet_status read_inputs(whet_ctx *ctx, fit_files *f, whet_names **classes
     if (job->labels && count_labels(f) == 0)
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%s has no labels; expected some: the votes alone are fitted to", job->labels);
-    if (!job->balance) return WHET_OK;
-    WHET_TRY(whet_i_alloc(ctx, f->votes->k, &f->balance));
-    return read_balance(ctx, job->balance, f->votes->k, f->balance);
+    return take_balance(ctx, f, f->votes->k);
 }
 
 /* ---- predicting ------------------------------------------------------------------------------ */
@@ -278,10 +289,7 @@ static whet_status run_counts(whet_ctx *ctx, fit_files *f, whet_label_fit_result
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s lists %" PRId64 " classes; expected %" PRId64 ", as %s has",
                            job->classes, whet_names_count(r->classes), k, job->counts);
-    if (job->balance) {
-        WHET_TRY(whet_i_alloc(ctx, k, &f->balance));
-        WHET_TRY(read_balance(ctx, job->balance, k, f->balance));
-    }
+    WHET_TRY(take_balance(ctx, f, k));
     opts.balance = f->balance;
     r->rows = whet_vote_counts_rows(f->counts);
     r->covered = -1;

@@ -77,7 +77,9 @@ run 0 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --n
 grep -q cross-fitted .out && fail '--no-compare compares'
 printf '0.5\n0.25\n0.25\n' >balance.txt
 run 0 whet label fit --votes V.npy --balance balance.txt --model snorkel --probs b.npy
+quiet_about 'adds up'
 run 0 whet label fit --votes V.npy --balance 2,1,1 --model snorkel --probs c.npy
+tells 'adds up to 4'
 cmp -s b.npy c.npy || fail 'a file and a list of the same balance differ'
 says '0      0.5000'
 
