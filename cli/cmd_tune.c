@@ -169,6 +169,14 @@ const cli_option cmd_tune_options[] = {
      .high = 1e6,
      .preset = "1",
      .help = "the head's learning rate is so many times the others'"},
+    {.name = "second-rate",
+     .type = CLI_FLOAT,
+     .low = 1e-6,
+     .high = 1e6,
+     .preset = "1",
+     .help = "the learning rate of LoRA's and DoRA's B, and Monarch adapters' second factors, is "
+             "so many "
+             "times the others' (LoRA+)"},
     {.name = "weight-decay",
      .type = CLI_FLOAT,
      .low = 0,
@@ -328,6 +336,7 @@ static whet_tune_job job_of(const cli_run *run) {
     job.epochs = cli_integer(run, "epochs");
     job.learning_rate = real_or(run, "lr", 0);
     job.head_rate = cli_number(run, "head-rate");
+    job.second_rate = cli_number(run, "second-rate");
     job.weight_decay = cli_number(run, "weight-decay");
     job.schedule = (whet_tune_schedule)cli_choice(run, "schedule");
     job.warmup = cli_number(run, "warmup");

@@ -148,6 +148,9 @@ typedef struct whet_tune_job {
         *init_adapter; /* folder of LoRA, DoRA or MoRe to go on from: its kind, layers, ranks and
                                    scales in place of this job's; NULL = none */
     const char *save_modules; /* modules trained and saved whole beside adapters; ends of names */
+    double
+        second_rate; /* times the learning rate, for LoRA's B and MoRe's second factor (LoRA+, arXiv
+                           2402.12354); 0 = 1 */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \
     { \

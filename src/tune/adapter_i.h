@@ -26,6 +26,8 @@ typedef enum whet_i_adapter_kind {
 
 /* How the kind's parameter i is called behind the module: W1, W2, magnitudes; NULL behind the last. */
 const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i);
+/* Whether a parameter is W2 of its module. */
+bool whet_i_adapter_is_second(whet_i_adapter_kind kind, const char *name);
 
 typedef struct whet_i_adapter_settings {
     whet_i_adapter_kind

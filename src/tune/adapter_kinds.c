@@ -4,6 +4,11 @@
 
 #include <stdio.h>
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t n = strlen(name), m = strlen(end);
+    return n > m && strcmp(name + n - m, end) == 0;
+}
+
 /* ---- adapters --------------------------------------------------------------------------------- */
 
 const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i) {
@@ -14,12 +19,11 @@ const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i) {
     return names[kind][i];
 }
 
-/* ---- weights of the model itself --------------------------------------------------------------- */
-
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), m = strlen(end);
-    return n > m && strcmp(name + n - m, end) == 0;
+bool whet_i_adapter_is_second(whet_i_adapter_kind kind, const char *name) {
+    return ends_with(name, whet_i_adapter_factor(kind, 1));
 }
+
+/* ---- weights of the model itself --------------------------------------------------------------- */
 
 static bool every(const whet_i_params *params, const whet_i_param *p) {
     (void)params;

@@ -22,6 +22,7 @@ void whet_i_tune_fill_defaults(whet_tune_job *j) {
     if (!j->epochs) j->epochs = 3;
     if (j->learning_rate == 0) j->learning_rate = whet_i_tune_adapter_find(j->adapter)->rate;
     if (j->head_rate == 0) j->head_rate = 1;
+    if (j->second_rate == 0) j->second_rate = 1;
     if (j->weight_decay < 0) j->weight_decay = 0.01;
     if (j->warmup < 0) j->warmup = 0.1;
     if (j->label_weight == 0) j->label_weight = 1;
@@ -46,6 +47,8 @@ whet_status whet_i_tune_check_numbers(whet_ctx *ctx, const whet_tune_job *j) {
         return out_of_range(ctx, "the learning rate", j->learning_rate, "a number above 0");
     if (!(j->head_rate > 0 && j->head_rate < 1e6))
         return out_of_range(ctx, "the head's rate", j->head_rate, "a number above 0");
+    if (!(j->second_rate > 0 && j->second_rate < 1e6))
+        return out_of_range(ctx, "the second factors' rate", j->second_rate, "a number above 0");
     if (!(j->smoothing >= 0 && j->smoothing < 1))
         return out_of_range(ctx, "label smoothing", j->smoothing, "0 to below 1");
     if (!(j->label_weight > 0 && j->label_weight <= 1e6))
@@ -82,6 +85,8 @@ static whet_status check_adapter(whet_ctx *ctx, const whet_tune_job *j) {
         WHET_TRY(is_of(ctx, j->rank_stabilised, "a stabilised scale", "lora or dora"));
     }
     if (!a->adapts) WHET_TRY(is_of(ctx, j->adapter_dropout > 0, "dropout", "lora, dora or more"));
+    if (!a->adapts)
+        WHET_TRY(is_of(ctx, j->second_rate != 1, "a rate of second factors", "lora, dora or more"));
     return WHET_OK;
 }
 
@@ -177,6 +182,7 @@ void whet_i_tune_make_fingerprint(whet_i_tune *run) {
     uint64_t hash = whet_i_hash_u64(j->seed);
     if (run->part) hash = mix(hash, run->fingerprint, (int64_t)sizeof run->fingerprint);
     for (int64_t i = 0; i < WHET_COUNT_OF(numbers); i++) hash = mix_number(hash, numbers[i]);
+    if (j->second_rate != 1) hash = mix_number(hash, j->second_rate);
     /* Ranks and layers show in the parameters' names and counts; these do not. */
     if (j->alpha_pattern) hash = mix(hash, j->alpha_pattern, (int64_t)strlen(j->alpha_pattern));
     if (j->blocks_pattern) hash = mix(hash, j->blocks_pattern, (int64_t)strlen(j->blocks_pattern));

@@ -169,6 +169,8 @@ static json_t *settings_object(const whet_i_tune *run) {
         (void)json_object_set_new(o, "blocks", json_integer(run->adapter->blocks ? j->blocks : 1));
         (void)json_object_set_new(o, "scale", json_real(scale));
         (void)json_object_set_new(o, "layers", json_integer(run->n_matched));
+        if (j->second_rate != 1)
+            (void)json_object_set_new(o, "second_rate", json_real(j->second_rate));
         put_text(o, "rank_pattern", j->rank_pattern);
         put_text(o, "alpha_pattern", j->alpha_pattern);
         put_text(o, "blocks_pattern", j->blocks_pattern);

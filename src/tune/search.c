@@ -140,6 +140,7 @@ static whet_status survey(whet_ctx *ctx, search *s) {
     base.rank_pattern = base.alpha_pattern = base.blocks_pattern = NULL;
     base.rank_stabilised = false;
     base.adapter_dropout = 0;
+    base.second_rate = 1;
     WHET_TRY(whet_i_tune_survey(ctx, &base, &s->survey));
     WHET_TRY(choose_folds(ctx, s));
     choose_rungs(s);

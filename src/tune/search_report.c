@@ -300,6 +300,8 @@ static whet_status put_adapter(whet_ctx *ctx, const whet_tune_job *j, whet_i_buf
     else
         WHET_TRY(put_number(ctx, out, "alpha", j->alpha));
     if (j->rank_stabilised) WHET_TRY(whet_i_buf_printf(ctx, out, " --rslora"));
+    if (j->second_rate != 0 && j->second_rate != 1)
+        WHET_TRY(put_number(ctx, out, "second-rate", j->second_rate));
     if (j->adapter_dropout > 0)
         WHET_TRY(put_number(ctx, out, "adapter-dropout", j->adapter_dropout));
     WHET_TRY(put_option(ctx, out, "exclude", j->exclude));

@@ -216,6 +216,7 @@ static whet_tune_job job_of(const whet_i_search_space *s, whet_tune_adapter kind
         job.rank_stabilised = false;
     }
     if (is_own(kind)) job.adapter_dropout = 0;
+    if (is_own(kind)) job.second_rate = 1;
     /* What a trial is told apart by is written out, so that the winner's command can be typed. */
     if (is_own(kind)) job.targets = NULL;
     if (!is_own(kind) && !job.targets) job.targets = s->targets[1];
@@ -472,5 +473,7 @@ uint64_t whet_i_search_space_hash(const whet_i_search_space *s) {
         if (table[i].given != adapter_dropout_given)
             hash = whet_i_hash_u64(hash + (table[i].kinds & ALWAYS) + (uint64_t)table[i].given(s)) ^
                    whet_i_hash_bytes(table[i].name, (int64_t)strlen(table[i].name));
+    if (b->second_rate != 0 && b->second_rate != 1)
+        hash = whet_i_hash_u64(hash) ^ whet_i_hash_bytes(&b->second_rate, (int64_t)sizeof(double));
     return s->also ? whet_i_hash_u64(hash + s->also) : hash;
 }

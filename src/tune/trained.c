@@ -268,7 +268,9 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
         if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name))
             p->rate = run->job.head_rate;
         /* Adapters are new as well, but they are the point: the rate is theirs. */
-        if (whet_i_tune_is_adapter(p->name)) p->rate = 1;
+        if (whet_i_tune_is_adapter(p->name))
+            p->rate =
+                whet_i_adapter_is_second(run->config.kind, p->name) ? run->job.second_rate : 1;
         if (p->trainable && p->source.data && !is_saved(run, p) &&
             !whet_i_backbone_is_head(&run->backbone, p->name))
             matched++;

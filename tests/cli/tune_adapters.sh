@@ -106,6 +106,39 @@ assert config("pooled-on")["whet_head"] == "pooled"
 assert "ForSequenceClassification" not in str(json.load(open("pooled-merged/config.json")).get("architectures"))
 E2
 python3 pooled.py || fail 'a pooled head is not told'
+# LoRA+: Adam's first step moves every number by its rate, or not at all; second factors begin at zero.
+one="--model $model --train train.tsv --batch 64 --epochs 1 --warmup 0 --schedule constant --lr 0.001 --quiet"
+for kind in lora dora more; do
+    for rate in 1 16; do
+        # shellcheck disable=SC2086
+        run 0 whet tune $one --adapter $kind --second-rate $rate --output $kind-second-$rate
+    done
+done
+cat >second.py <<'E2'
+import json, struct
+
+def tensors(folder):
+    b = open(folder + "/adapter_model.safetensors", "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    out = {}
+    for name, t in json.loads(b[8:8 + n]).items():
+        if name == "__metadata__": continue
+        first, last = (8 + n + x for x in t["data_offsets"])
+        out[name] = struct.unpack("<%df" % ((last - first) // 4), b[first:last])
+    return out
+
+for kind in "lora", "dora", "more":
+    plain, plus = tensors(kind + "-second-1"), tensors(kind + "-second-16")
+    for name, values in plus.items():
+        second = name.endswith(("lora_B.weight", "more_w2"))
+        if second:
+            assert max(map(abs, values)) <= 0.016 * (1 + 1e-5) and sum(map(abs, values)) > 0, name
+            assert all(abs(x - 16 * y) < 1e-6 for x, y in zip(values, plain[name])), name
+        else:
+            assert values == plain[name], name
+assert json.load(open("lora-second-16/training.json"))["settings"]["second_rate"] == 16
+E2
+python3 second.py || fail 'second factors do not have their rate'
 # Which layers, and what each is like.
 # shellcheck disable=SC2086
 run 0 whet tune $common --adapter lora --targets all-linear --exclude key,intermediate.dense --layers 1 \
@@ -282,6 +315,7 @@ refused 2 'expected adapter more' --adapter lora --blocks-pattern query=2
 refused 2 'expected adapter lora or dora' --adapter more --alpha-pattern query=2
 refused 2 'expected adapter lora or dora' --adapter norms --rslora
 refused 2 'expected adapter lora, dora or more' --adapter bitfit --adapter-dropout 0.1
+refused 2 'expected adapter lora, dora or more' --adapter full --second-rate 4
 refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern query=2
 refused 2 'expected --adapter lora, dora or more' --rank 4
 refused 2 'expected --adapter more' --blocks 4
