@@ -10,7 +10,8 @@ const cli_option cmd_embed_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .required = true,
-     .help = "Hugging Face folder: config.json, tokenizer.json, model.safetensors"},
+     .help = "Hugging Face folder: config.json, tokenizer.json, model.safetensors (or the files of "
+             "its index)"},
     {.name = "input",
      .type = CLI_PATH,
      .required = true,

@@ -111,8 +111,9 @@ typedef struct whet_encoder_opts {
 #define WHET_ENCODER_OPTS_INIT \
     { sizeof(whet_encoder_opts), WHET_F32, WHET_POOL_MEAN, false, false, 0, 0, false }
 
-/* A pretrained text encoder from a Hugging Face folder: config.json, model.safetensors,
- * tokenizer.json. Read-only after load: may be shared by threads. */
+/* A pretrained text encoder from a Hugging Face folder: config.json, tokenizer.json, and
+ * model.safetensors or the files that model.safetensors.index.json names. Read-only after load: may be
+ * shared by threads. */
 typedef struct whet_encoder whet_encoder;
 
 /* Errors: IO, FORMAT, SHAPE (a tensor's shape is not what config.json says), UNSUPPORTED (model

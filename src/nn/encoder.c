@@ -64,7 +64,7 @@ void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder) {
     whet_tokenizer_destroy(ctx, encoder->tokenizer);
     whet_i_graph_destroy(ctx, encoder->graph);
     whet_i_params_destroy(ctx, encoder->params);
-    whet_safetensors_close(ctx, encoder->file);
+    whet_i_weight_files_close(ctx, &encoder->files);
     whet_i_load_hook_close(ctx, &encoder->hook);
     whet_i_free(ctx, encoder);
 }

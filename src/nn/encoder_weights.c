@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The weights of a pretrained encoder: tensors of model.safetensors, checked against what
+ * The weights of a pretrained encoder: tensors of the folder's files, checked against what
  * config.json says, packed for the kernels; and their fingerprint. Word vectors stay in the mapped
- * file: a text needs few. */
+ * files: a text needs few. */
 #include <stdio.h>
-#include <unistd.h>
 
-#include "io/io_i.h"
 #include "nn/nn_i.h"
 #include "nn/ops_i.h"
-
-static const char file_name[] = "model.safetensors";
 
 /* ---- fingerprint ------------------------------------------------------------------------------ */
 
@@ -65,37 +61,9 @@ static whet_status pack(whet_ctx *ctx, whet_encoder *e) {
     return whet_i_params_pack(ctx, e->params);
 }
 
-/* Where the one file is not there: what the folder has instead. */
-static const char *advice(const char *dir) {
-    static const struct {
-        const char *name, *advice;
-    } others[] = {
-        {"model.safetensors.index.json",
-         "; the folder has several files of weights; try one: whet merge --method passthrough"},
-        {"pytorch_model.bin",
-         "; the folder has pickled weights; try save_pretrained of transformers"}};
-    char path[4096];
-    for (int64_t i = 0; i < WHET_COUNT_OF(others); i++) {
-        const int n = snprintf(path, sizeof path, "%s/%s", dir, others[i].name);
-        if (n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0) return others[i].advice;
-    }
-    return "";
-}
-
-static whet_status open_file(whet_ctx *ctx, const char *dir, whet_encoder *e) {
-    char *path = NULL;
-    WHET_TRY(whet_i_join_path(ctx, dir, file_name, &path));
-    whet_status status = whet_safetensors_open(ctx, path, &e->file);
-    const char *more = status == WHET_ERR_IO && access(path, F_OK) != 0 ? advice(dir) : "";
-    if (*more)
-        status = whet_i_fail(ctx, WHET_ERR_IO, "%s: No such file; expected it%s", path, more);
-    whet_i_free(ctx, path);
-    return status;
-}
-
 whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_encoder *e) {
     whet_i_value hidden;
-    WHET_TRY(open_file(ctx, dir, e));
+    WHET_TRY(whet_i_weight_files_open(ctx, dir, &e->files));
     WHET_TRY(whet_i_params_create(ctx, e->dtype, &e->params));
     WHET_TRY(whet_i_graph_create(ctx, e->params, &e->graph));
     const whet_i_selection selection = whet_i_encoder_selection(&e->config, WHET_I_HEAD_POOLED);
@@ -104,14 +72,12 @@ whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir, whet_enc
     WHET_TRY(whet_i_encoder_pool(ctx, e->graph, &e->config, hidden, &e->embedding));
     for (int64_t i = 0; i < e->params->n; i++) e->params->items[i].init = WHET_I_INIT_REQUIRED;
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_RECORDED, e->params));
-    WHET_TRY(
-        whet_i_params_bind(ctx, e->params, e->file, file_name, e->config.family->prefix, NULL));
-    whet_i_warn_of_unread(ctx, e->file, file_name, e->params);
+    WHET_TRY(whet_i_weight_files_bind(ctx, &e->files, e->params, e->config.family->prefix));
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_BOUND, e->params));
     WHET_TRY(whet_i_params_settle(ctx, e->params, 0));
     WHET_TRY(whet_i_load_at(ctx, &e->hook, WHET_I_LOAD_SETTLED, e->params));
     make_fingerprint(e);
     WHET_TRY(pack(ctx, e));
-    whet_i_safetensors_forget(e->file); /* what is still read of it, rows of tables, comes back */
+    whet_i_weight_files_forget(&e->files); /* what is still read, rows of tables, comes back */
     return WHET_OK;
 }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "io/io_i.h"
 #include "nn/nn_i.h"
@@ -30,6 +31,7 @@ static whet_status open_one(whet_ctx *ctx, const char *dir, const char *name,
 static bool is_file_name(const json_t *value) {
     const char *name = json_string_value(value);
     if (!name || !*name || strlen(name) != json_string_length(value)) return false;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) return false;
     for (const char *c = name; *c; c++)
         if (*c <= ' ' || *c > '~' || *c == '/') return false;
     return true;
@@ -55,21 +57,69 @@ whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *index, whet_n
                        FILES_MAX);
 }
 
-/* A tensor that the index has and no file would be missed silently. */
+/* All tensors of all files with the file each is in: of two of one name the first read would count. */
+static whet_status list_tensors(whet_ctx *ctx, const char *path, const whet_i_weight_files *f,
+                                whet_names *names, int64_t **file_of) {
+    char quoted[WHET_QUOTE_SIZE];
+    int64_t n = 0;
+    for (int64_t i = 0; i < f->n; i++) n += whet_safetensors_count(f->items[i].tensors);
+    WHET_TRY(whet_i_calloc(ctx, n, file_of));
+    for (int64_t i = 0; i < f->n; i++)
+        for (int64_t t = 0; t < whet_safetensors_count(f->items[i].tensors); t++) {
+            const whet_str name = whet_safetensors_name(f->items[i].tensors, t);
+            const int64_t before = whet_names_count(names);
+            int64_t at;
+            WHET_TRY(whet_names_add(ctx, names, name, &at));
+            if (at < before)
+                return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                                   "%s: tensor %s is in %s and in %s; expected it in one file",
+                                   path, whet_i_quote(quoted, name), f->items[(*file_of)[at]].name,
+                                   f->items[i].name);
+            (*file_of)[at] = i;
+        }
+    return WHET_OK;
+}
+
+/* A tensor that the index has and its file has not would be missed silently. */
 static whet_status check_listed(whet_ctx *ctx, const char *path, const json_t *index,
                                 const whet_i_weight_files *f) {
+    whet_names *names = NULL;
+    int64_t *file_of = NULL;
+    whet_status status = WHET_OK;
     json_t *map = json_object_get(index, "weight_map");
     const json_t *value;
     const char *key;
+    WHET_TRY_DONE(whet_names_create(ctx, &names));
+    WHET_TRY_DONE(list_tensors(ctx, path, f, names, &file_of));
     json_object_foreach(map, key, value) {
         char quoted[WHET_QUOTE_SIZE];
-        whet_tensor t;
-        if (!whet_i_weight_files_find(f, key, &t))
-            return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                               "%s: tensor %s is not in %s; expected it there", path,
-                               whet_i_quote(quoted, whet_str_from(key)), json_string_value(value));
+        const int64_t at = whet_names_find(names, whet_str_from(key));
+        if (at >= 0 && strcmp(f->items[file_of[at]].name, json_string_value(value)) == 0) continue;
+        status =
+            whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: tensor %s is not in %s; expected it there", path,
+                        whet_i_quote(quoted, whet_str_from(key)), json_string_value(value));
+        break;
     }
-    return WHET_OK;
+done:
+    whet_names_destroy(ctx, names);
+    whet_i_free(ctx, file_of);
+    return status;
+}
+
+/* Neither the one file nor an index: what the folder has instead. */
+static whet_status no_weights(whet_ctx *ctx, const char *dir) {
+    static const char *const pickled[] = {"pytorch_model.bin", "pytorch_model.bin.index.json"};
+    char path[4096];
+    bool has = false;
+    for (int64_t i = 0; i < WHET_COUNT_OF(pickled); i++) {
+        const int n = snprintf(path, sizeof path, "%s/%s", dir, pickled[i]);
+        has |= n > 0 && (size_t)n < sizeof path && access(path, F_OK) == 0;
+    }
+    errno = ENOENT;
+    return whet_i_fail(
+        ctx, WHET_ERR_IO,
+        "no model.safetensors and no model.safetensors.index.json; expected one of them%s",
+        has ? "; the folder has pickled weights; try save_pretrained of transformers" : "");
 }
 
 static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_files *f) {
@@ -79,13 +129,16 @@ static whet_status open_indexed(whet_ctx *ctx, const char *dir, whet_i_weight_fi
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, dir, "model.safetensors.index.json", &path));
     status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &index);
-    if (status == WHET_ERR_IO) status = whet_i_fail_at(ctx, status, "no model.safetensors");
+    if (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT) status = no_weights(ctx, dir);
     if (status != WHET_OK) goto done;
     WHET_TRY_DONE(whet_names_create(ctx, &names));
     WHET_TRY_DONE(whet_i_weight_files_parse(ctx, index, names));
     WHET_TRY_DONE(whet_i_calloc(ctx, whet_names_count(names), &f->items));
-    for (int64_t i = 0; i < whet_names_count(names); i++)
-        WHET_TRY_DONE(open_one(ctx, dir, whet_names_get(names, i).ptr, f));
+    for (int64_t i = 0; i < whet_names_count(names); i++) {
+        status = open_one(ctx, dir, whet_names_get(names, i).ptr, f);
+        if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "model.safetensors.index.json");
+        if (status != WHET_OK) goto done;
+    }
     status = check_listed(ctx, path, index, f);
 done:
     whet_names_destroy(ctx, names);
@@ -142,7 +195,9 @@ static bool is_optional(whet_str name) {
     return false;
 }
 
-void whet_i_warn_of_unread(whet_ctx *ctx, const whet_safetensors *tensors, const char *file,
+/* Of tensors that no parameter is bound to, but of heads, poolers and buffers, which folders of one model
+ * have or lack. */
+static void warn_of_unread(whet_ctx *ctx, const whet_safetensors *tensors, const char *file,
                            const whet_i_params *params) {
     char quoted[WHET_QUOTE_SIZE];
     const int64_t n = whet_safetensors_count(tensors);
@@ -175,7 +230,7 @@ whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *f
         WHET_TRY(whet_i_params_bind(ctx, params, f->items[i].tensors, f->items[i].name, prefix,
                                     f->n > 1 ? &missing : NULL));
     for (int64_t i = 0; i < f->n; i++)
-        whet_i_warn_of_unread(ctx, f->items[i].tensors, f->items[i].name, params);
+        warn_of_unread(ctx, f->items[i].tensors, f->items[i].name, params);
     for (int64_t i = 0; missing && i < params->n; i++) {
         const whet_i_param *p = &params->items[i];
         if (p->source.data || p->init != WHET_I_INIT_REQUIRED) continue;

@@ -19,22 +19,18 @@ typedef struct whet_i_weight_files {
     int64_t n;
 } whet_i_weight_files;
 
-/* model.safetensors, or else the files of the index. What it leaves behind on failure is released by
- * closing. Errors: IO, FORMAT, LIMIT, NOMEM. */
+/* model.safetensors, or else the files of the index, each tensor in the one that it names. What it leaves
+ * behind on failure is released by closing. Errors: IO, FORMAT, LIMIT, NOMEM. */
 WHET_CHECKED whet_status whet_i_weight_files_open(whet_ctx *ctx, const char *dir,
                                                   whet_i_weight_files *files);
 void whet_i_weight_files_close(whet_ctx *ctx, whet_i_weight_files *files);
 /* Lets go of their pages, once what is needed of them has been copied; what is read again comes back. */
 void whet_i_weight_files_forget(const whet_i_weight_files *files);
 bool whet_i_weight_files_find(const whet_i_weight_files *files, const char *name, whet_tensor *out);
-/* whet_i_params_bind to all of them: a required parameter must be in one. */
+/* whet_i_params_bind to all of them: a required parameter must be in one. Warns of tensors that are read by
+ * none. */
 WHET_CHECKED whet_status whet_i_weight_files_bind(whet_ctx *ctx, const whet_i_weight_files *files,
                                                   whet_i_params *params, const char *prefix);
-
-/* Warns of tensors that no parameter is bound to, but of heads, poolers and buffers, which folders of one
- * model have or lack. */
-void whet_i_warn_of_unread(whet_ctx *ctx, const whet_safetensors *tensors, const char *file,
-                           const whet_i_params *params);
 
 /* Which files "weight_map" of a parsed model.safetensors.index.json names, each once: files of the
  * folder, nothing else. names holds some of them on failure. Errors: FORMAT, LIMIT, NOMEM. */

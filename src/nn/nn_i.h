@@ -119,7 +119,7 @@ struct whet_encoder {
     int64_t batch_tokens;
     bool coarse;
     whet_tokenizer *tokenizer;
-    whet_safetensors *file; /* word vectors are read from the mapping */
+    whet_i_weight_files files; /* word vectors are read from the mappings */
     whet_i_params *params;
     whet_i_graph *graph;
     whet_i_value embedding; /* [B, hidden] */
@@ -127,7 +127,7 @@ struct whet_encoder {
     char fingerprint[17];
 };
 
-/* Opens dir/model.safetensors and fills everything from `file` to the fingerprint.
+/* Opens the folder's weights and fills everything from `files` to the fingerprint.
  * What it leaves behind on failure is released by whet_encoder_destroy. */
 WHET_CHECKED whet_status whet_i_encoder_weights_load(whet_ctx *ctx, const char *dir,
                                                      whet_encoder *encoder);

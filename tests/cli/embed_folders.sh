@@ -50,20 +50,48 @@ folder("lowered", four[:3], cls, sentence_bert_config={"do_lower_case": True}, t
 folder("short", four[:3], cls, tokenizer_config={"model_max_length": 4})
 folder("shorter", four[:3], cls, sentence_bert_config={"max_seq_length": 4}, tokenizer_config={"model_max_length": 6})
 folder("endless", four[:3], cls, tokenizer_config={"model_max_length": 10 ** 30})
-shutil.copytree("base", "parts")
-os.rename("parts/model.safetensors", "parts/model-00001-of-00001.safetensors")
-json.dump({"weight_map": {k: "model-00001-of-00001.safetensors" for k in header if k != "__metadata__"}},
-          open("parts/model.safetensors.index.json", "w"))
+names = [k for k in header if k != "__metadata__"]
+
+def part(path, chosen):
+    kept, blob = {}, b""
+    for name in chosen:
+        begin, end = header[name]["data_offsets"]
+        kept[name] = {**header[name], "data_offsets": [len(blob), len(blob) + end - begin]}
+        blob += data[8 + n + begin:8 + n + end]
+    text = json.dumps(kept).encode()
+    text += b" " * (-len(text) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + blob)
+
+def parts(folder, chosen, index):  # chosen: of each file, index: file of each tensor
+    shutil.copytree("base", folder)
+    os.remove(folder + "/model.safetensors")
+    for i, some in enumerate(chosen):
+        part(f"{folder}/model-{i + 1:05}-of-00002.safetensors", some)
+    json.dump({"metadata": {"total_size": 1}, "weight_map": index}, open(folder + "/model.safetensors.index.json", "w"))
+
+one, two = "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"
+cut = [names[::2], names[1::2]]
+index = {**{k: one for k in cut[0]}, **{k: two for k in cut[1]}}
+parts("parts", cut, index)
+parts("twice", [cut[0] + cut[1][:1], cut[1]], index)
+parts("moved", cut, {**index, names[0]: two})
+parts("listed_only", cut, {**index, "no.such.weight": two})
+parts("unlisted", cut[:1], {k: one for k in cut[0]})
+parts("gone", cut[:1], index)
+parts("outside", cut, {**index, names[0]: "../base/model.safetensors"})
+parts("rooted", cut, {**index, names[0]: "/model.safetensors"})
+parts("above", cut, {**index, names[0]: ".."})
 shutil.copytree("base", "pickled")
 os.rename("pickled/model.safetensors", "pickled/pytorch_model.bin")
 END
 
-for model in base gamma four six listed unprompted lowered short shorter endless; do
+for model in base gamma four six listed unprompted lowered short shorter endless parts; do
     run 0 whet embed --model $model --input t.tsv --output $model.npy
     quiet_about warning
 done
 alike() { cmp -s "$1.npy" "$2.npy" || fail "$2 is another model than $1"; }
 alike base gamma
+alike base parts
 for model in six listed unprompted lowered endless; do alike four $model; done
 alike short shorter
 cmp -s four.npy short.npy && fail 'the limit of the tokenizer does not count'
@@ -71,7 +99,20 @@ cmp -s four.npy short.npy && fail 'the limit of the tokenizer does not count'
 printf 'text\tlabel\na good video\ty\nbad\tn\ngood\ty\nthe song is bad\tn\n' >c.tsv
 run 0 whet tune --model gamma --train c.tsv --epochs 1 --output tuned --quiet
 run 0 whet tune --model base --train c.tsv --epochs 1 --output same --quiet
+run 0 whet tune --model parts --train c.tsv --epochs 1 --output of_parts --quiet
 cmp -s tuned/model.safetensors same/model.safetensors || fail 'training begins elsewhere'
+cmp -s of_parts/model.safetensors same/model.safetensors || fail 'training of several files begins elsewhere'
+
+# Several files are the same model as one: adapters and classifiers made on either fit the other.
+run 0 whet tune --model parts --adapter lora --rank 2 --train c.tsv --epochs 1 --output lora --quiet
+for model in base parts; do
+    run 0 whet embed --model $model --adapter lora --input t.tsv --output lora_$model.npy
+    quiet_about warning
+done
+alike lora_base lora_parts
+run 0 whet tune merge --model parts --adapter lora --output merged
+run 0 whet adapt --train c.tsv --text text --label label --model parts --output job --quiet
+run 0 whet adapt apply --classifier job/classifier --model base --input t.tsv --text text --output p.tsv
 
 mark
 refused() { # CODE MODEL WORDS
@@ -85,7 +126,13 @@ refused 3 dense 'expected Transformer, Pooling and Normalize only'
 refused 3 prompted '"default_prompt_name" is "query", a prompt before every text'
 refused 3 cut '"truncate_dim" is set'
 refused 3 lower '"do_lower_case" is true, and the tokenizer keeps capitals'
-refused 4 parts 'the folder has several files of weights; try one: whet merge'
+refused 3 twice 'index.json: tensor "'
+tells 'is in model-00001-of-00002.safetensors and in model-00002-of-00002.safetensors; expected it in one file'
+refused 3 moved 'is not in model-00002-of-00002.safetensors; expected it there'
+refused 3 listed_only 'tensor "no.such.weight" is not in model-00002-of-00002.safetensors; expected it there'
+refused 3 unlisted 'is missing; expected ['
+refused 4 gone 'model.safetensors.index.json: gone/model-00002-of-00002.safetensors: cannot be opened'
+for model in outside rooted above; do refused 3 $model "is no file's name"; done
 refused 4 pickled 'the folder has pickled weights'
 unchanged
 run 0 whet merge --method passthrough parts --output one

@@ -181,8 +181,42 @@ static void an_index_that_is_none(void **state) {
     refused("{\"weight_map\": {\"a\": \"../llama/model.safetensors\"}}", WHET_ERR_FORMAT,
             "without folders");
     refused("{\"weight_map\": {\"a\": \"b\\u001b[2J\"}}", WHET_ERR_FORMAT, "printable");
-    refused("{\"weight_map\": {\"a\": \"..\"}}", WHET_ERR_IO, "..");
+    refused("{\"weight_map\": {\"a\": \"..\"}}", WHET_ERR_FORMAT, "no file's name");
     refused("{\"weight_map\": {\"a\": \"config.json\"}}", WHET_ERR_FORMAT, "config.json");
+}
+
+static void place(const char *dir, const char *name, const char *file) {
+    const char *path = test_tmp(in_folder(dir, "model.safetensors.index.json"));
+    json_t *index = json_load_file(path, 0, &(json_error_t){0});
+    assert_int_equal(
+        json_object_set_new(json_object_get(index, "weight_map"), name, json_string(file)), 0);
+    assert_int_equal(json_dump_file(index, path, 0), 0);
+    json_decref(index);
+}
+
+static void tensors_are_where_the_index_says(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_language_model *m = NULL;
+    static float numbers[16];
+    const whet_named_tensor twice = {
+        .name = "model.norm.weight",
+        .tensor = {.data = numbers, .dtype = WHET_F32, .rank = 1, .shape = {16}}};
+    make_sharded(ctx, "places", NULL);
+    place("places", "nothing", "b.st");
+    test_fails(ctx, load(ctx, test_tmp("places"), &m), WHET_ERR_FORMAT);
+    test_says(ctx, "tensor \"nothing\" is not in b.st; expected it there");
+    make_sharded(ctx, "places", NULL);
+    place("places", "lm_head.weight", "b.st"); /* the first of them, in a.st */
+    test_fails(ctx, load(ctx, test_tmp("places"), &m), WHET_ERR_FORMAT);
+    test_says(ctx, "tensor \"lm_head.weight\" is not in b.st; expected it there");
+    make_sharded(ctx, "places", NULL);
+    test_ok(ctx, whet_safetensors_write(ctx, test_tmp("places/c.st"), true, &twice, 1, NULL));
+    place("places", "another", "c.st");
+    test_fails(ctx, load(ctx, test_tmp("places"), &m), WHET_ERR_FORMAT);
+    test_says(ctx, "tensor \"model.norm.weight\" is in ");
+    test_says(ctx, " and in c.st; expected it in one file");
+    test_ctx_done(ctx);
 }
 
 /* ---- what ends a text --------------------------------------------------------------------------- */
@@ -241,6 +275,7 @@ int main(void) {
         cmocka_unit_test(what_is_missing_is_named),
         cmocka_unit_test(a_wrong_shape_is_found_in_its_file),
         cmocka_unit_test(an_index_that_is_none),
+        cmocka_unit_test(tensors_are_where_the_index_says),
         cmocka_unit_test(generation_config_says_what_ends_a_text),
         cmocka_unit_test(allocations_may_fail),
     };
