@@ -9,9 +9,10 @@
 const cli_option cmd_align_options[] = {
     {.name = "arch",
      .type = CLI_STRING,
-     .value = "NAME|S.json",
+     .value = "NAME[:N]|S.json",
      .preset = "auto",
-     .help = "architecture, or a specification of the axes that move together"},
+     .help = "architecture, with the number of groups of its group norms (resnet:8, auto:1), or a\n"
+             "specification of the axes that move together"},
     {.name = "method",
      .type = CLI_ENUM,
      .choices = "weights|activations|straight-through",
@@ -111,8 +112,9 @@ const cli_option cmd_align_options[] = {
              "activations are matched on them, too"},
     {.name = "repair",
      .type = CLI_FLAG,
-     .help = "barrier: also give hidden units of mixtures the means and deviations between\n"
-             "those of A and B (REPAIR), on --measure's inputs, else --data's: not for resnet"},
+     .help =
+         "barrier: also give hidden units of mixtures the means and deviations between\n"
+         "those of A and B (REPAIR), on --measure's inputs, else --data's: without batch norms"},
     {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
     {.name = "save-spec",
      .type = CLI_PATH,
@@ -155,6 +157,12 @@ whet_status cli_image_scale(cli_run *run, double mean[3], double scale[3]) {
     return status == WHET_OK ? read_channels(run, "deviation", scale) : status;
 }
 
+/* With or without a number of groups behind it. */
+static bool is_arch(const char *given, const char *name) {
+    const size_t n = strlen(name);
+    return strncmp(given, name, n) == 0 && (given[n] == '\0' || given[n] == ':');
+}
+
 /* What the method, or an architecture that is named, does not use. */
 static whet_status check_uses(cli_run *run) {
     static const char *const of_weights[] = {"restarts", "max-sweeps"};
@@ -172,7 +180,7 @@ static whet_status check_uses(cli_run *run) {
                             "--%s has no use with --method activations; expected weights",
                             of_weights[i]);
         for (size_t k = 0; k < sizeof headless / sizeof *headless; k++)
-            if (cli_given(run, of_heads[i]) && strcmp(cli_text(run, "arch"), headless[k]) == 0)
+            if (cli_given(run, of_heads[i]) && is_arch(cli_text(run, "arch"), headless[k]))
                 return cli_fail(run, WHET_ERR_ARG,
                                 "--%s has no use with --arch %s; expected a transformer",
                                 of_heads[i], headless[k]);

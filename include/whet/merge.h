@@ -38,10 +38,13 @@ typedef struct whet_permutation_hints {
  *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
  *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), shortcuts
  *       without parameters or of a convolution and norm. wrn: pre-activation. bert, roberta, distilbert,
- *       llama: names of Hugging Face.
+ *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups: where channels
+ *       have norms without running statistics the number must be given, for nothing else tells it (1: any
+ *       order of channels will do, as under layer norms or norms of each channel by itself).
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
- * Errors: ARG (no such architecture), FORMAT (names or shapes that do not fit, by name), LIMIT, NOMEM. */
+ * Errors: ARG (no such architecture; a number of groups that is missing, or of no use), FORMAT (names or
+ * shapes that do not fit, by name), LIMIT, NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch,
                                                             const whet_safetensors *file,
                                                             const whet_permutation_hints *hints,
@@ -196,7 +199,8 @@ typedef struct whet_mode_point {
 
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
  * far the loss is above the straight line between the ends, at most. Networks are mlp, lenet, resnet or
- * wrn, named as whet names them. out [points].
+ * wrn, named as whet names them; "resnet:8", "wrn:8": with group norms of 8 groups (wrn alone: of one; either
+ * has batch norms where there are running statistics). out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
  * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where
  * there are), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */
@@ -207,9 +211,9 @@ WHET_API WHET_CHECKED whet_status whet_mode_path(whet_ctx *ctx, const char *arch
 
 /* (1 - w) A + w B itself: out [items of a], f32, in a's order, names are views of a's. With data->repair its
  * hidden layers are repaired: each unit's weights are scaled and its bias shifted (of wrn, which has no
- * biases, what its group norms scale and shift by), so that what goes into its activation has on the inputs
- * the mean (1 - w) mean_A + w mean_B, and the deviation likewise (REPAIR, Jordan et al. 2023, arXiv
- * 2211.08403); the ends are A and B to the bit. Labels are not looked at.
+ * biases, and of "resnet:8" what group norms scale and shift by), so that what goes into its activation has
+ * on the inputs the mean (1 - w) mean_A + w mean_B, and the deviation likewise (REPAIR, Jordan et al. 2023,
+ * arXiv 2211.08403); the ends are A and B to the bit. Labels are not looked at.
  * Tensors are released by whet_tensor_destroy. Errors: as whet_mode_path. Cost: with repair a pass over the
  * inputs for each of the two, and one for each hidden layer. */
 WHET_API WHET_CHECKED whet_status whet_mode_mixture(whet_ctx *ctx, const char *arch,

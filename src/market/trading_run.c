@@ -150,12 +150,13 @@ static whet_status make_spec(whet_ctx *ctx, whet_i_market *m, const whet_weights
     char *path = NULL;
     whet_safetensors *file = NULL;
     const whet_permutation_hints none = {0};
+    const char *arch = strcmp(m->config->arch, "wrn") == 0 ? "wrn:1" : m->config->arch;
     whet_status status = WHET_OK;
     if (!aligns(m->config)) return WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, m->state, "network.safetensors", &path));
     WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, w->items, w->n, NULL));
     WHET_TRY_DONE(whet_safetensors_open(ctx, path, &file));
-    WHET_TRY_DONE(whet_permutation_spec_for(ctx, m->config->arch, file, &none, &m->spec));
+    WHET_TRY_DONE(whet_permutation_spec_for(ctx, arch, file, &none, &m->spec));
     for (int64_t i = 0; i < m->config->n_agents; i++)
         if (m->offers[i].revealed)
             WHET_TRY_DONE(

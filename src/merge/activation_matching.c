@@ -181,7 +181,7 @@ static whet_status match_group(watcher *w, int32_t g, whet_alignment *alignment)
         whet_i_axis_places(w->bound, o->axis, o->c, g, WHET_I_UNITS, places);
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; places[i] >= 0 && j < n; j++)
-                gain[i * n + j] += correlation(o, places[i], places[j]);
+                if (places[j] >= 0) gain[i * n + j] += correlation(o, places[i], places[j]);
     }
     for (int64_t i = 0; i < n; i++) before += gain[i * n + i];
     WHET_TRY_DONE(whet_i_match_units(w->ctx, &w->bound->groups[g], gain, places));

@@ -22,11 +22,22 @@ enum {
     WHET_I_PARTS
 };
 
+/* Units that stay among themselves, in blocks of one length that move whole: channels that a group norm
+ * reads. */
+typedef struct whet_i_run {
+    int64_t first, count, blocks;
+} whet_i_run;
+
+enum { WHET_I_RUNS_MAX = 16 };
+
 typedef struct whet_i_group {
     const char *name;
     bool attention;
-    int64_t units;           /* free; 0 = the shortest axis that is the group alone */
-    int64_t blocks;          /* free: units stay in so many runs of one length; 0 = 1 */
+    int64_t units;  /* free; 0 = the shortest axis that is the group alone */
+    int64_t blocks; /* free: units stay in so many runs of one length; 0 = 1 */
+    const whet_i_run
+        *runs; /* free, of which `units` are told: each is kept; blocks do not cut each other */
+    int32_t n_runs;
     int64_t heads, kv, size; /* attention; kv divides heads */
     bool free_keys;          /* inside a head queries and keys may move together */
 } whet_i_group;
@@ -61,7 +72,7 @@ struct whet_permutation_spec {
 
 WHET_CHECKED whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch,
                                             whet_permutation_spec **out);
-/* A group; the name is copied, and must be new. */
+/* A group; it is copied, and its name must be new. */
 WHET_CHECKED whet_status whet_i_spec_group(whet_ctx *ctx, whet_permutation_spec *spec,
                                            const whet_i_group *group, int32_t *out);
 /* The number of a group of that name, or -1. */
@@ -90,7 +101,11 @@ typedef struct whet_i_spec_maker {
     bool (*fits)(const whet_safetensors *file);
     whet_status (*make)(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                         const whet_permutation_hints *hints, whet_permutation_spec *spec);
+    bool norms; /* channels may be under group norms */
 } whet_i_spec_maker;
+/* A number may stand behind an architecture: "resnet:4" is resnet with group norms of 4 groups. Pure. */
+bool whet_i_arch_is(const char *arch, const char *name);
+int64_t whet_i_arch_norm_groups(const char *arch); /* 0 = none is given */
 bool whet_i_spec_fits_chain(const whet_safetensors *file);
 bool whet_i_spec_fits_resnet(const whet_safetensors *file);
 /* Whether nothing in a residual network's widths tells where its norms stand. */
@@ -105,6 +120,17 @@ whet_status whet_i_spec_bert(whet_ctx *ctx, const char *arch, const whet_safeten
                              const whet_permutation_hints *hints, whet_permutation_spec *spec);
 whet_status whet_i_spec_llama(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                               const whet_permutation_hints *hints, whet_permutation_spec *spec);
+
+/* The norm of channels that has no running statistics and stands first in the specification, which may be
+ * a group norm: its weight, or NULL. (spec_norms.c) */
+const whet_i_spec_tensor *whet_i_spec_group_norm(const whet_permutation_spec *spec,
+                                                 const whet_safetensors *file);
+/* The same specification for norms without running statistics that are of so many groups: channels keep to
+ * them. Groups of units that share an axis (shortcuts that pad with zeros) become one. Errors: FORMAT (a norm
+ * whose channels are no such groups; groups that cut each other), NOMEM. (spec_norms.c) */
+WHET_CHECKED whet_status whet_i_spec_norms(whet_ctx *ctx, const whet_permutation_spec *spec,
+                                           const whet_safetensors *file, int64_t norm_groups,
+                                           whet_permutation_spec **out);
 
 /* ---- a network bound to a specification (bind.c) ------------------------------------------------ */
 
@@ -177,7 +203,13 @@ WHET_CHECKED whet_status whet_i_match_heads(whet_ctx *ctx, const whet_i_group *g
                                             int64_t *const order[WHET_I_PARTS], double *before,
                                             double *after);
 
-/* The best order of a free group's units, blocks kept, by gain [units, units]. (block_matching.c) */
+/* Whether the runs of a group, and its blocks, are runs of its units that do not cut each other. Pure. */
+bool whet_i_runs_fit(const whet_i_group *group);
+/* Whether some order may have to keep more than which units there are. */
+static inline bool whet_i_has_runs(const whet_i_group *group) {
+    return group->blocks > 1 || group->n_runs > 0;
+}
+/* The best order of a free group's units, runs and blocks kept, by gain [units, units]. (block_matching.c) */
 WHET_CHECKED whet_status whet_i_match_units(whet_ctx *ctx, const whet_i_group *group,
                                             const double *gain, int64_t *order);
 

@@ -146,7 +146,7 @@ static void size_groups(const whet_i_bound *bound) {
     }
 }
 
-/* Blocks are of one length. */
+/* Blocks are of one length, runs are of the group's units. */
 static whet_status check_blocks(binder *b) {
     for (int64_t i = 0; i < b->bound->spec->n_groups; i++) {
         const whet_i_group *g = &b->bound->groups[i];
@@ -155,8 +155,21 @@ static whet_status check_blocks(binder *b) {
             WHET_TRY(tell(
                 b, "group %s has %" PRId64 " units, that are no %" PRId64 " blocks of one length",
                 whet_i_quote(quoted, whet_str_from(g->name)), g->units, g->blocks));
+        else if (g->n_runs > 0 && !whet_i_runs_fit(g))
+            WHET_TRY(tell(b,
+                          "group %s has runs that are not of its %" PRId64
+                          " units, or whose blocks cut each other",
+                          whet_i_quote(quoted, whet_str_from(g->name)), g->units));
     }
     return WHET_OK;
+}
+
+/* Units that stay among themselves may be on an axis without the others of their group. */
+static bool is_kept_run(const whet_i_bound *bound, const whet_i_piece *p) {
+    const whet_i_group *g = &bound->groups[p->group];
+    for (int32_t i = 0; i < g->n_runs; i++)
+        if (g->runs[i].first == p->first && g->runs[i].count == p->count) return true;
+    return false;
 }
 
 /* Runs of one group's part must hold each of its units once, or elements would be lost. */
@@ -164,6 +177,7 @@ static bool is_covered(const whet_i_bound *bound, const whet_i_axis *axis,
                        const whet_i_piece *like) {
     const int64_t all = whet_i_part_count(&bound->groups[like->group], like->part);
     int64_t sum = 0;
+    if (is_kept_run(bound, like)) return true;
     for (int32_t p = 0; p < axis->n; p++) {
         const whet_i_piece *one = &axis->pieces[p];
         if (one->group != like->group || one->part != like->part) continue;

@@ -73,9 +73,13 @@ static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_wei
     return WHET_OK;
 }
 
+/* Batch norms where there are running statistics; else group norms, of the number behind the architecture. */
 static whet_status block_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,
                                   whet_i_model_settings *s) {
     char name[NAME_SIZE];
+    s->norm_groups = whet_i_image_network_tensor(w, "bn1.running_mean")
+                         ? WHET_I_BATCH_NORM
+                         : whet_i_arch_norm_groups(arch);
     for (s->blocks = 0; s->blocks < 400; s->blocks++) {
         (void)snprintf(name, sizeof name, "layer1.%" PRId64 ".conv1.weight", s->blocks);
         const whet_tensor *t = whet_i_image_network_tensor(w, name);
@@ -87,8 +91,8 @@ static whet_status block_settings(whet_ctx *ctx, const char *arch, const whet_we
 }
 
 static const char *model_of(const char *arch) {
-    if (strcmp(arch, "resnet") == 0) return "resnet20";
-    if (strcmp(arch, "wrn") == 0) return "wrn22";
+    if (whet_i_arch_is(arch, "resnet")) return "resnet20";
+    if (whet_i_arch_is(arch, "wrn")) return "wrn22";
     return strcmp(arch, "mlp") == 0 || strcmp(arch, "lenet") == 0 ? arch : NULL;
 }
 

@@ -28,7 +28,7 @@ WHET_CHECKED whet_status whet_i_image_network_make(whet_ctx *ctx, const char *ar
                                                    const whet_weights *weights,
                                                    const whet_i_image *image,
                                                    whet_i_image_network *out);
-/* The same, with what goes into the activations of mlp, lenet and wrn as values of their own. */
+/* The same, with what goes into the activations of mlp, lenet, wrn and group norms as values of their own. */
 WHET_CHECKED whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
                                                          const whet_weights *weights,
                                                          const whet_i_image *image,

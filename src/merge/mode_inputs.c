@@ -7,7 +7,7 @@
 
 void whet_i_image_scale(const char *arch, double mean[3], double scale[3]) {
     static const double middle[] = {.485, .456, .406}, deviation[] = {.229, .224, .225};
-    const bool imagenet = strcmp(arch, "resnet") == 0; /* those for CIFAR are trained so, too */
+    const bool imagenet = whet_i_arch_is(arch, "resnet"); /* those for CIFAR are trained so, too */
     for (int c = 0; c < 3; c++) {
         if (isnan(mean[c])) mean[c] = imagenet ? middle[c] : 0;
         if (isnan(scale[c])) scale[c] = imagenet ? deviation[c] : 1;

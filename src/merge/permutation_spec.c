@@ -72,6 +72,12 @@ whet_status whet_i_spec_group(whet_ctx *ctx, whet_permutation_spec *spec, const 
     whet_i_group *g = &spec->groups[spec->n_groups];
     *g = *group;
     WHET_TRY(copy_text(ctx, spec, group->name, &g->name));
+    if (group->n_runs > 0) {
+        whet_i_run *runs;
+        WHET_TRY(whet_i_arena_alloc(ctx, &spec->arena, group->n_runs, sizeof *runs, &runs));
+        memcpy(runs, group->runs, (size_t)group->n_runs * sizeof *runs);
+        g->runs = runs;
+    }
     *out = (int32_t)spec->n_groups++;
     return WHET_OK;
 }
@@ -196,74 +202,90 @@ done:
 
 /* In the order in which "auto" asks. */
 static const whet_i_spec_maker makers[] = {
-    {"resnet", whet_i_spec_fits_resnet, whet_i_spec_resnet},
-    {"wrn", NULL, whet_i_spec_resnet},
-    {"bert", whet_i_spec_fits_bert, whet_i_spec_bert},
-    {"roberta", NULL, whet_i_spec_bert},
-    {"distilbert", NULL, whet_i_spec_bert},
-    {"llama", whet_i_spec_fits_llama, whet_i_spec_llama},
-    {"mlp", whet_i_spec_fits_chain, whet_i_spec_chain},
-    {"cnn", NULL, whet_i_spec_chain},
-    {"lenet", NULL, whet_i_spec_chain},
+    {"resnet", whet_i_spec_fits_resnet, whet_i_spec_resnet, true},
+    {"wrn", NULL, whet_i_spec_resnet, true},
+    {"bert", whet_i_spec_fits_bert, whet_i_spec_bert, false},
+    {"roberta", NULL, whet_i_spec_bert, false},
+    {"distilbert", NULL, whet_i_spec_bert, false},
+    {"llama", whet_i_spec_fits_llama, whet_i_spec_llama, false},
+    {"mlp", whet_i_spec_fits_chain, whet_i_spec_chain, true},
+    {"cnn", NULL, whet_i_spec_chain, true},
+    {"lenet", NULL, whet_i_spec_chain, true},
 };
 
 const char *whet_permutation_archs(void) {
     return "auto, mlp, cnn, lenet, resnet, wrn, bert, roberta, distilbert or llama";
 }
 
+bool whet_i_arch_is(const char *arch, const char *name) {
+    const size_t n = strlen(name);
+    if (strncmp(arch, name, n) != 0) return false;
+    return arch[n] == '\0' || (arch[n] == ':' && whet_i_arch_norm_groups(arch) > 0);
+}
+
+int64_t whet_i_arch_norm_groups(const char *arch) {
+    const char *colon = strrchr(arch, ':');
+    int64_t n = 0;
+    for (int i = 1; colon && colon[i]; i++) {
+        if (!whet_i_is_digit(colon[i]) || i > 6) return 0;
+        n = 10 * n + (colon[i] - '0');
+    }
+    return n;
+}
+
 static const whet_i_spec_maker *find_maker(const char *arch, const whet_safetensors *file) {
-    const bool any = strcmp(arch, "auto") == 0;
+    const bool any = whet_i_arch_is(arch, "auto");
     for (int64_t i = 0; i < WHET_COUNT_OF(makers); i++)
-        if (any ? makers[i].fits && makers[i].fits(file) : strcmp(makers[i].arch, arch) == 0)
+        if (any ? makers[i].fits && makers[i].fits(file) : whet_i_arch_is(arch, makers[i].arch))
             return &makers[i];
     return NULL;
 }
 
-/* Whether a group numbers the channels that a convolution writes. */
-static bool is_of_channels(const whet_permutation_spec *spec, const whet_i_axis *axis) {
-    for (int64_t i = 0; axis->n > 0 && i < spec->n_tensors; i++) {
-        const whet_i_spec_tensor *t = &spec->tensors[i];
-        if (t->rank == 4 && t->axes[0].n > 0 && t->axes[0].pieces[0].group == axis->pieces[0].group)
-            return true;
-    }
-    return false;
+/* Norms that may be of groups of channels: only as many groups as are given keep the function. */
+static whet_status with_norms(whet_ctx *ctx, const whet_i_spec_maker *maker,
+                              const whet_safetensors *file, int64_t norm_groups,
+                              whet_permutation_spec **spec) {
+    const whet_i_spec_tensor *norm = maker->norms ? whet_i_spec_group_norm(*spec, file) : NULL;
+    whet_permutation_spec *out;
+    if (!norm && norm_groups)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s:%" PRId64 ": the network has no norms of channels without running "
+                           "statistics; expected %s without a number of their groups",
+                           maker->arch, norm_groups, maker->arch);
+    if (!norm) return WHET_OK;
+    if (!norm_groups)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%.*s has no running statistics, and nothing tells in how many groups its channels "
+            "are normed, which must stay together; expected the architecture with that number, "
+            "\"%s:8\" (\":1\" of layer norms, or of norms of each channel by itself)",
+            (int)(strlen(norm->name) - strlen(".weight")), norm->name, maker->arch);
+    if (norm_groups == 1) return WHET_OK; /* any order keeps the function */
+    WHET_TRY(whet_i_spec_norms(ctx, *spec, file, norm_groups, &out));
+    whet_permutation_spec_destroy(ctx, *spec);
+    *spec = out;
+    return WHET_OK;
 }
 
 /* What names and shapes do not tell, and changes the function where it is taken wrongly. */
 static void warn_of_guesses(whet_ctx *ctx, const whet_safetensors *file, bool any,
                             const whet_permutation_spec *spec) {
-    char name[512];
-    whet_tensor t;
-    if (any && strcmp(spec->arch, "resnet") == 0 && whet_i_spec_resnet_untold(file))
+    if (any && whet_i_arch_is(spec->arch, "resnet") && whet_i_spec_resnet_untold(file))
         whet_i_log(
             ctx, WHET_LOG_WARN,
             "widths do not tell whether norms stand behind convolutions or before them: taken "
             "as resnet, behind; for a pre-activation network give --arch wrn");
-    for (int64_t i = 0; i < spec->n_tensors; i++) {
-        const whet_i_spec_tensor *s = &spec->tensors[i];
-        const int length = (int)strlen(s->name) - (int)strlen(".weight");
-        if (s->rank != 1 || !whet_i_has_extension(s->name, ".weight") ||
-            !is_of_channels(spec, &s->axes[0]))
-            continue;
-        (void)snprintf(name, sizeof name, "%.*s.running_mean", length, s->name);
-        if (whet_safetensors_find(file, name, &t)) continue;
-        whet_i_log(
-            ctx, WHET_LOG_WARN,
-            "%.*s has no running statistics: taken as a norm that channels may be renumbered "
-            "under; a group norm of several groups needs a specification with \"blocks\"",
-            length, s->name);
-        return;
-    }
 }
 
 whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                                       const whet_permutation_hints *hints,
                                       whet_permutation_spec **out) {
     static const whet_permutation_hints none = {0};
-    char quoted[WHET_QUOTE_SIZE];
+    char quoted[WHET_QUOTE_SIZE], named[64];
     whet_permutation_spec *spec = NULL;
+    const int64_t norm_groups = whet_i_arch_norm_groups(arch);
     const whet_i_spec_maker *maker = find_maker(arch, file);
-    if (!maker && strcmp(arch, "auto") == 0)
+    if (!maker && whet_i_arch_is(arch, "auto"))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "names of tensors are those of no known architecture; expected %s, or a "
                            "specification as JSON",
@@ -271,14 +293,17 @@ whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whe
     if (!maker)
         return whet_i_fail(ctx, WHET_ERR_ARG, "architecture %s; expected %s",
                            whet_i_quote(quoted, whet_str_from(arch)), whet_permutation_archs());
-    WHET_TRY(whet_i_spec_create(ctx, maker->arch, &spec));
+    (void)snprintf(named, sizeof named, norm_groups ? "%s:%" PRId64 : "%s", maker->arch,
+                   norm_groups);
+    WHET_TRY(whet_i_spec_create(ctx, named, &spec));
     whet_status status = maker->make(ctx, maker->arch, file, hints ? hints : &none, spec);
     if (status == WHET_OK) status = whet_i_spec_check(ctx, spec, maker->arch);
+    if (status == WHET_OK) status = with_norms(ctx, maker, file, norm_groups, &spec);
     if (status != WHET_OK) {
         whet_permutation_spec_destroy(ctx, spec);
         return status;
     }
-    warn_of_guesses(ctx, file, strcmp(arch, "auto") == 0, spec);
+    warn_of_guesses(ctx, file, whet_i_arch_is(arch, "auto"), spec);
     *out = spec;
     return WHET_OK;
 }

@@ -99,6 +99,19 @@ static void draw_blocks(const whet_i_group *g, whet_i_rng *rng, int64_t *order, 
     }
 }
 
+/* The best order for gains that are drawn: of all orders that keep the runs each is as likely. */
+static whet_status draw_runs(whet_ctx *ctx, const whet_i_group *g, whet_i_rng *rng,
+                             int64_t *order) {
+    double *gain;
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, g->units, g->units, &cells));
+    WHET_TRY(whet_i_alloc(ctx, cells, &gain));
+    for (int64_t i = 0; i < cells; i++) gain[i] = whet_i_rng_uniform(rng);
+    const whet_status status = whet_i_match_units(ctx, g, gain, order);
+    whet_i_free(ctx, gain);
+    return status;
+}
+
 static whet_status draw(whet_ctx *ctx, const whet_i_bound *bound, uint64_t seed,
                         whet_alignment *alignment) {
     for (int64_t g = 0; g < alignment->n_groups; g++) {
@@ -106,6 +119,10 @@ static whet_status draw(whet_ctx *ctx, const whet_i_bound *bound, uint64_t seed,
         whet_i_rng rng;
         int64_t *room;
         whet_i_rng_init(&rng, seed, (uint64_t)g);
+        if (group->n_runs > 0) {
+            WHET_TRY(draw_runs(ctx, group, &rng, alignment->order[g][0]));
+            continue;
+        }
         if (!group->attention && group->blocks > 1) {
             WHET_TRY(whet_i_alloc(ctx, group->blocks + group->units / group->blocks, &room));
             draw_blocks(group, &rng, alignment->order[g][0], room);

@@ -35,9 +35,39 @@ static whet_status check_keys(const reader *r, const char *where, json_t *object
     return WHET_OK;
 }
 
+/* "runs" of a group: units that stay among themselves. */
+static whet_status read_runs(const reader *r, const char *where, const json_t *object,
+                             whet_i_run *runs, whet_i_group *g) {
+    static const char *const known[] = {"first", "count", "blocks", NULL};
+    const json_t *list = json_object_get(object, "runs");
+    if (!list) return WHET_OK;
+    if (!json_is_array(list) || json_array_size(list) < 1 ||
+        json_array_size(list) > WHET_I_RUNS_MAX)
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s: runs: %s; expected an array of 1 to %d",
+                           where, json_is_array(list) ? "too many or none" : whet_i_json_kind(list),
+                           (int)WHET_I_RUNS_MAX);
+    if (!g->units)
+        return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has runs without units; expected both",
+                           where);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *run = json_array_get(list, i);
+        whet_i_run *out = &runs[g->n_runs++];
+        if (!json_is_object(run))
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s: a run is %s; expected an object",
+                               where, whet_i_json_kind(run));
+        WHET_TRY(check_keys(r, where, run, known, "first, count and blocks"));
+        WHET_TRY(whet_i_json_int(r->ctx, where, run, "first", 0, UNITS_MOST, &out->first));
+        WHET_TRY(whet_i_json_int(r->ctx, where, run, "count", 1, UNITS_MOST, &out->count));
+        WHET_TRY(whet_i_json_int_or(r->ctx, where, run, "blocks", 1, UNITS_MOST, 1, &out->blocks));
+    }
+    g->runs = runs;
+    return WHET_OK;
+}
+
 static whet_status read_group(const reader *r, const char *name, json_t *object) {
-    static const char *const known[] = {"units",     "blocks",    "heads", "kv_heads",
-                                        "head_size", "free_keys", NULL};
+    static const char *const known[] = {"units",    "blocks",    "runs",      "heads",
+                                        "kv_heads", "head_size", "free_keys", NULL};
+    whet_i_run runs[WHET_I_RUNS_MAX];
     char where[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
     whet_i_group g = {.name = name};
     int32_t id;
@@ -47,14 +77,18 @@ static whet_status read_group(const reader *r, const char *name, json_t *object)
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", where,
                            whet_i_json_kind(object));
     WHET_TRY(check_keys(r, where, object, known,
-                        "units and blocks, or heads, kv_heads, head_size and free_keys"));
+                        "units, blocks and runs, or heads, kv_heads, head_size and free_keys"));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "units", 1, UNITS_MOST, 0, &g.units));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "blocks", 1, UNITS_MOST, 0, &g.blocks));
+    WHET_TRY(read_runs(r, where, object, runs, &g));
     g.attention = json_object_get(object, "heads") != NULL;
     if (g.attention) {
-        if (g.units || g.blocks)
+        if (g.units || g.blocks || g.n_runs)
             return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has %s and heads; expected one of them",
-                               where, g.units ? "units" : "blocks");
+                               where,
+                               g.units    ? "units"
+                               : g.blocks ? "blocks"
+                                          : "runs");
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "heads", 1, 1 << 20, &g.heads));
         WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "kv_heads", 1, 1 << 20, g.heads, &g.kv));
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "head_size", 1, 1 << 20, &g.size));
@@ -247,6 +281,12 @@ static json_t *group_json(const whet_i_group *g) {
         (void)json_object_set_new(object, "units", json_integer((json_int_t)g->units));
     if (object && g->blocks)
         (void)json_object_set_new(object, "blocks", json_integer((json_int_t)g->blocks));
+    json_t *runs = g->n_runs ? json_array() : NULL;
+    for (int32_t i = 0; i < g->n_runs; i++)
+        (void)json_array_append_new(
+            runs, json_pack("{s:I, s:I, s:I}", "first", (json_int_t)g->runs[i].first, "count",
+                            (json_int_t)g->runs[i].count, "blocks", (json_int_t)g->runs[i].blocks));
+    if (runs) (void)json_object_set_new(object, "runs", runs);
     return object;
 }
 

@@ -54,7 +54,9 @@ static whet_status verify(whet_ctx *ctx, const char *arch, const whet_permutatio
                           const whet_weights *weights) {
     if (whet_i_image_network_knows(spec->arch)) {
         const whet_status status = whet_permutation_spec_verify(ctx, spec, weights);
-        return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", arch);
+        const bool other = status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT;
+        if (status == WHET_OK) return WHET_OK;
+        if (!other) return whet_i_fail_at(ctx, status, "%s", arch);
     }
     whet_i_log(ctx, WHET_LOG_WARN,
                "%s: its networks cannot be run here: that permutations keep their function is not "

@@ -84,7 +84,7 @@ static whet_status visit_units(descent *d, int32_t g, double *const products[WHE
     int64_t *order = d->now->order[g][WHET_I_UNITS];
     double *m = products[WHET_I_UNITS], old = 0, sum = 0;
     const whet_tensor costs = {m, WHET_F64, 2, {n, n}};
-    if (d->bound->groups[g].blocks > 1)
+    if (whet_i_has_runs(&d->bound->groups[g]))
         WHET_TRY(whet_i_match_units(d->ctx, &d->bound->groups[g], m, d->column));
     else
         WHET_TRY(whet_i_assign_again(d->ctx, &costs, d->seen[g] >= 0,

@@ -2,7 +2,7 @@
  * Residual networks for small images (He et al. 2016, section 4.2): 3 x 3 convolutions of 16, 32 and
  * 64 filters in three stages of `blocks` blocks, shortcuts without parameters (option A), the mean of
  * each channel, one linear layer. Depth 6 blocks + 2. Parameters as in the checkpoints of
- * pytorch_resnet_cifar10. */
+ * pytorch_resnet_cifar10. Batch norms, or group norms where settings say so. */
 #include <stdio.h>
 
 #include "nn/models_i.h"
@@ -11,15 +11,29 @@ typedef struct network {
     whet_ctx *ctx;
     whet_i_graph *graph;
     double momentum;
+    int64_t groups; /* of group norms; else WHET_I_BATCH_NORM */
+    bool apart;     /* what goes into an activation is a value of its own */
 } network;
 
-/* relu(bn(conv(x)) + residual) */
+/* relu(norm(x) + residual), by a group norm */
+static whet_status group_norm(const network *n, const char *norm, int64_t filters,
+                              whet_i_value residual, whet_i_value *x) {
+    const bool sum = residual != WHET_I_NONE, fused = !sum && !n->apart;
+    const whet_i_groupnorm_spec g = {norm, filters, n->groups, 1e-5,
+                                     fused ? 0 : WHET_I_LINEAR_SLOPE};
+    WHET_TRY(whet_i_groupnorm(n->ctx, n->graph, *x, &g, x));
+    if (sum) WHET_TRY(whet_i_sum(n->ctx, n->graph, *x, residual, x));
+    return fused ? WHET_OK : whet_i_activation(n->ctx, n->graph, *x, WHET_I_ACT_RELU, x);
+}
+
+/* relu(norm(conv(x)) + residual) */
 static whet_status layer(const network *n, const char *conv, const char *norm, int64_t filters,
                          int64_t stride, whet_i_value residual, whet_i_image *image,
                          whet_i_value *x) {
     const whet_i_convolution_spec c = {conv, filters, 3, stride, 1, false};
     const whet_i_batchnorm_spec b = {norm, filters, 1e-5, n->momentum, 0, residual};
     WHET_TRY(whet_i_convolution(n->ctx, n->graph, *x, image, &c, x));
+    if (n->groups != WHET_I_BATCH_NORM) return group_norm(n, norm, filters, residual, x);
     return whet_i_batchnorm(n->ctx, n->graph, *x, &b, x);
 }
 
@@ -41,7 +55,9 @@ static whet_status block(const network *n, const char *module, int64_t filters, 
 whet_status whet_i_record_resnet(whet_ctx *ctx, whet_i_graph *graph,
                                  const whet_i_model_settings *settings, whet_i_value x,
                                  whet_i_model_values *out) {
-    const network n = {ctx, graph, settings->momentum};
+    const network n = {ctx, graph, settings->momentum,
+                       settings->norm_groups ? settings->norm_groups : WHET_I_BATCH_NORM,
+                       settings->apart};
     whet_i_image image = settings->image;
     WHET_TRY(layer(&n, "conv1", "bn1", 16, 1, WHET_I_NONE, &image, &x));
     for (int64_t stage = 0; stage < 3; stage++)

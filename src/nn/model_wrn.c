@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Wide residual networks (Zagoruyko & Komodakis 2016) with GroupNorm of one group instead of
- * BatchNorm, so that nothing but weights is traded: 16 filters, then three stages of 16, 32 and 64
- * times `widen`. A block is pre-activated: x + conv2(relu(bn2(conv1(relu(bn1(x)))))); the first of a
- * stage has a shortcut of a 1 x 1 convolution and a norm. 22 layers and widen 6 with 10 classes make
- * 9,659,802 parameters. */
+ * BatchNorm, so that nothing but weights is traded (other norms where settings say so): 16 filters, then
+ * three stages of 16, 32 and 64 times `widen`. A block is pre-activated:
+ * x + conv2(relu(bn2(conv1(relu(bn1(x)))))); the first of a stage has a shortcut of a 1 x 1 convolution and a
+ * norm. 22 layers and widen 6 with 10 classes make 9,659,802 parameters. */
 #include <stdio.h>
 
 #include "nn/models_i.h"
@@ -11,6 +11,8 @@
 typedef struct network {
     whet_ctx *ctx;
     whet_i_graph *graph;
+    int64_t groups; /* of norms, or WHET_I_BATCH_NORM */
+    double momentum;
     bool apart; /* what goes into an activation is a value of its own */
 } network;
 
@@ -28,8 +30,11 @@ static whet_status norm(const network *n, const char *block, const char *name, b
     char module[64];
     (void)snprintf(module, sizeof module, "%s%s", block, name);
     const double slope = relu && !n->apart ? 0 : WHET_I_LINEAR_SLOPE;
-    const whet_i_groupnorm_spec spec = {module, image->channels, 1, 1e-5, slope};
-    WHET_TRY(whet_i_groupnorm(n->ctx, n->graph, x, &spec, out));
+    const whet_i_groupnorm_spec group = {module, image->channels, n->groups, 1e-5, slope};
+    const whet_i_batchnorm_spec batch = {module,      image->channels, 1e-5,
+                                         n->momentum, slope,           WHET_I_NONE};
+    WHET_TRY(n->groups == WHET_I_BATCH_NORM ? whet_i_batchnorm(n->ctx, n->graph, x, &batch, out)
+                                            : whet_i_groupnorm(n->ctx, n->graph, x, &group, out));
     if (!relu || !n->apart) return WHET_OK;
     return whet_i_activation(n->ctx, n->graph, *out, WHET_I_ACT_RELU, out);
 }
@@ -52,7 +57,8 @@ static whet_status block(const network *n, const char *name, int64_t filters, in
 whet_status whet_i_record_wrn(whet_ctx *ctx, whet_i_graph *graph,
                               const whet_i_model_settings *settings, whet_i_value x,
                               whet_i_model_values *out) {
-    const network n = {ctx, graph, settings->apart};
+    const network n = {ctx, graph, settings->norm_groups ? settings->norm_groups : 1,
+                       settings->momentum, settings->apart};
     whet_i_image image = settings->image;
     WHET_TRY(convolve(&n, "", "conv1", 16, 3, 1, &image, x, &x));
     for (int64_t stage = 0; stage < 3; stage++)

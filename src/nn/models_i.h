@@ -7,7 +7,7 @@
 
 #include "nn/ops_i.h"
 
-enum { WHET_I_WIDTHS_MAX = 16 };
+enum { WHET_I_WIDTHS_MAX = 16, WHET_I_BATCH_NORM = -1 };
 
 typedef struct whet_i_model_settings {
     whet_i_image image; /* of an example; vectors are {1, 1, n} */
@@ -20,7 +20,10 @@ typedef struct whet_i_model_settings {
     int64_t blocks;  /* a stage: resnet, wrn; 0 = the row's own */
     int64_t widen;   /* wrn; 0 = the row's own */
     double momentum; /* of running statistics; 0 = 0.1 */
-    bool apart;      /* mlp, lenet, wrn: what goes into an activation is a value of its own */
+    /* resnet, wrn: of group norms; WHET_I_BATCH_NORM; 0 = the family's own (resnet: batch norms, wrn: one) */
+    int64_t norm_groups;
+    bool
+        apart; /* mlp, lenet, wrn, group norms: what goes into an activation is a value of its own */
 } whet_i_model_settings;
 
 typedef struct whet_i_model_values {

@@ -98,13 +98,42 @@ quiet
 run 3 whet align deep_a.safetensors deep_b.safetensors --output o
 tells 'resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in'
 
-# Norms of groups of channels: nothing tells how many groups.
-run 0 whet align group_a.safetensors group_b.safetensors --output g1.safetensors
+# Norms of groups of channels: nothing tells how many groups, so that it has to be said.
+mark
+run 2 whet align group_a.safetensors group_b.safetensors --output o
 tells 'bn1 has no running statistics'
-tells 'specification with "blocks"'
-run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn --output g2.safetensors
+tells 'expected the architecture with that number, "resnet:8"'
+run 2 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn --output o
 tells 'n1 has no running statistics'
-run 0 whet merge --method linear --align auto cnn_a.safetensors cnn_b.safetensors --output g3.safetensors
+run 2 whet merge --method linear --align auto cnn_a.safetensors cnn_b.safetensors --output o
 tells 'n1 has no running statistics'
+run 3 whet align group_a.safetensors group_b.safetensors --arch auto:3 --output o
+tells '"bn1.weight" is of 4 channels, that are no 3 groups of one size'
+run 2 whet align m.safetensors n.safetensors --arch mlp:2 --output o
+tells 'mlp:2: the network has no norms of channels without running statistics'
+run 2 whet align equal_a.safetensors equal_b.safetensors --arch resnet:2 --output o
+tells 'no norms of channels without running statistics'
+run 2 whet align four again --arch llama:2 --output o
+tells 'llama:2'
+run 2 whet align group_a.safetensors group_b.safetensors --arch resnet:2 --heads 2 --output o
+tells '--heads has no use with --arch resnet'
+absent o
+for n in 1 2 4; do
+    run 0 whet align group_a.safetensors group_b.safetensors --arch auto:$n --save-spec g$n.json --output g$n.safetensors
+    says "architecture resnet:$n"
+    run 0 whet align group_a.safetensors group_b.safetensors --arch g$n.json --output again$n.safetensors
+    cmp g$n.safetensors again$n.safetensors || fail "the saved specification of $n groups does something else"
+    run 0 whet merge --method linear --align resnet:$n group_a.safetensors group_b.safetensors --output m$n.safetensors
+done
+python3 - <<'END2' || fail 'groups are not what the numbers say'
+import json
+one, two = (json.load(open('g%d.json' % n))['groups'] for n in (1, 2))
+assert 'runs' not in one['stream'] and one['stream']['units'] == 4, one
+assert two['stream'] == {'units': 8, 'runs': [{'first': 2, 'count': 4, 'blocks': 2}, {'first': 0, 'count': 8, 'blocks': 2}]}, two
+assert two['layer2.0.inner']['blocks'] == 2, two
+END2
+run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn:2 --output c2.safetensors
+quiet
+run 0 whet merge --method linear --align cnn:2 cnn_a.safetensors cnn_b.safetensors --output c3.safetensors
 
 finish

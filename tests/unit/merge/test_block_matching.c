@@ -11,6 +11,30 @@
 
 enum { UNITS = 8, GROUPS = 4, INPUTS = 5, OUTPUTS = 3, TENSORS = 4 };
 
+typedef struct network {
+    float w[UNITS * INPUTS], scale[UNITS], shift[UNITS], out[OUTPUTS * UNITS];
+    whet_named_tensor items[TENSORS];
+    whet_weights weights;
+} network;
+
+static const char *const NAMES[TENSORS] = {"conv.weight", "norm.weight", "norm.bias",
+                                           "head.weight"};
+
+static void draw(network *n, uint64_t seed) {
+    float *const data[] = {n->w, n->scale, n->shift, n->out};
+    static const int64_t shapes[TENSORS][2] = {{UNITS, INPUTS}, {UNITS}, {UNITS}, {OUTPUTS, UNITS}};
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, seed, 0);
+    for (int i = 0; i < TENSORS; i++) {
+        const int32_t rank = shapes[i][1] ? 2 : 1;
+        n->items[i] =
+            (whet_named_tensor){NAMES[i], {data[i], WHET_F32, rank, {shapes[i][0], shapes[i][1]}}};
+        for (int64_t k = 0; k < whet_tensor_count(&n->items[i].tensor); k++)
+            data[i][k] = (float)whet_i_rng_normal(&rng);
+    }
+    n->weights = (whet_weights){n->items, TENSORS};
+}
+
 static bool keeps_blocks(const int64_t *order, int64_t n, int64_t blocks) {
     const int64_t d = n / blocks;
     for (int64_t i = 0; i < n; i++)
@@ -58,16 +82,185 @@ static void the_best_of_all(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- runs ----------------------------------------------------------------------------------------- */
+
+static bool is_block(const whet_i_run *r, const int64_t *order, int64_t begins, int64_t d) {
+    const int64_t from = order[begins];
+    if (from < r->first || from >= r->first + r->count) return false;
+    for (int64_t i = 0; i < d; i++) {
+        const int64_t u = order[begins + i] - r->first;
+        if (u < 0 || u >= r->count || u / d != (from - r->first) / d) return false;
+    }
+    return true;
+}
+
+/* Each block of each run comes from one block of it. */
+static bool keeps_runs(const whet_i_group *g, const int64_t *order) {
+    if (g->blocks > 1 && !keeps_blocks(order, g->units, g->blocks)) return false;
+    for (int32_t k = 0; k < g->n_runs; k++) {
+        const whet_i_run *r = &g->runs[k];
+        const int64_t d = r->count / r->blocks;
+        for (int64_t at = r->first; at < r->first + r->count; at += d)
+            if (!is_block(r, order, at, d)) return false;
+    }
+    return true;
+}
+
+static double best_of_kept(const double *gain, const whet_i_group *g, int64_t *order, int64_t from,
+                           int64_t *kept) {
+    const int64_t n = g->units;
+    double best = -HUGE_VAL, sum = 0;
+    if (from == n) {
+        if (!keeps_runs(g, order)) return best;
+        ++*kept;
+        for (int64_t i = 0; i < n; i++) sum += gain[i * n + order[i]];
+        return sum;
+    }
+    for (int64_t i = from; i < n; i++) {
+        const int64_t held = order[from];
+        order[from] = order[i];
+        order[i] = held;
+        best = fmax(best, best_of_kept(gain, g, order, from + 1, kept));
+        order[i] = order[from];
+        order[from] = held;
+    }
+    return best;
+}
+
+/* Streams of 4 channels inside of 8, and what such runs leave: orders that keep them, by hand. */
+static void runs_by_trying_all(void **state) {
+    (void)state;
+    static const struct {
+        whet_i_run runs[3];
+        int32_t n;
+        int64_t blocks, orders;
+    } cases[] = {
+        {{{2, 4, 1}}, 1, 0, 576},                      /* 4! inside, 4! outside */
+        {{{2, 4, 1}, {0, 8, 2}}, 2, 0, 32},            /* halves together: 2 (2! 2!)^2 */
+        {{{2, 4, 2}, {0, 8, 4}}, 2, 0, 64},            /* blocks of one kind: (2 (2!)^2)^2 */
+        {{{2, 4, 4}, {0, 8, 4}}, 2, 0, 64},            /* blocks inside of blocks */
+        {{{2, 4, 2}, {0, 8, 1}}, 2, 0, 192},           /* 2 (2!)^2, and 4! outside */
+        {{{4, 4, 2}, {0, 4, 1}}, 2, 2, 192},           /* halves that are unlike stay */
+        {{{0, 8, 8}}, 1, 0, 40320},                    /* each by itself */
+        {{{3, 2, 1}, {2, 4, 1}, {0, 8, 1}}, 3, 0, 96}, /* 2! 2! 4! */
+    };
+    whet_ctx *ctx = test_ctx(1);
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 3, 0);
+    for (int64_t c = 0; c < WHET_COUNT_OF(cases); c++) {
+        const whet_i_group g = {
+            .units = 8, .blocks = cases[c].blocks, .runs = cases[c].runs, .n_runs = cases[c].n};
+        double gain[64], sum = 0;
+        int64_t order[8], all[8] = {0, 1, 2, 3, 4, 5, 6, 7}, kept = 0;
+        assert_true(whet_i_runs_fit(&g));
+        for (int i = 0; i < 64; i++) gain[i] = whet_i_rng_normal(&rng);
+        test_ok(ctx, whet_i_match_units(ctx, &g, gain, order));
+        assert_true(keeps_runs(&g, order));
+        for (int i = 0; i < 8; i++) sum += gain[i * 8 + order[i]];
+        assert_true(fabs(sum - best_of_kept(gain, &g, all, 0, &kept)) < 1e-12);
+        assert_int_equal(kept, cases[c].orders);
+    }
+    test_ctx_done(ctx);
+}
+
+static void runs_that_do_not_fit(void **state) {
+    (void)state;
+    static const whet_i_run wrong[][2] = {
+        {{0, 9, 1}, {0, 8, 1}}, /* more than there are */
+        {{0, 8, 3}, {0, 8, 1}}, /* no three blocks of one length */
+        {{0, 4, 2}, {1, 4, 2}}, /* cut each other */
+        {{0, 8, 2}, {3, 4, 2}}, {{0, 6, 2}, {0, 8, 4}}, {{5, 4, 1}, {0, 8, 1}},
+    };
+    for (int64_t i = 0; i < WHET_COUNT_OF(wrong); i++) {
+        const whet_i_group g = {.units = 8, .runs = wrong[i], .n_runs = 2};
+        assert_false(whet_i_runs_fit(&g));
+    }
+}
+
+static whet_status parse_group(whet_ctx *ctx, const char *group, const char *axis,
+                               whet_permutation_spec **out) {
+    char text[600];
+    (void)snprintf(text, sizeof text,
+                   "{\"format\": \"whet-permutations\", \"version\": 1, \"groups\": {\"p\": %s}, "
+                   "\"tensors\": {\"conv.weight\": [\"p\", null], \"norm.weight\": [\"p\"], "
+                   "\"norm.bias\": [%s], \"head.weight\": [null, \"p\"]}}",
+                   group, axis);
+    return whet_i_spec_parse(ctx, "s", text, (int64_t)strlen(text), out);
+}
+
+static void runs_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        const char *group, *says;
+    } bad[] = {
+        {"{\"runs\": [{\"first\": 0, \"count\": 4}]}", "has runs without units"},
+        {"{\"units\": 8, \"runs\": []}", "runs: too many or none"},
+        {"{\"units\": 8, \"runs\": {}}", "runs: an object"},
+        {"{\"units\": 8, \"runs\": [7]}", "a run is "},
+        {"{\"units\": 8, \"runs\": [{\"first\": 0, \"cuont\": 4}]}", "key \"cuont\""},
+        {"{\"units\": 8, \"runs\": [{\"first\": -1, \"count\": 4}]}", "first"},
+        {"{\"units\": 8, \"runs\": [{\"first\": 0, \"count\": 4}], \"heads\": 2}", "has units and"},
+    };
+    whet_ctx *ctx = test_ctx(1);
+    whet_permutation_spec *spec;
+    whet_alignment *found;
+    network n;
+    draw(&n, 2);
+    for (int64_t i = 0; i < WHET_COUNT_OF(bad); i++) {
+        test_fails(ctx, parse_group(ctx, bad[i].group, "\"p\"", &spec), WHET_ERR_FORMAT);
+        test_says(ctx, bad[i].says);
+    }
+    test_ok(ctx,
+            parse_group(ctx,
+                        "{\"units\": 8, \"runs\": [{\"first\": 0, \"count\": 4, \"blocks\": 2}, "
+                        "{\"first\": 1, \"count\": 4, \"blocks\": 2}]}",
+                        "\"p\"", &spec));
+    test_fails(ctx, whet_align_weights(ctx, spec, &n.weights, &n.weights, NULL, &found),
+               WHET_ERR_SHAPE);
+    test_says(ctx, "whose blocks cut each other");
+    whet_permutation_spec_destroy(ctx, spec);
+    /* an axis of some units that do not stay among themselves */
+    test_ok(ctx, parse_group(ctx, "{\"units\": 8, \"runs\": [{\"first\": 0, \"count\": 4}]}",
+                             "[{\"group\": \"p\", \"first\": 0, \"count\": 8}]", &spec));
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ok(ctx, parse_group(ctx, "{\"units\": 8, \"runs\": [{\"first\": 0, \"count\": 4}]}",
+                             "[{\"group\": \"p\", \"first\": 1, \"count\": 7}]", &spec));
+    test_fails(ctx, whet_align_weights(ctx, spec, &n.weights, &n.weights, NULL, &found),
+               WHET_ERR_SHAPE);
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
+/* ---- built in: a chain ---------------------------------------------------------------------------- */
+
+/* The same network as a convolution of one place, whose blocks are those of its norm. */
+static void a_chain_with_a_group_norm(void **state) {
+    (void)state;
+    static const char *const names[] = {"conv1.weight", "conv2.weight", "conv2.bias", "fc.weight"};
+    whet_ctx *ctx = test_ctx(1);
+    const char *path = test_tmp("chain.safetensors");
+    whet_safetensors *file;
+    whet_permutation_spec *spec;
+    network n;
+    draw(&n, 4);
+    for (int i = 0; i < TENSORS; i++) n.items[i].name = names[i];
+    n.items[0].tensor.rank = 4;
+    n.items[0].tensor.shape[2] = n.items[0].tensor.shape[3] = 1;
+    test_ok(ctx, whet_safetensors_write(ctx, path, true, n.items, TENSORS, NULL));
+    test_ok(ctx, whet_safetensors_open(ctx, path, &file));
+    test_fails(ctx, whet_permutation_spec_for(ctx, "cnn", file, NULL, &spec), WHET_ERR_ARG);
+    test_says(ctx, "conv2 has no running statistics");
+    test_ok(ctx, whet_permutation_spec_for(ctx, "cnn:4", file, NULL, &spec));
+    assert_int_equal(spec->groups[0].blocks, GROUPS);
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ok(ctx, whet_permutation_spec_for(ctx, "cnn:1", file, NULL, &spec));
+    assert_int_equal(spec->groups[0].blocks, 0);
+    whet_permutation_spec_destroy(ctx, spec);
+    whet_safetensors_close(ctx, file);
+    test_ctx_done(ctx);
+}
+
 /* ---- a network with a group norm ---------------------------------------------------------------- */
-
-typedef struct network {
-    float w[UNITS * INPUTS], scale[UNITS], shift[UNITS], out[OUTPUTS * UNITS];
-    whet_named_tensor items[TENSORS];
-    whet_weights weights;
-} network;
-
-static const char *const NAMES[TENSORS] = {"conv.weight", "norm.weight", "norm.bias",
-                                           "head.weight"};
 
 static const char *spec_text(const char *group) {
     static char text[600];
@@ -77,21 +270,6 @@ static const char *spec_text(const char *group) {
                    "\"norm.bias\": [\"p\"], \"head.weight\": [null, \"p\"]}}",
                    group);
     return text;
-}
-
-static void draw(network *n, uint64_t seed) {
-    float *const data[] = {n->w, n->scale, n->shift, n->out};
-    static const int64_t shapes[TENSORS][2] = {{UNITS, INPUTS}, {UNITS}, {UNITS}, {OUTPUTS, UNITS}};
-    whet_i_rng rng;
-    whet_i_rng_init(&rng, seed, 0);
-    for (int i = 0; i < TENSORS; i++) {
-        const int32_t rank = shapes[i][1] ? 2 : 1;
-        n->items[i] =
-            (whet_named_tensor){NAMES[i], {data[i], WHET_F32, rank, {shapes[i][0], shapes[i][1]}}};
-        for (int64_t k = 0; k < whet_tensor_count(&n->items[i].tensor); k++)
-            data[i][k] = (float)whet_i_rng_normal(&rng);
-    }
-    n->weights = (whet_weights){n->items, TENSORS};
 }
 
 /* head(relu(norm(conv(x)))), the norm over each of GROUPS groups of units. */
@@ -241,6 +419,10 @@ static void each_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_best_of_all),
+        cmocka_unit_test(runs_by_trying_all),
+        cmocka_unit_test(runs_that_do_not_fit),
+        cmocka_unit_test(runs_are_checked),
+        cmocka_unit_test(a_chain_with_a_group_norm),
         cmocka_unit_test(a_group_norm_of_several_groups),
         cmocka_unit_test(unlike_networks_keep_blocks),
         cmocka_unit_test(blocks_are_read_written_and_checked),

@@ -354,12 +354,127 @@ static void residual_networks(void **state) {
 
 static void wide_residual_networks(void **state) {
     (void)state;
-    subject s = {.arch = "wrn", .image = {32, 32, 3}};
+    subject s = {.arch = "wrn:1", .image = {32, 32, 3}};
     const whet_i_model_settings settings = {
         .image = s.image, .classes = 5, .blocks = 1, .widen = 2};
     make_images(&s, "wrn22", &settings);
+    check_subject(&s, "wrn:1", "layer2.0.conv2.weight");
+    drop(&s);
+}
+
+static void wide_residual_networks_with_batch_norms(void **state) {
+    (void)state;
+    subject s = {.arch = "wrn", .image = {32, 32, 3}};
+    const whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .blocks = 1, .widen = 2, .norm_groups = WHET_I_BATCH_NORM};
+    make_images(&s, "wrn22", &settings);
+    assert_true(s.weights.n > 50); /* running statistics as well */
     check_subject(&s, "wrn", "layer2.0.conv2.weight");
     drop(&s);
+}
+
+/* ---- group norms ------------------------------------------------------------------------------------ */
+
+/* Orders that other numbers of groups allow change the function: of fewer groups always; of more where their
+ * blocks, moved, are no whole ones of the network's. */
+static void check_fewer_groups(const subject *s, const char *arch) {
+    static whet_named_tensor moved[TENSORS_MOST];
+    whet_permutation_spec *spec;
+    whet_alignment *drawn;
+    test_ok(s->ctx, whet_permutation_spec_for(s->ctx, arch, s->file, NULL, &spec));
+    test_ok(s->ctx, whet_alignment_random(s->ctx, spec, &s->weights, 1, &drawn));
+    test_ok(s->ctx, whet_alignment_apply(s->ctx, spec, drawn, &s->weights, moved));
+    const whet_weights b = {moved, s->weights.n};
+    assert_true(difference(s, &b) > 100 * BOUND);
+    drop_tensors(s->ctx, moved, b.n);
+    whet_alignment_destroy(s->ctx, drawn);
+    whet_permutation_spec_destroy(s->ctx, spec);
+}
+
+/* Streams of 16 channels lie inside of 32, and those inside of 64: with 2 groups a norm's blocks are of
+ * channels of all three widths, with 4 those of the last stage are of two, with 8 and 16 they are of one. */
+static void residual_networks_with_group_norms(void **state) {
+    (void)state;
+    static const char *const archs[] = {"resnet:1", "resnet:2", "resnet:4", "resnet:8",
+                                        "resnet:16"};
+    for (int i = 0; i < 5; i++) {
+        subject s = {.arch = archs[i], .image = {16, 16, 3}};
+        const whet_i_model_settings settings = {
+            .image = s.image, .classes = 5, .blocks = 2, .norm_groups = INT64_C(1) << i};
+        make_images(&s, "resnet20", &settings);
+        check_subject(&s, archs[i], "layer2.0.conv2.weight");
+        if (i > 0) check_fewer_groups(&s, archs[i - 1]);
+        drop(&s);
+    }
+}
+
+static void wide_residual_networks_with_group_norms(void **state) {
+    (void)state;
+    static const char *const archs[] = {"wrn:2", "wrn:4", "wrn:8", "wrn:16"};
+    for (int i = 0; i < 4; i++) {
+        subject s = {.arch = archs[i], .image = {16, 16, 3}};
+        const whet_i_model_settings settings = {.image = s.image,
+                                                .classes = 5,
+                                                .blocks = 1,
+                                                .widen = 2,
+                                                .norm_groups = INT64_C(2) << i};
+        make_images(&s, "wrn22", &settings);
+        check_subject(&s, archs[i], "layer2.0.conv2.weight");
+        check_fewer_groups(&s, i > 0 ? archs[i - 1] : "wrn:1");
+        drop(&s);
+    }
+}
+
+static whet_status make_and_draw(whet_ctx *ctx, void *arg) {
+    const subject *s = arg;
+    whet_permutation_spec *spec;
+    whet_alignment *drawn;
+    WHET_TRY(whet_permutation_spec_for(ctx, "resnet:4", s->file, NULL, &spec));
+    const whet_status status = whet_alignment_random(ctx, spec, &s->weights, 1, &drawn);
+    if (status == WHET_OK) whet_alignment_destroy(ctx, drawn);
+    whet_permutation_spec_destroy(ctx, spec);
+    return status;
+}
+
+static void each_allocation_of_group_norms_may_fail(void **state) {
+    (void)state;
+    subject s = {.arch = "resnet:4", .image = {16, 16, 3}};
+    const whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .blocks = 1, .norm_groups = 4};
+    make_images(&s, "resnet20", &settings);
+    assert_true(test_each_allocation(make_and_draw, &s) > 20);
+    drop(&s);
+}
+
+/* No number, one that cuts channels unevenly, one that cuts those of another width, one of no use. */
+static void numbers_of_groups_are_checked(void **state) {
+    (void)state;
+    whet_permutation_spec *spec;
+    subject s = {.arch = "resnet:2", .image = {16, 16, 3}};
+    whet_i_model_settings settings = {
+        .image = s.image, .classes = 5, .blocks = 1, .norm_groups = 2};
+    make_images(&s, "resnet20", &settings);
+    test_fails(s.ctx, whet_permutation_spec_for(s.ctx, "auto", s.file, NULL, &spec), WHET_ERR_ARG);
+    test_says(s.ctx, "bn1 has no running statistics");
+    test_says(s.ctx, "\"resnet:8\"");
+    test_fails(s.ctx, whet_permutation_spec_for(s.ctx, "auto:3", s.file, NULL, &spec),
+               WHET_ERR_FORMAT);
+    test_says(s.ctx, "\"bn1.weight\" is of 16 channels, that are no 3 groups");
+    test_fails(s.ctx, whet_permutation_spec_for(s.ctx, "resnet:0", s.file, NULL, &spec),
+               WHET_ERR_ARG);
+    test_fails(s.ctx, whet_permutation_spec_for(s.ctx, "resnets:2", s.file, NULL, &spec),
+               WHET_ERR_ARG);
+    test_ok(s.ctx, whet_permutation_spec_for(s.ctx, "auto:2", s.file, NULL, &spec));
+    assert_string_equal(whet_permutation_spec_arch(spec), "resnet:2");
+    whet_permutation_spec_destroy(s.ctx, spec);
+    drop(&s);
+    subject batch = {.arch = "resnet", .image = {16, 16, 3}};
+    settings.norm_groups = 0;
+    make_images(&batch, "resnet20", &settings);
+    test_fails(batch.ctx, whet_permutation_spec_for(batch.ctx, "resnet:2", batch.file, NULL, &spec),
+               WHET_ERR_ARG);
+    test_says(batch.ctx, "no norms of channels without running statistics");
+    drop(&batch);
 }
 
 /* ---- texts ------------------------------------------------------------------------------------------ */
@@ -406,6 +521,11 @@ int main(void) {
         cmocka_unit_test(lenet),
         cmocka_unit_test(residual_networks),
         cmocka_unit_test(wide_residual_networks),
+        cmocka_unit_test(wide_residual_networks_with_batch_norms),
+        cmocka_unit_test(residual_networks_with_group_norms),
+        cmocka_unit_test(wide_residual_networks_with_group_norms),
+        cmocka_unit_test(numbers_of_groups_are_checked),
+        cmocka_unit_test(each_allocation_of_group_norms_may_fail),
         cmocka_unit_test(bert_and_relatives),
         cmocka_unit_test(llama_and_relatives),
     };
