@@ -174,18 +174,40 @@ static whet_status head(const maker *m) {
                        "resnet: no tensor linear.weight or fc.weight; expected the last layer");
 }
 
-/* A block's bn1 has the channels that conv1 reads when it stands before it. Told where conv1 changes their
- * number: in the first block of some stage. 1 = before, 0 = behind, -1 = the widths do not tell. */
-static int is_before(const maker *m) {
+static bool find_part(const maker *m, const char *module, const char *part, int32_t rank,
+                      whet_tensor *out) {
     char name[NAME_SIZE];
+    (void)snprintf(name, sizeof name, "%s.%s.weight", module, part);
+    return find(m, name, out) && out->rank == rank;
+}
+
+/* Where a block's widths differ: before a convolution its norm has the channels that it reads, behind it
+ * those that it writes. 1 = before, 0 = behind, -1 = they do not differ. */
+static int is_before_in(const maker *m, const char *module) {
     whet_tensor bn, conv;
-    for (int stage = 1; stage <= STAGES_MOST; stage++) {
-        (void)snprintf(name, sizeof name, "layer%d.0.conv1.weight", stage);
-        if (!find(m, name, &conv) || conv.rank != 4 || conv.shape[0] == conv.shape[1]) continue;
-        (void)snprintf(name, sizeof name, "layer%d.0.bn1.weight", stage);
-        return find(m, name, &bn) && bn.rank == 1 && bn.shape[0] == conv.shape[1];
+    for (int k = 1; k <= 2; k++) {
+        if (!find_part(m, module, k == 1 ? "conv1" : "conv2", 4, &conv) ||
+            conv.shape[0] == conv.shape[1] || !find_part(m, module, k == 1 ? "bn1" : "bn2", 1, &bn))
+            continue;
+        return bn.shape[0] == conv.shape[1];
     }
     return -1;
+}
+
+/* Told by the first block whose widths differ; else by the first convolution, which a network with norms
+ * behind convolutions does not leave without one. The two kinds number bn1 and bn2 of a block by other units,
+ * so that nothing is gained by not asking. */
+static int is_before(const maker *m) {
+    char module[NAME_SIZE - 32];
+    whet_tensor t;
+    for (int stage = 1; stage <= STAGES_MOST; stage++)
+        for (int i = 0; i < BLOCKS_MOST; i++) {
+            (void)snprintf(module, sizeof module, "layer%d.%d", stage, i);
+            if (!find_part(m, module, "conv1", 4, &t)) break;
+            const int found = is_before_in(m, module);
+            if (found >= 0) return found;
+        }
+    return find(m, "bn1.weight", &t) ? -1 : 1;
 }
 
 /* The maker of a file, its names with or without what DataParallel sets before them. */
@@ -225,6 +247,6 @@ whet_status whet_i_spec_resnet(whet_ctx *ctx, const char *arch, const whet_safet
             if (!find(&m, name, &t)) break;
             WHET_TRY(block(&m, module));
         }
-    if (m.before) WHET_TRY(norm(&m, "bn1", &m.stream));
+    if (m.before && find(&m, "bn1.weight", &t)) WHET_TRY(norm(&m, "bn1", &m.stream));
     return head(&m);
 }

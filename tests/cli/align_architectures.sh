@@ -40,18 +40,22 @@ mlp = {'layer0.weight': [4, 3], 'layer0.bias': [4], 'layer1.weight': [2, 4], 'la
 write('m.safetensors', mlp)
 write('n.safetensors', mlp)
 norm = lambda name, n, running: {name + '.' + k: [n] for k in ('weight', 'bias', 'running_mean', 'running_var')[:4 if running else 2]}
-def resnet(widths, running=True, **more):
-    t = {'conv1.weight': [4, 3, 3, 3], **norm('bn1', 4, running), 'fc.weight': [2, widths[-1]], 'fc.bias': [2], **more}
+def resnet(widths, running=True, first=True, inner=None, **more):
+    t = {'conv1.weight': [4, 3, 3, 3], **(norm('bn1', 4, running) if first else {}), 'fc.weight': [2, widths[-1]], 'fc.bias': [2], **more}
     width = 4
     for i, w in enumerate(widths, 1):
         at = 'layer%d.0.' % i
-        t |= {at + 'conv1.weight': [w, width, 3, 3], at + 'conv2.weight': [w, w, 3, 3]}
-        t |= {**norm(at + 'bn1', w, running), **norm(at + 'bn2', w, running)}
+        n = inner or w
+        t |= {at + 'conv1.weight': [n, width, 3, 3], at + 'conv2.weight': [w, n, 3, 3]}
+        t |= {**norm(at + 'bn1', n, running), **norm(at + 'bn2', w, running)}
         width = w
     return t
 for i in 'ab':
     write('equal_%s.safetensors' % i, resnet([4, 4, 4]))
     write('late_%s.safetensors' % i, resnet([4, 4, 8]))
+    write('narrow_%s.safetensors' % i, resnet([4, 4], inner=6))
+    # as widely used pre-activation networks: no norm behind the first convolution, nor before the last layer
+    write('before_%s.safetensors' % i, resnet([4, 4], first=False))
     write('group_%s.safetensors' % i, resnet([4, 8], running=False))
     write('deep_%s.safetensors' % i, resnet([4, 4], **{'layer1.0.conv3.weight': [16, 4, 1, 1]}))
     write('cnn_%s.safetensors' % i, {'conv1.weight': [4, 3, 3, 3], 'conv1.bias': [4], 'n1.weight': [4], 'n1.bias': [4],
@@ -95,6 +99,21 @@ for arch in resnet wrn; do
 done
 run 0 whet align late_a.safetensors late_b.safetensors --output r3.safetensors
 quiet
+run 0 whet align narrow_a.safetensors narrow_b.safetensors --save-spec narrow.json --output r4.safetensors
+quiet
+run 0 whet align before_a.safetensors before_b.safetensors --save-spec before.json --output r5.safetensors
+quiet
+for arch in resnet wrn; do
+    run 0 whet align equal_a.safetensors equal_b.safetensors --arch $arch --save-spec $arch.json --output r6_$arch.safetensors
+done
+# The two kinds move other axes together: the question cannot be left open.
+python3 - <<'END2' || fail 'norms are numbered by other units'
+import json
+axis = {n: [json.load(open(n + '.json'))['tensors']['layer1.0.%s.weight' % b][0][0]['group'] for b in ('bn1', 'bn2')]
+        for n in ('resnet', 'wrn', 'narrow', 'before')}
+behind, ahead = ['layer1.0.inner', 'stream'], ['stream', 'layer1.0.inner']
+assert axis == {'resnet': behind, 'narrow': behind, 'wrn': ahead, 'before': ahead}, axis
+END2
 run 3 whet align deep_a.safetensors deep_b.safetensors --output o
 tells 'resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in'
 
