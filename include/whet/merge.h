@@ -38,12 +38,13 @@ typedef struct whet_permutation_hints {
  *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
  *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), shortcuts
  *       without parameters or of a convolution and norm. wrn: pre-activation. bert, roberta, distilbert,
- *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups: where channels
- *       have norms without running statistics the number must be given, for nothing else tells it (1: any
- *       order of channels will do, as under layer norms or norms of each channel by itself).
+ *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups; where channels
+ *       have norms without running statistics nothing else tells the number, and without it they are taken
+ *       as of one group, with a warning (1: any order of channels will do, as under layer norms or norms of
+ *       each channel by itself).
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
- * Errors: ARG (no such architecture; a number of groups that is missing, or of no use), FORMAT (names or
+ * Errors: ARG (no such architecture; a number of groups that is of no use), FORMAT (names or
  * shapes that do not fit, by name), LIMIT, NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch,
                                                             const whet_safetensors *file,

@@ -73,13 +73,14 @@ static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_wei
     return WHET_OK;
 }
 
-/* Batch norms where there are running statistics; else group norms, of the number behind the architecture. */
+/* Batch norms where there are running statistics; else group norms, of the number behind the architecture, or
+ * of one. */
 static whet_status block_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,
                                   whet_i_model_settings *s) {
     char name[NAME_SIZE];
-    s->norm_groups = whet_i_image_network_tensor(w, "bn1.running_mean")
-                         ? WHET_I_BATCH_NORM
-                         : whet_i_arch_norm_groups(arch);
+    const int64_t given = whet_i_arch_norm_groups(arch);
+    const bool batch = whet_i_image_network_tensor(w, "bn1.running_mean") != NULL;
+    s->norm_groups = batch ? WHET_I_BATCH_NORM : given ? given : 1;
     for (s->blocks = 0; s->blocks < 400; s->blocks++) {
         (void)snprintf(name, sizeof name, "layer1.%" PRId64 ".conv1.weight", s->blocks);
         const whet_tensor *t = whet_i_image_network_tensor(w, name);

@@ -254,13 +254,12 @@ static whet_status with_norms(whet_ctx *ctx, const whet_i_spec_maker *maker,
                            maker->arch, norm_groups, maker->arch);
     if (!norm) return WHET_OK;
     if (!norm_groups)
-        return whet_i_fail(
-            ctx, WHET_ERR_ARG,
-            "%.*s has no running statistics, and nothing tells in how many groups its channels "
-            "are normed, which must stay together; expected the architecture with that number, "
-            "\"%s:8\" (\":1\" of layer norms, or of norms of each channel by itself)",
-            (int)(strlen(norm->name) - strlen(".weight")), norm->name, maker->arch);
-    if (norm_groups == 1) return WHET_OK; /* any order keeps the function */
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%.*s has no running statistics, and nothing tells in how many groups its "
+                   "channels are normed: taken as one; where they are more the function is not "
+                   "kept; say how many with the architecture, \"%s:8\" (\":1\" is one)",
+                   (int)(strlen(norm->name) - strlen(".weight")), norm->name, maker->arch);
+    if (norm_groups <= 1) return WHET_OK; /* any order keeps the function */
     WHET_TRY(whet_i_spec_norms(ctx, *spec, file, norm_groups, &out));
     whet_permutation_spec_destroy(ctx, *spec);
     *spec = out;

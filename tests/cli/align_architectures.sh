@@ -117,15 +117,18 @@ END2
 run 3 whet align deep_a.safetensors deep_b.safetensors --output o
 tells 'resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in'
 
-# Norms of groups of channels: nothing tells how many groups, so that it has to be said.
-mark
-run 2 whet align group_a.safetensors group_b.safetensors --output o
+# Norms of groups of channels: nothing tells how many groups, so that one is warned of.
+run 0 whet align group_a.safetensors group_b.safetensors --output none.safetensors
 tells 'bn1 has no running statistics'
-tells 'expected the architecture with that number, "resnet:8"'
-run 2 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn --output o
+tells 'say how many with the architecture, "resnet:8"'
+run 0 whet align group_a.safetensors group_b.safetensors --arch auto:1 --output one.safetensors
+quiet_about 'running statistics'
+cmp none.safetensors one.safetensors || fail 'without a number it is not one group'
+run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn --output c0.safetensors
 tells 'n1 has no running statistics'
-run 2 whet merge --method linear --align auto cnn_a.safetensors cnn_b.safetensors --output o
+run 0 whet merge --method linear --align auto cnn_a.safetensors cnn_b.safetensors --output c1.safetensors
 tells 'n1 has no running statistics'
+mark
 run 3 whet align group_a.safetensors group_b.safetensors --arch auto:3 --output o
 tells '"bn1.weight" is of 4 channels, that are no 3 groups of one size'
 run 2 whet align m.safetensors n.safetensors --arch mlp:2 --output o
