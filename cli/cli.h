@@ -16,11 +16,13 @@ typedef enum cli_type {
     CLI_FLAG,   /* present or not */
     CLI_STRING, /* any text */
     CLI_PATH,   /* a file or folder; same as CLI_STRING, for help and for readers */
-    CLI_OUTPUT, /* a file to write; "-" is standard output, and then cli_print goes to stderr */
-    CLI_INT,    /* a whole number, min..max */
-    CLI_FLOAT,  /* a finite number, low..high */
-    CLI_ENUM,   /* one of `choices`, written "a|b|c" */
-    CLI_LIST    /* texts joined by commas; the option may also be repeated */
+    CLI_OUTPUT, /* a file to write; "-" is standard output, and then cli_print goes to stderr. Refused before
+                   the command runs: one that exists, without --force; two that are one; a name of another
+                   format than `value` has */
+    CLI_INT,   /* a whole number, min..max */
+    CLI_FLOAT, /* a finite number, low..high */
+    CLI_ENUM,  /* one of `choices`, written "a|b|c" */
+    CLI_LIST   /* texts joined by commas; the option may also be repeated */
 } cli_type;
 
 typedef struct cli_option {

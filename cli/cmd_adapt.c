@@ -136,6 +136,7 @@ const cli_option cmd_adapt_apply_options[] = {
              "an inner node"},
     {.name = "output",
      .type = CLI_OUTPUT,
+     .value = "T.tsv",
      .required = true,
      .help = "table of predictions to write; - is standard output"},
     {0},

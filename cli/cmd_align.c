@@ -115,9 +115,9 @@ const cli_option cmd_align_options[] = {
      .help =
          "barrier: also give hidden units of mixtures the means and deviations between\n"
          "those of A and B (REPAIR), on --measure's inputs, else --data's: without batch norms"},
-    {.name = "figure", .type = CLI_PATH, .value = "F.svg", .help = "barrier: the lines, drawn"},
+    {.name = "figure", .type = CLI_OUTPUT, .value = "F.svg", .help = "barrier: the lines, drawn"},
     {.name = "save-spec",
-     .type = CLI_PATH,
+     .type = CLI_OUTPUT,
      .value = "S.json",
      .help = "the specification that was used, to write"},
     {.name = "heads",

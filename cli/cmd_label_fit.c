@@ -16,7 +16,7 @@ const cli_option cmd_label_fit_options[] = {
      .help = "counts of whet label count in place of votes: majority, weighted, snorkel, "
              "flyingsquid"},
     {.name = "save-model",
-     .type = CLI_PATH,
+     .type = CLI_OUTPUT,
      .value = "M.json",
      .help = "the fitted model to write, for whet label predict"},
     {.name = "model",

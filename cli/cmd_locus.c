@@ -32,6 +32,7 @@ const cli_option cmd_locus_options[] = {
     {.name = "cover", .type = CLI_FLAG, .help = "a set of classes that reaches everything"},
     {.name = "output",
      .type = CLI_OUTPUT,
+     .value = "T.tsv",
      .help = "table to write: class, observed, reach, reason, other"},
     {0},
 };

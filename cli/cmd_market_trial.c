@@ -66,7 +66,7 @@ const cli_option cmd_market_trial_options[] = {
      .value = "D,..",
      .help = "of each channel, inputs are divided by it (resnet: those of ImageNet)"},
     {.name = "output",
-     .type = CLI_PATH,
+     .type = CLI_OUTPUT,
      .value = "MIX.safetensors",
      .help = "the mixture that was chosen, to write"},
     {0},

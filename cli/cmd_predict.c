@@ -19,6 +19,7 @@ const cli_option cmd_predict_options[] = {
              "discrete"},
     {.name = "output",
      .type = CLI_OUTPUT,
+     .value = "T.tsv",
      .help = "table of predictions to write; - is standard output (required, but with --explain)"},
     {.name = "candidates",
      .type = CLI_STRING,

@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 
@@ -294,6 +295,55 @@ static whet_status check_complete(cli_run *run) {
     return WHET_OK;
 }
 
+/* ---- outputs --------------------------------------------------------------------------------- */
+
+static bool is_output(const cli_value *v) {
+    return v->option->type == CLI_OUTPUT && v->text && strcmp(v->text, "-") != 0;
+}
+
+static bool same_file(const char *a, const char *b) {
+    struct stat x, y;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
+           x.st_ino == y.st_ino;
+}
+
+/* A name that promises another format than what is written under it: the help has that one. */
+static const char *other_format(const cli_value *v) {
+    static const char *const known[] = {".npy", ".npz",   ".safetensors", ".tsv", ".csv",
+                                        ".txt", ".jsonl", ".json",        ".svg", ".html"};
+    const char *dot = strrchr(v->text, '.');
+    for (size_t i = 0; dot && v->option->value && i < sizeof known / sizeof *known; i++)
+        if (strcmp(dot, known[i]) == 0)
+            return strstr(v->option->value, dot) || strcmp(dot, ".txt") == 0 ? NULL : dot;
+    return NULL;
+}
+
+/* What would be found out at the end of the work. */
+static whet_status check_outputs(cli_run *run) {
+    for (int32_t i = 0; i < run->n_values; i++) {
+        const cli_value *v = &run->values[i];
+        char quoted[128];
+        struct stat info;
+        if (!is_output(v)) continue;
+        if (other_format(v))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "option --%s is %s, but what is written there is no %s; expected %s",
+                            v->option->name, cli_quote(quoted, sizeof quoted, v->text),
+                            other_format(v), v->option->value);
+        for (int32_t j = 0; j < i; j++)
+            if (is_output(&run->values[j]) && same_file(v->text, run->values[j].text))
+                return cli_fail(run, WHET_ERR_ARG,
+                                "options --%s and --%s are both %s; expected two files",
+                                run->values[j].option->name, v->option->name,
+                                cli_quote(quoted, sizeof quoted, v->text));
+        if (!run->force && lstat(v->text, &info) == 0 && S_ISREG(info.st_mode))
+            return cli_fail(run, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force",
+                            v->text);
+    }
+    return WHET_OK;
+}
+
 whet_status cli_parse(cli_run *run, int argc, char **argv) {
     bool options_end = false;
     declare(run, run->command->options);
@@ -315,7 +365,8 @@ whet_status cli_parse(cli_run *run, int argc, char **argv) {
     run->force = cli_flag(run, "force");
     run->want_help = cli_flag(run, "help");
     if (run->want_help) return WHET_OK; /* whatever else is wrong, help is what was asked */
-    const whet_status status = check_complete(run);
+    whet_status status = check_complete(run);
+    if (status == WHET_OK) status = check_outputs(run);
     if (status == WHET_OK) run->seed = (uint64_t)cli_integer(run, "seed");
     return status;
 }

@@ -190,7 +190,7 @@ tells 'NaN'
 run 3 whet align odd.safetensors odd.safetensors --output n.safetensors
 tells 'no known architecture'
 run 3 whet align a.safetensors twice --output n.safetensors
-tells 'twice: tensor "layer1.weight" is in two files'
+tells 'tensor "layer1.weight" is in one.safetensors and in two.safetensors'
 mkdir empty
 run 4 whet align empty b.safetensors --output n.safetensors
 tells 'empty'

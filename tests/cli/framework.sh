@@ -34,6 +34,28 @@ while read -r group verb; do
     tells 'given twice'
 done <commands
 
+# Outputs are looked at before the work: what is there, two that are one, another format's name.
+printf '0\n' >there.npy
+printf 'row\tlabel\n0\ta\n' >L.tsv
+mark
+run 4 whet label baseline --method propagate --features no.npy --labels L.tsv --probs there.npy
+tells 'there.npy: exists'
+run 4 whet label baseline --method propagate --features no.npy --labels L.tsv --probs there.npy --force
+tells 'no.npy'
+run 2 whet label fit --votes no.npy --probs x --predictions x
+tells 'options --probs and --predictions are both "x"'
+ln -s there.npy link
+run 2 whet label fit --votes no.npy --probs there.npy --predictions link --force
+tells 'expected two files'
+run 2 whet label fit --votes no.npy --probs p.csv
+tells 'what is written there is no .csv; expected P.npy'
+run 2 whet label apply --rules r.json --input t.tsv --votes v.jsonl
+tells 'expected V.npy|V.tsv'
+run 4 whet label apply --rules r.json --input t.tsv --votes v.tsv
+tells 'r.json'
+rm link
+unchanged
+
 run 2 whet versoin
 tells 'did you mean version?'
 silent
