@@ -16,18 +16,18 @@ extern "C" {
 typedef struct whet_space whet_space;
 
 /* SPACE: tree:FILE, tree:PARENT.npy[,names=FILE][,lengths=FILE.npy], both with [,forest=join|LENGTH],
- * graph:FILE, matrix:FILE.npy[,names=FILE][,rows=FILE], embedding:FILE.npy[,metric=euclidean|cosine|
- * angular][,names=FILE], grid:AxB[xC..][,metric=l1|l2], path:N, discrete, discrete:N. Points without names
- * are called by their 0-based index (grids: row-major). Nodes of trees and graphs are numbered as they
+ * graph:FILE, matrix:FILE.npy[,names=FILE][,rows=FILE], embedding:FILE.npy[,metric=euclidean|unit|
+ * cosine|angular][,names=FILE], grid:AxB[xC..][,metric=l1|l2], path:N, discrete, discrete:N. Points without
+ * names are called by their 0-based index (grids: row-major). Nodes of trees and graphs are numbered as they
  * appear in the file, or, when their names are exactly the numbers 0..N-1, by those. forest: trees are
  * joined above their roots by a node "(joined)", over edges of this length (join: 1); without it a forest
  * is an error. rows: the matrix is [rows, N], distances from these points alone; they must hold the
- * observed classes. cosine: d = sqrt(2 - 2 cos), the distance between unit vectors, so that d^2 = 2 - 2
- * cos; angular: d = arccos(cos). discrete: every two points are 1 apart; without a count it needs `classes`
- * (its points are those classes), else classes may be NULL.
+ * observed classes. unit: d = sqrt(2 - 2 cos), the Euclidean distance of the unit vectors; cosine: d = 1 -
+ * cos, no metric; angular: d = arccos(cos). discrete: every two points are 1 apart; without a count it needs
+ * `classes` (its points are those classes), else classes may be NULL.
  * A matrix that breaks the triangle inequality is taken, with a warning in the log.
  * Errors: ARG (unknown kind), IO, FORMAT, SHAPE, DATA (not connected, a cycle in a tree, not
- * symmetric, negative distance, zero vector for cosine), LIMIT. */
+ * symmetric, negative distance, zero vector for a direction), LIMIT. */
 WHET_API WHET_CHECKED whet_status whet_space_open(whet_ctx *ctx, const char *spec,
                                                   const whet_names *classes, whet_space **out);
 WHET_API void whet_space_destroy(whet_ctx *ctx, whet_space *space);

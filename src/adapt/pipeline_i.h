@@ -8,6 +8,7 @@
 #include "adapt/classifier_files.h"
 #include "core/core_i.h"
 #include "io/io_i.h"
+#include "space/space_i.h"
 
 #include "whet/adapt.h"
 #include "whet/io.h"
@@ -64,7 +65,7 @@ typedef struct whet_i_embedder {
 /* The points of a label space to be embedded: SPACE embedding:auto. */
 typedef struct whet_i_self_space {
     whet_names *names; /* NULL = another space */
-    bool cosine;
+    space_measure measure;
 } whet_i_self_space;
 
 /* Frechet means of n rows of probabilities. */
@@ -174,8 +175,8 @@ whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
 /* Between the two, once texts can be embedded: a space of the job's own making. */
 whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run);
 
-/* embedding:auto[,names=FILE][,metric=cosine|euclidean]: the names of the classes, or of a file that
- * holds every class and more, embedded by the job's own encoder. Read early, made late. */
+/* embedding:auto[,names=FILE][,metric=unit|cosine|euclidean|angular]: the names of the classes, or of a file
+ * that holds every class and more, embedded by the job's own encoder. Read early, made late. */
 bool whet_i_self_space_is(const char *spec);
 whet_status whet_i_self_space_read(whet_ctx *ctx, const char *spec, const whet_names *classes,
                                    whet_i_self_space *out);

@@ -3,7 +3,6 @@
  * no label, embedded by the features' own encoder. The self-derived metric of Loki (arXiv
  * 2307.12226): distances of unit vectors, d^2 = 2 - 2 cos. */
 #include "adapt/pipeline_i.h"
-#include "space/space_i.h"
 
 #define PREFIX "embedding:auto"
 
@@ -13,7 +12,7 @@ bool whet_i_self_space_is(const char *spec) {
 }
 
 /* Options behind "embedding:auto", in any order; text is cut at the commas. */
-static whet_status read_options(whet_ctx *ctx, char *text, char **names, bool *cosine) {
+static whet_status read_options(whet_ctx *ctx, char *text, char **names, space_measure *measure) {
     char quoted[WHET_QUOTE_SIZE];
     bool more = *text != '\0';
     for (char *key = text, *end; more; key = end) {
@@ -23,12 +22,12 @@ static whet_status read_options(whet_ctx *ctx, char *text, char **names, bool *c
         *end = '\0';
         if (strncmp(key, "names=", 6) == 0)
             *names = key + 6;
-        else if (strcmp(key, "metric=cosine") == 0 || strcmp(key, "metric=euclidean") == 0)
-            *cosine = key[7] == 'c';
+        else if (strncmp(key, "metric=", 7) == 0)
+            WHET_TRY(whet_i_measure_read(ctx, key + 7, measure));
         else
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "space: %s; expected " PREFIX
-                               "[,names=FILE][,metric=cosine|euclidean]",
+                               "[,names=FILE][,metric=unit|cosine|euclidean|angular]",
                                whet_i_quote(quoted, whet_str_from(key)));
     }
     return WHET_OK;
@@ -56,11 +55,11 @@ static whet_status copy_names(whet_ctx *ctx, const whet_names *from, whet_names 
 
 whet_status whet_i_self_space_read(whet_ctx *ctx, const char *spec, const whet_names *classes,
                                    whet_i_self_space *out) {
-    whet_i_self_space s = {.cosine = true};
+    whet_i_self_space s = {.measure = MEASURE_UNIT};
     whet_status status = WHET_OK;
     char *options = NULL, *path = NULL;
     WHET_TRY_DONE(whet_i_strdup(ctx, whet_str_from(spec + sizeof PREFIX - 1), &options));
-    WHET_TRY_DONE(read_options(ctx, options, &path, &s.cosine));
+    WHET_TRY_DONE(read_options(ctx, options, &path, &s.measure));
     if (path) {
         WHET_TRY_DONE(whet_names_read(ctx, path, &s.names));
         WHET_TRY_DONE(check_classes(ctx, path, s.names, classes));
@@ -124,7 +123,7 @@ whet_status whet_i_self_space_make(whet_ctx *ctx, const whet_i_self_space *s,
     }
     WHET_TRY_DONE(whet_i_embed_texts(ctx, embedder, texts, n, vectors));
     whet_tensor t = {vectors, WHET_F32, 2, {n, d}};
-    status = whet_i_space_from_embedding(ctx, s->names, &t, false, s->cosine, out);
+    status = whet_i_space_from_embedding(ctx, s->names, &t, false, s->measure, out);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, PREFIX);
 done:
     whet_i_arena_free(ctx, &arena);

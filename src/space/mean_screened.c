@@ -7,7 +7,7 @@
  * in f64. Sums of n products of vectors a, b are wrong by at most error(n) |a| |b|: where that hides the
  * least, as far from the origin, rows are done again in f64, and there, where F cancels, by the sum of
  * p_k |e_y - e_k|^2. Rows are taken at mass 1.
- * Legend: S mass, e vectors (cosine: times their scale), D dimensions. */
+ * Legend: S mass, e vectors (unit: times their scale), D dimensions. */
 #include <float.h>
 #include <math.h>
 
@@ -199,7 +199,7 @@ const frechet_method whet_i_method_nearest_mean_f32 = {
     .name = "nearest-mean-f32",
     .title = "nearest to the mean in f32, the least in f64",
     .cost = "O((K + N) D)",
-    .needs = "an embedding, not angular, power 2, and top 1024 at most",
+    .needs = "an embedding, euclidean or unit, power 2, and top 1024 at most",
     .serves = serves,
     .pays = pays,
     .why = whet_i_mean_why,

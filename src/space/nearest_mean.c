@@ -3,7 +3,7 @@
  *
  *     F(y) = S |e_y|^2 - 2 <e_y, sum_k p_k e_k> + sum_k p_k |e_k|^2,
  *
- * so the best candidate is the one nearest to the mean of the observed vectors (cosine too: its
+ * so the best candidate is the one nearest to the mean of the observed vectors (unit too: its
  * vectors are scaled to length 1). O((k + N) dim) a row in place of O(k N), and no k x N table.
  * Vectors are taken from the centre of the observed ones, which leaves F alone and keeps the terms
  * small; products are f64. Where what is left is small against the terms, select.c asks for the
@@ -111,7 +111,8 @@ done:
 }
 
 bool whet_i_mean_serves(const whet_frechet *f) {
-    return f->space->kind == SPACE_EMBEDDING && f->power == 2 && !f->space->embedding.angular;
+    return f->space->kind == SPACE_EMBEDDING && f->power == 2 &&
+           f->space->embedding.measure <= MEASURE_UNIT;
 }
 
 const char *whet_i_mean_why(const whet_frechet *f) {
@@ -131,15 +132,15 @@ static whet_status sizes(whet_ctx *ctx, const whet_frechet *f, frechet_sizes *ou
     return WHET_OK;
 }
 
-const frechet_method whet_i_method_nearest_mean = {.name = "nearest-mean",
-                                                   .title = "nearest to the mean",
-                                                   .cost = "O((K + N) D)",
-                                                   .needs =
-                                                       "an embedding, not angular, and power 2",
-                                                   .serves = whet_i_mean_serves,
-                                                   .why = whet_i_mean_why,
-                                                   .sizes = sizes,
-                                                   .make = make,
-                                                   .costs = costs,
-                                                   .exact = exact,
-                                                   .destroy = plan_destroy};
+const frechet_method whet_i_method_nearest_mean = {
+    .name = "nearest-mean",
+    .title = "nearest to the mean",
+    .cost = "O((K + N) D)",
+    .needs = "an embedding, euclidean or unit, and power 2",
+    .serves = whet_i_mean_serves,
+    .why = whet_i_mean_why,
+    .sizes = sizes,
+    .make = make,
+    .costs = costs,
+    .exact = exact,
+    .destroy = plan_destroy};

@@ -9,6 +9,7 @@
 void whet_i_embedding_powers(const whet_frechet *f, const observed_vectors *p, int64_t from,
                              int64_t n, double *out, double *scratch) {
     const space_embedding *e = &f->space->embedding;
+    const bool is_square = f->power == 2 && e->measure <= MEASURE_UNIT;
     whet_i_embedding_rows(e, f->candidates + from, n, p->centre, scratch);
     whet_i_matmul_f64_serial(false, true, n, f->k, e->dim, scratch, e->dim, p->vector, e->dim, 0,
                              out, f->k);
@@ -22,12 +23,12 @@ void whet_i_embedding_powers(const whet_frechet *f, const observed_vectors *p, i
             *d = norms - 2 * *d;
             if (*d < 1e-3 * norms)
                 *d = whet_i_embedding_distance2(e, f->candidates[from + c], f->observed[j]);
-            if (e->angular) {
-                const double angle = whet_i_angle(*d);
-                *d = f->power == 2 ? angle * angle : angle;
-            } else if (f->power == 1) {
-                *d = sqrt(*d);
-            }
+            if (is_square) continue;
+            /* Obtuse angles lose digits, all of them near pi. */
+            *d = e->measure == MEASURE_ANGULAR && *d > 3
+                     ? whet_i_embedding_distance(e, f->candidates[from + c], f->observed[j])
+                     : whet_i_measured(e->measure, *d);
+            if (f->power == 2) *d *= *d;
         }
     }
 }

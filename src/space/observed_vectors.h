@@ -6,7 +6,7 @@
 
 #include "space/frechet_i.h"
 
-/* Vectors [k, dim] (cosine: times their scale) less a centre [dim], and their squared norms [k]. */
+/* Vectors [k, dim] (unit: times their scale) less a centre [dim], and their squared norms [k]. */
 typedef struct observed_vectors {
     double *vector, *norm, *centre;
 } observed_vectors;

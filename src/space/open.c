@@ -146,8 +146,8 @@ done:
     return status;
 }
 
-static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix, bool cosine,
-                              whet_space **out) {
+static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix,
+                              space_measure measure, whet_space **out) {
     whet_status status = WHET_OK;
     whet_names *names = NULL, *rows = NULL;
     whet_tensor array = {0};
@@ -156,7 +156,7 @@ static whet_status open_array(whet_ctx *ctx, const space_spec *spec, bool matrix
     WHET_TRY_DONE(read_array(ctx, spec->what, matrix, &array));
     status = rows     ? whet_i_space_from_slab(ctx, names, rows, &array, true, out)
              : matrix ? whet_i_space_from_matrix(ctx, names, &array, true, out)
-                      : whet_i_space_from_embedding(ctx, names, &array, true, cosine, out);
+                      : whet_i_space_from_embedding(ctx, names, &array, true, measure, out);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", spec->what);
 done:
     whet_tensor_destroy(ctx, &array);
@@ -171,24 +171,17 @@ static whet_status open_matrix(whet_ctx *ctx, const space_spec *spec, whet_space
     WHET_TRY(refuse(ctx, spec->forest, expected));
     WHET_TRY(refuse(ctx, spec->metric, expected));
     WHET_TRY(refuse(ctx, spec->lengths, expected));
-    return open_array(ctx, spec, true, false, out);
+    return open_array(ctx, spec, true, MEASURE_EUCLIDEAN, out);
 }
 
 static whet_status open_embedding(whet_ctx *ctx, const space_spec *spec, whet_space **out) {
-    char quoted[WHET_QUOTE_SIZE];
+    space_measure measure = MEASURE_EUCLIDEAN;
     const char *expected = "embedding takes names= and metric= only";
     WHET_TRY(refuse(ctx, spec->lengths, expected));
     WHET_TRY(refuse(ctx, spec->rows, expected));
     WHET_TRY(refuse(ctx, spec->forest, expected));
-    const bool angular = spec->metric && strcmp(spec->metric, "angular") == 0;
-    const bool unit = angular || (spec->metric && strcmp(spec->metric, "cosine") == 0);
-    if (spec->metric && !unit && strcmp(spec->metric, "euclidean") != 0)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "space: metric is %s; expected euclidean, cosine or angular",
-                           whet_i_quote(quoted, whet_str_from(spec->metric)));
-    WHET_TRY(open_array(ctx, spec, false, unit, out));
-    (*out)->embedding.angular = angular;
-    return WHET_OK;
+    if (spec->metric) WHET_TRY(whet_i_measure_read(ctx, spec->metric, &measure));
+    return open_array(ctx, spec, false, measure, out);
 }
 
 /* ---- sizes ----------------------------------------------------------------------------------- */

@@ -51,7 +51,7 @@ double whet_i_screen_error(int64_t n);
 bool whet_i_screen_serves(const whet_frechet *f);
 bool whet_i_screen_pays(const whet_frechet *f, int64_t width);
 
-/* Euclidean and cosine embeddings with power 2, screened or not (nearest_mean.c). */
+/* Euclidean and unit embeddings with power 2, screened or not (nearest_mean.c). */
 bool whet_i_mean_serves(const whet_frechet *f);
 const char *whet_i_mean_why(const whet_frechet *f);
 /* Why a table is made (distance_table.c). */

@@ -72,10 +72,7 @@ double whet_space_distance(const whet_space *space, int64_t a, int64_t b) {
         if (space->matrix.row[b] >= 0)
             return whet_i_matrix_at(&space->matrix, space->matrix.row[b] * space->n + a);
         break;
-    case SPACE_EMBEDDING: {
-        const double squared = whet_i_embedding_distance2(&space->embedding, a, b);
-        return space->embedding.angular ? whet_i_angle(squared) : sqrt(squared);
-    }
+    case SPACE_EMBEDDING: return whet_i_embedding_distance(&space->embedding, a, b);
     case SPACE_TREE: return whet_i_tree_distance(&space->tree, a, b);
     case SPACE_GRID: return whet_i_grid_distance(&space->grid, a, b);
     case SPACE_GRAPH:

@@ -35,14 +35,22 @@ typedef struct space_matrix {
     int64_t *row; /* slabs: [n] the row of a point, or -1; else NULL */
 } space_matrix;
 
-/* Vectors [n, dim]; exactly one of f64, f32 is set. With `scale` (cosine) a vector is taken times
+/* What a distance is, of the vectors or, of all but Euclidean, of the unit vectors. */
+typedef enum space_measure {
+    MEASURE_EUCLIDEAN,
+    MEASURE_UNIT,   /* Euclidean, of the unit vectors: d^2 = 2 - 2 cos */
+    MEASURE_COSINE, /* d = 1 - cos, half of that square; no metric */
+    MEASURE_ANGULAR /* d = the angle */
+} space_measure;
+
+/* Vectors [n, dim]; exactly one of f64, f32 is set. With `scale` (all but Euclidean) a vector is taken times
  * its scale, 1 / its norm. */
 typedef struct space_embedding {
     double *f64;
     float *f32;
     double *scale;
     int64_t dim;
-    bool angular; /* d = the angle, made of the distance of unit vectors */
+    space_measure measure;
 } space_embedding;
 
 /* Neighbours of point v: [first[v], first[v + 1]). Points fit an int32_t, edges may be more. */
@@ -96,8 +104,10 @@ WHET_CHECKED whet_status whet_i_space_from_slab(whet_ctx *ctx, const whet_names 
                                                 const whet_names *rows, whet_tensor *d, bool take,
                                                 whet_space **out);
 WHET_CHECKED whet_status whet_i_space_from_embedding(whet_ctx *ctx, const whet_names *names,
-                                                     whet_tensor *e, bool take, bool cosine,
-                                                     whet_space **out);
+                                                     whet_tensor *e, bool take,
+                                                     space_measure measure, whet_space **out);
+/* euclidean, unit, cosine or angular; where text is none of them it fails as an option of a space. */
+WHET_CHECKED whet_status whet_i_measure_read(whet_ctx *ctx, const char *text, space_measure *out);
 WHET_CHECKED whet_status whet_i_space_from_graph(whet_ctx *ctx, const whet_edges *edges,
                                                  whet_space **out);
 WHET_CHECKED whet_status whet_i_space_discrete(whet_ctx *ctx, const whet_names *names, int64_t n,
@@ -143,11 +153,12 @@ WHET_CHECKED whet_status whet_i_candidates_take(whet_ctx *ctx, const whet_space 
                                                 int64_t *n_out);
 
 double whet_i_tree_distance(const space_tree *tree, int64_t a, int64_t b);
-/* Squared distance of the vectors, or of the unit vectors: angles are not made here. */
+double whet_i_embedding_distance(const space_embedding *e, int64_t a, int64_t b);
+/* Squared Euclidean distance of the vectors, or of the unit vectors. */
 double whet_i_embedding_distance2(const space_embedding *e, int64_t a, int64_t b);
-/* The angle between unit vectors whose distance squared this is: 2 asin(d / 2), right to a few units in
- * the last place at small angles, where acos is not. */
-double whet_i_angle(double distance2);
+/* The distance of which that is the square. Of angles 2 asin(d / 2), right to a few units in the last place
+ * at small ones, where acos is not; of those near pi, where neither is, the distance above. */
+double whet_i_measured(space_measure measure, double distance2);
 /* The vectors of `points` less `centre` [dim], as rows of out [n, dim]. */
 void whet_i_embedding_rows(const space_embedding *e, const int64_t *points, int64_t n,
                            const double *centre, double *out);

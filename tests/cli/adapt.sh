@@ -158,7 +158,7 @@ tells 'embedding:auto'
 run 3 whet adapt --train train.tsv --space embedding:auto,names=names.txt --output o
 tells 'names.txt: class "politics" is missing'
 run 2 whet adapt --train train.tsv --space embedding:auto,metric=l3 --output o
-tells 'metric=cosine|euclidean'
+tells 'expected euclidean, unit, cosine or angular'
 run 2 whet adapt apply --classifier out/classifier --input test.tsv --space embedding:auto,x --output o
 unchanged
 

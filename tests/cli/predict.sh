@@ -86,8 +86,14 @@ run 0 whet predict --probs one.npy --classes cats.txt --space embedding:E.npy,na
     --output e.tsv
 line 2 e.tsv '0|cat|2|1|2'
 run 0 whet predict --probs one.npy --classes cats.txt \
-    --space embedding:E.npy,metric=cosine,names=names.txt --output c.tsv
-grep -q "0${tab}cat${tab}0.58578643762690" c.tsv || fail 'cosine: 2 - 2 cos 45 degrees'
+    --space embedding:E.npy,metric=unit,names=names.txt --output c.tsv
+grep -q "0${tab}cat${tab}0.58578643762690" c.tsv || fail 'unit: 2 - 2 cos 45 degrees'
+run 0 whet predict --probs one.npy --classes cats.txt \
+    --space embedding:E.npy,metric=cosine,names=names.txt --output cosine.tsv
+grep -q "0${tab}cat${tab}0.0857864376269" cosine.tsv || fail 'cosine: (1 - cos 45 degrees)^2'
+run 2 whet predict --probs one.npy --classes cats.txt \
+    --space embedding:E.npy,metric=cos,names=names.txt --output no.tsv
+tells 'metric is "cos"; expected euclidean, unit, cosine or angular'
 run 0 whet predict --probs one.npy --classes cats.txt --space discrete --output d.tsv
 line 2 d.tsv '0|tabby|0.5|2|inf'
 npy corners.npy d 1 2 1 1

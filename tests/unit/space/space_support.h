@@ -42,15 +42,15 @@ static inline whet_space *test_tree(whet_ctx *ctx, int64_t n, int shape, bool we
     return space;
 }
 
-static inline whet_space *test_embedding(whet_ctx *ctx, int64_t n, int64_t dim, bool cosine,
-                                         uint64_t seed) {
+static inline whet_space *test_embedding(whet_ctx *ctx, int64_t n, int64_t dim,
+                                         space_measure measure, uint64_t seed) {
     whet_i_rng rng;
     whet_i_rng_init(&rng, seed, 8);
     double *e = TEST_NEW(double, n *dim);
     for (int64_t i = 0; i < n * dim; i++) e[i] = whet_i_rng_normal(&rng) + 1;
     whet_tensor t = {e, WHET_F64, 2, {n, dim}};
     whet_space *space = NULL;
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, cosine, &space));
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, measure, &space));
     free(e);
     return space;
 }

@@ -93,8 +93,8 @@ static void one_point_is_predicted_with_nothing_beside_it(void **state) {
     whet_space *spaces[6] = {0};
     test_ok(ctx, whet_i_space_from_tree(ctx, NULL, 1, root, NULL, true, &spaces[0]));
     test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &dt, false, &spaces[1]));
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, false, &spaces[2]));
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, true, &spaces[3]));
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, MEASURE_EUCLIDEAN, &spaces[2]));
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &et, false, MEASURE_UNIT, &spaces[3]));
     test_ok(ctx, whet_i_space_discrete(ctx, NULL, 1, &spaces[4]));
     test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &spaces[5]));
     for (int i = 0; i < 6; i++) {
@@ -183,9 +183,9 @@ static void check_all_leaves(whet_ctx *ctx, whet_space *space) {
 static void embeddings_match_the_dense_formula(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    for (int cosine = 0; cosine < 2; cosine++) {
-        check_all_leaves(ctx, test_embedding(ctx, 70, 5, cosine == 1, 1));
-        check_all_leaves(ctx, test_embedding(ctx, 300, 33, cosine == 1, 2));
+    for (int measure = MEASURE_EUCLIDEAN; measure <= MEASURE_ANGULAR; measure++) {
+        check_all_leaves(ctx, test_embedding(ctx, 70, 5, (space_measure)measure, 1));
+        check_all_leaves(ctx, test_embedding(ctx, 300, 33, (space_measure)measure, 2));
     }
     test_ctx_done(ctx);
 }
@@ -202,7 +202,7 @@ static void embeddings_far_from_the_origin_keep_their_precision(void **state) {
     memcpy(e + DIM, e, DIM * sizeof *e); /* points 0 and 1 are the same */
     whet_tensor t = {e, WHET_F64, 2, {N, DIM}};
     whet_space *space = NULL;
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, false, &space));
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_EUCLIDEAN, &space));
     const int64_t twin[] = {1, 5};
     int64_t best;
     double cost, margin;
@@ -517,7 +517,8 @@ static whet_status predict_from_scratch(whet_ctx *ctx, void *arg) {
     if (kind == 0) WHET_TRY(whet_i_space_from_tree(ctx, NULL, 5, parent, NULL, true, &space));
     if (kind == 1) WHET_TRY(whet_i_space_from_matrix(ctx, NULL, &dt, false, &space));
     if (kind == 2 || kind == 5)
-        WHET_TRY(whet_i_space_from_embedding(ctx, NULL, &et, false, kind == 2, &space));
+        WHET_TRY(whet_i_space_from_embedding(ctx, NULL, &et, false,
+                                             kind == 2 ? MEASURE_UNIT : MEASURE_EUCLIDEAN, &space));
     if (kind == 3) WHET_TRY(whet_i_space_discrete(ctx, NULL, 5, &space));
     if (kind == 4) WHET_TRY(whet_i_space_grid(ctx, size, 1, false, &space));
     WHET_TRY_DONE(

@@ -142,7 +142,7 @@ static whet_space *graph_of(whet_ctx *ctx, int64_t n, bool weighted, uint64_t se
     return test_graph_of(ctx, &e);
 }
 
-enum { KINDS = 11 };
+enum { KINDS = 12 };
 
 static whet_space *space_of(whet_ctx *ctx, int kind, int64_t n, uint64_t seed) {
     whet_space *space = NULL, *other;
@@ -155,17 +155,15 @@ static whet_space *space_of(whet_ctx *ctx, int kind, int64_t n, uint64_t seed) {
         space = test_matrix_of(ctx, other);
         whet_space_destroy(ctx, other);
         return space;
-    case 3: return test_embedding(ctx, n, 3, false, seed);
-    case 4: return test_embedding(ctx, n, 17, true, seed);
+    case 3: return test_embedding(ctx, n, 3, MEASURE_EUCLIDEAN, seed);
+    case 4: return test_embedding(ctx, n, 17, MEASURE_UNIT, seed);
     case 5: return graph_of(ctx, n, false, seed);
     case 6: return graph_of(ctx, n, true, seed);
     case 7: (void)snprintf(spec, sizeof spec, "discrete:%d", (int)n); break;
     case 8: (void)snprintf(spec, sizeof spec, "grid:%dx3", (int)(n / 3)); break;
     case 9: (void)snprintf(spec, sizeof spec, "grid:%dx2,metric=l2", (int)(n / 2)); break;
-    default:
-        space = test_embedding(ctx, n, 5, true, seed);
-        space->embedding.angular = true;
-        return space;
+    case 10: return test_embedding(ctx, n, 5, MEASURE_COSINE, seed);
+    default: return test_embedding(ctx, n, 5, MEASURE_ANGULAR, seed);
     }
     test_ok(ctx, whet_space_open(ctx, spec, NULL, &space));
     return space;

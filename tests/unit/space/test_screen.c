@@ -16,7 +16,8 @@ typedef struct answers {
 
 /* The method that computes in f64 throughout. */
 static const char *in_f64(const whet_space *space, int32_t power) {
-    const bool mean = space->kind == SPACE_EMBEDDING && power == 2 && !space->embedding.angular;
+    const bool mean =
+        space->kind == SPACE_EMBEDDING && power == 2 && space->embedding.measure <= MEASURE_UNIT;
     return mean ? "nearest-mean" : "table";
 }
 
@@ -220,7 +221,7 @@ static void more_ties_than_are_kept(void **state) {
 
 /* Points on a circle with noise; far: moved away from the origin, where f32 sees little. */
 static whet_space *cloud(whet_ctx *ctx, int64_t n, int64_t dim, double far, bool single,
-                         bool cosine) {
+                         space_measure measure) {
     whet_i_rng rng;
     whet_space *space = NULL;
     whet_i_rng_init(&rng, 5, 0);
@@ -234,7 +235,7 @@ static whet_space *cloud(whet_ctx *ctx, int64_t n, int64_t dim, double far, bool
     memcpy(e + 7 * dim, e + 100 * dim, (size_t)dim * sizeof *e);
     memcpy(f + 7 * dim, f + 100 * dim, (size_t)dim * sizeof *f);
     whet_tensor t = {single ? (void *)f : (void *)e, single ? WHET_F32 : WHET_F64, 2, {n, dim}};
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, cosine, &space));
+    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, measure, &space));
     free(e);
     free(f);
     return space;
@@ -246,7 +247,8 @@ static void embeddings_near_and_far(void **state) {
     whet_ctx *ctx = test_ctx(2);
     double *p = test_probs(ROWS, K, 3);
     for (int which = 0; which < 4; which++) {
-        whet_space *space = cloud(ctx, N, DIM, which == 1 ? 1000 : 0, which % 2 == 0, which == 3);
+        whet_space *space = cloud(ctx, N, DIM, which == 1 ? 1000 : 0, which % 2 == 0,
+                                  which == 3 ? MEASURE_UNIT : MEASURE_EUCLIDEAN);
         int64_t *observed = test_points(N, 2);
         whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
         observed[0] = 100;
@@ -260,20 +262,22 @@ static void embeddings_near_and_far(void **state) {
     test_ctx_done(ctx);
 }
 
-/* Angles, and power 1: tables of an embedding. */
+/* Angles, cosines, and power 1: tables of an embedding. */
 static void embeddings_without_a_shortcut(void **state) {
     (void)state;
     enum { N = 9000, DIM = 20, K = 500, ROWS = 40 };
     whet_ctx *ctx = test_ctx(2);
     double *p = test_probs(ROWS, K, 3);
-    for (int which = 0; which < 4; which++) {
-        whet_space *space = cloud(ctx, N, DIM, which == 3 ? 1000 : 0, which % 2 == 0, which < 2);
+    for (int which = 0; which < 6; which++) {
+        const space_measure measure = which < 2   ? MEASURE_ANGULAR
+                                      : which < 4 ? MEASURE_COSINE
+                                                  : MEASURE_EUCLIDEAN;
+        whet_space *space = cloud(ctx, N, DIM, which == 5 ? 1000 : 0, which % 2 == 0, measure);
         int64_t *observed = test_points(N, 2);
         whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
         observed[0] = 100; /* where another point lies */
         for (int64_t j = 1; j < K; j++) observed[j] = 200 + j;
-        space->embedding.angular = which < 2;
-        opts.power = which == 1 ? 2 : 1;
+        opts.power = which == 1 || which == 3 ? 2 : 1;
         compare(ctx, space, observed, K, p, ROWS, opts);
         free(observed);
         whet_space_destroy(ctx, space);
@@ -287,7 +291,7 @@ static void lists_of_candidates_are_gathered(void **state) {
     enum { N = 80000, DIM = 64, K = 10, ROWS = 130 };
     whet_ctx *ctx = test_ctx(2);
     double *p = test_probs(ROWS, K, 4);
-    whet_space *space = cloud(ctx, N, DIM, 0, true, true);
+    whet_space *space = cloud(ctx, N, DIM, 0, true, MEASURE_UNIT);
     int64_t *observed = test_points(N, 2), *list = TEST_NEW(int64_t, N);
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     for (int64_t v = 0; v < N; v++)

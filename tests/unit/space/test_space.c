@@ -228,23 +228,39 @@ static void matrices_are_checked(void **state) {
     test_ctx_done(ctx);
 }
 
-static void cosine_is_the_distance_of_unit_vectors(void **state) {
+/* Directions 0, 90, 180 and, of numbers whose squares are none, 180 degrees. */
+static void measures_of_directions(void **state) {
     (void)state;
+    static const double want[][2] = {[MEASURE_UNIT] = {1.4142135623730951, 2},
+                                     [MEASURE_COSINE] = {1, 2},
+                                     [MEASURE_ANGULAR] = {1.5707963267948966, 3.141592653589793}};
     whet_ctx *ctx = test_ctx(1);
+    double d[] = {2, 1, 0, 0, 0, 2, -2, -1, 0, -2e-200, -1e-200, 0};
     float e[] = {3, 0, 0, .5f, -2, 0};
-    whet_tensor t = {e, WHET_F32, 2, {3, 2}};
     whet_space *space = NULL;
-    test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, true, &space));
-    assert_near(whet_space_distance(space, 0, 1), sqrt(2), 1e-15);
-    assert_near(whet_space_distance(space, 0, 2), 2, 1e-15);
-    whet_space_destroy(ctx, space);
+    whet_tensor t = {d, WHET_F64, 2, {4, 3}};
+    for (int m = MEASURE_UNIT; m <= MEASURE_ANGULAR; m++) {
+        test_ok(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, (space_measure)m, &space));
+        assert_near(whet_space_distance(space, 0, 1), want[m][0], 1e-15);
+        assert_near(whet_space_distance(space, 0, 2), want[m][1], 1e-15);
+        assert_near(whet_space_distance(space, 0, 3), want[m][1], 1e-15);
+        assert_true(whet_space_distance(space, 2, 3) < 1e-15);
+        whet_space_destroy(ctx, space);
+    }
+    t = (whet_tensor){e, WHET_F32, 2, {3, 2}};
     e[2] = e[3] = 0;
-    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, true, &space), WHET_ERR_DATA);
+    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_UNIT, &space),
+               WHET_ERR_DATA);
     test_says(ctx, "the embedding of \"1\" (row 1) is zero");
     e[2] = (float)NAN;
-    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, false, &space),
+    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_EUCLIDEAN, &space),
                WHET_ERR_DATA);
     test_says(ctx, "embedding[1,0] is nan");
+    d[4] = 1e200;
+    t = (whet_tensor){d, WHET_F64, 2, {4, 3}};
+    test_fails(ctx, whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_EUCLIDEAN, &space),
+               WHET_ERR_DATA);
+    test_says(ctx, "embedding[1,1] is 1e+200; expected values below 1e150");
     test_ctx_done(ctx);
 }
 
@@ -516,7 +532,7 @@ int main(void) {
         cmocka_unit_test(what_is_no_tree_is_refused),
         cmocka_unit_test(graphs_measure_shortest_paths),
         cmocka_unit_test(matrices_are_checked),
-        cmocka_unit_test(cosine_is_the_distance_of_unit_vectors),
+        cmocka_unit_test(measures_of_directions),
         cmocka_unit_test(angles_are_right_at_both_ends),
         cmocka_unit_test(slabs_know_distances_from_their_rows),
         cmocka_unit_test(forests_are_joined_when_asked_to),
