@@ -67,7 +67,7 @@ const cli_option cmd_predict_options[] = {
      .preset = "auto",
      .help = "auto takes the quickest way to compute; others give the same results: tree-pass, "
              "tree-entries, tree-gates, argmax, nearest-mean, nearest-mean-f32, grid-sums, table, "
-             "table-f32, table-entries"},
+             "table-f32, table-entries, hop-searches, length-searches"},
     {.name = "explain",
      .type = CLI_FLAG,
      .help = "say how it would be computed and what memory that takes; predict nothing"},

@@ -106,9 +106,10 @@ static whet_status measure(whet_ctx *ctx, problem *p) {
     whet_status status = WHET_OK;
     whet_tensor t = {p->data, WHET_F32, 2, {p->n, p->matrix ? p->n : p->dim}};
     whet_ctx_memory(ctx, &before, NULL);
-    WHET_TRY_DONE(p->graph    ? open_graph(ctx, p, &space)
-                  : p->matrix ? whet_i_space_from_matrix(ctx, NULL, &t, false, &space)
-                              : whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_EUCLIDEAN, &space));
+    WHET_TRY_DONE(
+        p->graph    ? open_graph(ctx, p, &space)
+        : p->matrix ? whet_i_space_from_matrix(ctx, NULL, &t, false, &space)
+                    : whet_i_space_from_embedding(ctx, NULL, &t, false, MEASURE_EUCLIDEAN, &space));
     const double start = seconds(CLOCK_MONOTONIC);
     WHET_TRY_DONE(whet_frechet_create(ctx, space, p->observed, p->k, NULL, &f));
     p->plan_seconds = seconds(CLOCK_MONOTONIC) - start;

@@ -95,8 +95,9 @@ static whet_status read_tail(reader *r, int64_t node) {
     WHET_TRY(skip(r));
     const int64_t at = r->at;
     const whet_str text = read_bare(r);
-    double length = 1;
-    if (text.len && (!whet_i_parse_real(text, &length) || isinf(length)))
+    double length;
+    if (text.len == 0) return skip(r);
+    if (!whet_i_parse_real(text, &length) || isinf(length))
         return fail(r, at, "the length is no number", "a finite number of at least 0");
     if (length < 0) return fail(r, at, "the length is negative", "a finite number of at least 0");
     r->length[node] = length;
@@ -114,7 +115,7 @@ static whet_status add_node(reader *r, int64_t parent) {
     }
     r->parent[r->n] = parent;
     r->label[r->n] = (whet_str){NULL, 0};
-    r->length[r->n] = 1;
+    r->length[r->n] = (double)NAN;
     r->is_leaf[r->n++] = true;
     return WHET_OK;
 }
@@ -172,10 +173,24 @@ static whet_status read_tree(reader *r) {
     return WHET_OK;
 }
 
+/* Without any lengths edges are 1 long; of a tree that has some, those without one are 0, as others read them. */
+static void fill_lengths(reader *r) {
+    int64_t missing = 0;
+    for (int64_t i = 1; i < r->n; i++) missing += isnan(r->length[i]);
+    const bool none = missing == r->n - 1;
+    for (int64_t i = 1; i < r->n; i++)
+        if (isnan(r->length[i])) r->length[i] = none ? 1 : 0;
+    if (missing && !none)
+        whet_i_log(r->ctx, WHET_LOG_WARN,
+                   "%s: %lld of %lld edges have no length; expected one of each; taken as 0",
+                   r->where, (long long)missing, (long long)r->n - 1);
+}
+
 static whet_status publish(reader *r, whet_edges *out) {
     whet_status status = WHET_OK;
     edge_list list = {0};
     whet_names *names = NULL;
+    fill_lengths(r);
     for (int64_t i = 1; i < r->n; i++)
         WHET_TRY_DONE(whet_i_edge_add(r->ctx, &list, r->parent[i], i, r->length[i]));
     WHET_TRY_DONE(whet_i_name_nodes(r->ctx, r->where, r->label, r->is_leaf, r->n, &names));

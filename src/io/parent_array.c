@@ -6,14 +6,17 @@
 /* First tab-separated field of each line, for exactly n lines. */
 static whet_status read_labels(whet_ctx *ctx, const char *path, const char *bytes, int64_t len,
                                int64_t n, whet_str *labels) {
-    whet_str rest = {bytes, len}, line;
+    const int64_t mark = len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    whet_str rest = {bytes + mark, len - mark}, line;
     int64_t i = 0;
+    bool more = false;
     for (; whet_i_next_line(&rest, &line); i++) {
-        if (i == n) break;
+        more = i == n;
+        if (more) break;
         const char *tab = line.len ? memchr(line.ptr, '\t', (size_t)line.len) : NULL;
         labels[i] = (whet_str){line.ptr, tab ? tab - line.ptr : line.len};
     }
-    if (i != n || rest.len)
+    if (i != n || more)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %s than %lld lines; expected one a node", path,
                            i < n ? "fewer" : "more", (long long)n);
     return WHET_OK;

@@ -37,6 +37,9 @@ whet_status whet_candidates_read(whet_ctx *ctx, const whet_space *space, const c
     for (int i = 0; i < 3; i++) {
         if (strcmp(text ? text : "all", words[i]) != 0) continue;
         opts->candidates = (whet_candidates)i;
+        if (opts->candidates == WHET_CANDIDATES_LEAVES && space->kind != SPACE_TREE)
+            whet_i_log(ctx, WHET_LOG_INFO,
+                       "candidates: leaves are those of trees: here all points");
         return WHET_OK;
     }
     WHET_TRY(read_points(ctx, space, text, points, &opts->n_candidates));

@@ -3,6 +3,7 @@
  * length 1, else by Dijkstra's algorithm (point_queue.h). Graphs of few points
  * keep the whole table; larger ones are searched from the points that are asked for.
  * Cost a source: O(n + m), or O(m log m) with lengths. Legend: n points, m edges. */
+#include <float.h>
 #include <math.h>
 
 #include "space/point_queue.h"
@@ -122,13 +123,17 @@ static whet_status check_connected(whet_ctx *ctx, const whet_space *space) {
     double *d;
     WHET_TRY(whet_i_alloc(ctx, space->n, &d));
     whet_status status = whet_i_graph_distances(ctx, &space->graph, space->n, 0, d);
+    /* Sums of such lengths may be infinite where there is a path. */
+    const bool far = space->graph.longest > DBL_MAX / (double)space->n;
     int64_t lost = 0;
     while (status == WHET_OK && lost < space->n && isfinite(d[lost])) lost++;
     if (status == WHET_OK && lost < space->n)
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "nodes %s and %s are not connected; expected one connected graph",
-                             whet_i_quote(one, whet_names_get(space->names, 0)),
-                             whet_i_quote(two, whet_names_get(space->names, lost)));
+        status = whet_i_fail(
+            ctx, WHET_ERR_DATA, "nodes %s and %s are %s; expected one connected graph%s",
+            whet_i_quote(one, whet_names_get(space->names, 0)),
+            whet_i_quote(two, whet_names_get(space->names, lost)),
+            far ? "not connected, or farther apart than numbers go" : "not connected",
+            far ? " of shorter edges" : "");
     whet_i_free(ctx, d);
     return status;
 }

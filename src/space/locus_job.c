@@ -69,6 +69,11 @@ done:
 static whet_status find_next(whet_ctx *ctx, const whet_locus_job *job, const int64_t *observed,
                              const whet_frechet_opts *opts, whet_locus_report *r) {
     const int64_t n = whet_space_size(r->space), count = job->next < n ? job->next : n;
+    if (job->by_nodes && (r->space->kind != SPACE_TREE || opts->candidates != WHET_CANDIDATES_ALL))
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "next by nodes: elsewhere than on trees of which all nodes are candidates "
+            "the next class is the farthest; expected by length");
     WHET_TRY(whet_i_alloc(ctx, count, &r->next));
     return whet_next_classes(ctx, r->space, observed, r->observed, opts, job->by_nodes, count,
                              r->next, &r->n_next, &r->next_rule);

@@ -18,24 +18,28 @@ enum { MOST_NUMBERED = 50000000 };
 typedef whet_status (*opener)(whet_ctx *ctx, const space_spec *spec, whet_space **out);
 
 /* Cuts ",key=value" off the end of the text; a comma that starts no known key is part of a path. */
-static void cut_options(space_spec *spec, char *text) {
-    for (;;) {
-        char *comma = strrchr(text, ',');
-        if (!comma) return;
-        if (strncmp(comma, ",names=", 7) == 0)
-            spec->names = comma + 7;
-        else if (strncmp(comma, ",lengths=", 9) == 0)
-            spec->lengths = comma + 9;
-        else if (strncmp(comma, ",metric=", 8) == 0)
-            spec->metric = comma + 8;
-        else if (strncmp(comma, ",rows=", 6) == 0)
-            spec->rows = comma + 6;
-        else if (strncmp(comma, ",forest=", 8) == 0)
-            spec->forest = comma + 8;
-        else
-            return;
+static whet_status cut_options(whet_ctx *ctx, space_spec *spec, char *text) {
+    const struct {
+        const char *key;
+        const char **value;
+    } options[] = {{"names=", &spec->names},
+                   {"lengths=", &spec->lengths},
+                   {"metric=", &spec->metric},
+                   {"rows=", &spec->rows},
+                   {"forest=", &spec->forest}};
+    for (char *comma; (comma = strrchr(text, ','));) {
+        int64_t i = 0;
+        while (i < WHET_COUNT_OF(options) &&
+               strncmp(comma + 1, options[i].key, strlen(options[i].key)) != 0)
+            i++;
+        if (i == WHET_COUNT_OF(options)) return WHET_OK;
+        if (*options[i].value)
+            return whet_i_fail(ctx, WHET_ERR_ARG, "space: %s is given twice; expected it once",
+                               options[i].key);
+        *options[i].value = comma + 1 + strlen(options[i].key);
         *comma = '\0';
     }
+    return WHET_OK;
 }
 
 static whet_status refuse(whet_ctx *ctx, const char *value, const char *what) {
@@ -277,15 +281,16 @@ static whet_status open_kind(whet_ctx *ctx, const char *kind, space_spec *spec, 
 whet_status whet_space_open(whet_ctx *ctx, const char *text, const whet_names *classes,
                             whet_space **out) {
     space_spec spec = {.classes = classes};
+    whet_status status = WHET_OK;
     char *kind;
     WHET_TRY(whet_i_strdup(ctx, whet_str_from(text), &kind));
     char *colon = strchr(kind, ':');
     if (colon) {
         *colon = '\0';
         spec.what = colon + 1;
-        cut_options(&spec, colon + 1);
+        status = cut_options(ctx, &spec, colon + 1);
     }
-    const whet_status status = open_kind(ctx, kind, &spec, out);
+    if (status == WHET_OK) status = open_kind(ctx, kind, &spec, out);
     whet_i_free(ctx, kind);
     return status;
 }

@@ -111,4 +111,7 @@ for header in 'node\tparent' 'Child\tParent' 'id\tPARENT' 'name\tparent'; do
 done
 run 0 whet locus --space tree:even.txt --observed x.txt --candidates yz.txt --cover
 tells '--cover is of all points of the space'
+printf '0\n' >first.txt
+run 2 whet locus --space grid:2x2 --observed first.txt --next 2 --by nodes
+tells 'expected by length'
 finish

@@ -101,6 +101,34 @@ printf '0\n3\n' >corners.txt
 run 0 whet predict --probs corners.npy --classes corners.txt --space grid:2x2 --output g.tsv
 line 2 g.tsv '0|1|1|2|1'
 
+# Lists of names have a line for each node, Newick files a length for each edge or none at all.
+npy chain.npy i 3 0 -1 0 1
+printf 'name\n0\n1\n2\n' >head.txt
+printf '\357\273\2770\n1\n2\n' >mark.txt
+run 3 whet predict --probs K1.npy --classes zero.txt --space tree:chain.npy,names=head.txt --output no.tsv
+tells 'head.txt: more than 3 lines'
+run 0 whet predict --probs K1.npy --classes zero.txt --space tree:chain.npy,names=mark.txt --output mark.tsv
+line 2 mark.tsv '0|0|0|1|1'
+printf '((a:1,b:1):1,(c:1,d:1));' >some.nwk
+printf '((a:1,b:1):1,(c:1,d:1):0);' >all.nwk
+printf '((a,b),(c,d));' >none.nwk
+printf 'a\nc\n' >ac.txt
+npy half.npy d 1 2 .5 .5
+run 0 whet predict --probs half.npy --classes ac.txt --space tree:some.nwk --output some.tsv
+tells 'some.nwk: 1 of 6 edges have no length'
+run 0 whet predict --probs half.npy --classes ac.txt --space tree:all.nwk --output all.tsv
+quiet_about 'no length'
+cmp -s some.tsv all.tsv || fail 'an edge without a length beside others is not of length 0'
+run 0 whet predict --probs half.npy --classes ac.txt --space tree:none.nwk --output none.tsv
+quiet_about 'no length'
+run 2 whet predict --probs half.npy --classes ac.txt --space grid:3x3,metric=l1,metric=l2 --output no.tsv
+tells 'metric= is given twice'
+run 0 whet predict --probs K1.npy --classes zero.txt --space grid:2x2 --candidates leaves --output leaves.tsv
+tells 'here all points'
+printf 'a b 1e308\nb c 1e308\n' >far.txt
+run 3 whet predict --probs half.npy --classes ac.txt --space graph:far.txt --output no.tsv
+tells 'farther apart than numbers go'
+
 # Sparse: rows may be missing and out of order.
 printf 'row\tclass\tp\n7\tmanx\t.5\n2\ttabby\t1e0\n7\ttabby\t0.5\n' >sparse.tsv
 run 0 whet predict --probs sparse.tsv --space tree:tree.tsv --output s.tsv

@@ -39,7 +39,7 @@ static void files_are_read_by_their_content(void **state) {
         {"length\tparent\tchild\n0.5\tr\tx\n\tr\ty\n\t\tr\n", "r>x:0.5 r>y:1"},
         {"(A,B);", "0>A:1 0>B:1"},
         {"Placental mammals: ((a:5 ,'it''s b':1e-1)ab:3,c)root;\n",
-         "root>ab:3 ab>a:5 ab>it's b:0.1 root>c:1"},
+         "root>ab:3 ab>a:5 ab>it's b:0.1 root>c:0"},
         {"[a comment (]( [x] A [y] : [z] 2 , ( B ) 1 ,( C ) 1 ) ;",
          "0>A:2 0>2:1 2>B:1 0>4:1 4>C:1"},
         {"(1,());", "0>1:1 0>2:1 2>3:1"},
