@@ -173,7 +173,8 @@ static whet_status read_tree(reader *r) {
     return WHET_OK;
 }
 
-/* Without any lengths edges are 1 long; of a tree that has some, those without one are 0, as others read them. */
+/* Without any lengths edges are 1 long; of a tree that has some, those without one are 0, as others read
+ * them. */
 static void fill_lengths(reader *r) {
     int64_t missing = 0;
     for (int64_t i = 1; i < r->n; i++) missing += isnan(r->length[i]);
