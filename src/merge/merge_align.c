@@ -11,18 +11,50 @@
 
 /* ---- before any work ---------------------------------------------------------------------------- */
 
-/* All tensors of a model, as views. */
-static whet_status list_weights(whet_ctx *ctx, const whet_i_merge_model *model,
+/* All tensors of a model, as views; where it ties its output layer and another has one, its table once more
+ * under that layer's name. head NULL: none has one. */
+static whet_status list_weights(whet_ctx *ctx, const whet_i_merge_model *model, const char *head,
                                 whet_i_merge_numbering *out) {
-    const int64_t n = whet_names_count(model->names);
-    WHET_TRY(whet_i_calloc(ctx, n, &out->items));
+    int64_t n = whet_names_count(model->names);
+    WHET_TRY(whet_i_calloc(ctx, n + 1, &out->items));
     for (int64_t i = 0; i < n; i++) {
         const whet_i_merge_file *file;
         out->items[i].name = whet_names_get(model->names, i).ptr;
         (void)whet_i_merge_model_find(model, out->items[i].name, &out->items[i].tensor, &file,
                                       NULL);
     }
+    const whet_i_merge_file *file;
+    if (head && !whet_i_merge_model_head(model) &&
+        whet_i_merge_model_find(model, head, &out->items[n].tensor, &file, NULL))
+        out->items[n++].name = head;
     out->weights = (whet_weights){out->items, n};
+    return WHET_OK;
+}
+
+/* The output layer of some model that is aligned. */
+static const char *find_head(const whet_merge_plan *plan) {
+    const whet_i_merge_aligning *a = plan->aligning;
+    const char *head = whet_i_merge_model_head(&plan->models[a->reference]);
+    for (int64_t m = 0; m < a->n && !head; m++)
+        if (a->models[m].moves) head = whet_i_merge_model_head(&plan->models[m]);
+    return head;
+}
+
+/* The specification is made of the reference's files: where it ties its output layer, that moves as its
+ * table. */
+static whet_status add_head(whet_ctx *ctx, const whet_weights *reference, const char *head,
+                            whet_permutation_spec *spec) {
+    const whet_named_tensor *last = &reference->items[reference->n - 1];
+    if (!head || strcmp(last->name, head) != 0 ||
+        whet_names_find(spec->names, whet_str_from(head)) >= 0)
+        return WHET_OK;
+    for (int64_t i = 0; i < reference->n - 1; i++) {
+        const int64_t at = whet_names_find(spec->names, whet_str_from(reference->items[i].name));
+        if (at < 0 || reference->items[i].tensor.data != last->tensor.data) continue;
+        whet_i_spec_tensor tensor = spec->tensors[at];
+        tensor.name = head;
+        return whet_i_spec_tensor_add(ctx, spec, &tensor);
+    }
     return WHET_OK;
 }
 
@@ -90,11 +122,13 @@ whet_status whet_i_plan_align(whet_ctx *ctx, whet_merge_plan *plan, const char *
             ctx, WHET_ERR_ARG,
             "%s alone is merged, and would be aligned to itself; expected another model",
             plan->models[a->reference].path);
-    WHET_TRY(list_weights(ctx, &plan->models[a->reference], &a->models[a->reference]));
+    const char *head = find_head(plan);
+    WHET_TRY(list_weights(ctx, &plan->models[a->reference], head, &a->models[a->reference]));
     WHET_TRY(make_spec(ctx, plan, arch));
+    WHET_TRY(add_head(ctx, &a->models[a->reference].weights, head, a->spec));
     for (int64_t m = 0; m < a->n; m++) {
         if (!a->models[m].moves) continue;
-        WHET_TRY(list_weights(ctx, &plan->models[m], &a->models[m]));
+        WHET_TRY(list_weights(ctx, &plan->models[m], head, &a->models[m]));
         const whet_status status = whet_i_bind(ctx, a->spec, &a->models[a->reference].weights,
                                                &a->models[m].weights, false, &a->models[m].bound);
         if (status != WHET_OK)

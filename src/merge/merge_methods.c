@@ -141,13 +141,16 @@ whet_status whet_i_merge_check_setting(whet_ctx *ctx, const whet_i_merge_method 
     if (isnan(value))
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s: no \"%s\"; expected one, for it has no default",
                            method->shown.name, kind->name);
-    if (value >= kind->low && value <= kind->high && (!kind->truth || value == 0 || value == 1))
+    const bool whole = setting == WHET_I_SET_MAX_ITER;
+    if (value >= kind->low && value <= kind->high && (!kind->truth || value == 0 || value == 1) &&
+        (!whole || value == floor(value)))
         return WHET_OK;
     if (kind->truth)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%s: \"%s\" is %g; expected true or false",
                            method->shown.name, kind->name, value);
-    return whet_i_fail(ctx, WHET_ERR_ARG, "%s: \"%s\" is %g; expected %g to %g", method->shown.name,
-                       kind->name, value, kind->low, kind->high);
+    return whet_i_fail(ctx, WHET_ERR_ARG, "%s: \"%s\" is %g; expected %s%g to %g",
+                       method->shown.name, kind->name, value, whole ? "a whole number from " : "",
+                       kind->low, kind->high);
 }
 
 whet_status whet_i_merge_check_sum(whet_ctx *ctx, const whet_i_merge_tensor *t,

@@ -9,20 +9,39 @@
 
 enum { CONFIG_MAX = 1 << 24 };
 
+/* By any of the names that families give it; models of more than text have it in a part of their own. */
+enum { NAMES_OF_HEADS = 3 };
+
+static whet_status read_number(whet_ctx *ctx, const char *network, const json_t *config,
+                               const char *const keys[NAMES_OF_HEADS], const char **key,
+                               int64_t *value) {
+    const json_t *text = json_object_get(config, "text_config");
+    *value = 0;
+    for (int part = 0; part < 2 && *value == 0; part++) {
+        const json_t *object = part == 0 ? config : text;
+        for (int i = 0; json_is_object(object) && i < NAMES_OF_HEADS && keys[i] && *value == 0;
+             i++) {
+            *key = keys[i];
+            WHET_TRY(whet_i_json_int_or(ctx, network, object, keys[i], 1, 1 << 20, 0, value));
+        }
+    }
+    return WHET_OK;
+}
+
 whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *config,
                              whet_i_heads *heads) {
-    static const char *const keys[WHET_I_HEADS][2] = {
-        {"num_attention_heads", "n_heads"}, {"num_key_value_heads", NULL}, {"head_dim", NULL}};
+    static const char *const keys[WHET_I_HEADS][NAMES_OF_HEADS] = {
+        {"num_attention_heads", "n_heads", "n_head"}, {"num_key_value_heads"}, {"head_dim"}};
     for (int k = 0; k < WHET_I_HEADS; k++) {
-        int64_t value = 0;
-        for (int i = 0; i < 2 && keys[k][i] && value == 0; i++)
-            WHET_TRY(whet_i_json_int_or(ctx, network, config, keys[k][i], 1, 1 << 20, 0, &value));
+        const char *key;
+        int64_t value;
+        WHET_TRY(read_number(ctx, network, config, keys[k], &key, &value));
         if (value == 0) continue;
         if (heads->value[k] && heads->value[k] != value)
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: \"%s\" of its config.json is %" PRId64 ", and %s %" PRId64
                                "; expected the same",
-                               network, keys[k][0], value,
+                               network, key, value,
                                heads->from[k] ? heads->from[k] : "what is given", heads->value[k]);
         if (heads->value[k] == 0) heads->from[k] = network;
         heads->value[k] = value;

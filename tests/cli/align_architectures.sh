@@ -31,11 +31,36 @@ for folder, config in (('four', {'num_attention_heads': 4}), ('again', {'num_att
                        ('two', {'num_attention_heads': 2}), ('long', {'num_attention_heads': 4, 'head_dim': 4}),
                        ('short', {'num_attention_heads': 4, 'head_dim': 2}),
                        ('shared', {'num_attention_heads': 4, 'num_key_value_heads': 2}),
-                       ('each', {'num_attention_heads': 4, 'num_key_value_heads': 4})):
+                       ('each', {'num_attention_heads': 4, 'num_key_value_heads': 4}),
+                       ('part4', {'text_config': {'num_attention_heads': 4}}), ('part2', {'text_config': {'num_attention_heads': 2}}),
+                       ('gpt4', {'n_head': 4}), ('gpt2', {'n_head': 2})):
     write(folder + '/model.safetensors', llama)
     with open(folder + '/config.json', 'w') as f:
         json.dump(config, f)
 write('alone/a.safetensors', llama)
+# `free` has an output layer of its own, `tied` not: it is `free` with its stream in another order.
+order = [3, 0, 7, 1, 6, 2, 5, 4]
+free = {n: [[random.gauss(0, 1) for _ in range(s[-1])] for _ in range(s[0] if len(s) > 1 else 1)] for n, s in llama.items()}
+free['lm_head.weight'] = free['model.embed_tokens.weight']
+def moved(name, rows):
+    if any(p in name for p in ('o_proj', 'down_proj')):
+        return [rows[i] for i in order]
+    return [[row[i] for i in order] for row in rows]
+def save(folder, values, tied):
+    os.makedirs(folder)
+    header, data = {}, b''
+    for name, rows in values.items():
+        bits = b''.join(struct.pack('<%df' % len(r), *r) for r in rows)
+        header[name] = {'dtype': 'F32', 'shape': llama[name], 'data_offsets': [len(data), len(data) + len(bits)]}
+        data += bits
+    text = json.dumps(header).encode()
+    text += b' ' * (-len(text) % 8)
+    with open(folder + '/model.safetensors', 'wb') as f:
+        f.write(struct.pack('<Q', len(text)) + text + data)
+    with open(folder + '/config.json', 'w') as f:
+        json.dump({'num_attention_heads': 4, 'tie_word_embeddings': tied}, f)
+save('free', free, False)
+save('tied', {n: moved(n, r) for n, r in free.items() if n != 'lm_head.weight'}, True)
 mlp = {'layer0.weight': [4, 3], 'layer0.bias': [4], 'layer1.weight': [2, 4], 'layer1.bias': [2]}
 write('m.safetensors', mlp)
 write('n.safetensors', mlp)
@@ -75,6 +100,12 @@ run 3 whet align shared each --output o
 tells 'each: "num_key_value_heads" of its config.json is 4, and shared 2'
 run 3 whet align short long --output o
 tells '"head_dim"'
+run 3 whet align part4 part2 --output o
+tells 'part2: "num_attention_heads" of its config.json is 2, and part4 4'
+run 3 whet align gpt4 gpt2 --output o
+tells 'gpt2: "n_head" of its config.json is 2, and gpt4 4'
+run 3 whet merge --method linear gpt4 gpt2 --output o
+tells 'gpt2: "n_head"'
 run 3 whet align four again --heads 2 --output o
 tells 'four: "num_attention_heads" of its config.json is 4, and what is given 2'
 run 3 whet merge --method linear four two --output o
@@ -157,5 +188,25 @@ END2
 run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn:2 --output c2.safetensors
 quiet
 run 0 whet merge --method linear --align cnn:2 cnn_a.safetensors cnn_b.safetensors --output c3.safetensors
+
+# A model that ties its output layer beside one that does not: its table moves as both.
+for pair in 'free tied' 'tied free'; do
+    set -- $pair
+    run 0 whet merge --method linear --weights 0.5,0.5 --align auto $1 $2 --output whole_$1
+    python3 - whole_$1 $1 <<'END2' || fail "$1: not what it was"
+import json, struct, sys
+def read(folder):
+    with open(folder + '/model.safetensors', 'rb') as f:
+        header = json.loads(f.read(struct.unpack('<Q', f.read(8))[0]))
+        at = f.tell()
+        def bits(name):
+            f.seek(at + header[name]['data_offsets'][0])
+            return f.read(header[name]['data_offsets'][1] - header[name]['data_offsets'][0])
+        return {name: bits(name) for name in header if name != '__metadata__'}
+got, want = read(sys.argv[1]), read(sys.argv[2])
+assert all(got[n] == want[n] for n in want), [n for n in want if got[n] != want[n]]
+assert got.get('lm_head.weight', got['model.embed_tokens.weight']) == got['model.embed_tokens.weight']
+END2
+done
 
 finish

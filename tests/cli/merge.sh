@@ -154,6 +154,8 @@ run 2 whet merge --output x.safetensors
 tells 'neither recipe nor method'
 run 2 whet merge --method linear --set weight a.safetensors --output x.safetensors
 tells 'NAME=NUMBER'
+run 2 whet merge --method karcher --set max_iter=2.5 a.safetensors b.safetensors --output x.safetensors
+tells '"max_iter" is 2.5; expected a whole number from 1 to 100000'
 run 4 whet merge --method linear nowhere --output x.safetensors
 tells 'nowhere'
 unchanged
