@@ -282,6 +282,7 @@ static void print_known(cli_run *run, const whet_price_report *r) {
 }
 
 static void print_price(cli_run *run, const whet_price_report *r, whet_mechanism mechanism) {
+    char name[128];
     if (mechanism == WHET_MECHANISM_POSTED && r->posted.price.trade) {
         cli_print(run,
                   "posted price %lld (exact %.10g, %s): sells with probability %.4f, profit %.6g\n",
@@ -303,7 +304,7 @@ static void print_price(cli_run *run, const whet_price_report *r, whet_mechanism
     if (mechanism == WHET_MECHANISM_SECOND_PRICE)
         cli_print(run, "bid %lld wins%s%s%s\n", (long long)r->auction.winner,
                   r->auction.tied > 1 ? ", the first of equals" : "", r->winner ? ": " : "",
-                  r->winner ? r->winner : "");
+                  r->winner ? cli_quote(name, sizeof name, r->winner) : "");
     if (mechanism != WHET_MECHANISM_POSTED)
         cli_print(run, "price %lld (exact %.10g)\n", (long long)r->price.price, r->price.exact);
     cli_print(run, "buyer pays %lld, seller gets %lld, broker gets %lld\n",

@@ -57,6 +57,19 @@ static bool has_prior(const whet_price_job *job) { return job->prior.norm2 > 0; 
 static bool has_bounds(const whet_price_job *job) { return given(job->gain_low) || has_prior(job); }
 static bool has_gain(const whet_price_job *job) { return given(job->gain) || job->before; }
 
+/* More than all of a loss, or of accuracy, cannot be gained. Of epochs any number can; what a slope bounds is
+ * not looked at, for that bound holds anyway. */
+static whet_status check_most(whet_ctx *ctx, const whet_price_job *job) {
+    const double most = given(job->gain) ? job->gain : job->gain_high;
+    whet_valuation v;
+    if (!job->valuation || !given(most)) return WHET_OK;
+    WHET_TRY(whet_valuation_parse(ctx, job->valuation, &v));
+    if (most <= 1 || v.kind == WHET_VALUE_COST_SAVING) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "gain is %g, a share of %s; expected at most 1; try cost-saving for epochs",
+                       most, v.kind == WHET_VALUE_ACCURACY ? "all examples" : "the loss before");
+}
+
 static whet_status check_gains(whet_ctx *ctx, const whet_price_job *job) {
     if (given(job->gain) && job->before) return both(ctx, "a gain", "losses that measure it");
     if (!job->before != !job->after)
@@ -77,6 +90,7 @@ static whet_status check_gains(whet_ctx *ctx, const whet_price_job *job) {
     if (given(job->gain) && !job->valuation && !job->seller.competitor)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a gain without a valuation; expected what it is worth");
+    WHET_TRY(check_most(ctx, job));
     if (has_bounds(job) && job->mechanism != WHET_MECHANISM_BOUNDS &&
         job->disclosure != WHET_DISCLOSE_BOUNDS && !job->seller.competitor)
         return whet_i_fail(ctx, WHET_ERR_ARG,

@@ -2,9 +2,12 @@
  * A simulated market as files (docs/formats/trading.md): results.json in few numbers, and tables of all rows.
  * Cells of what was not measured are empty. And the whole job: configuration in, a folder out. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "market/trading_i.h"
@@ -247,6 +250,38 @@ void whet_i_trading_state_remove(const char *folder) {
     (void)rmdir(folder); /* not when a stranger's file is in it */
 }
 
+static int64_t compare_times(struct timespec a, struct timespec b) {
+    return a.tv_sec != b.tv_sec ? a.tv_sec - b.tv_sec : a.tv_nsec - b.tv_nsec;
+}
+
+/* Whether nothing in the folder was written behind the output: what a run leaves that is stopped between
+ * putting its output in place and clearing up. State of a run that has not come to its end is younger. */
+static bool is_older(const char *folder, const char *output) {
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    struct stat results, info;
+    int out = open(output, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool older = dir && out >= 0 && fstatat(out, "results.json", &results, 0) == 0;
+    while (older && (entry = readdir(dir)) != NULL)
+        if (whet_i_has_extension(entry->d_name, ".safetensors"))
+            older = fstatat(dirfd(dir), entry->d_name, &info, 0) == 0 &&
+                    compare_times(info.st_mtim, results.st_mtim) <= 0;
+    if (dir) (void)closedir(dir);
+    if (out >= 0) (void)close(out);
+    return older;
+}
+
+/* Of an output that is there, and stays. */
+static void remove_left(whet_ctx *ctx, const char *folder, const char *output) {
+    char *path;
+    if (!is_older(folder, output) || whet_i_join_path(ctx, folder, "lock", &path) != WHET_OK)
+        return;
+    const int lock = open(path, O_RDWR | O_CLOEXEC);
+    if (lock >= 0 && flock(lock, LOCK_EX | LOCK_NB) == 0) whet_i_trading_state_remove(folder);
+    if (lock >= 0) (void)close(lock);
+    whet_i_free(ctx, path);
+}
+
 /* Not all runs write all of them. */
 static const char *const OWN[] = {"results.json",    "accuracy.tsv", "trades.tsv", "wallets.tsv",
                                   "flows.tsv",       "report.html",  "gains.svg",  "weights.svg",
@@ -284,10 +319,12 @@ whet_status whet_trading_files(whet_ctx *ctx, const char *config, const char *da
     int64_t len = (int64_t)strlen(output);
     whet_status status = WHET_OK;
     while (len > 1 && output[len - 1] == '/') len--;
-    WHET_TRY_DONE(whet_i_out_dir_check(ctx, output, force));
+    WHET_TRY_DONE(whet_i_buf_printf(ctx, &state, "%.*s.whet-market", (int)len, output));
+    status = whet_i_out_dir_check(ctx, output, force);
+    if (status == WHET_ERR_EXISTS) remove_left(ctx, state.data, output);
+    if (status != WHET_OK) goto done;
     WHET_TRY_DONE(whet_trading_config_read(ctx, config, data, &c));
     if (seed) take_seed(ctx, c, *seed);
-    WHET_TRY_DONE(whet_i_buf_printf(ctx, &state, "%.*s.whet-market", (int)len, output));
     WHET_TRY_DONE(whet_trading_run(ctx, c, state.data, &r));
     WHET_TRY_DONE(publish(ctx, &r, output, force));
     whet_i_trading_state_remove(state.data);

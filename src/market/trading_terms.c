@@ -120,14 +120,17 @@ static whet_status read_bargaining(const reader *r, whet_i_terms *t) {
     WHET_TRY(whet_i_json_int_or(r->ctx, r->where, r->object, "rounds", 0, 1000000, 0, &t->rounds));
     WHET_TRY(real(r, "k", 0, 1, .5, &t->k));
     WHET_TRY(real(r, "floor", 0, .999999, .05, &t->floor));
-    WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "uniform", 0, (double)WHET_MONEY_MAX,
-                                  WHET_I_CLASSES_MAX, r->config, &uniform, &n));
+    const json_t *ends = json_object_get(r->object, "uniform");
+    const bool pair = !json_is_array(ends) || json_array_size(ends) == 2;
+    if (pair)
+        WHET_TRY(whet_i_trading_reals(r->ctx, r->where, r->object, "uniform", 0,
+                                      (double)WHET_MONEY_MAX, 2, r->config, &uniform, &n));
     if (t->mechanism != WHET_I_TRADE_DOUBLE) return WHET_OK;
     if (n != 2 || !(uniform[0] < uniform[1]))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
                            "%s: \"uniform\" is %s; expected the two ends of what values and costs "
                            "are drawn from",
-                           r->where, n ? "no interval" : "missing");
+                           r->where, n || !pair ? "no interval" : "missing");
     t->uniform_low = uniform[0];
     t->uniform_high = uniform[1];
     return WHET_OK;

@@ -70,7 +70,7 @@ PY
 printf 'buyer\tbid\nanna\t4000\nbert\t9000\ncleo\t7000\ndora\t9000\n' >bids.tsv
 run 0 whet market price --mechanism second-price --bids bids.tsv --reserve 5000
 says 'reserve 5000; 4 bids, 3 of them reach it'
-says 'bid 1 wins, the first of equals: bert'
+says 'bid 1 wins, the first of equals: "bert"'
 says 'price 9000'
 run 1 whet market price --mechanism second-price --bids bids.tsv --belief uniform:0:16000 --reservation 3000 --json
 is reserve 9500
@@ -163,7 +163,14 @@ run 5 whet market price --belief exponential:1e-17
 tells 'price 1e+17 overflows'
 run 2 whet market price --mechanism nash --value 1e30
 tells 'option --value is "1e30"'
-run 5 whet market price --mechanism nash --valuation linear:9e15 --gain 2
+run 2 whet market price --mechanism nash --valuation linear:1000 --gain 2
+tells 'gain is 2, a share of the loss before; expected at most 1'
+run 2 whet market price --mechanism bounds --valuation saturating:10:1 --gain-low .5 --gain-high 1.5
+tells 'gain is 1.5'
+run 2 whet market price --mechanism nash --valuation accuracy:10 --gain 12
+tells 'a share of all examples'
+run 0 whet market price --mechanism nash --valuation linear:1000 --gain 1
+run 5 whet market price --mechanism nash --valuation cost-saving:9e15 --gain 2
 tells 'value 18000000000000000 overflows'
 run 2 whet market price --mechanism nash --value 10 --valuation linear:1 --gain .1
 tells 'a value and a valuation are given'

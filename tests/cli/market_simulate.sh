@@ -157,6 +157,22 @@ tells 'mine.txt'
 rm parts/mine.txt
 run 0 diff -r whole parts
 
+# What a run leaves that is killed behind its output, before it has cleared up, goes with the next one, whatever that
+# does; what a run that is not at its end keeps beside an earlier output stays.
+mkdir parts.whet-market
+: >parts.whet-market/lock
+touch -r parts/results.json parts.whet-market/silo-0-0.safetensors
+run 4 whet market simulate --config long.json --data d --output parts --quiet
+tells 'parts: exists'
+absent parts.whet-market
+mkdir parts.whet-market
+: >parts.whet-market/lock
+: >parts.whet-market/silo-0-0.safetensors
+run 4 whet market simulate --config long.json --data d --output parts --quiet
+present parts.whet-market/silo-0-0.safetensors
+rm -r parts.whet-market
+run 0 diff -r whole parts
+
 # Tables and pictures of another experiment do not stay beside those of this one; what others have there does.
 config given.json 6 '[1, 2]' '{"start": 2}'
 echo mine >parts/mine.txt
@@ -199,6 +215,11 @@ tells 'bad.json: weights are sold, and no agent "sells"'
 sed 's/"posted"/"double-auction", "uniform": [0, 1]/' c.json >bad.json
 run 2 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "trading": "uniform" 0 to 1'
+for ends in '' '1' '1, 2, 3' '2, 1'; do
+    sed "s/\"posted\"/\"double-auction\", \"uniform\": [$ends]/" c.json >bad.json
+    run 3 whet market simulate --config bad.json --data d --output bad
+    tells 'bad.json: "trading": "uniform" is no interval; expected the two ends'
+done
 unchanged
 config bad.json 6 '[1]' '{"algn": "none"}'
 mark
