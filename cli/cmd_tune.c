@@ -11,8 +11,8 @@ const cli_option cmd_tune_options[] = {
      .type = CLI_PATH,
      .value = "DIR",
      .required = true,
-     .help = "pretrained model, a Hugging Face folder: an encoder (BERT, RoBERTa, DistilBERT) or a "
-             "language model (Llama, Mistral, Qwen2)"},
+     .help = "pretrained model, a Hugging Face folder: an encoder (BERT, RoBERTa, XLM-RoBERTa, "
+             "CamemBERT, DistilBERT) or a language model (Llama, Mistral, Qwen2)"},
     {.name = "train", .type = CLI_PATH, .required = true, .help = "table of texts and labels"},
     {.name = "valid",
      .type = CLI_PATH,

@@ -4,13 +4,16 @@
 
 Its Rust crates mix Unicode versions (the categories are of 2015, the lower case of today), so no
 single Unicode table reproduces it. Everything here is observed from outside, by running the Python
-package over all code points; nothing is copied. Run again after `pip install -U tokenizers`:
+package over all code points; nothing is copied. Where grapheme clusters look alike from outside, the
+classes of the `regex` package tell them apart. Run again after `pip install -U tokenizers`:
 
     python3 tools/unicode_tables.py > src/nn/unicode_data.c
 """
+import struct
 import textwrap
 import unicodedata
 
+import regex
 import tokenizers
 from tokenizers import AddedToken, Regex, Tokenizer, models, normalizers, pre_tokenizers
 
@@ -94,6 +97,51 @@ def combining_classes(decomposed):
     return classes
 
 
+def counter():
+    """How many parts Precompiled makes of a text: clusters below 6 bytes are one, of others each
+    code point. Its charsmap, a double array, has every byte alone as a key, and X as the value of each."""
+    units = [256 << 10] + [0] * 767
+    for byte in range(1, 256):
+        units[256 + byte] = byte | 1 << 8 | 768 << 10
+    charsmap = struct.pack("<769I", len(units) * 4, *units) + b"X\0"
+    normalizer = normalizers.Precompiled(charsmap)
+    return lambda text: len(normalizer.normalize_str(text))
+
+
+def grapheme_classes():
+    """What decides where clusters end (Unicode Standard Annex 29), by the names of unicode_i.h."""
+    parts = counter()
+    acute, zwj, ka, virama = "\u0301", "\u200d", "\u0915", "\u094d"
+
+    def known(name):
+        return regex.compile(rf"\p{{{name}}}").match
+
+    spacing, control, consonant = known("GCB=SpacingMark"), known("GCB=Control"), known("InCB=Consonant")
+    hangul = {"L": known("GCB=L"), "V": known("GCB=V"), "T": known("GCB=T")}
+
+    def one(c):
+        ch = chr(c)
+        if parts("a" + ch) == 1:  # never begins a cluster
+            if ch == zwj:
+                return "ZWJ"
+            if parts(ka + ch + ka + acute) == 4:
+                return "LINKER"
+            if spacing(ch):
+                return "SPACING"
+            return "EXTEND" if parts(ka + virama + ch + ka + acute) == 5 else "ZWNJ"
+        if parts(ch + "a") == 1:
+            return "PREPEND"
+        if (parts(ch + acute) == 2) if c < 0x10000 else control(ch):
+            return "CONTROL"
+        if parts("\u00a9" + zwj + ch) == 3:
+            return "PICTURE"
+        if c >= 0x800 and ((parts(ka + virama + ch + acute) == 4) if c < 0x10000 else consonant(ch)):
+            return "CONSONANT"
+        return next((name for name, match in hangul.items() if c < 0x10000 and match(ch)), None)
+
+    return {c: name for c in POINTS if c and (name := one(c))} | {0: "CONTROL"}
+
+
 def rows(items):
     """Items separated by blanks, in lines of at most 100 columns."""
     return textwrap.fill(" ".join(x.replace(" ", "~") for x in items), 100,
@@ -170,7 +218,12 @@ const int64_t whet_i_unicode_n_compats = WHET_COUNT_OF(whet_i_unicode_compats);
 
 const uint32_t whet_i_unicode_pool[] = {{
 {rows(f"{c:#x}," for c in pool)}
-}};""")
+}};
+
+const whet_i_unicode_class_run whet_i_unicode_graphemes[] = {{
+{rows(f"{{{a:#x}, {b:#x}, WHET_I_GRAPHEME_{v}}}," for a, b, v in runs(grapheme_classes()))}
+}};
+const int64_t whet_i_unicode_n_graphemes = WHET_COUNT_OF(whet_i_unicode_graphemes);""")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ extern "C" {
 /* ---- tokenizer
  * ------------------------------------------------------------------------------------ */
 
-/* A Hugging Face tokenizer.json of WordPiece or BPE (byte-level as of GPT-2, RoBERTa, Llama 3 and
- * Qwen 2, or SentencePiece's as of Llama 2): normaliser, pre-tokeniser, model, post-processor,
- * decoder and added tokens as the file says; anything it cannot honour exactly is
- * WHET_ERR_UNSUPPORTED by name. Read-only: may be shared by threads. */
+/* A Hugging Face tokenizer.json of WordPiece, BPE (byte-level as of GPT-2, RoBERTa, Llama 3 and
+ * Qwen 2, or SentencePiece's as of Llama 2) or Unigram (XLM-RoBERTa, CamemBERT): normaliser,
+ * pre-tokeniser, model, post-processor, decoder and added tokens as the file says; anything it cannot
+ * honour exactly is WHET_ERR_UNSUPPORTED by name. Read-only: may be shared by threads. */
 typedef struct whet_tokenizer whet_tokenizer;
 
 /* dir holds tokenizer.json (or is the path of such a file). */

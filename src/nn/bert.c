@@ -3,6 +3,21 @@
  * Hugging Face checkpoints. */
 #include "nn/nn_i.h"
 
+/* Liu et al. 2019, arXiv 1907.11692; positions begin behind the padding token's. */
+#define ROBERTA \
+    .prefix = "roberta.", .hidden = "hidden_size", .layers = "num_hidden_layers", \
+    .heads = "num_attention_heads", .inner = "intermediate_size", .activation = "hidden_act", \
+    .epsilon = "layer_norm_eps", .word = "embeddings.word_embeddings", \
+    .position = "embeddings.position_embeddings", .type = "embeddings.token_type_embeddings", \
+    .norm = "embeddings.LayerNorm", .layer = "encoder.layer", .query = "attention.self.query", \
+    .key = "attention.self.key", .value = "attention.self.value", \
+    .mixed = "attention.output.dense", .mixed_norm = "attention.output.LayerNorm", \
+    .up = "intermediate.dense", .down = "output.dense", .down_norm = "output.LayerNorm", \
+    .position_offset = 2, .hidden_dropout = "hidden_dropout_prob", \
+    .attention_dropout = "attention_probs_dropout_prob", .head_dropout = "classifier_dropout", \
+    .head_dense = "classifier.dense", .head_act = WHET_I_ACT_TANH, .head_drops_input = true, \
+    .head_out = "classifier.out_proj"
+
 static const whet_i_family families[] = {
     {
         .model_type = "bert",
@@ -35,39 +50,11 @@ static const whet_i_family families[] = {
         .head_act = WHET_I_ACT_TANH,
         .head_out = "classifier",
     },
-    {
-        /* Liu et al. 2019, arXiv 1907.11692; positions begin behind the padding token's. */
-        .model_type = "roberta",
-        .prefix = "roberta.",
-        .hidden = "hidden_size",
-        .layers = "num_hidden_layers",
-        .heads = "num_attention_heads",
-        .inner = "intermediate_size",
-        .activation = "hidden_act",
-        .epsilon = "layer_norm_eps",
-        .word = "embeddings.word_embeddings",
-        .position = "embeddings.position_embeddings",
-        .type = "embeddings.token_type_embeddings",
-        .norm = "embeddings.LayerNorm",
-        .layer = "encoder.layer",
-        .query = "attention.self.query",
-        .key = "attention.self.key",
-        .value = "attention.self.value",
-        .mixed = "attention.output.dense",
-        .mixed_norm = "attention.output.LayerNorm",
-        .up = "intermediate.dense",
-        .down = "output.dense",
-        .down_norm = "output.LayerNorm",
-        .position_offset = 2,
-        .hidden_dropout = "hidden_dropout_prob",
-        .attention_dropout = "attention_probs_dropout_prob",
-        .head_dropout = "classifier_dropout",
-        .classifier = "RobertaForSequenceClassification",
-        .head_dense = "classifier.dense",
-        .head_act = WHET_I_ACT_TANH,
-        .head_drops_input = true,
-        .head_out = "classifier.out_proj",
-    },
+    {.model_type = "roberta", .classifier = "RobertaForSequenceClassification", ROBERTA},
+    /* The same network with a tokenizer of its own: Conneau et al. 2020, arXiv 1911.02116; Martin et al.
+     * 2020, arXiv 1911.03894. */
+    {.model_type = "xlm-roberta", .classifier = "XLMRobertaForSequenceClassification", ROBERTA},
+    {.model_type = "camembert", .classifier = "CamembertForSequenceClassification", ROBERTA},
     {
         /* Sanh et al. 2019, arXiv 1910.01108. */
         .model_type = "distilbert",
@@ -106,4 +93,6 @@ const whet_i_family *whet_i_family_find(whet_str model_type) {
     return NULL;
 }
 
-const char *whet_i_family_known(void) { return "\"bert\", \"roberta\" or \"distilbert\""; }
+const char *whet_i_family_known(void) {
+    return "\"bert\", \"roberta\", \"xlm-roberta\", \"camembert\" or \"distilbert\"";
+}

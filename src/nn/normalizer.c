@@ -123,7 +123,7 @@ static whet_status action_of(whet_ctx *ctx, void *arg, uint32_t code, uint32_t *
     }
     /* An ill-formed byte alone stands for U+FFFD. */
     const int64_t own_len = whet_i_utf8_encode(own, code) - own, len = end - bytes;
-    const int64_t from = code == WHET_I_REPLACEMENT ? 1 : own_len;
+    const int64_t from = code == WHET_I_REPLACEMENT && !norm->follows ? 1 : own_len;
     const int64_t by_bytes = (len + from - 1) / from, by_codes = (n + from - 1) / from;
     if (by_bytes > norm->max_bytes) norm->max_bytes = by_bytes;
     if (by_codes > norm->max_codes) norm->max_codes = by_codes;

@@ -86,7 +86,7 @@ static whet_status read_replace(whet_ctx *ctx, whet_tokenizer *tok, const json_t
     return WHET_OK;
 }
 
-/* Prepend, Strip, Replace and the normal forms; *known false for any other type. */
+/* Precompiled, Prepend, Strip, Replace and the normal forms; *known false for any other type. */
 static whet_status read_text_step(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json,
                                   bool *known) {
     static const char *const FORMS[] = {"NFC", "NFKC", "NFKD"};
@@ -98,6 +98,10 @@ static whet_status read_text_step(whet_ctx *ctx, whet_tokenizer *tok, const json
         WHET_TRY(add_step(ctx, tok, WHET_I_TEXT_FORM, &step));
         step->form = (whet_i_form)i;
         return WHET_OK;
+    }
+    if (whet_i_json_is(type, "Precompiled")) {
+        WHET_TRY(add_step(ctx, tok, WHET_I_TEXT_CHARSMAP, &step));
+        return whet_i_charsmap_read(ctx, json, &step->charsmap);
     }
     if (whet_i_json_is(type, "Replace")) return read_replace(ctx, tok, json);
     if (whet_i_json_is(type, "Strip")) {
@@ -136,15 +140,17 @@ static whet_status read_step(whet_ctx *ctx, whet_tokenizer *tok, const json_t *j
     return known ? WHET_OK
                  : whet_i_tokenizer_unsupported(
                        ctx, "normalizer", type,
-                       "BertNormalizer, NFC, NFD, NFKC, NFKD, StripAccents, Lowercase, Prepend, "
-                       "Replace, Strip, or a Sequence of them");
+                       "BertNormalizer, NFC, NFD, NFKC, NFKD, StripAccents, Lowercase, "
+                       "Precompiled, Prepend, Replace, Strip, or a Sequence of them");
 }
 
 whet_status whet_i_normalizer_read(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json) {
     if (json && !json_is_null(json)) WHET_TRY(read_step(ctx, tok, json, 0));
     WHET_TRY(whet_i_normalizer_build(ctx, &tok->norm));
-    for (int32_t i = 0; i < tok->n_text_steps; i++)
-        if (tok->text_steps[i].op == WHET_I_TEXT_CHARS)
-            WHET_TRY(whet_i_normalizer_build(ctx, &tok->text_steps[i].chars));
+    for (int32_t i = 0; i < tok->n_text_steps; i++) {
+        if (tok->text_steps[i].op != WHET_I_TEXT_CHARS) continue;
+        tok->text_steps[i].chars.follows = true;
+        WHET_TRY(whet_i_normalizer_build(ctx, &tok->text_steps[i].chars));
+    }
     return WHET_OK;
 }

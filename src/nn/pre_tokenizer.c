@@ -18,6 +18,10 @@ static void word(const run *r, const uint8_t *p, const uint8_t *end) {
         whet_i_bpe_word(&r->tok->bpe, p, end - p, r->work->model, r->out);
         return;
     }
+    if (r->tok->is_unigram) {
+        whet_i_unigram_word(&r->tok->unigram, p, end - p, r->work->model, r->out);
+        return;
+    }
     int64_t chars = 0;
     for (const uint8_t *q = p; q < end; q++) chars += (*q & 0xC0) != 0x80;
     whet_i_wordpiece_word(&r->tok->model, p, end - p, chars, r->out);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Steps of the normaliser that look at more than one code point: normal forms, prepending,
+ * Steps of the normaliser that look at more than one code point: normal forms, charsmaps, prepending,
  * replacing, stripping. Each writes a new text; two buffers take turns. */
 #include "nn/tokenizer_i.h"
 
@@ -51,6 +51,7 @@ static uint8_t *apply(const whet_i_text_step *step, whet_i_work *work, const uin
     switch (step->op) {
     case WHET_I_TEXT_CHARS: return whet_i_normalize(&step->chars, p, end, out);
     case WHET_I_TEXT_FORM: return whet_i_normal_form(step->form, p, end, out, work->forms);
+    case WHET_I_TEXT_CHARSMAP: return whet_i_charsmap_apply(step->charsmap, p, end, out);
     case WHET_I_TEXT_PREPEND:
         if (p < end) out = append(out, step->to.ptr, step->to.len);
         return append(out, p, end - p);
@@ -79,6 +80,7 @@ whet_i_growth whet_i_text_step_growth(const whet_i_text_step *step) {
     switch (step->op) {
     case WHET_I_TEXT_CHARS: return (whet_i_growth){step->chars.max_bytes, 0};
     case WHET_I_TEXT_FORM: return (whet_i_growth){WHET_I_FORM_BYTES, 0};
+    case WHET_I_TEXT_CHARSMAP: return (whet_i_growth){step->charsmap->max_bytes, 0};
     case WHET_I_TEXT_PREPEND: return (whet_i_growth){1, to};
     case WHET_I_TEXT_REPLACE: return (whet_i_growth){to > from ? (to + from - 1) / from : 1, 0};
     case WHET_I_TEXT_STRIP: break;

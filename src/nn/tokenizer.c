@@ -4,6 +4,7 @@
  * Within a text, pieces of about SEGMENT_BYTES are normalised and cut into words one after the
  * other: no step looks across a space, and a text that is full (max_length) is left at once.
  * Normalisation gives at most max_codes code points a byte, and a token has at least one. */
+#include <errno.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -15,6 +16,30 @@
 
 /* ---- loading ---------------------------------------------------------------------------------- */
 
+/* Where tokenizer.json is not there: what the folder has instead, which transformers makes one of. */
+static whet_status no_file(whet_ctx *ctx, const char *dir) {
+    static const char *const others[] = {"sentencepiece.bpe.model", "spiece.model",
+                                         "tokenizer.model", "vocab.txt", "vocab.json"};
+    whet_i_buf path = {0};
+    const char *found = NULL;
+    struct stat info;
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; i < WHET_COUNT_OF(others) && !found; i++) {
+        path.len = 0;
+        WHET_TRY_DONE(whet_i_buf_printf(ctx, &path, "%s/%s", dir, others[i]));
+        if (stat(path.data, &info) == 0) found = others[i];
+    }
+    errno = ENOENT;
+    status = whet_i_fail(ctx, WHET_ERR_IO, "%s/tokenizer.json: no such file; expected it%s%s%s",
+                         dir, found ? "; the folder has " : "", found ? found : "",
+                         found ? "; try AutoTokenizer.from_pretrained(DIR).save_pretrained(DIR) of "
+                                 "transformers"
+                               : "");
+done:
+    whet_i_buf_free(ctx, &path);
+    return status;
+}
+
 whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir, whet_tokenizer **out) {
     struct stat info;
     whet_i_buf path = {0};
@@ -23,7 +48,10 @@ whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir, whet_tokenizer *
     whet_status status = WHET_OK;
     const bool is_dir = stat(dir, &info) == 0 && S_ISDIR(info.st_mode);
     WHET_TRY_DONE(whet_i_buf_printf(ctx, &path, "%s%s", dir, is_dir ? "/tokenizer.json" : ""));
-    WHET_TRY_DONE(whet_i_json_read(ctx, path.data, MAX_FILE_BYTES, &root));
+    status = whet_i_json_read(ctx, path.data, MAX_FILE_BYTES, &root);
+    if (status == WHET_ERR_IO && is_dir && whet_error_errno(ctx) == ENOENT)
+        status = no_file(ctx, dir);
+    if (status != WHET_OK) goto done;
     status = whet_i_tokenizer_from_json(ctx, root, &tok);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", path.data);
     if (status == WHET_OK && is_dir) status = whet_i_token_roles_read(ctx, dir, tok);
@@ -42,11 +70,13 @@ void whet_tokenizer_destroy(whet_ctx *ctx, whet_tokenizer *tokenizer) {
     whet_i_normalizer_free(ctx, &tokenizer->norm);
     for (int32_t i = 0; i < tokenizer->n_text_steps; i++) {
         whet_i_normalizer_free(ctx, &tokenizer->text_steps[i].chars);
+        whet_i_charsmap_free(ctx, tokenizer->text_steps[i].charsmap);
         whet_i_regex_destroy(ctx, tokenizer->text_steps[i].regex);
     }
     for (int32_t i = 0; i < tokenizer->n_pre_steps; i++)
         whet_i_regex_destroy(ctx, tokenizer->pre_steps[i].regex);
     whet_i_bpe_free(ctx, &tokenizer->bpe);
+    whet_i_unigram_free(ctx, &tokenizer->unigram);
     whet_i_free(ctx, tokenizer->kinds);
     whet_i_charmap_free(ctx, &tokenizer->classes);
     whet_i_trie_free(ctx, &tokenizer->model.trie);
@@ -180,7 +210,11 @@ whet_status whet_i_tokenizer_most_ids(whet_ctx *ctx, const whet_tokenizer *tok, 
         WHET_TRY(whet_i_mul(ctx, *ids, growth.times + growth.plus, ids));
     }
     for (int32_t i = 0; i < tok->n_pre_steps; i++) {
-        const whet_i_growth growth = whet_i_pre_step_growth(&tok->pre_steps[i]);
+        whet_i_growth growth = whet_i_pre_step_growth(&tok->pre_steps[i]);
+        /* A mark is one character, and so one token unless it falls apart into bytes. */
+        if (tok->is_unigram && !tok->unigram.byte_fallback &&
+            tok->pre_steps[i].op == WHET_I_PRE_METASPACE)
+            growth = (whet_i_growth){1, 1};
         WHET_TRY(whet_i_mul(ctx, *ids, growth.times + growth.plus, ids));
     }
     if (!tok->is_bpe) return WHET_OK;
@@ -198,6 +232,14 @@ static whet_status reserve(whet_ctx *ctx, int64_t bytes, layout *l, int64_t *par
     return whet_i_add(ctx, l->total, bytes - bytes % 64, &l->total);
 }
 
+/* Models count what `longest` bytes may become in 32 bits. */
+static whet_status check_index(whet_ctx *ctx, int64_t longest, int64_t n) {
+    if (n < INT32_MAX) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_LIMIT,
+                       "tokenizer: a text of %lld bytes; expected fewer than %lld",
+                       (long long)longest, (long long)INT32_MAX / (n / longest + 1));
+}
+
 static whet_status lay_out(whet_ctx *ctx, const whet_tokenizer *tok, int64_t longest, layout *l) {
     int64_t n = longest, forms = 0, symbols;
     *l = (layout){0};
@@ -213,12 +255,13 @@ static whet_status lay_out(whet_ctx *ctx, const whet_tokenizer *tok, int64_t lon
         const bool writes = tok->pre_steps[i].op >= WHET_I_PRE_METASPACE;
         WHET_TRY(reserve(ctx, writes ? n : 0, l, &l->pre[i]));
     }
+    if (tok->is_unigram) WHET_TRY(whet_i_add(ctx, n, 1, &n));
+    if (tok->is_unigram) WHET_TRY(check_index(ctx, longest, n));
+    if (tok->is_unigram) WHET_TRY(whet_i_mul(ctx, n, WHET_I_UNIGRAM_BYTES, &symbols));
+    if (tok->is_unigram) return reserve(ctx, symbols, l, &l->model);
     if (!tok->is_bpe) return WHET_OK;
     WHET_TRY(grow(ctx, (whet_i_growth){tok->bpe.most_symbols, tok->bpe.more_symbols}, &n));
-    if (n >= INT32_MAX)
-        return whet_i_fail(ctx, WHET_ERR_LIMIT,
-                           "tokenizer: a text of %lld bytes; expected fewer than %lld",
-                           (long long)longest, (long long)INT32_MAX / (n / longest + 1));
+    WHET_TRY(check_index(ctx, longest, n));
     WHET_TRY(whet_i_mul(ctx, n, WHET_I_BPE_SYMBOL_BYTES + (int64_t)sizeof(int32_t), &symbols));
     return reserve(ctx, symbols + 8, l, &l->model);
 }

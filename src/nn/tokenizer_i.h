@@ -2,7 +2,8 @@
  * The parts of a tokenizer, each compiled into direct tables when the file is loaded:
  *
  *   bytes -> whet_i_added (raw) -> whet_i_normalizer, whet_i_text_step -> whet_i_added (normalised)
- *         -> classes or whet_i_pre_step -> whet_i_wordpiece or whet_i_bpe -> ids -> whet_i_template
+ *         -> classes or whet_i_pre_step -> whet_i_wordpiece, whet_i_bpe or whet_i_unigram -> ids
+ *         -> whet_i_template
  *
  * Nothing here allocates or fails after loading: encoding runs inside parallel loops, in memory
  * that whet_i_work laid out before. (A regular expression can give up; the work then says so.) */
@@ -14,6 +15,7 @@
 #include "nn/bpe_i.h"
 #include "nn/regex_i.h"
 #include "nn/tokenizer_parts_i.h"
+#include "nn/unigram_i.h"
 #include "whet/nn.h"
 
 /* ---- post-processor -------------------------------------------------------------------------- */
@@ -46,9 +48,29 @@ typedef enum whet_i_form { WHET_I_NFC, WHET_I_NFKC, WHET_I_NFKD } whet_i_form;
 uint8_t *whet_i_normal_form(whet_i_form form, const uint8_t *p, const uint8_t *end, uint8_t *out,
                             uint8_t *scratch);
 
+/* Precompiled: see charsmap.c. */
+typedef struct whet_i_charsmap {
+    uint32_t *units; /* [n] */
+    int64_t n;
+    char *texts; /* [texts_len + 1] */
+    int64_t texts_len;
+    int64_t max_bytes; /* output bytes an input byte, at most */
+    bool stays[128];   /* characters of ASCII that alone are not replaced */
+} whet_i_charsmap;
+
+/* From {"precompiled_charsmap": base 64}. *out is to be freed also after a failure, once it is set.
+ * Errors: FORMAT, LIMIT, NOMEM. */
+WHET_CHECKED whet_status whet_i_charsmap_read(whet_ctx *ctx, const json_t *json,
+                                              whet_i_charsmap **out);
+void whet_i_charsmap_free(whet_ctx *ctx, whet_i_charsmap *map);
+/* Writes valid UTF-8 p..end anew, into max_bytes * (end - p) bytes; returns the end. */
+uint8_t *whet_i_charsmap_apply(const whet_i_charsmap *map, const uint8_t *p, const uint8_t *end,
+                               uint8_t *out);
+
 typedef enum whet_i_text_op {
     WHET_I_TEXT_CHARS,
     WHET_I_TEXT_FORM,
+    WHET_I_TEXT_CHARSMAP,
     WHET_I_TEXT_PREPEND,
     WHET_I_TEXT_REPLACE,
     WHET_I_TEXT_STRIP
@@ -58,6 +80,7 @@ typedef struct whet_i_text_step {
     whet_i_text_op op;
     whet_i_normalizer chars;
     whet_i_form form;
+    whet_i_charsmap *charsmap;
     whet_str from, to;   /* REPLACE; PREPEND has `to` */
     whet_i_regex *regex; /* REPLACE: instead of from */
     bool left, right;    /* STRIP */
@@ -129,6 +152,7 @@ typedef struct whet_i_decode_step {
 /* ---- the whole ------------------------------------------------------------------------------- */
 
 #define WHET_I_N_ROLES 7
+#define WHET_I_MAX_ADDED 65536 /* tokens beside the vocabulary */
 
 struct whet_tokenizer {
     whet_i_normalizer norm; /* first of all; also makes ill-formed bytes U+FFFD */
@@ -141,8 +165,9 @@ struct whet_tokenizer {
     int32_t n_pre_steps;
     bool is_classic;        /* WordPiece on the runs of a class: the fast way of tokenizer.c */
     whet_i_wordpiece model; /* its trie is the vocabulary, whatever the model */
-    bool is_bpe;
+    bool is_bpe, is_unigram;
     whet_i_bpe bpe;
+    whet_i_unigram unigram;
     whet_i_added raw, normalized;
     whet_i_template single, pair; /* of the post-processor */
     whet_i_decode_step decode_steps[WHET_I_MAX_STEPS];
@@ -207,6 +232,9 @@ WHET_CHECKED whet_status whet_i_pre_tokenizer_read(whet_ctx *ctx, whet_tokenizer
                                                    const json_t *json);
 /* model BPE, without its vocab, which is there already. */
 WHET_CHECKED whet_status whet_i_bpe_read(whet_ctx *ctx, whet_tokenizer *tok, const json_t *json);
+/* model Unigram, with its vocab. */
+WHET_CHECKED whet_status whet_i_unigram_read(whet_ctx *ctx, whet_tokenizer *tok,
+                                             const json_t *json);
 WHET_CHECKED whet_status whet_i_decoder_read(whet_ctx *ctx, whet_tokenizer *tok,
                                              const json_t *json);
 /* Roles of tokens: none, then those that the files of a folder tell. */

@@ -5,7 +5,6 @@
  * Format: what Hugging Face tokenizers (0.2x) writes, version "1.0". */
 #include "nn/tokenizer_i.h"
 
-#define MAX_ADDED 65536
 #define MAX_GROWTH 4096
 
 /* A part that this library does not have. */
@@ -80,8 +79,8 @@ static whet_status read_vocab(whet_ctx *ctx, whet_tokenizer *tok, json_t *vocab)
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "vocab: %s; expected tokens with their ids",
                            json_is_object(vocab) ? "empty" : "no object");
     WHET_TRY(largest_id(ctx, vocab, &last));
-    WHET_TRY(whet_i_calloc(ctx, last + 1 + MAX_ADDED, &tok->tokens));
-    WHET_TRY(whet_i_calloc(ctx, last + 1 + MAX_ADDED, &tok->kinds));
+    WHET_TRY(whet_i_calloc(ctx, last + 1 + WHET_I_MAX_ADDED, &tok->tokens));
+    WHET_TRY(whet_i_calloc(ctx, last + 1 + WHET_I_MAX_ADDED, &tok->kinds));
     tok->n_tokens = last + 1;
     WHET_TRY(whet_i_trie_init(ctx, &tok->model.trie));
     const char *key;
@@ -145,13 +144,15 @@ static whet_status read_model(whet_ctx *ctx, whet_tokenizer *tok, const json_t *
         WHET_TRY(read_vocab(ctx, tok, json_object_get(json, "vocab")));
         return whet_i_bpe_read(ctx, tok, json);
     }
-    if (!whet_i_json_is(type, "WordPiece"))
-        return whet_i_tokenizer_unsupported(ctx, "model", type, "WordPiece or BPE");
+    tok->is_unigram = whet_i_json_is(type, "Unigram");
+    if (!tok->is_unigram && !whet_i_json_is(type, "WordPiece"))
+        return whet_i_tokenizer_unsupported(ctx, "model", type, "WordPiece, BPE or Unigram");
     for (int32_t i = 0; i < tok->n_pre_steps; i++)
         if (tok->pre_steps[i].op == WHET_I_PRE_BYTE_LEVEL)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "model WordPiece behind the pre_tokenizer ByteLevel; expected BPE");
-    return read_wordpiece(ctx, tok, json);
+                               "model %s behind the pre_tokenizer ByteLevel; expected BPE",
+                               tok->is_unigram ? "Unigram" : "WordPiece");
+    return (tok->is_unigram ? whet_i_unigram_read : read_wordpiece)(ctx, tok, json);
 }
 
 /* ---- added tokens ----------------------------------------------------------------------------- */
@@ -240,10 +241,10 @@ static whet_status read_added_tokens(whet_ctx *ctx, whet_tokenizer *tok, const j
                                      int64_t vocab_count) {
     if (!json || json_is_null(json)) return WHET_OK;
     const size_t n = json_array_size(json);
-    if (!json_is_array(json) || n > MAX_ADDED)
+    if (!json_is_array(json) || n > WHET_I_MAX_ADDED)
         return whet_i_fail(ctx, json_is_array(json) ? WHET_ERR_LIMIT : WHET_ERR_FORMAT,
                            "added_tokens: %s; expected a list of at most %d",
-                           json_is_array(json) ? "too many" : "no list", MAX_ADDED);
+                           json_is_array(json) ? "too many" : "no list", WHET_I_MAX_ADDED);
     int64_t next_id = vocab_count;
     for (size_t i = 0; i < n; i++)
         WHET_TRY(read_added_token(ctx, tok, json_array_get(json, i), &next_id));
@@ -284,11 +285,12 @@ whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root, whet_t
     WHET_TRY_DONE(whet_i_normalizer_read(ctx, tok, json_object_get(root, "normalizer")));
     WHET_TRY_DONE(whet_i_pre_tokenizer_read(ctx, tok, json_object_get(root, "pre_tokenizer")));
     WHET_TRY_DONE(read_model(ctx, tok, model));
-    tok->is_classic = !tok->is_bpe && tok->n_text_steps == 0 &&
+    tok->is_classic = !tok->is_bpe && !tok->is_unigram && tok->n_text_steps == 0 &&
                       (tok->n_pre_steps == 0 ||
                        (tok->n_pre_steps == 1 && tok->pre_steps[0].op == WHET_I_PRE_CLASSES));
-    WHET_TRY_DONE(read_added_tokens(ctx, tok, json_object_get(root, "added_tokens"),
-                                    (int64_t)json_object_size(json_object_get(model, "vocab"))));
+    const json_t *vocab = json_object_get(model, "vocab");
+    const size_t n = tok->is_unigram ? json_array_size(vocab) : json_object_size(vocab);
+    WHET_TRY_DONE(read_added_tokens(ctx, tok, json_object_get(root, "added_tokens"), (int64_t)n));
     WHET_TRY_DONE(whet_i_post_processor_read(ctx, tok, json_object_get(root, "post_processor")));
     WHET_TRY_DONE(whet_i_decoder_read(ctx, tok, json_object_get(root, "decoder")));
     WHET_TRY_DONE(check_growth(ctx, tok));

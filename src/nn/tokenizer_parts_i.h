@@ -49,6 +49,7 @@ typedef enum whet_i_norm_op {
 typedef struct whet_i_normalizer {
     whet_i_norm_op ops[WHET_I_NORM_MAX_OPS];
     int32_t n_ops;
+    bool follows;           /* another step: its text has no ill-formed bytes */
     whet_i_charmap actions; /* see normalizer.c */
     uint8_t *pool;          /* replacement strings */
     int64_t pool_len, pool_cap;

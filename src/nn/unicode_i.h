@@ -30,6 +30,26 @@ enum {
     WHET_I_RE_WORD = 8192
 };
 
+/* Of code points, for grapheme clusters: Unicode Standard Annex 29, tables 2 and 3, but for flags and the
+ * syllables of Hangul. */
+typedef enum whet_i_grapheme {
+    WHET_I_GRAPHEME_OTHER,
+    WHET_I_GRAPHEME_CONTROL, /* with CR and LF */
+    WHET_I_GRAPHEME_EXTEND,
+    WHET_I_GRAPHEME_LINKER, /* EXTEND that joins consonants */
+    WHET_I_GRAPHEME_ZWNJ,   /* EXTEND that parts them */
+    WHET_I_GRAPHEME_ZWJ,
+    WHET_I_GRAPHEME_SPACING,
+    WHET_I_GRAPHEME_PREPEND,
+    WHET_I_GRAPHEME_PICTURE,
+    WHET_I_GRAPHEME_CONSONANT,
+    WHET_I_GRAPHEME_L,
+    WHET_I_GRAPHEME_V,
+    WHET_I_GRAPHEME_T,
+    WHET_I_GRAPHEME_LV,
+    WHET_I_GRAPHEME_LVT
+} whet_i_grapheme;
+
 typedef struct whet_i_unicode_start { /* `bits` hold from `first` up to the next start */
     uint32_t first;
     uint32_t bits;
@@ -38,7 +58,7 @@ typedef struct whet_i_unicode_lower_run { /* first, first + step, ..., last move
     uint32_t first, last, step;
     int32_t delta;
 } whet_i_unicode_lower_run;
-typedef struct whet_i_unicode_class_run { /* canonical combining class, not 0 */
+typedef struct whet_i_unicode_class_run { /* canonical combining or grapheme class, not 0 */
     uint32_t first, last, value;
 } whet_i_unicode_class_run;
 typedef struct whet_i_unicode_decomposition { /* full canonical decomposition in the pool */
@@ -60,6 +80,8 @@ extern const int64_t whet_i_unicode_n_decompositions;
 extern const whet_i_unicode_range whet_i_unicode_compats[];
 extern const int64_t whet_i_unicode_n_compats;
 extern const uint32_t whet_i_unicode_pool[];
+extern const whet_i_unicode_class_run whet_i_unicode_graphemes[];
+extern const int64_t whet_i_unicode_n_graphemes;
 
 /* WHET_I_CHAR_ bits. Pure. O(log). */
 uint32_t whet_i_unicode_bits(uint32_t code);
@@ -75,6 +97,10 @@ bool whet_i_unicode_has_compat(uint32_t code);
 /* No code point in code..result-1 differs from `code` in bits, class, ideograph, or maps to
  * anything but itself; result == code when `code` itself maps. Pure. O(log). */
 uint32_t whet_i_unicode_plain_until(uint32_t code);
+
+/* The end of the extended grapheme cluster that begins at p < end, of valid UTF-8. Pairs of regional
+ * indicators are two: nothing that asks looks at clusters of over 5 bytes. Pure. O(cluster log). */
+const uint8_t *whet_i_grapheme_end(const uint8_t *p, const uint8_t *end);
 
 /* The code point at p < end; *next is the byte after it. Ill-formed bytes give U+FFFD and move by
  * the maximal subpart (Unicode 3.9, table 3-8), as Python's errors="replace". Pure. */

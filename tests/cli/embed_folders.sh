@@ -81,6 +81,9 @@ parts("gone", cut[:1], index)
 parts("outside", cut, {**index, names[0]: "../base/model.safetensors"})
 parts("rooted", cut, {**index, names[0]: "/model.safetensors"})
 parts("above", cut, {**index, names[0]: ".."})
+for name in "sentencepiece.bpe.model", "vocab.txt":
+    shutil.copytree("base", name)
+    os.rename(f"{name}/tokenizer.json", f"{name}/{name}")
 shutil.copytree("base", "pickled")
 os.rename("pickled/model.safetensors", "pickled/pytorch_model.bin")
 END
@@ -102,6 +105,13 @@ run 0 whet tune --model base --train c.tsv --epochs 1 --output same --quiet
 run 0 whet tune --model parts --train c.tsv --epochs 1 --output of_parts --quiet
 cmp -s tuned/model.safetensors same/model.safetensors || fail 'training begins elsewhere'
 cmp -s of_parts/model.safetensors same/model.safetensors || fail 'training of several files begins elsewhere'
+
+# RoBERTa's relatives: tuned, they are still what they were.
+xlm=$WHET_TEST_SOURCE/tests/golden/xlmr_tiny/xlm-roberta
+run 0 whet tune --model "$xlm" --train c.tsv --epochs 1 --output tuned_xlm --quiet
+grep -q '"XLMRobertaForSequenceClassification"' tuned_xlm/config.json || fail 'the tuned model has another class'
+run 0 whet embed --model tuned_xlm --input t.tsv --output xlm.npy
+quiet_about warning
 
 # Several files are the same model as one: adapters and classifiers made on either fit the other.
 run 0 whet tune --model parts --adapter lora --rank 2 --train c.tsv --epochs 1 --output lora --quiet
@@ -134,6 +144,9 @@ refused 3 unlisted 'is missing; expected ['
 refused 4 gone 'model.safetensors.index.json: gone/model-00002-of-00002.safetensors: cannot be opened'
 for model in outside rooted above; do refused 3 $model "is no file's name"; done
 refused 4 pickled 'the folder has pickled weights'
+for name in sentencepiece.bpe.model vocab.txt; do
+    refused 4 $name "$name/tokenizer.json: no such file; expected it; the folder has $name; try AutoTokenizer"
+done
 unchanged
 run 0 whet merge --method passthrough parts --output one
 run 0 whet embed --model one --input t.tsv --output one.npy

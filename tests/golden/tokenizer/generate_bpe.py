@@ -131,7 +131,7 @@ def affixes():
 
 
 def write(name, lines):
-    with open(os.path.join(HERE, "bpe_" + name), "w", encoding="utf-8") as out:
+    with open(os.path.join(HERE, name), "w", encoding="utf-8") as out:
         out.writelines(line + "\n" for line in lines)
 
 
@@ -162,14 +162,18 @@ def write_forms():
                 for form in forms) + "\n")
 
 
-def main():
+def hard_texts():
     with open(os.path.join(HERE, "texts.hex"), encoding="ascii") as file:
-        texts = [bytes.fromhex(line).decode("utf-8", "replace") for line in file][:TEXTS]
+        return [bytes.fromhex(line).decode("utf-8", "replace") for line in file][:TEXTS]
+
+
+def main():
+    texts = hard_texts()
     for name, tok in [("roberta", roberta()), ("llama3", llama3()), ("qwen2", qwen2()),
                       ("odd", odd()), ("legacy", sentencepiece("legacy")),
                       ("first", sentencepiece("first")), ("never", sentencepiece("never")),
                       *affixes()]:
-        record(name, tok, texts)
+        record("bpe_" + name, tok, texts)
     write_forms()
 
 

@@ -5,14 +5,15 @@
 
 #include "nn/tokenizer_i.h"
 
-static const char *const NAMES[] = {"roberta", "llama3", "qwen2",  "odd",   "legacy",
-                                    "first",   "never",  "suffix", "prefix"};
-#define TEXTS 130
+static const char *const NAMES[] = {"bpe_roberta", "bpe_llama3", "bpe_qwen2",
+                                    "bpe_odd",     "bpe_legacy", "bpe_first",
+                                    "bpe_never",   "bpe_suffix", "bpe_prefix"};
+#define TEXTS FIRST_TEXTS
 
 static const char *golden(const char *name, const char *kind) {
-    char path[128];
-    (void)snprintf(path, sizeof path, GOLDEN "bpe_%s%s", name, kind);
-    return test_source(path);
+    char path[64];
+    (void)snprintf(path, sizeof path, "bpe_%s", name);
+    return golden_file(path, kind);
 }
 
 static void first_texts(texts *in) {
@@ -24,79 +25,17 @@ static void first_texts(texts *in) {
 
 static void ids_are_those_of_hugging_face(void **state) {
     (void)state;
-    whet_ctx *ctx = test_ctx(2);
-    texts in;
-    first_texts(&in);
-    for (int64_t v = 0; v < WHET_COUNT_OF(NAMES); v++) {
-        whet_tokenizer *tokenizer = load(ctx, golden(NAMES[v], ".json"));
-        compare(ctx, tokenizer, &in, 0, golden(NAMES[v], ".ids"));
-        compare(ctx, tokenizer, &in, 7, golden(NAMES[v], ".max7.ids"));
-        whet_tokenizer_destroy(ctx, tokenizer);
-    }
-    free(in.bytes);
-    test_ctx_done(ctx);
-}
-
-/* A row of numbers: the ids, then the types. */
-static void check_pair(const whet_token_rows *rows, int64_t i, char **p, const char *path) {
-    for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++)
-        if (strtol(*p, p, 10) != rows->ids[k]) fail_msg("%s line %d: an id differs", path, (int)i);
-    for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++)
-        if (strtol(*p, p, 10) != rows->types[k]) fail_msg("%s line %d: a type", path, (int)i);
-    if (**p != '\n') fail_msg("%s line %d: of another length", path, (int)i);
-    ++*p;
+    check_ids(NAMES, WHET_COUNT_OF(NAMES));
 }
 
 static void pairs_are_those_of_hugging_face(void **state) {
     (void)state;
-    whet_ctx *ctx = test_ctx(2);
-    texts in;
-    first_texts(&in);
-    for (int64_t v = 0; v < WHET_COUNT_OF(NAMES); v++) {
-        whet_tokenizer *tokenizer = load(ctx, golden(NAMES[v], ".json"));
-        whet_token_rows rows;
-        char *lines = read_file(golden(NAMES[v], ".pairs.ids")), *p = lines;
-        test_ok(ctx, whet_tokenizer_encode_pairs(ctx, tokenizer, in.items, in.items + 1, in.n - 1,
-                                                 11, &rows, NULL));
-        for (int64_t i = 0; i < rows.n_rows; i++) check_pair(&rows, i, &p, NAMES[v]);
-        assert_int_equal(*p, '\0');
-        free(lines);
-        whet_token_rows_destroy(ctx, &rows);
-        whet_tokenizer_destroy(ctx, tokenizer);
-    }
-    free(in.bytes);
-    test_ctx_done(ctx);
+    check_pairs(NAMES, WHET_COUNT_OF(NAMES));
 }
 
 static void decoded_texts_are_those_of_hugging_face(void **state) {
     (void)state;
-    whet_ctx *ctx = test_ctx(1);
-    texts in;
-    first_texts(&in);
-    for (int64_t v = 0; v < WHET_COUNT_OF(NAMES); v++) {
-        whet_tokenizer *tokenizer = load(ctx, golden(NAMES[v], ".json"));
-        whet_token_rows rows;
-        char *lines = read_file(golden(NAMES[v], ".text.hex")), *p = lines;
-        test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, in.items, in.n, 0, &rows));
-        for (int64_t i = 0; i < in.n; i++) {
-            char *text;
-            int64_t len;
-            test_ok(ctx,
-                    whet_tokenizer_decode(ctx, tokenizer, rows.ids + rows.start[i],
-                                          rows.start[i + 1] - rows.start[i], true, &text, &len));
-            for (int64_t k = 0; k < len; k++, p += 2)
-                if ((uint8_t)text[k] != (nibble(p[0]) << 4 | nibble(p[1])))
-                    fail_msg("%s text %d: byte %d differs: %s", NAMES[v], (int)i, (int)k, text);
-            assert_int_equal(*p, '\n');
-            p++;
-            whet_free_text(ctx, text);
-        }
-        free(lines);
-        whet_token_rows_destroy(ctx, &rows);
-        whet_tokenizer_destroy(ctx, tokenizer);
-    }
-    free(in.bytes);
-    test_ctx_done(ctx);
+    check_decoded(NAMES, WHET_COUNT_OF(NAMES));
 }
 
 /* Byte for byte: a text through ids and back through the bytes of each token. */
@@ -401,7 +340,7 @@ static void cutting_at_words_changes_nothing(void **state) {
     whet_i_rng rng;
     whet_i_rng_init(&rng, 31, 0);
     for (int64_t v = 4; v < 7; v++) { /* legacy, first, never */
-        whet_tokenizer *tokenizer = load(ctx, golden(NAMES[v], ".json"));
+        whet_tokenizer *tokenizer = load(ctx, golden_file(NAMES[v], ".json"));
         assert_int_equal(tokenizer->bpe.mark_len, 3);
         for (int round = 0; round < 500; round++) {
             whet_i_buf text = {0};

@@ -120,6 +120,30 @@ static void texts_are_embedded_as_torch_does(void **state) {
     }
 }
 
+/* Folders as transformers saves them, SentencePiece's tokenizer and all. */
+static void encoders_with_sentencepiece_are_as_transformers_has_them(void **state) {
+    (void)state;
+    static const char *const folders[] = {"../xlmr_tiny/xlm-roberta", "../xlmr_tiny/camembert",
+                                          "../xlmr_tiny/bert"};
+    char bytes[4096];
+    whet_str texts[64];
+    const int64_t n = read_texts("../xlmr_tiny/texts.txt", bytes, sizeof bytes, texts);
+    for (int i = 0; i < WHET_COUNT_OF(folders); i++) {
+        whet_ctx *ctx = test_ctx(1);
+        whet_encoder *e = NULL;
+        test_ok(ctx, whet_encoder_load(ctx, golden(folders[i]), NULL, &e));
+        assert_true(i > 0 || e->files.n > 2);
+        whet_tensor expected = read_golden(ctx, folders[i], "expected");
+        assert_int_equal(expected.shape[0], n);
+        float out[64 * 16];
+        test_ok(ctx, whet_encoder_embed(ctx, e, texts, n, out));
+        compare(out, expected.data, whet_tensor_count(&expected), F32_BOUND);
+        whet_tensor_destroy(ctx, &expected);
+        whet_encoder_destroy(ctx, e);
+        test_ctx_done(ctx);
+    }
+}
+
 /* What products may leave out, 3.1 x 2^-16 of each (whet_i_linear), grows by no more than the four
  * products of each of two layers; where f32 is not cut into parts nothing is left out. */
 static void coarse_embeddings_are_near(void **state) {
@@ -706,6 +730,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_rows_are_embedded_as_torch_does),
         cmocka_unit_test(texts_are_embedded_as_torch_does),
+        cmocka_unit_test(encoders_with_sentencepiece_are_as_transformers_has_them),
         cmocka_unit_test(coarse_embeddings_are_near),
         cmocka_unit_test(a_real_model_is_embedded_as_torch_does),
         cmocka_unit_test(shapes_and_types_agree_with_a_plain_forward_pass),

@@ -79,7 +79,7 @@ static void unknown_parts_are_named(void **state) {
     const whet_status status = WHET_ERR_UNSUPPORTED;
     REFUSED(head, "\"version\":\"2.0\"", status, "version");
     REFUSED(head, "\"truncation\":{\"direction\":\"Left\"}", status, "truncation");
-    REFUSED(normalizer, "{\"type\":\"Precompiled\"}", status, "normalizer: type \"Precompiled\"");
+    REFUSED(normalizer, "{\"type\":\"ByteLevel\"}", status, "normalizer: type \"ByteLevel\"");
     REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}", status,
             "Nmt");
     REFUSED(normalizer, "{\"type\":\"Sequence\",\"normalizers\":[" BERT ",{\"type\":\"NFD\"}]}",
@@ -93,7 +93,7 @@ static void unknown_parts_are_named(void **state) {
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[]}", status, "no sequence A");
     REFUSED(post, "{\"type\":\"TemplateProcessing\",\"single\":[{\"Sequence\":{\"id\":\"B\"}}]}",
             status, "piece 0");
-    REFUSED(model, "\"type\":\"Unigram\"", status, "model: type \"Unigram\"");
+    REFUSED(model, "\"type\":\"WordLevel\"", status, "model: type \"WordLevel\"");
     REFUSED(added, "[{\"id\":9,\"content\":\"x\",\"normalized\":false," FLAGS "}]", status,
             "\"x\" has id 9; expected 4");
     REFUSED(added, "[{\"id\":2,\"content\":\"a\",\"normalized\":false," FLAGS "}]", status,

@@ -90,4 +90,89 @@ static inline void check_golden(whet_ctx *ctx, const char *tokenizer_path, const
     free(in.bytes);
 }
 
+/* ---- families of small tokenizers: NAME.json, NAME.ids, ... ----------------------------------- */
+
+#define FIRST_TEXTS 130 /* those that their files are of */
+
+static inline const char *golden_file(const char *name, const char *kind) {
+    char path[128];
+    (void)snprintf(path, sizeof path, GOLDEN "%s%s", name, kind);
+    return test_source(path);
+}
+
+static inline void check_ids(const char *const *names, int64_t n) {
+    whet_ctx *ctx = test_ctx(2);
+    texts in;
+    read_texts(&in);
+    in.n = FIRST_TEXTS;
+    for (int64_t v = 0; v < n; v++) {
+        whet_tokenizer *tokenizer = load(ctx, golden_file(names[v], ".json"));
+        compare(ctx, tokenizer, &in, 0, golden_file(names[v], ".ids"));
+        compare(ctx, tokenizer, &in, 7, golden_file(names[v], ".max7.ids"));
+        whet_tokenizer_destroy(ctx, tokenizer);
+    }
+    free(in.bytes);
+    test_ctx_done(ctx);
+}
+
+/* A row of numbers: the ids, then the types. */
+static inline void check_pair(const whet_token_rows *rows, int64_t i, char **p, const char *path) {
+    for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++)
+        if (strtol(*p, p, 10) != rows->ids[k]) fail_msg("%s line %d: an id differs", path, (int)i);
+    for (int64_t k = rows->start[i]; k < rows->start[i + 1]; k++)
+        if (strtol(*p, p, 10) != rows->types[k]) fail_msg("%s line %d: a type", path, (int)i);
+    if (**p != '\n') fail_msg("%s line %d: of another length", path, (int)i);
+    ++*p;
+}
+
+static inline void check_pairs(const char *const *names, int64_t n) {
+    whet_ctx *ctx = test_ctx(2);
+    texts in;
+    read_texts(&in);
+    for (int64_t v = 0; v < n; v++) {
+        whet_tokenizer *tokenizer = load(ctx, golden_file(names[v], ".json"));
+        whet_token_rows rows;
+        char *lines = read_file(golden_file(names[v], ".pairs.ids")), *p = lines;
+        test_ok(ctx, whet_tokenizer_encode_pairs(ctx, tokenizer, in.items, in.items + 1,
+                                                 FIRST_TEXTS - 1, 11, &rows, NULL));
+        for (int64_t i = 0; i < rows.n_rows; i++) check_pair(&rows, i, &p, names[v]);
+        assert_int_equal(*p, '\0');
+        free(lines);
+        whet_token_rows_destroy(ctx, &rows);
+        whet_tokenizer_destroy(ctx, tokenizer);
+    }
+    free(in.bytes);
+    test_ctx_done(ctx);
+}
+
+static inline void check_decoded(const char *const *names, int64_t n) {
+    whet_ctx *ctx = test_ctx(1);
+    texts in;
+    read_texts(&in);
+    for (int64_t v = 0; v < n; v++) {
+        whet_tokenizer *tokenizer = load(ctx, golden_file(names[v], ".json"));
+        whet_token_rows rows;
+        char *lines = read_file(golden_file(names[v], ".text.hex")), *p = lines;
+        test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, in.items, FIRST_TEXTS, 0, &rows));
+        for (int64_t i = 0; i < FIRST_TEXTS; i++) {
+            char *text;
+            int64_t len;
+            test_ok(ctx,
+                    whet_tokenizer_decode(ctx, tokenizer, rows.ids + rows.start[i],
+                                          rows.start[i + 1] - rows.start[i], true, &text, &len));
+            for (int64_t k = 0; k < len; k++, p += 2)
+                if ((uint8_t)text[k] != (nibble(p[0]) << 4 | nibble(p[1])))
+                    fail_msg("%s text %d: byte %d differs: %s", names[v], (int)i, (int)k, text);
+            assert_int_equal(*p, '\n');
+            p++;
+            whet_free_text(ctx, text);
+        }
+        free(lines);
+        whet_token_rows_destroy(ctx, &rows);
+        whet_tokenizer_destroy(ctx, tokenizer);
+    }
+    free(in.bytes);
+    test_ctx_done(ctx);
+}
+
 #endif
