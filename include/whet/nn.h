@@ -19,7 +19,8 @@ extern "C" {
  * honour exactly is WHET_ERR_UNSUPPORTED by name. Read-only: may be shared by threads. */
 typedef struct whet_tokenizer whet_tokenizer;
 
-/* dir holds tokenizer.json (or is the path of such a file). */
+/* dir holds tokenizer.json, read with what stands beside it as transformers does
+ * (docs/guide/tokenizer.md), or is the path of such a file, which holds by itself. */
 WHET_API WHET_CHECKED whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir,
                                                       whet_tokenizer **out);
 WHET_API void whet_tokenizer_destroy(whet_ctx *ctx, whet_tokenizer *tokenizer);

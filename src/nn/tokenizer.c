@@ -52,6 +52,7 @@ whet_status whet_tokenizer_load(whet_ctx *ctx, const char *dir, whet_tokenizer *
     if (status == WHET_ERR_IO && is_dir && whet_error_errno(ctx) == ENOENT)
         status = no_file(ctx, dir);
     if (status != WHET_OK) goto done;
+    if (is_dir) WHET_TRY_DONE(whet_i_tokenizer_config_apply(ctx, dir, root));
     status = whet_i_tokenizer_from_json(ctx, root, &tok);
     if (status != WHET_OK) status = whet_i_fail_at(ctx, status, "%s", path.data);
     if (status == WHET_OK && is_dir) status = whet_i_token_roles_read(ctx, dir, tok);

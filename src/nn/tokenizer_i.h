@@ -223,6 +223,10 @@ void whet_i_tokenizer_text(const whet_tokenizer *tok, whet_str text, whet_i_work
 /* From a parsed tokenizer.json; the sentence of a failure does not name the file. */
 WHET_CHECKED whet_status whet_i_tokenizer_from_json(whet_ctx *ctx, const json_t *root,
                                                     whet_tokenizer **out);
+/* Changes a parsed tokenizer.json as transformers does for what stands beside it. Errors: IO, FORMAT, LIMIT,
+ * NOMEM. */
+WHET_CHECKED whet_status whet_i_tokenizer_config_apply(whet_ctx *ctx, const char *dir,
+                                                       json_t *root);
 /* The file's post_processor into single and pair; tokens and n_tokens are known already. */
 WHET_CHECKED whet_status whet_i_post_processor_read(whet_ctx *ctx, whet_tokenizer *tok,
                                                     const json_t *json);
