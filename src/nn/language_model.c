@@ -24,25 +24,47 @@ static whet_status pack(whet_ctx *ctx, whet_language_model *m) {
     return whet_i_params_pack(ctx, m->params);
 }
 
-whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_dtype dtype,
-                                          whet_language_model *m) {
-    whet_tensor head;
-    WHET_TRY(whet_i_llama_config_read(ctx, dir, &m->config));
-    WHET_TRY(whet_i_weight_files_open(ctx, dir, &m->files));
-    /* A head that is missing is the word vectors'; told, where the configuration says that it is not. */
-    if (!whet_i_weight_files_find(&m->files, "lm_head.weight", &head)) {
-        if (m->config.untied)
+static bool are_equal(const whet_tensor *a, const whet_tensor *b) {
+    if (a->dtype != b->dtype || a->rank != 2 || b->rank != 2 || a->shape[0] != b->shape[0] ||
+        a->shape[1] != b->shape[1])
+        return false;
+    return memcmp(a->data, b->data, (size_t)whet_tensor_count(a) * whet_dtype_size(a->dtype)) == 0;
+}
+
+void whet_i_llama_find_head(whet_ctx *ctx, const char *dir, const whet_i_weight_files *files,
+                            whet_i_llama_config *c) {
+    whet_tensor head, words;
+    if (!whet_i_weight_files_find(files, "lm_head.weight", &head)) {
+        if (c->untied)
             whet_i_log(ctx, WHET_LOG_WARN,
                        "%s: tensor \"lm_head.weight\" is missing, and \"tie_word_embeddings\" is "
                        "false: the word vectors are taken in its place",
                        dir);
-        m->config.tied = true;
+        c->tied = true;
+        return;
     }
+    if (!c->tied || (!whet_i_weight_files_find(files, "model.embed_tokens.weight", &words) &&
+                     !whet_i_weight_files_find(files, "embed_tokens.weight", &words)))
+        return;
+    if (are_equal(&head, &words)) return;
+    c->tied = false;
+    whet_i_log(ctx, WHET_LOG_WARN,
+               "%s: \"tie_word_embeddings\" is true, and tensor \"lm_head.weight\" is not the word "
+               "vectors: it is taken as it is",
+               dir);
+}
+
+whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_dtype dtype,
+                                          whet_language_model *m) {
+    WHET_TRY(whet_i_llama_config_read(ctx, dir, &m->config));
+    WHET_TRY(whet_i_weight_files_open(ctx, dir, &m->files));
+    whet_i_llama_find_head(ctx, dir, &m->files, &m->config);
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
     for (int64_t i = 0; i < m->params->n; i++) m->params->items[i].init = WHET_I_INIT_REQUIRED;
     WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_RECORDED, m->params));
-    WHET_TRY(whet_i_weight_files_bind(ctx, &m->files, m->params, ""));
+    /* As ...ForCausalLM is saved, or the model inside it. */
+    WHET_TRY(whet_i_weight_files_bind(ctx, &m->files, m->params, "model."));
     WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_BOUND, m->params));
     WHET_TRY(whet_i_params_settle(ctx, m->params, 0));
     WHET_TRY(whet_i_load_at(ctx, &m->hook, WHET_I_LOAD_SETTLED, m->params));

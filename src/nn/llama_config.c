@@ -12,9 +12,9 @@ enum { JSON_BYTES_MAX = 1 << 26 };
 static const char where[] = "config.json";
 
 static const whet_i_llama_family families[] = {
-    {"llama", "LlamaForSequenceClassification", false},
-    {"mistral", "MistralForSequenceClassification", false},
-    {"qwen2", "Qwen2ForSequenceClassification", true}};
+    {"llama", "LlamaForSequenceClassification", false, true, 0, 2048, INT32_MAX},
+    {"mistral", "MistralForSequenceClassification", false, false, 8, 4096 * 32, 4096},
+    {"qwen2", "Qwen2ForSequenceClassification", true, false, 32, 32768, 4096}};
 
 const whet_i_llama_family *whet_i_llama_family_find(whet_str model_type) {
     for (int64_t i = 0; i < WHET_COUNT_OF(families); i++)
@@ -43,14 +43,16 @@ static whet_status read_sizes(whet_ctx *ctx, const json_t *json, whet_i_llama_co
     WHET_TRY(whet_i_json_int(ctx, where, json, "hidden_size", 1, MOST, &c->hidden));
     WHET_TRY(whet_i_json_int(ctx, where, json, "num_hidden_layers", 1, LAYERS, &c->layers));
     WHET_TRY(whet_i_json_int(ctx, where, json, "num_attention_heads", 1, MOST, &c->heads));
-    WHET_TRY(
-        whet_i_json_int_or(ctx, where, json, "num_key_value_heads", 1, MOST, c->heads, &c->groups));
+    const int64_t groups = c->family->groups;
+    const bool silent = groups > 0 && !json_object_get(json, "num_key_value_heads");
+    WHET_TRY(whet_i_json_int_or(ctx, where, json, "num_key_value_heads", 1, MOST,
+                                silent ? groups : c->heads, &c->groups));
     WHET_TRY(whet_i_json_int_or(ctx, where, json, "head_dim", 1, 2 * WHET_I_ROPE_MAX,
                                 c->hidden / c->heads, &c->d));
     WHET_TRY(whet_i_json_int(ctx, where, json, "intermediate_size", 1, MOST, &c->inner));
     WHET_TRY(whet_i_json_int(ctx, where, json, "vocab_size", 1, INT32_MAX, &c->vocab));
-    WHET_TRY(whet_i_json_int_or(ctx, where, json, "max_position_embeddings", 1, INT32_MAX, 2048,
-                                &c->positions));
+    WHET_TRY(whet_i_json_int_or(ctx, where, json, "max_position_embeddings", 1, INT32_MAX,
+                                c->family->positions, &c->positions));
     if (c->d % 2 != 0 || c->d > 2 * WHET_I_ROPE_MAX || c->d < 2)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: heads of %lld numbers; expected an even number, at most %d", where,
@@ -71,7 +73,8 @@ static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama
     c->act = WHET_I_ACT_SILU;
     if (act.ptr && whet_str_equal(act, whet_str_from("gelu_pytorch_tanh")))
         c->act = WHET_I_ACT_GELU_TANH;
-    else if (act.ptr && !whet_str_equal(act, whet_str_from("silu")))
+    else if (act.ptr && !whet_str_equal(act, whet_str_from("silu")) &&
+             !whet_str_equal(act, whet_str_from("swish")))
         return refuse(ctx, "hidden_act", act, "\"silu\" or \"gelu_pytorch_tanh\"");
     WHET_TRY(whet_i_json_real_or(ctx, where, json, "rms_norm_eps", 1e-6, &c->epsilon));
     if (!(c->epsilon >= 0 && c->epsilon <= 1))
@@ -82,44 +85,49 @@ static whet_status read_switches(whet_ctx *ctx, const json_t *json, whet_i_llama
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "%s: \"attention_dropout\" is %g; expected 0 to below 1", where,
                            c->attention_dropout);
-    WHET_TRY(whet_i_json_bool_or(ctx, where, json, "attention_bias", false, &c->attention_bias));
-    WHET_TRY(whet_i_json_bool_or(ctx, where, json, "mlp_bias", false, &c->mlp_bias));
+    if (c->family->may_have_bias) {
+        WHET_TRY(
+            whet_i_json_bool_or(ctx, where, json, "attention_bias", false, &c->attention_bias));
+        WHET_TRY(whet_i_json_bool_or(ctx, where, json, "mlp_bias", false, &c->mlp_bias));
+    }
     WHET_TRY(whet_i_json_bool_or(ctx, where, json, "tie_word_embeddings", false, &c->tied));
     c->untied = json_is_false(json_object_get(json, "tie_word_embeddings"));
     /* A window that no text can leave is none; Qwen2 uses its own where it is told to. */
     const char *type = json_string_value(json_object_get(json, "model_type"));
     const bool qwen = type && strcmp(type, "qwen2") == 0;
     const bool used = !qwen || json_is_true(json_object_get(json, "use_sliding_window"));
-    WHET_TRY(
-        whet_i_json_int_or(ctx, where, json, "sliding_window", 1, INT32_MAX, INT32_MAX, &window));
+    const bool said = json_object_get(json, "sliding_window") != NULL;
+    WHET_TRY(whet_i_json_int_or(ctx, where, json, "sliding_window", 1, INT32_MAX,
+                                said ? INT32_MAX : c->family->window, &window));
     if (window < c->positions && used)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                           "%s: \"sliding_window\" is %lld; expected none, or at least %lld", where,
-                           (long long)window, (long long)c->positions);
+                           "%s: \"sliding_window\" is %s%lld; expected null, or at least %lld",
+                           where, said ? "" : "missing, which means ", (long long)window,
+                           (long long)c->positions);
     return WHET_OK;
 }
 
 /* ---- special tokens --------------------------------------------------------------------------- */
 
-/* None, an id, or several (Llama 3's dialogues end in another token than its texts). */
+/* None, an id, or several (Llama 3's dialogues end in another token than its texts). -1 is no token. */
 static whet_status read_tokens(whet_ctx *ctx, const char *file, const json_t *json, const char *key,
                                int64_t vocab, int32_t ids[WHET_I_ENDS_MAX], int32_t *n) {
     const json_t *value = json_object_get(json, key);
     const bool several = json_is_array(value);
     const size_t count = several ? json_array_size(value) : value && !json_is_null(value);
+    *n = 0;
     if (count > WHET_I_ENDS_MAX)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: \"%s\" is %zu tokens; expected at most %d", file, key, count,
                            WHET_I_ENDS_MAX);
     for (size_t i = 0; i < count; i++) {
         const json_t *item = several ? json_array_get(value, i) : value;
-        const int64_t id = json_is_integer(item) ? (int64_t)json_integer_value(item) : -1;
-        if (id < 0 || id >= vocab)
+        const int64_t id = json_is_integer(item) ? (int64_t)json_integer_value(item) : -2;
+        if (id < -1 || id >= vocab)
             return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" is no token; expected 0 to %lld",
                                file, key, (long long)vocab - 1);
-        ids[i] = (int32_t)id;
+        if (id >= 0) ids[(*n)++] = (int32_t)id;
     }
-    *n = (int32_t)count;
     return WHET_OK;
 }
 
@@ -200,7 +208,8 @@ static whet_status read_rope(whet_ctx *ctx, const json_t *json, whet_i_llama_con
                            "%s: \"rope_theta\" is %g, and %g in \"rope_parameters\"; expected one "
                            "number",
                            where, json_number_value(both[0]), json_number_value(both[1]));
-    const json_t *from = json_object_get(json, "rope_theta") ? json : rope;
+    /* A null beside a number says nothing; alone transformers cannot compute with it. */
+    const json_t *from = both[0] && (!json_is_null(both[0]) || !both[1]) ? json : rope;
     if (json_is_object(from) && json_object_get(from, "rope_theta"))
         WHET_TRY(positive(ctx, from, "rope_theta", &theta));
     for (int64_t i = 0; i < c->d / 2; i++)

@@ -6,12 +6,17 @@
 
 #include <jansson.h>
 
+#include "nn/model_folder.h"
 #include "nn/ops_i.h"
 
 typedef struct whet_i_llama_family {
     const char *model_type;
     const char *classifier; /* what transformers calls the model with a head for classes */
     bool qkv_bias;          /* whatever config.json says */
+    bool may_have_bias;     /* attention_bias and mlp_bias count */
+    /* Where config.json says nothing: */
+    int64_t groups; /* num_key_value_heads, 0 = as many as heads */
+    int64_t positions, window;
 } whet_i_llama_family;
 
 /* The row of a model type, or NULL; the known ones for a sentence. */
@@ -45,6 +50,11 @@ WHET_CHECKED whet_status whet_i_llama_ends_parse(whet_ctx *ctx, const json_t *js
 /* Both files of a folder, of which generation_config.json need not be there. Errors: IO, and the above. */
 WHET_CHECKED whet_status whet_i_llama_config_read(whet_ctx *ctx, const char *dir,
                                                   whet_i_llama_config *out);
+
+/* Whose head it is, once the files are open: a missing one is the word vectors', and one that is there beside
+ * them is the model's own where it differs, whatever "tie_word_embeddings" says, as in transformers. */
+void whet_i_llama_find_head(whet_ctx *ctx, const char *dir, const whet_i_weight_files *files,
+                            whet_i_llama_config *config);
 
 /* Records the model; feeds are ids and positions, each [T, 1]. hidden [rows of the selection, hidden] after
  * the last norm; the last layer does no work for other tokens. Each layer is a segment. Parameters have

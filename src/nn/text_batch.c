@@ -25,13 +25,15 @@ void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b) {
 
 void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const int64_t *which,
                             int64_t n, int64_t first_position) {
+    const int32_t pad = (int32_t)first_position - 1;
     int64_t at = 0;
     b->start[0] = 0;
     for (int64_t i = 0; i < n; i++) {
         const int64_t first = rows->start[which[i]], length = rows->start[which[i] + 1] - first;
+        int32_t position = (int32_t)first_position;
         for (int64_t t = 0; t < length; t++, at++) {
             b->ids[at] = rows->ids[first + t];
-            b->positions[at] = (int32_t)(first_position + t);
+            b->positions[at] = b->ids[at] == pad ? pad : position++;
             b->types[at] = rows->types ? rows->types[first + t] : 0;
         }
         b->start[i + 1] = at;

@@ -18,7 +18,8 @@ typedef struct whet_i_text_batch {
 WHET_CHECKED whet_status whet_i_text_batch_init(whet_ctx *ctx, whet_i_text_batch *b, int64_t tokens,
                                                 int64_t rows);
 void whet_i_text_batch_free(whet_ctx *ctx, whet_i_text_batch *b);
-/* Rows which[0..n) within the room. */
+/* Rows which[0..n) within the room. Where positions begin behind a padding token's, those of RoBERTa, a token
+ * of that kind that a text holds is at its own position and is not counted, as in transformers. */
 void whet_i_text_batch_fill(whet_i_text_batch *b, const whet_token_rows *rows, const int64_t *which,
                             int64_t n, int64_t first_position);
 /* Of the rows that are filled in, asks for the tokens with a label, labels [T] not negative. */

@@ -87,14 +87,11 @@ static whet_status read_config(whet_ctx *ctx, const char *dir, whet_i_backbone *
 
 static whet_status open_folder(whet_ctx *ctx, const char *dir, int64_t max_length, double dropout,
                                whet_i_backbone *b) {
-    whet_tensor head;
     WHET_TRY(read_config(ctx, dir, b));
     WHET_TRY((b->causal ? open_language_model : open_encoder)(ctx, dir, max_length, dropout, b));
     WHET_TRY(whet_i_model_tokenizer(ctx, dir, b->vocab, &b->tokenizer));
     WHET_TRY(whet_i_weight_files_open(ctx, dir, &b->files));
-    /* A head that is missing is the word vectors'. */
-    if (b->causal && !whet_i_weight_files_find(&b->files, "lm_head.weight", &head))
-        b->llama.tied = true;
+    if (b->causal) whet_i_llama_find_head(ctx, dir, &b->files, &b->llama);
     return WHET_OK;
 }
 

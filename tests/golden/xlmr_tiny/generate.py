@@ -33,6 +33,7 @@ TEXTS = [
     "<mask> and <s> and <unk> here </s>",
     "the the the the the the the the the the the the the the the the the the the the the the",
     "hello \u2581world",
+    "a <pad> the <pad><pad> quick",  # of RoBERTa, what is padding by name is at no position
 ]
 
 

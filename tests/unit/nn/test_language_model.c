@@ -219,6 +219,115 @@ static void tensors_are_where_the_index_says(void **state) {
     test_ctx_done(ctx);
 }
 
+/* ---- as transformers reads it -------------------------------------------------------------------- */
+
+/* Writes the golden model's tensors as they are, or of the model inside, with another head, or the words'. */
+typedef enum head { OWN, BARE, WORDS } head;
+static void make_with_head(whet_ctx *ctx, const char *dir, head kind, const char *config) {
+    whet_safetensors *whole;
+    whet_named_tensor all[2 * TENSORS_MAX];
+    whet_tensor words;
+    int64_t n = 0;
+    make_folder(dir);
+    (void)test_write_text(in_folder(dir, "config.json"), config);
+    test_ok(ctx, whet_safetensors_open(
+                     ctx, test_source("tests/golden/llama/llama/model.safetensors"), &whole));
+    assert_true(whet_safetensors_find(whole, "model.embed_tokens.weight", &words));
+    for (int64_t i = 0; i < whet_safetensors_count(whole); i++) {
+        const char *name = whet_safetensors_name(whole, i).ptr;
+        const bool is_head = strcmp(name, "lm_head.weight") == 0;
+        if (is_head && kind == BARE) continue;
+        assert_true(n < 2 * TENSORS_MAX);
+        whet_named_tensor *to = &all[n++];
+        assert_true(whet_safetensors_find(whole, name, &to->tensor));
+        to->name = kind == BARE && strncmp(name, "model.", 6) == 0 ? name + 6 : name;
+        if (is_head && kind == WORDS) to->tensor = words;
+    }
+    test_ok(ctx, whet_safetensors_write(ctx, test_tmp(in_folder(dir, "model.safetensors")), true,
+                                        all, n, NULL));
+    whet_safetensors_close(ctx, whole);
+}
+
+/* The golden configuration with members replaced. */
+static char *config_with(const char *members) {
+    json_t *json = json_load_file(test_source("tests/golden/llama/llama/config.json"), 0, NULL);
+    json_t *more = json_loads(members, 0, NULL);
+    assert_true(json && more);
+    assert_int_equal(json_object_update(json, more), 0);
+    char *text = json_dumps(json, 0);
+    json_decref(json);
+    json_decref(more);
+    return text;
+}
+
+static void a_head_of_its_own_is_kept(void **state) {
+    (void)state;
+    char warning[TEST_WARNING];
+    whet_ctx *ctx = test_ctx_warned(warning);
+    char *tied = config_with("{\"tie_word_embeddings\": true}");
+    static const bool ties[] = {[OWN] = false, [BARE] = true, [WORDS] = true};
+    for (head kind = OWN; kind <= WORDS; kind++) {
+        whet_language_model *m = NULL;
+        warning[0] = '\0';
+        make_with_head(ctx, "head", kind, tied);
+        test_ok(ctx, load(ctx, test_tmp("head"), &m));
+        assert_int_equal(m->config.tied, ties[kind]);
+        assert_int_equal(m->params->n, ties[kind] ? 20 : 21);
+        assert_int_equal(strstr(warning, "is not the word vectors") != NULL, kind == OWN);
+        whet_language_model_destroy(ctx, m);
+    }
+    free(tied);
+    test_ctx_done(ctx);
+}
+
+static void check_config(const char *members, whet_status expected, const char *says,
+                         whet_i_llama_config *out) {
+    whet_ctx *ctx = test_ctx(1);
+    char *text = config_with(members);
+    json_t *json = json_loads(text, 0, NULL);
+    const whet_status status = whet_i_llama_config_parse(ctx, json, out);
+    if (status != expected) fail_msg("%s: %s", members, whet_error(ctx));
+    if (says) test_says(ctx, says);
+    json_decref(json);
+    free(text);
+    test_ctx_done(ctx);
+}
+
+/* Defaults and leniences of transformers 5.24, as AutoConfig and AutoModelForCausalLM have them. */
+static void configurations_are_read_as_transformers_does(void **state) {
+    (void)state;
+    whet_i_llama_config c, other;
+    const whet_status ok = WHET_OK, unsupported = WHET_ERR_UNSUPPORTED;
+    check_config("{\"hidden_act\": \"swish\"}", ok, NULL, &c);
+    assert_int_equal(c.act, WHET_I_ACT_SILU);
+    check_config("{\"eos_token_id\": -1, \"bos_token_id\": -1}", ok, NULL, &c);
+    assert_true(c.n_ends == 0 && c.begin == -1);
+    check_config("{\"eos_token_id\": [-1, 2]}", ok, NULL, &c);
+    assert_true(c.n_ends == 1 && c.ends[0] == 2);
+    check_config("{\"eos_token_id\": -2}", WHET_ERR_FORMAT, "is no token", &c);
+    check_config("{\"rope_theta\": null, \"rope_parameters\": {\"rope_theta\": 50.0}}", ok, NULL,
+                 &c);
+    check_config("{\"rope_theta\": 50.0, \"rope_parameters\": null}", ok, NULL, &other);
+    assert_true(c.frequency[1] == other.frequency[1]);
+    check_config("{\"rope_theta\": null, \"rope_parameters\": null}", WHET_ERR_FORMAT,
+                 "\"rope_theta\" is null", &c);
+    /* Biases are Llama's; Qwen 2 has its own; Mistral has none. */
+    check_config("{\"attention_bias\": true, \"mlp_bias\": true}", ok, NULL, &c);
+    assert_true(c.attention_bias && c.mlp_bias);
+    check_config(
+        "{\"model_type\": \"mistral\", \"sliding_window\": null, \"attention_bias\": true, "
+        "\"mlp_bias\": true}",
+        ok, NULL, &c);
+    assert_false(c.attention_bias || c.mlp_bias);
+    /* What is left out is not what null says. */
+    check_config("{\"model_type\": \"mistral\"}", ok, NULL, &c);
+    check_config("{\"model_type\": \"mistral\", \"max_position_embeddings\": 4097}", unsupported,
+                 "\"sliding_window\" is missing, which means 4096; expected null", &c);
+    check_config("{\"model_type\": \"mistral\", \"max_position_embeddings\": 4097, "
+                 "\"sliding_window\": null}",
+                 ok, NULL, &c);
+}
+
 /* ---- what ends a text --------------------------------------------------------------------------- */
 
 static void generation_config_says_what_ends_a_text(void **state) {
@@ -276,6 +385,8 @@ int main(void) {
         cmocka_unit_test(a_wrong_shape_is_found_in_its_file),
         cmocka_unit_test(an_index_that_is_none),
         cmocka_unit_test(tensors_are_where_the_index_says),
+        cmocka_unit_test(a_head_of_its_own_is_kept),
+        cmocka_unit_test(configurations_are_read_as_transformers_does),
         cmocka_unit_test(generation_config_says_what_ends_a_text),
         cmocka_unit_test(allocations_may_fail),
     };
