@@ -112,11 +112,13 @@ done:
 whet_status whet_i_fit_weighted(whet_ctx *ctx, const whet_i_label_fit *fit,
                                 whet_label_model *model) {
     const int64_t m = fit->m, k = fit->k;
+    int64_t voting = 0;
+    for (int64_t j = 0; j < m; j++) voting += fit->coverage[j] > 0 ? 1 : 0;
     if (fit->opts->accuracy)
         memcpy(model->accuracy, fit->opts->accuracy, sizeof *model->accuracy * (size_t)m);
-    else if (fit->opts->labels || m >= 3)
+    else if (fit->opts->labels || voting >= 3)
         WHET_TRY(estimate(ctx, fit, model->accuracy));
-    else /* one or two rules say nothing of each other */
+    else /* one or two rules that vote say nothing of each other */
         for (int64_t j = 0; j < m; j++) model->accuracy[j] = ASSUMED_ACCURACY;
     for (int64_t c = 0; c < k; c++) model->base[c] = log(fit->balance[c]);
     for (int64_t j = 0; j < m; j++) {

@@ -416,6 +416,30 @@ static void few_rules_fall_back_and_say_so(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Two rules say nothing of each other's accuracy, and a third that never votes tells no more. */
+static void a_silent_third_rule_changes_nothing(void **state) {
+    (void)state;
+    enum { N = 200, K = 2 };
+    whet_ctx *ctx = test_ctx(1);
+    drawn_votes d = draw_votes(ctx, N, 2, K, 6);
+    static int8_t more[N * 3];
+    for (int i = 0; i < N; i++) {
+        more[i * 3] = d.narrow[i * 2];
+        more[i * 3 + 1] = -1;
+        more[i * 3 + 2] = d.narrow[i * 2 + 1];
+    }
+    const whet_votes silent = {.n = N, .m = 3, .k = K, .narrow = more};
+    for (int64_t m = 0; m < methods(); m++) {
+        const whet_label_model_opts opts = opts_of((whet_label_method)m);
+        double *two = fitted(ctx, &d.votes, &opts), *three = fitted(ctx, &silent, &opts);
+        assert_memory_equal(two, three, sizeof *two * N * K);
+        whet_i_free(ctx, two);
+        whet_i_free(ctx, three);
+    }
+    free_votes(ctx, &d);
+    test_ctx_done(ctx);
+}
+
 static void counts_fit_what_rows_fit(void **state) {
     (void)state;
     enum { N = 900, M = 5, K = 3 };
@@ -598,6 +622,7 @@ int main(void) {
         cmocka_unit_test(joined_rows_change_nothing),
         cmocka_unit_test(rows_without_votes_get_the_balance),
         cmocka_unit_test(few_rules_fall_back_and_say_so),
+        cmocka_unit_test(a_silent_third_rule_changes_nothing),
         cmocka_unit_test(counts_fit_what_rows_fit),
         cmocka_unit_test(both_optimisers_of_snorkel_meet),
         cmocka_unit_test(snorkel_steps_along_its_gradient),
