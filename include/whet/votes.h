@@ -170,7 +170,7 @@ typedef struct whet_label_model_opts {
     double start;           /* snorkel: the scale of its start, (0, 1]; the default .69646918... is
                               what the package draws for seed 123 */
     double l2;              /* snorkel: pull to the start, >= 0; default 0 */
-    bool fast;              /* snorkel: go to the optimum itself, by L-BFGS */
+    bool fast;              /* snorkel: go on from there to an optimum, by L-BFGS */
     bool median;            /* flyingsquid: of the triplets, instead of their mean */
     /* dawid-skene, one-coin, ibcc: */
     bool learn_balance;   /* start from the balance and learn it; without it, the balance stays

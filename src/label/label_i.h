@@ -140,11 +140,11 @@ typedef struct whet_i_objective {
     const void *arg;
     /* out [size] = an approximate inverse of the Hessian, positive definite, times v; NULL: `start`. */
     void (*precondition)(const void *arg, const double *v, double *out);
+    double longest; /* of a step, in the Euclidean norm; 0 = any */
 } whet_i_objective;
 
-/* From theta [size] down until no component of the gradient is over tolerance or no step helps;
- * start [size]: an approximate inverse of the Hessian's diagonal. workspace:
- * whet_i_lbfgs_workspace doubles. On the calling thread; returns the steps taken. */
+/* From theta [size] until no component of the gradient is over tolerance or no step helps; start [size]:
+ * an inverse of the Hessian's diagonal, roughly. On the calling thread; returns the steps taken. */
 int64_t whet_i_lbfgs_workspace(int64_t size);
 int64_t whet_i_lbfgs(const whet_i_objective *objective, const double *start, double tolerance,
                      int64_t most_steps, double *theta, double *workspace);

@@ -65,7 +65,9 @@ static void find_direction(const descent *p, int64_t held, int64_t newest) {
         const double back = weight[at] - whet_i_dot(t, q, p->size) / whet_i_dot(s, t, p->size);
         for (int64_t i = 0; i < p->size; i++) q[i] += back * s[i];
     }
-    for (int64_t i = 0; i < p->size; i++) q[i] = -q[i];
+    const double length = p->f->longest > 0 ? sqrt(whet_i_dot(q, q, p->size)) : 0;
+    const double part = length > p->f->longest ? p->f->longest / length : 1;
+    for (int64_t i = 0; i < p->size; i++) q[i] = -part * q[i];
 }
 
 /* Halves (or shortens by the parabola) until the loss falls enough; false: no step helps. */

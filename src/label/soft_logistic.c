@@ -130,7 +130,7 @@ int64_t whet_i_soft_logistic_solve(const double *z, int64_t b, int64_t r, const 
                  .share = workspace + b * k};
     p.along = p.share + k;
     double *start = p.along + (p.sketch ? sketch->r * k : 0), *room = start + p.size;
-    const whet_i_objective objective = {p.size, evaluate, &p, p.sketch ? precondition : NULL};
+    const whet_i_objective objective = {p.size, evaluate, &p, p.sketch ? precondition : NULL, 0};
     for (int64_t i = 0; i < b; i++) p.total += weight[i];
     begin(&p, theta, start);
     return whet_i_lbfgs(&objective, start, tolerance, most_steps, theta, room);
