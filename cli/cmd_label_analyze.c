@@ -7,6 +7,7 @@
 #include "cli.h"
 
 enum { PAIRS_SHOWN = 20, WRONG_SHOWN = 1000 };
+#define LARGE_PART .5 /* of log odds: what a rule that abstains is named for */
 
 const cli_option cmd_label_analyze_options[] = {
     {.name = "votes",
@@ -30,7 +31,7 @@ const cli_option cmd_label_analyze_options[] = {
      .value = "ROW",
      .min = 0,
      .max = INT64_MAX,
-     .help = "what each rule adds to the score of each class of this row"},
+     .help = "what the balance and each rule add for the best class of this row against the next"},
     {.name = "wrong",
      .type = CLI_INT,
      .value = "RULE",
@@ -64,19 +65,41 @@ static double share(int64_t part, int64_t whole) {
     return whole ? (double)part / (double)whole : 0;
 }
 
-/* "0,2", the classes a rule votes for; cut at the length of the column. */
-static const char *polarity(const whet_label_analysis *a, int64_t j, int64_t k, char out[16]) {
+enum { POLARITY_NUMBERS = 12, POLARITY_NAMES = 30 };
+
+/* "0,2" or "ham,spam", the classes a rule votes for: whole ones that fit the column, then "..". */
+static const char *polarity(const whet_label_analysis *a, int64_t j, int64_t k,
+                            char out[POLARITY_NAMES + 1]) {
+    const int most = a->classes ? POLARITY_NAMES : POLARITY_NUMBERS;
+    const int64_t *votes = a->vote_counts + j * k;
+    int64_t last = k - 1;
     int used = 0;
-    out[0] = '\0';
-    for (int64_t c = 0; c < k; c++) {
-        if (a->vote_counts[j * k + c] == 0) continue;
-        if (used > 9) {
-            (void)snprintf(out + used, 16 - (size_t)used, "..");
-            break;
-        }
-        used += snprintf(out + used, 16 - (size_t)used, "%s%lld", used ? "," : "", (long long)c);
+    while (last >= 0 && votes[last] == 0) last--;
+    for (int64_t c = 0; c <= last; c++) {
+        char number[24];
+        if (votes[c] == 0) continue;
+        const char *name = name_of(a->classes, c, number);
+        const int left = (c < last ? most - 2 : most) - used - (used ? 1 : 0);
+        const bool fits = strlen(name) <= (size_t)(left > 0 ? left : 0);
+        if (fits)
+            used += snprintf(out + used, (size_t)(most + 1 - used), "%s%s", used ? "," : "", name);
+        else if (used)
+            (void)snprintf(out + used, (size_t)(most + 1 - used), "..");
+        else
+            (void)snprintf(out, (size_t)(most + 1), "%.*s..", most - 2, name);
+        if (!fits) return out;
     }
     return used ? out : "-";
+}
+
+static int polarity_width(const whet_label_analysis *a, int64_t m, int64_t k) {
+    char classes[POLARITY_NAMES + 1];
+    size_t width = POLARITY_NUMBERS;
+    for (int64_t j = 0; j < m; j++) {
+        const size_t length = strlen(polarity(a, j, k, classes));
+        width = length > width ? length : width;
+    }
+    return (int)width;
 }
 
 /* Of the column of names: as the longest, within bounds. */
@@ -92,22 +115,22 @@ static int name_width(const whet_label_analysis *a, int64_t m) {
 static void print_rules(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
                         const whet_label_model_info *info) {
     const whet_votes_totals *t = &a->totals;
-    const int width = name_width(a, v->m);
+    const int width = name_width(a, v->m), said = polarity_width(a, v->m, v->k);
     cli_print(run,
               "%lld rows, %lld rules, %lld classes; %.4f covered, %.4f by two or more, %.4f in "
               "conflict\n\n",
               (long long)v->n, (long long)v->m, (long long)v->k, share(t->covered, v->n),
               share(t->overlapping, v->n), share(t->conflicting, v->n));
-    cli_print(run, "%-*s %-12s %8s %8s %9s", width, "rule", "polarity", "coverage", "overlaps",
+    cli_print(run, "%-*s %-*s %8s %8s %9s", width, "rule", said, "polarity", "coverage", "overlaps",
               "conflicts");
     if (a->truth) cli_print(run, " %8s %9s %9s", "correct", "incorrect", "emp. acc.");
     cli_print(run, " %8s\n", "learned");
     for (int64_t j = 0; j < v->m; j++) {
         const whet_rule_summary *r = &a->rules[j];
-        char name[24], classes[16];
-        cli_print(run, "%-*.40s %-12s %8.4f %8.4f %9.4f", width, name_of(a->rule_names, j, name),
-                  polarity(a, j, v->k, classes), share(r->votes, v->n), share(r->overlaps, v->n),
-                  share(r->conflicts, v->n));
+        char name[24], classes[POLARITY_NAMES + 1];
+        cli_print(run, "%-*.40s %-*s %8.4f %8.4f %9.4f", width, name_of(a->rule_names, j, name),
+                  said, polarity(a, j, v->k, classes), share(r->votes, v->n),
+                  share(r->overlaps, v->n), share(r->conflicts, v->n));
         if (a->truth)
             cli_print(run, " %8lld %9lld %9.4f", (long long)r->correct, (long long)r->incorrect,
                       r->accuracy);
@@ -193,40 +216,108 @@ static json_t *document(const whet_label_analysis *a, const whet_votes *v,
                      matrix(a->both, v->m), "agree", matrix(a->agree, v->m), "dependences", pairs);
 }
 
-/* The log odds of a row's best class against the next, by rule. */
-static whet_status explain(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
-                           json_t *all) {
-    const int64_t row = cli_integer(run, "explain"), m = v->m, k = v->k;
-    double *scores = calloc((size_t)((m + 1) * k), sizeof *scores), odds = 0;
-    const int width = name_width(a, m);
+/* An explanation: what whet_label_model_explain says, and what its numbers are. */
+typedef struct explained {
+    int64_t row, m, k, top[2], voting;
+    double *scores, *probs;         /* [m + 1, k], [k] */
+    int32_t *vote;                  /* [m] */
+    const char *unit, *joint, *key; /* "UNIT best JOINT next" in words, and in JSON */
+} explained;
+
+static void name_unit(const whet_label_model_info *info, explained *e) {
+    e->unit = "log odds of class";
+    e->joint = "against";
+    e->key = "log_odds";
+    for (int64_t j = 0; j < e->m; j++) e->voting += e->vote[j] >= 0 ? 1 : 0;
+    if (info->method == WHET_LABEL_MAJORITY) {
+        e->unit = "votes for class";
+        e->joint = "less those for";
+        e->key = "votes";
+    } else if (info->method == WHET_LABEL_FLYINGSQUID && e->k > 2 && e->voting) {
+        e->unit = "log odds against all others of class";
+        e->joint = "less those of";
+        e->key = "log_odds_against_rest";
+    }
+}
+
+/* What the balance (j = -1) or a rule adds for the best class against the next. */
+static double part_of(const explained *e, int64_t j) {
+    return e->scores[(j + 1) * e->k + e->top[0]] - e->scores[(j + 1) * e->k + e->top[1]];
+}
+
+static void print_explanation(cli_run *run, const whet_label_analysis *a, const explained *e) {
+    const int width = name_width(a, e->m);
+    double odds = part_of(e, -1), rest = 0;
+    int64_t resting = 0;
     char first[24], second[24];
-    int64_t top[2];
-    if (!scores) return cli_fail(run, WHET_ERR_NOMEM, "no memory to explain a row");
-    const whet_status status = whet_label_model_explain(run->ctx, a->model, v, row, scores, top);
-    if (status != WHET_OK) {
-        free(scores);
-        return status;
-    }
-    json_t *list = json_array();
-    cli_print(run, "\nrow %lld: log odds of class %s against %s\n", (long long)row,
-              name_of(a->classes, top[0], first), name_of(a->classes, top[1], second));
-    for (int64_t j = 0; j <= m; j++) {
-        const double part = scores[j * k + top[0]] - scores[j * k + top[1]];
+    cli_print(run, "\nrow %lld: %s %s %s %s, of probability %.4f and %.4f\n", (long long)e->row,
+              e->unit, name_of(a->classes, e->top[0], first), e->joint,
+              name_of(a->classes, e->top[1], second), e->probs[e->top[0]], e->probs[e->top[1]]);
+    if (!e->voting) cli_print(run, "no rule votes on it: it gets what such rows get\n");
+    cli_print(run, "%-*s %+9.4f\n", width, "balance", odds);
+    for (int64_t j = 0; j < e->m; j++) {
+        const double part = part_of(e, j);
         char name[24];
-        const char *who = j ? name_of(a->rule_names, j - 1, name) : "balance";
         odds += part;
-        if (j > 0 && part == 0) continue;
-        cli_print(run, "%-*.40s %+9.4f\n", width, who, part);
-        (void)json_array_append_new(
-            list, json_pack("{s:s, s:o}", "rule", who, "log_odds", cli_json_number(part)));
+        if (part == 0) continue;
+        if (e->vote[j] < 0 && fabs(part) < LARGE_PART) {
+            rest += part;
+            resting++;
+            continue;
+        }
+        cli_print(run, "%-*.40s %+9.4f%s\n", width, name_of(a->rule_names, j, name), part,
+                  e->vote[j] < 0 ? "  abstains" : "");
     }
+    if (resting)
+        cli_print(run, "%-*s %+9.4f  %lld rule%s abstain%s\n", width, "others", rest,
+                  (long long)resting, resting > 1 ? "s" : "", resting > 1 ? "" : "s");
     cli_print(run, "%-*s %+9.4f\n", width, "together", odds);
-    free(scores);
-    (void)json_object_set_new(all, "explanation",
-                              json_pack("{s:I, s:I, s:I, s:o, s:o}", "row", (json_int_t)row,
-                                        "class", (json_int_t)top[0], "against", (json_int_t)top[1],
-                                        "log_odds", cli_json_number(odds), "rules", list));
-    return WHET_OK;
+}
+
+static json_t *explanation_json(const whet_label_analysis *a, const explained *e) {
+    json_t *list = json_array();
+    double odds = 0;
+    for (int64_t j = -1; j < e->m; j++) {
+        const double part = part_of(e, j);
+        char name[24];
+        odds += part;
+        if (j < 0)
+            (void)json_array_append_new(
+                list, json_pack("{s:s, s:o}", "rule", "balance", e->key, cli_json_number(part)));
+        else if (part != 0)
+            (void)json_array_append_new(
+                list, json_pack("{s:s, s:o, s:o}", "rule", name_of(a->rule_names, j, name), e->key,
+                                cli_json_number(part), "vote",
+                                e->vote[j] < 0 ? json_null() : json_integer(e->vote[j])));
+    }
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o}", "row", (json_int_t)e->row, "class",
+                     (json_int_t)e->top[0], "against", (json_int_t)e->top[1], e->key,
+                     cli_json_number(odds), "probability", cli_json_number(e->probs[e->top[0]]),
+                     "against_probability", cli_json_number(e->probs[e->top[1]]), "rules", list);
+}
+
+/* What makes a row's best class better than the next, by rule. */
+static whet_status explain(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
+                           const whet_label_model_info *info, json_t *all) {
+    explained e = {.row = cli_integer(run, "explain"), .m = v->m, .k = v->k};
+    whet_status status = WHET_OK;
+    e.scores = calloc((size_t)((e.m + 1) * e.k), sizeof *e.scores);
+    e.probs = calloc((size_t)e.k, sizeof *e.probs);
+    e.vote = calloc((size_t)e.m, sizeof *e.vote);
+    if (!e.scores || !e.probs || !e.vote)
+        status = cli_fail(run, WHET_ERR_NOMEM, "no memory to explain a row");
+    else
+        status = whet_label_model_explain(run->ctx, a->model, v, e.row, e.scores, e.vote, e.probs,
+                                          e.top);
+    if (status == WHET_OK) {
+        name_unit(info, &e);
+        print_explanation(run, a, &e);
+        (void)json_object_set_new(all, "explanation", explanation_json(a, &e));
+    }
+    free(e.scores);
+    free(e.probs);
+    free(e.vote);
+    return status;
 }
 
 static whet_status wrong(cli_run *run, const whet_label_analysis *a, const whet_votes *v,
@@ -288,7 +379,7 @@ whet_status cmd_label_analyze(cli_run *run) {
     json_t *all = document(&a, votes, &info);
     print_rules(run, &a, votes, &info);
     print_pairs(run, &a, name_width(&a, votes->m));
-    if (cli_given(run, "explain")) status = explain(run, &a, votes, all);
+    if (cli_given(run, "explain")) status = explain(run, &a, votes, &info, all);
     if (status == WHET_OK && cli_given(run, "wrong")) status = wrong(run, &a, votes, all);
     cli_json(run, all);
     whet_label_analysis_destroy(run->ctx, &a);

@@ -254,13 +254,17 @@ WHET_API WHET_CHECKED whet_status whet_label_model_predict(whet_ctx *ctx,
                                                            const whet_label_model *model,
                                                            const whet_votes *votes, double *probs);
 
-/* scores [m + 1, k]: what is added to the score of each class by the balance (first) and by the vote
- * of each rule; a rule that abstains has zeros. Of majority: the votes. top [2]: the classes with the
- * best and the next score. The difference of two columns is the log odds. Errors: ARG. */
+/* scores [m + 1, k]: what is added to the score of each class by the balance (first) and by each rule: by its
+ * vote or, where the model takes it for evidence, by abstaining (of a model that was loaded the first row has
+ * what all rules' abstaining gives); of a row without votes, to which that says nothing, the balance alone.
+ * vote [m], -1 = abstains. probs [k], as predicted. top [2]: the classes with the best and the next score.
+ * The difference of two columns is the log odds; of majority it is votes, of flyingsquid with more than two
+ * classes the difference of the log odds of each class against the rest. Errors: ARG. O(m k). */
 WHET_API WHET_CHECKED whet_status whet_label_model_explain(whet_ctx *ctx,
                                                            const whet_label_model *model,
                                                            const whet_votes *votes, int64_t row,
-                                                           double *scores, int64_t *top);
+                                                           double *scores, int32_t *vote,
+                                                           double *probs, int64_t *top);
 
 /* Two rules that vote together, or agree, more often than independent rules of their accuracies. */
 typedef struct whet_rule_dependence {

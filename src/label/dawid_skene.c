@@ -18,7 +18,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
     for (int64_t c = 0; c < k; c++) {
         if (whet_i_learns_balance(o))
             model->balance[c] = rows > 0 ? e->total[c] / rows : 1 / (double)k;
-        model->base[c] = whet_i_log_floored(model->balance[c]);
+        model->base[c] = model->parts[c] = whet_i_log_floored(model->balance[c]);
     }
     for (int64_t j = 0; j < e->m; j++) {
         if (e->silent[j]) continue;
@@ -30,6 +30,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
             const bool counts = !o->ignore_abstains && !(e->tireless[j] && o->smoothing == 0);
             const double log_none = counts ? whet_i_log_floored(none) : 0;
             model->base[c] += log_none;
+            model->parts[(j + 1) * k + c] = log_none;
             for (int64_t s = j * k; s < (j + 1) * k; s++) {
                 const double p = all > 0 ? (o->smoothing + e->cells[s * e->width + c]) / all : 0;
                 model->likely[s * k + c] = p * (o->ignore_abstains ? fit->coverage[j] : 1);

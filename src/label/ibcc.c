@@ -44,6 +44,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
                      whet_label_model *model) {
     const int64_t k = e->k;
     set_balance(fit, e, model);
+    memcpy(model->parts, model->base, sizeof *model->parts * (size_t)k);
     for (int64_t j = 0; j < e->m; j++) {
         if (e->silent[j]) continue;
         for (int64_t c = 0; c < k; c++) {
@@ -56,6 +57,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
             const double whole = digamma(all),
                          none = abstained > 0 ? digamma(abstained) - whole : 0;
             model->base[c] += none;
+            model->parts[(j + 1) * k + c] = none;
             for (int64_t v = 0; v < k; v++) {
                 const double at =
                     e->cells[(j * k + v) * e->width + c] + (v == c ? PRIOR_RIGHT : PRIOR_ELSE);

@@ -96,6 +96,7 @@ void whet_label_model_destroy(whet_ctx *ctx, whet_label_model *model) {
     whet_i_free(ctx, model->base);
     whet_i_free(ctx, model->table);
     whet_i_free(ctx, model->likely);
+    whet_i_free(ctx, model->parts);
     whet_i_free(ctx, model->balance);
     whet_i_free(ctx, model->accuracy);
     whet_i_free(ctx, model->coverage);

@@ -97,6 +97,7 @@ whet_status whet_label_model_match_rules(whet_ctx *ctx, whet_label_model *model,
     WHET_TRY_DONE(copy_names(ctx, columns, &copy));
     gather(model->table, place, m, k * model->width, room);
     if (model->likely) gather(model->likely, place, m, k * k, room);
+    if (model->parts) gather(model->parts + k, place, m, k, room);
     gather(model->accuracy, place, m, 1, room);
     gather(model->coverage, place, m, 1, room);
     whet_names_destroy(ctx, model->rules);

@@ -25,7 +25,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
     for (int64_t c = 0; c < k; c++) {
         if (whet_i_learns_balance(fit->opts))
             model->balance[c] = rows > 0 ? e->total[c] / rows : 1 / (double)k;
-        model->base[c] = whet_i_log_floored(model->balance[c]);
+        model->base[c] = model->parts[c] = whet_i_log_floored(model->balance[c]);
     }
     for (int64_t j = 0; j < e->m; j++) {
         if (e->silent[j]) continue;
@@ -38,6 +38,7 @@ static void maximise(const whet_i_label_fit *fit, const whet_i_vote_expectations
             const double log_none = counts ? whet_i_log_floored(none) : 0;
             const double votes = fit->opts->ignore_abstains ? 1 : 1 - none;
             model->base[c] += log_none;
+            model->parts[(j + 1) * k + c] = log_none;
             for (int64_t v = 0; v < k; v++) {
                 const double p = votes * (v == c ? a : miss);
                 model->likely[(j * k + v) * k + c] =

@@ -289,6 +289,7 @@ whet_status whet_i_vote_em(whet_ctx *ctx, const whet_i_label_fit *fit, const cha
     WHET_TRY_DONE(whet_i_alloc(ctx, m, &silent));
     WHET_TRY_DONE(whet_i_alloc(ctx, m, &tireless));
     WHET_TRY_DONE(whet_i_calloc(ctx, m * k * k, &model->likely));
+    WHET_TRY_DONE(whet_i_calloc(ctx, (m + 1) * k, &model->parts));
     if (s.labels) WHET_TRY_DONE(pass(ctx, &s, NULL, s.fixed));
     s.labelled = false;
     if (!fit->opts->no_joining)

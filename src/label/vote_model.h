@@ -140,6 +140,9 @@ struct whet_label_model {
     double *base;   /* [width]; WHET_I_LOG_PAD behind class k - 1 */
     double *table;  /* [d, width] */
     double *likely; /* [d, k] P(rule j votes v | class c), or NULL: for dependencies */
+    double *
+        parts; /* [m + 1, k] what the balance, and each rule where it abstains, gives to base: the two
+                       apart, for explanations; NULL: all of it is the balance's, or is not known apart */
     double *balance, *accuracy, *coverage;
     whet_names *rules; /* their names [m], or NULL */
     char note[256];

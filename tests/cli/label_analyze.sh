@@ -22,7 +22,7 @@ printf 'first\nsecond\ncopy\nsilent\n' >rules.txt
 run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --rule-names rules.txt
 quiet
 says '13 rows, 4 rules, 2 classes; 0.9231 covered, 0.9231 by two or more, 0.2308 in conflict'
-says 'second               0,1            0.9231   0.9231    0.2308        6         2    0.7500'
+says 'second               ham,spam       0.9231   0.9231    0.2308        6         2    0.7500'
 says 'silent               -              0.0000   0.0000    0.0000        0         0    0.0000'
 says 'first                copy                    1.0000'
 says 'copies'
@@ -39,6 +39,42 @@ says "3$(printf '\t')spam"
 run 0 whet label analyze --votes V.tsv --explain 3 --model weighted
 says 'row 3: log odds of class 1 against 0'
 says 'together'
+# What is explained is what is predicted: of a row without votes; by votes; by rules that abstain.
+run 0 whet label analyze --votes V.tsv --explain 12 --model one-coin
+says 'no rule votes on it: it gets what such rows get'
+python3 - "$work/.out" <<'PY' || fail 'a row without votes has other log odds than its probabilities'
+import math, re, sys
+text = open(sys.argv[1]).read()
+first, second = map(float, re.search(r'of probability (\S+) and (\S+)', text).groups())
+assert abs(float(re.search(r'together +(\S+)', text).group(1)) - math.log(first / second)) < 1e-3
+PY
+run 0 whet label analyze --votes V.tsv --explain 3 --model majority
+says 'row 3: votes for class 1 less those for 0, of probability 1.0000 and 0.0000'
+grep -q 'log odds' .out && fail 'votes are called log odds'
+# Rule 0 votes for class 0 alone and abstains on row 1, which is why row 1 is of class 1.
+{
+    printf 'row\trule\tvote\n'
+    for i in 0 1 2 3 4 5 6 7 8 9; do
+        [ $((i % 2)) = 1 ] || printf '%d\t0\t0\n' $i
+        printf '%d\t1\t%d\n%d\t2\t%d\n' $i $((i % 2)) $i $((i % 2))
+    done
+} >one-sided.tsv
+printf 'even\nodd\n' >parity.txt
+run 0 whet label analyze --votes one-sided.tsv --classes parity.txt --explain 1
+says 'row 1: log odds of class odd against even'
+says '  abstains'
+says '0                    even'
+says '1                    even,odd'
+run 0 whet label analyze --votes one-sided.tsv --explain 1 --json
+python3 - "$work/.out" <<'PY' || fail 'the explanation is not what adds up'
+import json, math, sys
+e = json.load(open(sys.argv[1]))['explanation']
+assert e['rules'][0]['rule'] == 'balance' and 'vote' not in e['rules'][0]
+assert [r['vote'] for r in e['rules'][1:]] == [None, 1, 1]
+assert abs(sum(r['log_odds'] for r in e['rules']) - e['log_odds']) < 1e-9
+assert abs(math.log(e['probability'] / e['against_probability']) - e['log_odds']) < 1e-6
+PY
+rm one-sided.tsv parity.txt
 run 0 whet label analyze --votes V.tsv --truth Y.tsv --classes classes.txt --report votes.html
 present votes.html
 grep -q '</html>' votes.html || fail 'the page is cut'

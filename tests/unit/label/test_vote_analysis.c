@@ -72,34 +72,44 @@ static void lists_and_threads_sum_alike(void **state) {
     test_ctx_done(ctx);
 }
 
-/* The parts of a row's score add up to the log odds of what is predicted. */
+/* The parts of a row's score add up to the log odds of what is predicted, of a row without votes too (row 7);
+ * of flyingsquid with three classes, to the log odds of each class against the rest. What abstaining tells is
+ * the rule's that abstains. */
 static void explanations_add_up(void **state) {
     (void)state;
     enum { M = 5, K = 3 };
     whet_ctx *ctx = test_ctx(1);
     drawn_votes d = draw_votes(ctx, 200, M, K, 2);
-    static const whet_label_method methods[] = {WHET_LABEL_WEIGHTED, WHET_LABEL_SNORKEL,
-                                                WHET_LABEL_DAWID_SKENE, WHET_LABEL_IBCC};
-    for (int64_t i = 0; i < WHET_COUNT_OF(methods); i++) {
+    for (int j = 0; j < M; j++) d.narrow[7 * M + j] = -1;
+    for (int method = 1; whet_label_method_name((whet_label_method)method); method++) {
         whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
         whet_label_model *model;
-        double probs[200 * K], scores[(M + 1) * K];
+        double probs[200 * K], scores[(M + 1) * K], own[K], told = 0;
+        int32_t vote[M];
         int64_t top[2];
-        opts.method = methods[i];
+        opts.method = (whet_label_method)method;
         test_ok(ctx, whet_label_model_fit(ctx, &d.votes, &opts, &model));
         test_ok(ctx, whet_label_model_predict(ctx, model, &d.votes, probs));
         for (int64_t row = 0; row < 200; row++) {
             double sum[K] = {0};
-            test_ok(ctx, whet_label_model_explain(ctx, model, &d.votes, row, scores, top));
+            test_ok(ctx,
+                    whet_label_model_explain(ctx, model, &d.votes, row, scores, vote, own, top));
+            for (int j = 0; j < M; j++) {
+                assert_int_equal(vote[j], d.narrow[row * M + j]);
+                for (int c = 0; c < K; c++) told += vote[j] < 0 ? fabs(scores[(j + 1) * K + c]) : 0;
+            }
             for (int e = 0; e < (M + 1) * K; e++) sum[e % K] += scores[e];
+            for (int c = 0; c < K; c++) assert_true(own[c] == probs[row * K + c]);
             assert_int_equal(top[0], whet_i_argmax(sum, K));
             assert_true(top[1] != top[0] && sum[top[1]] >= sum[3 - top[0] - top[1]]);
+            for (int c = 0; c < K && row != 7 && method == WHET_LABEL_FLYINGSQUID; c++)
+                sum[c] = -log1p(exp(-sum[c]));
             for (int c = 1; c < K; c++)
-                if (probs[row * K] > 1e-12 && probs[row * K + c] > 1e-12)
-                    assert_true(fabs(sum[c] - sum[0] - log(probs[row * K + c] / probs[row * K])) <
-                                1e-9);
+                if (own[0] > 1e-12 && own[c] > 1e-12)
+                    assert_true(fabs(sum[c] - sum[0] - log(own[c] / own[0])) < 1e-9);
         }
-        test_fails(ctx, whet_label_model_explain(ctx, model, &d.votes, 200, scores, top),
+        assert_true((told > 0) == (method >= WHET_LABEL_DAWID_SKENE));
+        test_fails(ctx, whet_label_model_explain(ctx, model, &d.votes, 200, scores, vote, own, top),
                    WHET_ERR_ARG);
         whet_label_model_destroy(ctx, model);
     }
