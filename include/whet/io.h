@@ -135,7 +135,8 @@ WHET_API whet_str whet_table_cell(const whet_table *table, int64_t row, int64_t 
 WHET_API int64_t whet_table_line(const whet_table *table, int64_t row);
 WHET_API const char *whet_table_path(const whet_table *table);
 
-/* A class list: one name a line; blank lines skipped; duplicates WHET_ERR_FORMAT with the line. */
+/* A class list: one name a line, without the spaces around it; blank lines skipped; duplicates
+ * WHET_ERR_FORMAT with the line. */
 WHET_API WHET_CHECKED whet_status whet_names_read(whet_ctx *ctx, const char *path,
                                                   whet_names **out);
 

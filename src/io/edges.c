@@ -139,7 +139,7 @@ static int split(whet_str line, whet_str fields[FIELDS_MAX]) {
         if (p == end && !(tabs && n > 0)) break;
         const char *stop = p;
         while (stop < end && *stop != (tabs ? '\t' : ' ')) stop++;
-        fields[n++] = (whet_str){p, stop - p};
+        fields[n++] = whet_i_trim((whet_str){p, stop - p});
         if (stop == end) break;
         p = stop + 1;
     }

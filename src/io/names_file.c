@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Class lists: one name a line, blank lines skipped. */
+ * Class lists: one name a line, without the spaces around it, as labels are; blank lines skipped. */
 #include "io/io_i.h"
+
+/* The line that begins at `at`, less white space at its ends; *next is behind its line feed. */
+static whet_str name_at(const char *bytes, int64_t len, int64_t at, int64_t *next) {
+    const char *feed = memchr(bytes + at, '\n', (size_t)(len - at));
+    const int64_t end = feed ? feed - bytes : len;
+    *next = end + 1;
+    return whet_i_trim((whet_str){bytes + at, end - at});
+}
 
 /* Line of the n-th (0-based) name: lines are counted again only for the sentence. */
 static int64_t line_of_name(const char *bytes, int64_t len, int64_t n) {
     int64_t line = 1;
-    for (int64_t at = 0; at < len; line++) {
-        const char *feed = memchr(bytes + at, '\n', (size_t)(len - at));
-        const int64_t end = feed ? feed - bytes : len;
-        const bool blank = end == at || (end == at + 1 && bytes[at] == '\r');
-        if (!blank && n-- == 0) return line;
-        at = end + 1;
-    }
+    for (int64_t at = 0; at < len; line++)
+        if (name_at(bytes, len, at, &at).len && n-- == 0) return line;
     return line;
 }
 
@@ -26,13 +29,9 @@ whet_status whet_i_names_parse(whet_ctx *ctx, const char *where, const char *byt
     whet_status status = WHET_OK;
     int64_t line = 1;
     for (int64_t at = 0; at < len; line++) {
-        const char *feed = memchr(bytes + at, '\n', (size_t)(len - at));
-        const int64_t end = feed ? feed - bytes : len;
-        const int64_t stop = end > at && bytes[end - 1] == '\r' ? end - 1 : end;
-        const whet_str name = {bytes + at, stop - at};
+        const whet_str name = name_at(bytes, len, at, &at);
         const int64_t count = whet_names_count(names);
         int64_t index;
-        at = end + 1;
         if (name.len == 0) continue;
         WHET_TRY_DONE(whet_names_add(ctx, names, name, &index));
         if (index == count) continue;

@@ -89,6 +89,7 @@ static whet_status read_tail(reader *r, int64_t node) {
         WHET_TRY(read_quoted(r, &r->label[node]));
     else
         r->label[node] = read_bare(r);
+    r->label[node] = whet_i_trim(r->label[node]); /* as class lists name it */
     WHET_TRY(skip(r));
     if (peek(r) != ':') return WHET_OK;
     r->at++;

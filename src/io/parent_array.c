@@ -14,7 +14,7 @@ static whet_status read_labels(whet_ctx *ctx, const char *path, const char *byte
         more = i == n;
         if (more) break;
         const char *tab = line.len ? memchr(line.ptr, '\t', (size_t)line.len) : NULL;
-        labels[i] = (whet_str){line.ptr, tab ? tab - line.ptr : line.len};
+        labels[i] = whet_i_trim((whet_str){line.ptr, tab ? tab - line.ptr : line.len});
     }
     if (i != n || more)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %s than %lld lines; expected one a node", path,

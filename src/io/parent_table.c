@@ -86,8 +86,8 @@ static whet_status table_row(whet_ctx *ctx, table_reader *r, int64_t number, whe
     whet_str rest = line, field, child = {NULL, 0}, parent = {NULL, 0}, length = {NULL, 0};
     int64_t n = 0;
     for (; next_field(&rest, &field); n++) {
-        if (n == r->columns.child) child = field;
-        if (n == r->columns.parent) parent = field;
+        if (n == r->columns.child) child = whet_i_trim(field);
+        if (n == r->columns.parent) parent = whet_i_trim(field);
         if (n == r->columns.length) length = field;
     }
     if (n != r->columns.n)

@@ -65,7 +65,7 @@ static whet_str cell(const table_rows *t, int which) {
 static whet_status read_entry(whet_ctx *ctx, const whet_posteriors *p, const table_rows *t,
                               entry *out) {
     char quoted[WHET_QUOTE_SIZE];
-    const whet_str row = cell(t, 0), class = cell(t, 1), value = cell(t, 2);
+    const whet_str row = cell(t, 0), class = whet_i_trim(cell(t, 1)), value = cell(t, 2);
     int64_t column;
     out->line = whet_table_line(t->part, t->at);
     const long long line = (long long)out->line;

@@ -15,7 +15,7 @@ typedef struct labels {
 static whet_status set_label(whet_ctx *ctx, const labels *l, int64_t line, int64_t row,
                              whet_str name) {
     int64_t point;
-    const whet_status status = whet_space_find(ctx, l->space, name, &point);
+    const whet_status status = whet_space_find(ctx, l->space, whet_i_trim(name), &point);
     if (status != WHET_OK) return whet_i_fail_at(ctx, status, "%s:%lld", l->path, (long long)line);
     if (l->out[row] >= 0)
         return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -44,7 +44,7 @@ static whet_status read_numbered(whet_ctx *ctx, const labels *l, const whet_tabl
                                l->path, (long long)line, (long long)number,
                                (long long)l->posteriors->rows, l->posteriors->path);
         /* Sparse probabilities may be of some of the rows that have labels. */
-        if (row >= 0 && name.len) WHET_TRY(set_label(ctx, l, line, row, name));
+        if (row >= 0 && whet_i_trim(name).len) WHET_TRY(set_label(ctx, l, line, row, name));
     }
     return WHET_OK;
 }
@@ -72,7 +72,7 @@ static whet_status read_column(whet_ctx *ctx, const labels *l, const whet_table 
     for (int64_t row = 0; row < l->posteriors->rows; row++) {
         const int64_t i = whet_posteriors_row(l->posteriors, row);
         const whet_str name = whet_table_cell(t, i, label_at);
-        if (name.len) WHET_TRY(set_label(ctx, l, whet_table_line(t, i), row, name));
+        if (whet_i_trim(name).len) WHET_TRY(set_label(ctx, l, whet_table_line(t, i), row, name));
     }
     return WHET_OK;
 }
@@ -96,7 +96,7 @@ static whet_status read_lines(whet_ctx *ctx, const labels *l, const char *bytes,
     for (int64_t i = 0, row = 0; i < n && row < p->rows; i++) {
         const whet_str name = line_at(bytes, len, at, &at);
         if (whet_posteriors_row(p, row) != i) continue;
-        if (name.len) WHET_TRY(set_label(ctx, l, i + 1, row, name));
+        if (whet_i_trim(name).len) WHET_TRY(set_label(ctx, l, i + 1, row, name));
         row++;
     }
     return WHET_OK;

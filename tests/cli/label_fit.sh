@@ -110,6 +110,14 @@ printf 'row\trule\tvote\n0\t0\t0\n1\t0\t1\n0\t1\t0\n1\t1\t1\n0\t2\t1\n' >copies.
 run 0 whet label fit --votes copies.tsv --model majority --predictions copies-out.tsv
 tells 'rule 1 votes as rule 0 does on every row: together they count twice'
 
+# Names of classes without the spaces around them, in lists as in labels.
+printf ' a\nb \nc\n' >spaced.txt
+printf 'row,label\n0," a"\n1,c\n' >spaced.csv
+run 0 whet label fit --votes V.npy --labels spaced.csv --classes spaced.txt --no-compare --predictions spaced.tsv
+printf 'a\nb\n a\n' >spaced.txt
+run 3 whet label fit --votes V.npy --classes spaced.txt --probs p.npy
+tells 'spaced.txt:3: "a" is on line 1 already'
+
 # Refusals: nothing is written.
 mark
 run 2 whet label fit --votes V.npy --model majority

@@ -258,6 +258,16 @@ static void class_lists_are_distinct_names(void **state) {
     assert_string_equal(whet_names_get(names, 1).ptr, "a a");
     whet_names_destroy(ctx, names);
     names = NULL;
+    path = test_write_text("s.txt", " b\t\r\n \t\na  a \n");
+    test_ok(ctx, whet_names_read(ctx, path, &names));
+    assert_int_equal(whet_names_count(names), 2);
+    assert_string_equal(whet_names_get(names, 0).ptr, "b");
+    assert_string_equal(whet_names_get(names, 1).ptr, "a  a");
+    whet_names_destroy(ctx, names);
+    names = NULL;
+    path = test_write_text("t.txt", "x\n  \ny\nz\n y \n");
+    test_fails(ctx, whet_names_read(ctx, path, &names), WHET_ERR_FORMAT);
+    test_says(ctx, "t.txt:5: \"y\" is on line 3 already");
     path = test_write_text("d.txt", "x\n\ny\nz\ny\n");
     test_fails(ctx, whet_names_read(ctx, path, &names), WHET_ERR_FORMAT);
     test_says(ctx, "d.txt:5: \"y\" is on line 3 already");
