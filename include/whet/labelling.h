@@ -50,7 +50,9 @@ typedef struct whet_rule_report {
 } whet_rule_report;
 
 typedef struct whet_rules_input {
-    const float *features;   /* [n, d], any values; NULL when no rule looks at features */
+    const float *features;   /* [n, d], any values; NULL when no rule looks at features. Numbers are
+                                compared as these f32 are; whet_rules_apply_files compares what its
+                                file holds */
     int64_t d;               /* whet_rules_features(rules) */
     const whet_table *table; /* of n rows; NULL when no rule looks at columns */
     int64_t n;

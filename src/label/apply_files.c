@@ -15,10 +15,11 @@ typedef struct run {
     whet_rules *rules, *old_rules;
     whet_i_table_parts *parts; /* NULL: features alone */
     whet_names *columns;       /* of all parts */
-    whet_tensor features;      /* f32, or no data */
-    whet_tensor old_votes;     /* i32 [n, old m] */
-    int64_t *from;             /* [m] column of the old votes; -1: computed */
-    bool *skip, *again;        /* [m]; again: not skip */
+    whet_tensor exact;         /* [n, d] features as the file holds them, or no data */
+    whet_tensor narrow;    /* the same in f32, or no data: they are, or no model looks at them */
+    whet_tensor old_votes; /* i32 [n, old m] */
+    int64_t *from;         /* [m] column of the old votes; -1: computed */
+    bool *skip, *again;    /* [m]; again: not skip */
     int64_t n, done, covered, reused;
     int32_t *votes; /* a part's [rows, m] */
     double *probs;  /* a part's [rows, k], or NULL */
@@ -35,7 +36,8 @@ static void release(whet_ctx *ctx, run *r) {
     whet_rules_destroy(ctx, r->old_rules);
     whet_i_table_parts_close(ctx, r->parts);
     whet_names_destroy(ctx, r->columns);
-    whet_tensor_destroy(ctx, &r->features);
+    whet_tensor_destroy(ctx, &r->exact);
+    whet_tensor_destroy(ctx, &r->narrow);
     whet_tensor_destroy(ctx, &r->old_votes);
     whet_i_free(ctx, r->from);
     whet_i_free(ctx, r->skip);
@@ -77,6 +79,22 @@ static whet_status count_rows(whet_ctx *ctx, run *r) {
     return whet_i_table_parts_rewind(ctx, r->parts);
 }
 
+static bool has_models(const whet_rules *rules) {
+    for (int64_t j = 0; j < rules->m; j++)
+        if (rules->rule[j].kind <= WHET_I_RULE_SIMILARITY) return true;
+    return false;
+}
+
+/* Models take f32; numbers are compared as they stand. */
+static whet_status read_features(whet_ctx *ctx, run *r, const char *path) {
+    WHET_TRY(whet_array_read(ctx, path, &r->exact));
+    if (r->exact.rank != 2)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: %d dimensions; expected 2", path,
+                           r->exact.rank);
+    if (r->exact.dtype == WHET_F32 || !has_models(r->rules)) return WHET_OK;
+    return whet_tensor_convert(ctx, &r->exact, WHET_F32, &r->narrow);
+}
+
 static whet_status open_inputs(whet_ctx *ctx, run *r) {
     const bool array = is_array(r->job->input);
     const char *features = array ? r->job->input : r->job->features;
@@ -89,8 +107,8 @@ static whet_status open_inputs(whet_ctx *ctx, run *r) {
         WHET_TRY(count_rows(ctx, r));
     }
     if (!features) return WHET_OK;
-    WHET_TRY(whet_array_read_as(ctx, features, WHET_F32, 2, false, &r->features));
-    const int64_t rows = r->features.shape[0], d = r->features.shape[1];
+    WHET_TRY(read_features(ctx, r, features));
+    const int64_t rows = r->exact.shape[0], d = r->exact.shape[1];
     if (array) r->n = rows;
     if (rows != r->n)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
@@ -210,12 +228,20 @@ static whet_status compare(whet_ctx *ctx, const run *r, const int64_t *row, int6
     return WHET_OK;
 }
 
+static whet_i_apply_part part_of(const run *r, const bool *skip) {
+    return (whet_i_apply_part){.skip = skip,
+                               .columns = r->columns,
+                               .exact = r->exact.data ? &r->exact : NULL,
+                               .exact_first = r->done};
+}
+
 /* Votes do not tell which rows they are of: some are computed again. */
 static whet_status check_rows(whet_ctx *ctx, const run *r, const whet_rules_input *input) {
     int64_t row[2 * CHECKED];
     int32_t *votes = NULL;
     int64_t cells;
-    whet_i_apply_part part = {.skip = r->again, .columns = r->columns, .row = row};
+    whet_i_apply_part part = part_of(r, r->again);
+    part.row = row;
     if (!r->reused) return WHET_OK;
     part.rows = sample(r, input->n, row);
     WHET_TRY(whet_i_mul(ctx, part.rows, r->rules->m, &cells));
@@ -265,9 +291,10 @@ static whet_status write_part(whet_ctx *ctx, run *r, int64_t rows) {
 }
 
 static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64_t rows) {
-    const float *x = r->features.data;
-    const whet_rules_input input = {.features = x ? x + r->done * r->features.shape[1] : NULL,
-                                    .d = x ? r->features.shape[1] : 0,
+    const float *x = r->exact.dtype == WHET_F32 ? r->exact.data : r->narrow.data;
+    const int64_t d = r->exact.data ? r->exact.shape[1] : 0;
+    const whet_rules_input input = {.features = x ? x + r->done * d : NULL,
+                                    .d = d,
                                     .table = table,
                                     .n = rows,
                                     .match_limit = r->job->match_limit};
@@ -276,7 +303,7 @@ static whet_status do_part(whet_ctx *ctx, run *r, const whet_table *table, int64
                            r->job->input);
     WHET_TRY(check_rows(ctx, r, &input));
     WHET_TRY(make_room(ctx, r, rows));
-    const whet_i_apply_part part = {.skip = r->skip, .columns = r->columns};
+    const whet_i_apply_part part = part_of(r, r->skip);
     WHET_TRY(whet_i_rules_apply_some(ctx, r->rules, &input, &part, r->votes, r->reports));
     take_over(r, rows);
     WHET_TRY(write_part(ctx, r, rows));

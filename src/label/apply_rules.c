@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Rules applied to rows in memory. Rows are cut into blocks of BLOCK, whatever the threads; a block
  * takes keyword automata first, one pass a text for all words on its column, then the other rules one
- * by one. A rule that fails on a row abstains there, and is counted.
+ * by one. A rule that fails on a row abstains there, and is counted. Models see features as the 32-bit
+ * floats that they were fitted to; numbers are compared as their file holds them, where it is known.
  * Legend: n rows, m rules. */
 #include <inttypes.h>
 #include <math.h>
@@ -10,6 +11,7 @@
 #include "io/io_i.h"
 #include "label/case_folding.h"
 #include "label/rules_i.h"
+#include "tensor/tensor_i.h"
 
 enum { BLOCK = 256, MATCH_LIMIT = 100000 };
 
@@ -35,7 +37,8 @@ typedef struct application {
     const bool *skip;   /* [m] rules that are not applied; NULL: none */
     const int64_t *row; /* [n] rows that are applied to; NULL: all */
     int64_t n;
-    int32_t *votes;              /* [n, m] */
+    int32_t *votes; /* [n, m] */
+    const whet_i_apply_part *part;
     const whet_names *elsewhere; /* columns that other parts of the table have; or NULL */
     int64_t *column;             /* [m] of the table; -1: none, or one whose cells are empty */
     keyword_group *group;
@@ -71,12 +74,18 @@ static int32_t model_vote(const application *a, const whet_i_model *m, int64_t i
     return top < 0 ? -1 : m->vote[top];
 }
 
+static double feature_of(const application *a, int64_t i, int64_t feature) {
+    const whet_tensor *exact = a->part->exact;
+    if (!exact) return (double)a->input->features[i * a->input->d + feature];
+    return whet_i_tensor_real(exact, (a->part->exact_first + i) * a->input->d + feature);
+}
+
 /* An empty cell says nothing, and is no fault. */
 static int32_t number_vote(const application *a, const whet_i_rule *rule, int64_t column, int64_t i,
                            bool *fault) {
     double value;
     if (!rule->column) {
-        value = (double)a->input->features[i * a->input->d + rule->feature];
+        value = feature_of(a, i, rule->feature);
         *fault = !isfinite(value);
     } else {
         const whet_str cell = whet_i_trim(cell_of(a, i, column));
@@ -137,6 +146,10 @@ static bool on_features(const whet_i_rule *rule) {
 
 static bool active(const application *a, int64_t j) { return !a->skip || !a->skip[j]; }
 
+static bool has_features(const application *a, const whet_i_rule *rule) {
+    return a->input->features || (rule->kind == WHET_I_RULE_NUMBER && a->part->exact);
+}
+
 static whet_status find_inputs(whet_ctx *ctx, application *a) {
     const whet_rules_input *input = a->input;
     char quoted[WHET_QUOTE_SIZE];
@@ -146,11 +159,11 @@ static whet_status find_inputs(whet_ctx *ctx, application *a) {
         a->column[j] = -1;
         if (!active(a, j)) continue;
         whet_i_quote(quoted, whet_rules_name(a->rules, j));
-        if (on_features(rule) && (!input->features || input->d != a->rules->d))
+        if (on_features(rule) && (!has_features(a, rule) || input->d != a->rules->d))
             return whet_i_fail(ctx, WHET_ERR_SHAPE,
                                "rule %s looks at features, which have %" PRId64
                                " columns; expected %" PRId64,
-                               quoted, input->features ? input->d : 0, a->rules->d);
+                               quoted, has_features(a, rule) ? input->d : 0, a->rules->d);
         if (on_features(rule)) continue;
         if (!input->table)
             return whet_i_fail(ctx, WHET_ERR_ARG,
@@ -280,6 +293,7 @@ whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
                      .skip = part->skip,
                      .row = part->row,
                      .n = part->row ? part->rows : input->n,
+                     .part = part,
                      .elsewhere = part->columns,
                      .votes = votes};
     WHET_TRY(check_input(ctx, input));

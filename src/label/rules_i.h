@@ -161,6 +161,11 @@ typedef struct whet_i_apply_part {
     const char *stage;         /* progress is reported under this name; or NULL */
     const int64_t *row;        /* [rows] which rows of the input: votes are [rows, m]; NULL: all */
     int64_t rows;
+    const whet_tensor
+        *exact;          /* [.., d] of any type: the features as their file holds them, which number
+                                 rules compare in place of the input's, which may then be NULL for
+                                 rules that no model is among; or NULL */
+    int64_t exact_first; /* row of it that is the input's row 0 */
 } whet_i_apply_part;
 WHET_CHECKED whet_status whet_i_rules_apply_some(whet_ctx *ctx, const whet_rules *rules,
                                                  const whet_rules_input *input,

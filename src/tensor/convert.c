@@ -6,8 +6,7 @@
  * floats, toward zero and saturated for integers. */
 #include <math.h>
 
-#include "core/core_i.h"
-#include "whet/tensor.h"
+#include "tensor/tensor_i.h"
 
 /* ---- small floats -----------------------------------------------------------------------------
  */
@@ -126,6 +125,11 @@ static void store(char *at, whet_dtype dtype, long double x) {
     case WHET_U8: STORE_SATURATED(uint8_t, 0, UINT8_MAX);
     case WHET_BOOL: STORE(uint8_t, x != 0 ? 1 : 0);
     }
+}
+
+double whet_i_tensor_real(const whet_tensor *tensor, int64_t i) {
+    const char *at = (const char *)tensor->data + i * (int64_t)whet_dtype_size(tensor->dtype);
+    return (double)load(at, tensor->dtype);
 }
 
 /* ---- arrays -----------------------------------------------------------------------------------

@@ -32,6 +32,9 @@ void whet_i_matmul_f64_serial(bool transpose_a, bool transpose_b, int64_t m, int
                               const double *a, int64_t lda, const double *b, int64_t ldb,
                               double beta, double *c, int64_t ldc);
 
+/* Element i, row-major, as the nearest f64 (integers beyond 2^53 are rounded). Pure. (convert.c) */
+double whet_i_tensor_real(const whet_tensor *tensor, int64_t i);
+
 /* ---- assignment (assignment.c) ------------------------------------------------------------------ */
 
 /* whet_assign of gain [k, k], finite, at the largest sum: column [k], a permutation. */

@@ -599,6 +599,74 @@ static void votes_are_as_wide_as_classes_need(void **state) {
     test_ctx_done(ctx);
 }
 
+static const char of_numbers[] =
+    "{\"format\":\"whet-rules\",\"version\":1,\"classes\":[\"a\",\"b\"],\"features\":1,\"rules\":["
+    "{\"type\":\"number\",\"feature\":0,\"least\":0.7,\"votes\":\"b\"},"
+    "{\"type\":\"number\",\"feature\":0,\"below\":0.7,\"votes\":\"a\"},"
+    "{\"type\":\"number\",\"feature\":0,\"least\":16777217,\"below\":16777218,\"votes\":\"b\"}%s]}";
+
+/* Numbers are compared as the file holds them, alone and beside a model, which sees them in f32; over parts
+ * and over a sample of rows of votes made before. */
+static void numbers_are_compared_as_the_file_holds_them(void **state) {
+    (void)state;
+    enum { MANY = 70000 };
+    static const char *const more[2] = {
+        "", ",{\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\",\"b\"],\"least\":[0.5,0.5],"
+            "\"nodes\":[{\"feature\":0,\"at_most\":0.7,\"yes\":1,\"no\":2},{\"p\":[1,0]},"
+            "{\"p\":[0,1]}]}"};
+    /* .7 is no f32: the nearest is less. */
+    static const double reals[4] = {.1, .7, .71, NAN};
+    static const int64_t whole[4] = {0, 16777216, 16777217, 16777218};
+    static const int32_t expected[2][4][3] = {
+        {{-1, 0, -1}, {1, -1, -1}, {1, -1, -1}, {-1, -1, -1}},
+        {{-1, 0, -1}, {1, -1, -1}, {1, -1, 1}, {1, -1, -1}},
+    };
+    whet_ctx *ctx = test_ctx(2);
+    double *x = malloc(sizeof *x * MANY);
+    assert_non_null(x);
+    for (int at = 0; at < 4; at++) {
+        const int type = at / 2, seen = at % 2, m = 3 + seen;
+        char text[1000];
+        (void)snprintf(text, sizeof text, of_numbers, more[seen]);
+        for (int i = 0; i < MANY; i++) {
+            const int64_t own = whole[i % 4];
+            if (type)
+                memcpy(&x[i], &own, sizeof own);
+            else
+                x[i] = reals[i % 4];
+        }
+        const whet_tensor t = {x, type ? WHET_I64 : WHET_F64, 2, {MANY, 1}};
+        whet_rules_job job = WHET_RULES_JOB_INIT;
+        whet_rules_result result;
+        whet_tensor votes;
+        job.rules = test_write_text("numbers.json", text);
+        job.input = test_tmp("numbers.npy");
+        job.votes = test_tmp("numbers-votes.npy");
+        job.force = true;
+        test_ok(ctx, whet_npy_write(ctx, job.input, true, &t));
+        for (int again = 0; again < 2; again++) {
+            test_ok(ctx, whet_rules_apply_files(ctx, &job, &result));
+            assert_int_equal(result.reports[0].faults, type || again ? 0 : MANY / 4);
+            assert_int_equal(result.reused, again ? m : 0);
+            whet_rules_result_free(ctx, &result);
+            test_ok(ctx, whet_array_read_as(ctx, job.votes, WHET_I32, 2, false, &votes));
+            const int32_t *vote = votes.data;
+            for (int i = 0; i < MANY; i++) {
+                for (int j = 0; j < 3; j++)
+                    assert_int_equal(vote[i * m + j], expected[type][i % 4][j]);
+                /* The f32 next to .7 is below it. */
+                if (seen && type == 0 && i % 4 == 1) assert_int_equal(vote[i * m + 3], 0);
+            }
+            whet_tensor_destroy(ctx, &votes);
+            job.previous_rules = job.rules;
+            job.previous_votes = job.votes;
+            job.votes = test_tmp("numbers-again.npy");
+        }
+    }
+    free(x);
+    test_ctx_done(ctx);
+}
+
 /* A member that first appears behind the first part of JSON lines is an empty cell before. */
 static void columns_may_appear_late(void **state) {
     (void)state;
@@ -812,4 +880,5 @@ int main(void) {
         cmocka_unit_test(threads_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
+        cmocka_unit_test(numbers_are_compared_as_the_file_holds_them),
 }

@@ -4,6 +4,7 @@
 #include <math.h>
 
 #include "core/core_i.h"
+#include "tensor/tensor_i.h"
 #include "whet/tensor.h"
 
 static void arrays_are_zeroed_and_counted(void **state) {
@@ -148,6 +149,18 @@ static void failed_allocations_leak_nothing(void **state) {
     assert_int_equal(test_each_allocation(make_and_convert, NULL), 2);
 }
 
+static void elements_are_read_as_reals(void **state) {
+    (void)state;
+    int64_t whole[2] = {16777217, -3};
+    double real[2] = {.1, 1e300};
+    uint16_t half[1] = {0x3800};
+    const whet_tensor a = {whole, WHET_I64, 2, {1, 2}}, b = {real, WHET_F64, 1, {2}},
+                      c = {half, WHET_F16, 1, {1}};
+    assert_true(whet_i_tensor_real(&a, 0) == 16777217 && whet_i_tensor_real(&a, 1) == -3);
+    assert_true(whet_i_tensor_real(&b, 0) == .1 && whet_i_tensor_real(&b, 1) == 1e300);
+    assert_true(whet_i_tensor_real(&c, 0) == .5);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(arrays_are_zeroed_and_counted),
@@ -155,6 +168,7 @@ int main(void) {
         cmocka_unit_test(small_floats_round_to_nearest_even),
         cmocka_unit_test(every_small_float_survives_the_way_back),
         cmocka_unit_test(integers_saturate),
+        cmocka_unit_test(elements_are_read_as_reals),
         cmocka_unit_test(failed_allocations_leak_nothing),
     };
     return cmocka_run_group_tests_name("tensor/tensor", tests, NULL, NULL);
