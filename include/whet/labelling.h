@@ -265,7 +265,8 @@ typedef enum whet_synth_method {
 
 typedef struct whet_synth_job {
     size_t struct_size;
-    const char *features; /* array [n, d] */
+    const char
+        *features; /* array [n, d]; columns that f32 rounds are warned of, or refused: DATA */
     const char
         *labels; /* table: columns row (0-based) and label; or label for every row, with empty
                              cells */

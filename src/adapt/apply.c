@@ -73,7 +73,7 @@ static whet_status read_features(whet_ctx *ctx, const whet_apply_job *job, apply
         WHET_TRY(load_map(ctx, map, v));
         WHET_TRY(whet_i_feature_map_read(ctx, v->map, job->features, &v->array));
     } else {
-        WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &v->array));
+        WHET_TRY(whet_i_features_read(ctx, job->features, &v->array));
     }
     if (v->array.shape[1] != d)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,

@@ -35,7 +35,7 @@ static whet_status read_rows(whet_ctx *ctx, const whet_i_run *run, const char *t
         if (run->map)
             WHET_TRY(whet_i_feature_map_read(ctx, run->map, features, &rows->array));
         else
-            WHET_TRY(whet_array_read_as(ctx, features, WHET_F32, 2, true, &rows->array));
+            WHET_TRY(whet_i_features_read(ctx, features, &rows->array));
         rows->features = rows->array.data;
         rows->n = rows->array.shape[0];
         if (rows->array.shape[1] < 1)

@@ -76,7 +76,7 @@ done:
 }
 
 static whet_status read_rows(whet_ctx *ctx, const whet_baseline_job *job, baseline_files *f) {
-    WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &f->features));
+    WHET_TRY(whet_i_features_read(ctx, job->features, &f->features));
     const int64_t n = f->features.shape[0], d = f->features.shape[1];
     WHET_TRY(whet_i_row_labels_read(ctx, job->labels, job->classes, n, &f->classes, &f->labels));
     if (n < 1 || d < 1)

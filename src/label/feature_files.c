@@ -8,16 +8,22 @@
 #include "io/io_i.h"
 #include "label/feature_map.h"
 
+static double number_at(const whet_tensor *x, int64_t i) {
+    return x->dtype == WHET_F64 ? ((const double *)x->data)[i]
+                                : (double)((const float *)x->data)[i];
+}
+
 /* What the components y [n, dim] keep of the variance of x [n, d]. */
 static double share_explained(const whet_tensor *from, const whet_tensor *to) {
-    const float *x = from->data, *y = to->data;
+    const float *y = to->data;
     const int64_t n = from->shape[0], d = from->shape[1];
     double all = 0, kept = 0;
     for (int64_t j = 0; j < d; j++) {
+        const double first = number_at(from, j);
         double sum = 0, square = 0;
-        for (int64_t i = 0; i < n; i++) sum += (double)x[i * d + j] / (double)n;
+        for (int64_t i = 0; i < n; i++) sum += (number_at(from, i * d + j) - first) / (double)n;
         for (int64_t i = 0; i < n; i++) {
-            const double off = (double)x[i * d + j] - sum;
+            const double off = number_at(from, i * d + j) - first - sum;
             square += off * off;
         }
         all += square;

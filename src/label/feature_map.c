@@ -55,7 +55,7 @@ whet_status whet_i_raw_rows_read(whet_ctx *ctx, whet_features method, const char
     if (of_images(method)) {
         WHET_TRY_DONE(read_images(ctx, method, path, &rows));
     } else if (method == WHET_FEATURES_PCA) {
-        WHET_TRY_DONE(whet_array_read_as(ctx, path, WHET_F32, 2, true, &rows.array));
+        WHET_TRY_DONE(whet_i_features_read_wide(ctx, path, &rows.array));
         rows.n = rows.array.shape[0];
     } else {
         WHET_TRY_DONE(read_texts(ctx, path, column, &rows));
@@ -80,6 +80,16 @@ void whet_i_feature_map_destroy(whet_ctx *ctx, whet_i_feature_map *map) {
     whet_i_free(ctx, map);
 }
 
+/* Every row equals the first. */
+static bool are_alike(const whet_tensor *x) {
+    const int64_t n = x->shape[0], d = x->shape[1];
+    const double *wide = x->data;
+    if (x->dtype == WHET_F32) return whet_i_rows_are_alike(x->data, n, d);
+    for (int64_t i = d; i < n * d; i++)
+        if (wide[i] < wide[i % d] || wide[i] > wide[i % d]) return false;
+    return true;
+}
+
 static whet_status fit_components(whet_ctx *ctx, const whet_feature_job *job,
                                   const whet_i_raw_rows *rows, whet_i_feature_map *m) {
     m->d = rows->array.shape[1];
@@ -89,12 +99,17 @@ static whet_status fit_components(whet_ctx *ctx, const whet_feature_job *job,
                            job->input, rows->n, m->d);
     const int64_t most = rows->n < m->d ? rows->n : m->d;
     m->dim = job->dim < most ? job->dim : most;
-    if (rows->n > 1 && whet_i_rows_are_alike(rows->array.data, rows->n, m->d))
+    if (rows->n > 1 && are_alike(&rows->array))
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%s: all %" PRId64 " rows are alike; expected some that tell them apart: every "
                    "component is 0",
                    job->input, rows->n);
-    return whet_i_components_fit(ctx, rows->array.data, rows->n, m->d, m->dim, &m->components);
+    const whet_tensor *x = &rows->array;
+    if (x->dtype == WHET_F32)
+        return whet_i_components_fit(ctx, x->data, rows->n, m->d, m->dim, &m->components);
+    const whet_status status =
+        whet_i_components_fit_f64(ctx, x->data, rows->n, m->d, m->dim, &m->components);
+    return status == WHET_ERR_DATA ? whet_i_fail_at(ctx, status, "%s", job->input) : status;
 }
 
 static whet_status fit_texts(whet_ctx *ctx, const whet_feature_job *job,
@@ -181,7 +196,10 @@ whet_status whet_i_feature_map_apply(whet_ctx *ctx, const whet_i_feature_map *ma
         status = whet_i_resnet_map_apply(ctx, map->resnet, i->x.data, n, i->height, i->width,
                                          i->channels, made.data);
     else
-        status = whet_i_components_apply(ctx, &map->components, rows->array.data, n, made.data);
+        status =
+            rows->array.dtype == WHET_F64
+                ? whet_i_components_apply_f64(ctx, &map->components, rows->array.data, n, made.data)
+                : whet_i_components_apply(ctx, &map->components, rows->array.data, n, made.data);
     if (status == WHET_OK) /* numbers may be too large, weights as a forger likes them */
         status = whet_i_check_finite(ctx, "features that come out", made.data, n, map->dim);
     if (status == WHET_OK)

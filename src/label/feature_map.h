@@ -24,8 +24,8 @@ struct whet_i_feature_map {
 typedef struct whet_i_raw_rows {
     int64_t n;
     whet_table *table;
-    whet_str *texts; /* [n] */
-    whet_tensor array;
+    whet_str *texts;   /* [n] */
+    whet_tensor array; /* f32, or f64 where that does not hold the file's type */
     whet_i_image_rows images;
 } whet_i_raw_rows;
 

@@ -44,6 +44,23 @@ void whet_i_components_free(whet_ctx *ctx, whet_i_components *components);
 /* out [n, dim] = (x - mean) axes. */
 WHET_CHECKED whet_status whet_i_components_apply(whet_ctx *ctx, const whet_i_components *components,
                                                  const float *x, int64_t n, float *out);
+/* The same of rows in f64, which may be far from 0: fitted to their differences from the mean, in f32.
+ * Errors: DATA too, of differences beyond f32. */
+WHET_CHECKED whet_status whet_i_components_fit_f64(whet_ctx *ctx, const double *x, int64_t n,
+                                                   int64_t d, int64_t dim, whet_i_components *out);
+WHET_CHECKED whet_status whet_i_components_apply_f64(whet_ctx *ctx,
+                                                     const whet_i_components *components,
+                                                     const double *x, int64_t n, float *out);
+
+/* ---- features from files (read_features.c) ----------------------------------------------------- */
+
+/* An array [n, d] of finite numbers as f32, in which methods work. Columns that f32 rounds by more than a
+ * thousandth of their standard deviation are warned of by name; where f32 tells rows apart by no
+ * column, as the file does, they are refused (DATA). Errors: as whet_array_read_as. */
+WHET_CHECKED whet_status whet_i_features_read(whet_ctx *ctx, const char *spec, whet_tensor *out);
+/* The same array without narrowing: f32 where that holds its type exactly, else f64. */
+WHET_CHECKED whet_status whet_i_features_read_wide(whet_ctx *ctx, const char *spec,
+                                                   whet_tensor *out);
 
 /* ---- labels of rows from files (class_labels.c) ------------------------------------------------ */
 
@@ -280,6 +297,8 @@ WHET_CHECKED whet_status whet_i_cost_head_fit(whet_ctx *ctx, const whet_i_span *
 /* scores [n, m] = x [n, d] w [d, m], summed in f64. */
 WHET_CHECKED whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                        const double *w, int64_t m, double *scores);
+WHET_CHECKED whet_status whet_i_scores_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d,
+                                           const double *w, int64_t m, double *scores);
 
 /* ---- logistic regressions along a grid of penalties, cross-fitted (logistic_path.c) ---------- */
 

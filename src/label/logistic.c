@@ -212,6 +212,7 @@ enum { SCORE_ROWS = 256 };
 
 typedef struct scoring {
     const float *x;
+    const double *exact; /* in its place; or NULL */
     const double *w;
     int64_t n, d, m;
     double *rows; /* [workers, SCORE_ROWS, d] */
@@ -222,16 +223,16 @@ static void score_block(void *arg, int64_t block, int32_t worker) {
     const scoring *s = arg;
     const int64_t first = block * SCORE_ROWS;
     const int64_t n = s->n - first < SCORE_ROWS ? s->n - first : SCORE_ROWS;
-    double *rows = s->rows + worker * SCORE_ROWS * s->d;
-    const float *x = s->x + first * s->d;
-    for (int64_t i = 0; i < n * s->d; i++) rows[i] = (double)x[i];
-    whet_i_matmul_f64_serial(false, false, n, s->m, s->d, rows, s->d, s->w, s->m, 0,
+    double *rows = s->exact ? NULL : s->rows + worker * SCORE_ROWS * s->d;
+    const double *exact = s->exact ? s->exact + first * s->d : rows;
+    for (int64_t i = 0; !s->exact && i < n * s->d; i++) rows[i] = (double)s->x[first * s->d + i];
+    whet_i_matmul_f64_serial(false, false, n, s->m, s->d, exact, s->d, s->w, s->m, 0,
                              s->scores + first * s->m, s->m);
 }
 
 whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d, const double *w,
                           int64_t m, double *scores) {
-    scoring s = {x, w, n, d, m, NULL, scores};
+    scoring s = {x, NULL, w, n, d, m, NULL, scores};
     int64_t cells;
     WHET_TRY(whet_i_mul(ctx, (int64_t)whet_ctx_threads(ctx) * SCORE_ROWS, d, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &s.rows));
@@ -239,6 +240,12 @@ whet_status whet_i_scores(whet_ctx *ctx, const float *x, int64_t n, int64_t d, c
         whet_i_parallel_for(ctx, NULL, (n + SCORE_ROWS - 1) / SCORE_ROWS, score_block, &s);
     whet_i_free(ctx, s.rows);
     return status;
+}
+
+whet_status whet_i_scores_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d, const double *w,
+                              int64_t m, double *scores) {
+    scoring s = {NULL, x, w, n, d, m, NULL, scores};
+    return whet_i_parallel_for(ctx, NULL, (n + SCORE_ROWS - 1) / SCORE_ROWS, score_block, &s);
 }
 
 whet_status whet_i_linear_model_predict(whet_ctx *ctx, const whet_i_linear_model *model,

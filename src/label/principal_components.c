@@ -40,15 +40,57 @@ done:
     return status;
 }
 
-whet_status whet_i_components_apply(whet_ctx *ctx, const whet_i_components *c, const float *x,
-                                    int64_t n, float *out) {
+/* Centred in f64, so that f32 holds what columns of large numbers differ by. */
+whet_status whet_i_components_fit_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d,
+                                      int64_t dim, whet_i_components *out) {
+    double *mean = NULL;
+    float *centred = NULL;
+    whet_i_components c = {0};
+    whet_status status = WHET_OK;
+    int64_t cells;
+    WHET_TRY(whet_i_mul(ctx, n, d, &cells));
+    WHET_TRY_DONE(whet_i_calloc(ctx, d, &mean));
+    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &centred));
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) mean[j] += x[i * d + j] - x[j];
+    for (int64_t j = 0; j < d; j++) mean[j] = x[j] + mean[j] / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) centred[i * d + j] = (float)(x[i * d + j] - mean[j]);
+    WHET_TRY_DONE(whet_i_check_finite(ctx, "differences from the mean", centred, n, d));
+    WHET_TRY_DONE(whet_i_components_fit(ctx, centred, n, d, dim, &c));
+    for (int64_t j = 0; j < d; j++)
+        for (int64_t i = 0; i < dim; i++) c.at_mean[i] += mean[j] * c.axes[j * dim + i];
+    *out = c;
+    c = (whet_i_components){0};
+done:
+    whet_i_components_free(ctx, &c);
+    whet_i_free(ctx, centred);
+    whet_i_free(ctx, mean);
+    return status;
+}
+
+/* One of x and exact is NULL. */
+static whet_status apply(whet_ctx *ctx, const whet_i_components *c, const float *x,
+                         const double *exact, int64_t n, float *out) {
     double *scores;
     int64_t cells;
     WHET_TRY(whet_i_mul(ctx, n, c->dim, &cells));
     WHET_TRY(whet_i_alloc(ctx, cells, &scores));
-    const whet_status status = whet_i_scores(ctx, x, n, c->d, c->axes, c->dim, scores);
+    const whet_status status = exact
+                                   ? whet_i_scores_f64(ctx, exact, n, c->d, c->axes, c->dim, scores)
+                                   : whet_i_scores(ctx, x, n, c->d, c->axes, c->dim, scores);
     for (int64_t i = 0; status == WHET_OK && i < cells; i++)
         out[i] = (float)(scores[i] - c->at_mean[i % c->dim]);
     whet_i_free(ctx, scores);
     return status;
+}
+
+whet_status whet_i_components_apply(whet_ctx *ctx, const whet_i_components *c, const float *x,
+                                    int64_t n, float *out) {
+    return apply(ctx, c, x, NULL, n, out);
+}
+
+whet_status whet_i_components_apply_f64(whet_ctx *ctx, const whet_i_components *c, const double *x,
+                                        int64_t n, float *out) {
+    return apply(ctx, c, NULL, x, n, out);
 }

@@ -130,7 +130,7 @@ done:
 
 static whet_status compute(whet_ctx *ctx, run *r, whet_synth_report *report) {
     const whet_synth_job *job = r->job;
-    WHET_TRY(whet_array_read_as(ctx, job->features, WHET_F32, 2, true, &r->features));
+    WHET_TRY(whet_i_features_read(ctx, job->features, &r->features));
     if (r->features.shape[1] < 1)
         return whet_i_fail(ctx, WHET_ERR_SHAPE, "%s: no columns; expected features", job->features);
     WHET_TRY(whet_i_row_labels_read(ctx, job->labels, job->classes, r->features.shape[0],

@@ -31,6 +31,21 @@ cmp -s m out/classifier/features.safetensors || fail 'the map that is kept is an
 grep -q '"version": 2' out/classifier/classifier.json || fail 'the classifier with a map has not version 2'
 grep -q '"version": 1' two/classifier/classifier.json || fail 'the classifier without has not version 1'
 
+# Columns that 32-bit floats round are told, of rows to learn from and to predict.
+python3 - <<'PY'
+import struct
+for name, first in (('long.npy', 0), ('later.npy', 60)):
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (60, 2), }"
+    with open(name, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', 118) + (header.ljust(117) + '\n').encode())
+        for i in range(first, first + 60):
+            f.write(struct.pack('<2d', 1.7e9 + 40 * i, i % 2))
+PY
+run 0 whet adapt --features long.npy --labels L.tsv --output long
+tells 'long.npy: column 0: features are kept as 32-bit floats, which round its numbers, from 1700000000 to 1700002360, by 0.0'
+run 0 whet adapt apply --classifier long/classifier --features later.npy --output long.tsv
+tells 'later.npy: column 0: features are kept as 32-bit floats'
+
 # Whole in its folder: new rows are predicted without the map that it was made with.
 mv out/classifier moved
 mv m elsewhere

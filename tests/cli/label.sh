@@ -43,6 +43,34 @@ for method in few-shot propagate spread prototypes; do
     run 0 whet label baseline --features same.npy --labels L.tsv --method $method --probs same-$method.npy
     tells 'features: all 60 rows are alike'
 done
+# Rows that differ, but not as the 32-bit floats that methods work in, are no rows that are alike.
+python3 - <<'PY'
+import struct
+def array(name, rows):
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (%d, %d), }" % (len(rows), len(rows[0]))
+    with open(name, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', 118) + (header.ljust(117) + '\n').encode())
+        for row in rows:
+            f.write(struct.pack('<%dd' % len(row), *row))
+array('times.npy', [(1.7e9 + i,) for i in range(60)])
+array('mixed.npy', [(1.7e9 + i, i % 2, 1.7e9 + 60 * i) for i in range(60)])
+PY
+mark
+run 3 whet label baseline --features times.npy --labels L.tsv --method few-shot --probs p.npy
+tells 'times.npy: its rows differ by no more than 32-bit floats, in which features are kept, round: column 0'
+unchanged
+run 0 whet label baseline --features mixed.npy --labels L.tsv --method few-shot --probs mixed-p.npy
+tells 'mixed.npy: column 0 and 1 more: features are kept as 32-bit floats, which round its numbers, from 1700000000 to 1700000059, by '
+quiet_about 'alike'
+run 0 whet label features --method pca --input times.npy --output times-pca.npy
+quiet
+says 'the components keep 100.0 % of the variance'
+python3 - <<'PY' || fail 'the component of times is not their difference from the mean'
+import struct
+data = open('times-pca.npy', 'rb').read()
+rows = struct.unpack('<60f', data[10 + struct.unpack('<H', data[8:10])[0]:])
+assert all(abs(abs(rows[i]) - abs(i - 29.5)) < 1e-4 for i in range(60)), rows
+PY
 run 0 whet label features --method pca --input same.npy --output same-pca.npy
 tells 'same.npy: all 60 rows are alike; expected some that tell them apart: every component is 0'
 for method in few-shot propagate spread prototypes cluster goggles; do

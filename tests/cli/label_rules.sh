@@ -72,6 +72,45 @@ run 0 whet label apply --rules rules.json --input t.tsv --votes v.tsv
 [ "$(tr '\t\n' ' |' <v.tsv)" = 'row rule vote|0 0 1|1 1 1|2 2 0|' ] || fail "$(cat v.tsv)"
 run 0 whet label fit --votes v.tsv --rules 3 --model majority --probs m.npy
 
+# Numbers of features are compared as their file holds them, not as 32-bit floats.
+python3 - <<'PY'
+import struct
+def array(name, code, descr, values):
+    header = "{'descr': '%s', 'fortran_order': False, 'shape': (%d, 1), }" % (descr, len(values))
+    with open(name, 'wb') as f:
+        f.write(b'\x93NUMPY\x01\x00' + struct.pack('<H', 118) + (header.ljust(117) + '\n').encode())
+        f.write(struct.pack('<%d%s' % (len(values), code), *values))
+array('tenths.npy', 'd', '<f8', [.1, .3, .7])
+array('whole.npy', 'q', '<i8', [16777216, 16777217, 16777218])
+array('times.npy', 'd', '<f8', [1.7e9 + i for i in range(60)])
+array('wide.npy', 'd', '<f8', [1.7e9 + 60 * i for i in range(60)])
+PY
+number() {
+    printf '{"format": "whet-rules", "version": 1, "classes": ["a", "b"], "features": 1, "rules": [
+  {"type": "number", "feature": 0, "votes": "b", %s}]}\n' "$1" >number.json
+}
+number '"least": 0.7'
+run 0 whet label apply --rules number.json --input tenths.npy --votes n.npy --force
+expect_votes n.npy '-1|-1|1|'
+number '"below": 0.7'
+run 0 whet label apply --rules number.json --input tenths.npy --votes n.npy --force
+expect_votes n.npy '1|1|-1|'
+number '"least": 16777217'
+run 0 whet label apply --rules number.json --input whole.npy --votes n.npy --force
+expect_votes n.npy '-1|1|1|'
+number '"least": 1700000030'
+run 0 whet label apply --rules number.json --input times.npy --votes n.npy --force
+[ "$(votes n.npy | grep -c '^1$')" = 30 ] || fail 'times do not vote'
+
+# Methods that work in 32-bit floats tell of columns that those round, and refuse rows that they make alike.
+awk 'BEGIN { print "row\tlabel"; for (i = 0; i < 60; i += 3) print i "\t" (i < 30 ? "a" : "b") }' >times.tsv
+run 3 whet label generate --features times.npy --labels times.tsv --method snuba --votes z.npy
+tells 'times.npy: its rows differ by no more than 32-bit floats, in which features are kept, round: column 0 goes from 1700000000 to 1700000059;'
+run 0 whet label generate --features wide.npy --labels times.tsv --method snuba --votes z.npy
+tells 'wide.npy: column 0: features are kept as 32-bit floats, which round its numbers, from 1700000000 to 1700003540, by 0.03'
+tells 'try to subtract 1700001770'
+rm z.npy
+
 # Nothing to do, and a table without rows.
 printf 'text\tlength\n' >none.tsv
 run 0 whet label apply --rules rules.json --input none.tsv --votes none.npy

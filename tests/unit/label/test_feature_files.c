@@ -94,6 +94,93 @@ static void components_are_what_they_are_called(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Columns far from 0, in f64 or as integers, have the components of what they differ by; so have single
+ * rows that a saved map is given. */
+static void components_of_large_numbers(void **state) {
+    (void)state;
+    enum { ROWS = 60 };
+    whet_ctx *ctx = test_ctx(2);
+    double x[ROWS * 2], one[2];
+    int64_t whole[ROWS * 2];
+    float plain[ROWS * 2];
+    for (int i = 0; i < ROWS; i++) {
+        plain[2 * i] = (float)(i * 5 % 60);
+        plain[2 * i + 1] = (float)(i * 7 % 11);
+        for (int j = 0; j < 2; j++) {
+            x[2 * i + j] = 1.7e9 + (double)plain[2 * i + j];
+            whole[2 * i + j] = (int64_t)x[2 * i + j];
+        }
+    }
+    whet_feature_job job = WHET_FEATURE_JOB_INIT;
+    whet_feature_result expected, result;
+    whet_tensor y[3], z;
+    job.method = WHET_FEATURES_PCA;
+    job.force = true;
+    job.dim = 2;
+    const whet_tensor files[3] = {{plain, WHET_F32, 2, {ROWS, 2}},
+                                  {x, WHET_F64, 2, {ROWS, 2}},
+                                  {whole, WHET_I64, 2, {ROWS, 2}}};
+    for (int at = 0; at < 3; at++) {
+        job.input = test_tmp("large.npy");
+        job.output = test_tmp("large-y.npy");
+        job.save_map = test_tmp("large-map");
+        test_ok(ctx, whet_npy_write(ctx, job.input, true, &files[at]));
+        test_ok(ctx, whet_feature_files(ctx, &job, at ? &result : &expected));
+        test_ok(ctx, whet_array_read_as(ctx, job.output, WHET_F32, 2, true, &y[at]));
+        const float *made = y[at].data, *right = y[0].data;
+        /* 1.7e9 in f64 is good to 2.4e-7. */
+        for (int i = 0; i < ROWS * 2; i++) assert_true(fabsf(made[i] - right[i]) < 1e-5f);
+        if (at) assert_true(fabs(result.explained - expected.explained) < 1e-6);
+    }
+    whet_feature_job later = WHET_FEATURE_JOB_INIT;
+    memcpy(one, x + 2 * 7, sizeof one);
+    const whet_tensor row = {one, WHET_F64, 2, {1, 2}};
+    later.map = job.save_map;
+    later.column = "text";
+    later.force = true;
+    later.input = test_tmp("large-row.npy");
+    later.output = test_tmp("large-row-y.npy");
+    test_ok(ctx, whet_npy_write(ctx, later.input, true, &row));
+    test_ok(ctx, whet_feature_files(ctx, &later, &result));
+    test_ok(ctx, whet_array_read_as(ctx, later.output, WHET_F32, 2, true, &z));
+    assert_memory_equal(z.data, (float *)y[2].data + 2 * 7, sizeof(float) * 2);
+    whet_tensor_destroy(ctx, &z);
+    for (int at = 0; at < 3; at++) whet_tensor_destroy(ctx, &y[at]);
+    test_ctx_done(ctx);
+}
+
+/* Methods that work in f32 are not given rows that are alike there alone; what is rounded a little is. */
+static void rows_that_narrowing_makes_alike_are_refused(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    double x[6] = {1.7e9, 5, 1.7e9 + 20, 5, 1.7e9 + 59, 5};
+    const whet_tensor t = {x, WHET_F64, 2, {3, 2}};
+    const char *path = test_tmp("alike.npy");
+    whet_tensor out;
+    test_ok(ctx, whet_npy_write(ctx, path, true, &t));
+    test_fails(ctx, whet_i_features_read(ctx, path, &out), WHET_ERR_DATA);
+    test_says(ctx, "column 0 goes from 1700000000 to 1700000059; expected numbers nearer to 0");
+    test_says(ctx, "try to subtract 1700000029");
+    x[1] = .1;
+    test_ok(ctx, whet_npy_write(ctx, path, true, &t));
+    test_ok(ctx, whet_i_features_read(ctx, path, &out));
+    assert_true(out.dtype == WHET_F32 && ((float *)out.data)[1] == .1f);
+    whet_tensor_destroy(ctx, &out);
+    for (int i = 0; i < 6; i++) x[i] = i == 2 ? .1 + .2 : .3; /* what sums leave is no difference */
+    test_ok(ctx, whet_npy_write(ctx, path, true, &t));
+    test_ok(ctx, whet_i_features_read(ctx, path, &out));
+    whet_tensor_destroy(ctx, &out);
+    for (int i = 0; i < 6; i++) x[i] = 7;
+    test_ok(ctx, whet_npy_write(ctx, path, true, &t));
+    test_ok(ctx, whet_i_features_read(ctx, path, &out)); /* alike in the file too */
+    whet_tensor_destroy(ctx, &out);
+    x[3] = 1e39;
+    test_ok(ctx, whet_npy_write(ctx, path, true, &t));
+    test_fails(ctx, whet_i_features_read(ctx, path, &out), WHET_ERR_DATA);
+    test_says(ctx, "[1,1] is NaN or infinite in f32");
+    test_ctx_done(ctx);
+}
+
 static void texts_as_the_library_has_them(void **state) {
     (void)state;
     static const char *const texts[4] = {"red apples", "green apples and pears", "red wine",
@@ -150,6 +237,8 @@ static void allocations_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(components_are_what_they_are_called),
+        cmocka_unit_test(components_of_large_numbers),
+        cmocka_unit_test(rows_that_narrowing_makes_alike_are_refused),
         cmocka_unit_test(texts_as_the_library_has_them),
         cmocka_unit_test(allocations_may_fail),
     };
