@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * whet label apply: the votes of rules on rows; whet label generate: rules from a few labels. */
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -143,7 +144,7 @@ const cli_option cmd_label_generate_options[] = {
     {.name = "probs",
      .type = CLI_OUTPUT,
      .value = "P.npy",
-     .help = "the rules' joint posterior [rows, classes] to write"},
+     .help = "snuba, goggles: the votes' joint posterior [rows, classes] to write"},
     {.name = "classes",
      .type = CLI_PATH,
      .help = "class names in the order of the votes, one a line; without: the labels', sorted"},
@@ -151,32 +152,34 @@ const cli_option cmd_label_generate_options[] = {
      .type = CLI_ENUM,
      .choices = "multi|one-vs-rest",
      .preset = "multi",
-     .help = "rules that tell all classes apart, or each votes for one class"},
+     .help = "snuba, iws: rules that tell all classes apart, or each votes for one class (of two "
+             "classes, --reference has the first alone)"},
     {.name = "iterations",
      .type = CLI_INT,
      .min = 1,
      .max = 1000,
      .preset = "3",
-     .help = "rounds of making candidates"},
+     .help = "snuba: rounds of making candidates"},
     {.name = "cardinality",
      .type = CLI_INT,
      .min = 0,
      .max = 64,
      .preset = "0",
-     .help = "all subsets of up to so many features; 0: single features, and drawn subsets of "
-             "growing size (reference: 1)"},
+     .help = "snuba, iws: all subsets of up to so many features; 0: single features, and drawn "
+             "subsets of growing size (reference: 1)"},
     {.name = "subsets",
      .type = CLI_INT,
      .min = 0,
      .max = 1000000,
      .preset = "0",
-     .help = "subsets drawn of each size (0: 8), or in all with --cardinality (0: every one)"},
+     .help = "snuba, iws: subsets drawn of each size (0: 8), or in all with --cardinality (0: "
+             "every one)"},
     {.name = "most-rules",
      .type = CLI_INT,
      .min = 1,
      .max = 1000,
-     .preset = "40",
-     .help = "rules at most (not for --reference)"},
+     .help = "snuba: rules at most, 40 without (not for --reference); iws: those that nobody was "
+             "asked about at most, beside all that were called useful, 100 without"},
     {.name = "reference",
      .type = CLI_FLAG,
      .help = "snuba: the published algorithm, its defects included"},
@@ -218,6 +221,7 @@ const cli_option cmd_label_generate_options[] = {
 /* What asking needs. */
 typedef struct asking {
     cli_run *run;
+    json_t *given;           /* the answers of this run */
     const whet_table *texts; /* NULL: rows are shown by number */
     int64_t column;
 } asking;
@@ -248,10 +252,24 @@ static whet_iws_answer ask_on_terminal(void *user, const whet_iws_question *q) {
     for (;;) {
         (void)fprintf(stderr, "  is it right more often than not? [y]es, [n]o, [q]uit: ");
         (void)fflush(stderr);
-        if (!read_answer(line)) return WHET_IWS_STOP;
-        if (line[0] == 'y' || line[0] == 'Y') return WHET_IWS_YES;
-        if (line[0] == 'n' || line[0] == 'N') return WHET_IWS_NO;
-        if (line[0] == 'q' || line[0] == 'Q') return WHET_IWS_STOP;
+        if (!read_answer(line) || line[0] == 'q' || line[0] == 'Q') return WHET_IWS_STOP;
+        const bool yes = line[0] == 'y' || line[0] == 'Y';
+        if (!yes && line[0] != 'n' && line[0] != 'N') continue;
+        (void)json_array_append_new(a->given,
+                                    json_pack("{s:s, s:b}", "rule", q->rule, "useful", yes));
+        return yes ? WHET_IWS_YES : WHET_IWS_NO;
+    }
+}
+
+/* What a person has said is not lost with the run: without a file of answers it is shown, as lines of one. */
+static void show_answers(const asking *a) {
+    const size_t n = json_array_size(a->given);
+    if (n == 0 || cli_text(a->run, "answers")) return;
+    (void)fprintf(stderr, "your answers, as lines of a file for --answers:\n");
+    for (size_t i = 0; i < n; i++) {
+        char *line = json_dumps(json_array_get(a->given, i), JSON_COMPACT);
+        if (line) (void)fprintf(stderr, "%s\n", line);
+        free(line);
     }
 }
 
@@ -323,8 +341,8 @@ static void fill_job(cli_run *run, whet_synth_job *job) {
     job->snuba.iterations = (int32_t)cli_integer(run, "iterations");
     job->snuba.cardinality = job->iws.cardinality = (int32_t)cli_integer(run, "cardinality");
     job->snuba.subsets = job->iws.subsets = cli_integer(run, "subsets");
-    job->snuba.most_rules = (int32_t)cli_integer(run, "most-rules");
-    if (cli_given(run, "most-rules")) job->iws.most_rules = job->snuba.most_rules;
+    if (cli_given(run, "most-rules"))
+        job->snuba.most_rules = job->iws.most_rules = (int32_t)cli_integer(run, "most-rules");
     job->iws.queries = (int32_t)cli_integer(run, "queries");
     job->iws.usefulness = cli_number(run, "usefulness");
     job->iws.acquisition = next[cli_choice(run, "acquisition")];
@@ -333,9 +351,47 @@ static void fill_job(cli_run *run, whet_synth_job *job) {
     job->force = run->force;
 }
 
-static whet_status check_options(cli_run *run) {
+/* Which options are of use with which methods; the others are of use with all. */
+static const struct {
+    const char *option, *methods;
+} uses[] = {
+    {"save", "snuba, iws or similarity"},
+    {"probs", "snuba or goggles"},
+    {"form", "snuba or iws"},
+    {"iterations", "snuba"},
+    {"cardinality", "snuba or iws"},
+    {"subsets", "snuba or iws"},
+    {"most-rules", "snuba or iws"},
+    {"reference", "snuba"},
+    {"queries", "iws"},
+    {"usefulness", "iws"},
+    {"acquisition", "iws"},
+    {"ask", "iws"},
+};
+
+static whet_status check_uses(cli_run *run) {
+    static const char *const corrected[] = {"most-rules", "probs"};
     static const char *const asked[] = {"answers", "texts"};
-    const bool iws = strcmp(cli_text(run, "method"), "iws") == 0;
+    const char *method = cli_text(run, "method");
+    for (size_t i = 0; i < sizeof uses / sizeof *uses; i++)
+        if (cli_given(run, uses[i].option) && !strstr(uses[i].methods, method))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --method %s", uses[i].option,
+                            uses[i].methods);
+    for (int i = 0; i < 2; i++)
+        if (cli_given(run, corrected[i]) && cli_flag(run, "reference"))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s and --reference; expected one of them: the published algorithm "
+                            "has %s",
+                            corrected[i], i ? "no joint posterior" : "no limit but --iterations");
+    for (int i = 0; i < 2; i++)
+        if (cli_given(run, asked[i]) && !cli_flag(run, "ask"))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --ask", asked[i]);
+    if (cli_given(run, "column") && !cli_text(run, "texts"))
+        return cli_fail(run, WHET_ERR_ARG, "--column needs --texts");
+    return WHET_OK;
+}
+
+static whet_status check_options(cli_run *run) {
     const bool similarity = strcmp(cli_text(run, "method"), "similarity") == 0;
     if (similarity != (cli_text(run, "class-features") != NULL))
         return cli_fail(run, WHET_ERR_ARG,
@@ -345,17 +401,7 @@ static whet_status check_options(cli_run *run) {
     if (!cli_text(run, "labels") && !cli_text(run, "classes"))
         return cli_fail(run, WHET_ERR_ARG,
                         "neither --labels nor --classes; expected one, which names the classes");
-    if (iws && cli_flag(run, "reference"))
-        return cli_fail(run, WHET_ERR_ARG, "--reference needs --method snuba");
-    if (strcmp(cli_text(run, "method"), "goggles") == 0 && cli_text(run, "save"))
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--save needs --method snuba or iws: goggles has no rules");
-    if (cli_flag(run, "ask") && !iws)
-        return cli_fail(run, WHET_ERR_ARG, "--ask needs --method iws");
-    for (int i = 0; i < 2; i++)
-        if (cli_given(run, asked[i]) && !cli_flag(run, "ask"))
-            return cli_fail(run, WHET_ERR_ARG, "--%s needs --ask", asked[i]);
-    return WHET_OK;
+    return check_uses(run);
 }
 
 /* The rows of the features, as texts: as many. */
@@ -378,9 +424,9 @@ whet_status cmd_label_generate(cli_run *run) {
     whet_synth_report report;
     whet_rules_result result;
     whet_table *texts = NULL;
-    asking ask = {run, NULL, 0};
     whet_status status = check_options(run);
     if (status != WHET_OK) return status;
+    asking ask = {.run = run, .given = json_array()};
     fill_job(run, &job);
     if (cli_flag(run, "ask")) {
         job.iws.ask = ask_on_terminal;
@@ -393,6 +439,8 @@ whet_status cmd_label_generate(cli_run *run) {
     }
     if (status == WHET_OK) status = whet_synth_files(run->ctx, &job, &result, &report);
     whet_table_destroy(run->ctx, texts);
+    if (status != WHET_OK) show_answers(&ask);
+    json_decref(ask.given);
     if (status != WHET_OK) return status;
     if (result.rules)
         print_generated(run, &result, &report);

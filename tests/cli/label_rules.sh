@@ -234,6 +234,16 @@ last='whet label generate --ask, a torn file of answers'
 "$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
     --votes torn.npy <typed >.out 2>.err || fail 'exit code'
 tells 'torn.jsonl:2: the last line is cut short; it is left out, and asked again'
+# Answers that no file keeps are shown when the run fails.
+printf 'y\nn\nq\n' >typed
+last='whet label generate --ask, failing'
+mkdir blocked.npy
+"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --votes blocked.npy --force \
+    <typed >.out 2>.err && fail 'exit code'
+tells 'your answers, as lines of a file for --answers:'
+sed -n '/^{"rule":/p' .err >shown.jsonl
+rmdir blocked.npy
+cmp -s shown.jsonl a.jsonl || fail 'the answers are not those that were given'
 cmp -s torn.jsonl a.jsonl || fail 'the answer is not kept in place of the torn one'
 printf '{"rule' >torn.jsonl
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
@@ -313,8 +323,33 @@ run 3 whet label generate --features X.npy --labels L.tsv --method similarity --
 tells 'X.npy is [60, 3]; expected [2, 3]'
 run 3 whet label generate --features X.npy --labels L.tsv --method iws --ask --texts half.tsv --votes z.npy
 tells 'half.tsv has 30 rows; expected 60, as X.npy has'
-run 2 whet label generate --features X.npy --labels L.tsv --method goggles --save z.json --votes z.npy
-tells '--save needs --method snuba or iws'
+# What a method has no use for is refused, not passed over.
+refuses() { # SENTENCE METHOD OPTIONS...
+    sentence=$1
+    method=$2
+    shift 2
+    [ "$method" != similarity ] || set -- --class-features C.npy "$@"
+    run 2 whet label generate --features X.npy --labels L.tsv --method "$method" --votes z.npy "$@"
+    tells "$sentence"
+}
+refuses '--save needs --method snuba, iws or similarity' goggles --save z.json
+refuses '--probs needs --method snuba or goggles' similarity --probs q.npy
+refuses '--form needs --method snuba or iws' goggles --form one-vs-rest
+refuses '--form needs --method snuba or iws' similarity --form multi
+refuses '--iterations needs --method snuba' iws --iterations 5
+refuses '--cardinality needs --method snuba or iws' goggles --cardinality 2
+refuses '--subsets needs --method snuba or iws' similarity --subsets 2
+refuses '--most-rules needs --method snuba or iws' similarity --most-rules 2
+refuses '--reference needs --method snuba' goggles --reference
+refuses '--queries needs --method iws' snuba --queries 5
+refuses '--usefulness needs --method iws' snuba --usefulness .9
+refuses '--acquisition needs --method iws' snuba --acquisition random
+refuses '--ask needs --method iws' snuba --ask
+refuses '--column needs --texts' iws --ask --column body
+refuses '--most-rules and --reference; expected one of them: the published algorithm has no limit but --iterations' \
+    snuba --reference --most-rules 2
+refuses '--probs and --reference; expected one of them: the published algorithm has no joint posterior' \
+    snuba --reference --probs q.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --reference --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method iws --probs q.npy --votes z.npy
 run 2 whet label generate --features X.npy --labels L.tsv --method snuba --ask --votes z.npy
