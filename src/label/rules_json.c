@@ -175,6 +175,24 @@ static int64_t place_of(const whet_i_model *m, int64_t feature) {
     return low < m->inputs && m->input[low] == feature ? low : -1;
 }
 
+/* Of a leaf: what a model says of a row. */
+static whet_status read_leaf(reader *r, const char *where, const json_t *array, double *p) {
+    const int64_t outs = r->rule->model.outs;
+    double sum = 0;
+    WHET_TRY(numbers(r, "p", array, outs, p));
+    for (int64_t o = 0; o < outs; o++) {
+        if (!(p[o] >= 0))
+            return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                               "%s: \"p\"[%lld] is %g; expected a probability", where, (long long)o,
+                               p[o]);
+        sum += p[o];
+    }
+    if (fabs(sum - 1) <= 1e-6) return WHET_OK;
+    return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
+                       "%s: \"p\" adds up to %g; expected probabilities that add up to 1", where,
+                       sum);
+}
+
 static whet_status read_node(reader *r, const char *where, const json_t *object, int64_t at) {
     whet_i_model *m = &r->rule->model;
     whet_i_tree_node *node = &m->node[at];
@@ -186,7 +204,7 @@ static whet_status read_node(reader *r, const char *where, const json_t *object,
                            whet_i_json_kind(object));
     WHET_TRY(whet_i_json_array_or_none(r->ctx, where, object, "p", &p));
     for (int64_t o = 0; o < m->outs; o++) m->leaf[at * m->outs + o] = 0;
-    if (p) return numbers(r, "p", p, m->outs, m->leaf + at * m->outs);
+    if (p) return read_leaf(r, where, p, m->leaf + at * m->outs);
     WHET_TRY(whet_i_json_int(r->ctx, where, object, "feature", 0, r->rules->d - 1, &feature));
     WHET_TRY(whet_i_json_real(r->ctx, where, object, "at_most", &node->at_most));
     WHET_TRY(whet_i_json_int(r->ctx, where, object, "yes", at + 1, m->nodes - 1, &yes));

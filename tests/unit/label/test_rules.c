@@ -756,6 +756,12 @@ static void broken_rules_are_told(void **state) {
         {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"nodes\":"
          "[{\"feature\":1,\"at_most\":1,\"yes\":1,\"no\":1},{\"p\":[1]}]",
          "expected one of the rule's"},
+        {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\",\"b\"],\"least\":[0,0],\"nodes\":"
+         "[{\"p\":[1.2,-0.2]}]",
+         "rules[0]: nodes[0]: \"p\"[1] is -0.2; expected a probability"},
+        {"\"type\":\"tree\",\"features\":[0],\"votes\":[\"a\",\"b\"],\"least\":[0,0],\"nodes\":"
+         "[{\"feature\":0,\"at_most\":1,\"yes\":1,\"no\":1},{\"p\":[0.7,0.7]}]",
+         "rules[0]: nodes[1]: \"p\" adds up to 1.4; expected probabilities that add up to 1"},
         {"\"type\":\"logistic\",\"features\":[1,0],\"votes\":[\"a\"],\"least\":[0]", "rising"},
         {"\"type\":\"logistic\",\"features\":[2],\"votes\":[\"a\"],\"least\":[0]", "from 0 to 1"},
         {"\"type\":\"logistic\",\"features\":[0],\"votes\":[\"a\"],\"least\":[0],\"weights\":[[1,2]"
@@ -874,11 +880,11 @@ int main(void) {
         cmocka_unit_test(one_more_rule_computes_one_more_column),
         cmocka_unit_test(votes_are_as_wide_as_classes_need),
         cmocka_unit_test(columns_may_appear_late),
+        cmocka_unit_test(numbers_are_compared_as_the_file_holds_them),
         cmocka_unit_test(broken_rules_are_told),
         cmocka_unit_test(missing_inputs_are_told),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(threads_do_not_matter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
-        cmocka_unit_test(numbers_are_compared_as_the_file_holds_them),
 }
