@@ -126,7 +126,8 @@ typedef struct whet_synth_input {
 
 typedef enum whet_synth_form {
     WHET_SYNTH_MULTI = 0,  /* each rule tells all classes apart; with two classes: binary */
-    WHET_SYNTH_ONE_VS_REST /* each rule votes for one class or abstains */
+    WHET_SYNTH_ONE_VS_REST /* each rule votes for one class or abstains; Snuba's reference form: of
+                              two classes as multi */
 } whet_synth_form;
 
 typedef struct whet_snuba_opts {

@@ -33,7 +33,9 @@ static bool apart(int option) {
 }
 
 static whet_status make_rules(whet_ctx *ctx, int option, const whet_synth_input *in, voting *v) {
-    const whet_synth_form form = apart(option) ? WHET_SYNTH_ONE_VS_REST : WHET_SYNTH_MULTI;
+    /* As published: of two classes one run, whose rules vote for both. */
+    const bool one = apart(option) && whet_names_count(in->classes) > 2;
+    const whet_synth_form form = one ? WHET_SYNTH_ONE_VS_REST : WHET_SYNTH_MULTI;
     if (option == WHET_I_RULES_IWS || option == WHET_I_RULES_IWS_APART) {
         whet_iws_opts opts = WHET_IWS_OPTS_INIT;
         opts.form = form;

@@ -385,10 +385,7 @@ static whet_status take_all(whet_ctx *ctx, run *r, whet_rules *rules) {
     int64_t best = -1;
     for (int64_t at = 0; at < r->held.n; at++)
         if (r->coverage[at] > 0 && (best < 0 || r->accuracy[at] > r->accuracy[best])) best = at;
-    if (best < 0)
-        return whet_i_fail(ctx, WHET_ERR_DATA,
-                           "every feature is constant, or no candidate could be fitted; expected "
-                           "features that tell rows apart");
+    if (best < 0) return whet_i_out_of_fold_none(ctx, &r->held);
     whet_i_log(
         ctx, WHET_LOG_WARN,
         "no rule was found to be useful; the one with the best accuracy on the labels, %.2f, "

@@ -140,7 +140,7 @@ static whet_status make_room(whet_ctx *ctx, whet_i_out_of_fold *r) {
 whet_status whet_i_out_of_fold_create(whet_ctx *ctx, const whet_i_rows *rows,
                                       const whet_i_candidates *list, bool apart,
                                       whet_i_out_of_fold *out) {
-    whet_i_out_of_fold r = {.rows = rows, .list = list, .apart = apart && rows->k > 2};
+    whet_i_out_of_fold r = {.rows = rows, .list = list, .apart = apart};
     const whet_status status = make_room(ctx, &r);
     if (status == WHET_OK)
         *out = r;
@@ -187,6 +187,32 @@ const whet_i_model *whet_i_out_of_fold_fit(const whet_i_out_of_fold *r, int64_t 
         m->least[o] = m->vote[o] < 0 ? (double)INFINITY : least;
     }
     return m;
+}
+
+/* Classes with more than one label. */
+static int64_t repeated(const whet_i_rows *rows, int64_t *count) {
+    int64_t n = 0;
+    memset(count, 0, sizeof *count * (size_t)rows->k);
+    for (int64_t i = 0; i < rows->b; i++) n += ++count[rows->y[i]] == 2;
+    return n;
+}
+
+whet_status whet_i_out_of_fold_none(whet_ctx *ctx, const whet_i_out_of_fold *r) {
+    bool usable = false;
+    for (int64_t at = 0; at < r->n; at++) usable = usable || r->usable[at];
+    if (!usable)
+        return whet_i_fail(
+            ctx, WHET_ERR_DATA,
+            "every feature is constant, up to rounding; expected features that tell rows apart");
+    if (repeated(r->rows, r->counts) < 2)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%lld label%s, and %s class has more than one; expected at least two of "
+                           "two classes, for what makes a rule does not judge it",
+                           (long long)r->rows->b, r->rows->b == 1 ? "" : "s",
+                           repeated(r->rows, r->counts) ? "only one" : "no");
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "no candidate is right on a label that it was not fitted to; expected more "
+                       "labels, or features that tell the classes apart");
 }
 
 void whet_i_out_of_fold_name(const whet_i_out_of_fold *r, int64_t at, char out[128]) {

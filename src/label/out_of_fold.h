@@ -53,6 +53,8 @@ int64_t whet_i_out_of_fold_thresholds(const whet_i_out_of_fold *r, int64_t at,
  * fit; NULL when the rows are of one class. */
 const whet_i_model *whet_i_out_of_fold_fit(const whet_i_out_of_fold *r, int64_t at, double least,
                                            int32_t worker);
+/* The error (DATA) of having no candidate to take: which of features and labels is short. */
+WHET_CHECKED whet_status whet_i_out_of_fold_none(whet_ctx *ctx, const whet_i_out_of_fold *r);
 /* "stump 3", "class 2: logistic 4". */
 void whet_i_out_of_fold_name(const whet_i_out_of_fold *r, int64_t at, char out[128]);
 

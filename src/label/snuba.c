@@ -182,10 +182,7 @@ static whet_status commit_all(whet_ctx *ctx, run *r, int32_t round, whet_rules *
         WHET_TRY(commit(ctx, r, best, round, rules));
     }
     if (r->rules > 0) return WHET_OK;
-    return whet_i_fail(
-        ctx, WHET_ERR_DATA,
-        "every feature is constant, or no candidate could be fitted; expected features "
-        "that tell rows apart");
+    return whet_i_out_of_fold_none(ctx, &r->held);
 }
 
 /* ---- rounds ----------------------------------------------------------------------------------- */

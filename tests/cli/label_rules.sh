@@ -171,6 +171,13 @@ says '"accuracy": null'
 run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form one-vs-rest \
     --cardinality 1 --votes - --quiet
 
+# Of two classes too, one against the rest makes rules that vote for one.
+run 0 whet label generate --features X.npy --labels L.tsv --method snuba --form one-vs-rest --votes one.npy
+votes one.npy | awk '{ for (j = 1; j <= NF; j++) if ($j >= 0) { if (j in of && of[j] != $j) exit 1; of[j] = $j } }' ||
+    fail 'a rule of one class votes for two'
+run 0 whet label generate --features X.npy --labels L.tsv --method snuba --most-rules 1 --votes m1.npy
+says '1 rules from 20 labels'
+
 # Interactive weak supervision: the labels answer, or somebody on the terminal, whose answers are kept.
 run 0 whet label generate --features X.npy --labels L.tsv --method goggles --votes o.npy --probs op.npy
 quiet
@@ -227,13 +234,6 @@ sed 's/"rule":"/&other /' a.jsonl >foreign.jsonl
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers foreign.jsonl \
     --votes k.npy --force
 tells 'foreign.jsonl: 2 of 2 answers are about rules that are no candidates'
-# A file that ends in the middle of an answer: the others count, that one is asked again, and kept.
-head -c -3 a.jsonl >torn.jsonl
-printf 'n\nq\n' >typed
-last='whet label generate --ask, a torn file of answers'
-"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
-    --votes torn.npy <typed >.out 2>.err || fail 'exit code'
-tells 'torn.jsonl:2: the last line is cut short; it is left out, and asked again'
 # Answers that no file keeps are shown when the run fails.
 printf 'y\nn\nq\n' >typed
 last='whet label generate --ask, failing'
@@ -244,6 +244,13 @@ tells 'your answers, as lines of a file for --answers:'
 sed -n '/^{"rule":/p' .err >shown.jsonl
 rmdir blocked.npy
 cmp -s shown.jsonl a.jsonl || fail 'the answers are not those that were given'
+# A file that ends in the middle of an answer: the others count, that one is asked again, and kept.
+head -c -3 a.jsonl >torn.jsonl
+printf 'n\nq\n' >typed
+last='whet label generate --ask, a torn file of answers'
+"$whet" label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
+    --votes torn.npy <typed >.out 2>.err || fail 'exit code'
+tells 'torn.jsonl:2: the last line is cut short; it is left out, and asked again'
 cmp -s torn.jsonl a.jsonl || fail 'the answer is not kept in place of the torn one'
 printf '{"rule' >torn.jsonl
 run 0 whet label generate --features X.npy --labels L.tsv --method iws --ask --answers torn.jsonl \
@@ -361,6 +368,13 @@ run 2 whet label apply --rules rules.json --input t.tsv --votes z.npy --probs q.
 tells 'rules.json: the rules carry no weights'
 run 3 whet label apply --rules made.json --input t.tsv --votes z.npy
 tells 'looks at features'
+unchanged
+printf 'row\tlabel\n0\tham\n1\tspam\n' >few.tsv
+mark
+for method in snuba iws; do
+    run 3 whet label generate --features X.npy --labels few.tsv --method $method --votes z.npy
+    tells '2 labels, and no class has more than one; expected at least two of two classes'
+done
 unchanged
 printf 'row\tlabel\n0\tham\n60\tspam\n' >far.tsv
 printf 'row\tlabel\n0\tham\n1\tham\n' >one.tsv

@@ -553,6 +553,51 @@ static void planted_classes_are_found_in_both_forms(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Of two classes too: a rule of one against the rest votes for one, and both classes have rules. */
+static void rules_of_one_class_vote_for_it_alone(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    whet_names *classes = class_names(ctx, 2);
+    planted *p = malloc(sizeof *p);
+    double *probs = malloc(sizeof *probs * N * 2);
+    assert_true(p && probs);
+    plant(p, 1);
+    for (int i = 0; i < N; i++) {
+        p->truth[i] = p->truth[i] > 0;
+        p->labels[i] = p->labels[i] < 0 ? -1 : p->truth[i];
+    }
+    const whet_synth_input input = {p->x, N, DIM, classes, p->labels, 0};
+    int right = 0;
+    for (int method = 0; method < 2; method++) {
+        whet_snuba_opts snuba = WHET_SNUBA_OPTS_INIT;
+        whet_iws_opts iws = WHET_IWS_OPTS_INIT;
+        whet_rules *rules;
+        bool voted[2] = {false, false};
+        snuba.form = iws.form = WHET_SYNTH_ONE_VS_REST;
+        if (method)
+            test_ok(ctx, whet_iws(ctx, &input, &iws, &rules, NULL));
+        else
+            test_ok(ctx, whet_snuba(ctx, &input, &snuba, &rules, probs, NULL));
+        for (int64_t j = 0; j < rules->m; j++) {
+            const whet_i_model *m = &rules->rule[j].model;
+            assert_int_equal(m->outs, 2);
+            assert_int_equal(m->vote[0], -1);
+            assert_true(m->vote[1] == 0 || m->vote[1] == 1);
+            assert_memory_equal(whet_rules_name(rules, j).ptr + (method ? 0 : strlen("round 1, ")),
+                                m->vote[1] ? "class 1: " : "class 0: ", 9);
+            voted[m->vote[1]] = true;
+        }
+        assert_true(voted[0] && voted[1]);
+        for (int i = 0; i < N && !method; i++) right += (probs[2 * i + 1] > .5) == p->truth[i];
+        whet_rules_destroy(ctx, rules);
+    }
+    assert_true(right > .8 * N);
+    free(p);
+    free(probs);
+    whet_names_destroy(ctx, classes);
+    test_ctx_done(ctx);
+}
+
 /* Saved rules give the posterior that they had, bit for bit, on the same rows at any number of threads;
  * and on new rows what their document says, added up by hand. */
 static void saved_rules_keep_their_posterior(void **state) {
@@ -674,6 +719,18 @@ static void unusable_inputs_are_told(void **state) {
     for (int i = 0; i < N; i++) p->labels[i] = p->labels[i] == 1 ? 1 : -1;
     test_fails(ctx, whet_snuba(ctx, &input, NULL, &rules, NULL, NULL), WHET_ERR_DATA);
     test_says(ctx, "one class; expected at least 2 classes");
+    plant(p, 3);
+    bool seen[CLASSES] = {false};
+    for (int i = 0; i < N; i++) {
+        const int32_t own = p->labels[i];
+        if (own == 2 || (own >= 0 && seen[own])) p->labels[i] = -1;
+        if (own >= 0) seen[own] = true;
+    }
+    test_fails(ctx, whet_snuba(ctx, &input, NULL, &rules, NULL, NULL), WHET_ERR_DATA);
+    test_says(ctx,
+              "2 labels, and no class has more than one; expected at least two of two classes");
+    test_fails(ctx, whet_iws(ctx, &input, NULL, &rules, NULL), WHET_ERR_DATA);
+    test_says(ctx, "no class has more than one");
     p->labels[0] = CLASSES;
     test_fails(ctx, whet_snuba(ctx, &input, NULL, &rules, NULL, NULL), WHET_ERR_ARG);
     plant(p, 3);
@@ -828,6 +885,7 @@ int main(void) {
         cmocka_unit_test(the_verifier_is_the_published_one),
         cmocka_unit_test(the_reference_form_is_the_published_one),
         cmocka_unit_test(planted_classes_are_found_in_both_forms),
+        cmocka_unit_test(rules_of_one_class_vote_for_it_alone),
         cmocka_unit_test(saved_rules_keep_their_posterior),
         cmocka_unit_test(noise_is_not_taken_for_knowledge),
         cmocka_unit_test(same_rules_at_any_number_of_threads),
