@@ -56,7 +56,9 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
     const whet_i_adapter_layer *l = layer_of(at, module);
     if (!l) return WHET_OK;
     const whet_i_adapter_settings s = settings_of(at, l);
-    WHET_TRY(whet_i_adapter_record(ctx, graph, module, x, y, first, columns, &s));
+    if (whet_i_columns(graph, x) != l->shape.in || columns != l->shape.out)
+        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "adapter of %s: sizes do not fit", module);
+    WHET_TRY(whet_i_adapter_record_shape(ctx, graph, module, x, y, first, &l->shape, &s, 0));
     if (!l->magnitude.data) return WHET_OK;
     return whet_i_magnitude_record_settled(ctx, graph, module, whet_i_columns(graph, x), y, first,
                                            columns, &s);

@@ -59,6 +59,15 @@ WHET_CHECKED whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_gra
                                                        const whet_i_adapter_settings *settings,
                                                        double dropout);
 
+/* The same, of a shape that is known, as tensors of MoRe have it whose blocks' sizes were chosen: in, out,
+ * blocks, rank, p, q with (blocks - 1) p < in <= blocks p and out <= blocks q. */
+WHET_CHECKED whet_status whet_i_adapter_record_shape(whet_ctx *ctx, whet_i_graph *graph,
+                                                     const char *module, whet_i_value x,
+                                                     whet_i_value *y, int64_t first,
+                                                     const whet_i_adapter_shape *shape,
+                                                     const whet_i_adapter_settings *settings,
+                                                     double dropout);
+
 /* Warns of a rank that leaves parts of the matrix at zero (r < N) or gives some of them more terms than
  * others (r no multiple of N); whether it did. */
 bool whet_i_adapter_warn(whet_ctx *ctx, const char *module,

@@ -36,7 +36,7 @@ whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *run, whet_i_par
     const float *w1 = factor(run, module, a.kind, 0), *w2 = factor(run, module, a.kind, 1);
     if (!w1 || !w2) return WHET_OK;
     const whet_i_adapter_dense dense = {
-        .shape = whet_i_adapter_shape_of(p->shape[1], p->shape[0], a.blocks, a.rank),
+        .shape = whet_i_tune_adapter_shape(run, module, p->shape[1], p->shape[0], &a),
         .scale = a.scale,
         .w1 = w1,
         .w2 = w2,

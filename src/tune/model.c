@@ -79,11 +79,14 @@ static whet_status record_adapter(whet_ctx *ctx, whet_i_graph *graph, void *arg,
         WHET_TRY(whet_i_adapter_check_rank(ctx, module, whet_i_columns(graph, x), columns,
                                            settings.rank));
     if (!run->warned) run->warned = whet_i_adapter_warn(ctx, module, &settings);
+    const whet_i_adapter_shape shape =
+        whet_i_tune_adapter_shape(run, module, whet_i_columns(graph, x), columns, &settings);
     if (settings.kind == WHET_I_ADAPTER_MORE)
-        return whet_i_adapter_record_dropout(ctx, graph, module, x, y, first, columns, &settings,
-                                             dropout);
+        return whet_i_adapter_record_shape(ctx, graph, module, x, y, first, &shape, &settings,
+                                           dropout);
     WHET_TRY(whet_i_dropout(ctx, graph, x, dropout, &input));
-    WHET_TRY(whet_i_adapter_record(ctx, graph, module, input, y, first, columns, &settings));
+    WHET_TRY(
+        whet_i_adapter_record_shape(ctx, graph, module, input, y, first, &shape, &settings, 0));
     if (settings.kind != WHET_I_ADAPTER_DORA) return WHET_OK;
     return whet_i_magnitude_record(ctx, graph, module, whet_i_columns(graph, x), y, first, columns,
                                    &settings);

@@ -271,16 +271,14 @@ bool whet_i_adapter_warn(whet_ctx *ctx, const char *module, const whet_i_adapter
     return true;
 }
 
-whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, const char *module,
-                                          whet_i_value x, whet_i_value *y, int64_t first,
-                                          int64_t columns_of_layer,
-                                          const whet_i_adapter_settings *a, double dropout) {
-    const whet_i_adapter_shape shape =
-        whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer, a->blocks, a->rank);
+whet_status whet_i_adapter_record_shape(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                        whet_i_value x, whet_i_value *y, int64_t first,
+                                        const whet_i_adapter_shape *shape,
+                                        const whet_i_adapter_settings *a, double dropout) {
     const whet_i_real scale = (whet_i_real)a->scale;
     const settings s = {
-        .all = {.n = 1, .items = {{.shape = shape, .first = first, .scale = scale}}},
-        .alone = {.n = 1, .items = {{.shape = shape, .scale = scale}}},
+        .all = {.n = 1, .items = {{.shape = *shape, .first = first, .scale = scale}}},
+        .alone = {.n = 1, .items = {{.shape = *shape, .scale = scale}}},
         .threshold = (uint32_t)(dropout * 65536 + 0.5),
         .keep = (whet_i_real)(1 / (1 - dropout))};
     whet_i_value outputs[WHET_I_OUTPUTS_MAX];
@@ -294,13 +292,22 @@ whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, co
                           .extents = {graph->values[*y].extent},
                           .columns = {whet_i_columns(graph, *y)}};
     bool done = false;
-    WHET_TRY(add_params(ctx, graph, module, a, &shape, r.params));
+    WHET_TRY(add_params(ctx, graph, module, a, shape, r.params));
     if (s.threshold == 0)
         WHET_TRY(whet_i_linear_adapt(ctx, graph, x, *y, &s.all.items[0], r.params, &done));
     if (done) return WHET_OK;
     WHET_TRY(whet_i_graph_record(ctx, graph, &r, outputs));
     *y = outputs[0];
     return WHET_OK;
+}
+
+whet_status whet_i_adapter_record_dropout(whet_ctx *ctx, whet_i_graph *graph, const char *module,
+                                          whet_i_value x, whet_i_value *y, int64_t first,
+                                          int64_t columns_of_layer,
+                                          const whet_i_adapter_settings *a, double dropout) {
+    const whet_i_adapter_shape shape =
+        whet_i_adapter_shape_of(whet_i_columns(graph, x), columns_of_layer, a->blocks, a->rank);
+    return whet_i_adapter_record_shape(ctx, graph, module, x, y, first, &shape, a, dropout);
 }
 
 whet_status whet_i_adapter_record(whet_ctx *ctx, whet_i_graph *graph, const char *module,

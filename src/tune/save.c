@@ -373,7 +373,7 @@ static void put_sizes(const whet_i_tune *run, json_t *config) {
         *end = '\0';
         if (!whet_i_tune_adapted(run, module, &settings)) continue;
         const whet_i_adapter_shape s =
-            whet_i_adapter_shape_of(p->shape[1], p->shape[0], settings.blocks, settings.rank);
+            whet_i_tune_adapter_shape(run, module, p->shape[1], p->shape[0], &settings);
         if (s.in == s.blocks * s.p && s.out == s.blocks * s.q) continue;
         (void)json_object_set_new(sizes, module,
                                   json_pack("[I, I]", (json_int_t)s.out, (json_int_t)s.in));

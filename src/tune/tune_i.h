@@ -244,8 +244,27 @@ bool whet_i_tune_adapted(const whet_i_tune *run, const char *module,
 /* start_adapter.c: run->start and, from it, run->config and the job's adapter; then its values. */
 WHET_CHECKED whet_status whet_i_tune_open_start(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_take_start(whet_ctx *ctx, whet_i_tune *run);
+/* The shape of a layer's adapter: run->start's, whose blocks need not have the sizes that are usual. */
+whet_i_adapter_shape whet_i_tune_adapter_shape(const whet_i_tune *run, const char *module,
+                                               int64_t in, int64_t out,
+                                               const whet_i_adapter_settings *settings);
 /* The hash with the numbers that are gone on from in it. */
 uint64_t whet_i_tune_mix_start(const whet_i_tune *run, uint64_t hash);
+/* brought_head.c: run->head, of the open model and adapters. */
+WHET_CHECKED whet_status whet_i_tune_open_head(whet_ctx *ctx, whet_i_tune *run);
+/* Whether its names are known, and all labels are among them. */
+bool whet_i_tune_head_names_all(const whet_i_tune *run, const whet_i_given_labels *given);
+/* Matches run->classes with its names; free_order: they become its names where all are among them. given
+ * (or NULL): where they come from. Errors: DATA (a class that it does not have). */
+WHET_CHECKED whet_status whet_i_tune_match_head(whet_ctx *ctx, whet_i_tune *run,
+                                                const whet_i_given_labels *given, bool free_order);
+/* What parameter `name` begins with, its rows in the order of run->classes: data NULL = new numbers; *is =
+ * whether it is of the head's last layer. */
+WHET_CHECKED whet_status whet_i_tune_head_tensor(whet_ctx *ctx, whet_i_tune *run, const char *name,
+                                                 bool *is, whet_tensor *out);
+/* Before the recorded parameters are bound to the folder, and after. Errors: SHAPE (outputs). */
+WHET_CHECKED whet_status whet_i_tune_bind_head(whet_ctx *ctx, whet_i_tune *run);
+void whet_i_tune_bound_head(whet_i_tune *run);
 /* trained.c: sets `trainable` and rates. Errors: ARG (nothing matches). */
 WHET_CHECKED whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run);
 /* Of the model's own weights one that the kind trains, not the head's or of a module to be saved. */

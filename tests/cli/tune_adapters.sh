@@ -320,4 +320,43 @@ refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern q
 refused 2 'expected --adapter lora, dora or more' --rank 4
 refused 2 'expected --adapter more' --blocks 4
 refused 2 'expected --adapter lora or dora' --adapter more --alpha 4
+# MoRe whose blocks have a size that was chosen: read off its tensors, run, merged and gone on with.
+mkdir wide
+python3 - "$model" <<'E'
+import json, math, random, struct, sys
+random.seed(1)
+d = json.load(open(sys.argv[1] + "/config.json"))["hidden_size"]
+at, header, body = 0, {}, b""
+p = d // 4 + 1
+n = math.ceil(d / p)
+for layer in range(2):
+    for name, shape in (("more_w1", [n, 4, p]), ("more_w2", [n, p, 4])):
+        size = 4 * shape[0] * shape[1] * shape[2]
+        header[f"base_model.model.encoder.layer.{layer}.attention.self.query.{name}"] = {
+            "dtype": "F32", "shape": shape, "data_offsets": [at, at + size]}
+        body += struct.pack(f"<{size // 4}f", *(random.uniform(-1, 1) for _ in range(size // 4)))
+        at += size
+head = json.dumps(header).encode()
+open("wide/adapter_model.safetensors", "wb").write(struct.pack("<Q", len(head)) + head + body)
+json.dump({"peft_type": "MORE", "r": 4, "nblocks": n, "target_modules": ["query"]}, open("wide/adapter_config.json", "w"))
+E
+run 0 whet embed --model "$model" --adapter wide --input train.tsv --column text --output wide.npy
+run 0 whet tune merge --model "$model" --adapter wide --output wide-merged
+run 0 whet embed --model wide-merged --input train.tsv --column text --output wide-merged.npy
+run 0 whet embed --model "$model" --input train.tsv --column text --output plain.npy
+run 0 whet tune --model "$model" --train train.tsv --init-adapter wide --epochs 1 --lr 1e-12 --weight-decay 0 --output wide-on
+run 0 whet embed --model "$model" --adapter wide-on --input train.tsv --column text --output wide-on.npy
+run 0 whet tune --model "$model" --train train.tsv --loss contrastive --init-adapter wide --epochs 1 --lr 1e-12 --weight-decay 0 --output wide-emb
+run 0 whet embed --model wide-emb --input train.tsv --column text --output wide-emb.npy
+python3 - <<'E' || fail 'an adapter with blocks of its own sizes is another function where it runs than merged'
+import struct, sys
+def rows(path):
+    b = open(path, "rb").read()
+    b = b[10 + struct.unpack("<H", b[8:10])[0]:]
+    return struct.unpack(f"<{len(b) // 4}f", b)
+def apart(a, b): return max(abs(x - y) for x, y in zip(rows(a), rows(b)))
+for other in ("wide-merged.npy", "wide-on.npy", "wide-emb.npy"):
+    assert apart("wide.npy", other) < 1e-4, (other, apart("wide.npy", other))
+assert apart("wide.npy", "plain.npy") > 1e-2
+E
 finish

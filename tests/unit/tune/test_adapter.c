@@ -17,14 +17,22 @@ static struct {
     int64_t in, columns, first, out;
     whet_i_adapter_settings settings;
     double dropout;
+    int64_t p, q; /* sizes of blocks that are given; 0 = as the numbers of blocks have them */
 } tried;
 
 /* W2 is zero at first, which hides W1's gradient: drawn here. */
 static whet_i_value record_adapter(whet_ctx *ctx, whet_i_graph *g) {
     const whet_i_value x = source(ctx, g, "x", WHET_I_EXAMPLES, 100, tried.in);
     whet_i_value y = source(ctx, g, "y", WHET_I_EXAMPLES, 100, tried.columns), both;
-    test_ok(ctx, whet_i_adapter_record_dropout(ctx, g, "m", x, &y, tried.first, tried.out,
-                                               &tried.settings, tried.dropout));
+    whet_i_adapter_shape shape =
+        whet_i_adapter_shape_of(tried.in, tried.out, tried.settings.blocks, tried.settings.rank);
+    if (tried.p) {
+        shape.blocks = tried.settings.blocks;
+        shape.p = tried.p;
+        shape.q = tried.q;
+    }
+    test_ok(ctx, whet_i_adapter_record_shape(ctx, g, "m", x, &y, tried.first, &shape,
+                                             &tried.settings, tried.dropout));
     for (int64_t i = 0; i < g->params->n; i++) {
         g->params->items[i].init = WHET_I_INIT_NORMAL;
         g->params->items[i].init_scale = 0.5;
@@ -60,6 +68,26 @@ static void gradients(void **state) {
         tried.settings = cases[i].settings;
         check_gradients(&(gradient_case){"adapter", record_adapter, .examples = cases[i].examples});
     }
+}
+
+/* Blocks whose sizes were chosen: more columns than there are, rows that are cut, in all sizes of loops. */
+static void gradients_of_given_blocks(void **state) {
+    (void)state;
+    const struct {
+        int64_t in, columns, first, out, examples, blocks, rank, p, q;
+    } cases[] = {{16, 16, 0, 16, 3, 4, 4, 5, 5},
+                 {13, 40, 3, 29, 2, 3, 2, 6, 11},
+                 {20, 12, 0, 12, 100, 2, 3, 17, 9},
+                 {33, 33, 0, 33, 2, 16, 2, 2, 6}};
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        memcpy(&tried.in, &cases[i].in, 4 * sizeof tried.in);
+        tried.settings =
+            (whet_i_adapter_settings){WHET_I_ADAPTER_MORE, cases[i].blocks, cases[i].rank, 1};
+        tried.p = cases[i].p;
+        tried.q = cases[i].q;
+        check_gradients(&(gradient_case){"adapter", record_adapter, .examples = cases[i].examples});
+    }
+    tried.p = tried.q = 0;
 }
 
 /* What is dropped is the same in both passes, and something is. */
@@ -463,6 +491,7 @@ static void a_run_of_adamw(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gradients),
+        cmocka_unit_test(gradients_of_given_blocks),
         cmocka_unit_test(gradients_with_dropout),
         cmocka_unit_test(shapes_are_the_reference_s),
         cmocka_unit_test(gradients_within_layers),
