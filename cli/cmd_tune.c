@@ -152,6 +152,9 @@ const cli_option cmd_tune_options[] = {
      .choices = "family|pooled",
      .preset = "family",
      .help = "transformers' head of the model's family, or one layer on the pooled embedding"},
+    {.name = "new-head",
+     .type = CLI_FLAG,
+     .help = "do not go on from the head that the folder has: its last layer is drawn anew"},
     {.name = "epochs",
      .type = CLI_INT,
      .min = 1,
@@ -320,6 +323,7 @@ static whet_tune_job job_of(const cli_run *run) {
     job.space = cli_text(run, "space");
     job.adapter = (whet_tune_adapter)cli_choice(run, "adapter");
     job.head = (whet_tune_head)cli_choice(run, "head");
+    job.new_head = cli_flag(run, "new-head");
     job.targets = cli_text(run, "targets");
     job.rank = cli_integer(run, "rank");
     job.blocks = cli_integer(run, "blocks");
@@ -389,6 +393,7 @@ static whet_status check_adapter(cli_run *run) {
 }
 
 static whet_status check_usage(cli_run *run) {
+    static const char *const heads[] = {"head", "new-head"};
     const bool search = cli_given(run, "search");
     if (search && cli_given(run, "adapter"))
         return cli_fail(run, WHET_ERR_ARG, "--search chooses the adapter; expected no --adapter");
@@ -398,10 +403,12 @@ static whet_status check_usage(cli_run *run) {
     if (cli_flag(run, "resume") && run->force)
         return cli_fail(run, WHET_ERR_ARG, "--resume goes on, --force begins again; expected one");
     if (!search && check_adapter(run) != WHET_OK) return WHET_ERR_ARG;
-    if (cli_given(run, "head") && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE &&
-        cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--head with a loss that trains none; expected no --head");
+    for (int i = 0; i < 2; i++)
+        if (cli_given(run, heads[i]) && cli_choice(run, "loss") >= (int32_t)WHET_TUNE_CONTRASTIVE &&
+            cli_choice(run, "loss") <= (int32_t)WHET_TUNE_CAUSAL)
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s with a loss that trains none; expected no --%s", heads[i],
+                            heads[i]);
     if (!cli_given(run, "probs") &&
         (cli_given(run, "row-weights") || cli_given(run, "label-weight")))
         return cli_fail(

@@ -90,7 +90,9 @@ typedef struct whet_tune_job {
         *target; /* column of what is to follow the texts, which are prompts then: it alone is
                             asked for. Language models; NULL = all of the text is */
     bool no_end; /* texts do not end with the model's end token */
-    const char *classes; /* class list; NULL = the names in the training labels */
+    const char
+        *classes; /* class list; NULL = the names in the training labels, or those of a head that
+                            has them all */
     whet_tune_task task;
     whet_tune_loss loss;
     double temperature; /* of the loss; 0 = its default */
@@ -151,6 +153,8 @@ typedef struct whet_tune_job {
     double
         second_rate; /* times the learning rate, for LoRA's B and MoRe's second factor (LoRA+, arXiv
                            2402.12354); 0 = 1 */
+    bool
+        new_head; /* the last layer of a head that the model's folder or the adapters have is passed by */
 } whet_tune_job;
 #define WHET_TUNE_JOB_INIT \
     { \
@@ -158,7 +162,13 @@ typedef struct whet_tune_job {
         .warmup = -1, .clip = 1, .dropout = -1, .dtype = WHET_F32 \
     }
 
-/* Strings about layers follow PEFT: a layer is adapted when targets has it, exclude and save_modules have
+/* A head that the model's folder has, or init_adapter's, is gone on with: outputs are matched by their names
+ * ("id2label") with the classes, which may be some of them, in any order. Names such as LABEL_0 say nothing,
+ * labels 0, 1, .. mean outputs by number: both are taken in their order. A head of the other kind
+ * (whet_tune_head) is passed by, with a warning. Errors: DATA (a class that the head does not have), SHAPE
+ * (another number of outputs); new_head passes by any.
+ *
+ * Strings about layers follow PEFT: a layer is adapted when targets has it, exclude and save_modules have
  * it not, and the first number in its name is among layers. Errors: ARG (nothing matches: with the nearest
  * name; numbers out of range, a pattern that does not compile).
  *

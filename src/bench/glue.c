@@ -104,6 +104,7 @@ static whet_tune_job tune_job(const job *j, const whet_i_glue_run *run, const ch
     t.warmup = WARMUP;
     t.weight_decay = DECAY;
     t.dtype = j->asked.dtype;
+    t.new_head = true; /* whatever the folder was tuned for */
     t.evaluate_steps = INT64_MAX;
     t.save_steps = INT64_MAX;
     t.seed = j->asked.seed + (uint64_t)run->seed;

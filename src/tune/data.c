@@ -30,7 +30,9 @@ static whet_status unknown_class(whet_ctx *ctx, const whet_i_tune *run, const ch
         ctx, WHET_ERR_DATA,
         "%s:%" PRId64 ": label %s is unknown; expected one of the %lld classes of %s%s%s", path,
         label->line, whet_i_quote(quoted, label->name), (long long)whet_names_count(run->classes),
-        run->job.classes ? run->job.classes : "the training labels",
+        run->job.classes                                              ? run->job.classes
+        : run->head.names && !run->head.rows && run->k == run->head.k ? "the head that is there"
+                                                                      : "the training labels",
         near < 0 ? "" : "; nearest is ",
         near < 0 ? "" : whet_i_quote(near_quoted, whet_names_get(run->classes, near)));
 }
@@ -69,9 +71,9 @@ static whet_status assign_numbers(whet_ctx *ctx, const whet_i_given_labels *give
 /* What the loss reads; without one, what the task or the labels look like. */
 static void choose_kind(whet_i_tune *run, const whet_i_given_labels *given) {
     const whet_tune_job *j = &run->job;
-    const bool numbers =
-        j->task == WHET_TUNE_REGRESS ||
-        (j->task == WHET_TUNE_AUTO && !j->classes && !j->space && looks_like_regression(given));
+    const bool numbers = j->task == WHET_TUNE_REGRESS ||
+                         (j->task == WHET_TUNE_AUTO && !j->classes && !j->space &&
+                          !whet_i_tune_head_names_all(run, given) && looks_like_regression(given));
     run->kind = whet_i_tune_kind_of(j->loss);
     if (!run->kind)
         run->kind = whet_i_tune_kind_of(numbers ? WHET_TUNE_MSE : WHET_TUNE_CROSS_ENTROPY);
@@ -87,6 +89,7 @@ static whet_status choose_task(whet_ctx *ctx, whet_i_tune *run, const whet_i_giv
         WHET_TRY(whet_names_read(ctx, run->job.classes, &run->classes));
     else
         WHET_TRY(whet_i_labels_classes(ctx, given, &run->classes));
+    WHET_TRY(whet_i_tune_match_head(ctx, run, given, !run->job.classes));
     run->k = whet_names_count(run->classes);
     if (run->k >= 2 && run->k <= WHET_I_TUNE_CLASSES_MAX) return WHET_OK;
     return whet_i_fail(

@@ -81,7 +81,7 @@ static whet_status name_classes(whet_ctx *ctx, whet_i_tune *run, const soft *s) 
 static whet_status check_classes(whet_ctx *ctx, whet_i_tune *run, const soft *s) {
     const int64_t columns = s->array.shape[1];
     run->k = whet_names_count(run->classes);
-    if (run->k == columns) return WHET_OK;
+    if (run->k == columns) return whet_i_tune_match_head(ctx, run, &s->own, false);
     return whet_i_fail(ctx, WHET_ERR_SHAPE,
                        "%s: %" PRId64 " columns; expected %" PRId64 ", one a class of %s%s",
                        s->spec, columns, run->k, run->job.classes ? run->job.classes : s->path,

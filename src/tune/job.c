@@ -243,6 +243,7 @@ void whet_i_tune_free(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_tune_free_rows(ctx, &run->train);
     whet_i_adapter_config_free(ctx, &run->config);
     whet_adapter_close(ctx, run->start);
+    whet_names_destroy(ctx, run->head.names);
     whet_names_destroy(ctx, run->classes);
     whet_i_arena_free(ctx, &run->arena);
 }
@@ -278,6 +279,7 @@ whet_status whet_i_tune_open(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,
                                   &run->backbone));
     WHET_TRY(whet_i_tune_check_backbone(ctx, run));
+    WHET_TRY(whet_i_tune_open_head(ctx, run));
     WHET_TRY(whet_i_tune_read(ctx, run));
     return whet_i_tune_choose_metric(ctx, run);
 }

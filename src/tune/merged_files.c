@@ -126,6 +126,10 @@ static void put_classes(const whet_i_merging *m, json_t *config) {
             any = true;
         }
     }
+    if (pooled)
+        (void)json_object_set_new(config, WHET_I_HEAD_KEY, json_string(WHET_I_HEAD_POOLED_NAME));
+    else if (any)
+        (void)json_object_del(config, WHET_I_HEAD_KEY);
     if (!type) return;
     const whet_i_family *family = whet_i_family_find(whet_str_from(type));
     const whet_i_llama_family *llama = whet_i_llama_family_find(whet_str_from(type));

@@ -116,33 +116,6 @@ static whet_status record(whet_ctx *ctx, whet_i_tune *run) {
     return whet_i_tune_record_loss(ctx, run, hidden);
 }
 
-/* ---- classes ---------------------------------------------------------------------------------- */
-
-/* A head that the folder brings keeps its order of classes: told, where its names say another one.
- * Names such as LABEL_0 say nothing. */
-static void compare_classes(whet_ctx *ctx, const whet_i_tune *run) {
-    const bool started = run->start && run->start->n_wholes > 0; /* the adapters bring theirs */
-    const json_t *says = started ? run->start->json : run->backbone.config_json;
-    const json_t *names = json_object_get(says, "id2label");
-    bool brought = started;
-    for (int64_t i = 0; i < run->params->n; i++)
-        brought |= run->params->items[i].source.data &&
-                   whet_i_backbone_is_head(&run->backbone, run->params->items[i].name);
-    for (int64_t c = 0; brought && run->classes && c < run->k; c++) {
-        char number[24], theirs[WHET_QUOTE_SIZE], ours[WHET_QUOTE_SIZE];
-        (void)snprintf(number, sizeof number, "%" PRId64, c);
-        const char *name = json_string_value(json_object_get(names, number));
-        const whet_str own = whet_names_get(run->classes, c);
-        if (!name || strncmp(name, "LABEL_", 6) == 0) continue;
-        if ((size_t)own.len == strlen(name) && memcmp(own.ptr, name, strlen(name)) == 0) continue;
-        whet_i_log(ctx, WHET_LOG_WARN,
-                   "the head that is there has %s as class %" PRId64 ", the labels have %s; it is "
-                   "trained on as it is; --classes gives another order",
-                   whet_i_quote(theirs, whet_str_from(name)), c, whet_i_quote(ours, own));
-        return;
-    }
-}
-
 /* ---- plans ------------------------------------------------------------------------------------ */
 
 static int64_t longest_row(const whet_i_tune_rows *rows) {
@@ -263,7 +236,9 @@ static whet_status make_plans(whet_ctx *ctx, whet_i_tune *run) {
 static whet_status bind(whet_ctx *ctx, whet_i_tune *run) {
     char quoted[WHET_QUOTE_SIZE];
     const whet_i_backbone *b = &run->backbone;
+    WHET_TRY(whet_i_tune_bind_head(ctx, run));
     const whet_status status = whet_i_weight_files_bind(ctx, &b->files, run->params, b->prefix);
+    whet_i_tune_bound_head(run);
     if (status == WHET_OK) return WHET_OK;
     return whet_i_fail_at(ctx, status, "model %s",
                           whet_i_quote(quoted, whet_str_from(run->job.model)));
@@ -297,7 +272,6 @@ whet_status whet_i_tune_build(whet_ctx *ctx, whet_i_tune *run) {
                                                 .weight_decay = run->job.weight_decay,
                                                 .clip = run->job.clip};
     WHET_TRY(whet_i_tune_record(ctx, run));
-    if (!run->part) compare_classes(ctx, run);
     WHET_TRY(choose_sizes(ctx, run));
     WHET_TRY(whet_i_params_settle(ctx, run->params, run->job.seed));
     WHET_TRY(begin_magnitudes(ctx, run));

@@ -142,7 +142,7 @@ done:
 /* What the survey keeps is not the part's to release. */
 static void give_back(whet_ctx *ctx, whet_i_tune *run) {
     run->backbone = (whet_i_backbone){0};
-    run->classes = NULL;
+    run->classes = run->head.names = NULL;
     whet_i_tune_free(ctx, run);
 }
 
@@ -165,6 +165,7 @@ whet_status whet_i_tune_part_run(whet_ctx *ctx, const whet_i_tune *survey, const
                        .regression = survey->regression,
                        .metric = survey->metric,
                        .classes = survey->classes,
+                       .head = survey->head,
                        .k = survey->k,
                        .costs = survey->costs,
                        .mean_cost = survey->mean_cost,

@@ -153,6 +153,7 @@ static json_t *settings_object(const whet_i_tune *run) {
         (json_int_t)j->batch_size, "batch_tokens", (json_int_t)run->sizes.rows[WHET_I_TOKENS],
         "max_length", (json_int_t)run->backbone.max_length, "dtype", whet_dtype_name(j->dtype),
         "recompute", j->recompute, "seed", (json_int_t)j->seed);
+    if (o && j->new_head) (void)json_object_set_new(o, "new_head", json_true());
     if (o) (void)json_object_set_new(o, "loss", json_string(run->kind->name));
     if (o && run->kind->temperature != 0)
         (void)json_object_set_new(o, "temperature", json_real(whet_i_tune_temperature(run)));

@@ -267,12 +267,15 @@ static whet_status save_config(whet_ctx *ctx, const whet_i_tune *run) {
     if (!config) return whet_i_fail(ctx, WHET_ERR_NOMEM, "out of memory: config.json");
     if (whet_i_tune_has_head(run)) put_classes(run, config);
     if (run->backbone.causal) put_language_model(run, config);
+    (void)json_object_del(config, WHET_I_HEAD_KEY);
     /* With a head on the pooled row it is no model that transformers has a name for. */
-    if (run->kind->embeds)
+    if (whet_i_tune_has_head(run) && run->job.head == WHET_TUNE_HEAD_POOLED)
+        (void)json_object_set_new(config, WHET_I_HEAD_KEY, json_string(WHET_I_HEAD_POOLED_NAME));
+    if (run->kind->embeds || json_object_get(config, WHET_I_HEAD_KEY))
         put_architecture(run, "Model", config);
     else if (!whet_i_tune_has_head(run))
         put_architecture(run, "ForCausalLM", config);
-    else if (run->job.head == WHET_TUNE_HEAD_FAMILY)
+    else
         (void)json_object_set_new(config, "architectures",
                                   json_pack("[s]", run->backbone.classifier));
     const whet_status status = write_json(ctx, run, "config.json", config);

@@ -111,7 +111,11 @@ static whet_status start_factor(whet_ctx *ctx, const whet_i_tune *run, const whe
                        run->job.init_adapter, p->name);
 }
 
-static whet_status start_whole(whet_ctx *ctx, const whet_i_tune *run, const whet_i_param *p) {
+static whet_status start_whole(whet_ctx *ctx, whet_i_tune *run, const whet_i_param *p) {
+    bool of_head;
+    whet_tensor t;
+    WHET_TRY(whet_i_tune_head_tensor(ctx, run, p->name, &of_head, &t));
+    if (of_head) return t.data && run->head.started ? take(ctx, run, p, &t) : WHET_OK;
     for (int64_t i = 0; i < run->start->n_wholes; i++) {
         const whet_i_adapter_whole *w = &run->start->wholes[i];
         if (strcmp(without_prefix(run, w->name), without_prefix(run, p->name)) == 0)

@@ -120,6 +120,16 @@ typedef struct whet_i_tune_part {
 
 enum { WHET_I_PART_WINDOW = 4 };
 
+/* The last layer of a head that the folder brings, or the adapters that are gone on from. */
+typedef struct whet_i_tune_head {
+    bool there, started; /* started: the adapters' */
+    bool fresh;          /* passed by: a new one is trained */
+    whet_tensor weight, bias;
+    int64_t k;         /* its outputs */
+    whet_names *names; /* [k] of them; NULL = they say nothing */
+    int64_t *rows; /* [k of the run] which of them a class begins with; NULL = all, as they are */
+} whet_i_tune_head;
+
 typedef struct whet_i_tune {
     whet_tune_job job;              /* with defaults filled in */
     const whet_i_tune_given *given; /* NULL = tables */
@@ -145,7 +155,8 @@ typedef struct whet_i_tune {
     int64_t n_saved;              /* first ones of config.saved, which the job names */
     int64_t n_matched;            /* layers with an adapter */
     struct whet_adapter *start;   /* what is gone on from, or NULL */
-    bool warned;                  /* of one adapter that leaves parts at zero, or is irregular */
+    whet_i_tune_head head;
+    bool warned; /* of one adapter that leaves parts at zero, or is irregular */
     whet_i_value target_feed, logits,
         loss;            /* logits: embeddings [.., hidden] where they are trained */
     int64_t new_tensors; /* parameters that the file does not have */

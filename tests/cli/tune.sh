@@ -132,13 +132,7 @@ tells 'learning rate'
 rm -rf boom
 unchanged
 
-# A head that names its classes in another order is told; weights that are no numbers are not the rate's fault.
-cp -r a turned
-sed 's/"0": "no"/"0": "yes"/; s/"1": "yes"/"1": "no"/' a/config.json >turned/config.json
-run 0 whet tune --model turned --train train.tsv --epochs 1 --output t1
-tells 'has "yes" as class 0, the labels have "no"'
-run 0 whet tune --model a --train train.tsv --epochs 1 --output t2
-grep -q 'as class' .err && fail 'a warning without a cause'
+# Weights that are no numbers are not the rate's fault.
 cp -r a broken
 python3 -c 'import struct
 b = bytearray(open("a/model.safetensors", "rb").read())
