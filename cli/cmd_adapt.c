@@ -288,8 +288,22 @@ static void print_space(cli_run *run, const json_t *space) {
     }
 }
 
+/* With a space the table's class is the Frechet mean, and argmax stands beside it. */
+static void print_right(cli_run *run, const json_t *root) {
+    const json_t *test = json_object_get(root, "test");
+    const json_t *written = json_object_get(root, "predictions");
+    const bool spaced = !json_is_null(json_object_get(json_object_get(root, "settings"), "space"));
+    if (json_is_null(test) || json_is_null(written)) return;
+    cli_print(run, "test: %.1f %% of %lld rows right%s (95 %%: %.1f to %.1f)",
+              100 * cli_real_at(written, "accuracy"), cli_count_at(written, "n"),
+              spaced ? " by the Frechet mean" : "", 100 * cli_real_at(written, "accuracy_low"),
+              100 * cli_real_at(written, "accuracy_high"));
+    if (spaced) cli_print(run, "; %.1f by argmax", 100 * cli_real_at(test, "accuracy"));
+    cli_print(run, ", calibration error %.3f\n", cli_real_at(test, "calibration_error"));
+}
+
 static void print_summary(cli_run *run, const json_t *root) {
-    const json_t *data = json_object_get(root, "data"), *test = json_object_get(root, "test");
+    const json_t *data = json_object_get(root, "data");
     const char *output = cli_text(run, "output");
     cli_print(run, "%lld rows, %lld classes, %lld labels used", cli_count_at(data, "rows"),
               cli_count_at(data, "class_count"), cli_count_at(data, "labels_used"));
@@ -304,12 +318,7 @@ static void print_summary(cli_run *run, const json_t *root) {
     const json_t *end = json_object_get(root, "end_model");
     if (json_is_object(end) && json_is_false(json_object_get(end, "kept")))
         cli_print(run, "%s\n", cli_text_at(end, "reason"));
-    if (!json_is_null(test))
-        cli_print(
-            run, "test: %.1f %% of %lld rows right (95 %%: %.1f to %.1f), calibration error %.3f\n",
-            100 * cli_real_at(test, "accuracy"), cli_count_at(test, "n"),
-            100 * cli_real_at(test, "accuracy_low"), 100 * cli_real_at(test, "accuracy_high"),
-            cli_real_at(test, "calibration_error"));
+    print_right(run, root);
     print_space(run, json_object_get(root, "space"));
     cli_print(run, "\nwrote %s: predictions.tsv, metrics.json, report.html, classifier/ (%.1f s)\n",
               output, cli_real_at(json_object_get(root, "seconds"), "total"));

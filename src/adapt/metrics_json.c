@@ -34,6 +34,14 @@ static json_t *metrics_object(const whet_metrics *m) {
                      whet_i_json_number(m->calibration_error));
 }
 
+/* Of what predictions.tsv says. */
+static json_t *hits_object(const whet_i_hits *h) {
+    if (h->n == 0) return json_null();
+    return json_pack("{s:I, s:o, s:o, s:o}", "n", (json_int_t)h->n, "accuracy",
+                     whet_i_json_number(h->accuracy), "accuracy_low", whet_i_json_number(h->low),
+                     "accuracy_high", whet_i_json_number(h->high));
+}
+
 static json_t *candidate_object(const whet_i_run *run, int64_t i) {
     const whet_i_candidate *c = &run->candidates[i];
     json_t *fitted = json_null();
@@ -207,15 +215,17 @@ static json_t *tuning_object(const whet_i_run *run) {
 
 static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
     const whet_i_candidate *chosen = &run->candidates[run->chosen];
+    const whet_i_hits hits = whet_i_run_hits(run);
     json_t *versions = json_pack("{s:s, s:s, s:i}", "whet", whet_version(), "kernels",
                                  whet_kernels_name(ctx), "threads", (int)whet_ctx_threads(ctx));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
                      chosen->info->name, "reason", text(run->reason), "test",
-                     chosen->tested ? metrics_object(&chosen->test) : json_null(), "space",
-                     space_object(run), "candidates", candidates_array(run), "data",
-                     data_object(ctx, run), "features", features_object(ctx, run), "settings",
-                     settings_object(ctx, run), "seconds", seconds_object(&run->seconds),
-                     "versions", versions, "end_model", tuning_object(run));
+                     chosen->tested ? metrics_object(&chosen->test) : json_null(), "predictions",
+                     hits_object(&hits), "space", space_object(run), "candidates",
+                     candidates_array(run), "data", data_object(ctx, run), "features",
+                     features_object(ctx, run), "settings", settings_object(ctx, run), "seconds",
+                     seconds_object(&run->seconds), "versions", versions, "end_model",
+                     tuning_object(run));
 }
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {

@@ -75,6 +75,12 @@ typedef struct whet_i_means {
     int32_t *ties;  /* [n] */
 } whet_i_means;
 
+/* How many of n rows are predicted right, with a 95 % interval. */
+typedef struct whet_i_hits {
+    int64_t n;
+    double accuracy, low, high;
+} whet_i_hits;
+
 typedef struct whet_i_seconds {
     double read, embed, fit, tune, predict, total;
 } whet_i_seconds;
@@ -155,6 +161,7 @@ typedef struct whet_i_run {
     bool space_scored;
     whet_space_scores by_argmax, by_frechet; /* of the target rows, also of unseen labels */
     whet_space_gains gains;                  /* Frechet mean less argmax */
+    whet_i_hits by_mean; /* the Frechet means of the target rows that have a label; n = 0 without */
     whet_i_seconds seconds;
     double begun; /* when the job began */
     double clock; /* when the stage began */
@@ -172,6 +179,8 @@ whet_status whet_i_run_add_words(whet_ctx *ctx, whet_i_run *run);
 /* The space: opened early (its errors come before the work), used late. */
 whet_status whet_i_run_open_space(whet_ctx *ctx, whet_i_run *run);
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run);
+/* Of the column `class` of predictions.tsv; n = 0 without test labels. */
+whet_i_hits whet_i_run_hits(const whet_i_run *run);
 /* Between the two, once texts can be embedded: a space of the job's own making. */
 whet_status whet_i_run_make_space(whet_ctx *ctx, whet_i_run *run);
 

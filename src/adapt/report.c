@@ -23,24 +23,31 @@ static whet_status tile(whet_ctx *ctx, whet_i_buf *out, const char *value, const
 }
 
 static whet_status head(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
-    char count[WHET_COUNT_SIZE], share[32], what[128];
+    char count[WHET_COUNT_SIZE], share[32], what[192];
     const whet_i_candidate *chosen = &run->candidates[run->chosen];
+    const whet_i_hits hits = whet_i_run_hits(run); /* of the table of predictions */
+    const bool spaced = run->space.space != NULL;
     const char *slash = strrchr(run->train.path, '/');
     WHET_PUT("<h1>What %s labels teach about ", whet_i_count(count, run->n_used));
     WHET_TRY(whet_i_html(ctx, out, whet_str_from(slash ? slash + 1 : run->train.path)));
     WHET_PUT("</h1>\n<p class=\"soft\">whet adapt %s</p>\n<div class=\"tiles\">\n", whet_version());
-    if (chosen->tested) {
-        (void)snprintf(share, sizeof share, "%.1f %%", 100 * chosen->test.accuracy);
-        (void)snprintf(what, sizeof what, "right on %s test rows (95 %%: %.1f to %.1f)",
-                       whet_i_count(count, chosen->test.n), 100 * chosen->test.accuracy_low,
-                       100 * chosen->test.accuracy_high);
+    if (hits.n) {
+        (void)snprintf(share, sizeof share, "%.1f %%", 100 * hits.accuracy);
+        const int used =
+            snprintf(what, sizeof what, "right on %s test rows%s (95 %%: %.1f to %.1f)",
+                     whet_i_count(count, hits.n), spaced ? " by the Frechet mean" : "",
+                     100 * hits.low, 100 * hits.high);
+        if (spaced && used > 0 && (size_t)used < sizeof what)
+            (void)snprintf(what + used, sizeof what - (size_t)used, "; %.1f by argmax",
+                           100 * chosen->test.accuracy);
     } else if (!isfinite(chosen->info->accuracy)) {
         (void)snprintf(share, sizeof share, "not measured");
         (void)snprintf(what, sizeof what, "too few labels to hold any out, and no test labels");
     } else {
         (void)snprintf(share, sizeof share, "%.1f %%", 100 * chosen->info->accuracy);
-        (void)snprintf(what, sizeof what, "right by cross-fitting (95 %%: %.1f to %.1f)",
-                       100 * chosen->info->accuracy_low, 100 * chosen->info->accuracy_high);
+        (void)snprintf(what, sizeof what, "right by cross-fitting%s (95 %%: %.1f to %.1f)",
+                       spaced ? ", by argmax" : "", 100 * chosen->info->accuracy_low,
+                       100 * chosen->info->accuracy_high);
     }
     WHET_TRY(tile(ctx, out, share, what));
     WHET_TRY(tile(ctx, out, chosen->info->name, "chosen candidate"));
@@ -175,9 +182,10 @@ static whet_status candidate_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
 
 static whet_status candidates_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const bool tested = run->candidates[run->chosen].tested;
-    WHET_PUT("<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals. The choice "
+    WHET_PUT("<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals%s. The choice "
              "looks at the cross-fitted figures only; the chosen one is in bold.</p>\n<div "
-             "class=\"wide\">");
+             "class=\"wide\">",
+             run->space.space ? ", by argmax" : "");
     WHET_TRY(whet_i_figure_candidates(ctx, out, run));
     WHET_PUT("</div>\n<div class=\"wide\"><table><tr><th>candidate</th><th class=\"n\">"
              "cross-fitted, %%</th><th class=\"n\">log loss</th>");
@@ -229,7 +237,8 @@ static whet_status confusion_section(whet_ctx *ctx, whet_i_buf *out, const whet_
     WHET_TRY_DONE(whet_i_buf_printf(
         ctx, out,
         "<h2>What is taken for what</h2>\n<p>Test rows by true class (down) and predicted class "
-        "(across); the shade is the share of the true class.</p>\n"));
+        "(across%s); the shade is the share of the true class.</p>\n",
+        run->space.space ? "; by argmax" : ""));
     if (k <= CONFUSION_MAX) {
         WHET_TRY_DONE(whet_i_buf_printf(ctx, out, "<div class=\"wide\">"));
         WHET_TRY_DONE(whet_i_figure_confusion(ctx, out, run->classes, counts));

@@ -162,6 +162,30 @@ done:
     return status;
 }
 
+/* Over all rows that have a label: one that is no point of the space cannot be predicted. */
+static whet_i_hits count_hits(const whet_i_run *run) {
+    whet_i_hits hits = {0};
+    int64_t right = 0;
+    const whet_i_run_rows *rows = run->target;
+    for (int64_t i = 0; i < rows->n; i++) {
+        if (rows->truth[i] < 0 && !(rows->labels && rows->labels[i] == WHET_LABEL_OTHER)) continue;
+        const int64_t point = true_point(run, i);
+        right += point >= 0 && point == run->means.point[i];
+        hits.n++;
+    }
+    if (hits.n == 0) return hits;
+    hits.accuracy = (double)right / (double)hits.n;
+    whet_wilson(right, hits.n, &hits.low, &hits.high);
+    return hits;
+}
+
+whet_i_hits whet_i_run_hits(const whet_i_run *run) {
+    const whet_i_candidate *chosen = &run->candidates[run->chosen];
+    if (run->by_mean.n || !chosen->tested) return run->by_mean;
+    return (whet_i_hits){chosen->test.n, chosen->test.accuracy, chosen->test.accuracy_low,
+                         chosen->test.accuracy_high};
+}
+
 whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run) {
     const int64_t k = whet_names_count(run->classes);
     if (!run->space.space) return WHET_OK;
@@ -170,5 +194,6 @@ whet_status whet_i_run_use_space(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(
         whet_i_means_make(ctx, &run->space, run->pool_probs, run->train.n, k, &run->pool_means));
     if (!run->target->truth) return WHET_OK;
+    run->by_mean = count_hits(run);
     return score_both(ctx, run);
 }

@@ -127,6 +127,31 @@ assert gain["low"] <= gain["mean"] <= gain["high"]
 mean = space["frechet"]["mean_squared_distance"] - space["argmax"]["mean_squared_distance"]
 assert abs(gain["mean"] - mean) < 1e-9
 PY
+# What is told first is how often the column `class` is right, not argmax: on a path, of texts that say little,
+# the mean is in the middle. One label is no point of the space.
+awk 'BEGIN { print "text\tlabel" > "vague.tsv"; print "text\tlabel" > "vague-test.tsv"
+    for (i = 0; i < 80; i++)
+        print "w" i * i % 7 " w" i * 3 % 11 " w" i % 5 "\t" (i == 70 ? "nowhere" : i * (i + 3) % 13 % 5) \
+            > (i < 60 ? "vague.tsv" : "vague-test.tsv") }'
+run 0 whet adapt --train vague.tsv --test vague-test.tsv --space path:5 --output vague
+python3 - <<'PY' || fail 'the first figure is not that of the predictions that are written'
+import csv, json
+m = json.load(open("vague/metrics.json"))
+truth = [r["label"] for r in csv.DictReader(open("vague-test.tsv"), delimiter="\t")]
+rows = list(csv.DictReader(open("vague/predictions.tsv"), delimiter="\t"))
+right = {c: sum(r[c] == t for r, t in zip(rows, truth)) for c in ("class", "argmax")}
+assert right["class"] != right["argmax"], right
+assert m["predictions"]["n"] == 20 and abs(m["predictions"]["accuracy"] - right["class"] / 20) < 1e-9, m["predictions"]
+assert abs(m["test"]["accuracy"] - right["argmax"] / 20) < 1e-9
+line = "test: %.1f %% of 20 rows right by the Frechet mean (95 %%: %.1f to %.1f); %.1f by argmax" % (
+    5 * right["class"], 100 * m["predictions"]["accuracy_low"], 100 * m["predictions"]["accuracy_high"],
+    5 * right["argmax"])
+assert line in open(".out").read(), line
+assert "<b>%.1f %%</b><span>right on 20 test rows by the Frechet mean" % (5 * right["class"]) in open(
+    "vague/report.html").read()
+m = json.load(open("out/metrics.json"))
+assert all(m["predictions"][key] == m["test"][key] for key in m["predictions"])
+PY
 
 # A space of the job's own making: names embedded as the texts are, one of them without a label.
 for file in train test; do

@@ -68,6 +68,8 @@ static void the_frechet_mean_stands_beside_argmax(void **state) {
     assert_true(run->by_argmax.all.mean_distance == 2.0); /* (4 + 0) / 2 */
     assert_true(run->by_argmax.all.mean_squared == 8.0);  /* (16 + 0) / 2 */
     assert_true(run->by_frechet.all.accuracy == 1.0);
+    assert_int_equal(run->by_mean.n, 2); /* row 2 has no label */
+    assert_true(run->by_mean.accuracy == 1.0);
     assert_true(run->by_frechet.all.mean_distance == 0.0);
     whet_i_run_free(ctx, run);
     test_ctx_done(ctx);
