@@ -176,6 +176,31 @@ static whet_status candidates_alone(cli_run *run) {
     return cli_fail(run, WHET_ERR_ARG, "--candidates is of a label space; expected --space");
 }
 
+/* What would change nothing: options of texts, of an encoder and of tables, where there are none. */
+static whet_status check_effect(cli_run *run) {
+    static const char *const of_tables[] = {"text", "label"}, *const of_model[] = {"max-length",
+                                                                                   "no-words"};
+    const bool tables = cli_text(run, "train") || cli_text(run, "test");
+    for (size_t i = 0; i < 2; i++)
+        if (cli_given(run, of_tables[i]) && !tables)
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s is a column of a table; expected --train or --test",
+                            of_tables[i]);
+    if (cli_given(run, "class-names") && cli_given(run, "features"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--class-names are embedded as the texts are; expected texts, not "
+                        "--features");
+    if (cli_given(run, "model")) return WHET_OK;
+    for (size_t i = 0; i < 2; i++)
+        if (cli_given(run, of_model[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s is of the encoder of --model; expected one",
+                            of_model[i]);
+    if (cli_choice(run, "dtype") != 0)
+        return cli_fail(run, WHET_ERR_ARG, "--dtype %s is of the encoder of --model; expected one",
+                        cli_text(run, "dtype"));
+    return WHET_OK;
+}
+
 static whet_status check_usage(cli_run *run) {
     if (!cli_text(run, "train") && !cli_text(run, "features"))
         return cli_fail(run, WHET_ERR_ARG,
@@ -204,7 +229,7 @@ static whet_status check_usage(cli_run *run) {
     if (cli_given(run, "features") && cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG,
                         "--features and --model both make features; expected one of them");
-    return WHET_OK;
+    return check_effect(run);
 }
 
 /* ---- the summary ----------------------------------------------------------------------------- */
@@ -357,6 +382,11 @@ whet_status cmd_adapt_apply(cli_run *run) {
         return cli_fail(run, WHET_ERR_ARG, "%s; expected one of --input and --features",
                         job.input ? "--input and --features are both given"
                                   : "no rows to predict are given");
+    if (job.features && job.text)
+        return cli_fail(run, WHET_ERR_ARG, "--text is a column of --input; expected --input");
+    if (job.features && job.model)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--model embeds the texts of --input; expected --input, not --features");
     const whet_status status = whet_adapt_apply(run->ctx, &job, &rows);
     if (status != WHET_OK) return status;
     cli_print(run, "%lld rows predicted: %s\n", (long long)rows, job.output);

@@ -63,12 +63,17 @@ static whet_status load_map(whet_ctx *ctx, const char *expected, view *v) {
 static whet_status read_features(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
     view *v = &s->own;
     const int64_t d = whet_classifier_dim(v->classifier);
-    const char *map = whet_classifier_source(v->classifier)->feature_map;
+    const whet_classifier_meta *meta = whet_classifier_source(v->classifier);
+    const char *map = meta->feature_map;
     if (whet_classifier_beside(s->classifier))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s averages two classifiers that see different features; expected "
                            "texts, not features",
                            job->classifier);
+    /* Any matrix of as many columns would be predicted, and nothing could tell where it came from. */
+    if (meta->encoder_path || meta->tfidf)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s was made from texts; expected texts, not features", job->classifier);
     if (map) {
         WHET_TRY(load_map(ctx, map, v));
         WHET_TRY(whet_i_feature_map_read(ctx, v->map, job->features, &v->array));

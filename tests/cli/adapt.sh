@@ -87,6 +87,19 @@ for f in broken/*.json; do cp broken.json "$f"; done
 run 3 whet adapt apply --classifier broken --input test.tsv --output c.tsv
 absent c.tsv
 
+# Rows of numbers say nothing to a classifier of texts, however many columns they have.
+python3 - <<'PY'
+import json, struct
+columns = json.load(open("out/classifier/classifier.json"))["dimension"]
+header = "{'descr': '<f4', 'fortran_order': False, 'shape': (2, %d), }" % columns
+with open("numbers.npy", "wb") as f:
+    f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", 118) + (header.ljust(117) + "\n").encode())
+    f.write(struct.pack("<%df" % (2 * columns), *[i % 7 for i in range(2 * columns)]))
+PY
+run 2 whet adapt apply --classifier out/classifier --features numbers.npy --output c.tsv
+tells 'out/classifier was made from texts; expected texts, not features'
+absent c.tsv
+
 # With a label space the saved classifier gives the Frechet means that the job gave: a tree whose
 # third leaf nobody labelled, and whose inner nodes may be predicted when all points may be.
 printf 'root public\nroot private\npublic politics\npublic sport\nprivate diary\n' >tree.txt
@@ -255,6 +268,13 @@ run 2 whet adapt --train train.tsv --draw coverage --output o
 run 2 whet adapt --train train.tsv --draw best --budget 4 --output o
 tells 'uniform|coverage'
 run 2 whet adapt --train train.tsv --space nonsense:x --output o
+# What would have no effect.
+run 2 whet adapt --train train.tsv --dtype bf16 --output o
+tells '--dtype bf16 is of the encoder of --model; expected one'
+run 2 whet adapt --train train.tsv --max-length 9 --output o
+tells '--max-length is of the encoder'
+run 2 whet adapt --train train.tsv --no-words --output o
+tells '--no-words is of the encoder'
 unchanged
 
 mark

@@ -89,6 +89,16 @@ run 3 whet adapt apply --classifier moved --features G.npy --output p.tsv
 tells 'G.npy'
 run 2 whet adapt apply --classifier moved --input t.tsv --output p.tsv
 tells 'moved was made from given features; expected features, not texts'
+run 2 whet adapt apply --classifier moved --features new.npy --text text --output p.tsv
+tells '--text is a column of --input'
+run 2 whet adapt apply --classifier moved --features new.npy --model m --output p.tsv
+tells '--model embeds the texts of --input'
+for option in '--text text' '--label label' '--dtype bf16' '--max-length 7' --no-words '--class-names t.tsv'; do
+    # shellcheck disable=SC2086
+    run 2 whet adapt --features F.npy --labels L.tsv $option --output p
+    tells "${option%% *}"
+    tells '; expected '
+done
 run 2 whet adapt --train t.tsv --feature-map elsewhere --output p
 tells '--feature-map makes features of arrays; expected --features'
 run 2 whet adapt --features pool.npy --feature-map words --labels L.tsv --output p
