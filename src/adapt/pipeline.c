@@ -292,6 +292,9 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     return WHET_OK;
 }
 
+/* Not every job writes it: one of an earlier job goes with that. */
+static const char *const OWN[] = {"pool_predictions.tsv", NULL};
+
 whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metrics) {
     whet_adapt_job known = WHET_ADAPT_JOB_INIT;
     int64_t place;
@@ -304,7 +307,7 @@ whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metr
     whet_out_dir *dir = NULL;
     char *json = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_out_dir_open(ctx, known.output, known.force, &dir));
+    WHET_TRY_DONE(whet_i_out_dir_open(ctx, known.output, known.force, OWN, &dir));
     WHET_TRY_DONE(run_stages(ctx, &run, whet_out_dir_path(dir)));
     WHET_TRY_DONE(write_all(ctx, &run, whet_out_dir_path(dir), &json));
     WHET_TRY_DONE(whet_i_progress(ctx, NULL, 0, 0)); /* the last chance to change one's mind */

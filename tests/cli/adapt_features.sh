@@ -53,6 +53,14 @@ run 0 whet adapt apply --classifier moved --features new.npy --output later.tsv 
 cmp -s later.tsv out/predictions.tsv || fail 'later predictions differ'
 run 0 whet adapt apply --classifier two/classifier --features G.npy --output later.tsv --force
 
+# A job without test rows over one with them: what the first wrote goes, what others wrote stays.
+: >out/mine
+run 0 whet adapt --features F.npy --labels L.tsv --output out --force
+tells '"mine" from before is kept'
+quiet_about 'pool_predictions'
+absent out/pool_predictions.tsv
+present out/mine
+
 # Refusals: each by name, and nothing is written.
 images less.npy 0 3
 python3 - <<'PY'
