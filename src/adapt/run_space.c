@@ -4,6 +4,7 @@
  * experiment of Loki (arXiv 2307.12226); all points when a class is an inner node, which as a leaf
  * it could never be predicted. */
 #include "adapt/pipeline_i.h"
+#include "space/space_i.h"
 
 static whet_status find_points(whet_ctx *ctx, const char *spec, const whet_space *space,
                                const whet_names *classes, int64_t *observed) {
@@ -60,6 +61,12 @@ done:
 whet_status whet_i_label_space_open(whet_ctx *ctx, const char *spec, const char *candidates,
                                     const whet_names *classes, whet_i_label_space *out) {
     whet_space *space;
+    char quoted[WHET_QUOTE_SIZE];
+    if (!whet_i_space_kind_is_known(spec)) /* one more here than there */
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "space: %s is unknown; expected " WHET_I_SPACE_KINDS
+                           ", discrete or embedding:auto",
+                           whet_i_quote(quoted, (whet_str){spec, (int64_t)strcspn(spec, ":")}));
     WHET_TRY(whet_space_open(ctx, spec, classes, &space));
     return whet_i_label_space_place(ctx, spec, space, candidates, classes, out);
 }

@@ -263,6 +263,13 @@ static const struct {
     {"discrete", false, open_discrete},
 };
 
+bool whet_i_space_kind_is_known(const char *text) {
+    const size_t n = strcspn(text, ":");
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++)
+        if (strlen(kinds[i].name) == n && strncmp(text, kinds[i].name, n) == 0) return true;
+    return false;
+}
+
 static whet_status open_kind(whet_ctx *ctx, const char *kind, space_spec *spec, whet_space **out) {
     char quoted[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++) {
@@ -273,8 +280,7 @@ static whet_status open_kind(whet_ctx *ctx, const char *kind, space_spec *spec, 
         return kinds[i].open(ctx, spec, out);
     }
     return whet_i_fail(ctx, WHET_ERR_ARG,
-                       "space: %s is unknown; expected tree:FILE, graph:FILE, matrix:FILE.npy, "
-                       "embedding:FILE.npy, grid:AxB, path:N or discrete",
+                       "space: %s is unknown; expected " WHET_I_SPACE_KINDS " or discrete",
                        whet_i_quote(quoted, whet_str_from(kind)));
 }
 

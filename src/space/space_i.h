@@ -137,6 +137,12 @@ WHET_CHECKED whet_status whet_i_check_length(whet_ctx *ctx, double length);
 
 /* f32 where that holds every value of the type, else f64. */
 whet_dtype whet_i_kept_as(whet_dtype dtype);
+/* What whet_space_open takes, but for "discrete". */
+#define WHET_I_SPACE_KINDS \
+    "tree:FILE, graph:FILE, matrix:FILE.npy, embedding:FILE.npy, grid:AxB, path:N"
+/* Whether the word before the colon is one of those. */
+bool whet_i_space_kind_is_known(const char *text);
+
 /* An array as whet_i_kept_as its type: a copy, or, with `take`, the data itself where its type is right
  * already (`in` is then cleared). */
 WHET_CHECKED whet_status whet_i_take_array(whet_ctx *ctx, whet_tensor *in, bool take, double **f64,

@@ -268,6 +268,7 @@ run 2 whet adapt --train train.tsv --draw coverage --output o
 run 2 whet adapt --train train.tsv --draw best --budget 4 --output o
 tells 'uniform|coverage'
 run 2 whet adapt --train train.tsv --space nonsense:x --output o
+tells 'path:N, discrete or embedding:auto'
 # What would have no effect.
 run 2 whet adapt --train train.tsv --dtype bf16 --output o
 tells '--dtype bf16 is of the encoder of --model; expected one'
