@@ -226,10 +226,14 @@ WHET_CHECKED whet_status whet_i_labels_of_column(whet_ctx *ctx, const whet_table
                                                  int64_t column, whet_i_given_labels *given);
 WHET_CHECKED whet_status whet_i_labels_of_sparse(whet_ctx *ctx, const whet_table *table,
                                                  int64_t n_rows, whet_i_given_labels *given);
-/* The distinct names, sorted (as numbers when all are), so that their order is not the file's. */
+/* The distinct names, sorted (as numbers when all are), so that their order is not the file's. Warns of such
+ * that look the same. */
 WHET_CHECKED whet_status whet_i_labels_classes(whet_ctx *ctx, const whet_i_given_labels *given,
                                                whet_names **out);
-/* Without the spaces around it: in a name they are a slip of the table's writer. Pure. */
+/* Warns of names that differ only in case, or in bytes that look the same. O(bytes). Errors: NOMEM. */
+WHET_CHECKED whet_status whet_i_warn_of_names(whet_ctx *ctx, const char *path,
+                                              const whet_names *names);
+/* Without the spaces around it, Unicode's too: in a name they are a slip of the table's writer. Pure. */
 whet_str whet_i_trim(whet_str name);
 /* Length of the valid UTF-8 sequence at text[0 .. len), or 0. Pure. */
 int64_t whet_i_utf8_length(const char *text, int64_t len);

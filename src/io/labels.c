@@ -35,12 +35,33 @@ static whet_status check_name(whet_ctx *ctx, const char *path, int64_t line, whe
     return WHET_OK;
 }
 
-whet_str whet_i_trim(whet_str name) {
-    while (name.len && whet_i_is_space(name.ptr[name.len - 1])) name.len--;
-    while (name.len && whet_i_is_space(*name.ptr)) {
-        name.ptr++;
-        name.len--;
+/* Bytes of the white space that a text begins with, or 0: all that have the property White_Space (The
+ * Unicode Standard, PropList.txt), as U+00A0, which spreadsheets write. */
+static int64_t space_length(whet_str text) {
+    static const char *const wide[] = {"\xc2\x85",     "\xc2\xa0",     "\xe1\x9a\x80",
+                                       "\xe2\x80\xa8", "\xe2\x80\xa9", "\xe2\x80\xaf",
+                                       "\xe2\x81\x9f", "\xe3\x80\x80"};
+    if (text.len < 1) return 0;
+    if (whet_i_is_space(*text.ptr)) return 1;
+    for (int64_t i = 0; i < WHET_COUNT_OF(wide); i++) {
+        const int64_t n = (int64_t)strlen(wide[i]);
+        if (text.len >= n && memcmp(text.ptr, wide[i], (size_t)n) == 0) return n;
     }
+    const bool spaces = text.len >= 3 && memcmp(text.ptr, "\xe2\x80", 2) == 0 &&
+                        (unsigned char)text.ptr[2] >= 0x80 && (unsigned char)text.ptr[2] <= 0x8a;
+    return spaces ? 3 : 0; /* U+2000 to U+200A */
+}
+
+/* And that it ends with: no such sequence is the end of another character. */
+static int64_t space_at_end(whet_str text) {
+    for (int64_t n = 1; n <= 3 && n <= text.len; n++)
+        if (space_length((whet_str){text.ptr + text.len - n, n}) == n) return n;
+    return 0;
+}
+
+whet_str whet_i_trim(whet_str name) {
+    for (int64_t n; (n = space_at_end(name)) > 0;) name.len -= n;
+    for (int64_t n; (n = space_length(name)) > 0; name.ptr += n) name.len -= n;
     return name;
 }
 
@@ -135,6 +156,7 @@ whet_status whet_i_labels_classes(whet_ctx *ctx, const whet_i_given_labels *give
     qsort(sorted, (size_t)k, sizeof *sorted, numbers ? by_number : by_bytes);
     WHET_TRY_DONE(whet_names_create(ctx, &classes));
     for (int64_t i = 0; i < k; i++) WHET_TRY_DONE(whet_names_add(ctx, classes, sorted[i], NULL));
+    WHET_TRY_DONE(whet_i_warn_of_names(ctx, given->path, classes));
     *out = classes;
     classes = NULL;
 done:
