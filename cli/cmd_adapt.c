@@ -327,6 +327,15 @@ static void print_right(cli_run *run, const json_t *root) {
     cli_print(run, ", calibration error %.3f\n", cli_real_at(test, "calibration_error"));
 }
 
+/* Without a test table the rows that were learnt from are predicted, too. */
+static void print_fitted(cli_run *run, const json_t *data) {
+    if (!json_is_null(json_object_get(data, "test_rows"))) return;
+    cli_print(run,
+              "%lld of the predicted rows have a label that was learnt from: their probabilities "
+              "were fitted to it,\nand are too high\n",
+              cli_count_at(data, "labels_used"));
+}
+
 static void print_summary(cli_run *run, const json_t *root) {
     const json_t *data = json_object_get(root, "data");
     const char *output = cli_text(run, "output");
@@ -344,6 +353,7 @@ static void print_summary(cli_run *run, const json_t *root) {
     if (json_is_object(end) && json_is_false(json_object_get(end, "kept")))
         cli_print(run, "%s\n", cli_text_at(end, "reason"));
     print_right(run, root);
+    print_fitted(run, data);
     print_space(run, json_object_get(root, "space"));
     cli_print(run, "\nwrote %s: predictions.tsv, metrics.json, report.html, classifier/ (%.1f s)\n",
               output, cli_real_at(json_object_get(root, "seconds"), "total"));

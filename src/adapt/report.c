@@ -89,6 +89,11 @@ static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     else
         WHET_PUT("<p>There are no test labels, so what is known of the quality is the cross-fitted "
                  "figure: each label predicted by classifiers that had not seen it.</p>\n");
+    if (run->target == &run->train)
+        WHET_PUT("<p>%s of the rows in the table of predictions have a label that was learnt from: "
+                 "their class and probability were fitted to it, right or wrong, and do not show "
+                 "wrong labels.</p>\n",
+                 whet_i_count(a, run->n_used));
     return WHET_OK;
 }
 
@@ -182,10 +187,12 @@ static whet_status candidate_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
 
 static whet_status candidates_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const bool tested = run->candidates[run->chosen].tested;
-    WHET_PUT("<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals%s. The choice "
-             "looks at the cross-fitted figures only; the chosen one is in bold.</p>\n<div "
-             "class=\"wide\">",
-             run->space.space ? ", by argmax" : "");
+    WHET_PUT(
+        "<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals%s. The choice "
+        "looks at the cross-fitted figures only, which favours the chosen one a little; it is in "
+        "bold.</p>\n<div "
+        "class=\"wide\">",
+        run->space.space ? ", by argmax" : "");
     WHET_TRY(whet_i_figure_candidates(ctx, out, run));
     WHET_PUT("</div>\n<div class=\"wide\"><table><tr><th>candidate</th><th class=\"n\">"
              "cross-fitted, %%</th><th class=\"n\">log loss</th>");

@@ -24,6 +24,7 @@ mark
 run 0 whet adapt --train train.tsv --test test.tsv --output out
 says '40 labels used'
 says 'chosen'
+! grep -q 'learnt from' .out || fail 'test rows are said to be fitted'
 says 'wrote out'
 tells 'TF-IDF'
 for file in predictions.tsv pool_predictions.tsv metrics.json report.html classifier; do
@@ -211,12 +212,15 @@ PY
 run 0 whet adapt --train train.tsv --label topic --budget 10 --draw coverage --output k --quiet
 [ "$(wc -l <k/predictions.tsv)" = 61 ] || fail 'without a test table every training row is predicted'
 absent k/pool_predictions.tsv
+grep -q '10 of the rows in the table of predictions have a label that was learnt from' k/report.html ||
+    fail 'the report does not tell fitted rows'
 
 # Sparse labels; a class list with a class that has no label; texts from CSV and JSON lines.
 printf 'row\tlabel\n1\tsport\n2\tpolitics\n5\tsport\n8\tpolitics\n' >sparse.tsv
 printf 'politics\nsport\nweather\n' >classes.txt
 run 0 whet adapt --train train.tsv --labels sparse.tsv --classes classes.txt --output s --quiet
 says '3 classes, 4 labels used'
+says '4 of the predicted rows have a label that was learnt from'
 python3 - <<'PY'
 import csv, json
 rows = list(csv.DictReader(open("train.tsv"), delimiter="\t"))
