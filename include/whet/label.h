@@ -165,7 +165,7 @@ typedef struct whet_baseline_input {
     const double *cost;  /* [k, k] squared distances between classes, >= 0, symmetric; scale is
                             irrelevant; NULL with cross-entropy */
     double gamma; /* propagate, spread: 0 = ten nearest neighbours by cosine; else all rows, as they
-                     are, with weights exp(-gamma |x_i - x_j|^2): memory 16 n^2 bytes */
+                     are, with weights exp(-gamma |x_i - x_j|^2): memory 8 n^2 bytes */
     double alpha; /* spread: 0 = cross-fitted; else in (0, 1) */
 } whet_baseline_input;
 

@@ -7,9 +7,40 @@
 
 #include "label/baselines.h"
 
+/* What to do about rows that no label reaches. */
+static const char *remedy(const whet_i_baseline *s) {
+    return s->in->gamma > 0 ? "try a smaller gamma, or labels near them"
+                            : "try labels among them, or --gamma";
+}
+
+static void tell_unreached(whet_ctx *ctx, const whet_i_baseline *s, int64_t rows,
+                           const char *instead) {
+    char far[64] = "";
+    if (rows == 0) return;
+    if (s->in->gamma > 0) (void)snprintf(far, sizeof far, " at gamma %g", s->in->gamma);
+    whet_i_log(
+        ctx, WHET_LOG_WARN,
+        "no label reaches %lld of %lld rows%s, which get %s; expected neighbours on the way to a "
+        "label; %s",
+        (long long)rows, (long long)s->n, far, instead, remedy(s));
+}
+
+/* A row of F over the seen classes becomes probabilities. Among all rows F is right to the last digits
+ * however small it is, so its shares are what counts. Whether the row has anything. */
+static bool row_to_probs(const whet_i_baseline *s, double *row, int64_t seen) {
+    const double least = s->in->gamma > 0 ? 0 : 1e-9; /* what conjugate gradients leave */
+    double sum = 0;
+    for (int64_t c = 0; c < seen; c++) sum += row[c];
+    const bool reached = sum > least;
+    for (int64_t c = 0; s->in->gamma > 0 && reached && c < seen; c++) row[c] /= sum;
+    whet_i_spread_posterior(row, seen);
+    return reached;
+}
+
 /* F over all k classes to probabilities over the seen ones, and the rest. */
 static whet_status spread_to_probs(whet_ctx *ctx, const whet_i_baseline *s, double temperature) {
     whet_status status = WHET_OK;
+    int64_t unreached = 0;
     int32_t *classes = NULL, *dense = NULL;
     int64_t *counts = NULL, seen;
     double *row = NULL;
@@ -21,9 +52,10 @@ static whet_status spread_to_probs(whet_ctx *ctx, const whet_i_baseline *s, doub
     const double unseen = seen == s->k ? 0 : whet_i_unseen_mass(s->y, s->b, s->k, counts);
     for (int64_t i = 0; i < s->n; i++) {
         for (int64_t c = 0; c < seen; c++) row[c] = s->probs[i * s->k + classes[c]];
-        whet_i_spread_posterior(row, seen);
+        unreached += row_to_probs(s, row, seen) ? 0 : 1;
         whet_i_share_out(row, classes, seen, s->k, unseen, s->probs + i * s->k);
     }
+    tell_unreached(ctx, s, unreached, "all classes alike");
     whet_i_temper(s->probs, s->n, s->k, temperature);
 done:
     whet_i_free(ctx, classes);
@@ -57,7 +89,7 @@ static whet_status cross_spread(whet_ctx *ctx, const whet_i_baseline *s, const d
             for (int64_t c = 0; c < seen; c++) row[c] = 0;
             for (int64_t j = 0; j < split->n_train; j++)
                 row[dense[j]] += green[s->rows[held] * s->b + split->train[j]];
-            whet_i_spread_posterior(row, seen);
+            (void)row_to_probs(s, row, seen);
             whet_i_share_out(row, classes, seen, s->k, unseen,
                              probs + (split->repeat * s->b + held) * s->k);
         }
@@ -119,9 +151,11 @@ done:
 
 /* graph NULL: of all rows. */
 static whet_status propagate(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph) {
-    WHET_TRY(graph ? whet_i_harmonic(ctx, graph, s->labels, s->k, s->probs)
+    int64_t unreached;
+    WHET_TRY(graph ? whet_i_harmonic(ctx, graph, s->labels, s->k, s->probs, &unreached)
                    : whet_i_dense_harmonic(ctx, s->in->features, s->n, s->in->d, s->in->gamma,
-                                           s->labels, s->k, s->probs));
+                                           s->labels, s->k, s->probs, &unreached));
+    tell_unreached(ctx, s, unreached, "the shares of the classes among the labels");
     for (int64_t i = 0; i < s->n; i++) { /* what the solver leaves of rounding */
         double *row = s->probs + i * s->k, sum = 0;
         for (int64_t c = 0; c < s->k; c++) sum += row[c] = fmax(row[c], 0);

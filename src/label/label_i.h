@@ -356,22 +356,34 @@ void whet_i_spread_posterior(double *row, int64_t seen);
 
 /* ---- harmonic functions (label_propagation.c) ------------------------------------------------ */
 
-/* f [n, k]: F = onehot(y) on labels, its neighbours' mean elsewhere; rows that no label reaches get
- * the shares of the classes among the labels. Source: Zhu, Ghahramani & Lafferty 2003. */
+/* f [n, k]: F = onehot(y) on labels, its neighbours' mean elsewhere; rows that no label reaches get the
+ * shares of the classes among the labels, and are counted. Source: Zhu, Ghahramani & Lafferty 2003. */
 WHET_CHECKED whet_status whet_i_harmonic(whet_ctx *ctx, const whet_i_graph *graph, const int32_t *y,
-                                         int64_t k, double *f);
+                                         int64_t k, double *f, int64_t *unreached);
 
 /* ---- the graph of all rows (dense_graph.c) --------------------------------------------------- */
 
 /* As whet_i_harmonic and whet_i_green_spreading, with weights exp(-gamma |x_i - x_j|^2) between all rows
- * x [n, d]. Cost n^2 d + n^3 / 3, memory 16 n^2. Errors: NUMERIC (a row's weights vanish; not positive
- * definite), LIMIT, NOMEM, CANCELLED. */
+ * x [n, d]: each number to some n roundings of its own size, whatever gamma is. Weights below 5e-324 are 0: a
+ * row that has no others is reached by none, and in green keeps its own 1. Cost n^2 d + n^3 / 3, memory
+ * 8 n^2. Errors: NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_dense_harmonic(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
-                                               double gamma, const int32_t *y, int64_t k,
-                                               double *f);
+                                               double gamma, const int32_t *y, int64_t k, double *f,
+                                               int64_t *unreached);
 WHET_CHECKED whet_status whet_i_dense_green(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                             double gamma, double alpha, const int64_t *rows,
                                             int64_t b, double *green);
+
+/* ---- systems of a graph with losses (state_reduction.c) --------------------------------------- */
+
+/* x [n, m], R on entry, becomes the solution of (diag(sum_j w_ij + loss_i) - W) X = R for w [n, n] symmetric
+ * without a diagonal (destroyed), loss [n], all >= 0: without a subtraction, so each number is right to some
+ * n roundings. A part of the graph without any loss gets 1 in column sink (if >= 0), 0 in the others. Cost
+ * n^3 / 3 + n^2 m, memory 64 n + n m beside. Errors: NOMEM, CANCELLED. Source: Grassmann, Taksar & Heyman
+ * 1985. */
+WHET_CHECKED whet_status whet_i_reduce_states(whet_ctx *ctx, int64_t n, double *w,
+                                              const double *loss, int64_t m, int64_t sink,
+                                              double *x);
 
 /* ---- which form of features suits the labels (few_rows.c) ------------------------------------- */
 

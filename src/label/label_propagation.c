@@ -34,7 +34,7 @@ static void right_side(const whet_i_graph *g, const int32_t *y, int64_t k, const
 }
 
 whet_status whet_i_harmonic(whet_ctx *ctx, const whet_i_graph *graph, const int32_t *y, int64_t k,
-                            double *f) {
+                            double *f, int64_t *unreached) {
     whet_status status = WHET_OK;
     bool *fixed = NULL;
     int64_t *queue = NULL, labels = 0;
@@ -50,7 +50,11 @@ whet_status whet_i_harmonic(whet_ctx *ctx, const whet_i_graph *graph, const int3
     for (int64_t c = 0; c < k; c++) share[c] /= (double)(labels ? labels : 1);
     reach(graph, y, fixed, queue);
     right_side(graph, y, k, fixed, share, f);
-    for (int64_t i = 0; i < graph->n; i++) fixed[i] = !fixed[i] || y[i] >= 0;
+    *unreached = 0;
+    for (int64_t i = 0; i < graph->n; i++) {
+        *unreached += fixed[i] ? 0 : 1;
+        fixed[i] = !fixed[i] || y[i] >= 0;
+    }
     const whet_i_system system = {graph, graph->degree, NULL, 1, fixed};
     WHET_TRY_DONE(whet_i_conjugate_gradients(ctx, &system, k, WHET_I_CG_TOLERANCE, f));
 done:

@@ -85,6 +85,21 @@ run 0 whet label baseline --features X.npy --labels L.tsv --method propagate --g
 run 0 whet label baseline --features X.npy --labels L.tsv --method spread --gamma .5 --alpha .2 \
     --probs all2.npy
 [ "$(most all.npy 40)$(most all2.npy 41)" = 01 ] || fail 'rows 40 and 41 among all rows'
+# Two rows far from all others, close to each other.
+python3 - <<'PY'
+import struct
+data = bytearray(open('X.npy', 'rb').read())
+d = (len(data) - 128) // 4 // 60
+for row in (50, 51):
+    struct.pack_into(f'<{d}f', data, 128 + row * d * 4, *[1e3 + row / 100] * d)
+open('apart.npy', 'wb').write(data)
+PY
+run 0 whet label baseline --features apart.npy --labels L.tsv --method propagate --gamma .5 --probs apart1.npy
+tells 'no label reaches 2 of 60 rows at gamma 0.5, which get the shares of the classes among the labels'
+tells 'try a smaller gamma'
+run 0 whet label baseline --features apart.npy --labels L.tsv --method spread --gamma .5 --alpha .2 \
+    --probs apart2.npy
+tells 'no label reaches 2 of 60 rows at gamma 0.5, which get all classes alike'
 run 0 whet label baseline --features X.npy --labels L.tsv --method zero-shot --class-features C.npy \
     --probs z.npy
 [ "$(most z.npy 40)$(most z.npy 41)" = 01 ] || fail 'rows 40 and 41 of zero-shot'

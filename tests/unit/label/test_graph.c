@@ -157,7 +157,9 @@ static void harmonic_rows_are_the_means_of_their_neighbours(void **state) {
     make_rows(x);
     labels_of(y);
     test_ok(ctx, whet_i_graph_build(ctx, x, N, D, M, &g));
-    test_ok(ctx, whet_i_harmonic(ctx, &g, y, K, f));
+    int64_t unreached = -1;
+    test_ok(ctx, whet_i_harmonic(ctx, &g, y, K, f, &unreached));
+    assert_int_equal(unreached, 0);
     for (int64_t i = 0; i < N; i++)
         for (int64_t c = 0; c < K; c++) {
             double mean = 0;
@@ -174,7 +176,8 @@ static void harmonic_rows_are_the_means_of_their_neighbours(void **state) {
         islands[2 * i + 1] = i < 4 ? 0 : 1;
     }
     test_ok(ctx, whet_i_graph_build(ctx, islands, 8, 2, 3, &g));
-    test_ok(ctx, whet_i_harmonic(ctx, &g, some, 2, f));
+    test_ok(ctx, whet_i_harmonic(ctx, &g, some, 2, f, &unreached));
+    assert_int_equal(unreached, 4);
     near(f[2 * 6], 2.0 / 3);
     near(f[2 * 3], 2.0 / 3);
     whet_i_graph_free(ctx, &g);
@@ -273,7 +276,7 @@ static void compare(whet_ctx *ctx, const char *key, const double *f) {
             assert_true(fabs(f[i * CLASSES + c] / sum - e[i * CLASSES + c]) < 2.5e-4 / sum);
         same += whet_i_argmax(f + i * CLASSES, CLASSES) == whet_i_argmax(e + i * CLASSES, CLASSES);
     }
-    assert_true(same >= .998 * DIGITS);
+    if (same < .998 * DIGITS) fail_msg("%s: %d labels of %d", key, same, DIGITS);
     whet_tensor_destroy(ctx, &expected);
 }
 
@@ -285,11 +288,19 @@ static void all_rows_as_scikit_learn_has_them(void **state) {
     static const struct {
         double gamma;
         const char *key;
-    } spreads[] = {{1, "P_ls_rbf_g1"}, {5, "P_ls_rbf_g5"}, {20, "P_ls_rbf_g20"}};
+    } spreads[] = {{1, "P_ls_rbf_g1"}, {5, "P_ls_rbf_g5"}, {20, "P_ls_rbf_g20"}},
+      kept[] = {{.01, "P_lp_rbf_g0.01"},
+                {.1, "P_lp_rbf_g0.1"},
+                {.5, "P_lp_rbf_g0.5"},
+                {1, "P_lp_rbf_g1"}};
+    int64_t unreached;
     whet_ctx *ctx = test_ctx(2);
     read_digits(ctx, &d);
-    test_ok(ctx, whet_i_dense_harmonic(ctx, d.x, DIGITS, PIXELS, 1, d.labels, CLASSES, f));
-    compare(ctx, "P_lp_rbf_g1", f);
+    for (int i = 0; i < 4; i++) { /* beyond, its iterations do not arrive */
+        test_ok(ctx, whet_i_dense_harmonic(ctx, d.x, DIGITS, PIXELS, kept[i].gamma, d.labels,
+                                           CLASSES, f, &unreached));
+        compare(ctx, kept[i].key, f);
+    }
     for (int i = 0; i < 3; i++) {
         test_ok(ctx, whet_i_dense_green(ctx, d.x, DIGITS, PIXELS, spreads[i].gamma, .2, d.rows,
                                         LABELLED, green));
@@ -302,6 +313,105 @@ static void all_rows_as_scikit_learn_has_them(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Where weights differ by a hundred orders of magnitude, rows sum up to one within some n
+ * roundings: 1e-12. The accuracies at 5 and 10 are those of an independent solver, by conjugate
+ * gradients (index_harmonic). */
+static void digits_whatever_gamma_is(void **state) {
+    (void)state;
+    test_need_shared("golden/autows/semi_digits.npz");
+    static digits d;
+    static double f[DIGITS * CLASSES];
+    static const struct {
+        double gamma, accuracy;
+    } cases[] = {{5, .9575721862109605}, {10, .9599292869770183}, {20, .95}, {50, .95}};
+    whet_ctx *ctx = test_ctx(2);
+    read_digits(ctx, &d);
+    for (int i = 0; i < 4; i++) {
+        int64_t unreached, hits = 0;
+        test_ok(ctx, whet_i_dense_harmonic(ctx, d.x, DIGITS, PIXELS, cases[i].gamma, d.labels,
+                                           CLASSES, f, &unreached));
+        assert_int_equal(unreached, 0);
+        for (int r = 0; r < DIGITS; r++) {
+            double sum = 0;
+            for (int c = 0; c < CLASSES; c++) {
+                assert_true(f[r * CLASSES + c] >= 0);
+                sum += f[r * CLASSES + c];
+            }
+            assert_true(fabs(sum - 1) < 1e-12);
+            hits += d.labels[r] < 0 && whet_i_argmax(f + r * CLASSES, CLASSES) == d.y[r] ? 1 : 0;
+        }
+        if ((double)hits / (DIGITS - LABELLED) < cases[i].accuracy - 1e-12)
+            fail_msg("gamma %g: %d hits", cases[i].gamma, (int)hits);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Rows on a line, each the neighbour of two: a gambler's ruin with weights of 1e-240, known in
+ * closed form. Beyond it, two rows that no label reaches. */
+static void weights_may_be_of_any_size(void **state) {
+    (void)state;
+    enum { L = 150, REST = L + 2 };
+    static float x[REST];
+    static double w[L * L], loss[L], r[L * 2], f[REST * 2];
+    int32_t y[REST];
+    int64_t unreached;
+    whet_ctx *ctx = test_ctx(1);
+    double length = 0, total = 1;
+    for (int i = 0; i + 1 < L; i++) { /* conductances of 1 to 1e-240; resistances add up */
+        w[i * L + i + 1] = w[(i + 1) * L + i] = pow(10, -(double)(i % 7) * 40);
+        total += 1 / w[i * L + i + 1];
+    }
+    loss[0] = r[0] = 1; /* the first ends in column 0, the last in column 1 */
+    loss[L - 1] = r[(L - 1) * 2 + 1] = 1e-90;
+    total += 1e90;
+    length = 1;
+    static double kept[L * L];
+    memcpy(kept, w, sizeof w);
+    test_ok(ctx, whet_i_reduce_states(ctx, L, w, loss, 2, -1, r));
+    for (int i = 0; i < L; i++) {
+        assert_true(fabs(r[i * 2 + 1] - length / total) <= 1e-12 * (length / total));
+        if (i + 1 < L) length += 1 / kept[i * L + i + 1];
+    }
+    for (int i = 0; i < REST; i++) {
+        x[i] = i < L ? (float)i : 1e6F + (float)i;
+        y[i] = i == 0 ? 0 : i == 1 || i == L - 1 ? 1 : -1;
+    }
+    test_ok(ctx, whet_i_dense_harmonic(ctx, x, REST, 1, 5, y, 2, f, &unreached));
+    assert_int_equal(unreached, 2);
+    for (int i = L; i < REST; i++) assert_true(fabs(f[2 * i] - 1. / 3) < 1e-15);
+    assert_true(f[2 * 2 + 1] > 1 - 1e-6); /* e^-15, of the label two steps away */
+    static double green[REST];
+    const int64_t own = L;
+    test_ok(ctx, whet_i_dense_green(ctx, x, REST, 1, 1e6, .5, &own, 1, green));
+    for (int i = 0; i < REST; i++)
+        assert_true(green[i] == (i == L ? 1 : 0)); /* none has a neighbour */
+    test_ctx_done(ctx);
+}
+
+typedef struct among_all {
+    float x[200];
+    int32_t y[200];
+    double f[400];
+} among_all;
+
+static whet_status harmonic_and_green(whet_ctx *ctx, void *arg) {
+    among_all *a = arg;
+    int64_t unreached;
+    const int64_t rows[2] = {0, 100};
+    whet_status status = whet_i_dense_harmonic(ctx, a->x, 200, 1, 3, a->y, 2, a->f, &unreached);
+    return status == WHET_OK ? whet_i_dense_green(ctx, a->x, 200, 1, 3, .5, rows, 2, a->f) : status;
+}
+
+static void all_rows_without_memory(void **state) {
+    (void)state;
+    static among_all a;
+    for (int i = 0; i < 200; i++) {
+        a.x[i] = (float)(i * 37 % 200) / 100;
+        a.y[i] = i % 50 == 0 ? i / 50 % 2 : -1;
+    }
+    assert_true(test_each_allocation(harmonic_and_green, &a) > 8);
+}
+
 /* Each unlabelled row is the weighted mean of all others, whatever gamma is; consistency solves its own
  * equation. */
 static void all_rows_solve_their_equations(void **state) {
@@ -310,6 +420,7 @@ static void all_rows_solve_their_equations(void **state) {
     static double f[N * K], green[N * 2], w[N * N], degree[N];
     const int64_t rows[2] = {3, 77};
     int32_t y[N];
+    int64_t unreached;
     whet_ctx *ctx = test_ctx(2);
     make_rows(x);
     labels_of(y);
@@ -328,7 +439,7 @@ static void all_rows_solve_their_equations(void **state) {
                 degree[i] += w[i * N + j];
             }
         }
-        test_ok(ctx, whet_i_dense_harmonic(ctx, x, N, D, gamma, y, K, f));
+        test_ok(ctx, whet_i_dense_harmonic(ctx, x, N, D, gamma, y, K, f, &unreached));
         test_ok(ctx, whet_i_dense_green(ctx, x, N, D, gamma, .7, rows, 2, green));
         for (int i = 0; i < N; i++) {
             for (int c = 0; c < K; c++) {
@@ -344,9 +455,6 @@ static void all_rows_solve_their_equations(void **state) {
             }
         }
     }
-    x[0] = 1e6F;
-    test_fails(ctx, whet_i_dense_harmonic(ctx, x, N, D, 1, y, K, f), WHET_ERR_NUMERIC);
-    test_says(ctx, "row 0 is so far");
     const whet_baseline_input far = {
         .features = x, .n = N, .d = D, .k = K, .labels = y, .gamma = -1};
     test_fails(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &far, f), WHET_ERR_ARG);
@@ -362,6 +470,9 @@ int main(void) {
         cmocka_unit_test(harmonic_rows_are_the_means_of_their_neighbours),
         cmocka_unit_test(baselines_answer_every_row),
         cmocka_unit_test(all_rows_as_scikit_learn_has_them),
+        cmocka_unit_test(digits_whatever_gamma_is),
+        cmocka_unit_test(weights_may_be_of_any_size),
+        cmocka_unit_test(all_rows_without_memory),
         cmocka_unit_test(all_rows_solve_their_equations),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
