@@ -368,7 +368,7 @@ typedef struct whet_price_job {
     /* the buyer: what is known of V */
     double value;               /* V itself; or, not both, */
     const char *valuation;      /* as whet_valuation_parse, of the gain, which is */
-    double gain;                /* given, or */
+    double gain;                /* given, at most 1 but of cost-saving, or */
     const char *before, *after; /* measured: arrays [n] of losses; the gate must say yes */
     whet_gate_opts gate;        /* its test; gains are relative, with accuracy: absolute (losses are
                                        errors, 0 or 1; else DATA) */
