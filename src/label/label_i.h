@@ -528,4 +528,7 @@ const char *whet_i_feature_map_fingerprint(const whet_i_feature_map *map, char o
 WHET_CHECKED whet_status whet_i_feature_map_read(whet_ctx *ctx, const whet_i_feature_map *map,
                                                  const char *path, whet_tensor *out);
 
+/* whet_wilson of hits in part (metrics.c). */
+void whet_i_wilson(double hits, int64_t n, double *low, double *high);
+
 #endif

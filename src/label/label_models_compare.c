@@ -109,7 +109,7 @@ static void judge(const comparing *c, whet_label_score *score) {
     score->accuracy = right / (double)c->b;
     score->covered_accuracy = score->covered ? right / (double)score->covered : (double)NAN;
     score->log_loss = whet_i_log_loss(c->probs, c->b, c->k, c->y);
-    whet_wilson((int64_t)floor(right), c->b, &score->accuracy_low, &score->accuracy_high);
+    whet_i_wilson(right, c->b, &score->accuracy_low, &score->accuracy_high);
 }
 
 static bool is_better(const whet_label_score *a, const whet_label_score *b) {

@@ -7,16 +7,20 @@
 
 #include "label/label_i.h"
 
-void whet_wilson(int64_t hits, int64_t n, double *low, double *high) {
+void whet_i_wilson(double hits, int64_t n, double *low, double *high) {
     *low = 0;
     *high = 1;
     if (n <= 0) return;
     const double z = 1.959963984540054; /* 97.5 % point of the normal distribution */
-    const double m = (double)n, p = (double)hits / m, zz = z * z / m;
+    const double m = (double)n, p = hits / m, zz = z * z / m;
     const double middle = (p + zz / 2) / (1 + zz);
     const double half = z * sqrt(p * (1 - p) / m + zz / (4 * m)) / (1 + zz);
-    *low = hits == 0 ? 0 : fmax(0, middle - half);
-    *high = hits == n ? 1 : fmin(1, middle + half);
+    *low = hits <= 0 ? 0 : fmax(0, middle - half);
+    *high = hits >= m ? 1 : fmin(1, middle + half);
+}
+
+void whet_wilson(int64_t hits, int64_t n, double *low, double *high) {
+    whet_i_wilson((double)hits, n, low, high);
 }
 
 static whet_status check(whet_ctx *ctx, const double *probs, int64_t n, int64_t k,

@@ -52,6 +52,9 @@ static void wilson_matches_published_values(void **state) {
     whet_wilson(1, 29, &low, &high);
     close_to(low, .0061, 5e-5);
     close_to(high, .1718, 5e-5);
+    whet_i_wilson(35.5, 100, &low, &high); /* half a hit, by the formula: not the interval of 35 */
+    close_to(low, .26817, 5e-5);
+    close_to(high, .45256, 5e-5);
     whet_wilson(20, 20, &low, &high);
     close_to(high, 1, 0);
     whet_wilson(0, 0, &low, &high);
