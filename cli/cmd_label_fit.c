@@ -271,6 +271,49 @@ static json_t *scores_json(const whet_label_fit_result *r) {
     return list;
 }
 
+/* ---- usage ----------------------------------------------------------------------------------- */
+
+#define OF(method) (1U << WHET_LABEL_##method)
+#define OF_EM (OF(DAWID_SKENE) | OF(ONE_COIN) | OF(IBCC))
+/* Options that are of some models only. */
+static const struct {
+    const char *option, *names;
+    uint32_t models;
+} owned[] = {
+    {"compat", "flyingsquid or dawid-skene", OF(FLYINGSQUID) | OF(DAWID_SKENE)},
+    {"share", "majority", OF(MAJORITY)},
+    {"epochs", "snorkel", OF(SNORKEL)},
+    {"lr", "snorkel", OF(SNORKEL)},
+    {"l2", "snorkel", OF(SNORKEL)},
+    {"fast", "snorkel", OF(SNORKEL)},
+    {"median", "flyingsquid", OF(FLYINGSQUID)},
+    {"smoothing", "dawid-skene or one-coin", OF(DAWID_SKENE) | OF(ONE_COIN)},
+    {"learn-balance", "dawid-skene, one-coin or ibcc", OF_EM},
+    {"keep-uncovered", "dawid-skene, one-coin or ibcc", OF_EM},
+    {"ignore-abstains", "dawid-skene, one-coin or ibcc", OF_EM},
+    {"steps", "dawid-skene, one-coin or ibcc", OF_EM},
+    {"tolerance", "dawid-skene, one-coin or ibcc", OF_EM},
+};
+
+/* Of one model, which is compared with no other, only what it has a use for. */
+static whet_status check_model_options(cli_run *run, const whet_label_fit_job *job) {
+    const whet_label_method method = job->model.method;
+    for (size_t i = 0; i < sizeof owned / sizeof *owned; i++)
+        if (cli_given(run, owned[i].option) && !(owned[i].models & (1U << method)))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s needs --model %s, or --labels to compare models on",
+                            owned[i].option, owned[i].names);
+    const bool packaged = job->model.compat && method == WHET_LABEL_DAWID_SKENE;
+    if (packaged && cli_given(run, "smoothing"))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--compat and --smoothing; expected one of them: the package has none");
+    if (job->balance && ((1U << method) & OF_EM) && (packaged || job->model.learn_balance))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--balance and --%s, which learns it; expected one of them",
+                        packaged ? "compat" : "learn-balance");
+    return WHET_OK;
+}
+
 static whet_status check_options(cli_run *run, const whet_label_fit_job *job) {
     if (!job->votes == !job->counts)
         return cli_fail(run, WHET_ERR_ARG, "--votes and --counts; expected one of the two");
@@ -286,7 +329,17 @@ static whet_status check_options(cli_run *run, const whet_label_fit_job *job) {
                         "neither --probs nor --predictions nor --save-model; expected one of them");
     if (job->choose && !job->labels)
         return cli_fail(run, WHET_ERR_ARG, "--model auto needs --labels");
-    return WHET_OK;
+    if (job->no_compare && (job->choose || !job->labels))
+        return cli_fail(run, WHET_ERR_ARG,
+                        job->choose ? "--model auto and --no-compare; expected one of them"
+                                    : "--no-compare needs --labels");
+    if (cli_given(run, "ties") && !job->predictions)
+        return cli_fail(run, WHET_ERR_ARG, "--ties needs --predictions");
+    static const char *const sizes[] = {"rows", "rules", "class-count"};
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (job->counts && cli_given(run, sizes[i]))
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --votes: counts say theirs", sizes[i]);
+    return job->labels && !job->no_compare ? WHET_OK : check_model_options(run, job);
 }
 
 whet_status cmd_label_fit(cli_run *run) {

@@ -173,8 +173,8 @@ typedef struct whet_label_model_opts {
     bool fast;              /* snorkel: go on from there to an optimum, by L-BFGS */
     bool median;            /* flyingsquid: of the triplets, instead of their mean */
     /* dawid-skene, one-coin, ibcc: */
-    bool learn_balance;   /* start from the balance and learn it; without it, the balance stays
-                             where it is given or labels say it, and is learned where nothing does */
+    bool learn_balance;   /* learn it whatever is given; without it, the balance stays where it is
+                             given or labels say it, and is learned where nothing does */
     bool keep_uncovered;  /* rows without votes take part, and what rules abstain on is evidence of
                              their class, too; else they get the balance */
     bool ignore_abstains; /* abstaining says nothing */

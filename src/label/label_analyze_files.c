@@ -3,10 +3,13 @@
  * for, and which hang together.
  * Legend: n rows, m rules, k classes. */
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "io/io_i.h"
 #include "label/vote_model.h"
 #include "label/vote_report.h"
+
+enum { NAMED_WHY = 256 };
 
 static whet_status read_names(whet_ctx *ctx, const whet_label_analyze_job *job,
                               whet_label_analysis *a, whet_votes_read_opts *reading) {
@@ -17,13 +20,29 @@ static whet_status read_names(whet_ctx *ctx, const whet_label_analyze_job *job,
             return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s lists %" PRId64 " classes; expected %" PRId64, job->classes,
                                listed, reading->classes ? reading->classes : 2);
-        reading->classes = listed;
     }
     if (job->rules) {
         WHET_TRY(whet_names_read(ctx, job->rules, &a->rule_names));
-        reading->rules = whet_names_count(a->rule_names);
+        /* of triples, which do not tell of the last rules where these never vote */
+        if (whet_i_votes_is_table(job->votes)) reading->rules = whet_names_count(a->rule_names);
     }
     return WHET_OK;
+}
+
+/* Votes are of the classes and rules that have names. */
+static whet_status check_names(whet_ctx *ctx, const whet_label_analyze_job *job,
+                               const whet_label_analysis *a) {
+    const whet_votes *votes = whet_vote_file_votes(a->file);
+    char why[NAMED_WHY];
+    if (a->rule_names && whet_names_count(a->rule_names) != votes->m)
+        return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                           "%s: %" PRId64 " names of rules; expected %" PRId64
+                           ", as many as %s has",
+                           job->rules, whet_names_count(a->rule_names), votes->m, job->votes);
+    if (!a->classes || whet_names_count(a->classes) >= votes->k) return WHET_OK;
+    (void)snprintf(why, sizeof why, "as %.200s lists %" PRId64 " classes", job->classes,
+                   whet_names_count(a->classes));
+    return whet_i_votes_check_classes(ctx, job->votes, votes, whet_names_count(a->classes), why);
 }
 
 static whet_status read_inputs(whet_ctx *ctx, const whet_label_analyze_job *job,
@@ -31,9 +50,11 @@ static whet_status read_inputs(whet_ctx *ctx, const whet_label_analyze_job *job,
     whet_votes_read_opts reading = job->reading;
     WHET_TRY(read_names(ctx, job, a, &reading));
     WHET_TRY(whet_votes_read(ctx, job->votes, &reading, &a->file));
+    WHET_TRY(check_names(ctx, job, a));
+    if (a->classes) whet_vote_file_set_classes(a->file, whet_names_count(a->classes));
     const whet_votes *votes = whet_vote_file_votes(a->file);
     if (!job->truth) return WHET_OK;
-    if (reading.classes)
+    if (reading.classes || a->classes)
         return whet_class_labels_read(ctx, job->truth, votes->n, a->classes, votes->k, &a->truth);
     WHET_TRY(whet_class_labels_read(ctx, job->truth, votes->n, NULL, INT16_MAX, &a->truth));
     for (int64_t i = 0; i < votes->n; i++)

@@ -10,7 +10,7 @@
 #include "io/io_i.h"
 #include "label/labels_writer.h"
 
-enum { BLOCK_ROWS = 1 << 16, BALANCE_BYTES = 1 << 20 };
+enum { BLOCK_ROWS = 1 << 16, BALANCE_BYTES = 1 << 20, NAMED_WHY = 256 };
 
 typedef struct fit_files {
     const whet_label_fit_job *job;
@@ -73,6 +73,19 @@ static bool is_array(const char *balance) {
     return strstr(balance, ".npy") || strstr(balance, ".npz") || strstr(balance, ".safetensors");
 }
 
+/* What is neither a file nor begins with a number is a slip in the file's name. */
+static whet_status check_balance_text(whet_ctx *ctx, const char *balance) {
+    char quoted[WHET_QUOTE_SIZE];
+    double first;
+    if (!balance || is_file(balance) || is_array(balance)) return WHET_OK;
+    const whet_str word = whet_i_trim((whet_str){balance, (int64_t)strcspn(balance, ",")});
+    if (whet_i_parse_real(word, &first)) return WHET_OK;
+    return whet_i_fail(
+        ctx, WHET_ERR_DATA,
+        "the balance is %s, no file that is there; expected one, or numbers p0,p1,...",
+        whet_i_quote(quoted, whet_str_from(balance)));
+}
+
 static whet_status read_balance(whet_ctx *ctx, const char *given, int64_t k, double *balance) {
     char *bytes = NULL;
     int64_t len;
@@ -92,7 +105,9 @@ static whet_status read_balance(whet_ctx *ctx, const char *given, int64_t k, dou
     }
     if (!is_file(given)) return parse_balance(ctx, "balance", whet_str_from(given), k, balance);
     WHET_TRY(whet_i_file_read(ctx, given, BALANCE_BYTES, &bytes, &len));
-    const whet_status status = parse_balance(ctx, given, (whet_str){bytes, len}, k, balance);
+    const int64_t mark = len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    const whet_str text = {bytes + mark, len - mark};
+    const whet_status status = parse_balance(ctx, given, text, k, balance);
     whet_i_free(ctx, bytes);
     return status;
 }
@@ -118,25 +133,41 @@ static int64_t count_labels(const fit_files *f) {
     return count;
 }
 
+/* Classes of which the list of names or the balance knows, 0 = neither is there; `why` is for votes of
+ * others. A balance of one number is for parse_balance to refuse. */
+static whet_status named_classes(whet_ctx *ctx, const whet_label_fit_job *job, whet_names **classes,
+                                 int64_t *named, char why[NAMED_WHY]) {
+    const int64_t asked = job->reading.classes;
+    *named = 0;
+    if (job->classes) {
+        WHET_TRY(whet_names_read(ctx, job->classes, classes));
+        *named = whet_names_count(*classes);
+        if (*named < 2 || (asked && asked != *named))
+            return whet_i_fail(ctx, WHET_ERR_DATA,
+                               "%s lists %" PRId64 " classes; expected %" PRId64, job->classes,
+                               *named, asked ? asked : 2);
+        (void)snprintf(why, NAMED_WHY, "as %.200s lists %" PRId64 " classes", job->classes, *named);
+    } else if (!asked && job->balance && !is_file(job->balance) && !is_array(job->balance)) {
+        const int64_t numbers = commas(job->balance) + 1;
+        *named = numbers > 1 ? numbers : 0;
+        (void)snprintf(why, NAMED_WHY, "as the balance has %" PRId64 " numbers", numbers);
+    }
+    return WHET_OK;
+}
+
 /* Classes there are: as many as said, listed, given a balance, or voted for. */
 static whet_status read_inputs(whet_ctx *ctx, fit_files *f, whet_names **classes) {
     const whet_label_fit_job *job = f->job;
-    whet_votes_read_opts reading = job->reading;
-    const int64_t asked = reading.classes;
-    if (job->classes) {
-        WHET_TRY(whet_names_read(ctx, job->classes, classes));
-        const int64_t listed = whet_names_count(*classes);
-        if (listed < 2 || (asked && asked != listed))
-            return whet_i_fail(ctx, WHET_ERR_DATA,
-                               "%s lists %" PRId64 " classes; expected %" PRId64, job->classes,
-                               listed, asked ? asked : 2);
-        reading.classes = listed;
-    } else if (!asked && job->balance && !is_file(job->balance) && !is_array(job->balance)) {
-        reading.classes = commas(job->balance) + 1 > 2 ? commas(job->balance) + 1 : 2;
-    }
-    WHET_TRY(whet_votes_read(ctx, job->votes, &reading, &f->file));
+    char why[NAMED_WHY];
+    int64_t named;
+    WHET_TRY(check_balance_text(ctx, job->balance));
+    WHET_TRY(named_classes(ctx, job, classes, &named, why));
+    WHET_TRY(whet_votes_read(ctx, job->votes, &job->reading, &f->file));
     f->votes = whet_vote_file_votes(f->file);
-    if (job->labels && !reading.classes) { /* classes that labels alone have */
+    if (named && f->votes->k > named)
+        WHET_TRY(whet_i_votes_check_classes(ctx, job->votes, f->votes, named, why));
+    if (named) whet_vote_file_set_classes(f->file, named);
+    if (job->labels && !named && !job->reading.classes) { /* classes that labels alone have */
         WHET_TRY(
             whet_class_labels_read(ctx, job->labels, f->votes->n, NULL, INT16_MAX, &f->labels));
         for (int64_t i = 0; i < f->votes->n; i++)
@@ -289,6 +320,7 @@ static whet_status run_counts(whet_ctx *ctx, fit_files *f, whet_label_fit_result
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s lists %" PRId64 " classes; expected %" PRId64 ", as %s has",
                            job->classes, whet_names_count(r->classes), k, job->counts);
+    WHET_TRY(check_balance_text(ctx, job->balance));
     WHET_TRY(take_balance(ctx, f, k));
     opts.balance = f->balance;
     r->rows = whet_vote_counts_rows(f->counts);

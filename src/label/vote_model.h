@@ -82,6 +82,11 @@ WHET_CHECKED whet_status whet_i_votes_open_array(whet_ctx *ctx, const char *spec
 WHET_CHECKED whet_status whet_i_votes_check_expected(whet_ctx *ctx, const char *where,
                                                      const whet_votes_read_opts *opts,
                                                      const whet_votes *votes);
+/* No vote is for class k or another beyond, of which `why` there are none ("as FILE lists 2 classes").
+ * Errors: DATA, naming the first such vote, file and why. */
+WHET_CHECKED whet_status whet_i_votes_check_classes(whet_ctx *ctx, const char *where,
+                                                    const whet_votes *votes, int64_t k,
+                                                    const char *why);
 /* Votes of triples in parts that are the caller's; where names them in sentences. Errors as
  * whet_votes_read. */
 WHET_CHECKED whet_status whet_i_votes_of_triples(whet_ctx *ctx, const char *where,

@@ -294,6 +294,17 @@ whet_status whet_i_votes_check_expected(whet_ctx *ctx, const char *where,
     return WHET_OK;
 }
 
+whet_status whet_i_votes_check_classes(whet_ctx *ctx, const char *where, const whet_votes *votes,
+                                       int64_t k, const char *why) {
+    whet_votes few = *votes;
+    char said[256];
+    few.k = k;
+    const whet_status status = whet_votes_check(ctx, &few);
+    if (status != WHET_ERR_DATA) return status;
+    (void)snprintf(said, sizeof said, "%s", whet_error(ctx));
+    return whet_i_fail(ctx, status, "%s: %s, %s", where, said, why);
+}
+
 /* A slip among dense votes would make classes without end. */
 static whet_status check_largest(whet_ctx *ctx, const char *where, const whet_votes *v,
                                  int32_t largest) {

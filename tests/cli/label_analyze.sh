@@ -98,7 +98,16 @@ tells '--explain is 13; expected a row from 0 to '
 run 3 whet label analyze --votes V.tsv --truth Y.tsv
 tells 'Y.tsv:2: label is "ham"'
 printf 'first\n' >one.txt
+python3 - <<'PY'
+header = "{'descr': '|i1', 'fortran_order': False, 'shape': (2, 3), }".ljust(117) + '\n'
+with open('three.npy', 'wb') as f:
+    f.write(b'\x93NUMPY\x01\x00' + len(header).to_bytes(2, 'little') + header.encode() + bytes([0, 1, 2, 1, 1, 255]))
+PY
 mark
 run 3 whet label analyze --votes V.tsv --rule-names one.txt
+run 3 whet label analyze --votes three.npy --rule-names one.txt
+tells 'one.txt: 1 names of rules; expected 3, as many as three.npy has'
+run 3 whet label analyze --votes three.npy --classes classes.txt
+tells 'three.npy: vote [0, 2] is 2; expected -1 to 1, as classes.txt lists 2 classes'
 unchanged
 finish

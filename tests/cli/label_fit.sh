@@ -81,6 +81,9 @@ quiet_about 'adds up'
 run 0 whet label fit --votes V.npy --balance 2,1,1 --model snorkel --probs c.npy
 tells 'adds up to 4'
 cmp -s b.npy c.npy || fail 'a file and a list of the same balance differ'
+printf '\357\273\277.5\n.25 .25\n' >marked.txt
+run 0 whet label fit --votes V.npy --balance marked.txt --model snorkel --probs marked.npy
+cmp -s b.npy marked.npy || fail 'a byte-order mark changes the balance'
 says '0      0.5000'
 
 # Two rules: a stated fallback. A class that nobody votes for; rows without votes.
@@ -161,5 +164,45 @@ tells 'unlabelled.tsv has no labels; expected some: the votes alone are fitted t
 rm unlabelled.tsv unlabelled.npy
 run 6 whet label fit --votes V.npy --model snorkel --lr 1000 --probs p.npy
 tells 'try a smaller rate'
+# What is wrong with a balance, or a list of classes, is told of them.
+for balance in nofile.txt abc '.5;.5'; do
+    run 3 whet label fit --votes V.npy --balance "$balance" --probs p.npy
+    tells "the balance is \"$balance\", no file that is there; expected one, or numbers p0,p1,..."
+done
+run 3 whet label fit --votes V.npy --balance .5 --probs p.npy
+tells 'balance: 1 numbers; expected 3, one for each class'
+run 3 whet label fit --votes V.npy --balance .5,.5 --probs p.npy
+tells 'is 2; expected -1 to 1, as the balance has 2 numbers'
+printf 'a\nb\n' >two.txt
+run 3 whet label fit --votes V.npy --classes two.txt --probs p.npy
+tells 'is 2; expected -1 to 1, as two.txt lists 2 classes'
+rm two.txt
+# Options of other models, unless these are compared beside it.
+while read -r options says; do
+    # shellcheck disable=SC2046
+    run 2 whet label fit --votes V.npy --probs p.npy --model $(echo "$options" | tr / ' ')
+    tells "$says"
+done <<'END'
+majority/--epochs/3 --epochs needs --model snorkel, or --labels
+majority/--fast --fast needs --model snorkel
+snorkel/--share --share needs --model majority
+snorkel/--smoothing/1 --smoothing needs --model dawid-skene or one-coin
+snorkel/--learn-balance --learn-balance needs --model dawid-skene, one-coin or ibcc
+snorkel/--compat --compat needs --model flyingsquid or dawid-skene
+ibcc/--smoothing/2 --smoothing needs
+dawid-skene/--l2/1 --l2 needs --model snorkel
+dawid-skene/--median --median needs --model flyingsquid
+flyingsquid/--steps/9 --steps needs
+dawid-skene/--compat/--smoothing/1 --compat and --smoothing; expected one of them
+dawid-skene/--compat/--balance/2,1,1 --balance and --compat, which learns it
+ibcc/--learn-balance/--balance/2,1,1 --balance and --learn-balance, which learns it
+majority/--ties/hash --ties needs --predictions
+majority/--no-compare --no-compare needs --labels
+END
+run 2 whet label fit --votes V.npy --labels labels.tsv --model auto --no-compare --probs p.npy
+tells '--model auto and --no-compare; expected one of them'
 unchanged
+run 0 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --model majority --epochs 3 --probs e.npy
+run 2 whet label fit --votes V.npy --labels labels.tsv --classes classes.txt --model majority --epochs 3 --no-compare --probs f.npy
+run 0 whet label fit --votes V.npy --model snorkel --fast --epochs 7 --probs f.npy
 finish
