@@ -433,10 +433,15 @@ static void print_score(cli_run *run, json_t *root) {
 
 static void print_summary(cli_run *run, json_t *root) {
     const json_t *train = json_object_get(root, "train");
+    const json_t *classes = json_object_get(root, "classes");
     const double seconds = cli_real_at(root, "seconds");
-    cli_print(run, "%lld rows, %lld of %lld numbers trained, %.0f MB planned\n",
-              cli_count_at(train, "rows"), cli_count_at(root, "trained_parameters"),
-              cli_count_at(root, "parameters"), (double)cli_count_at(root, "planned_bytes") / 1e6);
+    cli_print(run, "%lld rows, %s", cli_count_at(train, "rows"),
+              json_string_value(json_object_get(root, "task")));
+    if (json_is_array(classes))
+        cli_print(run, " of %lld classes", (long long)json_array_size(classes));
+    cli_print(run, "\n%lld of %lld numbers trained, %.0f MB planned\n",
+              cli_count_at(root, "trained_parameters"), cli_count_at(root, "parameters"),
+              (double)cli_count_at(root, "planned_bytes") / 1e6);
     cli_print(run, "%lld steps in %.1f s (%.0f tokens/s)%s\n", cli_count_at(root, "steps"), seconds,
               cli_real_at(root, "tokens_per_second"),
               json_is_true(json_object_get(root, "stopped_early")) ? ", stopped early" : "");

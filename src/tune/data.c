@@ -11,15 +11,30 @@ static bool has_point(whet_str text) {
     return memchr(text.ptr, '.', (size_t)text.len) || memchr(text.ptr, 'e', (size_t)text.len);
 }
 
-/* Numbers, of which one is not whole. */
-static bool looks_like_regression(const whet_i_given_labels *given) {
+/* Numbers, of which one is not whole, are a regression. Where most labels are, the others are no classes but
+ * numbers that are missing, and none of the two is to be guessed. */
+static whet_status look_like_regression(whet_ctx *ctx, const whet_i_given_labels *given,
+                                        bool *does) {
+    char quoted[WHET_QUOTE_SIZE];
     bool point = false;
+    int64_t numbers = 0, odd = -1;
     for (int64_t i = 0; i < given->n; i++) {
         double value;
-        if (!whet_i_parse_real(given->items[i].name, &value)) return false;
-        point |= has_point(given->items[i].name);
+        if (whet_i_parse_real(given->items[i].name, &value)) {
+            numbers++;
+            point |= has_point(given->items[i].name);
+        } else if (odd < 0) {
+            odd = i;
+        }
     }
-    return point;
+    *does = point && odd < 0;
+    if (!point || odd < 0 || numbers < given->n - numbers) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s:%" PRId64 ": label %s among %" PRId64 " that are numbers, of %" PRId64
+                       "; expected numbers alone (regression) or names of classes; try an empty "
+                       "cell, which leaves its row out, or --task classification",
+                       given->path, given->items[odd].line,
+                       whet_i_quote(quoted, given->items[odd].name), numbers, given->n);
 }
 
 static whet_status unknown_class(whet_ctx *ctx, const whet_i_tune *run, const char *path,
@@ -69,20 +84,23 @@ static whet_status assign_numbers(whet_ctx *ctx, const whet_i_given_labels *give
 }
 
 /* What the loss reads; without one, what the task or the labels look like. */
-static void choose_kind(whet_i_tune *run, const whet_i_given_labels *given) {
+static whet_status choose_kind(whet_ctx *ctx, whet_i_tune *run, const whet_i_given_labels *given) {
     const whet_tune_job *j = &run->job;
-    const bool numbers = j->task == WHET_TUNE_REGRESS ||
-                         (j->task == WHET_TUNE_AUTO && !j->classes && !j->space &&
-                          !whet_i_tune_head_names_all(run, given) && looks_like_regression(given));
+    bool numbers = j->task == WHET_TUNE_REGRESS;
     run->kind = whet_i_tune_kind_of(j->loss);
-    if (!run->kind)
+    if (!run->kind) {
+        if (j->task == WHET_TUNE_AUTO && !j->classes && !j->space &&
+            !whet_i_tune_head_names_all(run, given))
+            WHET_TRY(look_like_regression(ctx, given, &numbers));
         run->kind = whet_i_tune_kind_of(numbers ? WHET_TUNE_MSE : WHET_TUNE_CROSS_ENTROPY);
+    }
     run->regression = run->kind->targets == WHET_I_TARGET_NUMBERS;
+    return WHET_OK;
 }
 
 static whet_status choose_task(whet_ctx *ctx, whet_i_tune *run, const whet_i_given_labels *given) {
     char quoted[WHET_QUOTE_SIZE];
-    choose_kind(run, given);
+    WHET_TRY(choose_kind(ctx, run, given));
     run->k = 1;
     if (run->kind->targets != WHET_I_TARGET_CLASSES) return WHET_OK;
     if (run->job.classes)

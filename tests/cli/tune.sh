@@ -84,6 +84,8 @@ run 0 whet tune $common --second other --epochs 1 --output pairs
 # shellcheck disable=SC2086
 run 0 whet tune $common --label score --epochs 4 --output numbers --json
 says '"pearson"'
+run 0 whet tune --model "$model" --train train.tsv --label score --epochs 1 --output spoken
+says '60 rows, regression'
 grep -q '"problem_type": "regression"' numbers/config.json || fail 'config.json lacks the task'
 for adapter in lora more; do
     # shellcheck disable=SC2086
@@ -123,6 +125,16 @@ run 3 whet tune --model "$model" --train train.tsv --valid odd.tsv --output z
 tells 'odd.tsv:4'
 run 3 whet tune --model "$model" --train train.tsv --task regression --output z
 tells 'expected a number'
+# A cell that is no number makes no classes of a column of them.
+for odd in na nan inf; do
+    awk -F'\t' -v odd=$odd 'NR == 1 { print "text\tlabel" } NR > 1 { print $1 "\t" (NR == 9 ? odd : $4) }' train.tsv >odd-$odd.tsv
+    mark
+    run 3 whet tune --model "$model" --train odd-$odd.tsv --output z
+    tells "odd-$odd.tsv:9: label \"$odd\" among 59 that are numbers, of 60"
+    unchanged
+done
+run 0 whet tune --model "$model" --train odd-nan.tsv --task classification --epochs 1 --output odd-classes
+says '60 rows, classification of 3 classes'
 printf 'text\tlabel\nbad\tno\ngood\tno\n' >one.tsv
 mark
 run 3 whet tune --model "$model" --train one.tsv --output z
