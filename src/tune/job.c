@@ -129,8 +129,17 @@ static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
                        j->output, WHET_I_TUNE_STATE_FILE);
 }
 
-static whet_status check_folder(whet_ctx *ctx, const whet_tune_job *j) {
+static whet_status check_folder(whet_ctx *ctx, whet_i_tune *run) {
+    const whet_tune_job *j = &run->job;
     struct stat info;
+    if (j->output && whet_i_tune_is_leftover(j->output)) {
+        if (j->resume)
+            whet_i_log(ctx, WHET_LOG_WARN,
+                       "%s: the run there came to no checkpoint; it is begun again", j->output);
+        run->job.resume = false;
+        run->made = true;
+        return WHET_OK;
+    }
     if (j->resume) return check_checkpoint(ctx, j);
     if (!j->output || j->force || lstat(j->output, &info) != 0) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_EXISTS,
@@ -275,7 +284,7 @@ whet_status whet_i_tune_open(whet_ctx *ctx, whet_i_tune *run) {
                            (int)run->job.adapter);
     whet_i_tune_fill_defaults(&run->job);
     WHET_TRY(check_job(ctx, run));
-    if (!run->survey) WHET_TRY(check_folder(ctx, &run->job));
+    if (!run->survey) WHET_TRY(check_folder(ctx, run));
     WHET_TRY(whet_i_backbone_open(ctx, run->job.model, run->job.max_length, run->job.dropout,
                                   &run->backbone));
     WHET_TRY(whet_i_tune_check_backbone(ctx, run));
@@ -302,6 +311,8 @@ whet_status whet_i_tune_on(whet_ctx *ctx, const whet_tune_job *job, const whet_i
     char *text = NULL;
     WHET_TRY(whet_i_opts(ctx, job, &run.job, sizeof run.job, "whet_tune_job"));
     const whet_status status = stages(ctx, &run, &text);
+    if (run.writes) whet_i_tune_unmark(run.job.output);
+    if (run.writes && run.made && status != WHET_OK) whet_i_tune_sweep_leftover(run.job.output);
     if (status == WHET_OK && report) {
         *report = text;
         text = NULL;

@@ -73,9 +73,13 @@ static bool has_earlier_run(const whet_i_tune *run) {
            !is_output(run, run->job.init_adapter);
 }
 
-whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run) {
+whet_status whet_i_tune_begin_folder(whet_ctx *ctx, whet_i_tune *run) {
+    struct stat info;
+    run->made = run->made || lstat(run->job.output, &info) != 0;
     WHET_TRY(make_folder(ctx, run->job.output));
+    run->writes = true;
     WHET_TRY(make_folder_in(ctx, run, "checkpoint"));
+    whet_i_tune_mark(run->job.output);
     if (!run->job.resume) {
         remove_file(run, state_file);
         remove_file(run, best_file);
@@ -90,6 +94,7 @@ void whet_i_tune_end_folder(const whet_i_tune *run) {
     remove_file(run, state_file);
     remove_file(run, best_file);
     remove_file(run, earlier_file);
+    whet_i_tune_unmark(run->job.output);
     remove_file(run, "checkpoint");
 }
 

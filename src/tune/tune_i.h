@@ -133,6 +133,8 @@ typedef struct whet_i_tune_head {
 typedef struct whet_i_tune {
     whet_tune_job job;              /* with defaults filled in */
     const whet_i_tune_given *given; /* NULL = tables */
+    bool writes;                    /* the output folder is this run's to write in; */
+    bool made;                      /* and what it leaves there, too */
     bool survey; /* read for a search: no output folder, folds may take the place of `valid` */
     whet_i_tune_part *part; /* NULL = the whole of it */
     const whet_i_tune_kind *kind;
@@ -335,13 +337,21 @@ WHET_CHECKED whet_status whet_i_tune_path(whet_ctx *ctx, const whet_i_tune *run,
                                           char **out);
 WHET_CHECKED whet_status whet_i_tune_write(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                                            const char *bytes, int64_t len);
-WHET_CHECKED whet_status whet_i_tune_begin_folder(whet_ctx *ctx, const whet_i_tune *run);
+WHET_CHECKED whet_status whet_i_tune_begin_folder(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_checkpoint(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run);
 void whet_i_tune_end_folder(const whet_i_tune *run);
+/* leftover.c: whether the folder has nothing but what a run leaves that ended before its first checkpoint, and
+ * no run is at work there; its temporaries are removed. */
+bool whet_i_tune_is_leftover(const char *output);
+/* Marks the folder while a run is at work in it. */
+void whet_i_tune_mark(const char *output);
+void whet_i_tune_unmark(const char *output);
+/* Removes a leftover, and nothing else. */
+void whet_i_tune_sweep_leftover(const char *output);
 /* merge_adapters.c: the values of parameter `id` with those of its layer's adapter added, in the arena;
  * *values stays NULL where there is none. */
 WHET_CHECKED whet_status whet_i_tune_merged(whet_ctx *ctx, const whet_i_tune *run,

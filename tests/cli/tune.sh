@@ -156,6 +156,48 @@ run 6 whet tune --model broken --train train.tsv --epochs 1 --output z
 tells 'weights are not all numbers'
 rm -rf z
 
+# What a run left that came to no checkpoint is begun in, with and without --resume; what is not its own is not.
+short="--model $model --train train.tsv --lr 0.005 --batch 8 --epochs 1 --quiet"
+# shellcheck disable=SC2086
+run 0 whet tune $short --output straight
+for resume in '' --resume; do
+    mkdir -p left/checkpoint
+    : >left/metrics.jsonl
+    : >left/checkpoint/state.safetensors.whet-999999999-0.tmp
+    # shellcheck disable=SC2086
+    run 0 whet tune $short --output left $resume
+    cmp -s straight/model.safetensors left/model.safetensors || fail 'begun again, it has other bits'
+    absent left/checkpoint
+    rm -r left
+done
+mkdir -p left/checkpoint
+: >left/checkpoint/run.whet-$$-0.tmp # of a process that is there
+mark
+# shellcheck disable=SC2086
+run 4 whet tune $short --output left
+tells 'left exists; it is kept'
+unchanged
+rm left/checkpoint/*
+: >left/notes.txt
+mark
+# shellcheck disable=SC2086
+run 4 whet tune $short --output left
+# shellcheck disable=SC2086
+run 4 whet tune $short --output left --resume
+unchanged
+mkdir empty
+mark
+# shellcheck disable=SC2086
+run 4 whet tune $short --output empty
+# Without room for a checkpoint nothing is left.
+(
+    ulimit -f 8
+    # shellcheck disable=SC2086
+    "$whet" tune $short --output full >.out 2>.err
+)
+[ $? = 4 ] || fail 'a checkpoint that cannot grow is not exit code 4'
+unchanged
+
 # No room for the file: said, and what was there is kept.
 cp a/model.safetensors before.safetensors
 (
