@@ -187,6 +187,7 @@ static whet_status load_model(cli_run *run, whet_language_model **out) {
 
 whet_status cmd_generate(cli_run *run) {
     const char *prompt = cli_text(run, "prompt"), *input = cli_text(run, "input");
+    static const char *const drawn[] = {"top-k", "top-p"};
     whet_language_model *model = NULL;
     whet_table *table = NULL;
     int64_t column = 0;
@@ -195,6 +196,12 @@ whet_status cmd_generate(cli_run *run) {
                         "--prompt and --input are both given; expected one of them");
     if (cli_given(run, "output") && !input)
         return cli_fail(run, WHET_ERR_ARG, "--output is a table of many texts; expected --input");
+    for (int i = 0; i < 2 && !cli_given(run, "temperature"); i++)
+        if (cli_given(run, drawn[i]))
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s is of drawn tokens, and the most likely ones are taken; expected "
+                            "--temperature as well",
+                            drawn[i]);
     whet_status status = WHET_OK;
     if (input) status = whet_table_read(run->ctx, input, &table);
     if (status == WHET_OK && input)

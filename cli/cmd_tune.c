@@ -387,6 +387,10 @@ static whet_status check_adapter(cli_run *run) {
                         blocks ? "blocks" : "rank", blocks ? "more" : "lora, dora or more");
     /* One command line may go through all kinds, of which some have no use for these. */
     if (rank) cli_note(run, "--rank is of adapters, and is passed over");
+    if (adapter == WHET_TUNE_FULL && cli_given(run, "save-modules") && !cli_given(run, "targets") &&
+        !cli_given(run, "exclude") && !cli_given(run, "layers"))
+        cli_note(run, "--save-modules is beside adapters or --targets, and is passed over: every "
+                      "weight is trained");
     if (blocks && cli_integer(run, "blocks") != 1)
         cli_note(run, "--blocks is of Monarch adapters, and is passed over");
     return WHET_OK;

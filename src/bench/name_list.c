@@ -29,6 +29,9 @@ whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const char *list,
         for (int64_t i = 0; i < n; i++)
             if (whet_str_equal(name, whet_str_from(name_of(i)))) place = i;
         if (place < 0) return no_such(ctx, what, name, name_of, n);
+        if (out[place])
+            return whet_i_fail(ctx, WHET_ERR_ARG, "%s %s is asked for twice; expected it once",
+                               what, name_of(place));
         out[place] = true;
         at = end ? end + 1 : at + strlen(at);
     }

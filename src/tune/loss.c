@@ -199,12 +199,53 @@ whet_status whet_i_tune_check_backbone(whet_ctx *ctx, const whet_i_tune *run) {
     return WHET_OK;
 }
 
+/* What was asked for before it was known what the labels are. */
+static whet_status check_use(whet_ctx *ctx, const whet_i_tune *run) {
+    if (run->job.smoothing > 0 && run->kind->loss != WHET_TUNE_CROSS_ENTROPY)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "label smoothing with loss %s; expected cross-entropy, of classes",
+                           run->kind->name);
+    if (run->job.new_head && !whet_i_tune_has_head(run))
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "a new head with loss %s, which trains none; expected a loss with a head",
+            run->kind->name);
+    return WHET_OK;
+}
+
+/* Correlations with a constant are no numbers: no step would be better than another. */
+static bool is_constant(const whet_i_tune_rows *rows) {
+    for (int64_t i = 1; i < rows->n; i++)
+        if (rows->targets[i] < rows->targets[0] || rows->targets[i] > rows->targets[0])
+            return false;
+    return rows->n > 0;
+}
+
+static whet_status choose_for_numbers(whet_ctx *ctx, whet_i_tune *run) {
+    const bool constant = is_constant(&run->valid), chosen = run->metric != WHET_TUNE_METRIC_AUTO;
+    if (!chosen) run->metric = constant ? WHET_TUNE_METRIC_LOSS : WHET_TUNE_METRIC_PEARSON;
+    if (!constant) return WHET_OK;
+    const double number = (double)run->valid.targets[0] * run->target_scale;
+    if (chosen && run->metric != WHET_TUNE_METRIC_LOSS)
+        return whet_i_fail(ctx, WHET_ERR_DATA,
+                           "%s: all numbers are %g, with which no correlation is defined; expected "
+                           "several, or metric loss",
+                           run->valid.path, number);
+    if (!chosen)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: all numbers are %g, with which no correlation is defined; the best step is "
+                   "that of the lowest loss",
+                   run->valid.path, number);
+    return WHET_OK;
+}
+
 whet_status whet_i_tune_choose_metric(whet_ctx *ctx, whet_i_tune *run) {
     run->metric = run->job.metric;
+    WHET_TRY(check_use(ctx, run));
+    if (run->regression) WHET_TRY(choose_for_numbers(ctx, run));
     if (run->metric == WHET_TUNE_METRIC_AUTO)
-        run->metric = run->kind->loss == WHET_TUNE_CAUSAL ? WHET_TUNE_METRIC_LOSS
-                      : run->regression                   ? WHET_TUNE_METRIC_PEARSON
-                                                          : WHET_TUNE_METRIC_ACCURACY;
+        run->metric =
+            run->kind->loss == WHET_TUNE_CAUSAL ? WHET_TUNE_METRIC_LOSS : WHET_TUNE_METRIC_ACCURACY;
     if (run->kind->metrics >> run->metric & 1) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG, "metric %s with loss %s; expected %s",
                        whet_i_tune_metric_name(run->metric), run->kind->name,

@@ -344,8 +344,8 @@ WHET_CHECKED whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_save_model(whet_ctx *ctx, whet_i_tune *run);
 void whet_i_tune_end_folder(const whet_i_tune *run);
-/* leftover.c: whether the folder has nothing but what a run leaves that ended before its first checkpoint, and
- * no run is at work there; its temporaries are removed. */
+/* leftover.c: whether the folder has nothing but what a run leaves that ended before its first checkpoint,
+ * and no run is at work there; its temporaries are removed. */
 bool whet_i_tune_is_leftover(const char *output);
 /* Marks the folder while a run is at work in it. */
 void whet_i_tune_mark(const char *output);

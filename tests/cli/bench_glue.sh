@@ -81,6 +81,9 @@ cmp -s before.cut runs.jsonl.cut || fail 'other numbers with another number of t
 run 4 $glue --output O --seed 9
 tells 'results of other settings'
 # shellcheck disable=SC2086
+run 2 $glue --output Q --tasks cola,cola
+tells 'task cola is asked for twice'
+# shellcheck disable=SC2086
 run 2 $glue --output Q --tasks trek
 tells '"trek" is no task; expected cola, sst2'
 # shellcheck disable=SC2086

@@ -12,6 +12,10 @@ tells 'model'
 run 2 whet generate --model nowhere --prompt Once --input p.tsv
 run 2 whet generate --model nowhere --prompt Once --output o.tsv
 run 2 whet generate --model nowhere --prompt Once --top-p 2
+run 2 whet generate --model nowhere --prompt Once --top-p 0.5 --seed 9
+tells '--top-p is of drawn tokens'
+run 2 whet generate --model nowhere --prompt Once --top-k 3
+tells 'expected --temperature as well'
 run 3 whet generate --model "$WHET_TEST_SOURCE/tests/golden/bert_tiny/even" --prompt Once
 tells 'llama'
 unchanged

@@ -135,6 +135,22 @@ for odd in na nan inf; do
 done
 run 0 whet tune --model "$model" --train odd-nan.tsv --task classification --epochs 1 --output odd-classes
 says '60 rows, classification of 3 classes'
+# Numbers that are all the same have no correlation: told beforehand, and the loss judges.
+awk -F'\t' 'NR == 1 { print } NR > 1 { print $1 "\t" $2 "\t" $3 "\t2.5" }' valid.tsv >same.tsv
+run 0 whet tune --model "$model" --train train.tsv --valid same.tsv --label score --epochs 4 --patience 2 --output same
+tells 'same.tsv: all numbers are 2.5, with which no correlation is defined; the best step is that of the lowest loss'
+grep -q '"metric": "loss"' same/training.json || fail 'another metric than the loss judged'
+grep -q '"best_step": 0' same/training.json && fail 'no validation was the best'
+mark
+run 3 whet tune --model "$model" --train train.tsv --valid same.tsv --label score --metric pearson --output z
+tells 'or metric loss'
+run 2 whet tune --model "$model" --train train.tsv --label score --smoothing 0.1 --output z
+tells 'label smoothing with loss mse'
+unchanged
+run 0 whet tune --model "$model" --train train.tsv --save-modules pooler --epochs 1 --output full-saved
+tells 'note: --save-modules'
+run 0 whet tune --model "$model" --train train.tsv --targets query --save-modules pooler --epochs 1 --output full-saved --force
+quiet_about 'note: --save-modules'
 printf 'text\tlabel\nbad\tno\ngood\tno\n' >one.tsv
 mark
 run 3 whet tune --model "$model" --train one.tsv --output z
