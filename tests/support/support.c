@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "support.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -120,6 +121,38 @@ const char *test_source(const char *relative) { return rooted("WHET_TEST_SOURCE"
 const char *test_shared(const char *relative) {
     const char *path = rooted("WHET_TEST_SHARED", "../shared", relative);
     return access(path, R_OK) == 0 ? path : NULL;
+}
+
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+int64_t test_shared_files(const char *folder, const char *begin, const char *end, char ***paths) {
+    char **list = NULL;
+    int64_t n = 0;
+    *paths = NULL;
+    const char *place = test_shared(folder);
+    DIR *dir = place ? opendir(place) : NULL;
+    if (!dir) return 0;
+    for (const struct dirent *e; (e = readdir(dir));) {
+        const size_t len = strlen(e->d_name), tail = strlen(end), room = strlen(folder) + len + 2;
+        if (strncmp(e->d_name, begin, strlen(begin)) != 0) continue;
+        if (len < tail || strcmp(e->d_name + len - tail, end) != 0) continue;
+        list = realloc(list, sizeof *list * (size_t)(n + 1));
+        assert_non_null(list);
+        list[n] = malloc(room);
+        assert_non_null(list[n]);
+        (void)snprintf(list[n++], room, "%s/%s", folder, e->d_name);
+    }
+    assert_int_equal(closedir(dir), 0);
+    if (n > 0) qsort(list, (size_t)n, sizeof *list, by_name);
+    *paths = list;
+    return n;
+}
+
+void test_free_files(char **paths, int64_t n) {
+    for (int64_t i = 0; i < n; i++) free(paths[i]);
+    free(paths);
 }
 
 static char tmp_root[256];

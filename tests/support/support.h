@@ -51,6 +51,19 @@ const char *test_source(const char *relative);
         } \
     } while (0)
 
+/* The files of a folder of the reference material whose names begin and end so, sorted: paths as test_shared
+ * takes them, which the caller frees with the list. None when the folder is absent. */
+int64_t test_shared_files(const char *folder, const char *begin, const char *end, char ***paths);
+void test_free_files(char **paths, int64_t n);
+/* Skips, and says so, when the reference material has nothing of a kind. */
+#define test_need_some(n, what) \
+    do { \
+        if ((n) == 0) { \
+            print_message("[   NOTE   ] the reference material has no %s; skipped\n", what); \
+            skip(); \
+        } \
+    } while (0)
+
 /* A fresh directory for this program's files, removed at exit; a path in it; a file with content.
  */
 const char *test_tmp(const char *name);

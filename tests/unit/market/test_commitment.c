@@ -24,14 +24,15 @@ static void golden_commitments(void **state) {
     size_t i;
     (void)pricing_tables(ctx, &whole);
     json_array_foreach(json_object_get(whole, "commitments"), i, row) {
-        uint8_t payload[1024];
         size_t len;
         whet_hash salt, expected, made;
         char text[WHET_HASH_TEXT];
         bool opens;
         const char *hex = text_of(row, "payload_hex");
-        assert_int_equal(
-            sodium_hex2bin(payload, sizeof payload, hex, strlen(hex), NULL, &len, NULL), 0);
+        const size_t room = strlen(hex) / 2 + 1;
+        uint8_t *payload = malloc(room);
+        assert_non_null(payload);
+        assert_int_equal(sodium_hex2bin(payload, room, hex, strlen(hex), NULL, &len, NULL), 0);
         test_ok(ctx, whet_hash_parse(ctx, text_of(row, "salt_hex"), &salt));
         test_ok(ctx, whet_hash_parse(ctx, text_of(row, "commit_hex"), &expected));
         test_ok(ctx, whet_commit(ctx, text_of(row, "domain"), &salt, payload, (int64_t)len, &made));
@@ -40,20 +41,23 @@ static void golden_commitments(void **state) {
         test_ok(ctx, whet_commit_opens(ctx, &expected, text_of(row, "domain"), &salt, payload,
                                        (int64_t)len, &opens));
         assert_true(opens);
+        free(payload);
     }
-    assert_int_equal(i, 3);
+    test_need_some(i, "commitments");
     json_decref(whole);
     test_ctx_done(ctx);
 }
 
 /* "bytes(i%251 for i<N)" */
-static int64_t fill(const char *recipe, uint8_t *out) {
+static uint8_t *fill(const char *recipe, int64_t *n) {
     const char *less = strchr(recipe, '<');
     assert_non_null(less);
-    const int64_t n = strtoll(less + 1, NULL, 10);
-    assert_in_range(n, 0, 4096);
-    for (int64_t i = 0; i < n; i++) out[i] = (uint8_t)(i % 251);
-    return n;
+    *n = strtoll(less + 1, NULL, 10);
+    assert_in_range(*n, 0, 1 << 28);
+    uint8_t *out = malloc((size_t)*n + 1);
+    assert_non_null(out);
+    for (int64_t i = 0; i < *n; i++) out[i] = (uint8_t)(i % 251);
+    return out;
 }
 
 static void golden_roots(void **state) {
@@ -64,9 +68,9 @@ static void golden_roots(void **state) {
     size_t i;
     (void)pricing_tables(ctx, &whole);
     json_array_foreach(json_object_get(whole, "merkle"), i, row) {
-        static uint8_t payload[4096];
-        const int64_t n = fill(text_of(row, "payload"), payload),
-                      chunk = (int64_t)member(row, "chunk");
+        const int64_t chunk = (int64_t)member(row, "chunk");
+        int64_t n;
+        uint8_t *payload = fill(text_of(row, "payload"), &n);
         whet_hash expected, root;
         whet_merkle *tree;
         int64_t len = -1;
@@ -81,8 +85,9 @@ static void golden_roots(void **state) {
         whet_merkle_now(tree, &root);
         assert_true(whet_hash_equal(&root, &expected));
         whet_merkle_destroy(ctx, tree);
+        free(payload);
     }
-    assert_int_equal(i, 6);
+    test_need_some(i, "Merkle roots");
     json_decref(whole);
     test_ctx_done(ctx);
 }

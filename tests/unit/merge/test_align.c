@@ -141,8 +141,8 @@ static void golden_descents(void **state) {
         golden_case(ctx, c);
         run++;
     }
-    assert_true(run >= 13);
     json_decref(index);
+    test_need_some(run, "networks to align");
     test_ctx_done(ctx);
 }
 

@@ -158,9 +158,9 @@ static void the_reference_vectors(void **state) {
         whet_safetensors_close(ctx, g.file);
     }
     print_message("%lld cases, %lld wrong\n", (long long)cases, (long long)wrong);
-    assert_true(cases > 80);
     assert_int_equal(wrong, 0);
     json_decref(index);
+    test_need_some(cases, "merges");
     test_ctx_done(ctx);
 }
 

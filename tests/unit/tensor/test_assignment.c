@@ -258,11 +258,11 @@ static bool golden_costs(whet_ctx *ctx, const json_t *c, whet_tensor *costs) {
     return true;
 }
 
-static void golden_case(whet_ctx *ctx, const json_t *c) {
+static bool golden_case(whet_ctx *ctx, const json_t *c) {
     const bool maximize = json_is_true(json_object_get(c, "maximize"));
     const double wanted = json_real_value(json_object_get(c, "objective_f64"));
     whet_tensor costs = {0}, columns = {0};
-    if (!golden_costs(ctx, c, &costs)) return;
+    if (!golden_costs(ctx, c, &costs)) return false;
     solved s = solve(ctx, &costs, maximize);
     certify(&costs, maximize, &s);
     assert_true(fabs(s.sum - wanted) <= 1e-9 * fabs(wanted));
@@ -273,6 +273,7 @@ static void golden_case(whet_ctx *ctx, const json_t *c) {
     }
     drop(&s);
     whet_tensor_destroy(ctx, &costs);
+    return true;
 }
 
 static void golden_sums(void **state) {
@@ -281,9 +282,11 @@ static void golden_sums(void **state) {
     whet_ctx *ctx = test_ctx(1);
     json_t *index = json_load_file(test_shared("golden/market/lap/index.json"), 0, NULL);
     const json_t *cases = json_object_get(index, "cases");
-    assert_true(json_array_size(cases) >= 30);
-    for (size_t i = 0; i < json_array_size(cases); i++) golden_case(ctx, json_array_get(cases, i));
+    int64_t run = 0;
+    for (size_t i = 0; i < json_array_size(cases); i++)
+        run += golden_case(ctx, json_array_get(cases, i)) ? 1 : 0;
     json_decref(index);
+    test_need_some(run, "assignments");
     test_ctx_done(ctx);
 }
 
