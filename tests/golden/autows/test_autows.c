@@ -6,14 +6,36 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "label/vote_model.h"
 #include "whet/io.h"
 
-static const char *const sets[] = {"bin_n2000_m10",           "bin_noabstain_n1000_m5",
-                                   "bin_imbalanced_n3000_m6", "mc10_n5000_m15",
-                                   "mc10_unipolar_n5000_m30", "tiny_n8_m4_k3"};
+/* Files of the folder that hold votes. */
+typedef struct sets {
+    char **file;
+    int64_t n;
+} sets;
+
+static sets find_sets(void) {
+    sets all = {0};
+    whet_ctx *ctx = test_ctx(1);
+    const int64_t files = test_shared_files("golden/autows", "", ".npz", &all.file);
+    for (int64_t i = 0; i < files; i++) {
+        char spec[1024];
+        whet_tensor votes;
+        char *file = all.file[i];
+        (void)snprintf(spec, sizeof spec, "%s:P_mv", test_shared(file));
+        const bool has = whet_array_read(ctx, spec, &votes) == WHET_OK;
+        if (has) whet_tensor_destroy(ctx, &votes);
+        if (!has) free(file);
+        if (has) all.file[all.n++] = file;
+    }
+    test_ctx_done(ctx);
+    test_need_some(all.n, "votes of rules");
+    return all;
+}
 
 /* A set's votes, classes' balance and truth. */
 typedef struct problem {
@@ -24,10 +46,9 @@ typedef struct problem {
 
 static whet_tensor array_of(whet_ctx *ctx, const char *set, const char *key, whet_dtype dtype,
                             int32_t rank) {
-    char file[128], spec[1024];
+    char spec[1024];
     whet_tensor out = {0};
-    (void)snprintf(file, sizeof file, "golden/autows/%s.npz", set);
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(set), key);
     test_ok(ctx, whet_array_read_as(ctx, spec, dtype, rank, false, &out));
     return out;
 }
@@ -83,10 +104,10 @@ static double *fit(whet_ctx *ctx, const problem *q, const whet_label_model_opts 
 
 static void majority_is_exact(void **state) {
     (void)state;
-    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    const sets all = find_sets();
     whet_ctx *ctx = test_ctx(1);
-    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
-        problem q = open_problem(ctx, sets[s]);
+    for (int64_t s = 0; s < all.n; s++) {
+        problem q = open_problem(ctx, all.file[s]);
         whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
         whet_label_model *model;
         double *probs = fit(ctx, &q, &opts, &model);
@@ -96,22 +117,26 @@ static void majority_is_exact(void **state) {
         whet_i_free(ctx, probs);
         close_problem(ctx, &q);
     }
+    test_free_files(all.file, all.n);
     test_ctx_done(ctx);
 }
 
 /* Coverage, overlaps, conflicts, accuracy, P(vote | class): exact, being quotients of integers. */
 static void summaries_are_exact(void **state) {
     (void)state;
-    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    const sets all = find_sets();
     whet_ctx *ctx = test_ctx(1);
-    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
-        problem q = open_problem(ctx, sets[s]);
+    for (int64_t s = 0; s < all.n; s++) {
+        problem q = open_problem(ctx, all.file[s]);
         const int64_t m = q.votes.m, k = q.votes.k, cells = m * (k + 1) * k;
         whet_tensor y = array_of(ctx, q.name, "Y", WHET_I32, 1);
-        whet_rule_summary rules[64];
+        whet_rule_summary *rules;
         whet_votes_totals totals;
-        int64_t *by_class, *confusion, of_class[16] = {0};
-        double column[5][64], *shares;
+        int64_t *by_class, *confusion, *of_class;
+        double *column[5], *shares;
+        for (int c = 0; c < 5; c++) test_ok(ctx, whet_i_alloc(ctx, m, &column[c]));
+        test_ok(ctx, whet_i_alloc(ctx, m, &rules));
+        test_ok(ctx, whet_i_calloc(ctx, k, &of_class));
         test_ok(ctx, whet_i_alloc(ctx, m * k, &by_class));
         test_ok(ctx, whet_i_alloc(ctx, cells, &confusion));
         test_ok(ctx, whet_i_alloc(ctx, cells, &shares));
@@ -137,12 +162,16 @@ static void summaries_are_exact(void **state) {
         for (int64_t j = 0; j < m; j++) column[0][j] = rules[j].accuracy;
         agrees(ctx, &q, "lfa_empacc", column[0], m, 1, 0x1p-52); /* theirs is (1 + mean) / 2 */
         agrees(ctx, &q, "lfa_probs", shares, cells, 3, 1e-15);
+        for (int c = 0; c < 5; c++) whet_i_free(ctx, column[c]);
+        whet_i_free(ctx, rules);
+        whet_i_free(ctx, of_class);
         whet_i_free(ctx, by_class);
         whet_i_free(ctx, confusion);
         whet_i_free(ctx, shares);
         whet_tensor_destroy(ctx, &y);
         close_problem(ctx, &q);
     }
+    test_free_files(all.file, all.n);
     test_ctx_done(ctx);
 }
 
@@ -159,10 +188,10 @@ static void snorkel_follows_the_package(void **state) {
                 {"e500", 500, false, 1e-6, 1e-5},
                 {"e5000", 5000, false, 2e-5, 1e-3},
                 {"e500_uniform", 500, true, 1e-6, 1e-5}};
-    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    const sets all = find_sets();
     whet_ctx *ctx = test_ctx(1);
-    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
-        problem q = open_problem(ctx, sets[s]);
+    for (int64_t s = 0; s < all.n; s++) {
+        problem q = open_problem(ctx, all.file[s]);
         const int64_t cells = q.votes.m * q.votes.k * q.votes.k;
         for (int64_t r = 0; r < WHET_COUNT_OF(runs); r++) {
             if (runs[r].epochs > 500 && cells > 1000) continue; /* seconds under sanitizers */
@@ -188,16 +217,17 @@ static void snorkel_follows_the_package(void **state) {
         }
         close_problem(ctx, &q);
     }
+    test_free_files(all.file, all.n);
     test_ctx_done(ctx);
 }
 
 /* The package's exponent to 1e-12, and the right one against the closed form in numpy. */
 static void flyingsquid_is_the_closed_form(void **state) {
     (void)state;
-    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    const sets all = find_sets();
     whet_ctx *ctx = test_ctx(1);
-    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
-        problem q = open_problem(ctx, sets[s]);
+    for (int64_t s = 0; s < all.n; s++) {
+        problem q = open_problem(ctx, all.file[s]);
         const int64_t count = q.votes.n * q.votes.k;
         for (int form = 0; form < (q.votes.k == 2 ? 4 : 2); form++) {
             static const char *const two[] = {"fsown_triplet_mean", "fs_triplet_mean",
@@ -220,6 +250,7 @@ static void flyingsquid_is_the_closed_form(void **state) {
         }
         close_problem(ctx, &q);
     }
+    test_free_files(all.file, all.n);
     test_ctx_done(ctx);
 }
 
@@ -253,10 +284,10 @@ static void dawid_skene_follows_numpy(void **state) {
         double smoothing;
         bool ignores;
     } runs[] = {{"ds_own", 0, false}, {"ds_own_smooth", 1, false}, {"ds_own_condabs", 0, true}};
-    test_need_shared("golden/autows/tiny_n8_m4_k3.npz");
+    const sets all = find_sets();
     whet_ctx *ctx = test_ctx(1);
-    for (int64_t s = 0; s < WHET_COUNT_OF(sets); s++) {
-        problem q = open_problem(ctx, sets[s]);
+    for (int64_t s = 0; s < all.n; s++) {
+        problem q = open_problem(ctx, all.file[s]);
         for (int64_t r = 0; r < 2 * WHET_COUNT_OF(runs); r++) {
             whet_label_model_opts opts = WHET_LABEL_MODEL_OPTS_INIT;
             whet_label_model *model;
@@ -288,6 +319,7 @@ static void dawid_skene_follows_numpy(void **state) {
         }
         close_problem(ctx, &q);
     }
+    test_free_files(all.file, all.n);
     test_ctx_done(ctx);
 }
 

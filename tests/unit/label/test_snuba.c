@@ -305,29 +305,31 @@ static void weighted_f1_by_hand(void **state) {
 
 static void the_verifier_is_the_published_one(void **state) {
     (void)state;
-    static const char *const files[2] = {"golden/autows/snuba_verifier_bin_n2000_m10.npz",
-                                         "golden/autows/snuba_verifier_bin_unipolar_n2000_m8.npz"};
-    test_need_shared(files[0]);
+    char **file;
+    const int64_t files = test_shared_files("golden/autows", "snuba_verifier_", ".npz", &file);
     whet_ctx *ctx = test_ctx(1);
-    for (int f = 0; f < 2; f++) {
-        whet_tensor x = key_of(ctx, files[f], "X", WHET_I8),
-                    w = key_of(ctx, files[f], "w", WHET_F64);
-        whet_tensor q = key_of(ctx, files[f], "marginals", WHET_F64);
+    for (int64_t f = 0; f < files; f++) {
+        whet_tensor x = key_of(ctx, file[f], "X", WHET_I8), w = key_of(ctx, file[f], "w", WHET_F64);
+        whet_tensor q = key_of(ctx, file[f], "marginals", WHET_F64);
         const int64_t n = x.shape[0], m = x.shape[1];
-        double weight[16], *marginal = malloc(sizeof *marginal * (size_t)n);
-        assert_non_null(marginal);
+        double *weight = malloc(sizeof *weight * (size_t)m);
+        double *marginal = malloc(sizeof *marginal * (size_t)n);
+        assert_true(weight && marginal);
         test_ok(ctx, whet_i_snuba_verifier(ctx, x.data, n, m, weight, marginal));
         /* 1,000 steps of 1e-3 whose sums differ in their order: 1e-15 each. */
         for (int64_t j = 0; j < m; j++)
             assert_true(fabs(weight[j] - ((const double *)w.data)[j]) < 1e-10);
         for (int64_t i = 0; i < n; i++)
             assert_true(fabs(marginal[i] - ((const double *)q.data)[i]) < 1e-10);
+        free(weight);
         free(marginal);
         whet_tensor_destroy(ctx, &x);
         whet_tensor_destroy(ctx, &w);
         whet_tensor_destroy(ctx, &q);
     }
+    test_free_files(file, files);
     test_ctx_done(ctx);
+    test_need_some(files, "verifier of Snuba");
 }
 
 /* ---- published runs --------------------------------------------------------------------------- */

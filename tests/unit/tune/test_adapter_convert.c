@@ -83,8 +83,61 @@ static void check_projection(const golden *g) {
     whet_i_free(g->ctx, expected);
 }
 
+/* What is dropped at every rank is the sum of the squares of the blocks' later singular values. */
+static void check_values(const golden *g) {
+    whet_tensor t, w1, all;
+    double *d = values(g, "M", &t), *sigma = values(g, "block_singular_values", &all);
+    assert_true(whet_safetensors_find(g->file, "blkdiag1", &w1));
+    const int64_t blocks = w1.shape[0], most = all.shape[2], pairs = whet_tensor_count(&all) / most;
+    const double norm = distance(d, NULL, t.shape[0] * t.shape[1]);
+    assert_int_equal(pairs, blocks * blocks);
+    for (int64_t kept = 0; kept <= most; kept++) {
+        double later = 0, dropped = norm;
+        for (int64_t b = 0; b < pairs; b++)
+            for (int64_t i = kept; i < most; i++)
+                later += sigma[b * most + i] * sigma[b * most + i];
+        if (kept > 0) {
+            const whet_i_adapter_shape s =
+                whet_i_adapter_shape_of(t.shape[1], t.shape[0], blocks, blocks * kept);
+            free(projected(g->ctx, &s, d, &dropped));
+        }
+        assert_true(fabs(dropped - later) < 1e-10 * fmax(1, norm));
+    }
+    whet_i_free(g->ctx, d);
+    whet_i_free(g->ctx, sigma);
+}
+
+/* The product of the blocks as a matrix; files in f32 were computed in f32. */
+static void check_core(const golden *g) {
+    whet_tensor w1, w2, t;
+    if (!whet_safetensors_find(g->file, "M", &t)) return; /* large ones are without */
+    double *first = values(g, "blkdiag1", &w1), *second = values(g, "blkdiag2", &w2);
+    double *m = values(g, "M", &t),
+           norm = fmax(1, sqrt(distance(m, NULL, t.shape[0] * t.shape[1])));
+    const whet_i_adapter_shape s =
+        whet_i_adapter_shape_of(t.shape[1], t.shape[0], w1.shape[0], w1.shape[1]);
+    double *row = malloc(sizeof *row * (size_t)s.in);
+    assert_non_null(row);
+    for (int64_t i = 0; i < s.out; i++) {
+        memset(row, 0, sizeof *row * (size_t)s.in);
+        whet_i_factors_row(&s, 1, first, second, i, row);
+        assert_true(farthest(row, m + i * s.in, s.in) <=
+                    (t.dtype == WHET_F32 ? 1e-5 : 1e-10) * norm);
+    }
+    free(row);
+    whet_i_free(g->ctx, first);
+    whet_i_free(g->ctx, second);
+    whet_i_free(g->ctx, m);
+}
+
+static void products_are_the_reference_s(void **state) {
+    (void)state;
+    test_need_some(each_golden("core_", check_core), "products of MoRe");
+}
+
 static void projections_are_the_reference_s(void **state) {
     (void)state;
+    (void)each_golden("proj_", check_values);
     test_need_some(each_golden("proj_", check_projection), "projections");
 }
 
@@ -123,6 +176,25 @@ static whet_adapter *converted(whet_ctx *ctx, const whet_adapter *a, whet_adapte
     return made;
 }
 
+/* The file's x through the layer is its out. */
+static void check_outputs(const golden *g, const whet_i_adapter_layer *l, double tolerance) {
+    whet_tensor xs, outs;
+    double *x = values(g, "x", &xs), *out = values(g, "out", &outs), *m;
+    test_ok(g->ctx, whet_i_layer_matrix(g->ctx, l, &m));
+    for (int64_t t = 0; t < xs.shape[0]; t++)
+        for (int64_t o = 0; o < outs.shape[1]; o++) {
+            double sum = 0, size = 1;
+            for (int64_t i = 0; i < xs.shape[1]; i++) {
+                sum += m[o * xs.shape[1] + i] * x[t * xs.shape[1] + i];
+                size += fabs(m[o * xs.shape[1] + i] * x[t * xs.shape[1] + i]);
+            }
+            assert_true(fabs(sum - out[t * outs.shape[1] + o]) <= tolerance * size);
+        }
+    whet_i_free(g->ctx, x);
+    whet_i_free(g->ctx, out);
+    whet_i_free(g->ctx, m);
+}
+
 /* The factors of the LoRA are the reference's, rounded to f32. */
 static void check_export(const golden *g) {
     whet_tensor w1, w2, a, b;
@@ -139,6 +211,8 @@ static void check_export(const golden *g) {
         assert_true(((const float *)l->first.data)[i] == (float)la[i]);
     for (int64_t i = 0; i < b.shape[0] * b.shape[1]; i++)
         assert_true(((const float *)l->second.data)[i] == (float)lb[i]);
+    check_outputs(g, l, 1e-5); /* factors rounded to f32 */
+    check_outputs(g, &more->layers[0], 1e-10);
     whet_adapter_close(g->ctx, lora);
     whet_adapter_close(g->ctx, more);
     whet_i_free(g->ctx, la);
@@ -394,6 +468,7 @@ static void each_allocation(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(products_are_the_reference_s),
         cmocka_unit_test(projections_are_the_reference_s),
         cmocka_unit_test(exports_are_the_reference_s),
         cmocka_unit_test(nothing_is_lost_without_a_rank),
