@@ -4,8 +4,11 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "label/label_i.h"
+#include "whet/io.h"
 
 enum { K = 4 };
 /* Squared distances of 0, 1, 2, 4 on a line. */
@@ -59,6 +62,53 @@ static void gradients_are_those_of_central_differences(void **state) {
             }
         }
     }
+}
+
+static whet_tensor key_of(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
+    char spec[1200];
+    whet_tensor t, as;
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
+    test_ok(ctx, whet_array_read(ctx, spec, &t));
+    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
+    whet_tensor_destroy(ctx, &t);
+    return as;
+}
+
+/* The reference's exact loss and gradient: cross-entropy of -p D^2, a mean over rows. Its straight-through
+ * and polytope variants, which are other gradients of it, are not here. */
+static void check_exact_loss(const char *file) {
+    whet_ctx *ctx = test_ctx(1);
+    whet_tensor d = key_of(ctx, file, "D", WHET_F64), s = key_of(ctx, file, "logits", WHET_F64);
+    whet_tensor y = key_of(ctx, file, "y", WHET_I32),
+                loss = key_of(ctx, file, "exact_ce_loss", WHET_F64);
+    whet_tensor g = key_of(ctx, file, "exact_ce_grad", WHET_F64);
+    const int64_t b = s.shape[0], k = s.shape[1];
+    int32_t *column = malloc(sizeof *column * (size_t)k);
+    double *room = malloc(sizeof *room * (size_t)k), *row = s.data, mean = 0;
+    assert_true(column && room);
+    for (int64_t c = 0; c < k; c++) column[c] = (int32_t)c;
+    for (int64_t i = 0; i < k * k; i++) ((double *)d.data)[i] *= ((double *)d.data)[i];
+    const whet_i_cost cost = {WHET_LOSS_FRECHET, k, k, d.data, column};
+    for (int64_t i = 0; i < b; i++, row += k) {
+        const double *want = (const double *)g.data + i * k;
+        mean += whet_i_cost_row(&cost, row, ((const int32_t *)y.data)[i], room) / (double)b;
+        for (int64_t c = 0; c < k; c++) assert_true(fabs(row[c] / (double)b - want[c]) < 1e-12);
+    }
+    assert_true(fabs(mean - *(const double *)loss.data) < 1e-12 * mean);
+    free(column);
+    free(room);
+    whet_tensor *all[] = {&d, &s, &y, &loss, &g};
+    for (int i = 0; i < 5; i++) whet_tensor_destroy(ctx, all[i]);
+    test_ctx_done(ctx);
+}
+
+static void the_exact_loss_is_the_reference_s(void **state) {
+    (void)state;
+    char **file;
+    const int64_t n = test_shared_files("golden/loki", "losses_", ".npz", &file);
+    for (int64_t i = 0; i < n; i++) check_exact_loss(file[i]);
+    test_free_files(file, n);
+    test_need_some(n, "losses of label spaces");
 }
 
 /* Features that cannot tell apart the classes at both ends of a line from each other: the expected
@@ -173,6 +223,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(losses_are_those_computed_by_hand),
         cmocka_unit_test(gradients_are_those_of_central_differences),
+        cmocka_unit_test(the_exact_loss_is_the_reference_s),
         cmocka_unit_test(classes_without_a_label_are_predicted_where_they_cost_least),
         cmocka_unit_test(the_frechet_loss_gives_probabilities_over_the_labels_classes),
         cmocka_unit_test(what_does_not_fit_together_is_refused),

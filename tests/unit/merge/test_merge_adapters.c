@@ -46,6 +46,40 @@ static void the_reference_lora(void **state) {
         for (int64_t i = 0; i < 14; i++)
             assert_true(fabs(product(a, b, 6, 14, o, i) - ((double *)delta.data)[o * 14 + i]) <
                         1e-15);
+    /* Concatenated as they have it but for where the weight stands, theirs in B. */
+    whet_tensor cat[2] = {key_of(ctx, "A_cat"), key_of(ctx, "B_cat")}, sv = key_of(ctx, "sv"),
+                naive = key_of(ctx, "naive_avg_delta");
+    for (int64_t o = 0; o < 10; o++)
+        for (int64_t i = 0; i < 14; i++)
+            for (int64_t t = 0; t < 2; t++) {
+                const double *ca = (double *)cat[0].data + t * 3 * 14, *cb = cat[1].data;
+                double ours = 0, theirs = 0;
+                for (int64_t r = 0; r < 3; r++) {
+                    ours += b[o * 6 + t * 3 + r] * a[(t * 3 + r) * 14 + i];
+                    theirs += cb[o * 6 + t * 3 + r] * ca[r * 14 + i];
+                }
+                assert_true(fabs(ours - theirs) < 1e-15);
+            }
+    /* What a rank loses is the later singular values' share. */
+    double squares = 0;
+    for (int64_t i = 0; i < 10; i++) squares += ((double *)sv.data)[i] * ((double *)sv.data)[i];
+    for (int64_t rank = 1; rank <= 6; rank++) {
+        double later = 0;
+        test_ok(ctx, whet_i_low_rank_truncate(ctx, terms, 2, 10, 14, rank, a, b, &lost));
+        for (int64_t i = rank; i < 10; i++)
+            later += ((double *)sv.data)[i] * ((double *)sv.data)[i];
+        assert_true(fabs(lost - sqrt(later / squares)) < 1e-12);
+    }
+    /* Means of factors, which is no merge of the matrices: .6836 of the norm away, as the reference says. */
+    double off = 0, norm = 0;
+    for (int64_t i = 0; i < 140; i++) {
+        const double exact = ((double *)delta.data)[i], gap = ((double *)naive.data)[i] - exact;
+        off += gap * gap;
+        norm += exact * exact;
+    }
+    assert_true(fabs(sqrt(off / norm) - 0.683599297789664) < 1e-12);
+    whet_tensor *const more[] = {&cat[0], &cat[1], &sv, &naive};
+    for (int i = 0; i < 4; i++) whet_tensor_destroy(ctx, more[i]);
     test_ok(ctx, whet_i_low_rank_truncate(ctx, terms, 2, 10, 14, 3, a, b, &lost));
     for (int64_t o = 0; o < 10; o++)
         for (int64_t i = 0; i < 14; i++)

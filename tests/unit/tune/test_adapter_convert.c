@@ -130,6 +130,51 @@ static void check_core(const golden *g) {
     whet_i_free(g->ctx, m);
 }
 
+static double *product_of(const golden *g, const char *first, const char *second, int64_t in,
+                          int64_t out) {
+    whet_tensor a, b;
+    double *w1 = values(g, first, &a), *w2 = values(g, second, &b);
+    double *m = calloc((size_t)(in * out), sizeof *m);
+    const whet_i_adapter_shape s = whet_i_adapter_shape_of(in, out, a.shape[0], a.shape[1]);
+    assert_non_null(m);
+    for (int64_t i = 0; i < out; i++) whet_i_factors_row(&s, 1, w1, w2, i, m + i * in);
+    whet_i_free(g->ctx, w1);
+    whet_i_free(g->ctx, w2);
+    return m;
+}
+
+/* Blocks whose units are in another order are the matrix with its rows and columns in it; out = x M^T. */
+static void permuted_blocks_are_the_reference_s(void **state) {
+    (void)state;
+    test_need_shared("golden/market/tf/more_perm.safetensors");
+    golden g = {.ctx = test_ctx(1)};
+    whet_tensor t, rows, columns, xs;
+    test_ok(g.ctx, whet_safetensors_open(
+                       g.ctx, test_shared("golden/market/tf/more_perm.safetensors"), &g.file));
+    double *dense = values(&g, "dense", &t), *x = values(&g, "x", &xs), *y = values(&g, "y", &rows);
+    const int64_t out = t.shape[0], in = t.shape[1];
+    double *row = values(&g, "out_gather", &rows), *column = values(&g, "in_gather", &columns);
+    double *m = product_of(&g, "w1", "w2", in, out);
+    double *moved = product_of(&g, "w1_perm", "w2_perm", in, out);
+    assert_true(farthest(m, dense, in * out) < 1e-12);
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t i = 0; i < in; i++)
+            assert_true(fabs(moved[o * in + i] - m[(int64_t)row[o] * in + (int64_t)column[i]]) <
+                        1e-12);
+    for (int64_t s = 0; s < xs.shape[0]; s++)
+        for (int64_t o = 0; o < out; o++) {
+            double sum = 0;
+            for (int64_t i = 0; i < in; i++) sum += m[o * in + i] * x[s * in + i];
+            assert_true(fabs(sum - y[s * out + o]) < 1e-12);
+        }
+    free(m);
+    free(moved);
+    double *const all[] = {dense, x, y, row, column};
+    for (int i = 0; i < 5; i++) whet_i_free(g.ctx, all[i]);
+    whet_safetensors_close(g.ctx, g.file);
+    test_ctx_done(g.ctx);
+}
+
 static void products_are_the_reference_s(void **state) {
     (void)state;
     test_need_some(each_golden("core_", check_core), "products of MoRe");
@@ -469,6 +514,7 @@ static void each_allocation(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_the_reference_s),
+        cmocka_unit_test(permuted_blocks_are_the_reference_s),
         cmocka_unit_test(projections_are_the_reference_s),
         cmocka_unit_test(exports_are_the_reference_s),
         cmocka_unit_test(nothing_is_lost_without_a_rank),
