@@ -89,11 +89,10 @@ static const char *without_prefix(const whet_i_tune *run, const char *name) {
 whet_i_adapter_shape whet_i_tune_adapter_shape(const whet_i_tune *run, const char *module,
                                                int64_t in, int64_t out,
                                                const whet_i_adapter_settings *settings) {
-    module = without_prefix(run, module);
     for (int64_t i = 0; run->start && i < run->start->n_layers; i++) {
         const whet_i_adapter_layer *l = &run->start->layers[i];
-        if (strcmp(without_prefix(run, l->module), module) == 0 && l->shape.in == in &&
-            l->shape.out == out)
+        if (strcmp(without_prefix(run, l->module), without_prefix(run, module)) == 0 &&
+            l->shape.in == in && l->shape.out == out)
             return l->shape;
     }
     return whet_i_adapter_shape_of(in, out, settings->blocks, settings->rank);
