@@ -107,9 +107,7 @@ static whet_status fit_components(whet_ctx *ctx, const whet_feature_job *job,
     const whet_tensor *x = &rows->array;
     if (x->dtype == WHET_F32)
         return whet_i_components_fit(ctx, x->data, rows->n, m->d, m->dim, &m->components);
-    const whet_status status =
-        whet_i_components_fit_f64(ctx, x->data, rows->n, m->d, m->dim, &m->components);
-    return status == WHET_ERR_DATA ? whet_i_fail_at(ctx, status, "%s", job->input) : status;
+    return whet_i_components_fit_f64(ctx, x->data, rows->n, m->d, m->dim, &m->components);
 }
 
 static whet_status fit_texts(whet_ctx *ctx, const whet_feature_job *job,

@@ -44,8 +44,7 @@ void whet_i_components_free(whet_ctx *ctx, whet_i_components *components);
 /* out [n, dim] = (x - mean) axes. */
 WHET_CHECKED whet_status whet_i_components_apply(whet_ctx *ctx, const whet_i_components *components,
                                                  const float *x, int64_t n, float *out);
-/* The same of rows in f64, which may be far from 0: fitted to their differences from the mean, in f32.
- * Errors: DATA too, of differences beyond f32. */
+/* The same of rows in f64, which may be far from 0. */
 WHET_CHECKED whet_status whet_i_components_fit_f64(whet_ctx *ctx, const double *x, int64_t n,
                                                    int64_t d, int64_t dim, whet_i_components *out);
 WHET_CHECKED whet_status whet_i_components_apply_f64(whet_ctx *ctx,

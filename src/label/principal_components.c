@@ -13,8 +13,9 @@ void whet_i_components_free(whet_ctx *ctx, whet_i_components *c) {
     *c = (whet_i_components){0};
 }
 
-whet_status whet_i_components_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t dim,
-                                  whet_i_components *out) {
+/* One of x and exact is NULL. */
+static whet_status fit(whet_ctx *ctx, const float *x, const double *exact, int64_t n, int64_t d,
+                       int64_t dim, whet_i_components *out) {
     whet_status status = WHET_OK;
     whet_i_components c = {.d = d, .dim = dim};
     double *mean = NULL, *by_row = NULL;
@@ -25,7 +26,8 @@ whet_status whet_i_components_fit(whet_ctx *ctx, const float *x, int64_t n, int6
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &c.axes));
     WHET_TRY_DONE(whet_i_alloc(ctx, dim, &c.at_mean));
     WHET_TRY_DONE(whet_i_alloc(ctx, dim, &c.deviation));
-    WHET_TRY_DONE(whet_i_pca(ctx, x, n, d, dim, mean, by_row, c.deviation));
+    WHET_TRY_DONE(exact ? whet_i_pca_f64(ctx, exact, n, d, dim, mean, by_row, c.deviation)
+                        : whet_i_pca(ctx, x, n, d, dim, mean, by_row, c.deviation));
     for (int64_t i = 0; i < dim; i++) {
         c.deviation[i] = sqrt(fmax(c.deviation[i], 0));
         c.at_mean[i] = whet_i_dot(mean, by_row + i * d, d);
@@ -40,33 +42,14 @@ done:
     return status;
 }
 
-/* Centred in f64, so that f32 holds what columns of large numbers differ by. */
+whet_status whet_i_components_fit(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t dim,
+                                  whet_i_components *out) {
+    return fit(ctx, x, NULL, n, d, dim, out);
+}
+
 whet_status whet_i_components_fit_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d,
                                       int64_t dim, whet_i_components *out) {
-    double *mean = NULL;
-    float *centred = NULL;
-    whet_i_components c = {0};
-    whet_status status = WHET_OK;
-    int64_t cells;
-    WHET_TRY(whet_i_mul(ctx, n, d, &cells));
-    WHET_TRY_DONE(whet_i_calloc(ctx, d, &mean));
-    WHET_TRY_DONE(whet_i_alloc(ctx, cells, &centred));
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < d; j++) mean[j] += x[i * d + j] - x[j];
-    for (int64_t j = 0; j < d; j++) mean[j] = x[j] + mean[j] / (double)n;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < d; j++) centred[i * d + j] = (float)(x[i * d + j] - mean[j]);
-    WHET_TRY_DONE(whet_i_check_finite(ctx, "differences from the mean", centred, n, d));
-    WHET_TRY_DONE(whet_i_components_fit(ctx, centred, n, d, dim, &c));
-    for (int64_t j = 0; j < d; j++)
-        for (int64_t i = 0; i < dim; i++) c.at_mean[i] += mean[j] * c.axes[j * dim + i];
-    *out = c;
-    c = (whet_i_components){0};
-done:
-    whet_i_components_free(ctx, &c);
-    whet_i_free(ctx, centred);
-    whet_i_free(ctx, mean);
-    return status;
+    return fit(ctx, NULL, x, n, d, dim, out);
 }
 
 /* One of x and exact is NULL. */

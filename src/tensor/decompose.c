@@ -115,8 +115,19 @@ static void centre(const float *x, int64_t n, int64_t d, double *mean, double *c
         for (int64_t j = 0; j < d; j++) centred[i * d + j] = (double)x[i * d + j] - mean[j];
 }
 
-whet_status whet_i_pca(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t dim,
-                       double *mean, double *components, double *variance) {
+/* From the first row on, for rows that are far from 0. */
+static void centre_f64(const double *x, int64_t n, int64_t d, double *mean, double *centred) {
+    for (int64_t j = 0; j < d; j++) mean[j] = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) mean[j] += x[i * d + j] - x[j];
+    for (int64_t j = 0; j < d; j++) mean[j] = x[j] + mean[j] / (double)n;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < d; j++) centred[i * d + j] = x[i * d + j] - mean[j];
+}
+
+/* One of x and exact is NULL. */
+static whet_status pca(whet_ctx *ctx, const float *x, const double *exact, int64_t n, int64_t d,
+                       int64_t dim, double *mean, double *components, double *variance) {
     const bool wide = d > n;
     const int64_t side = wide ? n : d;
     if (n < 1 || d < 1 || dim < 0 || dim > side)
@@ -132,7 +143,10 @@ whet_status whet_i_pca(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int6
     WHET_TRY_DONE(whet_i_alloc(ctx, cells, &centred));
     WHET_TRY_DONE(whet_i_alloc(ctx, square, &gram));
     WHET_TRY_DONE(whet_i_alloc(ctx, side, &values));
-    centre(x, n, d, mean, centred);
+    if (exact)
+        centre_f64(exact, n, d, mean, centred);
+    else
+        centre(x, n, d, mean, centred);
     if (wide)
         WHET_TRY_DONE(
             whet_i_matmul_f64(ctx, false, true, n, n, d, centred, d, centred, d, 0, gram, n));
@@ -159,4 +173,14 @@ done:
     whet_i_free(ctx, gram);
     whet_i_free(ctx, values);
     return status;
+}
+
+whet_status whet_i_pca(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t dim,
+                       double *mean, double *components, double *variance) {
+    return pca(ctx, x, NULL, n, d, dim, mean, components, variance);
+}
+
+whet_status whet_i_pca_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d, int64_t dim,
+                           double *mean, double *components, double *variance) {
+    return pca(ctx, NULL, x, n, d, dim, mean, components, variance);
 }

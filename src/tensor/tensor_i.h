@@ -89,6 +89,10 @@ bool whet_i_svd_serial(int64_t m, int64_t n, double *a, double *values, double *
 WHET_CHECKED whet_status whet_i_pca(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                     int64_t dim, double *mean, double *components,
                                     double *variance);
+/* The same of rows in f64, which may be far from 0. */
+WHET_CHECKED whet_status whet_i_pca_f64(whet_ctx *ctx, const double *x, int64_t n, int64_t d,
+                                        int64_t dim, double *mean, double *components,
+                                        double *variance);
 
 /* The largest eigenvalues of a symmetric positive semidefinite operator of size n that is known by
  * its products alone: apply writes out [n, m] = C in [n, m].

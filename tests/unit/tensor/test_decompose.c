@@ -107,6 +107,15 @@ static void components_of_wide_and_tall_agree(void **state) {
         for (int j = 0; j < COLS; j++)
             assert_true(fabs(tall_v[d * COLS + j] - wide_v[d * (COLS + 8) + j]) < 1e-9);
     }
+    /* In f64 they are those of the same rows far from 0, where f32 holds no digit of them. */
+    double far[ROWS * COLS];
+    for (int i = 0; i < ROWS * COLS; i++) far[i] = (double)x[i] + 1e9;
+    test_ok(ctx, whet_i_pca_f64(ctx, far, ROWS, COLS, DIM, mean, wide_v, b));
+    for (int d = 0; d < DIM; d++) {
+        assert_true(fabs(a[d] - b[d]) < 1e-6);
+        for (int j = 0; j < COLS; j++)
+            assert_true(fabs(tall_v[d * COLS + j] - wide_v[d * COLS + j]) < 1e-4);
+    }
     test_fails(ctx, whet_i_pca(ctx, x, ROWS, COLS, 13, mean, tall_v, a), WHET_ERR_ARG);
     test_ctx_done(ctx);
 }
