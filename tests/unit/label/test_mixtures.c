@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "label/mixtures.h"
 #include "whet/io.h"
@@ -112,42 +113,50 @@ static void kmeans_of_equal_rows(void **state) {
 
 /* ---- Gaussians -------------------------------------------------------------------------------- */
 
-static void read_array(whet_ctx *ctx, const char *key, int32_t rank, whet_tensor *out) {
+static void read_array(whet_ctx *ctx, const char *file, const char *key, int32_t rank,
+                       whet_tensor *out) {
     char spec[1200];
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared("golden/autows/semi_digits.npz"), key);
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
     test_ok(ctx, whet_array_read_as(ctx, spec, WHET_F64, rank, true, out));
+}
+
+static void check_mixture(whet_ctx *ctx, const char *file) {
+    whet_tensor a, resp, mean, variance, weight;
+    double log_likelihood;
+    read_array(ctx, file, "gog_A", 2, &a);
+    read_array(ctx, file, "gog_resp", 2, &resp);
+    read_array(ctx, file, "gog_means", 2, &mean);
+    read_array(ctx, file, "gog_covs", 2, &variance);
+    read_array(ctx, file, "gog_w", 1, &weight);
+    const int64_t n = a.shape[0], d = a.shape[1], k = weight.shape[0];
+    double *r = malloc(sizeof *r * (size_t)(n * k)), *own = malloc(sizeof *own * (size_t)(k * d));
+    assert_true(r && own);
+    whet_i_gaussians g = {k, d, weight.data, mean.data, variance.data};
+    test_ok(ctx, whet_i_gaussians_posterior(ctx, &g, a.data, n, r, &log_likelihood));
+    const double *expected = resp.data;
+    /* Exponents are in the hundreds, with 1e-16 of error each times 100 terms. */
+    for (int64_t i = 0; i < n * k; i++) assert_true(fabs(r[i] - expected[i]) < 1e-9);
+    memcpy(own, mean.data, sizeof *own * (size_t)(k * d));
+    test_ok(ctx, whet_i_gaussians_maximise(ctx, a.data, n, expected, &g));
+    /* Its last step gained less than 1e-4 of log-likelihood a row. */
+    for (int64_t i = 0; i < k * d; i++) assert_true(fabs(own[i] - ((double *)mean.data)[i]) < 1e-3);
+    free(r);
+    free(own);
+    whet_tensor *all[] = {&a, &resp, &mean, &variance, &weight};
+    for (int i = 0; i < 5; i++) whet_tensor_destroy(ctx, all[i]);
 }
 
 /* scikit-learn's mixture of ten over the cosines of 100 digits: its posteriors are those of its
  * parameters, and its parameters maximise the likelihood given (nearly) these posteriors. */
 static void posteriors_are_scikit_learn_s(void **state) {
     (void)state;
-    test_need_shared("golden/autows/semi_digits.npz");
-    static double r[1000], linear_mean[1000];
+    char **file;
+    const int64_t files = test_shared_files("golden/autows", "semi_", ".npz", &file);
     whet_ctx *ctx = test_ctx(2);
-    whet_tensor a, resp, mean, variance, weight;
-    double log_likelihood;
-    read_array(ctx, "gog_A", 2, &a);
-    read_array(ctx, "gog_resp", 2, &resp);
-    read_array(ctx, "gog_means", 2, &mean);
-    read_array(ctx, "gog_covs", 2, &variance);
-    read_array(ctx, "gog_w", 1, &weight);
-    whet_i_gaussians g = {10, 100, weight.data, mean.data, variance.data};
-    test_ok(ctx, whet_i_gaussians_posterior(ctx, &g, a.data, 100, r, &log_likelihood));
-    const double *expected = resp.data;
-    /* Exponents are in the hundreds, with 1e-16 of error each times 100 terms. */
-    for (int i = 0; i < 1000; i++) assert_true(fabs(r[i] - expected[i]) < 1e-9);
-    memcpy(linear_mean, mean.data, sizeof linear_mean);
-    test_ok(ctx, whet_i_gaussians_maximise(ctx, a.data, 100, expected, &g));
-    /* Its last step gained less than 1e-4 of log-likelihood a row. */
-    for (int i = 0; i < 1000; i++)
-        assert_true(fabs(linear_mean[i] - ((double *)mean.data)[i]) < 1e-3);
-    whet_tensor_destroy(ctx, &a);
-    whet_tensor_destroy(ctx, &resp);
-    whet_tensor_destroy(ctx, &mean);
-    whet_tensor_destroy(ctx, &variance);
-    whet_tensor_destroy(ctx, &weight);
+    for (int64_t i = 0; i < files; i++) check_mixture(ctx, file[i]);
+    test_free_files(file, files);
     test_ctx_done(ctx);
+    test_need_some(files, "mixtures");
 }
 
 /* Likelihood never falls; components are the clouds'. */
