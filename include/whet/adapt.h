@@ -224,9 +224,9 @@ typedef struct whet_apply_job {
     const char *classifier; /* folder written by whet_adapt_run */
     const char *input;      /* table of texts */
     const char *text;       /* its column; NULL = "text" */
-    const char *features; /* or rows as those it was made from, if features; or of its map */
-    const char *model;  /* where the encoder is now; NULL = where it was */
-    const char *output; /* table of predictions; "-" = standard output */
+    const char *features;   /* or rows as those it was made from, if features; or of its map */
+    const char *model;      /* where the encoder is now; NULL = where it was */
+    const char *output;     /* table of predictions; "-" = standard output */
     bool force;
     const char *space;            /* label space: predict by the Frechet mean; NULL = argmax */
     const char *space_candidates; /* as in whet_adapt_job */
