@@ -79,14 +79,14 @@ static const char *polarity(const whet_label_analysis *a, int64_t j, int64_t k,
         char number[24];
         if (votes[c] == 0) continue;
         const char *name = name_of(a->classes, c, number);
-        const int left = (c < last ? most - 2 : most) - used - (used ? 1 : 0);
-        const bool fits = strlen(name) <= (size_t)(left > 0 ? left : 0);
+        const int64_t room = c < last ? most - 2 : most, left = room - used - (used ? 1 : 0);
+        const bool fits = (int64_t)strlen(name) <= left;
         if (fits)
             used += snprintf(out + used, (size_t)(most + 1 - used), "%s%s", used ? "," : "", name);
         else if (used)
             (void)snprintf(out + used, (size_t)(most + 1 - used), "..");
         else
-            (void)snprintf(out, (size_t)(most + 1), "%.*s..", most - 2, name);
+            (void)snprintf(out, POLARITY_NAMES + 1, "%.*s..", most - 2, name);
         if (!fits) return out;
     }
     return used ? out : "-";
@@ -301,9 +301,9 @@ static whet_status explain(cli_run *run, const whet_label_analysis *a, const whe
                            const whet_label_model_info *info, json_t *all) {
     explained e = {.row = cli_integer(run, "explain"), .m = v->m, .k = v->k};
     whet_status status = WHET_OK;
-    e.scores = calloc((size_t)((e.m + 1) * e.k), sizeof *e.scores);
-    e.probs = calloc((size_t)e.k, sizeof *e.probs);
-    e.vote = calloc((size_t)e.m, sizeof *e.vote);
+    e.scores = calloc((size_t)((e.m + 1) * e.k) + 1, sizeof *e.scores); /* never of nothing */
+    e.probs = calloc((size_t)e.k + 1, sizeof *e.probs);
+    e.vote = calloc((size_t)e.m + 1, sizeof *e.vote);
     if (!e.scores || !e.probs || !e.vote)
         status = cli_fail(run, WHET_ERR_NOMEM, "no memory to explain a row");
     else
