@@ -165,6 +165,7 @@ typedef struct whet_i_run {
     whet_i_seconds seconds;
     double begun; /* when the job began */
     double clock; /* when the stage began */
+    double texts; /* seconds that embedding both sets of texts took, without loading the encoder */
 } whet_i_run;
 
 /* The reading stage: tables, features, classes, labels. */

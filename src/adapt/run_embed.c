@@ -95,8 +95,10 @@ whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run) {
         return WHET_OK;
     }
     WHET_TRY(run->job->model ? load_encoder(ctx, run) : fit_tfidf(ctx, run));
+    const double begun = whet_i_seconds_now();
     WHET_TRY(embed(ctx, run, run->train.texts, run->train.n, &run->train.made));
     WHET_TRY(embed(ctx, run, run->test.texts, run->test.n, &run->test.made));
+    run->texts = whet_i_seconds_now() - begun;
     run->train.features = run->train.made;
     run->test.features = run->test.made;
     WHET_TRY(embed_class_names(ctx, run));

@@ -140,6 +140,20 @@ static whet_i_tune_given given_of(const whet_i_pupil *p, const rows *r) {
 
 /* ---- without a file ------------------------------------------------------------------------------- */
 
+/* Tunes at the pupil's pace: whether all steps were taken. */
+static whet_status tune_in_time(whet_ctx *ctx, const whet_i_pupil *p, const whet_tune_job *job,
+                                whet_i_tune_given *given, bool *done) {
+    whet_i_tune_pace pace = {.until = p->pace ? p->pace->until : 0};
+    if (p->pace) given->pace = &pace;
+    const whet_status status = whet_i_tune_on(ctx, job, given, NULL);
+    given->pace = NULL;
+    WHET_TRY(status);
+    if (p->pace)
+        *p->pace = (whet_i_pace){pace.until, pace.late, pace.steps, pace.total, pace.seconds};
+    *done = !pace.late;
+    return WHET_OK;
+}
+
 /* The head was trained: logits of the texts come out. */
 static whet_status predict_logits(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
                                   const whet_str *texts, int64_t n, double *probs) {
@@ -153,8 +167,9 @@ static whet_status predict_logits(whet_ctx *ctx, const whet_i_pupil *p, const ro
     given.asked = texts;
     given.n_asked = n;
     given.answers = logits;
-    const whet_status status = whet_i_tune_on(ctx, &job, &given, NULL);
-    if (status == WHET_OK) whet_i_head_softmax(logits, n, k, probs);
+    bool done;
+    const whet_status status = tune_in_time(ctx, p, &job, &given, &done);
+    if (status == WHET_OK && done) whet_i_head_softmax(logits, n, k, probs);
     whet_i_free(ctx, logits);
     return status;
 }
@@ -239,6 +254,7 @@ static whet_status predict_embeddings(whet_ctx *ctx, const whet_i_pupil *p, cons
     whet_i_tune_given given = given_of(p, r);
     const whet_tune_job job = job_of(ctx, p, r, NULL);
     asked a = {0};
+    bool all_steps;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(make_asked(ctx, p, r, texts, n, &a));
     given.asked = a.texts;
@@ -246,7 +262,8 @@ static whet_status predict_embeddings(whet_ctx *ctx, const whet_i_pupil *p, cons
     given.answers = a.x;
     given.n_halfway = n + r->n;
     given.halfway = a.half;
-    WHET_TRY_DONE(whet_i_tune_on(ctx, &job, &given, NULL));
+    WHET_TRY_DONE(tune_in_time(ctx, p, &job, &given, &all_steps));
+    if (!all_steps) goto done;
     WHET_TRY_DONE(predict_by_own(ctx, p, r, &a, a.x, probs));
     WHET_TRY_DONE(predict_by_others(ctx, p, r, &a, probs + cells));
     status =

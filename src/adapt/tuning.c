@@ -6,9 +6,10 @@
  * race, since a fold is a training run. Where a contender is not asked for by its name, its probabilities
  * are averaged with the chosen candidate's where that loses less on the held-out labels, and it is kept
  * where what it has come to loses less than that candidate, by more than a tie. Time: a run takes what
- * its bytes of text took so far, at first three times what embedding took a byte; a contender that would
- * not be done in time, with what must follow it, is passed by, and said to be. Cost: contenders + FOLDS -
- * 1 training runs, and one more where one is kept. */
+ * its bytes of text took so far in training, and what was around that; a contender that would not be done
+ * in time, with what must follow it, is passed by, and said to be. What training takes is not known before
+ * some of it was done: a run is begun unless there is no hope, and stopped where its first steps say that it
+ * would be late. Cost: contenders + FOLDS - 1 training runs, and one more where one is kept. */
 #include "adapt/tuning.h"
 
 #include <math.h>
@@ -17,9 +18,13 @@
 #include "adapt/head_candidates.h"
 #include "adapt/tuned_fit.h"
 
-/* Of what training takes a byte of text, in that of embedding, before anything was trained: forward and
- * backward through all layers, and the adapters. */
-#define TRAINING_SHARE 3
+/* Of what embedding takes a byte of text, what training takes at least: the first texts that are embedded
+ * make kernels as well, which of a small table is most of it. */
+#define TRAINING_SHARE .25
+/* Of a comparison, what fitting the chosen candidate to a fold takes at most: one repeat of five. */
+#define FIT_SHARE .2
+/* Of the limit, by which the folds behind the first may exceed it. */
+#define GRACE .05
 /* Of the candidate's log loss, what a gain must be more than: where nothing is to be learned, all lose what
  * the classes' shares do, and an encoder in the folder is not worth a tie. A standard error, which is large
  * with so few labels, leaves real gains behind. */
@@ -93,8 +98,10 @@ typedef struct clock_state {
     double limit;   /* seconds; infinite without */
     double bytes;   /* trained on so far */
     double seconds; /* that took */
+    double around;  /* a run's, before and behind its steps */
     double fit;     /* seconds of fitting the candidates to a fold */
     double embed;   /* of the pool and the rows to predict */
+    double grace;   /* seconds beyond the limit that do not end what was begun */
 } clock_state;
 
 static double bytes_of(const whet_i_run *run, const whet_i_run_rows *rows) {
@@ -107,38 +114,61 @@ static void start_clock(const whet_i_run *run, clock_state *s) {
     s->begun = run->begun;
     s->limit = run->job->time_limit > 0 ? run->job->time_limit : (double)INFINITY;
     s->embed = run->seconds.embed;
-    s->fit = run->seconds.fit;
+    s->fit = FIT_SHARE * run->seconds.fit;
 }
 
 static double seconds_a_byte(const whet_i_run *run, const clock_state *s) {
     if (s->bytes > 0) return s->seconds / s->bytes;
     const double embedded = bytes_of(run, &run->train) + bytes_of(run, &run->test);
-    return embedded > 0 ? TRAINING_SHARE * s->embed / embedded : 0;
+    return embedded > 0 ? TRAINING_SHARE * run->texts / embedded : 0;
 }
 
 static double seconds_of(const whet_i_run *run, const whet_i_held *h, const clock_state *s,
                          const whet_i_lesson *lesson) {
-    const whet_i_pupil pupil = {run, lesson, h->labels, NULL, false};
-    return seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil);
+    const whet_i_pupil pupil = {run, lesson, h->labels, NULL, false, NULL};
+    return seconds_a_byte(run, s) * whet_i_lesson_bytes(&pupil) + s->around;
 }
 
-/* Whether there is time for `now` seconds, and for what must follow: `folds` further ones of `each` seconds
- * with candidates fitted, once more on all labels, and embedding anew. */
+/* Seconds that are left for training: without those of fitting the candidates to `folds` further folds, and
+ * of embedding anew. */
+static double time_left(const clock_state *s, int64_t folds) {
+    const double now = whet_i_seconds_now() - s->begun;
+    return s->limit + s->grace - now - s->fit * (double)folds - s->embed;
+}
+
+/* Whether there is time for `now` seconds, and for what must follow: `folds` further ones of `each` seconds,
+ * and once more on all labels. */
 static bool is_time(const clock_state *s, double now, double each, int64_t folds) {
-    const double needed = now + each * (double)(folds + 1) + s->fit * (double)folds + s->embed;
-    return whet_i_seconds_now() - s->begun + needed <= s->limit;
+    return now + each * (double)(folds + 1) <= time_left(s, folds);
 }
 
+/* Of those that are left, what the run at hand may take, when the best so far takes `of_best` (0: none): as
+ * much as each that follows, which it may be; or less than the best, whose time is kept. */
+static double allowed(const clock_state *s, double of_best, int64_t folds) {
+    const double left = time_left(s, folds), further = (double)(folds + 1);
+    return fmax(left / (1 + further), of_best > 0 ? fmin(of_best, left - further * of_best) : 0);
+}
+
+/* *late: it was stopped, its verdict says so, and nothing is known of it. */
 static whet_status timed_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_t at,
-                             whet_i_held *h, clock_state *s) {
+                             double seconds, whet_i_held *h, clock_state *s, bool *late) {
     whet_i_contender *c = &run->tuning.tried[at];
     const double before = c->seconds;
+    whet_i_pace pace = {.until = whet_i_seconds_now() + seconds - s->around};
     whet_i_log(ctx, WHET_LOG_INFO, "tuning: %s on the labels of all folds but %d of %d",
                c->lesson->name, fold + 1, WHET_I_TUNE_FOLDS);
-    WHET_TRY(whet_i_held_try(ctx, run, fold, at, h));
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false};
-    s->bytes += whet_i_lesson_bytes(&pupil);
-    s->seconds += c->seconds - before;
+    WHET_TRY(whet_i_held_try(ctx, run, fold, at, &pace, h));
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false, NULL};
+    const double share = (double)pace.steps / (double)(pace.total ? pace.total : 1);
+    s->bytes += share * whet_i_lesson_bytes(&pupil);
+    s->seconds += pace.seconds;
+    s->around = fmax(s->around, c->seconds - before - pace.seconds);
+    *late = pace.late;
+    if (pace.late)
+        (void)snprintf(
+            c->verdict, sizeof c->verdict,
+            "given up: at %lld of %lld steps in %.1f s it would not be done within %g seconds",
+            (long long)pace.steps, (long long)pace.total, pace.seconds, s->limit);
     return WHET_OK;
 }
 
@@ -176,11 +206,14 @@ static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, cl
     for (int64_t at = 0; at < t->n; at++) {
         whet_i_contender *c = &t->tried[at];
         double temperature;
+        bool late;
         if (!has_time(run, h, s, at, of_best)) {
             (void)snprintf(c->verdict, sizeof c->verdict, LATE, s->limit);
             continue;
         }
-        WHET_TRY(timed_try(ctx, run, 0, at, h, s));
+        const double seconds = allowed(s, of_best, WHET_I_TUNE_FOLDS - 1);
+        WHET_TRY(timed_try(ctx, run, 0, at, seconds, h, s, &late));
+        if (late) continue;
         WHET_TRY(whet_i_held_loss(ctx, h, 0, whet_i_held_with(h, at, 0), &temperature, &c->first));
         (void)snprintf(c->verdict, sizeof c->verdict,
                        "left behind: log loss %.3f on the first fold", c->first);
@@ -198,16 +231,20 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
     if (t->best < 0) return WHET_OK;
     whet_i_contender *best = &t->tried[t->best];
     best->verdict[0] = '\0';
+    s->grace = GRACE * s->limit;
     for (int32_t fold = 1; fold < WHET_I_TUNE_FOLDS; fold++) {
         const double each = seconds_of(run, h, s, best->lesson);
-        if (!is_time(s, 0, each, WHET_I_TUNE_FOLDS - fold)) {
+        bool late = !is_time(s, 0, each, WHET_I_TUNE_FOLDS - fold);
+        if (late)
             (void)snprintf(best->verdict, sizeof best->verdict,
                            "given up: slower than it seemed, for %g seconds", s->limit);
-            t->best = -1;
-            return WHET_OK;
-        }
-        WHET_TRY(whet_i_held_fit(ctx, run, fold, h));
-        WHET_TRY(timed_try(ctx, run, fold, t->best, h, s));
+        else
+            WHET_TRY(whet_i_held_fit(ctx, run, fold, h));
+        const double seconds = allowed(s, 0, WHET_I_TUNE_FOLDS - 1 - fold);
+        if (!late) WHET_TRY(timed_try(ctx, run, fold, t->best, seconds, h, s, &late));
+        if (!late) continue;
+        t->best = -1;
+        return WHET_OK;
     }
     t->folds = WHET_I_TUNE_FOLDS;
     return whet_i_held_compare(ctx, h, !is_asked(run), t);
@@ -333,8 +370,8 @@ done:
 static whet_status learn_all(whet_ctx *ctx, whet_i_run *run, const char *dir, whet_i_held *h) {
     whet_i_tuning *t = &run->tuning;
     const whet_i_contender *c = &t->tried[t->best];
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach,
-                                whet_i_lesson_head_is_half(c->lesson, c->head)};
+    const whet_i_pupil pupil = {
+        run, c->lesson, h->labels, h->teach, whet_i_lesson_head_is_half(c->lesson, c->head), NULL};
     whet_i_tuned tuned = {0};
     char *classifier = NULL, *folder = NULL;
     whet_status status = WHET_OK;

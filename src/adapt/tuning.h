@@ -70,6 +70,15 @@ void whet_i_head_free(whet_ctx *ctx, struct whet_i_linear_model *head);
 
 /* ---- a run (tune_encoder.c) ----------------------------------------------------------------------- */
 
+/* Training that must be done by some time, and what it took: tune_i.h's, beside which label_i.h cannot
+ * stand. */
+typedef struct whet_i_pace {
+    double until;         /* its steps must be done, of whet_i_seconds_now; infinite: whenever */
+    bool late;            /* it was stopped, as they would not be: nothing comes out of it */
+    int64_t steps, total; /* taken, of so many */
+    double seconds;       /* that they took */
+} whet_i_pace;
+
 /* What a lesson is given. */
 typedef struct whet_i_pupil {
     const whet_i_run *run;
@@ -77,6 +86,7 @@ typedef struct whet_i_pupil {
     const int32_t *labels; /* [n], -1 = none */
     const double *teach;   /* [n, k] of the pool; needed by WHET_I_LESSON_POOL */
     bool half;             /* to stop after half of the steps, for whet_i_tune_encoder */
+    whet_i_pace *pace;     /* NULL = it may take its time */
 } whet_i_pupil;
 
 /* A tuned encoder and its head. */
@@ -97,7 +107,8 @@ bool whet_i_lesson_head_is_half(const whet_i_lesson *lesson, int64_t head);
 const char *whet_i_lesson_head_name(const whet_i_lesson *lesson, int64_t head);
 const char *whet_i_lesson_head_words(const whet_i_lesson *lesson, int64_t head);
 /* Tunes without a file and predicts texts [n] by each head: probs [heads, n, k], not calibrated. Heads that
- * look at the pool are given at most WHET_I_HEAD_ROWS evenly spaced rows of it that no label is known of. */
+ * look at the pool are given at most WHET_I_HEAD_ROWS evenly spaced rows of it that no label is known of.
+ * Where its pace was too slow (pace->late), probs are not written. */
 WHET_CHECKED whet_status whet_i_tune_and_predict(whet_ctx *ctx, const whet_i_pupil *pupil,
                                                  const whet_str *texts, int64_t n, double *probs);
 /* Tunes into `folder`, which there is. What it leaves in *out on failure is released by whet_i_tuned_free. */
@@ -137,9 +148,10 @@ void whet_i_hold_out(const whet_i_run *run, int32_t fold, whet_i_held *held);
 /* Fits the candidates without the fold; held->without of it, and held->teach. */
 WHET_CHECKED whet_status whet_i_held_fit(whet_ctx *ctx, const whet_i_run *run, int32_t fold,
                                          whet_i_held *held);
-/* held->with of contender `at` for the fold; adds to its seconds and folds. */
+/* held->with of contender `at` for the fold; adds to its seconds and, unless it is stopped as pace->late, to
+ * its folds. */
 WHET_CHECKED whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_t at,
-                                         whet_i_held *held);
+                                         whet_i_pace *pace, whet_i_held *held);
 /* The calibrated log loss of probs [b, k] on the labels of one fold (-1: of all), which are tempered in
  * place where it is all. */
 WHET_CHECKED whet_status whet_i_held_loss(whet_ctx *ctx, const whet_i_held *held, int32_t fold,

@@ -124,10 +124,10 @@ done:
 }
 
 whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_t at,
-                            whet_i_held *h) {
+                            whet_i_pace *pace, whet_i_held *h) {
     const double begun = whet_i_seconds_now();
     whet_i_contender *c = &run->tuning.tried[at];
-    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false};
+    const whet_i_pupil pupil = {run, c->lesson, h->labels, h->teach, false, pace};
     const int64_t heads = whet_i_lesson_heads(c->lesson), cases = h->b * h->k;
     whet_str *texts = NULL;
     double *probs = NULL;
@@ -139,10 +139,10 @@ whet_status whet_i_held_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64_
     for (int64_t i = 0; i < h->b; i++)
         if (h->fold[i] == fold) texts[m++] = run->train.texts[h->rows[i]];
     WHET_TRY_DONE(whet_i_tune_and_predict(ctx, &pupil, texts, m, probs));
-    for (int64_t head = 0; head < heads; head++)
+    for (int64_t head = 0; !pace->late && head < heads; head++)
         place(h, fold, probs + head * m * h->k, whet_i_held_with(h, at, head));
     c->n_heads = heads;
-    c->folds++;
+    c->folds += !pace->late;
     c->seconds += whet_i_seconds_now() - begun;
 done:
     whet_i_free(ctx, probs);

@@ -300,6 +300,7 @@ static whet_status stages(whet_ctx *ctx, whet_i_tune *run, char **report) {
     whet_i_weight_files_forget(&run->backbone.files);
     if (run->job.output) WHET_TRY(whet_i_tune_begin_folder(ctx, run));
     WHET_TRY(whet_i_tune_train(ctx, run));
+    if (run->given && run->given->pace && run->given->pace->late) return WHET_OK;
     give_head(run);
     WHET_TRY(whet_i_tune_answer(ctx, run));
     return run->job.output ? put_files(ctx, run, report) : WHET_OK;

@@ -210,7 +210,26 @@ static whet_status interrupted(whet_ctx *ctx, whet_i_tune *run) {
 
 static int64_t half_of(const whet_i_tune *run) { return (run->total_steps + 1) / 2; }
 
+/* Whether the steps will not be done in time at the pace so far, of which the first, that makes plans and
+ * kernels, is no part. Of few steps a pace is rough: half of the time more is let pass, and less and less. */
+static bool is_late(const whet_i_tune *run, double first_done, int64_t until) {
+    enum { TOLD_BY = 5 };
+    whet_i_tune_pace *pace = run->given ? run->given->pace : NULL;
+    const int64_t step = run->state.step;
+    if (!pace) return false;
+    const double now = whet_i_seconds_now();
+    pace->steps = step;
+    pace->total = until;
+    pace->seconds = now - run->begun;
+    if (step < TOLD_BY || step == until) return false;
+    const double left = (now - first_done) / (double)(step - 1) * (double)(until - step);
+    const double slack = .05 + .45 * (double)(until - step) / (double)until;
+    pace->late = now + left > pace->until + slack * (pace->until - run->begun);
+    return pace->late;
+}
+
 static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run, int64_t until) {
+    double first_done = 0;
     if (run->state.pending) WHET_TRY(after_step(ctx, run));
     while (run->state.step < until && !run->stopped_early) {
         WHET_TRY(whet_i_tune_progress(ctx, run, "train", run->state.step, run->total_steps));
@@ -218,6 +237,8 @@ static whet_status all_steps(whet_ctx *ctx, whet_i_tune *run, int64_t until) {
         WHET_TRY(after_step(ctx, run));
         if (run->given && run->given->halfway && run->state.step == half_of(run))
             WHET_TRY(whet_i_tune_answer_halfway(ctx, run));
+        if (run->state.step == 1) first_done = whet_i_seconds_now();
+        if (is_late(run, first_done, until)) return WHET_OK;
     }
     return whet_i_tune_progress(ctx, run, "train", run->state.step, run->state.step);
 }

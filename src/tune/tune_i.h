@@ -65,6 +65,14 @@ typedef struct whet_i_tune_score {
     double distance, frechet; /* mean squared distance of argmax and of the Frechet mean */
 } whet_i_tune_score;
 
+/* Training that must be done by some time: asked, and told what it took. */
+typedef struct whet_i_tune_pace {
+    double until;         /* its steps must be done, of whet_i_seconds_now; infinite: whenever */
+    bool late;            /* it was stopped, as they would not be: nothing comes out of it */
+    int64_t steps, total; /* taken, of so many */
+    double seconds;       /* that they took */
+} whet_i_tune_pace;
+
 /* Training rows in memory in place of a table, with what another module wants of the result. The job's
  * train and probs then name them in sentences and reports; its loss is of classes, its head on the pooled
  * embedding; nothing is kept of an interrupted run. Without an output no file is written; with one, the
@@ -84,6 +92,7 @@ typedef struct whet_i_tune_given {
     int64_t n_halfway; /* first ones of the asked that are also answered after half of the steps: */
     float *halfway;    /* written, as answers are; NULL = not wanted */
     bool half; /* only half of the steps are taken, at the rates that they have in the whole */
+    whet_i_tune_pace *pace; /* all but `until` is written; NULL = not wanted */
 } whet_i_tune_given;
 
 /* A point of the learning curve. */

@@ -374,7 +374,8 @@ static void ask(whet_ctx *ctx, job_of_folds *f, int64_t but, double *said) {
     f->job.model = model;
     const whet_i_held *h = &f->held;
     test_ok(ctx, whet_i_held_fit(ctx, &f->run, 0, &f->held));
-    test_ok(ctx, whet_i_held_try(ctx, &f->run, 0, 0, &f->held));
+    whet_i_pace pace = {.until = (double)INFINITY};
+    test_ok(ctx, whet_i_held_try(ctx, &f->run, 0, 0, &pace, &f->held));
     const int64_t heads = whet_i_lesson_heads(&whet_i_lessons[0]);
     assert_int_equal(f->run.tuning.tried[0].n_heads, heads);
     for (int64_t head = -1; head < heads; head++)

@@ -394,6 +394,7 @@ typedef struct lesson {
     int32_t labels[ROWS];
     double probs[ROWS * K];
     double *kept; /* what was predicted, or NULL */
+    whet_i_pace *pace;
 } lesson;
 
 static void make_lesson(lesson *l) {
@@ -413,10 +414,10 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
     lesson *l = arg;
     whet_adapt_job job = WHET_ADAPT_JOB_INIT;
     whet_i_run run = {.job = &job};
-    double probs[WHET_I_MOST_HEADS * ROWS * K];
+    double probs[WHET_I_MOST_HEADS * ROWS * K] = {0};
     whet_i_tuned tuned = {0};
     whet_status status = WHET_OK;
-    const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs, l->half};
+    const whet_i_pupil pupil = {&run, l->lesson, l->labels, l->probs, l->half, l->pace};
     whet_str names[K] = {whet_str_from("the song is bad"), whet_str_from("a good video"),
                          whet_str_from("check out my channel")};
     job.model = l->model;
@@ -431,6 +432,7 @@ static whet_status tune_once(whet_ctx *ctx, void *arg) {
         WHET_TRY_DONE(whet_i_tune_encoder(ctx, &pupil, l->folder, &tuned));
     else
         WHET_TRY_DONE(whet_i_tune_and_predict(ctx, &pupil, l->texts, ROWS, probs));
+    if (l->pace && l->pace->late) goto done;
     if (l->files) WHET_TRY_DONE(whet_i_head_predict(ctx, tuned.head, tuned.features, ROWS, probs));
     if (l->kept) memcpy(l->kept, probs, sizeof probs);
     /* What it was taught: there are no rows of the third class; the two others, but in three small steps. */
@@ -504,6 +506,35 @@ static void allocations_of_tuning_may_fail(void **state) {
 }
 
 /* ---- time --------------------------------------------------------------------------------------- */
+
+/* Where the time is over at the beginning, few steps are taken and nothing comes out; where there is no end
+ * of it, all are, and the same comes out as without. */
+static void a_slow_run_is_stopped(void **state) {
+    (void)state;
+    const char *const names[] = {"more-pairs", "lora-labels"};
+    for (int i = 0; i < 2; i++) {
+        lesson l;
+        double free[WHET_I_MOST_HEADS * ROWS * K], timed[WHET_I_MOST_HEADS * ROWS * K];
+        whet_ctx *ctx = test_ctx(1);
+        make_lesson(&l);
+        l.lesson = lesson_of(names[i]);
+        whet_i_pace pace = {.until = whet_i_seconds_now() - 1};
+        l.pace = &pace;
+        test_ok(ctx, tune_once(ctx, &l));
+        assert_true(pace.late && pace.steps > 1 && pace.steps < pace.total / 4);
+        assert_true(pace.seconds > 0);
+        l.kept = free;
+        l.pace = NULL;
+        test_ok(ctx, tune_once(ctx, &l));
+        pace = (whet_i_pace){.until = (double)INFINITY};
+        l.kept = timed;
+        l.pace = &pace;
+        test_ok(ctx, tune_once(ctx, &l));
+        assert_true(!pace.late && pace.steps == pace.total && pace.total >= 60);
+        assert_memory_equal(free, timed, sizeof free);
+        test_ctx_done(ctx);
+    }
+}
 
 /* A job of 5 seconds that began 100 seconds ago: nothing is tried, nor made as asked, and both is told. */
 static void what_would_be_late_is_passed_by(void **state) {
@@ -618,6 +649,7 @@ int main(void) {
         cmocka_unit_test(labellers_teach_what_they_say),
         cmocka_unit_test(lessons_teach),
         cmocka_unit_test(allocations_of_tuning_may_fail),
+        cmocka_unit_test(a_slow_run_is_stopped),
         cmocka_unit_test(what_would_be_late_is_passed_by),
         cmocka_unit_test(a_stopped_job_leaves_nothing),
     };
