@@ -24,7 +24,7 @@
 /* Of a comparison, what fitting the chosen candidate to a fold takes at most: one repeat of five. */
 #define FIT_SHARE .2
 /* Of the limit, by which the folds behind the first may exceed it. */
-#define GRACE .05
+#define GRACE .1
 /* Of the candidate's log loss, what a gain must be more than: where nothing is to be learned, all lose what
  * the classes' shares do, and an encoder in the folder is not worth a tie. A standard error, which is large
  * with so few labels, leaves real gains behind. */
@@ -219,7 +219,7 @@ static whet_status first_fold(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, cl
                        "left behind: log loss %.3f on the first fold", c->first);
         if (!(c->first < least)) continue;
         least = c->first;
-        of_best = seconds_of(run, h, s, c->lesson);
+        of_best = c->seconds; /* its own, not those of others by their bytes */
         t->best = at;
     }
     return WHET_OK;
@@ -233,7 +233,7 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
     best->verdict[0] = '\0';
     s->grace = GRACE * s->limit;
     for (int32_t fold = 1; fold < WHET_I_TUNE_FOLDS; fold++) {
-        const double each = seconds_of(run, h, s, best->lesson);
+        const double each = best->seconds / (double)best->folds;
         bool late = !is_time(s, 0, each, WHET_I_TUNE_FOLDS - fold);
         if (late)
             (void)snprintf(best->verdict, sizeof best->verdict,

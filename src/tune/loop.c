@@ -223,7 +223,7 @@ static bool is_late(const whet_i_tune *run, double first_done, int64_t until) {
     pace->seconds = now - run->begun;
     if (step < TOLD_BY || step == until) return false;
     const double left = (now - first_done) / (double)(step - 1) * (double)(until - step);
-    const double slack = .05 + .45 * (double)(until - step) / (double)until;
+    const double slack = .1 + .4 * (double)(until - step) / (double)until;
     pace->late = now + left > pace->until + slack * (pace->until - run->begun);
     return pace->late;
 }
