@@ -204,3 +204,13 @@ const char *test_write(const char *name, const void *bytes, int64_t len) {
 const char *test_write_text(const char *name, const char *text) {
     return test_write(name, text, (int64_t)strlen(text));
 }
+
+whet_tensor test_shared_key(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
+    char spec[1200];
+    whet_tensor t = {0}, as = {0};
+    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
+    test_ok(ctx, whet_array_read(ctx, spec, &t));
+    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
+    whet_tensor_destroy(ctx, &t);
+    return as;
+}

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "whet/core.h"
+#include "whet/io.h"
 
 /* A context with `threads` threads (0 = default) whose destruction checks that all memory came
  * back. */
@@ -55,6 +56,8 @@ const char *test_source(const char *relative);
  * takes them, which the caller frees with the list. None when the folder is absent. */
 int64_t test_shared_files(const char *folder, const char *begin, const char *end, char ***paths);
 void test_free_files(char **paths, int64_t n);
+/* One array of a file of the reference material, converted; released by whet_tensor_destroy. */
+whet_tensor test_shared_key(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype);
 /* Skips, and says so, when the reference material has nothing of a kind. */
 #define test_need_some(n, what) \
     do { \

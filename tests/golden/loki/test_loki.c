@@ -15,22 +15,11 @@
 
 #include "space/space_i.h"
 
-/* What whet_array_read gives for one key of a file, as the type asked for. */
-static whet_tensor key_of(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
-    char spec[1200];
-    whet_tensor t = {0}, as = {0};
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
-    test_ok(ctx, whet_array_read(ctx, spec, &t));
-    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
-    whet_tensor_destroy(ctx, &t);
-    return as;
-}
-
 static whet_tensor case_key(whet_ctx *ctx, const char *file, const char *key, int c,
                             whet_dtype dtype) {
     char name[64];
     (void)snprintf(name, sizeof name, "%s_%d", key, c);
-    return key_of(ctx, file, name, dtype);
+    return test_shared_key(ctx, file, name, dtype);
 }
 
 static void near_relative(double a, double b, double floor, const char *what, int64_t row) {
@@ -145,8 +134,8 @@ static void check_way(whet_ctx *ctx, whet_space *space, const golden *g) {
 
 static whet_space *by_edges(whet_ctx *ctx, const char *file, int64_t n, bool tree) {
     char name[24];
-    whet_tensor edges = key_of(ctx, file, "edges", WHET_I64);
-    whet_tensor length = key_of(ctx, file, "edge_w", WHET_F64);
+    whet_tensor edges = test_shared_key(ctx, file, "edges", WHET_I64);
+    whet_tensor length = test_shared_key(ctx, file, "edge_w", WHET_F64);
     whet_edges e = {.n_edges = edges.shape[0], .length = length.data};
     const int64_t *ends = edges.data;
     whet_space *space = NULL;
@@ -180,8 +169,8 @@ static whet_space *by_edges(whet_ctx *ctx, const char *file, int64_t n, bool tre
 }
 
 static whet_space *by_parents(whet_ctx *ctx, const char *file, int64_t n) {
-    whet_tensor parent = key_of(ctx, file, "parent", WHET_I64);
-    whet_tensor length = key_of(ctx, file, "parent_len", WHET_F64);
+    whet_tensor parent = test_shared_key(ctx, file, "parent", WHET_I64);
+    whet_tensor length = test_shared_key(ctx, file, "parent_len", WHET_F64);
     whet_space *space = NULL;
     test_ok(ctx, whet_i_space_from_tree(ctx, NULL, n, parent.data, length.data, true, &space));
     whet_tensor_destroy(ctx, &parent);
@@ -215,7 +204,7 @@ static void check_case(whet_ctx *ctx, const char *file, int c, bool tree) {
     g.probs = case_key(ctx, file, "P", c, WHET_F64);
     g.costs = case_key(ctx, file, "F", c, WHET_F64);
     if (tree) g.moments = case_key(ctx, file, "T1", c, WHET_F64);
-    g.candidates = key_of(ctx, file, "cands", WHET_I64);
+    g.candidates = test_shared_key(ctx, file, "cands", WHET_I64);
     g.margin = case_key(ctx, file, "margin_cand", c, WHET_F64);
     g.first = case_key(ctx, file, "first_argmin_cand", c, WHET_I64);
     g.all_idx = case_key(ctx, file, "argmin_all_idx", c, WHET_I64);
@@ -328,7 +317,7 @@ static void check_next(whet_ctx *ctx, const whet_space *space, const char *file,
 
 static int64_t check_loci_of(whet_ctx *ctx, const char *file) {
     int64_t n = 0;
-    whet_tensor d = key_of(ctx, file, "D", WHET_F64);
+    whet_tensor d = test_shared_key(ctx, file, "D", WHET_F64);
     whet_space *tree = by_edges(ctx, file, d.shape[0], true);
     for (int c = 0; has_case(ctx, file, "P", c); c++) {
         const bool locus = has_case(ctx, file, "locus", c);

@@ -64,24 +64,15 @@ static void gradients_are_those_of_central_differences(void **state) {
     }
 }
 
-static whet_tensor key_of(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
-    char spec[1200];
-    whet_tensor t, as;
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
-    test_ok(ctx, whet_array_read(ctx, spec, &t));
-    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
-    whet_tensor_destroy(ctx, &t);
-    return as;
-}
-
 /* The reference's exact loss and gradient: cross-entropy of -p D^2, a mean over rows. Its straight-through
  * and polytope variants, which are other gradients of it, are not here. */
 static void check_exact_loss(const char *file) {
     whet_ctx *ctx = test_ctx(1);
-    whet_tensor d = key_of(ctx, file, "D", WHET_F64), s = key_of(ctx, file, "logits", WHET_F64);
-    whet_tensor y = key_of(ctx, file, "y", WHET_I32),
-                loss = key_of(ctx, file, "exact_ce_loss", WHET_F64);
-    whet_tensor g = key_of(ctx, file, "exact_ce_grad", WHET_F64);
+    whet_tensor d = test_shared_key(ctx, file, "D", WHET_F64),
+                s = test_shared_key(ctx, file, "logits", WHET_F64);
+    whet_tensor y = test_shared_key(ctx, file, "y", WHET_I32),
+                loss = test_shared_key(ctx, file, "exact_ce_loss", WHET_F64);
+    whet_tensor g = test_shared_key(ctx, file, "exact_ce_grad", WHET_F64);
     const int64_t b = s.shape[0], k = s.shape[1];
     int32_t *column = malloc(sizeof *column * (size_t)k);
     double *room = malloc(sizeof *room * (size_t)k), *row = s.data, mean = 0;

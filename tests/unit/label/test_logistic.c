@@ -57,25 +57,16 @@ static void coefficients_are_those_of_scikit_learn(void **state) {
     test_ctx_done(ctx);
 }
 
-static whet_tensor key_of(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
-    char spec[1200];
-    whet_tensor t, as;
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
-    test_ok(ctx, whet_array_read(ctx, spec, &t));
-    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
-    whet_tensor_destroy(ctx, &t);
-    return as;
-}
-
 /* C = 1 on the labelled digits, whose pixels are sixteenths: the tight run to 1e-6, as the specification has
  * it; the default run, which stops early, in its labels. */
 static void check_regression(const char *file) {
     whet_ctx *ctx = test_ctx(2);
-    whet_tensor x = key_of(ctx, file, "X", WHET_F32), y = key_of(ctx, file, "y", WHET_I32);
-    whet_tensor at = key_of(ctx, file, "idx_lab", WHET_I64),
-                other = key_of(ctx, file, "idx_un", WHET_I64);
-    whet_tensor tight = key_of(ctx, file, "lrtight_P", WHET_F64),
-                loose = key_of(ctx, file, "lr_P", WHET_F64);
+    whet_tensor x = test_shared_key(ctx, file, "X", WHET_F32),
+                y = test_shared_key(ctx, file, "y", WHET_I32);
+    whet_tensor at = test_shared_key(ctx, file, "idx_lab", WHET_I64),
+                other = test_shared_key(ctx, file, "idx_un", WHET_I64);
+    whet_tensor tight = test_shared_key(ctx, file, "lrtight_P", WHET_F64),
+                loose = test_shared_key(ctx, file, "lr_P", WHET_F64);
     const int64_t n = x.shape[0], d = x.shape[1], b = at.shape[0], u = other.shape[0],
                   k = tight.shape[1];
     int32_t *labels = malloc(sizeof *labels * (size_t)b);

@@ -13,16 +13,6 @@
 
 #define SEMI "golden/autows/semi_digits.npz"
 
-static whet_tensor key_of(whet_ctx *ctx, const char *file, const char *key, whet_dtype dtype) {
-    char spec[512];
-    whet_tensor t = {0}, as = {0};
-    (void)snprintf(spec, sizeof spec, "%s:%s", test_shared(file), key);
-    test_ok(ctx, whet_array_read(ctx, spec, &t));
-    test_ok(ctx, whet_tensor_convert(ctx, &t, dtype, &as));
-    whet_tensor_destroy(ctx, &t);
-    return as;
-}
-
 /* ---- small models ----------------------------------------------------------------------------- */
 
 enum { B = 100, D = 64, K = 10 };
@@ -35,8 +25,9 @@ typedef struct digits {
 static digits *read_digits(whet_ctx *ctx) {
     digits *d = malloc(sizeof *d);
     assert_non_null(d);
-    whet_tensor x = key_of(ctx, SEMI, "X", WHET_F32), y = key_of(ctx, SEMI, "y", WHET_I32);
-    whet_tensor at = key_of(ctx, SEMI, "idx_lab", WHET_I64);
+    whet_tensor x = test_shared_key(ctx, SEMI, "X", WHET_F32),
+                y = test_shared_key(ctx, SEMI, "y", WHET_I32);
+    whet_tensor at = test_shared_key(ctx, SEMI, "idx_lab", WHET_I64);
     for (int i = 0; i < B; i++) {
         const int64_t row = ((const int64_t *)at.data)[i];
         d->y[i] = ((const int32_t *)y.data)[row];
@@ -83,7 +74,7 @@ static void stumps_are_those_of_scikit_learn(void **state) {
         static const char *const part[3] = {"thr", "left", "right"};
         for (int p = 0; p < 3; p++) {
             (void)snprintf(key[p], sizeof key[p], "stump_%s_%s", part[p], name[many]);
-            t[p] = key_of(ctx, SEMI, key[p], WHET_F64);
+            t[p] = test_shared_key(ctx, SEMI, key[p], WHET_F64);
         }
         const int64_t outs = many ? K : 2;
         for (int j = 0; j < D; j++) {
@@ -104,9 +95,9 @@ static void regressions_on_one_feature_are_those_of_scikit_learn(void **state) {
     test_need_shared(SEMI);
     whet_ctx *ctx = test_ctx(1);
     digits *d = read_digits(ctx);
-    whet_tensor w = key_of(ctx, SEMI, "lr1_coef_bin", WHET_F64);
-    whet_tensor b = key_of(ctx, SEMI, "lr1_b_bin", WHET_F64);
-    whet_tensor wm = key_of(ctx, SEMI, "lr1_coef_mc", WHET_F64);
+    whet_tensor w = test_shared_key(ctx, SEMI, "lr1_coef_bin", WHET_F64);
+    whet_tensor b = test_shared_key(ctx, SEMI, "lr1_b_bin", WHET_F64);
+    whet_tensor wm = test_shared_key(ctx, SEMI, "lr1_coef_mc", WHET_F64);
     double weight[K], bias[K];
     double *room = malloc(sizeof *room * (size_t)whet_i_subset_logistic_room(B, 1, K));
     assert_non_null(room);
@@ -253,11 +244,11 @@ static void margins_and_their_scores_are_the_published_ones(void **state) {
     test_need_shared(SEMI);
     whet_ctx *ctx = test_ctx(1);
     digits *d = read_digits(ctx);
-    whet_tensor w = key_of(ctx, SEMI, "lr1_coef_bin", WHET_F64);
-    whet_tensor b = key_of(ctx, SEMI, "lr1_b_bin", WHET_F64);
-    whet_tensor f1 = key_of(ctx, SEMI, "beta_f1_bin_lr1", WHET_F64);
-    whet_tensor best = key_of(ctx, SEMI, "beta_opt_bin_lr1", WHET_F64);
-    whet_tensor grid = key_of(ctx, SEMI, "beta_grid", WHET_F64);
+    whet_tensor w = test_shared_key(ctx, SEMI, "lr1_coef_bin", WHET_F64);
+    whet_tensor b = test_shared_key(ctx, SEMI, "lr1_b_bin", WHET_F64);
+    whet_tensor f1 = test_shared_key(ctx, SEMI, "beta_f1_bin_lr1", WHET_F64);
+    whet_tensor best = test_shared_key(ctx, SEMI, "beta_opt_bin_lr1", WHET_F64);
+    whet_tensor grid = test_shared_key(ctx, SEMI, "beta_grid", WHET_F64);
     for (int i = 0; i < WHET_I_BETAS; i++)
         assert_true(whet_i_beta(i) == ((const double *)grid.data)[i]);
     for (int j = 0; j < D; j++) {
@@ -311,8 +302,9 @@ static void the_verifier_is_the_published_one(void **state) {
     const int64_t files = test_shared_files("golden/autows", "snuba_verifier_", ".npz", &file);
     whet_ctx *ctx = test_ctx(1);
     for (int64_t f = 0; f < files; f++) {
-        whet_tensor x = key_of(ctx, file[f], "X", WHET_I8), w = key_of(ctx, file[f], "w", WHET_F64);
-        whet_tensor q = key_of(ctx, file[f], "marginals", WHET_F64);
+        whet_tensor x = test_shared_key(ctx, file[f], "X", WHET_I8),
+                    w = test_shared_key(ctx, file[f], "w", WHET_F64);
+        whet_tensor q = test_shared_key(ctx, file[f], "marginals", WHET_F64);
         const int64_t n = x.shape[0], m = x.shape[1];
         double *weight = malloc(sizeof *weight * (size_t)m);
         double *marginal = malloc(sizeof *marginal * (size_t)n);
@@ -372,7 +364,8 @@ static whet_names *class_names(whet_ctx *ctx, int32_t k) {
 
 /* Fits on labelled and unlabelled rows; then the saved rules vote on test rows. */
 static void check_published(whet_ctx *ctx, const published *p) {
-    whet_tensor x = key_of(ctx, p->file, "X", WHET_F32), y = key_of(ctx, p->file, "y", WHET_I32);
+    whet_tensor x = test_shared_key(ctx, p->file, "X", WHET_F32),
+                y = test_shared_key(ctx, p->file, "y", WHET_I32);
     whet_tensor at[3], golden[3];
     static const char *const part[3] = {"labeled", "unlabeled", "test"};
     int64_t n[3], d = x.shape[1];
@@ -380,9 +373,9 @@ static void check_published(whet_ctx *ctx, const published *p) {
     for (int s = 0; s < 3; s++) {
         char key[32];
         (void)snprintf(key, sizeof key, "idx_%s", part[s]);
-        at[s] = key_of(ctx, p->file, key, WHET_I64);
+        at[s] = test_shared_key(ctx, p->file, key, WHET_I64);
         (void)snprintf(key, sizeof key, "L_%s", part[s]);
-        golden[s] = key_of(ctx, p->file, key, WHET_I8);
+        golden[s] = test_shared_key(ctx, p->file, key, WHET_I8);
         n[s] = at[s].shape[0];
     }
     float *rows = malloc(sizeof *rows * (size_t)((n[0] + n[1] + n[2]) * d));

@@ -145,17 +145,6 @@ static void merging_is_as_slow_merging(void **state) {
     "{\"model\":{\"type\":\"BPE\"," flags ",\"vocab\":{\"<unk>\":0,\"a\":1,\"b\":2,\"ab\":3," \
     "\"<0xC3>\":4,\"<0xA9>\":5,\"<0xE2>\":6,\"c d\":7},\"merges\":" merges "}}"
 
-static void expect(whet_ctx *ctx, const char *file, const char *text, const char *ids) {
-    whet_tokenizer *tokenizer = load(ctx, test_write_text("tokenizer.json", file));
-    const whet_str one = whet_str_from(text);
-    whet_token_rows rows;
-    test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, &one, 1, 0, &rows));
-    assert_int_equal(rows.start[1], strlen(ids));
-    for (int64_t i = 0; i < rows.start[1]; i++) assert_int_equal(rows.ids[i], ids[i] - '0');
-    whet_token_rows_destroy(ctx, &rows);
-    whet_tokenizer_destroy(ctx, tokenizer);
-}
-
 /* Lengths and order as Hugging Face tokenizers 0.23 gave them, its oddity included: an unknown
  * letter comes behind the bytes that follow it. */
 static void unknown_letters_are_fused_dropped_or_bytes(void **state) {

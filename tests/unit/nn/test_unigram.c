@@ -120,17 +120,6 @@ static void the_cut_is_the_best_of_all(void **state) {
     "," \
     "[\"b\",-2]]"
 
-static void expect(whet_ctx *ctx, const char *file, const char *text, const char *ids) {
-    whet_tokenizer *tokenizer = load(ctx, test_write_text("tokenizer.json", file));
-    const whet_str one = whet_str_from(text);
-    whet_token_rows rows;
-    test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, &one, 1, 0, &rows));
-    assert_int_equal(rows.start[1], strlen(ids));
-    for (int64_t i = 0; i < rows.start[1]; i++) assert_int_equal(rows.ids[i], ids[i] - '0');
-    whet_token_rows_destroy(ctx, &rows);
-    whet_tokenizer_destroy(ctx, tokenizer);
-}
-
 /* Ids as Hugging Face tokenizers 0.23 gives them: of "b" the second counts; a sum of -3 either way, of "ab"
  * the way met first, the longer token from the begin; what is unknown is one, or its bytes, all or none. */
 static void small_words_are_cut_as_hugging_face_does(void **state) {

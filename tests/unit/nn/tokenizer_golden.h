@@ -175,4 +175,16 @@ static inline void check_decoded(const char *const *names, int64_t n) {
     test_ctx_done(ctx);
 }
 
+/* Of a small tokenizer: the ids of a text, written as digits. */
+static inline void expect(whet_ctx *ctx, const char *file, const char *text, const char *ids) {
+    whet_tokenizer *tokenizer = load(ctx, test_write_text("tokenizer.json", file));
+    const whet_str one = whet_str_from(text);
+    whet_token_rows rows;
+    test_ok(ctx, whet_tokenizer_encode(ctx, tokenizer, &one, 1, 0, &rows));
+    assert_int_equal(rows.start[1], strlen(ids));
+    for (int64_t i = 0; i < rows.start[1]; i++) assert_int_equal(rows.ids[i], ids[i] - '0');
+    whet_token_rows_destroy(ctx, &rows);
+    whet_tokenizer_destroy(ctx, tokenizer);
+}
+
 #endif
