@@ -4,10 +4,11 @@
 
 const cli_option cmd_market_trial_options[] = {
     {.name = "arch",
-     .type = CLI_ENUM,
-     .choices = "mlp|lenet|resnet|wrn",
+     .type = CLI_STRING,
+     .value = "NAME[:N]",
      .preset = "mlp",
-     .help = "architecture of both networks"},
+     .help = "architecture of both networks: mlp, lenet, resnet or wrn; of group norms with the\n"
+             "number of their groups (resnet:8; without it one)"},
     {.name = "data",
      .type = CLI_PATH,
      .value = "X.npy",

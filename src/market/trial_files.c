@@ -134,14 +134,9 @@ done:
 static whet_status read_all(run *r) {
     const whet_trial_files *f = r->files;
     const whet_permutation_hints none = {0};
-    whet_tensor t;
     WHET_TRY(open_weights(r, 0, f->buyer));
     WHET_TRY(open_weights(r, 1, f->seller));
-    /* Of wrn as it is run here: its group norms are of one group. */
-    const bool batch = whet_safetensors_find(r->file[0], "bn1.running_mean", &t) ||
-                       whet_safetensors_find(r->file[0], "module.bn1.running_mean", &t);
-    const char *arch = strcmp(f->arch, "wrn") == 0 && !batch ? "wrn:1" : f->arch;
-    if (f->align) WHET_TRY(whet_permutation_spec_for(r->ctx, arch, r->file[0], &none, &r->spec));
+    if (f->align) WHET_TRY(whet_permutation_spec_for(r->ctx, f->arch, r->file[0], &none, &r->spec));
     WHET_TRY(read_examples(r, f->data, f->labels, f->statistics, &r->select));
     WHET_TRY(check_examples(r, &r->select.data, f->data, f->labels));
     if (!f->gate_data) return WHET_OK;

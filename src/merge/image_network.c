@@ -129,6 +129,27 @@ static whet_status bind(whet_ctx *ctx, const char *arch, const whet_weights *w,
     return WHET_OK;
 }
 
+static bool is_counter(const char *name) {
+    const size_t n = strlen(name), tail = strlen(".num_batches_tracked");
+    return n > tail && strcmp(name + n - tail, ".num_batches_tracked") == 0;
+}
+
+/* What the file has besides, such as convolutions of shortcuts, would be left out of what is run. */
+static whet_status check_all_bound(whet_ctx *ctx, const char *arch, const whet_weights *w,
+                                   const whet_i_params *params) {
+    char quoted[WHET_QUOTE_SIZE];
+    for (int64_t i = 0; i < w->n; i++) {
+        const char *name = w->items[i].name;
+        if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0) name += sizeof PREFIX - 1;
+        if (is_counter(name) || whet_i_params_find(params, name) >= 0) continue;
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: tensor %s is none of whet's own network, which alone can be run; "
+                           "expected no others",
+                           arch, whet_i_quote(quoted, whet_str_from(w->items[i].name)));
+    }
+    return WHET_OK;
+}
+
 static whet_status pack(whet_ctx *ctx, const whet_i_image_network *net) {
     const whet_i_plan_opts opts = {.sizes = {.rows = {1, 1, 0}, .workers = 1},
                                    .loss = WHET_I_NONE,
@@ -176,6 +197,7 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
     for (int64_t i = 0; trained && i < out->params->n; i++)
         out->params->items[i].trainable = !out->params->items[i].statistics;
     WHET_TRY(bind(ctx, arch, weights, out->params));
+    WHET_TRY(check_all_bound(ctx, arch, weights, out->params));
     WHET_TRY(whet_i_params_settle(ctx, out->params, 0));
     out->norms = count_norms(out->params);
     return pack(ctx, out);

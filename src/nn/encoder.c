@@ -21,6 +21,7 @@ static whet_status fill(whet_ctx *ctx, const char *dir, const whet_encoder_opts 
                         whet_encoder *e) {
     WHET_TRY(whet_i_encoder_config_read(ctx, dir, opts, &e->config));
     WHET_TRY(whet_i_model_tokenizer(ctx, dir, e->config.vocab, &e->tokenizer));
+    if (e->config.lowered) WHET_TRY(whet_i_check_lowers(ctx, e->tokenizer));
     return whet_i_encoder_weights_load(ctx, dir, e);
 }
 

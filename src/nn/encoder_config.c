@@ -261,15 +261,10 @@ static whet_status parse_limit(whet_ctx *ctx, const whet_i_encoder_docs *docs,
     const json_t *tokens = docs->tokens;
     const double length = json_number_value(json_object_get(tokens, "model_max_length"));
     int64_t limit = length >= 1 && length < (double)c->max_length ? (int64_t)length : c->max_length;
-    const bool lowers = json_is_true(json_object_get(tokens, "do_lower_case"));
     if (docs->limit) {
         WHET_TRY(need_object(ctx, name, docs->limit));
         WHET_TRY(whet_i_json_int_or(ctx, name, docs->limit, key, 1, INT32_MAX, limit, &limit));
-        if (json_is_true(json_object_get(docs->limit, "do_lower_case")) && !lowers)
-            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                               "%s: \"do_lower_case\" is true, and the tokenizer keeps capitals; "
-                               "expected false; try texts in small letters",
-                               name);
+        c->lowered = json_is_true(json_object_get(docs->limit, "do_lower_case"));
     }
     if (limit < c->max_length) c->max_length = limit;
     return WHET_OK;

@@ -257,3 +257,19 @@ whet_status whet_i_model_tokenizer(whet_ctx *ctx, const char *dir, int64_t vocab
         "tokenizer.json has %lld tokens; expected at most %lld, \"vocab_size\" of config.json",
         (long long)tokens, (long long)vocab);
 }
+
+whet_status whet_i_check_lowers(whet_ctx *ctx, const whet_tokenizer *tokenizer) {
+    const whet_str texts[] = {whet_str_from("A Quick BROWN fox Jumps"),
+                              whet_str_from("a quick brown fox jumps")};
+    whet_token_rows rows;
+    WHET_TRY(whet_tokenizer_encode(ctx, tokenizer, texts, 2, 0, &rows));
+    const int64_t n = rows.start[1];
+    const bool same =
+        rows.start[2] == 2 * n && memcmp(rows.ids, rows.ids + n, (size_t)n * sizeof *rows.ids) == 0;
+    whet_token_rows_destroy(ctx, &rows);
+    if (same) return WHET_OK;
+    return whet_i_fail(
+        ctx, WHET_ERR_UNSUPPORTED,
+        "sentence_bert_config.json: \"do_lower_case\" is true, and the tokenizer keeps "
+        "capitals; expected false; try texts in small letters");
+}

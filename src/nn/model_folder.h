@@ -40,6 +40,8 @@ WHET_CHECKED whet_status whet_i_weight_files_parse(whet_ctx *ctx, const json_t *
 /* The folder's tokenizer, for a model of `vocab` word vectors. Errors: as whet_tokenizer_load, SHAPE. */
 WHET_CHECKED whet_status whet_i_model_tokenizer(whet_ctx *ctx, const char *dir, int64_t vocab,
                                                 whet_tokenizer **out);
+/* UNSUPPORTED where capitals make other tokens: sentence-transformers would make texts small itself. */
+WHET_CHECKED whet_status whet_i_check_lowers(whet_ctx *ctx, const whet_tokenizer *tokenizer);
 
 /* ---- changes on the way in --------------------------------------------------------------------- */
 

@@ -59,6 +59,7 @@ typedef struct whet_i_encoder_config {
     whet_pooling pooling;
     bool normalize;
     int64_t max_length; /* tokens a text, special ones included */
+    bool lowered;       /* sentence-transformers puts texts into small letters */
 } whet_i_encoder_config;
 
 /* The documents of a folder; all but the model may be NULL: the file is not there. */

@@ -63,16 +63,34 @@ static json_int_t id_of(const json_t *root, const char *token) {
     return -1;
 }
 
-/* These classes add special tokens also where tokenizer.json has no post_processor. */
-static whet_status add_processor(whet_ctx *ctx, json_t *root, const char *type, const char *first,
+static bool is_special(const json_t *piece, const char *token) {
+    return whet_i_json_is(json_object_get(json_object_get(piece, "SpecialToken"), "id"), token);
+}
+
+/* Whether texts come to stand between these tokens. */
+static bool adds(const json_t *processor, const char *first, const char *last) {
+    const json_t *single = json_object_get(processor, "single");
+    const json_t *type = json_object_get(processor, "type");
+    if (whet_i_json_is(type, "BertProcessing") || whet_i_json_is(type, "RobertaProcessing"))
+        return whet_i_json_is(json_array_get(json_object_get(processor, "cls"), 0), first) &&
+               whet_i_json_is(json_array_get(json_object_get(processor, "sep"), 0), last);
+    return whet_i_json_is(type, "TemplateProcessing") && json_array_size(single) == 3 &&
+           is_special(json_array_get(single, 0), first) &&
+           json_object_get(json_array_get(single, 1), "Sequence") &&
+           is_special(json_array_get(single, 2), last);
+}
+
+/* These classes add their special tokens whatever tokenizer.json's post_processor does. */
+static whet_status put_processor(whet_ctx *ctx, json_t *root, const char *type, const char *first,
                                  const char *last) {
     const json_t *old = json_object_get(root, "post_processor");
     const json_int_t ids[2] = {id_of(root, first), id_of(root, last)};
     char begin[WHET_QUOTE_SIZE], end[WHET_QUOTE_SIZE];
-    if ((old && !json_is_null(old)) || ids[0] < 0 || ids[1] < 0) return WHET_OK;
+    if (adds(old, first, last) || ids[0] < 0 || ids[1] < 0) return WHET_OK;
     whet_i_log(ctx, WHET_LOG_WARN,
-               "tokenizer.json has no post_processor; texts begin with %s and end with %s all the "
+               "tokenizer.json has %s post_processor; texts begin with %s and end with %s all the "
                "same, as in transformers",
+               old && !json_is_null(old) ? "another" : "no",
                whet_i_quote(begin, whet_str_from(first)), whet_i_quote(end, whet_str_from(last)));
     return set(ctx, root, "post_processor",
                json_pack("{s:s, s:[s, I], s:[s, I]}", "type", type, "cls", first, ids[0], "sep",
@@ -101,7 +119,7 @@ static whet_status make_bert(whet_ctx *ctx, const folder *f, json_t *root) {
             "to defaults (do_lower_case %s, strip_accents %s, tokenize_chinese_chars %s); the "
             "latter hold, as in transformers",
             word(lower), word(accents), word(chinese));
-    WHET_TRY(add_processor(ctx, root, "BertProcessing", special(f, "cls_token", "[CLS]"),
+    WHET_TRY(put_processor(ctx, root, "BertProcessing", special(f, "cls_token", "[CLS]"),
                            special(f, "sep_token", "[SEP]")));
     json_t *model = json_object_get(root, "model");
     const char *unknown = special(f, "unk_token", "[UNK]");
@@ -130,7 +148,7 @@ static whet_status make_roberta(whet_ctx *ctx, const folder *f, json_t *root) {
     const bool prefix = flag(f, "add_prefix_space", false);
     const json_t *old = json_object_get(root, "pre_tokenizer");
     warn_of_prefix(ctx, json_is_true(json_object_get(old, "add_prefix_space")), prefix);
-    WHET_TRY(add_processor(ctx, root, "RobertaProcessing", special(f, "cls_token", "<s>"),
+    WHET_TRY(put_processor(ctx, root, "RobertaProcessing", special(f, "cls_token", "<s>"),
                            special(f, "sep_token", "</s>")));
     WHET_TRY(set(ctx, root, "normalizer", json_null()));
     return set(ctx, root, "pre_tokenizer",
@@ -181,7 +199,7 @@ static whet_status make_sentencepiece(whet_ctx *ctx, const folder *f, json_t *ro
             json_pack("{s:s, s:[{s:s}, {s:s, s:s, s:s, s:b}]}", "type", "Sequence", "pretokenizers",
                       "type", "WhitespaceSplit", "type", "Metaspace", "replacement", MARK,
                       "prepend_scheme", prefix ? "always" : "never", "split", 1)));
-    WHET_TRY(add_processor(ctx, root, "RobertaProcessing", special(f, "bos_token", "<s>"),
+    WHET_TRY(put_processor(ctx, root, "RobertaProcessing", special(f, "bos_token", "<s>"),
                            special(f, "eos_token", "</s>")));
     WHET_TRY(set(ctx, model, "byte_fallback", json_false()));
     return set(ctx, model, "unk_id",
@@ -199,6 +217,16 @@ static const struct {
 } CLASSES[] = {{"BertTokenizer", "bert", "WordPiece", BERT},
                {"DistilBertTokenizer", "distilbert", "WordPiece", BERT},
                {"RobertaTokenizer", "roberta", "BPE", ROBERTA},
+               /* Other names of these two. */
+               {"ElectraTokenizer", "", "WordPiece", BERT},
+               {"LayoutLMTokenizer", "", "WordPiece", BERT},
+               {"LxmertTokenizer", "", "WordPiece", BERT},
+               {"MobileBertTokenizer", "", "WordPiece", BERT},
+               {"SqueezeBertTokenizer", "", "WordPiece", BERT},
+               {"BartTokenizer", "", "BPE", ROBERTA},
+               {"LEDTokenizer", "", "BPE", ROBERTA},
+               {"LongformerTokenizer", "", "BPE", ROBERTA},
+               {"MvpTokenizer", "", "BPE", ROBERTA},
                {"XLMRobertaTokenizer", "xlm-roberta", "Unigram", XLM_ROBERTA},
                {"CamembertTokenizer", "camembert", "Unigram", CAMEMBERT}};
 

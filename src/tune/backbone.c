@@ -90,6 +90,7 @@ static whet_status open_folder(whet_ctx *ctx, const char *dir, int64_t max_lengt
     WHET_TRY(read_config(ctx, dir, b));
     WHET_TRY((b->causal ? open_language_model : open_encoder)(ctx, dir, max_length, dropout, b));
     WHET_TRY(whet_i_model_tokenizer(ctx, dir, b->vocab, &b->tokenizer));
+    if (!b->causal && b->encoder.lowered) WHET_TRY(whet_i_check_lowers(ctx, b->tokenizer));
     WHET_TRY(whet_i_weight_files_open(ctx, dir, &b->files));
     if (b->causal) whet_i_llama_find_head(ctx, dir, &b->files, &b->llama);
     return WHET_OK;

@@ -45,7 +45,8 @@ folder("dense", four[:2] + four[3:], cls)
 folder("unprompted", four[:3], cls, **prompts(prompts={"query": "numbers: "}, default_prompt_name=None))
 folder("prompted", four[:3], cls, **prompts(prompts={"query": "numbers: "}, default_prompt_name="query"))
 folder("cut", four[:3], cls, **prompts(truncate_dim=16))
-folder("lower", four[:3], cls, sentence_bert_config={"do_lower_case": True})
+folder("lower", four[:3], cls, sentence_bert_config={"do_lower_case": True}, tokenizer_config={"do_lower_case": False})
+folder("small", four[:3], cls, sentence_bert_config={"do_lower_case": True})
 folder("lowered", four[:3], cls, sentence_bert_config={"do_lower_case": True}, tokenizer_config={"do_lower_case": True})
 folder("short", four[:3], cls, tokenizer_config={"model_max_length": 4})
 folder("shorter", four[:3], cls, sentence_bert_config={"max_seq_length": 4}, tokenizer_config={"model_max_length": 6})
@@ -88,14 +89,14 @@ shutil.copytree("base", "pickled")
 os.rename("pickled/model.safetensors", "pickled/pytorch_model.bin")
 END
 
-for model in base gamma four six listed unprompted lowered short shorter endless parts; do
+for model in base gamma four six listed unprompted lowered small short shorter endless parts; do
     run 0 whet embed --model $model --input t.tsv --output $model.npy
     quiet_about warning
 done
 alike() { cmp -s "$1.npy" "$2.npy" || fail "$2 is another model than $1"; }
 alike base gamma
 alike base parts
-for model in six listed unprompted lowered endless; do alike four $model; done
+for model in six listed unprompted lowered small endless; do alike four $model; done
 alike short shorter
 cmp -s four.npy short.npy && fail 'the limit of the tokenizer does not count'
 # Trained on, names are what they are everywhere else.

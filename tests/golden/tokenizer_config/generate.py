@@ -67,6 +67,22 @@ def cases():
     cased, nfkc = bert(lowercase=False), {"type": "NFKC"}
     both = {"type": "Sequence", "normalizers": [nfkc, bert()["normalizer"]]}
     yield "uncased", "bert", bert(), {"tokenizer_class": "BertTokenizer", "do_lower_case": True}, False
+    for name in ["Electra", "LayoutLM", "Lxmert", "MobileBert", "SqueezeBert"]:
+        yield name.lower(), "bert", bert(), {"tokenizer_class": name + "Tokenizer", "do_lower_case": False}, True
+    for name in ["Bart", "LED", "Longformer", "Mvp"]:
+        yield name.lower(), "roberta", roberta(False), {"tokenizer_class": name + "Tokenizer",
+                                                        "add_prefix_space": True}, True
+    marks = {"cls_token": "[MASK]", "sep_token": "[UNK]"}
+    yield "other marks", "bert", bert(), {"tokenizer_class": "BertTokenizer", **marks}, True
+    template = {"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A", "type_id": 0}}],
+                "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+                "special_tokens": {}}
+    yield "bare template", "bert", but(bert(), post_processor=template), {"tokenizer_class": "BertTokenizer"}, True
+    plain = {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True}
+    yield "bytes behind", "roberta", but(roberta(False), post_processor=plain), {
+        "tokenizer_class": "RobertaTokenizer"}, True
+    yield "bare unigram", "xlm-roberta", but(unigram(), post_processor=template), {
+        "tokenizer_class": "XLMRobertaTokenizer"}, True
     yield "cased", "bert", cased, {"tokenizer_class": "BertTokenizerFast", "do_lower_case": False}, False
     yield "cased by tokenizer.json alone", "bert", cased, None, True
     yield "lowered by default", "distilbert", cased, {}, True
