@@ -8,6 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "cli.h"
@@ -301,22 +302,56 @@ static bool is_output(const cli_value *v) {
     return v->option->type == CLI_OUTPUT && v->text && strcmp(v->text, "-") != 0;
 }
 
+static const char *name_in(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+static bool stat_folder(const char *path, struct stat *info) {
+    char folder[4096];
+    const int n = (int)(name_in(path) - path);
+    return snprintf(folder, sizeof folder, "%.*s.", n, path) < (int)sizeof folder &&
+           stat(folder, info) == 0;
+}
+
+static bool same_place(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+/* One file, or one name in one folder. Devices and pipes take several outputs. */
 static bool same_file(const char *a, const char *b) {
     struct stat x, y;
-    if (strcmp(a, b) == 0) return true;
-    return stat(a, &x) == 0 && stat(b, &y) == 0 && S_ISREG(x.st_mode) && x.st_dev == y.st_dev &&
-           x.st_ino == y.st_ino;
+    if (stat(a, &x) == 0 && stat(b, &y) == 0) return S_ISREG(x.st_mode) && same_place(&x, &y);
+    return strcmp(name_in(a), name_in(b)) == 0 && stat_folder(a, &x) && stat_folder(b, &y) &&
+           same_place(&x, &y);
 }
 
 /* A name that promises another format than what is written under it: the help has that one. */
 static const char *other_format(const cli_value *v) {
     static const char *const known[] = {".npy", ".npz",   ".safetensors", ".tsv", ".csv",
                                         ".txt", ".jsonl", ".json",        ".svg", ".html"};
-    const char *dot = strrchr(v->text, '.');
-    for (size_t i = 0; dot && v->option->value && i < sizeof known / sizeof *known; i++)
-        if (strcmp(dot, known[i]) == 0)
-            return strstr(v->option->value, dot) || strcmp(dot, ".txt") == 0 ? NULL : dot;
+    const char *dot = strrchr(v->text, '.'), *value = v->option->value;
+    for (size_t i = 0; dot && value && i < sizeof known / sizeof *known; i++) {
+        if (strcasecmp(dot, known[i]) != 0) continue;
+        const bool table = strcmp(known[i], ".txt") == 0 && strstr(value, ".tsv");
+        return strstr(value, known[i]) || table ? NULL : known[i];
+    }
     return NULL;
+}
+
+/* Of two outputs the second would replace the first, of an input its own result. */
+static whet_status check_apart(cli_run *run, int32_t i) {
+    const cli_value *v = &run->values[i];
+    char quoted[128];
+    for (int32_t j = 0; j < run->n_values; j++) {
+        const cli_value *o = &run->values[j];
+        const bool input = o->option->type == CLI_PATH && o->given;
+        if ((input || (j < i && is_output(o))) && same_file(v->text, o->text))
+            return cli_fail(
+                run, WHET_ERR_ARG, "options --%s and --%s are both %s; expected two files",
+                o->option->name, v->option->name, cli_quote(quoted, sizeof quoted, v->text));
+    }
+    return WHET_OK;
 }
 
 /* What would be found out at the end of the work. */
@@ -331,12 +366,12 @@ static whet_status check_outputs(cli_run *run) {
                             "option --%s is %s, but what is written there is no %s; expected %s",
                             v->option->name, cli_quote(quoted, sizeof quoted, v->text),
                             other_format(v), v->option->value);
-        for (int32_t j = 0; j < i; j++)
-            if (is_output(&run->values[j]) && same_file(v->text, run->values[j].text))
-                return cli_fail(run, WHET_ERR_ARG,
-                                "options --%s and --%s are both %s; expected two files",
-                                run->values[j].option->name, v->option->name,
-                                cli_quote(quoted, sizeof quoted, v->text));
+        const whet_status status = check_apart(run, i);
+        if (status != WHET_OK) return status;
+        if (stat(v->text, &info) == 0 && S_ISDIR(info.st_mode))
+            return cli_fail(run, WHET_ERR_IO, "%s: is a folder; expected a file to write", v->text);
+        if (!stat_folder(v->text, &info))
+            return cli_fail(run, WHET_ERR_IO, "%s: its folder is not there; expected one", v->text);
         if (!run->force && lstat(v->text, &info) == 0 && S_ISREG(info.st_mode))
             return cli_fail(run, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force",
                             v->text);

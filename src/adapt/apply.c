@@ -71,9 +71,13 @@ static whet_status read_features(whet_ctx *ctx, const whet_apply_job *job, apply
                            "texts, not features",
                            job->classifier);
     /* Any matrix of as many columns would be predicted, and nothing could tell where it came from. */
-    if (meta->encoder_path || meta->tfidf)
+    if (meta->tfidf)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s was made from texts; expected texts, not features", job->classifier);
+    if (meta->encoder_path)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: rows are taken as whet embed gives them with the encoder of %s",
+                   job->features, job->classifier);
     if (map) {
         WHET_TRY(load_map(ctx, map, v));
         WHET_TRY(whet_i_feature_map_read(ctx, v->map, job->features, &v->array));

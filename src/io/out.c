@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "io/out_i.h"
@@ -103,6 +104,23 @@ static int make_file(const char *name) {
     return fd;
 }
 
+/* Opening a pipe that nobody reads yet would wait, and not be interrupted where another thread gets the
+ * signal. */
+static whet_status open_pipe(whet_ctx *ctx, whet_out *out) {
+    const struct timespec pause = {.tv_nsec = 20000000};
+    for (;;) {
+        out->fd = open(out->path, O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+        if (out->fd >= 0) break;
+        if (errno != ENXIO && errno != EINTR) return cannot(ctx, out->path, "opened");
+        WHET_TRY(whet_i_progress(ctx, "waiting for a reader", 0, 0));
+        (void)nanosleep(&pause, NULL);
+    }
+    const int flags = fcntl(out->fd, F_GETFL);
+    if (flags < 0 || fcntl(out->fd, F_SETFL, flags & ~O_NONBLOCK) < 0)
+        return cannot(ctx, out->path, "opened");
+    return WHET_OK;
+}
+
 /* Where the bytes go: standard output, an existing device, or a fresh temporary. */
 static whet_status open_target(whet_ctx *ctx, whet_out *out) {
     struct stat info;
@@ -118,6 +136,7 @@ static whet_status open_target(whet_ctx *ctx, whet_out *out) {
         }
         if (!S_ISREG(info.st_mode)) {
             out->direct = true;
+            if (S_ISFIFO(info.st_mode)) return open_pipe(ctx, out);
             do out->fd = open(out->path, O_WRONLY | O_CLOEXEC);
             while (out->fd < 0 && errno == EINTR);
             return out->fd < 0 ? cannot(ctx, out->path, "opened") : WHET_OK;

@@ -54,6 +54,18 @@ tells 'expected V.npy|V.tsv'
 run 4 whet label apply --rules r.json --input t.tsv --votes v.tsv
 tells 'r.json'
 rm link
+run 2 whet label fit --votes no.npy --probs x --predictions ./x
+tells 'expected two files'
+run 2 whet label fit --votes there.npy --probs there.npy --force
+tells 'options --votes and --probs are both "there.npy"'
+run 4 whet label fit --votes no.npy --probs /dev/null --predictions /dev/null
+tells 'no.npy'
+run 2 whet label fit --votes no.npy --probs p.TXT
+tells 'no .txt; expected P.npy'
+run 4 whet label fit --votes no.npy --probs .
+tells '.: is a folder'
+run 4 whet label fit --votes no.npy --probs nowhere/p.npy
+tells 'nowhere/p.npy: its folder is not there'
 unchanged
 
 run 2 whet versoin
