@@ -369,9 +369,11 @@ static whet_status check_outputs(cli_run *run) {
         const whet_status status = check_apart(run, i);
         if (status != WHET_OK) return status;
         if (stat(v->text, &info) == 0 && S_ISDIR(info.st_mode))
-            return cli_fail(run, WHET_ERR_IO, "%s: is a folder; expected a file to write", v->text);
+            return cli_fail(run, WHET_ERR_IO, "%s: cannot be written: %s", v->text,
+                            strerror(EISDIR));
         if (!stat_folder(v->text, &info))
-            return cli_fail(run, WHET_ERR_IO, "%s: its folder is not there; expected one", v->text);
+            return cli_fail(run, WHET_ERR_IO, "%s: cannot be created: %s", v->text,
+                            strerror(errno));
         if (!run->force && lstat(v->text, &info) == 0 && S_ISREG(info.st_mode))
             return cli_fail(run, WHET_ERR_EXISTS, "%s: exists; expected a new path; try --force",
                             v->text);

@@ -63,9 +63,9 @@ tells 'no.npy'
 run 2 whet label fit --votes no.npy --probs p.TXT
 tells 'no .txt; expected P.npy'
 run 4 whet label fit --votes no.npy --probs .
-tells '.: is a folder'
+tells '.: cannot be written: Is a directory'
 run 4 whet label fit --votes no.npy --probs nowhere/p.npy
-tells 'nowhere/p.npy: its folder is not there'
+tells 'nowhere/p.npy: cannot be created: No such file or directory'
 unchanged
 
 run 2 whet versoin
