@@ -314,16 +314,10 @@ static bool stat_folder(const char *path, struct stat *info) {
            stat(folder, info) == 0;
 }
 
-static bool same_place(const struct stat *a, const struct stat *b) {
-    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
-}
-
-/* One file, or one name in one folder. Devices and pipes take several outputs. */
+/* Devices and pipes take several outputs. */
 static bool same_file(const char *a, const char *b) {
-    struct stat x, y;
-    if (stat(a, &x) == 0 && stat(b, &y) == 0) return S_ISREG(x.st_mode) && same_place(&x, &y);
-    return strcmp(name_in(a), name_in(b)) == 0 && stat_folder(a, &x) && stat_folder(b, &y) &&
-           same_place(&x, &y);
+    struct stat info;
+    return whet_same_path(a, b) && (stat(a, &info) != 0 || S_ISREG(info.st_mode));
 }
 
 /* A name that promises another format than what is written under it: the help has that one. */

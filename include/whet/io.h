@@ -33,6 +33,9 @@ WHET_API WHET_CHECKED whet_status whet_out_commit(whet_ctx *ctx, whet_out *out);
 WHET_API const char *whet_out_temporary(const whet_out *out);
 /* Removes the temporary and releases; NULL is fine. */
 WHET_API void whet_out_abort(whet_ctx *ctx, whet_out *out);
+/* Whether both paths lead to one place: the same text, one file or folder that is there (links are
+ * followed), or one name, not there yet, in one folder that is. Thread-safe. */
+WHET_API bool whet_same_path(const char *a, const char *b);
 
 /* A directory that appears whole: files are written under whet_out_dir_path, then
  * whet_out_dir_commit renames it to `path`. With `force` the entries that an existing directory

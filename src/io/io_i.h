@@ -39,8 +39,6 @@ WHET_CHECKED whet_status whet_i_out_exists(whet_ctx *ctx, const char *path);
  * and devices pass. Errors: IO, EXISTS, NOMEM. */
 WHET_CHECKED whet_status whet_i_out_check(whet_ctx *ctx, const char *path, bool force);
 WHET_CHECKED whet_status whet_i_out_dir_check(whet_ctx *ctx, const char *path, bool force);
-/* Whether both name one file, there or not, in one folder that is there. */
-bool whet_i_same_target(const char *a, const char *b);
 /* whet_out_dir_open; `own` (ends with NULL) are the files that such an output may have: those of an earlier
  * one that this one lacks go with it. */
 WHET_CHECKED whet_status whet_i_out_dir_open(whet_ctx *ctx, const char *path, bool force,

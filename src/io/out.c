@@ -189,11 +189,16 @@ static bool stat_parent(const char *path, struct stat *info) {
     return stat(parent, info) == 0;
 }
 
-bool whet_i_same_target(const char *a, const char *b) {
+static bool same_place(const struct stat *a, const struct stat *b) {
+    return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
+bool whet_same_path(const char *a, const char *b) {
     struct stat x, y;
-    return strcmp(a, b) == 0 ||
-           (strcmp(name_of(a), name_of(b)) == 0 && stat_parent(a, &x) && stat_parent(b, &y) &&
-            x.st_dev == y.st_dev && x.st_ino == y.st_ino);
+    if (strcmp(a, b) == 0) return true;
+    if (stat(a, &x) == 0 && stat(b, &y) == 0) return same_place(&x, &y);
+    return strcmp(name_of(a), name_of(b)) == 0 && stat_parent(a, &x) && stat_parent(b, &y) &&
+           same_place(&x, &y);
 }
 
 static whet_status put(whet_ctx *ctx, whet_out *out, const char *bytes, int64_t len) {

@@ -24,7 +24,7 @@ static whet_status check(whet_ctx *ctx, const whet_trial_files *f) {
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "the gate has %s alone; expected inputs and labels, or neither",
                            f->gate_data ? "inputs" : "labels");
-    if (f->gate_data && whet_i_same_target(f->gate_data, f->data))
+    if (f->gate_data && whet_same_path(f->gate_data, f->data))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: the gate's examples are those that choose the mixture; expected "
                            "others",

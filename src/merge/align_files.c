@@ -138,7 +138,7 @@ static whet_status check_outputs(whet_ctx *ctx, const whet_align_job *job) {
         const bool folder = i == 0 && paths[i] && !is_file(paths[i]);
         if (!paths[i]) continue;
         for (int k = 0; k < i; k++)
-            if (paths[k] && whet_i_same_target(paths[i], paths[k]))
+            if (paths[k] && whet_same_path(paths[i], paths[k]))
                 return whet_i_fail(
                     ctx, WHET_ERR_ARG,
                     "%s: two outputs are to be written there; expected a path for each", paths[i]);

@@ -305,10 +305,7 @@ void whet_i_merge_model_close(whet_ctx *ctx, whet_i_merge_model *model) {
 }
 
 bool whet_i_merge_same_path(const char *a, const char *b) {
-    struct stat one, two;
-    if (!a || !b || strcmp(a, b) == 0) return !a == !b;
-    return stat(a, &one) == 0 && stat(b, &two) == 0 && one.st_ino == two.st_ino &&
-           one.st_dev == two.st_dev;
+    return a && b ? whet_same_path(a, b) : !a == !b;
 }
 
 /* ---- finding ---------------------------------------------------------------------------------- */

@@ -62,9 +62,7 @@ static bool has_file(const whet_i_tune *run, const char *name) {
 }
 
 static bool is_output(const whet_i_tune *run, const char *folder) {
-    struct stat a, b;
-    return folder && stat(run->job.output, &a) == 0 && stat(folder, &b) == 0 &&
-           a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    return folder && whet_same_path(run->job.output, folder);
 }
 
 /* What this run starts from is kept, also where it writes beside it; so is what no run has written. */

@@ -261,10 +261,15 @@ static void what_cannot_be_written_is_told_before(void **state) {
     test_fails(ctx, whet_i_out_dir_check(ctx, ".", true), WHET_ERR_IO);
     test_fails(ctx, whet_i_out_dir_check(ctx, "/", true), WHET_ERR_IO);
     assert_false(exists(test_tmp("checked")));
-    assert_true(whet_i_same_target("a.txt", "./a.txt"));
-    assert_true(whet_i_same_target("/tmp/../tmp/a", "/tmp/a"));
-    assert_false(whet_i_same_target("a.txt", "/a.txt"));
-    assert_false(whet_i_same_target("no/such/a", "no/such/./a"));
+    assert_true(whet_same_path("a.txt", "./a.txt"));
+    assert_true(whet_same_path("/tmp/../tmp/a", "/tmp/a"));
+    assert_false(whet_same_path("a.txt", "/a.txt"));
+    assert_false(whet_same_path("no/such/a", "no/such/./a"));
+    char *link_path = strdup(test_tmp("link.txt"));
+    assert_int_equal(symlink(plain, link_path), 0);
+    assert_true(whet_same_path(plain, link_path)); /* one file by two names */
+    assert_false(whet_same_path(plain, test_tmp("other.txt")));
+    free(link_path);
     free(plain);
     test_ctx_done(ctx);
 }
