@@ -39,8 +39,17 @@ const cli_option cmd_label_baseline_options[] = {
      .type = CLI_FLOAT,
      .low = 1e-12,
      .high = 1e12,
-     .help = "propagate, spread: join all rows, by exp(-gamma distance^2); without: ten nearest by "
-             "cosine"},
+     .help = "propagate, spread: join all rows, by exp(-gamma distance^2); without: the nearest"},
+    {.name = "neighbours",
+     .type = CLI_INT,
+     .min = 1,
+     .max = INT64_MAX,
+     .help = "propagate, spread: how many nearest rows a row is joined to; without: 10"},
+    {.name = "metric",
+     .type = CLI_ENUM,
+     .choices = "cosine|euclidean",
+     .preset = "cosine",
+     .help = "nearest by what: of prepared rows, by weight; of rows as they are, all alike"},
     {.name = "alpha",
      .type = CLI_FLOAT,
      .low = 1e-6,
@@ -95,6 +104,23 @@ json_t *cli_mapping_json(const whet_names *classes, const whet_class_mapping *ma
     return list;
 }
 
+static whet_status check_graph_options(cli_run *run, const whet_baseline_job *job) {
+    static const char *const options[] = {"gamma", "neighbours", "metric"};
+    const bool on_graph =
+        job->method == WHET_BASELINE_PROPAGATE || job->method == WHET_BASELINE_SPREAD;
+    for (int i = 0; i < 3; i++) {
+        if (!cli_given(run, options[i])) continue;
+        if (!on_graph)
+            return cli_fail(run, WHET_ERR_ARG, "--%s needs --method propagate or spread",
+                            options[i]);
+        if (i > 0 && job->gamma > 0)
+            return cli_fail(run, WHET_ERR_ARG,
+                            "--%s and --gamma, which joins all rows; expected one of them",
+                            options[i]);
+    }
+    return WHET_OK;
+}
+
 whet_status cmd_label_baseline(cli_run *run) {
     static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT,   WHET_BASELINE_PROPAGATE,
                                             WHET_BASELINE_SPREAD,     WHET_BASELINE_ZERO_SHOT,
@@ -102,6 +128,8 @@ whet_status cmd_label_baseline(cli_run *run) {
                                             WHET_BASELINE_GOGGLES};
     static const whet_head_loss losses[] = {WHET_LOSS_CROSS_ENTROPY, WHET_LOSS_EXPECTED_COST,
                                             WHET_LOSS_FRECHET};
+    static const whet_neighbour_metric metrics[] = {WHET_NEIGHBOURS_COSINE,
+                                                    WHET_NEIGHBOURS_EUCLIDEAN};
     whet_baseline_job job = WHET_BASELINE_JOB_INIT;
     whet_names *classes;
     int64_t labelled;
@@ -116,6 +144,8 @@ whet_status cmd_label_baseline(cli_run *run) {
     job.space = cli_text(run, "space");
     job.gamma = cli_number(run, "gamma");
     job.alpha = cli_number(run, "alpha");
+    job.neighbours = cli_integer(run, "neighbours");
+    job.neighbour_metric = metrics[cli_choice(run, "metric")];
     job.seed = run->seed;
     job.force = run->force;
     if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
@@ -126,9 +156,8 @@ whet_status cmd_label_baseline(cli_run *run) {
         job.method != WHET_BASELINE_PROTOTYPES)
         return cli_fail(run, WHET_ERR_ARG,
                         "--class-features needs --method zero-shot or prototypes");
-    if (job.gamma > 0 && job.method != WHET_BASELINE_PROPAGATE &&
-        job.method != WHET_BASELINE_SPREAD)
-        return cli_fail(run, WHET_ERR_ARG, "--gamma needs --method propagate or spread");
+    whet_status status = check_graph_options(run, &job);
+    if (status != WHET_OK) return status;
     if (job.alpha > 0 && job.method != WHET_BASELINE_SPREAD)
         return cli_fail(run, WHET_ERR_ARG, "--alpha needs --method spread");
     if (job.loss != WHET_LOSS_CROSS_ENTROPY && job.method != WHET_BASELINE_FEW_SHOT)
@@ -137,7 +166,7 @@ whet_status cmd_label_baseline(cli_run *run) {
     if ((job.loss != WHET_LOSS_CROSS_ENTROPY) != (job.space != NULL))
         return cli_fail(run, WHET_ERR_ARG,
                         "--space and --loss expected-cost or frechet; expected both or neither");
-    const whet_status status = whet_baseline_files(run->ctx, &job, &classes, &labelled, &mapping);
+    status = whet_baseline_files(run->ctx, &job, &classes, &labelled, &mapping);
     if (status != WHET_OK) return status;
     cli_print(run, "%s from %lld labels; columns of %s:\n", cli_text(run, "method"),
               (long long)labelled, job.probs);

@@ -154,6 +154,13 @@ typedef enum whet_head_loss {
                                 Frechet mean (Loki, arXiv 2307.12226, structured loss) */
 } whet_head_loss;
 
+/* Which rows of the graph are neighbours: either is among the other's nearest. */
+typedef enum whet_neighbour_metric {
+    WHET_NEIGHBOURS_COSINE = 0, /* of prepared rows; weights are max(cosine, .001) */
+    WHET_NEIGHBOURS_EUCLIDEAN   /* by the distance of rows as they are; each counts alike, as with
+                                 scikit-learn's kernel "knn", but in both directions */
+} whet_neighbour_metric;
+
 typedef struct whet_baseline_input {
     const float *features; /* [n, d], finite */
     int64_t n, d;
@@ -164,9 +171,13 @@ typedef struct whet_baseline_input {
     whet_head_loss loss; /* few-shot alone may have another than cross-entropy */
     const double *cost;  /* [k, k] squared distances between classes, >= 0, symmetric; scale is
                             irrelevant; NULL with cross-entropy */
-    double gamma; /* propagate, spread: 0 = ten nearest neighbours by cosine; else all rows, as they
+    double gamma;        /* propagate, spread: 0 = nearest neighbours; else all rows, as they
                      are, with weights exp(-gamma |x_i - x_j|^2): memory 8 n^2 bytes */
-    double alpha; /* spread: 0 = cross-fitted; else in (0, 1) */
+    double alpha;        /* spread: 0 = cross-fitted; else in (0, 1) */
+    int64_t
+        neighbours; /* propagate, spread without gamma: 0 = 10; else 1 to n - 1, the row itself not
+                           counted (scikit-learn counts it) */
+    whet_neighbour_metric neighbour_metric;
 } whet_baseline_input;
 
 /* probs [n, k]: of every row, labelled ones included (propagate keeps their labels, as it is
@@ -193,6 +204,8 @@ typedef struct whet_baseline_job {
     whet_head_loss loss;
     const char *space;   /* SPACE whose squared distances are the cost; NULL with cross-entropy */
     double gamma, alpha; /* as whet_baseline_input's */
+    int64_t neighbours;
+    whet_neighbour_metric neighbour_metric;
 } whet_baseline_job;
 #define WHET_BASELINE_JOB_INIT \
     { .struct_size = sizeof(whet_baseline_job) }

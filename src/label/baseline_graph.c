@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The baselines on the graph of neighbours: harmonic functions, and local and global consistency, whose
  * alpha (unless given) and temperature are those with the least cross-fitted log loss. The graph is that of
- * nearest neighbours by cosine, or with gamma that of all rows.
+ * nearest neighbours, by cosine or distance, or with gamma that of all rows.
  * Legend: n rows, k classes, b labelled rows. */
 #include <math.h>
 
@@ -167,9 +167,14 @@ static whet_status propagate(whet_ctx *ctx, const whet_i_baseline *s, const whet
 typedef whet_status (*on_graph)(whet_ctx *ctx, const whet_i_baseline *s, const whet_i_graph *graph);
 
 static whet_status build_and(whet_ctx *ctx, const whet_i_baseline *s, on_graph run) {
+    const whet_baseline_input *in = s->in;
+    const int64_t m = in->neighbours > 0 ? in->neighbours : WHET_I_NEIGHBOURS;
     whet_i_graph graph;
-    if (s->in->gamma > 0) return run(ctx, s, NULL);
-    WHET_TRY(whet_i_graph_build(ctx, s->x, s->n, s->d, WHET_I_NEIGHBOURS, &graph));
+    if (in->gamma > 0) return run(ctx, s, NULL);
+    if (in->neighbour_metric == WHET_NEIGHBOURS_EUCLIDEAN)
+        WHET_TRY(whet_i_graph_build_euclidean(ctx, in->features, s->n, in->d, m, &graph));
+    else
+        WHET_TRY(whet_i_graph_build(ctx, s->x, s->n, s->d, m, &graph));
     const whet_status status = run(ctx, s, &graph);
     whet_i_graph_free(ctx, &graph);
     return status;

@@ -52,6 +52,16 @@ static whet_status check(whet_ctx *ctx, whet_baseline method, const whet_baselin
     if (!(in->alpha >= 0 && in->alpha < 1) || (in->alpha > 0 && method != WHET_BASELINE_SPREAD))
         return whet_i_fail(ctx, WHET_ERR_ARG, "alpha is %g; expected between 0 and 1, with spread",
                            in->alpha);
+    const bool chosen = in->neighbours != 0 || in->neighbour_metric != WHET_NEIGHBOURS_COSINE;
+    if (chosen && (!on_graph || in->gamma > 0))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "neighbours are chosen for %s; expected propagate or spread, without "
+                           "gamma",
+                           on_graph ? "the graph of all rows" : "a method without a graph");
+    if (in->neighbours < 0 || (in->neighbours > 0 && in->neighbours >= in->n))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%lld neighbours among %lld rows; expected 1 to %lld, the other rows",
+                           (long long)in->neighbours, (long long)in->n, (long long)in->n - 1);
     if (method != WHET_BASELINE_ZERO_SHOT && !in->labels)
         return whet_i_fail(ctx, WHET_ERR_ARG, "a method that needs labels, without labels");
     for (int64_t i = 0; in->labels && i < in->n; i++)

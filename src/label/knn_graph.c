@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Exact nearest neighbours under the inner product, and the symmetric graph made of them.
+ * Exact nearest neighbours under the inner product, and the symmetric graph made of neighbours.
  *
  * Queries are cut into blocks of QUERY_ROWS, whatever the threads; a block walks the pool in pieces
  * of POOL_ROWS, whose products with it are all that is held, and keeps the m best seen so far.
@@ -122,31 +122,30 @@ static void compact(whet_i_graph *g, const int64_t *used) {
     g->mean_degree = g->n ? total / (double)g->n : 0;
 }
 
+/* Neighbours of which nothing but that they are is known count alike. */
+static double weight_of(const float *similarity, int64_t at) {
+    return similarity ? fmax((double)similarity[at], WHET_I_LEAST_WEIGHT) : 1;
+}
+
 static void symmetrise(whet_i_graph *g, int64_t *used, const int64_t *index,
                        const float *similarity, int64_t m) {
     /* Outgoing edges first, sorted; then incoming ones, whose other ends come in order. */
     for (int64_t i = 0; i < g->n; i++)
         for (int64_t e = 0; e < m; e++)
-            add_edge(g, used, i, index[i * m + e],
-                     fmax((double)similarity[i * m + e], WHET_I_LEAST_WEIGHT));
+            add_edge(g, used, i, index[i * m + e], weight_of(similarity, i * m + e));
     for (int64_t i = 0; i < g->n; i++)
         for (int64_t e = 0; e < m; e++)
-            add_edge(g, used, index[i * m + e], i,
-                     fmax((double)similarity[i * m + e], WHET_I_LEAST_WEIGHT));
+            add_edge(g, used, index[i * m + e], i, weight_of(similarity, i * m + e));
     compact(g, used);
 }
 
-whet_status whet_i_graph_build(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t m,
-                               whet_i_graph *out) {
+/* Of lists of neighbours, index [n, m] and similarity [n, m] or NULL. */
+static whet_status graph_of_lists(whet_ctx *ctx, int64_t n, int64_t m, const int64_t *index,
+                                  const float *similarity, whet_i_graph *out) {
     whet_status status = WHET_OK;
     whet_i_graph g = {.n = n};
-    int64_t *index = NULL, *used = NULL, edges;
-    float *similarity = NULL;
-    if (m > n - 1) m = n > 0 ? n - 1 : 0;
-    WHET_TRY_DONE(whet_i_mul(ctx, n, m, &edges));
-    WHET_TRY_DONE(whet_i_alloc(ctx, edges, &index));
-    WHET_TRY_DONE(whet_i_alloc(ctx, edges, &similarity));
-    WHET_TRY_DONE(whet_i_nearest(ctx, x, n, x, n, d, m, true, index, similarity));
+    int64_t *used = NULL;
+    const int64_t edges = n * m;
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &used));
     WHET_TRY_DONE(whet_i_calloc(ctx, n + 1, &g.start));
     WHET_TRY_DONE(whet_i_alloc(ctx, 2 * edges, &g.to));
@@ -159,8 +158,37 @@ whet_status whet_i_graph_build(whet_ctx *ctx, const float *x, int64_t n, int64_t
     g = (whet_i_graph){0};
 done:
     whet_i_graph_free(ctx, &g);
+    whet_i_free(ctx, used);
+    return status;
+}
+
+whet_status whet_i_graph_build(whet_ctx *ctx, const float *x, int64_t n, int64_t d, int64_t m,
+                               whet_i_graph *out) {
+    whet_status status = WHET_OK;
+    int64_t *index = NULL, edges;
+    float *similarity = NULL;
+    if (m > n - 1) m = n > 0 ? n - 1 : 0;
+    WHET_TRY_DONE(whet_i_mul(ctx, n, m, &edges));
+    WHET_TRY_DONE(whet_i_alloc(ctx, edges, &index));
+    WHET_TRY_DONE(whet_i_alloc(ctx, edges, &similarity));
+    WHET_TRY_DONE(whet_i_nearest(ctx, x, n, x, n, d, m, true, index, similarity));
+    WHET_TRY_DONE(graph_of_lists(ctx, n, m, index, similarity, out));
+done:
     whet_i_free(ctx, index);
     whet_i_free(ctx, similarity);
-    whet_i_free(ctx, used);
+    return status;
+}
+
+whet_status whet_i_graph_build_euclidean(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
+                                         int64_t m, whet_i_graph *out) {
+    whet_status status = WHET_OK;
+    int64_t *index = NULL, edges;
+    if (m > n - 1) m = n > 0 ? n - 1 : 0;
+    WHET_TRY_DONE(whet_i_mul(ctx, n, m, &edges));
+    WHET_TRY_DONE(whet_i_alloc(ctx, edges, &index));
+    WHET_TRY_DONE(whet_i_nearest_euclidean(ctx, x, n, d, m, index));
+    WHET_TRY_DONE(graph_of_lists(ctx, n, m, index, NULL, out));
+done:
+    whet_i_free(ctx, index);
     return status;
 }

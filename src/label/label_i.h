@@ -108,8 +108,13 @@ WHET_CHECKED whet_status whet_i_nearest(whet_ctx *ctx, const float *queries, int
                                         const float *pool, int64_t n_pool, int64_t d, int64_t m,
                                         bool same, int64_t *index, float *similarity);
 
-/* Symmetric weights w_ij = max(cos, 1e-3) between rows i, j of which at least one is among the
- * other's m nearest; rows are lists of neighbours in ascending order. */
+/* The m other rows nearest to each row of x [n, d], m < n, the nearest first, equal ones by lowest index:
+ * index [n, m]. 2 n^2 d in f64, and 8 n d bytes. (euclidean_neighbours.c) Errors: ARG, NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_nearest_euclidean(whet_ctx *ctx, const float *x, int64_t n,
+                                                  int64_t d, int64_t m, int64_t *index);
+
+/* Symmetric weights w_ij between rows i, j of which at least one is among the other's m nearest; rows are
+ * lists of neighbours in ascending order. */
 typedef struct whet_i_graph {
     int64_t n;
     int64_t *start; /* [n + 1] */
@@ -122,9 +127,12 @@ typedef struct whet_i_graph {
 #define WHET_I_NEIGHBOURS 10
 #define WHET_I_LEAST_WEIGHT 1e-3
 
-/* x [n, d] of unit rows. */
+/* x [n, d] of unit rows; the nearest by cosine, w_ij = max(cos, 1e-3). All other rows where m is more. */
 WHET_CHECKED whet_status whet_i_graph_build(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                             int64_t m, whet_i_graph *out);
+/* x [n, d] of any rows; the nearest by distance, w_ij = 1. */
+WHET_CHECKED whet_status whet_i_graph_build_euclidean(whet_ctx *ctx, const float *x, int64_t n,
+                                                      int64_t d, int64_t m, whet_i_graph *out);
 void whet_i_graph_free(whet_ctx *ctx, whet_i_graph *graph);
 
 /* ---- linear systems on the graph (conjugate_gradients.c) ------------------------------------- */

@@ -85,6 +85,18 @@ run 0 whet label baseline --features X.npy --labels L.tsv --method propagate --g
 run 0 whet label baseline --features X.npy --labels L.tsv --method spread --gamma .5 --alpha .2 \
     --probs all2.npy
 [ "$(most all.npy 40)$(most all2.npy 41)" = 01 ] || fail 'rows 40 and 41 among all rows'
+run 0 whet label baseline --features X.npy --labels L.tsv --method propagate --neighbours 3 --metric euclidean \
+    --probs near.npy
+run 0 whet label baseline --features X.npy --labels L.tsv --method spread --neighbours 4 --probs near2.npy
+[ "$(most near.npy 40)$(most near2.npy 41)" = 01 ] || fail 'rows 40 and 41 by neighbours'
+run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --neighbours 60 --probs n.npy
+tells '60 neighbours among 60 rows; expected 1 to 59, the other rows'
+run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --neighbours 0 --probs n.npy
+run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --gamma 1 --metric cosine --probs n.npy
+tells '--metric and --gamma, which joins all rows; expected one of them'
+run 2 whet label baseline --features X.npy --labels L.tsv --method few-shot --neighbours 3 --probs n.npy
+tells '--neighbours needs --method propagate or spread'
+absent n.npy
 # Two rows far from all others, close to each other.
 python3 - <<'PY'
 import struct

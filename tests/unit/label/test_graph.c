@@ -84,6 +84,61 @@ static void equal_neighbours_go_by_index(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Rows on a lattice, of which many are equally far: against all distances, equal ones by index. */
+static void nearest_by_distance(void **state) {
+    (void)state;
+    enum { ROWS = 900, MOST = 12 };
+    static float x[ROWS * 2];
+    static int64_t index[ROWS * MOST];
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_graph g;
+    for (int i = 0; i < ROWS; i++) {
+        x[2 * i] = (float)(i * 7 % 30);
+        x[2 * i + 1] = (float)(i * 11 % 29) / 2;
+    }
+    test_ok(ctx, whet_i_nearest_euclidean(ctx, x, ROWS, 2, MOST, index));
+    for (int i = 0; i < ROWS; i++) {
+        bool taken[ROWS] = {false};
+        taken[i] = true;
+        for (int m = 0; m < MOST; m++) {
+            double least = INFINITY;
+            int64_t best = -1;
+            for (int j = 0; j < ROWS; j++) {
+                const double a = (double)x[2 * i] - (double)x[2 * j];
+                const double b = (double)x[2 * i + 1] - (double)x[2 * j + 1];
+                if (taken[j] || a * a + b * b >= least) continue;
+                least = a * a + b * b;
+                best = j;
+            }
+            taken[best] = true;
+            assert_int_equal(index[i * MOST + m], best);
+        }
+    }
+    test_ok(ctx, whet_i_graph_build_euclidean(ctx, x, ROWS, 2, MOST, &g));
+    for (int64_t i = 0; i < ROWS; i++) assert_true(g.degree[i] >= MOST);
+    for (int64_t e = 0; e < g.start[ROWS]; e++) assert_true(g.weight[e] == 1);
+    whet_i_graph_free(ctx, &g);
+    test_ok(ctx, whet_i_graph_build_euclidean(ctx, x, 4, 2, MOST, &g)); /* all others */
+    assert_int_equal(g.start[4], 12);
+    whet_i_graph_free(ctx, &g);
+    test_fails(ctx, whet_i_nearest_euclidean(ctx, x, 4, 2, 4, index), WHET_ERR_ARG);
+    test_ctx_done(ctx);
+}
+
+static whet_status build_by_distance(whet_ctx *ctx, void *arg) {
+    whet_i_graph g;
+    const whet_status status = whet_i_graph_build_euclidean(ctx, arg, 50, 4, 3, &g);
+    if (status == WHET_OK) whet_i_graph_free(ctx, &g);
+    return status;
+}
+
+static void by_distance_without_memory(void **state) {
+    (void)state;
+    static float x[50 * 4];
+    for (int i = 0; i < 50 * 4; i++) x[i] = (float)(i * 37 % 101);
+    assert_true(test_each_allocation(build_by_distance, x) > 8);
+}
+
 static void smoothing_solves_the_dense_system(void **state) {
     (void)state;
     static float x[N * D];
@@ -386,6 +441,47 @@ static void digits_whatever_gamma_is(void **state) {
     each_digits(check_any_gamma);
 }
 
+/* The graph of the 7, 10 or 15 nearest by distance, in both directions, all alike: the accuracies of an
+ * independent direct solver (index_harmonic). */
+static void check_neighbours(whet_ctx *ctx, digits *d) {
+    static const struct {
+        int64_t m;
+        double alpha, accuracy; /* alpha 0: harmonic */
+    } cases[] = {{7, 0, .9599292869770183},   {7, .2, .9369475545079552},
+                 {7, .8, .9581614614024749},  {7, .99, .9422510312315852},
+                 {10, 0, .9593400117855039},  {10, .2, .9387153800824986},
+                 {10, .8, .9575721862109605}, {10, .99, .9316440777843252},
+                 {15, 0, .952857984678845},   {15, .2, .9404832056570418}};
+    if (strstr(d->file, "semi_digits.npz") == NULL) return;
+    for (int i = 0; i < WHET_COUNT_OF(cases); i++) {
+        const whet_baseline_input input = {.features = d->x.data,
+                                           .n = d->n,
+                                           .d = d->d,
+                                           .k = d->k,
+                                           .labels = d->labels,
+                                           .alpha = cases[i].alpha,
+                                           .neighbours = cases[i].m,
+                                           .neighbour_metric = WHET_NEIGHBOURS_EUCLIDEAN};
+        int64_t hits = 0;
+        test_ok(ctx, whet_baseline_run(
+                         ctx, cases[i].alpha > 0 ? WHET_BASELINE_SPREAD : WHET_BASELINE_PROPAGATE,
+                         &input, d->f));
+        for (int64_t r = 0; r < d->n; r++)
+            hits += d->labels[r] < 0 &&
+                            whet_i_argmax(d->f + r * d->k, d->k) == ((int32_t *)d->y.data)[r]
+                        ? 1
+                        : 0;
+        if (fabs((double)hits / (double)(d->n - d->b) - cases[i].accuracy) > 1e-12)
+            fail_msg("%d neighbours, alpha %g: %d hits", (int)cases[i].m, cases[i].alpha,
+                     (int)hits);
+    }
+}
+
+static void digits_by_distance(void **state) {
+    (void)state;
+    each_digits(check_neighbours);
+}
+
 /* Rows on a line, each the neighbour of two: a gambler's ruin with weights of 1e-240, known in
  * closed form. Beyond it, two rows that no label reaches. */
 static void weights_may_be_of_any_size(void **state) {
@@ -505,6 +601,9 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(neighbours_are_those_of_a_full_sort),
         cmocka_unit_test(equal_neighbours_go_by_index),
+        cmocka_unit_test(nearest_by_distance),
+        cmocka_unit_test(by_distance_without_memory),
+        cmocka_unit_test(digits_by_distance),
         cmocka_unit_test(smoothing_solves_the_dense_system),
         cmocka_unit_test(spreading_solves_the_dense_system),
         cmocka_unit_test(harmonic_rows_are_the_means_of_their_neighbours),
