@@ -55,6 +55,11 @@ const cli_option cmd_label_baseline_options[] = {
      .low = 1e-6,
      .high = .999999,
      .help = "spread: how much a row listens to its neighbours; without: cross-fitted"},
+    {.name = "temperature",
+     .type = CLI_FLOAT,
+     .low = 1e-3,
+     .high = 1e3,
+     .help = "all but propagate: 1 = the method's own numbers; without: by held-out labels"},
     {.name = "probs",
      .type = CLI_OUTPUT,
      .value = "P.npy",
@@ -121,6 +126,29 @@ static whet_status check_graph_options(cli_run *run, const whet_baseline_job *jo
     return WHET_OK;
 }
 
+static whet_status check_options(cli_run *run, const whet_baseline_job *job) {
+    if (!job->labels && job->method != WHET_BASELINE_ZERO_SHOT)
+        return cli_fail(run, WHET_ERR_ARG, "--method %s needs --labels", cli_text(run, "method"));
+    if (job->method == WHET_BASELINE_ZERO_SHOT && !job->class_features)
+        return cli_fail(run, WHET_ERR_ARG, "--method zero-shot needs --class-features");
+    if (job->class_features && job->method != WHET_BASELINE_ZERO_SHOT &&
+        job->method != WHET_BASELINE_PROTOTYPES)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--class-features needs --method zero-shot or prototypes");
+    if (job->temperature > 0 && job->method == WHET_BASELINE_PROPAGATE)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--temperature with --method propagate, whose probabilities are kept");
+    if (job->alpha > 0 && job->method != WHET_BASELINE_SPREAD)
+        return cli_fail(run, WHET_ERR_ARG, "--alpha needs --method spread");
+    if (job->loss != WHET_LOSS_CROSS_ENTROPY && job->method != WHET_BASELINE_FEW_SHOT)
+        return cli_fail(run, WHET_ERR_ARG, "--loss %s needs --method few-shot",
+                        cli_text(run, "loss"));
+    if ((job->loss != WHET_LOSS_CROSS_ENTROPY) != (job->space != NULL))
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--space and --loss expected-cost or frechet; expected both or neither");
+    return check_graph_options(run, job);
+}
+
 whet_status cmd_label_baseline(cli_run *run) {
     static const whet_baseline methods[] = {WHET_BASELINE_FEW_SHOT,   WHET_BASELINE_PROPAGATE,
                                             WHET_BASELINE_SPREAD,     WHET_BASELINE_ZERO_SHOT,
@@ -144,29 +172,14 @@ whet_status cmd_label_baseline(cli_run *run) {
     job.space = cli_text(run, "space");
     job.gamma = cli_number(run, "gamma");
     job.alpha = cli_number(run, "alpha");
+    job.temperature = cli_number(run, "temperature");
     job.neighbours = cli_integer(run, "neighbours");
     job.neighbour_metric = metrics[cli_choice(run, "metric")];
     job.seed = run->seed;
     job.force = run->force;
-    if (!job.labels && job.method != WHET_BASELINE_ZERO_SHOT)
-        return cli_fail(run, WHET_ERR_ARG, "--method %s needs --labels", cli_text(run, "method"));
-    if (job.method == WHET_BASELINE_ZERO_SHOT && !job.class_features)
-        return cli_fail(run, WHET_ERR_ARG, "--method zero-shot needs --class-features");
-    if (job.class_features && job.method != WHET_BASELINE_ZERO_SHOT &&
-        job.method != WHET_BASELINE_PROTOTYPES)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--class-features needs --method zero-shot or prototypes");
-    whet_status status = check_graph_options(run, &job);
-    if (status != WHET_OK) return status;
-    if (job.alpha > 0 && job.method != WHET_BASELINE_SPREAD)
-        return cli_fail(run, WHET_ERR_ARG, "--alpha needs --method spread");
-    if (job.loss != WHET_LOSS_CROSS_ENTROPY && job.method != WHET_BASELINE_FEW_SHOT)
-        return cli_fail(run, WHET_ERR_ARG, "--loss %s needs --method few-shot",
-                        cli_text(run, "loss"));
-    if ((job.loss != WHET_LOSS_CROSS_ENTROPY) != (job.space != NULL))
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--space and --loss expected-cost or frechet; expected both or neither");
-    status = whet_baseline_files(run->ctx, &job, &classes, &labelled, &mapping);
+    whet_status status = check_options(run, &job);
+    if (status == WHET_OK)
+        status = whet_baseline_files(run->ctx, &job, &classes, &labelled, &mapping);
     if (status != WHET_OK) return status;
     cli_print(run, "%s from %lld labels; columns of %s:\n", cli_text(run, "method"),
               (long long)labelled, job.probs);

@@ -178,6 +178,9 @@ typedef struct whet_baseline_input {
         neighbours; /* propagate, spread without gamma: 0 = 10; else 1 to n - 1, the row itself not
                            counted (scikit-learn counts it) */
     whet_neighbour_metric neighbour_metric;
+    double
+        temperature; /* 0 = fitted to held-out labels; else p^(1/temperature), normalised: 1 = the method's
+                           own numbers. propagate has none */
 } whet_baseline_input;
 
 /* probs [n, k]: of every row, labelled ones included (propagate keeps their labels, as it is
@@ -206,6 +209,7 @@ typedef struct whet_baseline_job {
     double gamma, alpha; /* as whet_baseline_input's */
     int64_t neighbours;
     whet_neighbour_metric neighbour_metric;
+    double temperature;
 } whet_baseline_job;
 #define WHET_BASELINE_JOB_INIT \
     { .struct_size = sizeof(whet_baseline_job) }

@@ -27,7 +27,7 @@ static whet_status by_cross_entropy(whet_ctx *ctx, const whet_i_baseline *s) {
     }
     WHET_TRY_DONE(whet_i_logistic_fit(ctx, s->x, s->rows, s->y, s->b, s->d, s->k, c, &model));
     WHET_TRY_DONE(whet_i_linear_model_predict(ctx, &model, s->x, s->n, s->probs));
-    whet_i_temper(s->probs, s->n, s->k, temperature);
+    whet_i_baseline_temper(s, temperature);
 done:
     whet_i_span_free(ctx, &span);
     whet_i_path_free(ctx, &path);
@@ -87,7 +87,7 @@ static whet_status by_cost(whet_ctx *ctx, const whet_i_baseline *s) {
     WHET_TRY_DONE(
         whet_i_cost_head_fit(ctx, &span, s->y, &s->splits, s->case_y, &cost, &model, &temperature));
     WHET_TRY_DONE(whet_i_linear_model_predict(ctx, &model, s->x, s->n, s->probs));
-    if (temperature != 1) whet_i_temper(s->probs, s->n, s->k, temperature);
+    if (temperature != 1 || s->in->temperature > 0) whet_i_baseline_temper(s, temperature);
 done:
     whet_i_span_free(ctx, &span);
     whet_i_linear_model_free(ctx, &model);

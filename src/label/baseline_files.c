@@ -111,7 +111,8 @@ static whet_status compute(whet_ctx *ctx, const whet_baseline_job *job, baseline
                                        .gamma = job->gamma,
                                        .alpha = job->alpha,
                                        .neighbours = job->neighbours,
-                                       .neighbour_metric = job->neighbour_metric};
+                                       .neighbour_metric = job->neighbour_metric,
+                                       .temperature = job->temperature};
     WHET_TRY(whet_tensor_create(ctx, WHET_F64, 2, shape, &f->probs));
     WHET_TRY(whet_baseline_run(ctx, job->method, &input, f->probs.data));
     if (job->method == WHET_BASELINE_CLUSTER || job->method == WHET_BASELINE_GOGGLES) {

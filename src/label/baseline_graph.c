@@ -32,8 +32,9 @@ static bool row_to_probs(const whet_i_baseline *s, double *row, int64_t seen) {
     double sum = 0;
     for (int64_t c = 0; c < seen; c++) sum += row[c];
     const bool reached = sum > least;
-    for (int64_t c = 0; s->in->gamma > 0 && reached && c < seen; c++) row[c] /= sum;
-    whet_i_spread_posterior(row, seen);
+    const bool defined = s->in->temperature > 0; /* as the method gives them, without smoothing */
+    for (int64_t c = 0; (s->in->gamma > 0 || defined) && reached && c < seen; c++) row[c] /= sum;
+    if (!defined || !reached) whet_i_spread_posterior(row, seen);
     return reached;
 }
 
@@ -56,7 +57,7 @@ static whet_status spread_to_probs(whet_ctx *ctx, const whet_i_baseline *s, doub
         whet_i_share_out(row, classes, seen, s->k, unseen, s->probs + i * s->k);
     }
     tell_unreached(ctx, s, unreached, "all classes alike");
-    whet_i_temper(s->probs, s->n, s->k, temperature);
+    whet_i_baseline_temper(s, temperature);
 done:
     whet_i_free(ctx, classes);
     whet_i_free(ctx, dense);

@@ -134,7 +134,7 @@ whet_status whet_i_centroids(whet_ctx *ctx, const whet_i_baseline *s) {
     WHET_TRY_DONE(choose_kappa(ctx, &p, &m, &kappa, &temperature));
     make_prototypes(&p, all, s->b, kappa, &m);
     WHET_TRY_DONE(whet_i_linear_model_predict(ctx, &m, s->x, s->n, s->probs));
-    whet_i_temper(s->probs, s->n, s->k, temperature);
+    whet_i_baseline_temper(s, temperature);
 done:
     whet_i_linear_model_free(ctx, &m);
     whet_i_free(ctx, p.x);

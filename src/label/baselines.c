@@ -52,6 +52,11 @@ static whet_status check(whet_ctx *ctx, whet_baseline method, const whet_baselin
     if (!(in->alpha >= 0 && in->alpha < 1) || (in->alpha > 0 && method != WHET_BASELINE_SPREAD))
         return whet_i_fail(ctx, WHET_ERR_ARG, "alpha is %g; expected between 0 and 1, with spread",
                            in->alpha);
+    if (!(in->temperature >= 0 && isfinite(in->temperature)) ||
+        (in->temperature > 0 && method == WHET_BASELINE_PROPAGATE))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a temperature of %g; expected more than 0, not with propagate",
+                           in->temperature);
     const bool chosen = in->neighbours != 0 || in->neighbour_metric != WHET_NEIGHBOURS_COSINE;
     if (chosen && (!on_graph || in->gamma > 0))
         return whet_i_fail(ctx, WHET_ERR_ARG,
@@ -108,10 +113,15 @@ static whet_status set_up(whet_ctx *ctx, whet_baseline method, const whet_baseli
     return WHET_OK;
 }
 
+void whet_i_baseline_temper(const whet_i_baseline *s, double fitted) {
+    const double given = s->in->temperature;
+    if (given != 1) whet_i_temper(s->probs, s->n, s->k, given > 0 ? given : fitted);
+}
+
 whet_status whet_i_calibrate_on_labels(whet_ctx *ctx, const whet_i_baseline *s) {
     double *labelled, temperature = 1, loss;
-    if (s->b == 0) {
-        whet_i_temper(s->probs, s->n, s->k, 1);
+    if (s->b == 0 || s->in->temperature > 0) {
+        whet_i_baseline_temper(s, 1);
         return WHET_OK;
     }
     WHET_TRY(whet_i_alloc(ctx, s->b * s->k, &labelled));
@@ -120,7 +130,7 @@ whet_status whet_i_calibrate_on_labels(whet_ctx *ctx, const whet_i_baseline *s) 
     const whet_status status =
         whet_i_temperature_fit(ctx, labelled, s->b, s->k, s->y, &temperature, &loss);
     whet_i_free(ctx, labelled);
-    if (status == WHET_OK) whet_i_temper(s->probs, s->n, s->k, temperature);
+    if (status == WHET_OK) whet_i_baseline_temper(s, temperature);
     return status;
 }
 

@@ -30,7 +30,9 @@ whet_status whet_i_centroids(whet_ctx *ctx, const whet_i_baseline *s);
 whet_status whet_i_clusters(whet_ctx *ctx, const whet_i_baseline *s); /* baseline_groups.c */
 whet_status whet_i_affinities(whet_ctx *ctx, const whet_i_baseline *s);
 
-/* s->probs take the temperature that suits the labelled rows best. */
+/* s->probs take the temperature that is given, or else this one. */
+void whet_i_baseline_temper(const whet_i_baseline *s, double fitted);
+/* s->probs take the temperature that is given, or that suits the labelled rows best. */
 whet_status whet_i_calibrate_on_labels(whet_ctx *ctx, const whet_i_baseline *s);
 
 #endif

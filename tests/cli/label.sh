@@ -96,7 +96,10 @@ run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --g
 tells '--metric and --gamma, which joins all rows; expected one of them'
 run 2 whet label baseline --features X.npy --labels L.tsv --method few-shot --neighbours 3 --probs n.npy
 tells '--neighbours needs --method propagate or spread'
+run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --temperature 1 --probs n.npy
+tells '--temperature with --method propagate'
 absent n.npy
+run 0 whet label baseline --features X.npy --labels L.tsv --method spread --alpha .5 --temperature 1 --probs own.npy
 # Two rows far from all others, close to each other.
 python3 - <<'PY'
 import struct

@@ -409,6 +409,38 @@ static void all_rows_as_scikit_learn_has_them(void **state) {
     each_digits(check_golden);
 }
 
+/* A temperature of 1 leaves the method's own numbers: rows of F, each by its sum. 2 takes their roots. */
+static void check_own_numbers(whet_ctx *ctx, digits *d) {
+    double *p = malloc(sizeof *p * (size_t)(d->n * d->k));
+    assert_non_null(p);
+    for (int t = 1; t <= 2; t++) {
+        const whet_baseline_input input = {.features = d->x.data,
+                                           .n = d->n,
+                                           .d = d->d,
+                                           .k = d->k,
+                                           .labels = d->labels,
+                                           .gamma = 5,
+                                           .alpha = .2,
+                                           .temperature = t};
+        spread_digits(ctx, d, 5);
+        test_ok(ctx, whet_baseline_run(ctx, WHET_BASELINE_SPREAD, &input, p));
+        for (int64_t i = 0; i < d->n; i++) {
+            double *f = d->f + i * d->k, all = 0, sum = 0;
+            for (int64_t c = 0; c < d->k; c++) all += f[c];
+            for (int64_t c = 0; c < d->k; c++)
+                sum += f[c] = t == 1 ? f[c] / all : sqrt(fmax(f[c] / all, WHET_I_PROB_FLOOR));
+            for (int64_t c = 0; c < d->k; c++)
+                assert_true(fabs(p[i * d->k + c] - f[c] / sum) < 1e-12);
+        }
+    }
+    free(p);
+}
+
+static void digits_at_a_temperature(void **state) {
+    (void)state;
+    each_digits(check_own_numbers);
+}
+
 /* Where weights differ by a hundred orders of magnitude, rows sum up to one within some n roundings: 1e-12.
  * The accuracies at 5 and 10 are those of an independent solver, by conjugate gradients (index_harmonic). */
 static void check_any_gamma(whet_ctx *ctx, digits *d) {
@@ -604,6 +636,7 @@ int main(void) {
         cmocka_unit_test(nearest_by_distance),
         cmocka_unit_test(by_distance_without_memory),
         cmocka_unit_test(digits_by_distance),
+        cmocka_unit_test(digits_at_a_temperature),
         cmocka_unit_test(smoothing_solves_the_dense_system),
         cmocka_unit_test(spreading_solves_the_dense_system),
         cmocka_unit_test(harmonic_rows_are_the_means_of_their_neighbours),
