@@ -336,6 +336,25 @@ static void print_fitted(cli_run *run, const json_t *data) {
               cli_count_at(data, "labels_used"));
 }
 
+/* Labels that others speak against. */
+static void print_doubts(cli_run *run, const json_t *held) {
+    enum { SHOWN = 3 };
+    const json_t *first = json_object_get(held, "first"), *one;
+    size_t i;
+    if (cli_count_at(held, "doubted") == 0) return;
+    cli_print(run, "%lld of %lld labels %s another class's by the other labels (held_out.tsv):",
+              cli_count_at(held, "doubted"), cli_count_at(held, "labels"),
+              cli_count_at(held, "doubted") == 1 ? "is" : "are");
+    json_array_foreach(first, i, one) {
+        if (i == SHOWN) break;
+        cli_print(run, "%s row %lld %s (%.0f %%; %s %.0f %%)", i ? "," : "",
+                  cli_count_at(one, "row"), cli_text_at(one, "label"),
+                  100 * cli_real_at(one, "own"), cli_text_at(one, "class"),
+                  100 * cli_real_at(one, "probability"));
+    }
+    cli_print(run, "%s\n", json_array_size(first) > SHOWN ? ", ..." : "");
+}
+
 static void print_summary(cli_run *run, const json_t *root) {
     const json_t *data = json_object_get(root, "data");
     const char *output = cli_text(run, "output");
@@ -354,9 +373,12 @@ static void print_summary(cli_run *run, const json_t *root) {
         cli_print(run, "%s\n", cli_text_at(end, "reason"));
     print_right(run, root);
     print_fitted(run, data);
+    print_doubts(run, json_object_get(root, "held_out"));
     print_space(run, json_object_get(root, "space"));
-    cli_print(run, "\nwrote %s: predictions.tsv, metrics.json, report.html, classifier/ (%.1f s)\n",
-              output, cli_real_at(json_object_get(root, "seconds"), "total"));
+    cli_print(run,
+              "\nwrote %s: predictions.tsv,%s metrics.json, report.html, classifier/ (%.1f s)\n",
+              output, json_is_null(json_object_get(root, "held_out")) ? "" : " held_out.tsv,",
+              cli_real_at(json_object_get(root, "seconds"), "total"));
 }
 
 whet_status cmd_adapt(cli_run *run) {

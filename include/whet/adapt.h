@@ -70,6 +70,12 @@ WHET_API WHET_CHECKED whet_status whet_adapt_fit_predict_all(whet_ctx *ctx,
                                                              const float *features, int64_t n,
                                                              double *probs);
 
+/* Rows [count] whose labels took part in the comparison, ascending, and what the chosen candidate
+ * says of them from the other labels: probs [count, k], the mean over the repeats. Returns the count;
+ * 0 where nothing was compared. They live as long as the fit. */
+WHET_API int64_t whet_adapt_fit_held_out(const whet_adapt_fit *fit, const int64_t **rows,
+                                         const double **probs);
+
 /* ---- keeping the chosen classifier ------------------------------------------------------------ */
 
 /* Where the features come from: one source, or an encoder and TF-IDF side by side. */
@@ -213,8 +219,9 @@ typedef struct whet_adapt_job {
  *
  * Reads, draws, embeds, fits, compares, tunes, predicts, and writes the folder `output` whole or not at
  * all: predictions.tsv, pool_predictions.tsv (the unlabelled training rows, when there is a test
- * table), metrics.json, report.html, classifier/. Test labels are used to measure, never to fit or
- * to choose. *metrics is the text of metrics.json, released by whet_free_text; may be NULL.
+ * table), held_out.tsv (labelled rows, from other labels), metrics.json, report.html, classifier/.
+ * Test labels are used to measure, never to fit or to choose. *metrics is the text of metrics.json,
+ * released by whet_free_text; may be NULL.
  * Errors: everything that reading, embedding and fitting can say, with file and line. */
 WHET_API WHET_CHECKED whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job,
                                                  char **metrics);

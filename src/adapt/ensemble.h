@@ -46,6 +46,9 @@ struct whet_adapt_fit {
     int64_t n_blend;
     int64_t chosen;
     char reason[512];
+    int64_t n_held; /* labelled rows of the comparison, and what is said of them held out */
+    int64_t *held_rows;
+    double *held; /* [n_held, k] */
 };
 
 /* The parts that candidate `at` predicts with; room for WHET_I_MOST_PARTS. Returns how many. */

@@ -213,19 +213,48 @@ static json_t *tuning_object(const whet_i_run *run) {
     return o;
 }
 
+/* The labels most in doubt. */
+static json_t *held_out_object(const whet_i_run *run) {
+    enum { MOST = 10 };
+    const whet_i_held_out *h = &run->held_out;
+    const int64_t k = whet_names_count(run->classes);
+    json_t *first = json_array();
+    if (h->n == 0) {
+        json_decref(first);
+        return json_null();
+    }
+    for (int64_t i = 0, told = 0; i < h->n && told < MOST; i++) {
+        const double *p = h->probs + i * k;
+        const int64_t label = run->train.labels[h->rows[i]];
+        const whet_str own = whet_names_get(run->classes, label);
+        int32_t top[3];
+        (void)whet_i_top(p, k, 1, top);
+        if (top[0] == label) continue;
+        const whet_str name = whet_names_get(run->classes, top[0]);
+        (void)json_array_append_new(
+            first,
+            json_pack("{s:I, s:s%, s:o, s:s%, s:o}", "row", (json_int_t)h->rows[i], "label",
+                      own.ptr, (size_t)own.len, "own", whet_i_json_number(p[label]), "class",
+                      name.ptr, (size_t)name.len, "probability", whet_i_json_number(p[top[0]])));
+        told++;
+    }
+    return json_pack("{s:I, s:I, s:o}", "labels", (json_int_t)h->n, "doubted",
+                     (json_int_t)h->doubted, "first", first);
+}
+
 static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
     const whet_i_candidate *chosen = &run->candidates[run->chosen];
     const whet_i_hits hits = whet_i_run_hits(run);
     json_t *versions = json_pack("{s:s, s:s, s:i}", "whet", whet_version(), "kernels",
                                  whet_kernels_name(ctx), "threads", (int)whet_ctx_threads(ctx));
-    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
+    return json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chosen",
                      chosen->info->name, "reason", text(run->reason), "test",
                      chosen->tested ? metrics_object(&chosen->test) : json_null(), "predictions",
                      hits_object(&hits), "space", space_object(run), "candidates",
                      candidates_array(run), "data", data_object(ctx, run), "features",
                      features_object(ctx, run), "settings", settings_object(ctx, run), "seconds",
                      seconds_object(&run->seconds), "versions", versions, "end_model",
-                     tuning_object(run));
+                     tuning_object(run), "held_out", held_out_object(run));
 }
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {

@@ -23,6 +23,7 @@ static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
 }
 
 void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
+    whet_i_held_out_free(ctx, &run->held_out);
     whet_i_means_free(ctx, &run->pool_means);
     whet_i_means_free(ctx, &run->means);
     whet_i_label_space_free(ctx, &run->space);
@@ -256,6 +257,7 @@ static whet_status write_all(whet_ctx *ctx, whet_i_run *run, const char *dir, ch
     char *json = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_write_predictions(ctx, run, dir));
+    WHET_TRY_DONE(whet_i_write_held_out(ctx, run, dir));
     WHET_TRY_DONE(save_classifier(ctx, run, dir));
     WHET_TRY_DONE(whet_i_report(ctx, run, &report));
     WHET_TRY_DONE(whet_i_write_file(ctx, dir, "report.html", false, report.data, report.len));
@@ -286,14 +288,15 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     WHET_TRY(whet_i_run_tuning(ctx, run, dir));
     run->seconds.tune = lap(run);
     WHET_TRY(predict(ctx, run));
+    WHET_TRY(whet_i_run_hold_out(ctx, run));
     WHET_TRY(whet_i_run_use_space(ctx, run));
     run->seconds.predict = lap(run);
     run->seconds.total = run->clock - run->begun;
     return WHET_OK;
 }
 
-/* Not every job writes it: one of an earlier job goes with that. */
-static const char *const OWN[] = {"pool_predictions.tsv", NULL};
+/* Not every job writes them: those of an earlier job go with that. */
+static const char *const OWN[] = {"pool_predictions.tsv", "held_out.tsv", NULL};
 
 whet_status whet_adapt_run(whet_ctx *ctx, const whet_adapt_job *job, char **metrics) {
     whet_adapt_job known = WHET_ADAPT_JOB_INIT;

@@ -105,6 +105,7 @@ typedef struct whet_i_contender {
     double log_loss, accuracy, gain, error;
     whet_i_head_score heads[WHET_I_MOST_HEADS]; /* 0: its own; behind it head_candidates.c's */
     int64_t n_heads, head;                      /* that were tried, and the chosen one */
+    double *held; /* [labels, k] what the figures are of; NULL = it was not tried on all folds */
     char verdict[96];
 } whet_i_contender;
 
@@ -130,6 +131,15 @@ typedef struct whet_i_tuning {
 /* label/label_i.h's, whose graphs of neighbours and the engine's graphs do not meet. */
 typedef struct whet_i_feature_map whet_i_feature_map;
 
+/* Labelled rows as what is chosen sees them from the other labels, the most doubtful first: those whose own
+ * label has the least probability. */
+typedef struct whet_i_held_out {
+    int64_t n;
+    int64_t *rows;   /* [n] */
+    double *probs;   /* [n, k] */
+    int64_t doubted; /* the first of them: another class is likelier */
+} whet_i_held_out;
+
 typedef struct whet_i_run {
     const whet_adapt_job *job;
     whet_names *classes;
@@ -152,6 +162,7 @@ typedef struct whet_i_run {
     const char *fingerprint; /* of the encoder, as long as it; NULL = no encoder */
     whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
     whet_i_tuning tuning;
+    whet_i_held_out held_out;
     double *probs;      /* [target n, k] of the chosen candidate */
     double *pool_probs; /* [train n, k]; == probs when the target is the training rows */
     whet_i_self_space self_space;
@@ -213,6 +224,12 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
 whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
                               int64_t n, int64_t k, whet_i_means *out);
 void whet_i_means_free(whet_ctx *ctx, whet_i_means *means);
+/* run->held_out (held_out.c); none where nothing was compared. */
+WHET_CHECKED whet_status whet_i_run_hold_out(whet_ctx *ctx, whet_i_run *run);
+/* held_out.tsv in the folder `dir`. */
+WHET_CHECKED whet_status whet_i_write_held_out(whet_ctx *ctx, const whet_i_run *run,
+                                               const char *dir);
+void whet_i_held_out_free(whet_ctx *ctx, whet_i_held_out *held_out);
 /* A folder that there is none of yet. Errors: IO. */
 WHET_CHECKED whet_status whet_i_make_folder(whet_ctx *ctx, const char *path);
 /* The files of the folder `dir`. */

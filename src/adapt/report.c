@@ -7,7 +7,13 @@
 
 #include "adapt/report.h"
 
-enum { CONFUSION_MAX = 30, PAIRS_MAX = 20, CLASSES_SHOWN = 12, UNCERTAIN_MAX = 20 };
+enum {
+    CONFUSION_MAX = 30,
+    PAIRS_MAX = 20,
+    CLASSES_SHOWN = 12,
+    UNCERTAIN_MAX = 20,
+    DOUBTED_MAX = 20
+};
 
 static whet_str name_of(const whet_i_run *run, int64_t class) {
     return whet_names_get(run->classes, class);
@@ -378,6 +384,47 @@ static whet_status uncertain_section(whet_ctx *ctx, whet_i_buf *out, const whet_
     return WHET_OK;
 }
 
+/* ---- which labels to look at again ------------------------------------------------------------ */
+
+static whet_status doubted_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run, int64_t at) {
+    const int64_t k = whet_names_count(run->classes), row = run->held_out.rows[at];
+    const double *p = run->held_out.probs + at * k;
+    const int32_t label = run->train.labels[row];
+    int32_t top[3];
+    (void)whet_i_top(p, k, 1, top);
+    if (top[0] == label) return WHET_OK;
+    const int32_t shown[2] = {label, top[0]};
+    WHET_PUT("<tr><td class=\"n\">%" PRId64 "</td><td class=\"text\">", row);
+    if (run->train.texts) WHET_TRY(whet_i_html_cut(ctx, out, run->train.texts[row], 240));
+    for (int j = 0; j < 2; j++) {
+        WHET_PUT("</td><td>");
+        WHET_TRY(whet_i_html_cut(ctx, out, name_of(run, shown[j]), 40));
+        WHET_PUT(" <span class=\"soft\">%.0f %%</span>", 100 * p[shown[j]]);
+    }
+    WHET_PUT("</td></tr>\n");
+    return WHET_OK;
+}
+
+static whet_status doubts_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    const whet_i_held_out *h = &run->held_out;
+    char a[32], b[32];
+    if (h->n == 0) return WHET_OK;
+    WHET_PUT("<h2>Which labels to look at again</h2>\n<p>Of %s labels %s %s another class's by the "
+             "other labels, which did not know them",
+             whet_i_count(a, h->n), whet_i_count(b, h->doubted), h->doubted == 1 ? "is" : "are");
+    if (h->doubted == 0) {
+        WHET_PUT(".</p>\n");
+        return WHET_OK;
+    }
+    WHET_PUT(
+        ": wrong labels are among them, and rows that so few labels cannot tell. The least "
+        "likely first; all are in <code>held_out.tsv</code>.</p>\n<div class=\"wide\"><table>"
+        "<tr><th class=\"n\">row</th><th>text</th><th>label</th><th>by the others</th></tr>\n");
+    for (int64_t i = 0; i < h->n && i < DOUBTED_MAX; i++) WHET_TRY(doubted_row(ctx, out, run, i));
+    WHET_PUT("</table></div>\n");
+    return WHET_OK;
+}
+
 /* ---- how to do it again ---------------------------------------------------------------------- */
 
 static whet_status again_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
@@ -425,6 +472,7 @@ whet_status whet_i_report(whet_ctx *ctx, const whet_i_run *run, whet_i_buf *out)
         WHET_TRY_DONE(reliability_section(ctx, out, run));
     }
     WHET_TRY_DONE(space_section(ctx, out, run));
+    WHET_TRY_DONE(doubts_section(ctx, out, run));
     WHET_TRY_DONE(uncertain_section(ctx, out, run));
     WHET_TRY_DONE(again_section(ctx, out, run));
 done:

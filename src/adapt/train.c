@@ -281,6 +281,20 @@ static void describe(const whet_i_trial *trial, whet_adapt_fit *fit) {
     }
 }
 
+/* What the chosen one says of each label from others, over the repeats. */
+static whet_status keep_held_out(whet_ctx *ctx, const whet_i_trial *trial, whet_adapt_fit *fit) {
+    const int64_t b = trial->b, k = fit->pool.k;
+    const double *probs = fit->results[fit->chosen].probs;
+    if (trial->cases == 0 || !probs) return WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, b, &fit->held_rows));
+    WHET_TRY(whet_i_calloc(ctx, b * k, &fit->held));
+    memcpy(fit->held_rows, trial->rows, (size_t)b * sizeof *fit->held_rows);
+    for (int64_t at = 0; at < trial->cases * k; at++)
+        fit->held[at % (b * k)] += probs[at] / (double)trial->splits.repeats;
+    fit->n_held = b;
+    return WHET_OK;
+}
+
 whet_status whet_i_copy_names(whet_ctx *ctx, const whet_names *from, whet_names **out) {
     whet_names *names;
     WHET_TRY(whet_names_create(ctx, &names));
@@ -303,6 +317,8 @@ void whet_adapt_fit_destroy(whet_ctx *ctx, whet_adapt_fit *fit) {
     }
     whet_i_pool_free(ctx, &fit->pool);
     whet_names_destroy(ctx, fit->classes);
+    whet_i_free(ctx, fit->held_rows);
+    whet_i_free(ctx, fit->held);
     whet_i_free(ctx, fit);
 }
 
@@ -365,6 +381,7 @@ static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const 
     else
         choose_blindly(fit);
     describe(&trial, fit);
+    WHET_TRY_DONE(keep_held_out(ctx, &trial, fit));
     forget_folds(ctx, fit);
     *out = fit;
     fit = NULL;
@@ -403,6 +420,13 @@ const whet_candidate_info *whet_adapt_fit_info(const whet_adapt_fit *fit, int64_
 }
 
 int64_t whet_adapt_fit_chosen(const whet_adapt_fit *fit) { return fit->chosen; }
+
+int64_t whet_adapt_fit_held_out(const whet_adapt_fit *fit, const int64_t **rows,
+                                const double **probs) {
+    *rows = fit->held_rows;
+    *probs = fit->held;
+    return fit->n_held;
+}
 
 const char *whet_adapt_fit_reason(const whet_adapt_fit *fit) { return fit->reason; }
 

@@ -31,6 +31,7 @@
 #define LEAST_GAIN .005
 
 void whet_i_tuning_free(whet_ctx *ctx, whet_i_tuning *t) {
+    for (int64_t at = 0; at < t->n; at++) whet_i_free(ctx, t->tried[at].held);
     whet_adapt_fit_destroy(ctx, t->fit);
     whet_encoder_destroy(ctx, t->encoder);
     whet_i_free(ctx, t->features);

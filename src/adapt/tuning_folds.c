@@ -252,7 +252,7 @@ static whet_status compare(whet_ctx *ctx, const whet_i_held *h, int64_t at, bool
     c->log_loss = whet_i_log_loss(probs, h->b, h->k, h->y);
     c->accuracy = accuracy_of(h, probs);
     gain_of(h, probs, c);
-    whet_i_free(ctx, probs);
+    c->held = probs;
     return WHET_OK;
 }
 

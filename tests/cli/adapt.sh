@@ -27,7 +27,7 @@ says 'chosen'
 ! grep -q 'learnt from' .out || fail 'test rows are said to be fitted'
 says 'wrote out'
 tells 'TF-IDF'
-for file in predictions.tsv pool_predictions.tsv metrics.json report.html classifier; do
+for file in predictions.tsv pool_predictions.tsv held_out.tsv metrics.json report.html classifier; do
     present out/$file
 done
 [ "$(head -1 out/predictions.tsv)" = "$(printf 'row\tclass\tprobability\tmargin\ttop3')" ] ||
@@ -50,6 +50,18 @@ for c in m["candidates"]:
                                   "log_loss", "brier", "calibration_error"}
 PY
 grep -q '<svg' out/report.html || fail 'the report has no figure'
+
+# One label is another topic's: the others say so, and it is the first to look at.
+awk -F'\t' -v OFS='\t' 'NR == 12 { $2 = $3 == "sport" ? "politics" : "sport" } { print }' train.tsv >wrong.tsv
+run 0 whet adapt --train wrong.tsv --test test.tsv --output w --quiet
+[ "$(sed -n '1p;2p' w/held_out.tsv | cut -f1,2,4 | tr '\t\n' '  ')" = 'row label class 10 sport politics ' ] ||
+    fail 'the wrong label is not the first in held_out.tsv'
+[ "$(wc -l <w/held_out.tsv)" = 41 ] || fail 'held_out.tsv has not one line a label'
+says "1 of 40 labels is another class's by the other labels (held_out.tsv): row 10 sport ("
+grep -q 'Which labels to look at again' w/report.html || fail 'the report does not tell doubted labels'
+printf 'row\tlabel\n1\tsport\n2\tpolitics\n' >two.tsv
+run 0 whet adapt --train train.tsv --labels two.tsv --test test.tsv --output w --force --quiet
+absent w/held_out.tsv
 
 # Same seed, same bytes, whatever the threads.
 run 0 whet adapt --train train.tsv --test test.tsv --output one --threads 1 --quiet

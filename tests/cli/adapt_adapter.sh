@@ -25,7 +25,7 @@ for file in model.safetensors config.json tokenizer.json adapter/adapter_config.
     present more/classifier/encoder/$file
 done
 absent more/classifier/encoder/training.json
-[ "$(find more -mindepth 1 -maxdepth 1 | wc -l)" = 5 ] || fail 'something was left in the output'
+[ "$(find more -mindepth 1 -maxdepth 1 | wc -l)" = 6 ] || fail 'something was left in the output'
 grep -q 'Tuning the encoder' more/report.html || fail 'the report says nothing of tuning'
 grep -q 'more-pairs' more/report.html || fail 'the report does not name the way'
 python3 - <<'END' || fail 'metrics.json or classifier.json is not as documented'

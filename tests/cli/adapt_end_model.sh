@@ -25,7 +25,7 @@ for file in model.safetensors config.json tokenizer.json metrics.jsonl; do
 done
 absent a/classifier/encoder/training.json
 absent a/classifier/encoder/checkpoint
-[ "$(find a -mindepth 1 -maxdepth 1 | wc -l)" = 5 ] || fail 'folds were left in the output'
+[ "$(find a -mindepth 1 -maxdepth 1 | wc -l)" = 6 ] || fail 'folds were left in the output'
 cmp -s "$model/model.safetensors" a/classifier/encoder/model.safetensors && fail 'nothing was tuned'
 python3 - <<'END' || fail 'metrics.json or classifier.json is not as documented'
 import json

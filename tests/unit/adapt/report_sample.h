@@ -50,6 +50,18 @@ static inline whet_status sample_probs(whet_ctx *ctx, const whet_i_run_rows *row
     return WHET_OK;
 }
 
+/* The first hundred labels, as the pool's probabilities have them. */
+static inline whet_status sample_held(whet_ctx *ctx, report_sample *s, int64_t k) {
+    whet_i_held_out *held = &s->run.held_out;
+    held->n = s->not_compared ? 0 : 100;
+    WHET_TRY(whet_i_alloc(ctx, held->n, &held->rows));
+    WHET_TRY(whet_i_alloc(ctx, held->n * k, &held->probs));
+    for (int64_t i = 0; i < held->n; i++) held->rows[i] = i;
+    memcpy(held->probs, s->run.pool_probs, (size_t)(held->n * k) * sizeof *held->probs);
+    held->doubted = 20;
+    return WHET_OK;
+}
+
 static inline whet_status sample_fill(whet_ctx *ctx, report_sample *s, int64_t k, int64_t n) {
     static const char *const names[] = {"logistic", "graph", "spread", "zero-shot", "prototypes"};
     whet_i_run *run = &s->run;
@@ -72,6 +84,7 @@ static inline whet_status sample_fill(whet_ctx *ctx, report_sample *s, int64_t k
     run->n_used = 100;
     run->n_hidden = 300;
     WHET_TRY(sample_probs(ctx, &run->train, k, &run->pool_probs));
+    WHET_TRY(sample_held(ctx, s, k));
     if (n == 0) {
         run->target = &run->train;
         run->probs = run->pool_probs;

@@ -128,6 +128,7 @@ static void the_least_certain_unlabelled_rows_come_first(void **state) {
     const int32_t labels[] = {1, WHET_LABEL_NONE, WHET_LABEL_HIDDEN, WHET_LABEL_NONE};
     memcpy(s.run.train.labels, labels, sizeof labels);
     s.run.train.n = 4;
+    s.run.held_out.n = 0;
     test_ok(ctx, whet_i_report(ctx, &s.run, &html));
     const char *list = strstr(html.data, "What to label next");
     assert_non_null(list);
@@ -136,6 +137,36 @@ static void the_least_certain_unlabelled_rows_come_first(void **state) {
     const char *third = strstr(list, "<td class=\"n\">2</td>");
     assert_true(first && second && third && first < second && second < third);
     assert_null(strstr(list, "<td class=\"n\">0</td>"));
+    whet_i_buf_free(ctx, &html);
+    whet_i_run_free(ctx, &s.run);
+    test_ctx_done(ctx);
+}
+
+static void doubted_labels_are_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    report_sample s = {0};
+    whet_i_buf html = {0};
+    test_ok(ctx, sample_fill(ctx, &s, 2, 0));
+    whet_i_held_out *h = &s.run.held_out;
+    const int64_t rows[] = {17, 5, 8};
+    const double p[] = {.95, .05, .1, .9, .2, .8};
+    const int32_t labels[] = {1, 1, 0}; /* doubted, not, doubted */
+    for (int i = 0; i < 3; i++) s.run.train.labels[rows[i]] = labels[i];
+    memcpy(h->rows, rows, sizeof rows);
+    memcpy(h->probs, p, sizeof p);
+    h->n = 3;
+    h->doubted = 2;
+    test_ok(ctx, whet_i_report(ctx, &s.run, &html));
+    const char *list = strstr(html.data, "Which labels to look at again");
+    const char *end = strstr(html.data, "What to label next");
+    assert_true(list && end && list < end);
+    const char *first = strstr(list, "<td class=\"n\">17</td>");
+    const char *second = strstr(list, "<td class=\"n\">8</td>");
+    const char *agrees = strstr(list, "<td class=\"n\">5</td>");
+    assert_true(first && second && first < second && second < end);
+    assert_true(!agrees || agrees > end);
+    assert_non_null(strstr(list, "Of 3 labels 2 are another class's"));
     whet_i_buf_free(ctx, &html);
     whet_i_run_free(ctx, &s.run);
     test_ctx_done(ctx);
@@ -192,6 +223,7 @@ int main(void) {
         cmocka_unit_test(many_classes_give_pairs_in_place_of_a_matrix),
         cmocka_unit_test(without_test_rows_the_cross_fitted_figure_leads),
         cmocka_unit_test(the_least_certain_unlabelled_rows_come_first),
+        cmocka_unit_test(doubted_labels_are_told),
         cmocka_unit_test(the_metrics_document_says_what_the_run_holds),
         cmocka_unit_test(every_allocation_may_fail),
     };

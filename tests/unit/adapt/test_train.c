@@ -347,12 +347,42 @@ static void too_few_labels_are_not_compared(void **state) {
         assert_true(isnan(info->accuracy_high) && isnan(info->log_loss));
     }
     assert_non_null(strstr(whet_adapt_fit_reason(fit), "too few"));
+    const int64_t *rows;
+    const double *probs;
+    assert_int_equal(whet_adapt_fit_held_out(fit, &rows, &probs), 0);
     assert_true(accuracy_of(ctx, fit, chosen, &s) > .9);
     whet_adapt_fit_destroy(ctx, fit);
     whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
     opts.method = "snuba"; /* it may find no rule that it trusts; two labels say little */
     test_ok(ctx, whet_adapt_train(ctx, &s.input, &opts, &fit));
     assert_true(accuracy_of(ctx, fit, whet_adapt_fit_chosen(fit), &s) >= .5);
+    whet_adapt_fit_destroy(ctx, fit);
+    set_free(ctx, &s);
+    test_ctx_done(ctx);
+}
+
+/* Two of 60 labels are another class's: from the other labels they are the least likely of all. */
+static void wrong_labels_are_doubted(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(2);
+    set s = make_set(ctx, 300, 3, 60, .2);
+    const int64_t wrong[2] = {4, 17}, *rows;
+    const double *probs;
+    double most = 0, least = 1;
+    whet_adapt_fit *fit;
+    for (int i = 0; i < 2; i++) s.labels[wrong[i]] = (s.labels[wrong[i]] + 1) % 3;
+    test_ok(ctx, whet_adapt_train(ctx, &s.input, NULL, &fit));
+    assert_int_equal(whet_adapt_fit_held_out(fit, &rows, &probs), 60);
+    for (int64_t i = 0; i < 60; i++) {
+        const double *p = probs + i * 3, own = p[s.labels[i]];
+        assert_int_equal(rows[i], i);
+        assert_true(fabs(p[0] + p[1] + p[2] - 1) < 1e-9);
+        if (i == wrong[0] || i == wrong[1])
+            most = fmax(most, own);
+        else
+            least = fmin(least, own);
+    }
+    assert_true(most < .2 && most < least);
     whet_adapt_fit_destroy(ctx, fit);
     set_free(ctx, &s);
     test_ctx_done(ctx);
@@ -536,6 +566,7 @@ int main(void) {
         cmocka_unit_test(unusable_input_is_refused_in_words),
         cmocka_unit_test(odd_sets_are_fitted_all_the_same),
         cmocka_unit_test(too_few_labels_are_not_compared),
+        cmocka_unit_test(wrong_labels_are_doubted),
         cmocka_unit_test(a_map_to_features_is_told),
         cmocka_unit_test(units_of_features_do_not_matter),
         cmocka_unit_test(damaged_classifiers_are_refused_or_harmless),
