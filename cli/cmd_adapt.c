@@ -347,7 +347,7 @@ static void print_doubts(cli_run *run, const json_t *held) {
               cli_count_at(held, "doubted") == 1 ? "is" : "are");
     json_array_foreach(first, i, one) {
         if (i == SHOWN) break;
-        cli_print(run, "%s row %lld %s (%.0f %%; %s %.0f %%)", i ? "," : "",
+        cli_print(run, "%s row %lld (%s at %.0f %%, %s at %.0f %%)", i ? "," : "",
                   cli_count_at(one, "row"), cli_text_at(one, "label"),
                   100 * cli_real_at(one, "own"), cli_text_at(one, "class"),
                   100 * cli_real_at(one, "probability"));

@@ -57,7 +57,7 @@ run 0 whet adapt --train wrong.tsv --test test.tsv --output w --quiet
 [ "$(sed -n '1p;2p' w/held_out.tsv | cut -f1,2,4 | tr '\t\n' '  ')" = 'row label class 10 sport politics ' ] ||
     fail 'the wrong label is not the first in held_out.tsv'
 [ "$(wc -l <w/held_out.tsv)" = 41 ] || fail 'held_out.tsv has not one line a label'
-says "1 of 40 labels is another class's by the other labels (held_out.tsv): row 10 sport ("
+says "1 of 40 labels is another class's by the other labels (held_out.tsv): row 10 (sport at "
 grep -q 'Which labels to look at again' w/report.html || fail 'the report does not tell doubted labels'
 printf 'row\tlabel\n1\tsport\n2\tpolitics\n' >two.tsv
 run 0 whet adapt --train train.tsv --labels two.tsv --test test.tsv --output w --force --quiet
