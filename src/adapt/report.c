@@ -399,7 +399,7 @@ static whet_status doubted_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_run 
     for (int j = 0; j < 2; j++) {
         WHET_PUT("</td><td>");
         WHET_TRY(whet_i_html_cut(ctx, out, name_of(run, shown[j]), 40));
-        WHET_PUT(" <span class=\"soft\">%.0f %%</span>", 100 * p[shown[j]]);
+        WHET_PUT(" <span class=\"soft\">%.0f&nbsp;%%</span>", 100 * p[shown[j]]);
     }
     WHET_PUT("</td></tr>\n");
     return WHET_OK;
@@ -417,7 +417,8 @@ static whet_status doubts_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_r
         return WHET_OK;
     }
     WHET_PUT(
-        ": wrong labels are among them, and rows that so few labels cannot tell. The least "
+        ": a wrong label would be among them, and so are rows that so few labels cannot tell. The "
+        "least "
         "likely first; all are in <code>held_out.tsv</code>.</p>\n<div class=\"wide\"><table>"
         "<tr><th class=\"n\">row</th><th>text</th><th>label</th><th>by the others</th></tr>\n");
     for (int64_t i = 0; i < h->n && i < DOUBTED_MAX; i++) WHET_TRY(doubted_row(ctx, out, run, i));
