@@ -65,6 +65,15 @@ static whet_status fit(cli_run *run, whet_adapter *adapter) {
     return model ? whet_adapter_fit(run->ctx, adapter, model, cli_flag(run, "any-base")) : WHET_OK;
 }
 
+/* What is read is not written over, also with --force. */
+static whet_status check_apart(cli_run *run, const char *input) {
+    const char *output = cli_text(run, "output");
+    if (!input || !whet_same_path(output, input)) return WHET_OK;
+    return cli_fail(run, WHET_ERR_ARG,
+                    "%s: the output would take the place of what is read; expected another path",
+                    output);
+}
+
 static whet_status convert_and_save(cli_run *run, whet_adapter *adapter, char **report) {
     whet_adapter_convert_opts opts = WHET_ADAPTER_CONVERT_OPTS_INIT;
     whet_adapter *made = NULL;
@@ -100,7 +109,8 @@ whet_status cmd_tune_export(cli_run *run) {
         return cli_fail(run, WHET_ERR_ARG, "--blocks is MoRe's; expected --to more");
     if (cli_flag(run, "any-base") && !cli_given(run, "model"))
         return cli_fail(run, WHET_ERR_ARG, "--any-base is of a base; expected --model");
-    whet_status status = whet_adapter_open(run->ctx, cli_text(run, "adapter"), &adapter);
+    whet_status status = check_apart(run, cli_text(run, "adapter"));
+    if (status == WHET_OK) status = whet_adapter_open(run->ctx, cli_text(run, "adapter"), &adapter);
     if (status == WHET_OK) status = convert_and_save(run, adapter, &report);
     whet_adapter_close(run->ctx, adapter);
     return tell(run, status, report, print_conversion);
@@ -267,7 +277,8 @@ static whet_status combine(cli_run *run, const cli_weighted *w, char **report) {
     const whet_adapter *items[CLI_WEIGHTED_MAX] = {NULL};
     whet_status status = WHET_OK;
     for (int32_t i = 0; status == WHET_OK && i < w->n; i++) {
-        status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
+        status = check_apart(run, w->paths[i]);
+        if (status == WHET_OK) status = whet_adapter_open(run->ctx, w->paths[i], &open[i]);
         if (status == WHET_OK) status = fit(run, open[i]);
         if (status == WHET_OK && w->heads && w->heads != w->paths[i])
             whet_adapter_drop_heads(open[i]);
@@ -372,7 +383,10 @@ whet_status cmd_tune_project(cli_run *run) {
     job.blocks = cli_integer(run, "blocks");
     job.targets = cli_text(run, "targets");
     job.any_base = cli_flag(run, "any-base");
-    status = whet_adapter_project(run->ctx, &job, &made, &report);
+    status = check_apart(run, job.model);
+    if (status == WHET_OK) status = check_apart(run, job.tuned);
+    if (status == WHET_OK) status = check_apart(run, job.adapter);
+    if (status == WHET_OK) status = whet_adapter_project(run->ctx, &job, &made, &report);
     if (status == WHET_OK)
         status = whet_adapter_save(run->ctx, made, cli_text(run, "output"), run->force);
     whet_adapter_close(run->ctx, made);

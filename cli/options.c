@@ -345,6 +345,10 @@ static whet_status check_apart(cli_run *run, int32_t i) {
                 run, WHET_ERR_ARG, "options --%s and --%s are both %s; expected two files",
                 o->option->name, v->option->name, cli_quote(quoted, sizeof quoted, v->text));
     }
+    for (int32_t j = 0; j < run->n_args; j++)
+        if (same_file(v->text, run->args[j]))
+            return cli_fail(run, WHET_ERR_ARG, "option --%s is %s, which is read; expected another",
+                            v->option->name, cli_quote(quoted, sizeof quoted, v->text));
     return WHET_OK;
 }
 

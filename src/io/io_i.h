@@ -39,6 +39,10 @@ WHET_CHECKED whet_status whet_i_out_exists(whet_ctx *ctx, const char *path);
  * and devices pass. Errors: IO, EXISTS, NOMEM. */
 WHET_CHECKED whet_status whet_i_out_check(whet_ctx *ctx, const char *path, bool force);
 WHET_CHECKED whet_status whet_i_out_dir_check(whet_ctx *ctx, const char *path, bool force);
+/* ARG where `output`, a file of weights or a folder with model.safetensors, would take the place of `input`,
+ * likewise, which is read: also with --force nobody means to lose that. */
+WHET_CHECKED whet_status whet_i_out_check_apart(whet_ctx *ctx, const char *output,
+                                                const char *input);
 /* whet_out_dir_open; `own` (ends with NULL) are the files that such an output may have: those of an earlier
  * one that this one lacks go with it. */
 WHET_CHECKED whet_status whet_i_out_dir_open(whet_ctx *ctx, const char *path, bool force,

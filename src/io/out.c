@@ -201,6 +201,22 @@ bool whet_same_path(const char *a, const char *b) {
            same_place(&x, &y);
 }
 
+/* Whether the weights in folder `folder` would be the file `file`. */
+static bool is_inside(const char *folder, const char *file) {
+    char path[4096];
+    const int n = snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    return n > 0 && (size_t)n < sizeof path && whet_same_path(path, file);
+}
+
+whet_status whet_i_out_check_apart(whet_ctx *ctx, const char *output, const char *input) {
+    if (!whet_same_path(output, input) && !is_inside(output, input) && !is_inside(input, output))
+        return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s: the output would take the place of %s, which is read; expected another "
+                       "path",
+                       output, input);
+}
+
 static whet_status put(whet_ctx *ctx, whet_out *out, const char *bytes, int64_t len) {
     enum { STEP = 1 << 30 };
     while (len > 0) {

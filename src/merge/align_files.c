@@ -134,6 +134,10 @@ static bool is_file(const char *output) {
 /* What cannot be written is told before the work, not behind it. */
 static whet_status check_outputs(whet_ctx *ctx, const whet_align_job *job) {
     const char *const paths[] = {job->output, job->figure, job->spec_output};
+    if (job->output && strcmp(job->output, "-") != 0) {
+        WHET_TRY(whet_i_out_check_apart(ctx, job->output, job->a));
+        WHET_TRY(whet_i_out_check_apart(ctx, job->output, job->b));
+    }
     for (int i = 0; i < 3; i++) {
         const bool folder = i == 0 && paths[i] && !is_file(paths[i]);
         if (!paths[i]) continue;

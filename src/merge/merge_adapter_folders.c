@@ -463,6 +463,8 @@ static whet_status check_job(whet_ctx *ctx, const whet_merge_adapters_job *job) 
     if (job->rank < 0 || job->rank > RANK_MAX || (job->rank && !job->svd))
         return whet_i_fail(ctx, WHET_ERR_ARG, "rank %lld; expected 1 to %d, and svd",
                            (long long)job->rank, RANK_MAX);
+    for (int64_t i = 0; i < job->n; i++)
+        WHET_TRY(whet_i_out_check_apart(ctx, job->output, job->adapters[i]));
     for (int64_t i = 0; job->weights && i < job->n; i++)
         if (!(fabs(job->weights[i]) <= 1e6))
             return whet_i_fail(ctx, WHET_ERR_ARG, "weight %g; expected -1e6 to 1e6",

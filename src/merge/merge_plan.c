@@ -330,6 +330,11 @@ static whet_status check_output(whet_ctx *ctx, const whet_merge_plan *plan) {
                                strerror(errno));
         }
     }
+    for (int64_t i = 0; i < plan->n_models; i++) {
+        const whet_i_merge_model *m = &plan->models[i];
+        WHET_TRY(whet_i_out_check_apart(ctx, plan->output, m->path));
+        if (m->lora) WHET_TRY(whet_i_out_check_apart(ctx, plan->output, m->lora));
+    }
     parent_of(plan->output, parent, sizeof parent);
     if (statvfs(parent, &room) != 0)
         return whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be examined: %s", parent, strerror(errno));

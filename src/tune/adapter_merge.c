@@ -189,6 +189,9 @@ static whet_status check_job(whet_ctx *ctx, const whet_adapter_merge_job *j) {
     if (j->cast && j->dtype != WHET_F32 && j->dtype != WHET_BF16 && j->dtype != WHET_F16)
         return whet_i_fail(ctx, WHET_ERR_ARG, "dtype is %s; expected f32, bf16 or f16",
                            whet_dtype_name(j->dtype));
+    WHET_TRY(whet_i_out_check_apart(ctx, j->output, j->model));
+    for (int64_t i = 0; i < j->n; i++)
+        WHET_TRY(whet_i_out_check_apart(ctx, j->output, j->adapters[i]));
     return whet_i_adapter_check_weights(ctx, j->weights, j->n);
 }
 

@@ -132,6 +132,8 @@ static whet_status check_checkpoint(whet_ctx *ctx, const whet_tune_job *j) {
 static whet_status check_folder(whet_ctx *ctx, whet_i_tune *run) {
     const whet_tune_job *j = &run->job;
     struct stat info;
+    if (j->output && j->model && !whet_i_tune_adapter_find(j->adapter)->peft_type)
+        WHET_TRY(whet_i_out_check_apart(ctx, j->output, j->model));
     if (j->output && whet_i_tune_is_leftover(j->output)) {
         if (j->resume)
             whet_i_log(ctx, WHET_LOG_WARN,

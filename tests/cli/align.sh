@@ -206,6 +206,8 @@ run 4 whet align none.safetensors b.safetensors --output x.npy --force
 tells 'x.npy: cannot be replaced: Not a directory'
 run 2 whet align a.safetensors b.safetensors --save-spec n.json --output ./n.json
 tells 'options --output and --save-spec are both "n.json"; expected two files'
+run 2 whet align a.safetensors b.safetensors --output ./b.safetensors --force
+tells './b.safetensors: the output would take the place of b.safetensors, which is read; expected another path'
 run 2 whet align a.safetensors b.safetensors --arch vgg --output n.safetensors
 tells 'architecture "vgg"'
 run 3 whet align a.safetensors b.safetensors --arch resnet --output n.safetensors

@@ -55,6 +55,8 @@ npy('three.npy', '<i4', '(200,)', [2] * n, 'i')
 PY
 
 # Without a gate the answer is what was chosen, and it says so.
+run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --output buyer.safetensors --force
+tells 'option --output is "buyer.safetensors", which is read; expected another'
 run 0 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --search grid
 quiet
 says 'gain 0.1880 where it was chosen'

@@ -220,6 +220,19 @@ tells 'networks do not fit: '
 tells ' more; expected the tensors of the specification in both'
 unchanged
 
+# What is read is not written over, also with --force: one file, a folder, one in the other, a recipe's.
+mkdir mine && cp narrow.safetensors mine/model.safetensors
+printf 'merge_method: linear\nmodels:\n  - model: mine\n    parameters: {weight: 1}\n' >mine.yml
+mark
+run 2 whet merge --method linear narrow.safetensors narrow.safetensors --output narrow.safetensors --force
+tells 'narrow.safetensors: the output would take the place of narrow.safetensors, which is read; expected another path'
+run 2 whet merge --method linear mine mine --output mine/model.safetensors --force
+run 2 whet merge --method linear mine/model.safetensors narrow.safetensors --output mine --force
+run 2 whet merge --recipe mine.yml --output ./mine --force
+tells './mine: the output would take the place of mine'
+run 2 whet merge --method ties --density .5 --weights 1 --base mine narrow.safetensors --output mine --force
+unchanged
+
 mark
 run 3 whet align gap.safetensors gap.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output z.safetensors
 tells '3 layers, of which 2 follow each other from layer0 on'

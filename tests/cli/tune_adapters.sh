@@ -46,6 +46,17 @@ mkdir theirs && cp "$model"/* theirs
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output theirs --force --quiet
 present theirs/model.safetensors
 
+# What is read is not written over.
+mark
+run 2 whet tune --model theirs --train train.tsv --epochs 1 --output theirs --force
+tells 'theirs: the output would take the place of theirs, which is read; expected another path'
+run 2 whet tune merge --model theirs --adapter theirs --output theirs --force
+run 2 whet tune export --adapter theirs --to lora --output ./theirs --force
+tells './theirs: the output would take the place of what is read; expected another path'
+run 2 whet tune combine --adapter theirs --output theirs --force
+run 2 whet tune project --model "$model" --adapter theirs --rank 1 --output theirs --force
+unchanged
+
 # A checkpoint of other blocks is not gone on from, though they have as many numbers.
 long="tune --model $model --train train.tsv --batch 8 --epochs 200 --adapter more --save-steps 1 --output part --quiet"
 # shellcheck disable=SC2086
