@@ -246,8 +246,8 @@ typedef struct whet_align_job {
     int64_t points;  /* of the barrier; 0 = none */
     bool repair;     /* mixtures are repaired too, on the statistics' inputs or else on data */
     const char *figure; /* SVG of the barrier; may be NULL */
-    /* Of channels: x becomes (x - mean) / scale. NaN: what networks of the architecture expect: of resnet
-     * ImageNet's, else 0 and 1. */
+    /* Of channels, one for all or one each: x becomes (x - mean) / scale. NaN: what networks of the
+     * architecture expect: of resnet ImageNet's, else 0 and 1. */
     double mean[3], scale[3];
     bool force;
     int64_t shard_bytes; /* of tensors, in a file of a folder; 0 = 5e9. A tensor is never cut */

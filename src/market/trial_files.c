@@ -56,8 +56,7 @@ static whet_status read_examples(run *r, const char *data, const char *labels,
     job.statistics = statistics;
     memcpy(job.mean, r->files->mean, sizeof job.mean);
     memcpy(job.scale, r->files->scale, sizeof job.scale);
-    whet_i_image_scale(r->files->arch, job.mean, job.scale);
-    return whet_i_mode_inputs_read(r->ctx, &job, out);
+    return whet_i_mode_inputs_read(r->ctx, &job, r->files->arch, out);
 }
 
 /* What trials would say of examples, by their files. */

@@ -83,7 +83,8 @@ static char *folder_of(const run *r, int k) {
 
 static whet_status read_data(run *r) {
     if (!r->job->data) return WHET_OK;
-    if (!r->job->text) return whet_i_mode_inputs_read(r->ctx, r->job, &r->inputs);
+    if (!r->job->text)
+        return whet_i_mode_inputs_read(r->ctx, r->job, r->result.spec->arch, &r->inputs);
     char *own = folder_of(r, 0), *other = own && r->folder[1] ? folder_of(r, 1) : NULL;
     const char *const dirs[2] = {own, other};
     whet_status status = own && (other || !r->folder[1]) ? WHET_OK : WHET_ERR_NOMEM;
@@ -287,7 +288,6 @@ static whet_status run_job(run *r) {
     WHET_TRY(open_weights(r, 0, job->a));
     WHET_TRY(open_weights(r, 1, job->b));
     WHET_TRY(make_spec(r));
-    whet_i_image_scale(r->result.spec->arch, r->job->mean, r->job->scale);
     WHET_TRY(read_data(r));
     WHET_TRY(check_lines(r));
     WHET_TRY(align(r));

@@ -83,18 +83,15 @@ WHET_CHECKED whet_status whet_i_spec_part(whet_ctx *ctx, const whet_permutation_
 
 /* ---- examples from files (mode_inputs.c) ----------------------------------------------------- */
 
-/* Means and scales of channels that are NaN: those that networks of this architecture expect. Pure.
- * (mode_inputs.c) */
-void whet_i_image_scale(const char *arch, double mean[3], double scale[3]);
-
-/* Inputs and labels of a job, as networks expect them: its data, labels, statistics, mean and scale. */
+/* Inputs and labels of a job, as networks of an architecture expect them: its data, labels, statistics, mean
+ * and scale, of which one, or one a channel, stands before NaN. (mode_inputs.c) */
 typedef struct whet_i_mode_inputs {
     whet_tensor x, statistics, labels;
     whet_mode_data data;
 } whet_i_mode_inputs;
-/* Errors: those of whet_array_read; SHAPE, DATA. Released by _free, also on failure. */
+/* Errors: those of whet_array_read; SHAPE, DATA, ARG. Released by _free, also on failure. */
 WHET_CHECKED whet_status whet_i_mode_inputs_read(whet_ctx *ctx, const whet_align_job *job,
-                                                 whet_i_mode_inputs *out);
+                                                 const char *arch, whet_i_mode_inputs *out);
 void whet_i_mode_inputs_free(whet_ctx *ctx, whet_i_mode_inputs *inputs);
 
 #endif

@@ -4,6 +4,7 @@
 #include "support.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -260,16 +261,62 @@ static void survives_failing_allocations(void **state) {
     assert_true(test_each_allocation(body, &a) > 20);
 }
 
-/* What is not given is the architecture's; a specification found by names ("auto") says which. */
+static char pixels[256];
+
+/* Two images of 1 x 2 and `channels`, all bytes 51: .2. */
+static void write_pixels(whet_ctx *ctx, int64_t channels) {
+    const int64_t shape[4] = {2, 1, 2, channels};
+    whet_tensor t;
+    test_ok(ctx, whet_tensor_create(ctx, WHET_U8, 4, shape, &t));
+    memset(t.data, 51, (size_t)(4 * channels));
+    (void)snprintf(pixels, sizeof pixels, "%s", test_tmp("pixels.npy"));
+    test_ok(ctx, whet_npy_write(ctx, pixels, true, &t));
+    whet_tensor_destroy(ctx, &t);
+}
+
+static whet_status read_pixels(whet_ctx *ctx, const char *arch, const double mean[3],
+                               const double scale[3], float first[3]) {
+    whet_align_job job = WHET_ALIGN_JOB_INIT;
+    whet_i_mode_inputs in = {0};
+    job.data = pixels;
+    memcpy(job.mean, mean, sizeof job.mean);
+    memcpy(job.scale, scale, sizeof job.scale);
+    const whet_status status = whet_i_mode_inputs_read(ctx, &job, arch, &in);
+    for (int64_t c = 0; status == WHET_OK && c < in.data.channels && c < 3; c++)
+        first[c] = ((float *)in.x.data)[c];
+    whet_i_mode_inputs_free(ctx, &in);
+    return status;
+}
+
+/* What is not given is the architecture's; a specification found by names ("auto") says which. One number is
+ * for all channels, else there is one for each. */
 static void inputs_are_scaled_as_the_architecture_expects(void **state) {
     (void)state;
-    double mean[3] = {NAN, 0.5, NAN}, scale[3] = {2, NAN, NAN};
-    whet_i_image_scale("resnet", mean, scale);
-    assert_true(mean[0] == .485 && mean[1] == 0.5 && mean[2] == .406);
-    assert_true(scale[0] == 2 && scale[1] == .224 && scale[2] == .225);
-    for (int c = 0; c < 3; c++) mean[c] = scale[c] = NAN;
-    whet_i_image_scale("wrn", mean, scale);
-    for (int c = 0; c < 3; c++) assert_true(mean[c] == 0 && scale[c] == 1);
+    whet_ctx *ctx = test_ctx(1);
+    const double none[3] = {NAN, NAN, NAN}, all[3] = {.1, .1, .1}, three[3] = {.1, .2, .3};
+    const double two[3] = {.1, .2, NAN}, one[3] = {.1, NAN, NAN}, gap[3] = {NAN, .5, NAN};
+    float x[3];
+    write_pixels(ctx, 3);
+    test_ok(ctx, read_pixels(ctx, "resnet:4", none, none, x));
+    assert_true(x[0] == (float)((.2 - .485) / .229) && x[2] == (float)((.2 - .406) / .225));
+    test_ok(ctx, read_pixels(ctx, "wrn", none, all, x));
+    for (int c = 0; c < 3; c++) assert_true(x[c] == (float)(.2 / .1));
+    test_ok(ctx, read_pixels(ctx, "resnet", three, none, x));
+    assert_true(x[1] == (float)((.2 - .2) / .224) && x[2] == (float)((.2 - .3) / .225));
+    test_fails(ctx, read_pixels(ctx, "wrn", two, none, x), WHET_ERR_ARG);
+    test_says(ctx,
+              "pixels.npy: 2 means for examples of 3 channels; expected one, or one a channel");
+    test_fails(ctx, read_pixels(ctx, "wrn", none, one, x), WHET_ERR_ARG);
+    test_fails(ctx, read_pixels(ctx, "wrn", gap, none, x), WHET_ERR_ARG);
+    write_pixels(ctx, 1);
+    test_ok(ctx, read_pixels(ctx, "resnet", one, all, x));
+    assert_true(x[0] == (float)((.2 - .1) / .1));
+    test_ok(ctx, read_pixels(ctx, "resnet", none, none, x));
+    test_fails(ctx, read_pixels(ctx, "resnet", two, none, x), WHET_ERR_ARG);
+    test_fails(ctx, read_pixels(ctx, "wrn", gap, none, x), WHET_ERR_ARG);
+    test_fails(ctx, read_pixels(ctx, "wrn", none, three, x), WHET_ERR_ARG);
+    test_says(ctx, "3 deviations for examples of 1 channel;");
+    test_ctx_done(ctx);
 }
 
 /* Networks of others, with what their own page says of them on these images. */
