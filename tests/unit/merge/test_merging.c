@@ -209,6 +209,64 @@ static void models_that_are_the_base(void **state) {
     free(out);
 }
 
+static int by_size(const void *a, const void *b) {
+    const double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double softmax_at(const float *x, int64_t n, int64_t at) {
+    double most = (double)x[0], sum = 0;
+    for (int64_t e = 0; e < n; e++) most = fmax(most, (double)x[e]);
+    for (int64_t e = 0; e < n; e++) sum += exp((double)x[e] - most);
+    return exp((double)x[at] - most) / sum;
+}
+
+/* Against the formula, with a logarithm for each number: rows of likelihoods that are alike, and that are
+ * apart by e^60; rows end within a part. */
+static void arcee_fusion_by_its_formula(void **state) {
+    (void)state;
+    enum { ROWS = 6, WIDTH = 300, COUNT = ROWS * WIDTH };
+    float *x = noise(COUNT, 1), *base = noise(COUNT, 2), out[COUNT];
+    static double importance[COUNT], sorted[COUNT];
+    whet_ctx *ctx = test_ctx(2);
+    for (int r = 0; r < ROWS; r++) {
+        double sum = 0;
+        for (int e = r * WIDTH; e < (r + 1) * WIDTH; e++) {
+            if (r >= ROWS / 2) base[e] *= 15;
+            x[e] = base[e] + .1F * x[e];
+        }
+        for (int e = 0; e < WIDTH; e++) {
+            const double p = softmax_at(x + r * WIDTH, WIDTH, e) + 1e-8;
+            const double q = softmax_at(base + r * WIDTH, WIDTH, e) + 1e-8;
+            sum += p * log(p / q);
+        }
+        for (int e = r * WIDTH; e < (r + 1) * WIDTH; e++)
+            importance[e] = (double)(float)(fabs((double)x[e] - (double)base[e]) * sum);
+    }
+    memcpy(sorted, importance, sizeof sorted);
+    qsort(sorted, COUNT, sizeof *sorted, by_size);
+    double value[3];
+    for (int k = 0; k < 3; k++) {
+        const double place = .25 * (k + 1) * (COUNT - 1), low = floor(place);
+        value[k] = sorted[(int)low] + (place - low) * (sorted[(int)low + 1] - sorted[(int)low]);
+    }
+    const double least = value[1] + 1.5 * (value[2] - value[0]);
+    const float *models[] = {x};
+    const whet_merge_arrays a = {
+        .name = "t", .rank = 2, .shape = {ROWS, WIDTH}, .models = models, .n = 1, .base = base};
+    test_ok(ctx, whet_merge_arrays_run(ctx, "arcee_fusion", NULL, 0, 0, &a, out));
+    int64_t kept = 0;
+    for (int e = 0; e < COUNT; e++) {
+        if (fabs(importance[e] - least) < 1e-6 * least) continue; /* rounding may say either */
+        assert_true(out[e] == (importance[e] >= least ? x[e] : base[e]));
+        kept += importance[e] >= least ? 1 : 0;
+    }
+    assert_true(kept > 10 && kept < COUNT / 2);
+    free(x);
+    free(base);
+    test_ctx_done(ctx);
+}
+
 /* Methods of which weight 1 on one model, and 0 or nothing on others, is that model to the bit. */
 static void one_model_alone(void **state) {
     (void)state;
@@ -557,6 +615,7 @@ int main(void) {
         cmocka_unit_test(fisher_by_hand),
         cmocka_unit_test(breadcrumbs_keep_what_they_should),
         cmocka_unit_test(models_that_are_the_base),
+        cmocka_unit_test(arcee_fusion_by_its_formula),
         cmocka_unit_test(one_model_alone),
         cmocka_unit_test(order_does_not_matter),
         cmocka_unit_test(threads_do_not_matter),
