@@ -313,6 +313,19 @@ static void print_groups(cli_run *run, const whet_align_result *r) {
     if (groups > SHOWN) cli_print(run, "and %lld more groups\n", (long long)(groups - SHOWN));
 }
 
+/* An encoder without a head is used for its hidden states: their columns are units like any other. */
+static void print_outputs(cli_run *run, const whet_align_job *job, const whet_align_result *r) {
+    for (int64_t g = 0; g < whet_permutation_spec_groups(r->spec); g++) {
+        int64_t units;
+        if (!whet_permutation_spec_output(r->spec, g) || moved_units(r, g, &units) == 0) continue;
+        cli_print(run,
+                  "%s gives what B gives with columns in another order, A's (%s): its embeddings "
+                  "are not to be compared with B's\n",
+                  job->output, whet_permutation_spec_group(r->spec, g));
+        return;
+    }
+}
+
 static json_t *groups_json(const whet_align_result *r) {
     json_t *list = json_array();
     for (int64_t g = 0; g < whet_permutation_spec_groups(r->spec); g++) {
@@ -327,10 +340,11 @@ static json_t *groups_json(const whet_align_result *r) {
                 (void)json_array_append_new(numbers, json_integer((json_int_t)order[i]));
             (void)json_array_append_new(orders, numbers);
         }
-        (void)json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:o}", "name",
-                                                    whet_permutation_spec_group(r->spec, g),
-                                                    "units", (json_int_t)units, "moved",
-                                                    (json_int_t)moved, "orders", orders));
+        (void)json_array_append_new(
+            list,
+            json_pack("{s:s, s:I, s:I, s:b, s:o}", "name", whet_permutation_spec_group(r->spec, g),
+                      "units", (json_int_t)units, "moved", (json_int_t)moved, "output",
+                      (int)whet_permutation_spec_output(r->spec, g), "orders", orders));
     }
     return list;
 }
@@ -382,6 +396,7 @@ static void report(cli_run *run, const whet_align_job *job, const whet_align_res
               *whet_permutation_spec_arch(r->spec) ? whet_permutation_spec_arch(r->spec)
                                                    : "of the file");
     print_groups(run, r);
+    print_outputs(run, job, r);
     cli_print(run, "products of weights %.6g, before %.6g; squared distance %.6g, before %.6g\n",
               objective, identity, after, before);
     double matched, refined;

@@ -40,6 +40,7 @@ typedef struct whet_i_group {
     int32_t n_runs;
     int64_t heads, kv, size; /* attention; kv divides heads */
     bool free_keys;          /* inside a head queries and keys may move together */
+    bool output;             /* free: what the network puts out is numbered so, and moves */
 } whet_i_group;
 
 typedef struct whet_i_piece {

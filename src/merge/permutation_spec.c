@@ -38,6 +38,10 @@ const char *whet_permutation_spec_group(const whet_permutation_spec *spec, int64
     return spec->groups[i].name;
 }
 
+bool whet_permutation_spec_output(const whet_permutation_spec *spec, int64_t i) {
+    return spec->groups[i].output;
+}
+
 const char *whet_permutation_spec_arch(const whet_permutation_spec *spec) { return spec->arch; }
 
 /* ---- making one ------------------------------------------------------------------------------- */

@@ -65,7 +65,7 @@ static whet_status read_runs(const reader *r, const char *where, const json_t *o
 }
 
 static whet_status read_group(const reader *r, const char *name, json_t *object) {
-    static const char *const known[] = {"units",    "blocks",    "runs",      "heads",
+    static const char *const known[] = {"units",    "blocks",    "runs",      "output", "heads",
                                         "kv_heads", "head_size", "free_keys", NULL};
     whet_i_run runs[WHET_I_RUNS_MAX];
     char where[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
@@ -76,19 +76,22 @@ static whet_status read_group(const reader *r, const char *name, json_t *object)
     if (!json_is_object(object))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", where,
                            whet_i_json_kind(object));
-    WHET_TRY(check_keys(r, where, object, known,
-                        "units, blocks and runs, or heads, kv_heads, head_size and free_keys"));
+    WHET_TRY(
+        check_keys(r, where, object, known,
+                   "units, blocks, runs and output, or heads, kv_heads, head_size and free_keys"));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "units", 1, UNITS_MOST, 0, &g.units));
     WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "blocks", 1, UNITS_MOST, 0, &g.blocks));
+    WHET_TRY(whet_i_json_bool_or(r->ctx, where, object, "output", false, &g.output));
     WHET_TRY(read_runs(r, where, object, runs, &g));
     g.attention = json_object_get(object, "heads") != NULL;
     if (g.attention) {
-        if (g.units || g.blocks || g.n_runs)
+        if (g.units || g.blocks || g.n_runs || g.output)
             return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s has %s and heads; expected one of them",
                                where,
                                g.units    ? "units"
                                : g.blocks ? "blocks"
-                                          : "runs");
+                               : g.n_runs ? "runs"
+                                          : "output");
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "heads", 1, 1 << 20, &g.heads));
         WHET_TRY(whet_i_json_int_or(r->ctx, where, object, "kv_heads", 1, 1 << 20, g.heads, &g.kv));
         WHET_TRY(whet_i_json_int(r->ctx, where, object, "head_size", 1, 1 << 20, &g.size));
@@ -281,6 +284,7 @@ static json_t *group_json(const whet_i_group *g) {
         (void)json_object_set_new(object, "units", json_integer((json_int_t)g->units));
     if (object && g->blocks)
         (void)json_object_set_new(object, "blocks", json_integer((json_int_t)g->blocks));
+    if (object && g->output) (void)json_object_set_new(object, "output", json_true());
     json_t *runs = g->n_runs ? json_array() : NULL;
     for (int32_t i = 0; i < g->n_runs; i++)
         (void)json_array_append_new(

@@ -48,8 +48,8 @@ static whet_status put_if(const maker *m, const char *prefix, const char *module
     return find(m, name, &t) ? put(m, prefix, module, rows, columns) : WHET_OK;
 }
 
-static whet_status group(const maker *m, const char *name, whet_i_piece *out) {
-    const whet_i_group g = {.name = name};
+static whet_status group(const maker *m, const char *name, bool output, whet_i_piece *out) {
+    const whet_i_group g = {.name = name, .output = output};
     int32_t id;
     WHET_TRY(whet_i_spec_group(m->ctx, m->spec, &g, &id));
     *out = part(id, WHET_I_UNITS);
@@ -138,13 +138,21 @@ static whet_status bert_layer(const maker *m, const whet_i_family *f, int64_t i)
     WHET_TRY(put(m, at, f->key, part(heads, WHET_I_KEY), m->stream));
     WHET_TRY(put(m, at, f->value, part(heads, WHET_I_VALUE), m->stream));
     (void)snprintf(name, sizeof name, "inner.%" PRId64, i);
-    WHET_TRY(group(m, name, &inner));
+    WHET_TRY(group(m, name, false, &inner));
     (void)snprintf(name, sizeof name, "%s%s.weight", at, f->mixed);
     WHET_TRY(put(m, at, f->mixed, m->stream, part(heads, WHET_I_MIXED)));
     WHET_TRY(put(m, at, f->mixed_norm, m->stream, NONE));
     WHET_TRY(put(m, at, f->up, inner, m->stream));
     WHET_TRY(put(m, at, f->down, m->stream, inner));
     return put(m, at, f->down_norm, m->stream, NONE);
+}
+
+/* Without them hidden states, and what the pooler gives, are what the network is there for. */
+static bool has_classes(const maker *m, const whet_i_family *f) {
+    char name[NAME_SIZE];
+    whet_tensor t;
+    (void)snprintf(name, sizeof name, "%s.weight", f->head_out);
+    return find(m, name, &t);
 }
 
 /* [dense, activation,] the classes. */
@@ -156,7 +164,7 @@ static whet_status bert_head(const maker *m, const whet_i_family *f) {
     whet_i_piece units = m->stream;
     (void)snprintf(name, sizeof name, "%s%s.weight", prefix, dense);
     if (find(m, name, &t)) {
-        WHET_TRY(group(m, "pooler", &units));
+        WHET_TRY(group(m, "pooler", !has_classes(m, f), &units));
         WHET_TRY(put(m, prefix, dense, units, m->stream));
     }
     return put_if(m, "", f->head_out, NONE, units);
@@ -173,7 +181,7 @@ whet_status whet_i_spec_bert(whet_ctx *ctx, const char *arch, const whet_safeten
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "%s: no query of a first layer; expected the names of Hugging Face",
                            arch);
-    WHET_TRY(group(&m, "stream", &m.stream));
+    WHET_TRY(group(&m, "stream", !has_classes(&m, f), &m.stream));
     WHET_TRY(put(&m, m.prefix, f->word, NONE, m.stream));
     WHET_TRY(put(&m, m.prefix, f->position, NONE, m.stream));
     if (f->type) WHET_TRY(put_if(&m, m.prefix, f->type, NONE, m.stream));
@@ -210,7 +218,7 @@ static whet_status llama_layer(const maker *m, int64_t i) {
     WHET_TRY(put(m, at, "self_attn.o_proj", m->stream, part(heads, WHET_I_MIXED)));
     WHET_TRY(put(m, at, "post_attention_layernorm", m->stream, NONE));
     (void)snprintf(name, sizeof name, "inner.%" PRId64, i);
-    WHET_TRY(group(m, name, &inner));
+    WHET_TRY(group(m, name, false, &inner));
     WHET_TRY(put(m, at, "mlp.gate_proj", inner, m->stream));
     WHET_TRY(put(m, at, "mlp.up_proj", inner, m->stream));
     return put(m, at, "mlp.down_proj", m->stream, inner);
@@ -223,7 +231,7 @@ whet_status whet_i_spec_llama(whet_ctx *ctx, const char *arch, const whet_safete
                                        "self_attn.k_norm.weight", NULL};
     maker m = {.ctx = ctx, .file = file, .spec = spec, .arch = arch, .hints = *hints};
     whet_tensor t;
-    WHET_TRY(group(&m, "stream", &m.stream));
+    WHET_TRY(group(&m, "stream", false, &m.stream));
     WHET_TRY(put(&m, "model.", "embed_tokens", NONE, m.stream));
     for (int64_t i = 0; i < LAYERS_MOST; i++) {
         char name[NAME_SIZE];
