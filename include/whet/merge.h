@@ -150,8 +150,12 @@ WHET_API WHET_CHECKED whet_status whet_alignment_apply(whet_ctx *ctx,
                                                        whet_named_tensor *out);
 
 /* Whether the specification keeps the function of this network: it is run on drawn inputs, as it is and under
- * drawn permutations. Errors: DATA (outputs differ by more than 1e-3 of the largest), UNSUPPORTED (the
- * specification names no architecture that can be run: mlp, lenet, resnet, wrn), SHAPE, FORMAT. */
+ * drawn permutations. Of transformers with Hugging Face's names each layer is, with drawn weights, between
+ * embeddings and heads: heads are those of the specification (whet align looks into config.json); what a
+ * group that is marked as output numbers may move. Warns of tensors that are of no network that can be run.
+ * Errors: DATA (outputs differ by more than 1e-3 of the largest, or move), UNSUPPORTED (the specification
+ * names no architecture that can be run: mlp, lenet, resnet, wrn; a transformer that cannot), SHAPE, FORMAT.
+ * Memory: of a transformer three times a layer in f32. Progress "verify". */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_verify(whet_ctx *ctx,
                                                                const whet_permutation_spec *spec,
                                                                const whet_weights *weights);

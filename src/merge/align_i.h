@@ -175,9 +175,26 @@ WHET_CHECKED whet_status whet_i_alignment_visit(whet_ctx *ctx, whet_alignment *a
 /* Where the elements of an axis of length n come from: out [n]. */
 void whet_i_axis_source(const whet_i_bound *bound, const whet_alignment *alignment,
                         const whet_i_axis *axis, int64_t n, int64_t *out);
+/* One tensor of the specification moved: from has its shape, but for an axis on which nothing moves.
+ * out is released by whet_tensor_destroy. (permutations.c) */
+WHET_CHECKED whet_status whet_i_move_tensor(whet_ctx *ctx, const whet_i_bound *bound,
+                                            const whet_alignment *alignment, int64_t tensor,
+                                            const whet_tensor *from, whet_tensor *out);
 /* Positions of a group's part on an axis: out [units, repeat]; -1 where a unit is not on it. */
 void whet_i_axis_places(const whet_i_bound *bound, const whet_i_axis *axis, int64_t n,
                         int32_t group, int32_t part, int64_t *out);
+
+/* ---- whether transformers keep their function (verify_transformer.c) ----------------------------- */
+
+/* As whet_permutation_spec_verify, of a transformer: with its config.json's model_type (NULL = names tell)
+ * and heads (0 = those of the specification's attentions). Warns, as `where`, of tensors that are of no
+ * network that can be run here. Errors: DATA (the function is not kept: why), UNSUPPORTED (it cannot be run:
+ * why), SHAPE (tensors are not those of the specification), NOMEM, LIMIT, CANCELLED. */
+WHET_CHECKED whet_status whet_i_verify_transformer(whet_ctx *ctx, const char *where,
+                                                   const whet_permutation_spec *spec,
+                                                   const whet_weights *weights,
+                                                   const char *model_type,
+                                                   const whet_permutation_hints *hints);
 
 /* ---- similarity of units (unit_products.c) ------------------------------------------------------ */
 

@@ -265,7 +265,7 @@ static char *move_axis(const mover *m, int32_t axis, const char *from, char *to)
     return to;
 }
 
-static whet_status move_tensor(whet_ctx *ctx, const whet_i_bound *bound,
+whet_status whet_i_move_tensor(whet_ctx *ctx, const whet_i_bound *bound,
                                const whet_alignment *alignment, int64_t i, const whet_tensor *from,
                                whet_tensor *out) {
     const whet_i_spec_tensor *s = &bound->spec->tensors[i];
@@ -308,8 +308,8 @@ whet_status whet_alignment_apply(whet_ctx *ctx, const whet_permutation_spec *spe
                 goto done;
             }
     for (int64_t i = 0; i < spec->n_tensors; i++)
-        WHET_TRY_DONE(
-            move_tensor(ctx, &bound, alignment, i, &bound.a[i], &out[bound.place[i]].tensor));
+        WHET_TRY_DONE(whet_i_move_tensor(ctx, &bound, alignment, i, &bound.a[i],
+                                         &out[bound.place[i]].tensor));
 done:
     for (int64_t i = 0; status != WHET_OK && i < b->n; i++)
         whet_tensor_destroy(ctx, &out[i].tensor);

@@ -2,10 +2,12 @@
  * Which specification is of a network that is in files. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "io/io_i.h"
 #include "merge/align_files.h"
 #include "merge/image_network.h"
+#include "merge/transformer_probe.h"
 
 enum { CONFIG_MAX = 1 << 24 };
 
@@ -49,11 +51,11 @@ whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *c
     return WHET_OK;
 }
 
-whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
-                              whet_i_heads *heads) {
+/* config.json of a folder, or the one beside a file; NULL = there is none. */
+static whet_status read_config(whet_ctx *ctx, const char *network, bool folder, json_t **out) {
     const char *slash = strrchr(network, '/');
     char path[4096];
-    json_t *config;
+    *out = NULL;
     if (folder)
         (void)snprintf(path, sizeof path, "%s/config.json", network);
     else
@@ -62,25 +64,65 @@ whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
     FILE *there = fopen(path, "rb");
     if (!there) return WHET_OK;
     (void)fclose(there);
-    WHET_TRY(whet_i_json_read(ctx, path, CONFIG_MAX, &config));
+    return whet_i_json_read(ctx, path, CONFIG_MAX, out);
+}
+
+whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
+                              whet_i_heads *heads) {
+    json_t *config;
+    WHET_TRY(read_config(ctx, network, folder, &config));
+    if (!config) return WHET_OK;
     const whet_status status = whet_i_add_heads(ctx, network, config, heads);
     json_decref(config);
     return status;
 }
 
+static void warn_unverified(whet_ctx *ctx, const char *arch, const char *why) {
+    whet_i_log(ctx, WHET_LOG_WARN, "%s: that permutations keep the function is not verified: %s",
+               arch, why);
+}
+
+/* Of one that can be run here; tensors that are not those of the specification are told by who compares the
+ * two networks. */
+static whet_status verify_transformer(whet_ctx *ctx, const char *arch, const char *network,
+                                      const whet_permutation_spec *spec,
+                                      const whet_weights *weights, const whet_i_heads *heads) {
+    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2]};
+    struct stat info;
+    json_t *config;
+    const bool folder = stat(network, &info) == 0 && S_ISDIR(info.st_mode);
+    WHET_TRY(read_config(ctx, network, folder, &config));
+    const char *type = json_string_value(json_object_get(config, "model_type"));
+    const whet_status status = whet_i_verify_transformer(ctx, arch, spec, weights, type, &hints);
+    json_decref(config);
+    if (status == WHET_ERR_SHAPE) return WHET_OK;
+    if (status == WHET_ERR_UNSUPPORTED) {
+        warn_unverified(ctx, arch, whet_error(ctx));
+        return WHET_OK;
+    }
+    if (status != WHET_OK) return whet_i_fail_at(ctx, status, "%s", arch);
+    if (!hints.heads)
+        whet_i_log(
+            ctx, WHET_LOG_WARN,
+            "%s: no config.json beside %s says how many heads there are: verified as if they "
+            "were those of the specification",
+            arch, network);
+    return WHET_OK;
+}
+
 /* A specification of somebody's own is refused when it changes the function, where that can be told. */
-static whet_status verify(whet_ctx *ctx, const char *arch, const whet_permutation_spec *spec,
-                          const whet_weights *weights) {
+static whet_status verify(whet_ctx *ctx, const char *arch, const char *network,
+                          const whet_permutation_spec *spec, const whet_weights *weights,
+                          const whet_i_heads *heads) {
+    if (whet_i_transformer_named(weights))
+        return verify_transformer(ctx, arch, network, spec, weights, heads);
     if (whet_i_image_network_knows(spec->arch)) {
         const whet_status status = whet_permutation_spec_verify(ctx, spec, weights);
         const bool other = status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT;
         if (status == WHET_OK) return WHET_OK;
         if (!other) return whet_i_fail_at(ctx, status, "%s", arch);
     }
-    whet_i_log(ctx, WHET_LOG_WARN,
-               "%s: its networks cannot be run here: that permutations keep their function is not "
-               "verified",
-               arch);
+    warn_unverified(ctx, arch, "its networks cannot be run here");
     return WHET_OK;
 }
 
@@ -108,7 +150,7 @@ whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *ne
     if (status != WHET_OK)
         return read || status == WHET_ERR_ARG ? status : whet_i_fail_at(ctx, status, "%s", network);
     status = check_given(ctx, spec, read, given);
-    if (status == WHET_OK && read) status = verify(ctx, arch, spec, weights);
+    if (status == WHET_OK && read) status = verify(ctx, arch, network, spec, weights, heads);
     if (status == WHET_OK)
         *out = spec;
     else

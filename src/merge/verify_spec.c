@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "merge/image_network.h"
+#include "merge/transformer_probe.h"
 
 /* Rounding of sums in another order is some 1e-6 of the outputs' size, 1e-5 in deep networks. */
 static const double MOST = 1e-3;
@@ -104,7 +105,10 @@ static whet_status verify(verifier *v, const whet_weights *weights) {
 
 whet_status whet_permutation_spec_verify(whet_ctx *ctx, const whet_permutation_spec *spec,
                                          const whet_weights *weights) {
+    static const whet_permutation_hints none = {0};
     verifier v = {.ctx = ctx, .spec = spec};
+    if (whet_i_transformer_named(weights))
+        return whet_i_verify_transformer(ctx, "specification", spec, weights, NULL, &none);
     if (!whet_i_image_network_knows(spec->arch))
         return whet_i_fail(
             ctx, WHET_ERR_UNSUPPORTED,

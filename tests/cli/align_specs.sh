@@ -1,7 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# whet align of encoders without a head, whose embeddings come in another order.
+# whet align --arch S.json of transformers: the specification is verified by running them; and encoders without a head,
+# whose embeddings come in another order.
 . "$(dirname "$0")/lib.sh"
+golden=$WHET_TEST_SOURCE/tests/golden
 
 # Another model of the same shapes: `other FROM TO`.
 cat >other.py <<'PY'
@@ -26,8 +28,57 @@ exec(sys.argv[3])
 json.dump(s, open(sys.argv[2], 'w'))
 PY
 
+for folder in text_models/bert text_models/roberta text_models/distilbert llama/llama llama/llama3 llama/mistral llama/qwen2; do
+    model=$golden/$folder
+    name=$(basename $folder)
+    python3 other.py "$model" "b_$name"
+    run 0 whet align "$model" "b_$name" --save-spec $name.json --output o_$name
+    quiet_about 'embeddings'
+    run 0 whet align "$model" "b_$name" --arch $name.json --output again_$name
+    quiet
+    cmp -s o_$name/model.safetensors again_$name/model.safetensors || fail "$name: its saved specification does something else"
+done
+
+# A wrong axis, a group too free, other heads: nothing is written.
+mark
+python3 change.py llama.json w1.json 's["tensors"]["model.layers.1.mlp.down_proj.weight"][1] = None'
+python3 change.py llama.json w2.json 's["groups"]["heads.0"]["free_keys"] = True'
+python3 change.py llama.json w3.json 's["groups"]["heads.0"] |= {"heads": 2, "kv_heads": 1, "head_size": 8}'
+python3 change.py llama.json w4.json 's["tensors"]["lm_head.weight"][0] = "vocab"; s["groups"]["vocab"] = {}'
+python3 change.py bert.json w5.json 't = s["tensors"]; t["bert.encoder.layer.0.attention.self.value.bias"] = [None]'
+mark
+llama=$golden/llama/llama
+run 3 whet align $llama b_llama --arch w1.json --output o
+tells 'w1.json: specification: drawn permutations of "inner.1" change hidden states of layer 1'
+run 3 whet align $llama b_llama --arch w2.json --output o
+tells 'w2.json: specification: drawn permutations of "heads.0" change hidden states of layer 0'
+run 3 whet align $llama b_llama --arch w3.json --output o
+tells 'group "heads.0" has 2 heads, 1 of keys and values, of 8 numbers; expected the network'
+run 3 whet align $llama b_llama --arch w4.json --output o
+tells 'tensor "lm_head.weight": axis 0 is of "vocab", and numbers tokens, positions or classes'
+run 3 whet align $golden/text_models/bert b_bert --arch w5.json --output o
+tells 'drawn permutations of "heads.0" change hidden states of layer 0'
+run 3 whet merge --method linear --align w1.json $llama b_llama --output o
+tells 'drawn permutations of "inner.1" change hidden states of layer 1'
+absent o
+unchanged
+
+# Without config.json heads are taken from the specification, of another type nothing is: both are told.
+mkdir bare other
+cp $llama/model.safetensors bare
+cp $llama/model.safetensors other
+sed 's/"model_type": "llama"/"model_type": "gpt_neox"/' $llama/config.json >other/config.json
+grep -q gpt_neox other/config.json || fail 'the type is written in another way'
+run 0 whet align bare bare --arch llama.json --output o1
+tells 'llama.json: no config.json beside bare says how many heads there are'
+run 3 whet align bare bare --arch w1.json --output o2
+run 0 whet align bare/model.safetensors b_llama --arch llama.json --output o3 # the other one's tells
+quiet
+run 0 whet align other other --arch w1.json --output o4
+tells 'w1.json: that permutations keep the function is not verified: config.json: "model_type" is "gpt_neox"'
+
 # An encoder without a head is there for its hidden states: their order is A's, and that is told.
-encoder=$WHET_TEST_SOURCE/tests/golden/bert_tiny/even
+encoder=$golden/bert_tiny/even
 python3 other.py "$encoder" a
 run 0 whet align a "$encoder" --save-spec e.json --output moved
 says "moved gives what B gives with columns in another order, A's (stream)"
@@ -56,12 +107,16 @@ assert len(old) == 2 * d
 assert max(abs(new[r * d + i] - old[r * d + order[i]]) for r in range(2) for i in range(d)) < 1e-5
 assert max(abs(x - y) for x, y in zip(old, new)) > .01
 PY
+python3 change.py e.json w6.json 'del s["groups"]["stream"]["output"]'
+run 3 whet align a "$encoder" --arch w6.json --output o
+tells 'group "stream" numbers hidden states, which nothing reads'
 # One that leaves the stream where it is.
 python3 change.py e.json f.json '
 s["groups"].pop("stream")
 for axes in s["tensors"].values():
     axes[:] = [None if x == "stream" else x for x in axes]'
 run 0 whet align a "$encoder" --arch f.json --output fixed
+quiet
 grep -q 'another order' .out && fail 'hidden states stay'
 run 0 whet embed --model fixed --input t.tsv --column text --output fixed.npy
 python3 - <<'PY' || fail 'embeddings moved'
