@@ -82,6 +82,15 @@ static whet_status attention(const maker *m, int64_t i, const char *query, bool 
     return whet_i_spec_group(m->ctx, m->spec, &g, out);
 }
 
+/* A norm of each head by itself, one number a dimension, is alike in all of them; one of all heads is not. */
+static bool is_left(const maker *m, const char *end, const whet_tensor *t) {
+    int64_t size = 0;
+    if (!strstr(end, "_norm.weight")) return true;
+    for (int64_t g = 0; g < m->spec->n_groups; g++)
+        if (m->spec->groups[g].attention) size = m->spec->groups[g].size;
+    return t->rank == 1 && t->shape[0] == size;
+}
+
 /* Tensors that the specification does not have yet are left where they are (position ids, ...). */
 static whet_status leave_others(const maker *m, const char *const *ends) {
     char name[NAME_SIZE];
@@ -93,6 +102,7 @@ static whet_status leave_others(const maker *m, const char *const *ends) {
         for (int e = 0; ends[e]; e++) {
             const size_t at = strlen(name), n = strlen(ends[e]);
             if (at < n || strcmp(name + at - n, ends[e]) != 0 || !find(m, name, &t)) continue;
+            if (!is_left(m, ends[e], &t)) continue;
             const whet_i_spec_tensor left = {.name = name, .rank = t.rank, .unmatched = true};
             WHET_TRY(whet_i_spec_tensor_add(m->ctx, m->spec, &left));
             break;

@@ -441,6 +441,53 @@ static void what_is_not_read_is_told(void **state) {
     drop(&b);
 }
 
+/* Orders that a specification does not use are its own affair. */
+static void narrower_specifications_are_right(void **state) {
+    (void)state;
+    static built b;
+    for (int k = 0; k < 2; k++) {
+        build(&b, k ? &LLAMA : &ENCODER);
+        const int32_t first = (int32_t)group_of(&b, "inner.0"),
+                      heads = (int32_t)group_of(&b, "heads.0");
+        const whet_i_piece piece = {first, WHET_I_UNITS, 0, 0};
+        b.spec->groups[first].blocks = 4;
+        b.spec->groups[heads].free_keys = false;
+        for (int64_t i = 0; i < b.spec->n_tensors; i++)
+            for (int32_t x = 0; x < b.spec->tensors[i].rank; x++) {
+                whet_i_axis *axis = &b.spec->tensors[i].axes[x];
+                if (axis->n == 0) continue;
+                if (axis->pieces[0].group == group_of(&b, "inner.1")) axis->pieces = &piece;
+                if (axis->pieces[0].group == group_of(&b, "heads.1")) axis->n = 0;
+            }
+        test_ok(b.ctx, verify(&b, NULL, &b.hints));
+        assert_string_equal(b.warning, "");
+        drop(&b);
+    }
+}
+
+/* Norms inside attention: of each head they stay where they are; of all heads together they would have to
+ * move, and are not known. */
+static void norms_of_heads_are_not_those_of_one(void **state) {
+    (void)state;
+    static built b;
+    for (int k = 0; k < 2; k++) {
+        whet_safetensors *file;
+        whet_permutation_spec *spec;
+        build(&b, &LLAMA);
+        add(&b, "model.layers.0.self_attn.", "q_norm", ".weight", k ? UNITS : LLAMA.size, 0);
+        const char *path = test_tmp("normed.safetensors");
+        test_ok(b.ctx, whet_safetensors_write(b.ctx, path, true, b.items, b.n, NULL));
+        test_ok(b.ctx, whet_safetensors_open(b.ctx, path, &file));
+        test_ok(b.ctx, whet_permutation_spec_for(b.ctx, "llama", file, &b.hints, &spec));
+        const int64_t at = whet_names_find(spec->names, whet_str_from(b.items[b.n - 1].name));
+        assert_int_equal(at < 0, k);
+        if (at >= 0) assert_int_equal(spec->tensors[at].axes[0].n, 0);
+        whet_permutation_spec_destroy(b.ctx, spec);
+        whet_safetensors_close(b.ctx, file);
+        drop(&b);
+    }
+}
+
 static whet_status verify_alone(whet_ctx *ctx, void *arg) {
     const built *b = arg;
     return whet_permutation_spec_verify(ctx, b->spec, &b->weights);
@@ -470,6 +517,8 @@ int main(void) {
         cmocka_unit_test(outputs_are_told),
         cmocka_unit_test(what_cannot_be_run_is_told),
         cmocka_unit_test(what_is_not_read_is_told),
+        cmocka_unit_test(narrower_specifications_are_right),
+        cmocka_unit_test(norms_of_heads_are_not_those_of_one),
         cmocka_unit_test(each_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
