@@ -54,19 +54,26 @@ bool whet_i_transformer_named(const whet_weights *weights) {
     return family_of(weights, NULL, &prefix) || has_query(weights, NULL, "", 0);
 }
 
+/* Beside those that are run elsewhere too: models that differ in what is alike for all units (scales of
+ * embeddings and sums, norms that add one, norms of heads). */
+static bool is_llama(const char *type) {
+    static const char *const alike[] = {"gemma", "granite", "qwen3"};
+    for (int64_t i = 0; i < WHET_COUNT_OF(alike); i++)
+        if (strcmp(type, alike[i]) == 0) return true;
+    return whet_i_llama_family_find(whet_str_from(type)) != NULL;
+}
+
 static whet_status find_kind(whet_ctx *ctx, const char *type, whet_i_transformer *t) {
     char quoted[WHET_QUOTE_SIZE];
-    const whet_str name = whet_str_from(type ? type : "");
-    t->prefix = "";
-    t->family =
-        type && whet_i_llama_family_find(name) ? NULL : family_of(t->weights, type, &t->prefix);
-    if (type && !t->family && !whet_i_llama_family_find(name) && !whet_i_family_find(name))
+    const bool causal = !type || is_llama(type);
+    if (!causal && !whet_i_family_find(whet_str_from(type)))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "config.json: \"model_type\" is %s; expected %s, or of language models "
-                           "%s",
-                           whet_i_quote(quoted, name), whet_i_family_known(),
+                           "%s, or \"gemma\", \"granite\" or \"qwen3\"",
+                           whet_i_quote(quoted, whet_str_from(type)), whet_i_family_known(),
                            whet_i_llama_family_known());
-    const bool causal = !type || whet_i_llama_family_find(name);
+    t->prefix = "";
+    if (!type || !causal) t->family = family_of(t->weights, type, &t->prefix);
     if (t->family || (causal && has_query(t->weights, NULL, "", 0))) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                        "no query of a first layer among the tensors; expected the names of "
@@ -134,6 +141,11 @@ whet_status whet_i_transformer_find(whet_ctx *ctx, const whet_weights *weights,
     return find_sizes(ctx, out);
 }
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t n = strlen(name), m = strlen(end);
+    return n >= m && strcmp(name + n - m, end) == 0;
+}
+
 /* <prefix><module>.weight, or .bias. */
 static bool is_of(const char *name, const char *prefix, const char *module) {
     const size_t before = strlen(prefix), n = module ? strlen(module) : 0;
@@ -149,6 +161,15 @@ bool whet_i_transformer_is_table(const whet_i_transformer *t, const char *name) 
                is_of(name, "", "score");
     return is_of(name, t->prefix, f->word) || is_of(name, t->prefix, f->position) ||
            is_of(name, t->prefix, f->type) || is_of(name, "", f->head_out);
+}
+
+bool whet_i_transformer_is_head_norm(const whet_i_transformer *t, const char *name,
+                                     const whet_tensor *tensor) {
+    const size_t n = strlen(LLAMA_LAYER);
+    return !t->family && strncmp(name, LLAMA_LAYER, n) == 0 && tensor->rank == 1 &&
+           tensor->shape[0] == t->size &&
+           (ends_with(name, ".self_attn.q_norm.weight") ||
+            ends_with(name, ".self_attn.k_norm.weight"));
 }
 
 /* ---- recording ------------------------------------------------------------------------------------- */
@@ -335,11 +356,6 @@ static whet_status place_param(const recorder *r, const whet_i_param *p, int64_t
     return whet_i_fail(r->ctx, WHET_ERR_UNSUPPORTED, "tensor %s is %s; expected that of %s", name,
                        t ? "of another shape" : "missing",
                        r->t->family ? "an encoder" : "a Llama-like model");
-}
-
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
 }
 
 /* Of such sizes that nothing is lost in sums: inputs of unit variance stay so. No two are alike, as those of

@@ -25,6 +25,10 @@ WHET_CHECKED whet_status whet_i_transformer_find(whet_ctx *ctx, const whet_weigh
                                                  whet_i_transformer *out);
 /* Whether axis 0 of a tensor of these weights is of tokens, positions, segments or classes: no units. */
 bool whet_i_transformer_is_table(const whet_i_transformer *t, const char *name);
+/* Whether a tensor is a norm of the queries or keys of each head by itself (Qwen3): of numbers that turn, and
+ * have one order. It is not in a probe, where it would change nothing of what moves. */
+bool whet_i_transformer_is_head_norm(const whet_i_transformer *t, const char *name,
+                                     const whet_tensor *tensor);
 
 enum { WHET_I_PROBE_OUTPUTS = 3 };
 

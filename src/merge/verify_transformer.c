@@ -35,18 +35,21 @@ static int64_t spec_place(const verifier *v, int64_t weight) {
 
 /* ---- what needs no run ----------------------------------------------------------------------------- */
 
-/* Rows of tables: tokens, positions, classes. */
+/* Rows of tables (tokens, positions, classes), and what rotary embeddings number. */
 static whet_status check_tables(const verifier *v) {
     char quoted[WHET_QUOTE_SIZE], group[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < v->spec->n_tensors; i++) {
         const whet_i_spec_tensor *s = &v->spec->tensors[i];
-        if (s->axes[0].n == 0 || !whet_i_transformer_is_table(&v->t, s->name)) continue;
+        const bool table = whet_i_transformer_is_table(&v->t, s->name);
+        const bool norm = whet_i_transformer_is_head_norm(&v->t, s->name, &v->bound.a[i]);
+        if (s->axes[0].n == 0 || (!table && !norm)) continue;
         const whet_i_group *g = &v->spec->groups[s->axes[0].pieces[0].group];
-        return whet_i_fail(v->ctx, WHET_ERR_DATA,
-                           "specification: tensor %s: axis 0 is of %s, and numbers tokens, "
-                           "positions or classes; expected null",
-                           whet_i_quote(quoted, whet_str_from(s->name)),
-                           whet_i_quote(group, whet_str_from(g->name)));
+        return whet_i_fail(
+            v->ctx, WHET_ERR_DATA,
+            "specification: tensor %s: axis 0 is of %s, and numbers %s; expected null",
+            whet_i_quote(quoted, whet_str_from(s->name)),
+            whet_i_quote(group, whet_str_from(g->name)),
+            table ? "tokens, positions or classes" : "what turns inside each head");
     }
     return WHET_OK;
 }
@@ -163,20 +166,21 @@ static whet_status refuse(verifier *v, const whet_alignment *drawn) {
 }
 
 /* Numbers that are the same for every unit need no order. */
-static bool is_no_weight(const char *name) {
+static bool is_alike(const verifier *v, int64_t weight) {
     static const char *const ends[] = {"position_ids", "rotary_emb.inv_freq"};
+    const char *name = v->weights.items[weight].name;
     for (int i = 0; i < 2; i++) {
         const size_t n = strlen(name), m = strlen(ends[i]);
         if (n >= m && strcmp(name + n - m, ends[i]) == 0) return true;
     }
-    return false;
+    return whet_i_transformer_is_head_norm(&v->t, name, &v->weights.items[weight].tensor);
 }
 
 /* Tensors of heads and layers that are not known here; *first one of them. */
 static int64_t count_unread(const verifier *v, const char **first) {
     int64_t n = 0;
     for (int64_t i = 0; i < v->weights.n; i++) {
-        if (v->read[i] || is_no_weight(v->weights.items[i].name)) continue;
+        if (v->read[i] || is_alike(v, i)) continue;
         if (n++ == 0) *first = v->weights.items[i].name;
     }
     return n;

@@ -19,7 +19,7 @@ typedef struct model {
     bool bare;                /* an encoder's names without its prefix */
     bool pooler, dense, classes;
     int64_t heads, kv, size;
-    bool tied, biases, all_biases, score; /* of Llama */
+    bool tied, biases, all_biases, score, norms; /* of Llama */
 } model;
 
 /* Units of all kinds are as many, so that each can be taken for another. */
@@ -52,6 +52,7 @@ static const model MODELS[] = {
      .size = 4,
      .tied = true,
      .biases = true},
+    {.label = "qwen3", .arch = "llama", .heads = 2, .kv = 1, .size = 16, .norms = true},
     {.label = "llama, biases", .arch = "llama", .heads = 4, .kv = 2, .size = 4, .all_biases = true},
     {.label = "llama with classes",
      .arch = "llama",
@@ -140,6 +141,8 @@ static void make_llama(built *b, const model *m) {
         layer(b, at, "self_attn.v_proj", kv, UNITS, biases);
         layer(b, at, "self_attn.o_proj", UNITS, q, m->all_biases);
         layer(b, at, "post_attention_layernorm", UNITS, 0, false);
+        if (m->norms) layer(b, at, "self_attn.q_norm", m->size, 0, false);
+        if (m->norms) layer(b, at, "self_attn.k_norm", m->size, 0, false);
         layer(b, at, "mlp.gate_proj", UNITS, UNITS, m->all_biases);
         layer(b, at, "mlp.up_proj", UNITS, UNITS, m->all_biases);
         layer(b, at, "mlp.down_proj", UNITS, UNITS, m->all_biases);
@@ -210,7 +213,10 @@ static void own_specifications_are_verified(void **state) {
         build(&b, m);
         test_ok(b.ctx, whet_permutation_spec_verify(b.ctx, b.spec, &b.weights));
         test_ok(b.ctx, whet_i_verify_transformer(b.ctx, "s", b.spec, &b.weights,
-                                                 m->family ? m->family : "mistral", &b.hints));
+                                                 m->family  ? m->family
+                                                 : m->norms ? "qwen3"
+                                                            : "mistral",
+                                                 &b.hints));
         assert_string_equal(b.warning, "");
         for (int64_t g = 0; g < whet_permutation_spec_groups(b.spec); g++) {
             const char *name = whet_permutation_spec_group(b.spec, g);
