@@ -234,6 +234,18 @@ done:
     return status;
 }
 
+/* What a module behind the encoder reads. */
+static bool moves_outputs(const run *r) {
+    const whet_permutation_spec *spec = r->result.spec;
+    for (int64_t g = 0; g < spec->n_groups; g++) {
+        int64_t n;
+        const int64_t *order = whet_alignment_order(r->result.alignment, g, WHET_I_UNITS, &n);
+        for (int64_t i = 0; spec->groups[g].output && i < n; i++)
+            if (order[i] != i) return true;
+    }
+    return false;
+}
+
 /* A folder: weights, and what stands beside them in B's. */
 static whet_status write_folder(run *r, const char *const *metadata) {
     const whet_align_job *job = r->job;
@@ -246,7 +258,10 @@ static whet_status write_folder(run *r, const char *const *metadata) {
     if (r->folder[1]) {
         WHET_TRY_DONE(whet_i_copy_file(r->ctx, job->b, to, "config.json"));
         WHET_TRY_DONE(whet_i_copy_tokenizer(r->ctx, job->b, to));
-        WHET_TRY_DONE(whet_i_copy_model_files(r->ctx, job->b, to));
+        WHET_TRY_DONE(whet_i_copy_model_files(
+            r->ctx, job->b, to,
+            moves_outputs(r) ? "it reads hidden states, whose columns are in another order here"
+                             : "nothing that it reads has moved"));
     }
     return whet_out_dir_commit(r->ctx, dir);
 done:

@@ -153,7 +153,8 @@ whet_status whet_i_plan_write_folder(whet_ctx *ctx, const whet_merge_plan *plan,
     if (plan->n_shards > 1) WHET_TRY(write_index(ctx, plan, folder));
     WHET_TRY(write_config(ctx, plan, folder));
     if (words) WHET_TRY(whet_i_copy_tokenizer(ctx, words, folder));
-    if (own) WHET_TRY(whet_i_copy_model_files(ctx, own, folder));
+    if (own)
+        WHET_TRY(whet_i_copy_model_files(ctx, own, folder, "it would have to be merged as well"));
     if (plan->vocabulary.size) WHET_TRY(change_generation(ctx, plan, folder));
     if (plan->vocabulary.tokenizer)
         WHET_TRY(whet_i_write_json(ctx, plan->vocabulary.tokenizer, folder, "tokenizer.json"));

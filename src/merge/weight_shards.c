@@ -158,10 +158,43 @@ whet_status whet_i_copy_tokenizer(whet_ctx *ctx, const char *from, const char *t
     return copy_files(ctx, from, to, names, WHET_COUNT_OF(names));
 }
 
-whet_status whet_i_copy_model_files(whet_ctx *ctx, const char *from, const char *to) {
+/* Their weights lie in folders of their own. */
+static bool has_weights(const char *type) {
+    static const char *const without[] = {"Transformer", "Pooling", "Normalize"};
+    const char *dot = type ? strrchr(type, '.') : NULL;
+    for (int i = 0; dot && i < 3; i++)
+        if (strcmp(dot + 1, without[i]) == 0) return false;
+    return dot != NULL;
+}
+
+static whet_status warn_of_modules(whet_ctx *ctx, const char *from, const char *why) {
+    char quoted[WHET_QUOTE_SIZE], *path;
+    struct stat info;
+    json_t *modules = NULL;
+    WHET_TRY(whet_i_join_path(ctx, from, "modules.json", &path));
+    const bool there = stat(path, &info) == 0 && S_ISREG(info.st_mode);
+    const whet_status status =
+        there ? whet_i_json_read(ctx, path, SMALL_FILE_MAX, &modules) : WHET_OK;
+    for (size_t i = 0; status == WHET_OK && i < json_array_size(modules); i++) {
+        const json_t *module = json_array_get(modules, i);
+        const char *type = json_string_value(json_object_get(module, "type"));
+        const char *folder = json_string_value(json_object_get(module, "path"));
+        if (folder && has_weights(type))
+            whet_i_log(ctx, WHET_LOG_WARN,
+                       "%s: module %s has weights of its own, and is not copied: %s", path,
+                       whet_i_quote(quoted, whet_str_from(folder)), why);
+    }
+    json_decref(modules);
+    whet_i_free(ctx, path);
+    return status == WHET_ERR_FORMAT ? WHET_OK : status; /* it is copied as it is */
+}
+
+whet_status whet_i_copy_model_files(whet_ctx *ctx, const char *from, const char *to,
+                                    const char *why) {
     static const char *const names[] = {
         "generation_config.json", "modules.json", "sentence_bert_config.json",
         "config_sentence_transformers.json", "preprocessor_config.json"};
+    WHET_TRY(warn_of_modules(ctx, from, why));
     WHET_TRY(copy_files(ctx, from, to, names, WHET_COUNT_OF(names)));
     return copy_pooling(ctx, from, to);
 }

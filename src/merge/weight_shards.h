@@ -34,8 +34,11 @@ WHET_CHECKED whet_status whet_i_write_json(whet_ctx *ctx, const json_t *json, co
 /* The file of one folder in another; one that is not there is not missed. */
 WHET_CHECKED whet_status whet_i_copy_file(whet_ctx *ctx, const char *from, const char *to,
                                           const char *name);
-/* A tokenizer's files; and those that neither it nor config.json is. */
+/* A tokenizer's files; and those that neither it nor config.json is. Modules of sentence-transformers that
+ * have weights of their own, as a dense layer behind the pooling, are warned of, not copied: `why` ends the
+ * sentence. */
 WHET_CHECKED whet_status whet_i_copy_tokenizer(whet_ctx *ctx, const char *from, const char *to);
-WHET_CHECKED whet_status whet_i_copy_model_files(whet_ctx *ctx, const char *from, const char *to);
+WHET_CHECKED whet_status whet_i_copy_model_files(whet_ctx *ctx, const char *from, const char *to,
+                                                 const char *why);
 
 #endif

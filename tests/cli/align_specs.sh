@@ -128,4 +128,25 @@ def read(path):
 assert max(abs(x - y) for x, y in zip(read('even.npy'), read('fixed.npy'))) < 1e-5
 PY
 
+# A dense layer behind the pooling reads the columns as they were.
+cp -r "$encoder" dense
+cat >dense/modules.json <<'JSON'
+[{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"},
+ {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"},
+ {"idx": 2, "name": "2", "path": "2_Dense", "type": "sentence_transformers.models.Dense"}]
+JSON
+run 0 whet align a dense --output d1
+tells 'dense/modules.json: module "2_Dense" has weights of its own, and is not copied: it reads hidden states, whose columns'
+quiet_about 1_Pooling
+run 0 whet align a dense --arch f.json --output d2
+tells 'nothing that it reads has moved'
+run 0 whet merge --method linear dense a --output d3
+tells 'module "2_Dense" has weights of its own, and is not copied: it would have to be merged as well'
+run 0 whet merge --method linear a dense --output d4
+quiet
+cp -r "$encoder" odd
+echo '{' >odd/modules.json
+run 0 whet merge --method linear odd a --output d5
+cmp -s odd/modules.json d5/modules.json || fail 'the file is another'
+
 finish
