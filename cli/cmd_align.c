@@ -313,7 +313,7 @@ static void print_groups(cli_run *run, const whet_align_result *r) {
     if (groups > SHOWN) cli_print(run, "and %lld more groups\n", (long long)(groups - SHOWN));
 }
 
-/* An encoder without a head is used for its hidden states: their columns are units like any other. */
+/* A model without a head is used for its hidden states: their columns are units like any other. */
 static void print_outputs(cli_run *run, const whet_align_job *job, const whet_align_result *r) {
     for (int64_t g = 0; g < whet_permutation_spec_groups(r->spec); g++) {
         int64_t units;

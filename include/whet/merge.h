@@ -59,8 +59,8 @@ WHET_API WHET_CHECKED whet_status whet_permutation_spec_write(whet_ctx *ctx,
 WHET_API void whet_permutation_spec_destroy(whet_ctx *ctx, whet_permutation_spec *spec);
 WHET_API int64_t whet_permutation_spec_groups(const whet_permutation_spec *spec);
 WHET_API const char *whet_permutation_spec_group(const whet_permutation_spec *spec, int64_t i);
-/* Whether what the network is there for is numbered by group i: hidden states of an encoder without a head
- * for classes. Where its units move, those come in another order. */
+/* Whether what the network is there for is numbered by group i: hidden states of an encoder or
+ * language model without a head. Where its units move, those come in another order. */
 WHET_API bool whet_permutation_spec_output(const whet_permutation_spec *spec, int64_t i);
 /* The architecture it was made for, or "" when it was read from a file that names none. */
 WHET_API const char *whet_permutation_spec_arch(const whet_permutation_spec *spec);

@@ -209,16 +209,20 @@ whet_status whet_i_spec_bert(whet_ctx *ctx, const char *arch, const whet_safeten
 
 /* ---- Llama -------------------------------------------------------------------------------------- */
 
-bool whet_i_spec_fits_llama(const whet_safetensors *file) {
+/* What stands before the names of layers: without a head for tokens or classes there may be nothing. */
+static const char *llama_prefix(const whet_safetensors *file) {
     whet_tensor t;
-    return whet_safetensors_find(file, "model.layers.0.self_attn.q_proj.weight", &t);
+    if (whet_safetensors_find(file, "model.layers.0.self_attn.q_proj.weight", &t)) return "model.";
+    return whet_safetensors_find(file, "layers.0.self_attn.q_proj.weight", &t) ? "" : NULL;
 }
+
+bool whet_i_spec_fits_llama(const whet_safetensors *file) { return llama_prefix(file) != NULL; }
 
 static whet_status llama_layer(const maker *m, int64_t i) {
     char at[64], name[NAME_SIZE];
     whet_i_piece inner;
     int32_t heads;
-    (void)snprintf(at, sizeof at, "model.layers.%" PRId64 ".", i);
+    (void)snprintf(at, sizeof at, "%slayers.%" PRId64 ".", m->prefix, i);
     (void)snprintf(name, sizeof name, "%sself_attn.q_proj.weight", at);
     WHET_TRY(attention(m, i, name, false, &heads));
     WHET_TRY(put(m, at, "input_layernorm", m->stream, NONE));
@@ -240,16 +244,22 @@ whet_status whet_i_spec_llama(whet_ctx *ctx, const char *arch, const whet_safete
     static const char *const left[] = {"rotary_emb.inv_freq", "self_attn.q_norm.weight",
                                        "self_attn.k_norm.weight", NULL};
     maker m = {.ctx = ctx, .file = file, .spec = spec, .arch = arch, .hints = *hints};
+    const char *prefix = llama_prefix(file);
     whet_tensor t;
-    WHET_TRY(group(&m, "stream", false, &m.stream));
-    WHET_TRY(put(&m, "model.", "embed_tokens", NONE, m.stream));
+    m.prefix = prefix ? prefix : "model.";
+    /* With the prefix and without a head it is tied to the table of words. */
+    const bool alone =
+        !*m.prefix && !find(&m, "lm_head.weight", &t) && !find(&m, "score.weight", &t);
+    WHET_TRY(group(&m, "stream", alone, &m.stream));
+    WHET_TRY(put(&m, m.prefix, "embed_tokens", NONE, m.stream));
     for (int64_t i = 0; i < LAYERS_MOST; i++) {
         char name[NAME_SIZE];
-        (void)snprintf(name, sizeof name, "model.layers.%" PRId64 ".self_attn.q_proj.weight", i);
+        (void)snprintf(name, sizeof name, "%slayers.%" PRId64 ".self_attn.q_proj.weight", m.prefix,
+                       i);
         if (!find(&m, name, &t)) break;
         WHET_TRY(llama_layer(&m, i));
     }
-    WHET_TRY(put(&m, "model.", "norm", m.stream, NONE));
+    WHET_TRY(put(&m, m.prefix, "norm", m.stream, NONE));
     WHET_TRY(put_if(&m, "", "lm_head", NONE, m.stream));
     WHET_TRY(put_if(&m, "", "score", NONE, m.stream));
     return leave_others(&m, left);

@@ -11,7 +11,8 @@ enum { NAME_SIZE = 256, TOKENS = 12, ROWS_MOST = 16, LAYERS_MOST = 2000 };
 
 /* ---- which one ------------------------------------------------------------------------------------- */
 
-static const char LLAMA_LAYER[] = "model.layers", LLAMA_QUERY[] = "self_attn.q_proj";
+static const char LLAMA_LAYER[] = "layers", LLAMA_QUERY[] = "self_attn.q_proj";
+static const char LLAMA_PREFIX[] = "model."; /* as recorded; those of a model alone have none */
 
 static int64_t find(const whet_weights *w, const char *name) {
     for (int64_t i = 0; i < w->n; i++)
@@ -51,7 +52,8 @@ static const whet_i_family *family_of(const whet_weights *w, const char *type,
 
 bool whet_i_transformer_named(const whet_weights *weights) {
     const char *prefix;
-    return family_of(weights, NULL, &prefix) || has_query(weights, NULL, "", 0);
+    return family_of(weights, NULL, &prefix) || has_query(weights, NULL, LLAMA_PREFIX, 0) ||
+           has_query(weights, NULL, "", 0);
 }
 
 /* Beside those that are run elsewhere too: models that differ in what is alike for all units (scales of
@@ -74,7 +76,9 @@ static whet_status find_kind(whet_ctx *ctx, const char *type, whet_i_transformer
                            whet_i_llama_family_known());
     t->prefix = "";
     if (!type || !causal) t->family = family_of(t->weights, type, &t->prefix);
-    if (t->family || (causal && has_query(t->weights, NULL, "", 0))) return WHET_OK;
+    if (t->family) return WHET_OK;
+    t->prefix = has_query(t->weights, NULL, LLAMA_PREFIX, 0) ? LLAMA_PREFIX : "";
+    if (causal && has_query(t->weights, NULL, t->prefix, 0)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                        "no query of a first layer among the tensors; expected the names of "
                        "Hugging Face");
@@ -96,7 +100,7 @@ static whet_status matrix(whet_ctx *ctx, const whet_i_transformer *t, const char
 static whet_status find_sizes(whet_ctx *ctx, whet_i_transformer *t) {
     const whet_i_family *f = t->family;
     const whet_tensor *word, *query, *key, *up, *other;
-    WHET_TRY(matrix(ctx, t, f ? f->word : "model.embed_tokens", false, &word));
+    WHET_TRY(matrix(ctx, t, f ? f->word : "embed_tokens", false, &word));
     WHET_TRY(matrix(ctx, t, f ? f->query : LLAMA_QUERY, true, &query));
     WHET_TRY(matrix(ctx, t, f ? f->key : "self_attn.k_proj", true, &key));
     WHET_TRY(matrix(ctx, t, f ? f->up : "mlp.up_proj", true, &up));
@@ -157,7 +161,7 @@ static bool is_of(const char *name, const char *prefix, const char *module) {
 bool whet_i_transformer_is_table(const whet_i_transformer *t, const char *name) {
     const whet_i_family *f = t->family;
     if (!f)
-        return is_of(name, "", "model.embed_tokens") || is_of(name, "", "lm_head") ||
+        return is_of(name, t->prefix, "embed_tokens") || is_of(name, "", "lm_head") ||
                is_of(name, "", "score");
     return is_of(name, t->prefix, f->word) || is_of(name, t->prefix, f->position) ||
            is_of(name, t->prefix, f->type) || is_of(name, "", f->head_out);
@@ -165,8 +169,7 @@ bool whet_i_transformer_is_table(const whet_i_transformer *t, const char *name) 
 
 bool whet_i_transformer_is_head_norm(const whet_i_transformer *t, const char *name,
                                      const whet_tensor *tensor) {
-    const size_t n = strlen(LLAMA_LAYER);
-    return !t->family && strncmp(name, LLAMA_LAYER, n) == 0 && tensor->rank == 1 &&
+    return !t->family && strncmp(name, t->prefix, strlen(t->prefix)) == 0 && tensor->rank == 1 &&
            tensor->shape[0] == t->size &&
            (ends_with(name, ".self_attn.q_norm.weight") ||
             ends_with(name, ".self_attn.k_norm.weight"));
@@ -186,15 +189,17 @@ typedef struct recorder {
 /* What a network of one layer calls its tensors, as the weights call that of the layer it stands for. */
 static void real_name(const recorder *r, const char *recorded, char out[NAME_SIZE]) {
     const whet_i_transformer *t = r->t;
+    const char *prefix = t->family ? t->prefix : LLAMA_PREFIX, *rest = recorded + strlen(prefix);
     char first[NAME_SIZE];
-    (void)snprintf(first, sizeof first, "%s%s.0.", t->prefix,
-                   t->family ? t->family->layer : LLAMA_LAYER);
+    (void)snprintf(first, sizeof first, "%s.0.", t->family ? t->family->layer : LLAMA_LAYER);
     const size_t n = strlen(first);
-    if (strncmp(recorded, first, n) != 0)
+    if (strncmp(recorded, prefix, strlen(prefix)) != 0) /* a head */
         (void)snprintf(out, NAME_SIZE, "%s", recorded);
+    else if (strncmp(rest, first, n) != 0)
+        (void)snprintf(out, NAME_SIZE, "%s%s", t->prefix, rest);
     else
-        (void)snprintf(out, NAME_SIZE, "%.*s%" PRId64 ".%s", (int)n - 2, first, r->layer,
-                       recorded + n);
+        (void)snprintf(out, NAME_SIZE, "%s%.*s%" PRId64 ".%s", t->prefix, (int)n - 2, first,
+                       r->layer, rest + n);
 }
 
 /* The weights' name of a recorded one, or NULL. */
@@ -290,7 +295,7 @@ static whet_status record_encoder(const recorder *r) {
 
 static bool has_bias(const recorder *r, const char *module) {
     char name[NAME_SIZE];
-    (void)snprintf(name, sizeof name, "%s.0.%s.bias", LLAMA_LAYER, module);
+    (void)snprintf(name, sizeof name, "%s%s.0.%s.bias", LLAMA_PREFIX, LLAMA_LAYER, module);
     return known(r, name) != NULL;
 }
 
@@ -317,8 +322,11 @@ static whet_status record_llama(const recorder *r) {
     /* Each pair of dimensions turns by an angle of its own that a few tokens show. */
     for (int64_t i = 0; i < c.d / 2; i++) c.frequency[i] = pow(10, -2 * (double)i / (double)c.d);
     WHET_TRY(whet_i_llama_record(r->ctx, r->graph, &c, WHET_I_ALL_TOKENS, &hidden));
-    put_out(r, "hidden states", "model.norm.weight", false, hidden);
-    if (has_matrix(r, "", "score")) {
+    const bool classes = has_matrix(r, "", "score");
+    const bool alone = !*t->prefix && c.tied && !classes;
+    put_out(r, "hidden states", "model.norm.weight", alone && r->layer == t->layers - 1, hidden);
+    if (alone) return WHET_OK;
+    if (classes) {
         WHET_TRY(head_layer(r, "", "score", WHET_I_ACT_NONE, ROWS_MOST, hidden, &logits));
         put_out(r, "logits of classes", NULL, true, logits);
         if (c.tied) return WHET_OK;

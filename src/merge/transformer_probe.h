@@ -11,7 +11,7 @@
 typedef struct whet_i_transformer {
     const whet_weights *weights;
     const whet_i_family *family; /* NULL: Llama and its relatives */
-    const char *prefix;          /* of an encoder's names in these weights */
+    const char *prefix;          /* of names in these weights, but for heads */
     int64_t layers, hidden, inner, heads, kv, size, vocab, positions, types;
 } whet_i_transformer;
 

@@ -128,6 +128,34 @@ def read(path):
 assert max(abs(x - y) for x, y in zip(read('even.npy'), read('fixed.npy'))) < 1e-5
 PY
 
+# A language model alone: names without a prefix, no head.
+cat >alone.py <<'PY'
+import json, os, shutil, struct, sys
+source, target = sys.argv[1:]
+raw = open(source + '/model.safetensors', 'rb').read()
+n = struct.unpack('<Q', raw[:8])[0]
+header, data, kept = json.loads(raw[8:8 + n]), b'', {}
+for name, t in header.items():
+    if name.startswith('model.'):
+        bits = raw[8 + n + t['data_offsets'][0]:8 + n + t['data_offsets'][1]]
+        kept[name[6:]] = {**t, 'data_offsets': [len(data), len(data) + len(bits)]}
+        data += bits
+text = json.dumps(kept).encode()
+os.mkdir(target)
+with open(target + '/model.safetensors', 'wb') as f:
+    f.write(struct.pack('<Q', len(text)) + text + data)
+shutil.copy(source + '/config.json', target)
+PY
+python3 alone.py "$llama" m
+python3 alone.py b_llama n
+run 0 whet align m n --save-spec m.json --output o_m
+says "o_m gives what B gives with columns in another order, A's (stream)"
+run 0 whet align m n --arch m.json --output o_m2
+quiet
+python3 change.py m.json w7.json 's["tensors"]["layers.0.self_attn.q_proj.weight"][0] = None'
+run 3 whet align m n --arch w7.json --output o
+tells 'change hidden states of layer 0'
+
 # A dense layer behind the pooling reads the columns as they were.
 cp -r "$encoder" dense
 cat >dense/modules.json <<'JSON'
