@@ -232,9 +232,9 @@ const cli_command cli_commands[] = {
      .help =
          "What the Frechet mean can reach from the observed classes over all probabilities:\n"
          "alone, by the rule that of tied classes the lowest wins, in ties, or never, and why.\n"
-         "Exact on trees; elsewhere by the lower envelope or linear programmes whose answers\n"
-         "are checked. --next: the classes to label next, on trees the optimal sequence.\n"
-         "See docs/guide/label-spaces.md.",
+         "Exact on trees; elsewhere by an envelope or a hull of costs, or by linear programmes\n"
+         "whose answers are checked. --next: the classes to label next, on trees the optimal\n"
+         "sequence. See docs/guide/label-spaces.md.",
      .examples =
          "whet locus --space tree:taxonomy.tsv --observed labelled.txt --candidates leaves\n"
          "whet locus --space tree:taxonomy.tsv --observed labelled.txt --next 20 --output l.tsv\n"

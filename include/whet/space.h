@@ -168,7 +168,8 @@ typedef enum whet_reach_reason {
     WHET_REASON_TWIN,        /* as far from every observed point as `other`, which comes first */
     WHET_REASON_ULTRAMETRIC, /* the observed and the candidates are equally deep leaves: none but the
                                 observed can be reached */
-    WHET_REASON_MIXTURE,     /* found, or excluded, by a linear programme over p */
+    WHET_REASON_MIXTURE, /* found, or excluded, over all p: by a linear programme, three observed points
+                                by the convex hull of the costs */
     WHET_REASON_ENVELOPE /* two observed points: on, or above, the lower envelope of the costs */
 } whet_reach_reason;
 
@@ -189,7 +190,9 @@ typedef struct whet_locus {
 /* The reach of every candidate. observed [k] distinct points, k >= 1; of opts only the candidates
  * count. Trees with all nodes as candidates: the subtree that the observed span, exactly, O(N). Other
  * sets on trees: that, ultrametric sets, the nearest candidates of each branch, and linear programmes
- * for what is left. Two observed points: the lower envelope, O(N log N). Everything else: one linear
+ * for what is left. Two observed points: the lower envelope, O(N log N). Three: the convex hull of the
+ * points of three squared distances, as a rule O(N log N); without rounding where these are integers
+ * below 2^40 in some power of two, else for what is clear of it. Everything else: one linear
  * programme for each candidate that sampling does not find, its rows made as they are needed, its
  * answer checked from both sides in f64. Errors: ARG, NOMEM, CANCELLED, NUMERIC.
  * Source: Loki (arXiv 2307.12226), locus; docs/guide/label-spaces.md has the proofs. */

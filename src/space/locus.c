@@ -16,13 +16,15 @@ void whet_locus_free(whet_ctx *ctx, whet_locus *locus) {
 
 /* ---- distances to the observed --------------------------------------------------------------- */
 
+/* Squares of roots of integers are those integers, on grids. */
 void whet_i_locus_rows(const locus_work *w, const int64_t *points, int64_t n, double *out) {
     const int64_t k = w->k;
+    const bool whole = w->space->kind == SPACE_GRID;
     for (int64_t i = 0; i < n; i++) {
         for (int64_t j = 0; j < k; j++) {
             const double d = w->table ? w->table[j * w->space->n + points[i]]
                                       : whet_space_distance(w->space, points[i], w->observed[j]);
-            out[i * k + j] = d * d;
+            out[i * k + j] = whole ? nearbyint(d * d) : d * d;
         }
     }
 }
@@ -156,14 +158,20 @@ static whet_status mark_observed(whet_ctx *ctx, locus_work *w) {
     return WHET_OK;
 }
 
+static bool is_left(const locus_work *w) {
+    for (int64_t i = 0; i < w->n; i++)
+        if (w->reach[i] == WHET_REACH_UNDECIDED) return true;
+    return false;
+}
+
 static whet_status decide(whet_ctx *ctx, locus_work *w, bool *envelope) {
-    bool left = false;
     *envelope = false;
-    for (int64_t i = 0; i < w->n; i++) left |= w->reach[i] == WHET_REACH_UNDECIDED;
-    if (!left) return WHET_OK;
+    if (!is_left(w)) return WHET_OK;
     if (w->k == 1) return settle_single(ctx, w);
     *envelope = w->k == 2;
-    return w->k == 2 ? whet_i_locus_envelope(ctx, w) : whet_i_locus_programmes(ctx, w);
+    if (w->k == 2) return whet_i_locus_envelope(ctx, w);
+    if (w->k == 3) WHET_TRY(whet_i_locus_three(ctx, w));
+    return is_left(w) ? whet_i_locus_programmes(ctx, w) : WHET_OK;
 }
 
 /* Of twins the first is predicted and none is alone. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How a locus is found. Candidates with equal distances to every observed point are one
  * representative, the lowest of them; what is decided at once (the observed, on trees the paths
- * between them) is written first, then the lower envelope or linear programmes decide the rest. */
+ * between them) is written first, then the lower envelope, the hull or linear programmes decide the rest. */
 #ifndef WHET_LOCUS_I_H
 #define WHET_LOCUS_I_H
 
@@ -34,6 +34,8 @@ WHET_CHECKED whet_status whet_i_locus_tree(whet_ctx *ctx, const int64_t *candida
                                            whet_locus_class *classes, int64_t *of);
 /* k = 2. */
 WHET_CHECKED whet_status whet_i_locus_envelope(whet_ctx *ctx, locus_work *w);
+/* k = 3: of what is UNDECIDED the reach of all, or of most where distances are rounded. */
+WHET_CHECKED whet_status whet_i_locus_three(whet_ctx *ctx, locus_work *w);
 WHET_CHECKED whet_status whet_i_locus_programmes(whet_ctx *ctx, locus_work *w);
 
 /* ---- linear programmes (game.c, the only file that knows the solver) -------------------------- */

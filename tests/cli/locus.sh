@@ -74,6 +74,17 @@ line 5 e.tsv '3|0|alone|mixture|'
 line 6 e.tsv '4|0|never|mixture|'
 line 7 e.tsv '5|0|alone|mixture|'
 
+# Three classes of a grid: a hull, and no programme.
+printf '0\n59\n1860\n' >sides.txt
+run 0 whet locus --space grid:60x60 --observed sides.txt --json
+json out
+python3 - <<'PY' || fail 'the locus of three classes of a grid is wrong'
+import json
+d = json.load(open('.out'))['locus']
+assert d['programmes'] == 0
+assert d['counts'] == {'alone': 91, 'predicted': 0, 'tied': 1829, 'never': 1680, 'undecided': 0}, d['counts']
+PY
+
 # Refusals: nothing is written.
 printf 'dog\ncats\n' >wrong.txt
 printf 'dog\ndog\n' >twice.txt

@@ -306,6 +306,120 @@ static void programmes_find_the_envelope(void **state) {
     test_ctx_done(ctx);
 }
 
+/* The hull of three observed points says of every candidate what programmes say: of all where distances are
+ * integers, of embeddings of all but what is near a border. */
+static int check_three(whet_ctx *ctx, const whet_space *space, uint64_t seed, bool integers) {
+    const int64_t n = whet_space_size(space);
+    int64_t *observed = test_points(n, seed), *point = TEST_NEW(int64_t, n), left = 0, same = 0;
+    whet_reach *by_hull = TEST_NEW(whet_reach, n), *by_programmes = TEST_NEW(whet_reach, n);
+    locus_work w = {.space = space, .observed = observed, .k = 3, .point = point};
+    double *rows = TEST_NEW(double, 3 * n);
+    for (int64_t i = 0; i < n; i++) { /* the first of twins, as in locus.c */
+        bool twin = whet_i_hash_u64(seed * 77 + (uint64_t)i) % 4 == 0;
+        point[w.n] = i;
+        whet_i_locus_rows(&w, &i, 1, rows + 3 * w.n);
+        for (int64_t u = 0; u < w.n; u++)
+            twin |= memcmp(rows + 3 * u, rows + 3 * w.n, 3 * sizeof *rows) == 0;
+        w.n += !twin;
+    }
+    for (int64_t i = 0; i < w.n; i++) by_hull[i] = by_programmes[i] = WHET_REACH_UNDECIDED;
+    w.reach = by_hull;
+    test_ok(ctx, whet_i_locus_three(ctx, &w));
+    w.reach = by_programmes;
+    test_ok(ctx, whet_i_locus_programmes(ctx, &w));
+    for (int64_t i = 0; i < w.n; i++) {
+        left += by_hull[i] == WHET_REACH_UNDECIDED;
+        same += by_hull[i] == by_programmes[i];
+        if (by_hull[i] != by_programmes[i] && by_hull[i] != WHET_REACH_UNDECIDED)
+            fail_msg("seed %d, point %d: %d by the hull, %d by programmes", (int)seed,
+                     (int)point[i], (int)by_hull[i], (int)by_programmes[i]);
+    }
+    if (integers) assert_int_equal(left, 0);
+    assert_true(left * 10 <= w.n);
+    free(rows);
+    free(observed);
+    free(point);
+    free(by_hull);
+    free(by_programmes);
+    return (int)same;
+}
+
+/* Metrics of integers from 1 to `most`: whatever is closed under shortest paths. */
+static whet_space *integer_metric(whet_ctx *ctx, int64_t n, int64_t most, uint64_t seed) {
+    whet_space *space = NULL;
+    double *d = TEST_NEW(double, n *n);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t j = 0; j < i; j++)
+            d[i * n + j] = d[j * n + i] =
+                (double)(1 + whet_i_hash_u64(seed * 4096 + (uint64_t)(i * n + j)) % (uint64_t)most);
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; j < n; j++)
+                d[i * n + j] = fmin(d[i * n + j], d[i * n + k] + d[k * n + j]);
+    whet_tensor t = {d, WHET_F64, 2, {n, n}};
+    test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &t, false, &space));
+    free(d);
+    return space;
+}
+
+static void the_hull_of_three_finds_what_programmes_find(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    int same = 0;
+    for (uint64_t seed = 1; seed <= 16; seed++) {
+        const int64_t size[] = {3 + (int64_t)(seed % 7), 8}, cube[] = {2, 2, 2, 2, 2};
+        whet_space *spaces[8] = {NULL,
+                                 NULL,
+                                 NULL,
+                                 integer_metric(ctx, 40, seed % 2 ? 4 : 60, seed),
+                                 test_tree(ctx, 40, (int)(seed % 4), false, seed),
+                                 ring(ctx, 8 + (int64_t)(seed % 9)),
+                                 test_embedding(ctx, 60, 2, false, seed),
+                                 test_embedding(ctx, 60, 5, MEASURE_COSINE, seed)};
+        test_ok(ctx, whet_i_space_grid(ctx, size, 2, false, &spaces[0]));
+        test_ok(ctx, whet_i_space_grid(ctx, size, 2, true, &spaces[1]));
+        test_ok(ctx, whet_i_space_grid(ctx, cube, 5, false, &spaces[2]));
+        for (int i = 0; i < 8; i++) {
+            same += check_three(ctx, spaces[i], seed, i < 6);
+            whet_space_destroy(ctx, spaces[i]);
+        }
+    }
+    assert_true(same > 2000);
+    test_ctx_done(ctx);
+}
+
+/* A corner of a grid and two cells on its sides: what is behind them is beaten, what is between them ties. A
+ * small unit, one that is no power of two, and one of squares that are hardly in range say the same. */
+static void units_do_not_matter_to_three(void **state) {
+    (void)state;
+    enum { N = 36 };
+    const double units[] = {1, 0x1p-300, 0x1p-480, 0x1p500, .1, 1e-7, 3};
+    const int64_t observed[] = {0, 4, 24};
+    whet_ctx *ctx = test_ctx(1);
+    whet_reach want[N] = {WHET_REACH_NEVER};
+    for (int u = 0; u < 7; u++) {
+        double d[N * N];
+        whet_space *space = NULL;
+        for (int i = 0; i < N * N; i++) {
+            const int a = i / N, b = i % N;
+            d[i] = units[u] * (abs(a / 6 - b / 6) + abs(a % 6 - b % 6));
+        }
+        whet_tensor t = {d, WHET_F64, 2, {N, N}};
+        test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &t, false, &space));
+        if (u > 0) {
+            expect_reach(ctx, space, observed, 3, NULL, want);
+        } else {
+            whet_locus l = find(ctx, space, observed, 3, NULL);
+            for (int i = 0; i < N; i++) want[i] = l.classes[i].reach;
+            assert_int_equal(l.programmes, 0);
+            assert_true(l.count[WHET_REACH_TIED] > 0 && l.count[WHET_REACH_NEVER] > 0);
+            whet_locus_free(ctx, &l);
+        }
+        whet_space_destroy(ctx, space);
+    }
+    test_ctx_done(ctx);
+}
+
 /* Four points on a line of costs: the middle ones tie with the ends at one p, the lowest wins. */
 static void what_lies_on_an_edge_of_the_envelope_ties(void **state) {
     (void)state;
@@ -499,7 +613,7 @@ static whet_status everything(whet_ctx *ctx, void *arg) {
     whet_space *const *spaces = arg;
     const int64_t observed[] = {0, 3, 5};
     whet_status status = WHET_OK;
-    for (int i = 0; i < 2 && status == WHET_OK; i++) {
+    for (int i = 0; i < 3 && status == WHET_OK; i++) {
         whet_locus l = {0};
         whet_next_class next[12];
         whet_next_rule rule;
@@ -521,10 +635,10 @@ static whet_status everything(whet_ctx *ctx, void *arg) {
 static void every_failing_allocation_is_reported(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
-    whet_space *spaces[2] = {test_tree(ctx, 12, 0, true, 4), ring(ctx, 6)};
+    whet_space *spaces[3] = {test_tree(ctx, 12, 0, true, 4), ring(ctx, 6),
+                             test_embedding(ctx, 12, 2, false, 4)};
     assert_true(test_each_allocation(everything, spaces) > 40);
-    whet_space_destroy(ctx, spaces[0]);
-    whet_space_destroy(ctx, spaces[1]);
+    for (int i = 0; i < 3; i++) whet_space_destroy(ctx, spaces[i]);
     test_ctx_done(ctx);
 }
 
@@ -538,6 +652,8 @@ int main(void) {
         cmocka_unit_test(a_lattice_finds_nothing_that_is_not_reached),
         cmocka_unit_test(programmes_find_the_subtree),
         cmocka_unit_test(programmes_find_the_envelope),
+        cmocka_unit_test(the_hull_of_three_finds_what_programmes_find),
+        cmocka_unit_test(units_do_not_matter_to_three),
         cmocka_unit_test(what_lies_on_an_edge_of_the_envelope_ties),
         cmocka_unit_test(the_same_at_any_number_of_threads),
         cmocka_unit_test(next_classes_are_those_of_the_greedy_rule),
