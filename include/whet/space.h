@@ -156,7 +156,7 @@ typedef enum whet_reach {
     WHET_REACH_PREDICTED, /* operational: predicted for some p by the rule that of tied candidates the
                              lowest point wins, but never alone */
     WHET_REACH_ALONE,     /* strong: the only candidate of least cost for some p */
-    WHET_REACH_UNDECIDED, /* too near to a border for the arithmetic, 1e-8 of its largest d^2 */
+    WHET_REACH_UNDECIDED, /* too near to a border for the arithmetic, 1e-8 of its cost there */
     WHET_REACHES
 } whet_reach;
 

@@ -21,18 +21,25 @@ static int by_values(const void *left, const void *right) {
     return (x->place > y->place) - (x->place < y->place);
 }
 
-/* How far q lies above the line from p to r, in squared distance: negative below. */
+/* Costs nearer than this to each other, relative to them, are equal. */
+#define BORDER 1e-12
+
+/* How far q lies above the line from p to r, where the costs of p and r are equal, relative to these:
+ * negative below. All terms of a cost have one sign, so that it is exact to a few roundings however small. */
 static double above(const line *p, const line *q, const line *r) {
     const double dx = r->a - p->a, dy = p->b - r->b; /* both >= 0, not both 0 */
-    return ((q->a - p->a) * dy + (q->b - p->b) * dx) / (dx + dy);
+    const double more = (q->a - p->a) * dy + (q->b - p->b) * dx, cost = p->a * dy + p->b * dx;
+    return cost > 0 ? more / cost : more;
 }
 
+static double with_border(double cost) { return cost * (1 + BORDER); }
+
 /* The corners, left to right: indices of sorted lines. The last is the one of least b. */
-static int64_t find_corners(const line *lines, int64_t n, double border, int64_t *corner) {
+static int64_t find_corners(const line *lines, int64_t n, int64_t *corner) {
     int64_t m = 0;
     for (int64_t i = 0; i < n; i++) {
-        if (m > 0 && lines[i].b >= lines[corner[m - 1]].b - border) continue;
-        while (m > 1 && above(&lines[corner[m - 2]], &lines[corner[m - 1]], &lines[i]) > -border)
+        if (m > 0 && with_border(lines[i].b) >= lines[corner[m - 1]].b) continue;
+        while (m > 1 && above(&lines[corner[m - 2]], &lines[corner[m - 1]], &lines[i]) > -BORDER)
             m--;
         corner[m++] = i;
     }
@@ -54,30 +61,22 @@ static void mark_tie(locus_work *w, const line *lines, const bool *tied, int64_t
     }
 }
 
-static void mark_reach(locus_work *w, const line *lines, int64_t n, double border,
-                       const int64_t *corner, int64_t m, bool *tied) {
+static void mark_reach(locus_work *w, const line *lines, int64_t n, const int64_t *corner,
+                       int64_t m, bool *tied) {
     for (int64_t c = 0; c < m; c++) w->reach[lines[corner[c]].place] = WHET_REACH_ALONE;
     /* Lines are sorted by a: those of an edge lie together. */
     for (int64_t c = 0; c + 1 < m; c++) {
         const line *p = &lines[corner[c]], *r = &lines[corner[c + 1]];
         int64_t from = corner[c], to = corner[c + 1] + 1;
-        while (from > 0 && lines[from - 1].a >= p->a - border) from--;
-        while (to < n && lines[to].a <= r->a + border) to++;
-        for (int64_t i = from; i < to; i++) tied[i] = above(p, &lines[i], r) <= border;
+        while (from > 0 && with_border(lines[from - 1].a) >= p->a) from--;
+        while (to < n && lines[to].a <= with_border(r->a)) to++;
+        for (int64_t i = from; i < to; i++) tied[i] = above(p, &lines[i], r) <= BORDER;
         mark_tie(w, lines, tied, from, to);
     }
-    for (int64_t i = 0; i < n; i++) tied[i] = lines[i].a <= lines[corner[0]].a + border;
+    for (int64_t i = 0; i < n; i++) tied[i] = lines[i].a <= with_border(lines[corner[0]].a);
     mark_tie(w, lines, tied, 0, n);
-    for (int64_t i = 0; i < n; i++) tied[i] = lines[i].b <= lines[corner[m - 1]].b + border;
+    for (int64_t i = 0; i < n; i++) tied[i] = lines[i].b <= with_border(lines[corner[m - 1]].b);
     mark_tie(w, lines, tied, 0, n);
-}
-
-/* The largest cost on the envelope: at the ends of [0, 1]. */
-static double scale_of(const line *lines, int64_t n) {
-    const line *last = &lines[0];
-    for (int64_t i = 1; i < n; i++)
-        if (lines[i].b < last->b) last = &lines[i];
-    return fmax(lines[0].b, last->a);
 }
 
 whet_status whet_i_locus_envelope(whet_ctx *ctx, locus_work *w) {
@@ -97,9 +96,8 @@ whet_status whet_i_locus_envelope(whet_ctx *ctx, locus_work *w) {
         w->reach[i] = WHET_REACH_NEVER;
     }
     qsort(lines, (size_t)n, sizeof *lines, by_values);
-    const double border = 1e-12 * scale_of(lines, n);
-    const int64_t m = find_corners(lines, n, border, corner);
-    mark_reach(w, lines, n, border, corner, m, tied);
+    const int64_t m = find_corners(lines, n, corner);
+    mark_reach(w, lines, n, corner, m, tied);
 done:
     whet_i_free(ctx, tied);
     whet_i_free(ctx, corner);

@@ -7,7 +7,7 @@
 
 #include "space/space_i.h"
 
-/* Costs nearer than this to each other, relative to the largest squared distance, are on a border. */
+/* Costs nearer than this to each other, relative to them, are on a border. */
 #define LOCUS_BORDER 1e-8
 
 typedef struct locus_work {

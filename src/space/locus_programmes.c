@@ -6,6 +6,8 @@
  * F_p(u) of all candidates (a Frechet mean, by whatever is fastest for the space) either proves
  * t(y) > 0, or is the next row. The prices q of the rows prove t(y) <= max_j sum_u q_u (d^2(u, j) -
  * d^2(y, j)). Both bounds are sums in f64 that do not trust the solver.
+ * Unknowns are the shares of y's cost, p_j d^2(y, j), so that t(y) is relative to it: to a few roundings
+ * exact, however small it is beside other costs.
  * Programmes go side by side, so that the means of a block are found together. */
 #include <float.h>
 #include <math.h>
@@ -14,16 +16,20 @@
 
 enum { SAMPLES = 4096, SAMPLE_BLOCK = 256, BLOCK = 32, TOP = 4, MOST_ROUNDS = 500 };
 
+/* What the solver is told of a row: so many times y's squared distance. */
+#define MOST_TIMES 1e9
+
 /* The programme of one candidate. */
 typedef struct programme {
     int64_t place; /* of y among the representatives */
     double *own;   /* [k] d^2(y, j) */
-    double scale;  /* the largest of them */
+    double *unit;  /* [k] the same, or the largest of them in the place of 0 */
+    double least;  /* of unit */
     game *game;
     double *p, *q;   /* [k], [room] */
     int64_t *rows;   /* [room] places of the rows u */
     int64_t n, room; /* rows */
-    double upper;    /* of t(y) / scale */
+    double upper;    /* of t(y) relative to y's cost */
     bool by_rule;    /* the second question: predicted by the rule for ties? */
     bool done;
 } programme;
@@ -31,6 +37,7 @@ typedef struct programme {
 static void programme_free(whet_ctx *ctx, programme *p) {
     whet_i_game_destroy(ctx, p->game);
     whet_i_free(ctx, p->own);
+    whet_i_free(ctx, p->unit);
     whet_i_free(ctx, p->p);
     whet_i_free(ctx, p->q);
     whet_i_free(ctx, p->rows);
@@ -126,16 +133,22 @@ static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool
                          programme *p) {
     *p = (programme){.place = place, .by_rule = by_rule, .room = 16, .upper = INFINITY};
     WHET_TRY(whet_i_alloc(ctx, w->k, &p->own));
+    WHET_TRY(whet_i_alloc(ctx, w->k, &p->unit));
     WHET_TRY(whet_i_calloc(ctx, w->k, &p->p));
     WHET_TRY(whet_i_calloc(ctx, p->room, &p->q));
     WHET_TRY(whet_i_alloc(ctx, p->room, &p->rows));
     take_row(w, place, p->own);
     int64_t nearest = 0;
+    double most = DBL_MIN;
     for (int64_t j = 0; j < w->k; j++) {
-        p->scale = fmax(p->scale, p->own[j]);
+        most = fmax(most, p->own[j]);
         if (p->own[j] < p->own[nearest]) nearest = j;
     }
-    p->scale = fmax(p->scale, DBL_MIN);
+    p->least = most;
+    for (int64_t j = 0; j < w->k; j++) {
+        p->unit[j] = p->own[j] > 0 ? p->own[j] : most;
+        p->least = fmin(p->least, p->unit[j]);
+    }
     first_p(w, p, nearest);
     return whet_i_game_create(ctx, w->k, 4, &p->game);
 }
@@ -151,13 +164,14 @@ static whet_status add_row(whet_ctx *ctx, const locus_work *w, programme *p, int
         p->room *= 2;
     }
     take_row(w, place, difference);
-    for (int64_t j = 0; j < w->k; j++) difference[j] = (p->own[j] - difference[j]) / p->scale;
+    for (int64_t j = 0; j < w->k; j++)
+        difference[j] = fmax((p->own[j] - difference[j]) / p->unit[j], -MOST_TIMES);
     whet_i_game_add(p->game, difference, !p->by_rule || place < p->place);
     p->rows[p->n++] = place;
     return WHET_OK;
 }
 
-/* max_j sum_u q_u (d^2(u, j) - d^2(y, j)) / scale over the rows with prices. */
+/* max_j sum_u q_u (d^2(u, j) - d^2(y, j)) / unit_j over the rows with prices. */
 static void upper_bound(const locus_work *w, programme *p, double *row, double *sum) {
     double total = 0, most = -INFINITY;
     memset(sum, 0, sizeof *sum * (size_t)w->k);
@@ -168,8 +182,13 @@ static void upper_bound(const locus_work *w, programme *p, double *row, double *
         total += p->q[i];
     }
     if (total <= 0) return;
-    for (int64_t j = 0; j < w->k; j++) most = fmax(most, sum[j] / total - p->own[j]);
-    p->upper = fmin(p->upper, most / p->scale);
+    for (int64_t j = 0; j < w->k; j++) most = fmax(most, (sum[j] / total - p->own[j]) / p->unit[j]);
+    p->upper = fmin(p->upper, most);
+}
+
+/* Of u's cost to y's. */
+static double margin_of(double cost, double own) {
+    return own > 0 ? cost / own - 1 : cost > 0 ? (double)INFINITY : 0;
 }
 
 /* What the best candidates at p say about the first question. */
@@ -184,7 +203,7 @@ static whet_status judge(whet_ctx *ctx, locus_work *w, programme *p, const int64
     }
     own /= mass;
     for (int64_t i = 0; i < top; i++)
-        if (place_of[best[i]] != p->place) lower = fmin(lower, (cost[i] - own) / p->scale);
+        if (place_of[best[i]] != p->place) lower = fmin(lower, margin_of(cost[i], own));
     p->done = true;
     if (lower > LOCUS_BORDER) {
         *reach = WHET_REACH_ALONE;
@@ -202,7 +221,7 @@ static whet_status judge(whet_ctx *ctx, locus_work *w, programme *p, const int64
     p->done = false;
     const int64_t before = p->n;
     for (int64_t i = 0; i < top; i++)
-        if (place_of[best[i]] != p->place && (i < 2 || (cost[i] - own) / p->scale < LOCUS_BORDER))
+        if (place_of[best[i]] != p->place && (i < 2 || margin_of(cost[i], own) < LOCUS_BORDER))
             WHET_TRY(add_row(ctx, w, p, place_of[best[i]], difference));
     p->done = p->n == before; /* nothing new: the bounds do not meet */
     return WHET_OK;
@@ -272,6 +291,7 @@ static whet_status advance(whet_ctx *ctx, const whet_frechet *f, locus_work *w, 
         if (p->done) continue;
         bool feasible;
         WHET_TRY(whet_i_game_solve(ctx, p->game, p->p, p->q, &feasible));
+        for (int64_t j = 0; feasible && j < w->k; j++) p->p[j] *= p->least / p->unit[j];
         p->done = !feasible; /* the second question alone, within the solver's tolerance */
         if (feasible) upper_bound(w, p, b->row, b->sum);
     }

@@ -282,6 +282,58 @@ static void programmes_find_the_subtree(void **state) {
     test_ctx_done(ctx);
 }
 
+/* Borders are relative to costs: two clumps of short edges, and a long one between them. By the envelope of
+ * two observed, by programmes of more. */
+static void short_edges_count_beside_long_ones(void **state) {
+    (void)state;
+    enum { N = 16 };
+    whet_ctx *ctx = test_ctx(1);
+    for (uint64_t seed = 1; seed <= 20; seed++) {
+        int64_t parent[N];
+        double length[N];
+        for (int64_t v = 0; v < N; v++) {
+            const int64_t first = v > N / 2 ? N / 2 : 0, n = v > first ? v - first : 1;
+            const uint64_t random = whet_i_hash_u64(seed * N + (uint64_t)v);
+            parent[v] = v == 0 ? -1 : first + (int64_t)(random % (uint64_t)n);
+            length[v] = v == N / 2 ? 1e4 : .001 * (double)(1 + (random >> 32) % 3);
+        }
+        whet_space *tree = NULL;
+        test_ok(ctx, whet_i_space_from_tree(ctx, NULL, N, parent, length, false, &tree));
+        whet_space *table = test_matrix_of(ctx, tree);
+        int64_t *points = test_points(N, seed);
+        for (int64_t k = 2; k <= 5; k++) assert_same_locus(ctx, tree, table, points, k, NULL);
+        free(points);
+        whet_space_destroy(ctx, table);
+        whet_space_destroy(ctx, tree);
+    }
+    test_ctx_done(ctx);
+}
+
+/* Costs of 0: of two at no distance to what was observed, the one that is nowhere nearer ties there. */
+static void what_costs_nothing_can_tie(void **state) {
+    (void)state;
+    enum { N = 6 };
+    whet_ctx *ctx = test_ctx(1);
+    const double to[N] = {0, 2, 2, 2, 1, 2}; /* of 4 and 5, all but 0 */
+    double d[N * N];
+    for (int i = 0; i < N * N; i++) {
+        const int a = i / N, b = i % N, low = a < b ? a : b, high = a < b ? b : a;
+        d[i] = a == b || (low == 0 && high > 3) ? 0 : to[high];
+    }
+    whet_space *space = NULL;
+    whet_tensor t = {d, WHET_F64, 2, {N, N}};
+    test_ok(ctx, whet_i_space_from_matrix(ctx, NULL, &t, false, &space));
+    const int64_t observed[] = {0, 1, 2, 3}, list[] = {4, 5};
+    whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
+    opts.candidates = WHET_CANDIDATES_LIST;
+    opts.candidate_list = list;
+    opts.n_candidates = 2;
+    for (int64_t k = 2; k <= 4; k++)
+        expect_reach(ctx, space, observed, k, &opts, (whet_reach[]){A_, T_});
+    whet_space_destroy(ctx, space);
+    test_ctx_done(ctx);
+}
+
 static void programmes_find_the_envelope(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -651,6 +703,8 @@ int main(void) {
         cmocka_unit_test(points_one_apart_reach_only_themselves),
         cmocka_unit_test(a_lattice_finds_nothing_that_is_not_reached),
         cmocka_unit_test(programmes_find_the_subtree),
+        cmocka_unit_test(short_edges_count_beside_long_ones),
+        cmocka_unit_test(what_costs_nothing_can_tie),
         cmocka_unit_test(programmes_find_the_envelope),
         cmocka_unit_test(the_hull_of_three_finds_what_programmes_find),
         cmocka_unit_test(units_do_not_matter_to_three),
