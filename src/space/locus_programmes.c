@@ -8,16 +8,32 @@
  * d^2(y, j)). Both bounds are sums in f64 that do not trust the solver.
  * Unknowns are the shares of y's cost, p_j d^2(y, j), so that t(y) is relative to it: to a few roundings
  * exact, however small it is beside other costs.
- * Programmes go side by side, so that the means of a block are found together. */
+ * Programmes go side by side, so that the means of a block are found together. What was a row lately is one
+ * again as a rule: these few hundred are asked first, and all candidates when none of them is a row more. */
 #include <float.h>
 #include <math.h>
 
+#include "space/frechet_i.h"
 #include "space/locus_i.h"
 
-enum { SAMPLES = 4096, SAMPLE_BLOCK = 256, BLOCK = 32, TOP = 4, MOST_ROUNDS = 500 };
+enum {
+    SAMPLES = 4096,
+    SAMPLE_BLOCK = 256,
+    BLOCK = 32,
+    TOP = 4,
+    MOST_ROUNDS = 500,
+    POOL = 1024,
+    POOL_VALUES = 1 << 16
+};
 
 /* What the solver is told of a row: so many times y's squared distance. */
 #define MOST_TIMES 1e9
+
+/* Candidates whose rows were added lately, by this programme or those before it: asked before all are. */
+typedef struct row_pool {
+    int64_t place[POOL], n, room, oldest;
+    double *rows; /* [room, k] squared distances */
+} row_pool;
 
 /* The programme of one candidate. */
 typedef struct programme {
@@ -29,6 +45,7 @@ typedef struct programme {
     double *p, *q;   /* [k], [room] */
     int64_t *rows;   /* [room] places of the rows u */
     int64_t n, room; /* rows */
+    double value;    /* the least relative margin of its rows at p, or the border without any */
     double upper;    /* of t(y) relative to y's cost */
     bool by_rule;    /* the second question: predicted by the rule for ties? */
     bool done;
@@ -131,7 +148,9 @@ static void first_p(const locus_work *w, programme *p, int64_t nearest) {
 
 static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool by_rule,
                          programme *p) {
-    *p = (programme){.place = place, .by_rule = by_rule, .room = 16, .upper = INFINITY};
+    *p = (programme){.place = place, .by_rule = by_rule, .room = 16};
+    p->upper = INFINITY;
+    p->value = by_rule ? 3 * LOCUS_BORDER : LOCUS_BORDER;
     WHET_TRY(whet_i_alloc(ctx, w->k, &p->own));
     WHET_TRY(whet_i_alloc(ctx, w->k, &p->unit));
     WHET_TRY(whet_i_calloc(ctx, w->k, &p->p));
@@ -153,9 +172,19 @@ static whet_status begin(whet_ctx *ctx, const locus_work *w, int64_t place, bool
     return whet_i_game_create(ctx, w->k, 4, &p->game);
 }
 
-/* Adds the row of u; difference [k]: scratch. */
-static whet_status add_row(whet_ctx *ctx, const locus_work *w, programme *p, int64_t place,
-                           double *difference) {
+static void add_to_pool(const locus_work *w, row_pool *pool, int64_t place, const double *row) {
+    for (int64_t i = 0; i < pool->n; i++)
+        if (pool->place[i] == place) return;
+    const int64_t at = pool->n < pool->room ? pool->n++ : pool->oldest++ % pool->room;
+    pool->place[at] = place;
+    memcpy(pool->rows + at * w->k, row, sizeof *row * (size_t)w->k);
+}
+
+/* Adds the row of u, which by itself bounds t(y) too; difference [k]: scratch. */
+static whet_status add_row(whet_ctx *ctx, const locus_work *w, row_pool *pool, programme *p,
+                           int64_t place, double *difference) {
+    const bool margin = !p->by_rule || place < p->place;
+    double most = -INFINITY;
     for (int64_t i = 0; i < p->n; i++)
         if (p->rows[i] == place) return WHET_OK;
     if (p->n == p->room) {
@@ -164,20 +193,40 @@ static whet_status add_row(whet_ctx *ctx, const locus_work *w, programme *p, int
         p->room *= 2;
     }
     take_row(w, place, difference);
-    for (int64_t j = 0; j < w->k; j++)
-        difference[j] = fmax((p->own[j] - difference[j]) / p->unit[j], -MOST_TIMES);
-    whet_i_game_add(p->game, difference, !p->by_rule || place < p->place);
+    add_to_pool(w, pool, place, difference);
+    for (int64_t j = 0; j < w->k; j++) {
+        const double more = (difference[j] - p->own[j]) / p->unit[j];
+        most = fmax(most, more);
+        difference[j] = fmax(-more, -MOST_TIMES);
+    }
+    if (margin) p->upper = fmin(p->upper, most);
+    whet_i_game_add(p->game, difference, margin);
     p->rows[p->n++] = place;
     return WHET_OK;
 }
 
-/* max_j sum_u q_u (d^2(u, j) - d^2(y, j)) / unit_j over the rows with prices. */
+static double cost_at(const programme *p, const double *row, int64_t k) {
+    double cost = 0;
+    for (int64_t j = 0; j < k; j++) cost += p->p[j] * row[j];
+    return cost;
+}
+
+/* Of u's cost to y's. */
+static double margin_of(double cost, double own) {
+    return own > 0 ? cost / own - 1 : cost > 0 ? (double)INFINITY : 0;
+}
+
+/* max_j sum_u q_u (d^2(u, j) - d^2(y, j)) / unit_j over the rows with prices, which have the least margin. */
 static void upper_bound(const locus_work *w, programme *p, double *row, double *sum) {
+    const double own = cost_at(p, p->own, w->k);
     double total = 0, most = -INFINITY;
     memset(sum, 0, sizeof *sum * (size_t)w->k);
+    p->value = INFINITY;
     for (int64_t i = 0; i < p->n; i++) {
         if (!(p->q[i] > 0)) continue;
         take_row(w, p->rows[i], row);
+        if (!p->by_rule || p->rows[i] < p->place)
+            p->value = fmin(p->value, margin_of(cost_at(p, row, w->k), own));
         for (int64_t j = 0; j < w->k; j++) sum[j] += p->q[i] * row[j];
         total += p->q[i];
     }
@@ -186,15 +235,57 @@ static void upper_bound(const locus_work *w, programme *p, double *row, double *
     p->upper = fmin(p->upper, most);
 }
 
-/* Of u's cost to y's. */
-static double margin_of(double cost, double own) {
-    return own > 0 ? cost / own - 1 : cost > 0 ? (double)INFINITY : 0;
+/* What is over without another p: never reached; or never first, by more than the rule's own border. */
+static void settle_by_upper(locus_work *w, programme *p) {
+    if (!p->by_rule && p->upper < -LOCUS_BORDER) {
+        w->reach[p->place] = WHET_REACH_NEVER;
+        p->done = true;
+    }
+    p->done |= p->by_rule && p->upper <= FRECHET_TIE;
+}
+
+/* The next p of a programme, and what its prices prove. */
+static whet_status step(whet_ctx *ctx, locus_work *w, programme *p, double *row, double *sum) {
+    bool feasible;
+    settle_by_upper(w, p);
+    if (p->done) return WHET_OK;
+    WHET_TRY(whet_i_game_solve(ctx, p->game, p->p, p->q, &feasible));
+    p->done = !feasible; /* the second question alone, within the solver's tolerance */
+    if (!feasible) return WHET_OK;
+    for (int64_t j = 0; j < w->k; j++) p->p[j] *= p->least / p->unit[j];
+    upper_bound(w, p, row, sum);
+    settle_by_upper(w, p);
+    return WHET_OK;
+}
+
+/* As far as the pool goes, without a mean over all candidates. In the second question what comes after y must
+ * not cost less, and what comes before it more than what is had already. */
+static whet_status ask_pool(whet_ctx *ctx, locus_work *w, row_pool *pool, programme *p, double *row,
+                            double *sum) {
+    while (!p->done) {
+        const double own = cost_at(p, p->own, w->k);
+        const int64_t before = p->n;
+        double least = INFINITY;
+        int64_t best = -1;
+        for (int64_t i = 0; i < pool->n; i++) {
+            const double margin = margin_of(cost_at(p, pool->rows + i * w->k, w->k), own);
+            const double needed = p->by_rule && pool->place[i] > p->place ? 0 : p->value;
+            if (pool->place[i] == p->place || !(margin - needed < least)) continue;
+            least = margin - needed;
+            best = pool->place[i];
+        }
+        if (!(least < -LOCUS_BORDER)) return WHET_OK;
+        WHET_TRY(add_row(ctx, w, pool, p, best, row));
+        if (p->n == before) return WHET_OK;
+        WHET_TRY(step(ctx, w, p, row, sum));
+    }
+    return WHET_OK;
 }
 
 /* What the best candidates at p say about the first question. */
-static whet_status judge(whet_ctx *ctx, locus_work *w, programme *p, const int64_t *best,
-                         const double *cost, int64_t top, const int64_t *place_of,
-                         double *difference) {
+static whet_status judge(whet_ctx *ctx, locus_work *w, row_pool *pool, programme *p,
+                         const int64_t *best, const double *cost, int64_t top,
+                         const int64_t *place_of, double *difference) {
     whet_reach *reach = &w->reach[p->place];
     double own = 0, mass = 0, lower = INFINITY;
     for (int64_t j = 0; j < w->k; j++) {
@@ -222,22 +313,22 @@ static whet_status judge(whet_ctx *ctx, locus_work *w, programme *p, const int64
     const int64_t before = p->n;
     for (int64_t i = 0; i < top; i++)
         if (place_of[best[i]] != p->place && (i < 2 || margin_of(cost[i], own) < LOCUS_BORDER))
-            WHET_TRY(add_row(ctx, w, p, place_of[best[i]], difference));
+            WHET_TRY(add_row(ctx, w, pool, p, place_of[best[i]], difference));
     p->done = p->n == before; /* nothing new: the bounds do not meet */
     return WHET_OK;
 }
 
 /* The second question, asked of what is on the border: is there a p where y is of least cost and what
  * comes before it is not? Rows after y go without a margin. */
-static whet_status judge_rule(whet_ctx *ctx, locus_work *w, programme *p, const int64_t *best,
-                              const int64_t *place_of, double *difference) {
+static whet_status judge_rule(whet_ctx *ctx, locus_work *w, row_pool *pool, programme *p,
+                              const int64_t *best, const int64_t *place_of, double *difference) {
     const int64_t first = place_of[best[0]], before = p->n;
     if (first == p->place) {
         w->reach[p->place] = WHET_REACH_PREDICTED;
         p->done = true;
         return WHET_OK;
     }
-    WHET_TRY(add_row(ctx, w, p, first, difference));
+    WHET_TRY(add_row(ctx, w, pool, p, first, difference));
     p->done = p->n == before || p->upper <= LOCUS_BORDER;
     return WHET_OK;
 }
@@ -271,13 +362,15 @@ static void block_free(whet_ctx *ctx, block *b) {
 }
 
 /* One round: means at the present p of every programme, then their next rows and p. */
-static whet_status advance(whet_ctx *ctx, const whet_frechet *f, locus_work *w, block *b,
-                           const int64_t *place_of, bool *any) {
+static whet_status advance(whet_ctx *ctx, const whet_frechet *f, locus_work *w, row_pool *pool,
+                           block *b, const int64_t *place_of, bool *any) {
     const int64_t top = whet_frechet_top(f);
     int64_t live = 0;
     for (int64_t i = 0; i < b->n; i++) {
-        if (b->p[i].done) continue;
-        memcpy(b->probs + live * w->k, b->p[i].p, sizeof *b->probs * (size_t)w->k);
+        programme *p = &b->p[i];
+        WHET_TRY(ask_pool(ctx, w, pool, p, b->row, b->sum));
+        if (p->done) continue;
+        memcpy(b->probs + live * w->k, p->p, sizeof *b->probs * (size_t)w->k);
         b->live[live++] = i;
     }
     *any = live > 0;
@@ -286,20 +379,16 @@ static whet_status advance(whet_ctx *ctx, const whet_frechet *f, locus_work *w, 
     for (int64_t l = 0; l < live; l++) {
         programme *p = &b->p[b->live[l]];
         const int64_t *best = b->best + l * top;
-        WHET_TRY(p->by_rule ? judge_rule(ctx, w, p, best, place_of, b->row)
-                            : judge(ctx, w, p, best, b->cost + l * top, top, place_of, b->row));
-        if (p->done) continue;
-        bool feasible;
-        WHET_TRY(whet_i_game_solve(ctx, p->game, p->p, p->q, &feasible));
-        for (int64_t j = 0; feasible && j < w->k; j++) p->p[j] *= p->least / p->unit[j];
-        p->done = !feasible; /* the second question alone, within the solver's tolerance */
-        if (feasible) upper_bound(w, p, b->row, b->sum);
+        WHET_TRY(p->by_rule
+                     ? judge_rule(ctx, w, pool, p, best, place_of, b->row)
+                     : judge(ctx, w, pool, p, best, b->cost + l * top, top, place_of, b->row));
+        if (!p->done) WHET_TRY(step(ctx, w, p, b->row, b->sum));
     }
     return WHET_OK;
 }
 
 /* Programmes of the places that `wanted` reach has, block by block. */
-static whet_status solve_all(whet_ctx *ctx, const whet_frechet *f, locus_work *w,
+static whet_status solve_all(whet_ctx *ctx, const whet_frechet *f, locus_work *w, row_pool *pool,
                              const int64_t *place_of, whet_reach wanted, bool by_rule) {
     whet_status status = WHET_OK;
     int64_t place = 0;
@@ -312,7 +401,7 @@ static whet_status solve_all(whet_ctx *ctx, const whet_frechet *f, locus_work *w
                 WHET_TRY_DONE(begin(ctx, w, place, by_rule, &b.p[b.n++]));
         w->programmes += b.n;
         for (int64_t round = 0; any && round < MOST_ROUNDS; round++)
-            WHET_TRY_DONE(advance(ctx, f, w, &b, place_of, &any));
+            WHET_TRY_DONE(advance(ctx, f, w, pool, &b, place_of, &any));
         WHET_TRY_DONE(whet_i_progress(ctx, "solving for the locus", place, w->n));
     done:
         block_free(ctx, &b);
@@ -326,6 +415,8 @@ whet_status whet_i_locus_programmes(whet_ctx *ctx, locus_work *w) {
     whet_frechet_opts opts = WHET_FRECHET_OPTS_INIT;
     whet_frechet *f = NULL;
     int64_t *place_of = NULL;
+    row_pool recent = {.room = POOL_VALUES / w->k};
+    recent.room = recent.room > POOL ? POOL : recent.room < 16 ? 16 : recent.room;
     opts.candidates = WHET_CANDIDATES_LIST;
     opts.candidate_list = w->point;
     opts.n_candidates = w->n;
@@ -335,13 +426,15 @@ whet_status whet_i_locus_programmes(whet_ctx *ctx, locus_work *w) {
     WHET_TRY_DONE(whet_frechet_create(ctx, w->space, w->observed, w->k, &opts, &f));
     WHET_TRY_DONE(sample(ctx, f, w, place_of));
     WHET_TRY_DONE(make_rows(ctx, w));
-    WHET_TRY_DONE(solve_all(ctx, f, w, place_of, WHET_REACH_UNDECIDED, false));
-    WHET_TRY_DONE(solve_all(ctx, f, w, place_of, WHET_REACH_TIED, true));
+    WHET_TRY_DONE(whet_i_alloc(ctx, recent.room * w->k, &recent.rows));
+    WHET_TRY_DONE(solve_all(ctx, f, w, &recent, place_of, WHET_REACH_UNDECIDED, false));
+    WHET_TRY_DONE(solve_all(ctx, f, w, &recent, place_of, WHET_REACH_TIED, true));
 done:
     whet_i_free(ctx, w->rows);
     whet_i_free(ctx, w->known);
     w->rows = NULL;
     w->known = NULL;
+    whet_i_free(ctx, recent.rows);
     whet_frechet_destroy(ctx, f);
     whet_i_free(ctx, place_of);
     return status;
