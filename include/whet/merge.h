@@ -36,8 +36,9 @@ typedef struct whet_permutation_hints {
 /* Makes the specification of an architecture for the tensors of a file, as their names and shapes say.
  * arch  one of whet_permutation_archs(), or "auto": the first whose names fit.
  *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
- *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), shortcuts
- *       without parameters or of a convolution and norm. wrn: pre-activation. bert, roberta, distilbert,
+ *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), blocks of two
+ *       convolutions or bottlenecks, shortcuts without parameters or of a convolution and norm;
+ *       pre-activation where widths tell. wrn: pre-activation. bert, roberta, distilbert,
  *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups; where channels
  *       have norms without running statistics nothing else tells the number, and without it they are taken
  *       as of one group, with a warning (1: any order of channels will do, as under layer norms or norms of
@@ -206,9 +207,10 @@ typedef struct whet_mode_point {
 } whet_mode_point;
 
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
- * far the loss is above the straight line between the ends, at most. Networks are mlp, lenet, resnet or
- * wrn, named as whet names them; "resnet:8", "wrn:8": with group norms of 8 groups (wrn alone: of one; either
- * has batch norms where there are running statistics). out [points].
+ * far the loss is above the straight line between the ends, at most. Networks are mlp and lenet, named as
+ * whet names them, and resnet and wrn, which are run as their tensors say (strides as torchvision has them:
+ * docs/guide/align.md); "resnet:8", "wrn:8": with group norms of 8 groups (alone: of one; norms with running
+ * statistics are batch norms). out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
  * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where
  * there are), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */

@@ -5,9 +5,11 @@
 #include <stdio.h>
 
 #include "merge/image_network.h"
+#include "merge/network_recorder.h"
 
-/* Rows of a pass: statistics of batch norms want many, memory few; ResNet-20 takes some 1.2 MB a row. */
-enum { BATCH = 250, NAME_SIZE = 192 };
+/* Rows of a pass: statistics of batch norms want many, memory few. A value has 16 thousand numbers a row in
+ * ResNet-20, 800 thousand in networks for images of 224 x 224, of which a pass takes 62. */
+enum { BATCH = 250, BATCH_LEAST = 8, NUMBERS_MOST = 50000000, NAME_SIZE = 192 };
 
 static const char PREFIX[] = "module.";
 
@@ -73,37 +75,9 @@ static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_wei
     return WHET_OK;
 }
 
-/* Batch norms where there are running statistics; else group norms, of the number behind the architecture, or
- * of one. */
-static whet_status block_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,
-                                  whet_i_model_settings *s) {
-    char name[NAME_SIZE];
-    const int64_t given = whet_i_arch_norm_groups(arch);
-    const bool batch = whet_i_image_network_tensor(w, "bn1.running_mean") != NULL;
-    s->norm_groups = batch ? WHET_I_BATCH_NORM : given ? given : 1;
-    for (s->blocks = 0; s->blocks < 400; s->blocks++) {
-        (void)snprintf(name, sizeof name, "layer1.%" PRId64 ".conv1.weight", s->blocks);
-        const whet_tensor *t = whet_i_image_network_tensor(w, name);
-        if (!t) break;
-        if (t->rank == 4 && s->blocks == 0) s->widen = t->shape[0] / 16;
-    }
-    if (s->blocks == 0 || s->widen < 1) return no_tensor(ctx, arch, "layer1.0.conv1.weight");
-    return head_settings(ctx, arch, w, "linear.weight", s);
-}
-
-static const char *model_of(const char *arch) {
-    if (whet_i_arch_is(arch, "resnet")) return "resnet20";
-    if (whet_i_arch_is(arch, "wrn")) return "wrn22";
-    return strcmp(arch, "mlp") == 0 || strcmp(arch, "lenet") == 0 ? arch : NULL;
-}
-
-bool whet_i_image_network_knows(const char *arch) { return model_of(arch) != NULL; }
-
-static whet_status settings_of(whet_ctx *ctx, const char *arch, const whet_weights *w,
-                               whet_i_model_settings *s) {
-    if (strcmp(arch, "mlp") == 0) return mlp_settings(ctx, w, s);
-    if (strcmp(arch, "lenet") == 0) return head_settings(ctx, arch, w, "fc3.weight", s);
-    return block_settings(ctx, arch, w, s);
+bool whet_i_image_network_knows(const char *arch) {
+    return strcmp(arch, "mlp") == 0 || strcmp(arch, "lenet") == 0 ||
+           whet_i_arch_is(arch, "resnet") || whet_i_arch_is(arch, "wrn");
 }
 
 /* ---- making one ------------------------------------------------------------------------------------- */
@@ -117,8 +91,8 @@ static whet_status bind(whet_ctx *ctx, const char *arch, const whet_weights *w,
         for (int32_t x = 0; same && x < p->rank; x++) same = t->shape[x] == p->shape[x];
         if (!same)
             return whet_i_fail(ctx, WHET_ERR_SHAPE,
-                               "%s: tensor %s is not there, or of another shape; expected that of "
-                               "whet's own network for these images",
+                               "%s: tensor %s is not there, or of another shape; expected what the "
+                               "other tensors and these images ask for",
                                arch, p->name);
         if (t->dtype != WHET_F32)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: tensor %s is %s; expected f32", arch,
@@ -143,8 +117,8 @@ static whet_status check_all_bound(whet_ctx *ctx, const char *arch, const whet_w
         if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0) name += sizeof PREFIX - 1;
         if (is_counter(name) || whet_i_params_find(params, name) >= 0) continue;
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
-                           "%s: tensor %s is none of whet's own network, which alone can be run; "
-                           "expected no others",
+                           "%s: tensor %s is no part of the network that the others make; "
+                           "expected no others, for it to be run",
                            arch, whet_i_quote(quoted, whet_str_from(w->items[i].name)));
     }
     return WHET_OK;
@@ -171,26 +145,36 @@ static int64_t count_norms(const whet_i_params *params) {
     return n;
 }
 
+/* mlp and lenet are whet's own networks. */
+static whet_status record_own(whet_i_network_recorder *r, whet_i_value x,
+                              whet_i_model_values *out) {
+    whet_i_model_settings s = {.image = r->image, .apart = r->apart};
+    WHET_TRY(strcmp(r->arch, "mlp") == 0
+                 ? mlp_settings(r->ctx, r->weights, &s)
+                 : head_settings(r->ctx, r->arch, r->weights, "fc3.weight", &s));
+    return whet_i_model_record(r->ctx, r->graph, whet_i_model_find(r->arch), &s, x, out);
+}
+
 static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
                         const whet_i_image *image, bool apart, bool trained,
                         whet_i_image_network *out) {
-    const char *name = model_of(arch);
-    whet_i_model_settings settings = {.image = *image, .momentum = 1, .apart = apart};
+    const bool residual = whet_i_arch_is(arch, "resnet") || whet_i_arch_is(arch, "wrn");
     whet_i_model_values values;
     whet_i_value x, labels;
     *out = (whet_i_image_network){.d = image->height * image->width * image->channels};
-    if (!name)
+    if (!whet_i_image_network_knows(arch))
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "networks of architecture \"%s\" cannot be run on data; expected mlp, "
                            "lenet, resnet or wrn",
                            arch);
-    WHET_TRY(settings_of(ctx, arch, weights, &settings));
-    out->classes = settings.classes;
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &out->params));
     WHET_TRY(whet_i_graph_create(ctx, out->params, &out->graph));
     WHET_TRY(whet_i_graph_feed(ctx, out->graph, false, WHET_I_EXAMPLES, out->d, &x));
     if (trained) WHET_TRY(whet_i_graph_feed(ctx, out->graph, true, WHET_I_EXAMPLES, 1, &labels));
-    WHET_TRY(whet_i_model_record(ctx, out->graph, whet_i_model_find(name), &settings, x, &values));
+    whet_i_network_recorder recorder = {ctx, out->graph, arch, weights, *image, apart};
+    WHET_TRY(residual ? whet_i_record_residual(&recorder, x, &values)
+                      : record_own(&recorder, x, &values));
+    out->classes = whet_i_columns(out->graph, values.logits);
     out->logits = values.logits;
     if (trained)
         WHET_TRY(whet_i_cross_entropy(ctx, out->graph, values.logits, labels, 0, &out->loss));
@@ -229,10 +213,22 @@ void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {
 
 /* ---- running ---------------------------------------------------------------------------------------- */
 
+/* Rows of a pass over n examples. */
+static int64_t batch_of(const whet_i_image_network *net, int64_t n) {
+    int64_t widest = 1;
+    for (int64_t i = 0; i < net->graph->n_values; i++) {
+        const int64_t columns = whet_i_columns(net->graph, (whet_i_value)i);
+        widest = columns > widest ? columns : widest;
+    }
+    int64_t rows = NUMBERS_MOST / widest;
+    rows = rows < BATCH_LEAST ? BATCH_LEAST : rows > BATCH ? BATCH : rows;
+    return n < rows ? n : rows;
+}
+
 whet_status whet_i_image_network_batches(whet_ctx *ctx, const whet_i_image_network *net,
                                          const float *x, int64_t n,
                                          const whet_i_batch_visitor *visitor) {
-    const int64_t most = n < BATCH ? n : BATCH;
+    const int64_t most = batch_of(net, n);
     const whet_i_plan_opts opts = {
         .sizes = {.rows = {1, most, 0}, .workers = whet_ctx_threads(ctx)},
         .loss = WHET_I_NONE,
@@ -310,7 +306,7 @@ static whet_status add_statistics(whet_ctx *ctx, void *arg, const whet_i_executo
 
 whet_status whet_i_image_network_measure(whet_ctx *ctx, whet_i_image_network *net, const float *x,
                                          int64_t n) {
-    averages a = {.net = net, .least = n < BATCH ? n : BATCH};
+    averages a = {.net = net, .least = batch_of(net, n)};
     int64_t count = 0;
     whet_status status = WHET_OK;
     if (n < 2)

@@ -15,6 +15,7 @@ enum { EXAMPLES = 4, DRAWS = 2 };
 
 /* The shape of inputs that the first layers tell; images of CIFAR else. */
 static whet_i_image image_of(const char *arch, const whet_weights *w) {
+    const whet_tensor *first = whet_i_image_network_tensor(w, "conv1.weight");
     for (int64_t i = 0; i < w->n; i++) {
         const whet_tensor *t = &w->items[i].tensor;
         if (strcmp(arch, "mlp") == 0 && strstr(w->items[i].name, "layer0.weight") && t->rank == 2)
@@ -25,7 +26,8 @@ static whet_i_image image_of(const char *arch, const whet_weights *w) {
             return (whet_i_image){image, image, 1};
         }
     }
-    return strcmp(arch, "lenet") == 0 ? (whet_i_image){28, 28, 1} : (whet_i_image){32, 32, 3};
+    if (strcmp(arch, "lenet") == 0) return (whet_i_image){28, 28, 1};
+    return (whet_i_image){32, 32, first && first->rank == 4 ? first->shape[1] : 3};
 }
 
 typedef struct verifier {

@@ -82,7 +82,6 @@ for i in 'ab':
     # as widely used pre-activation networks: no norm behind the first convolution, nor before the last layer
     write('before_%s.safetensors' % i, resnet([4, 4], first=False))
     write('group_%s.safetensors' % i, resnet([4, 8], running=False))
-    write('deep_%s.safetensors' % i, resnet([4, 4], **{'layer1.0.conv3.weight': [16, 4, 1, 1]}))
     write('cnn_%s.safetensors' % i, {'conv1.weight': [4, 3, 3, 3], 'conv1.bias': [4], 'n1.weight': [4], 'n1.bias': [4],
                                      'fc1.weight': [2, 4], 'fc1.bias': [2]})
 END2
@@ -145,8 +144,6 @@ axis = {n: [json.load(open(n + '.json'))['tensors']['layer1.0.%s.weight' % b][0]
 behind, ahead = ['layer1.0.inner', 'stream'], ['stream', 'layer1.0.inner']
 assert axis == {'resnet': behind, 'narrow': behind, 'wrn': ahead, 'before': ahead}, axis
 END2
-run 3 whet align deep_a.safetensors deep_b.safetensors --output o
-tells 'resnet: layer1.0 has a conv3: bottleneck blocks, which are not built in'
 
 # Norms of groups of channels: nothing tells how many groups, so that one is warned of.
 run 0 whet align group_a.safetensors group_b.safetensors --output none.safetensors

@@ -462,11 +462,11 @@ static void numbers_of_groups_are_checked(void **state) {
                WHET_ERR_ARG);
     test_ok(s.ctx, whet_permutation_spec_for(s.ctx, "auto:2", s.file, NULL, &spec));
     assert_string_equal(whet_permutation_spec_arch(spec), "resnet:2");
-    /* What is run has no such shortcut. */
+    /* What is run has no such part. */
     s.items[s.weights.n] = s.items[0];
-    s.items[s.weights.n++].name = "layer2.0.shortcut.0.weight";
+    s.items[s.weights.n++].name = "layer2.0.gate.weight";
     test_fails(s.ctx, whet_permutation_spec_verify(s.ctx, spec, &s.weights), WHET_ERR_FORMAT);
-    test_says(s.ctx, "is none of whet's own network");
+    test_says(s.ctx, "is no part of the network");
     whet_permutation_spec_destroy(s.ctx, spec);
     drop(&s);
     subject batch = {.arch = "resnet", .image = {16, 16, 3}};

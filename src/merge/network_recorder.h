@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the files share that record a network as the tensors that are given say: residual ones
+ * (residual_network.c), chains of layers (chain_network.c). */
+#ifndef WHET_MERGE_NETWORK_RECORDER_H
+#define WHET_MERGE_NETWORK_RECORDER_H
+
+#include "merge/align_i.h"
+#include "nn/nn_i.h"
+
+typedef struct whet_i_network_recorder {
+    whet_ctx *ctx;
+    whet_i_graph *graph;
+    const char *arch;
+    const whet_weights *weights;
+    whet_i_image image; /* of an example */
+    bool apart;         /* what goes into an activation is a value of its own */
+} whet_i_network_recorder;
+
+/* act(norm(x) + residual): a batch norm, or a group norm of the number of groups behind the architecture. */
+typedef struct whet_i_norm_spec {
+    const char *module;
+    int64_t channels;
+    bool relu;
+    whet_i_value residual; /* WHET_I_NONE = none */
+    bool batch;
+} whet_i_norm_spec;
+WHET_CHECKED whet_status whet_i_record_norm(const whet_i_network_recorder *r,
+                                            const whet_i_norm_spec *spec, whet_i_value x,
+                                            whet_i_value *out);
+/* A linear layer of as many rows as its weight has, with a bias where there is one. */
+WHET_CHECKED whet_status whet_i_record_dense(const whet_i_network_recorder *r, const char *module,
+                                             whet_i_act act, whet_i_value x, whet_i_value *out);
+
+WHET_CHECKED whet_status whet_i_record_residual(whet_i_network_recorder *r, whet_i_value x,
+                                                whet_i_model_values *out);
+
+#endif

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Residual networks of the kinds that whet align runs, by torch in f64: logits, losses on the line between two
+networks, and the same with batch norms measured again.
+
+    python3 tests/golden/residual/generate.py     (torch, numpy, safetensors)
+
+Weights and inputs are not stored: they are a formula of their name, place and network (formula below, and in
+tests/unit/merge/test_residual_networks.c, which has the same table of kinds). Images are channels last there.
+"""
+import os
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.numpy import save_file
+
+torch.set_default_dtype(torch.float64)
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROWS, CLASSES, POINTS = 6, 5, 5
+
+# name, first kernel, widths of the stages, bottleneck, shortcut, its kernel, its norm, norms before convolutions, groups of
+# group norms (0 = batch norms), biases, norm before the last layer, the last layer, side of an image. Each has 2 blocks a
+# stage; a bottleneck's inner width is the stage's, its outer one four times that.
+KINDS = [
+    ("torchvision", 7, [6, 8, 12], False, "downsample", 1, True, False, 0, False, False, "fc", 48),
+    ("kuangliu", 3, [6, 8, 12], False, "shortcut", 1, True, False, 0, False, False, "linear", 16),
+    ("rebasin", 3, [8, 12, 16], False, "shortcut", 3, True, False, 1, False, False, "linear", 16),
+    ("grouped", 3, [8, 12, 16], False, "shortcut", 1, True, False, 4, False, False, "linear", 16),
+    ("normless", 3, [6, 8], False, "shortcut", 1, False, False, 0, True, False, "linear", 16),
+    ("preact", 3, [6, 8, 12], False, "shortcut", 1, False, True, 0, False, False, "linear", 16),
+    ("wide", 3, [8, 12, 16], False, "shortcut", 1, True, True, 4, False, True, "linear", 16),
+    ("bottleneck", 7, [4, 6, 8], True, "downsample", 1, True, False, 0, False, False, "fc", 48),
+    ("bottleneck_small", 3, [4, 8], True, "shortcut", 1, True, False, 2, False, False, "linear", 16),
+    ("preact_bottleneck", 3, [4, 6], True, "shortcut", 1, False, True, 0, False, False, "linear", 16),
+]
+
+
+def formula(name, network, shape):
+    i = np.arange(int(np.prod(shape)), dtype=np.float64)
+    base = np.sin(0.37 * (i * i) + float(sum(name.encode()) % 97) + 11.0 * network)
+    last = name.rsplit(".", 1)[-1]
+    if last == "running_mean":
+        base = 0.2 * base
+    elif last == "running_var":
+        base = 1 + 0.5 * base
+    elif last == "bias":
+        base = 0.3 * base
+    elif last == "weight":
+        base = 1 + 0.3 * base if len(shape) == 1 else base * (1.5 / np.sqrt(np.prod(shape[1:])))
+    return torch.from_numpy(base.astype(np.float32).astype(np.float64).reshape(shape))
+
+
+class Weights:
+    """Of one network, made on first use, or a mixture of two."""
+
+    def __init__(self, network, share=0.0):
+        self.network, self.share = network, share
+
+    def __call__(self, name, *shape):
+        if self.network is not None:
+            return formula(name, self.network, shape)
+        a, b = formula(name, 0, shape), formula(name, 1, shape)
+        return ((1 - self.share) * a + self.share * b).float().double()
+
+
+class Net:
+    def __init__(self, kind, weights, measure=False):
+        (self.name, self.stem, self.widths, self.bottleneck, self.shortcut, self.kernel, self.shortcut_norm, self.before,
+         self.groups, self.bias, self.last_norm, self.head, self.side) = kind
+        self.w, self.measure, self.known = weights, measure, {}
+
+    def conv(self, x, module, filters, size, stride=1):
+        bias = self.w(module + ".bias", filters) if self.bias else None
+        return F.conv2d(x, self.w(module + ".weight", filters, x.shape[1], size, size), bias, stride, size // 2)
+
+    def norm(self, x, module):
+        n = x.shape[1]
+        scale, shift = self.w(module + ".weight", n), self.w(module + ".bias", n)
+        if self.groups:
+            return F.group_norm(x, self.groups, scale, shift, 1e-5)
+        if self.measure:  # as a pass in training leaves them, which goes on with the batch's own
+            self.known[module] = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=True)
+            return F.batch_norm(x, None, None, scale, shift, True, 1, 1e-5)
+        own = self.w(module + ".running_mean", n), self.w(module + ".running_var", n)
+        mean, variance = self.known.get(module, own)
+        return F.batch_norm(x, mean, variance, scale, shift, False, 0, 1e-5)
+
+    def block(self, x, module, width, stride):
+        out = 4 * width if self.bottleneck else width
+        plan = [(width, 1, 1), (width, 3, stride), (out, 1, 1)] if self.bottleneck else [(width, 3, stride), (width, 3, 1)]
+        own = stride != 1 or x.shape[1] != out
+        y, read = x, x
+        for k, (filters, size, step) in enumerate(plan, 1):
+            if self.before:
+                y = F.relu(self.norm(y, f"{module}.bn{k}"))
+                read = y if k == 1 else read
+            y = self.conv(y, f"{module}.conv{k}", filters, size, step)
+            if not self.before:
+                y = self.norm(y, f"{module}.bn{k}")
+                y = F.relu(y) if k < len(plan) else y
+        side = x
+        if own:
+            side = self.conv(read if self.before and not self.shortcut_norm else x, f"{module}.{self.shortcut}.0", out,
+                             self.kernel, stride)
+            side = self.norm(side, f"{module}.{self.shortcut}.1") if self.shortcut_norm else side
+        return y + side if self.before else F.relu(y + side)
+
+    def __call__(self, x):
+        x = self.conv(x, "conv1", self.widths[0], self.stem, 2 if self.stem == 7 else 1)
+        if not self.before:
+            x = F.relu(self.norm(x, "bn1"))
+        if self.stem == 7:
+            x = F.max_pool2d(x, 3, 2, 1)
+        for stage, width in enumerate(self.widths, 1):
+            for i in range(2):
+                x = self.block(x, f"layer{stage}.{i}", width, 2 if stage > 1 and i == 0 else 1)
+        if self.last_norm:
+            x = F.relu(self.norm(x, "bn1"))
+        x = x.mean((2, 3))
+        return F.linear(x, self.w(self.head + ".weight", CLASSES, x.shape[1]), self.w(self.head + ".bias", CLASSES))
+
+
+def loss(net, x):
+    return F.cross_entropy(net(x), torch.arange(ROWS) * 2 % CLASSES)
+
+
+expected = {}
+for kind in KINDS:
+    side, groups = kind[12], kind[8]
+    x = formula("x", 0, (ROWS, side, side, 3)).permute(0, 3, 1, 2)
+    more = formula("more", 0, (ROWS, side, side, 3)).permute(0, 3, 1, 2)
+    expected[kind[0] + "/logits"] = Net(kind, Weights(0))(x).numpy().astype(np.float32)
+    plain, measured = [], []
+    for p in range(POINTS):
+        mixed = Net(kind, Weights(None, p / (POINTS - 1)))
+        plain.append(loss(mixed, x).item())
+        if 0 < p < POINTS - 1 and not groups:
+            again = Net(kind, Weights(None, p / (POINTS - 1)), measure=True)
+            again(more)
+            mixed.known = again.known
+        measured.append(loss(mixed, x).item())
+    expected[kind[0] + "/losses"] = np.array(plain)
+    if not groups:
+        expected[kind[0] + "/measured"] = np.array(measured)
+save_file(expected, os.path.join(HERE, "expected.safetensors"), metadata={"torch": torch.__version__})
