@@ -11,8 +11,9 @@ const cli_option cmd_align_options[] = {
      .type = CLI_STRING,
      .value = "NAME[:N]|S.json",
      .preset = "auto",
-     .help = "architecture, with the number of groups of its group norms (resnet:8, auto:1), or a\n"
-             "specification of the axes that move together"},
+     .help =
+         "architecture, with the number of groups of its group norms (resnet:8, auto:1) or the\n"
+         "channels of each (resnet:x16), or a specification of the axes that move together"},
     {.name = "method",
      .type = CLI_ENUM,
      .choices = "weights|activations|straight-through",

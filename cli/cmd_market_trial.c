@@ -7,8 +7,9 @@ const cli_option cmd_market_trial_options[] = {
      .type = CLI_STRING,
      .value = "NAME[:N]",
      .preset = "mlp",
-     .help = "architecture of both networks: mlp, lenet, resnet or wrn; of group norms with the\n"
-             "number of their groups (resnet:8; without it one)"},
+     .help =
+         "architecture of both networks: mlp, lenet, resnet or wrn; of group norms with the\n"
+         "number of their groups (resnet:8; without it one) or the channels of each (resnet:x16)"},
     {.name = "data",
      .type = CLI_PATH,
      .value = "X.npy",

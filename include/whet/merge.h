@@ -29,9 +29,11 @@ typedef struct whet_permutation_spec whet_permutation_spec;
 /* Reads a specification from JSON. Errors: IO, FORMAT (with what is wrong, by name), LIMIT, NOMEM. */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_read(whet_ctx *ctx, const char *path,
                                                              whet_permutation_spec **out);
-/* What names and shapes do not tell of transformers; 0 = not known. */
+/* What names and shapes do not tell; 0 = not known. */
 typedef struct whet_permutation_hints {
-    int64_t heads, kv_heads, head_size;
+    int64_t heads, kv_heads, head_size; /* of transformers */
+    int64_t
+        norm_groups; /* of group norms, where the architecture does not say and there are some */
 } whet_permutation_hints;
 /* Makes the specification of an architecture for the tensors of a file, as their names and shapes say.
  * arch  one of whet_permutation_archs(), or "auto": the first whose names fit.
@@ -39,10 +41,10 @@ typedef struct whet_permutation_hints {
  *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), blocks of two
  *       convolutions or bottlenecks, shortcuts without parameters or of a convolution and norm;
  *       pre-activation where widths tell. wrn: pre-activation. bert, roberta, distilbert,
- *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups; where channels
- *       have norms without running statistics nothing else tells the number, and without it they are taken
- *       as of one group, with a warning (1: any order of channels will do, as under layer norms or norms of
- *       each channel by itself).
+ *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups; "resnet:x16": of groups
+ *       of 16 channels, whatever the width; where channels have norms without running statistics no tensor
+ *       tells them, and without (and without hints->norm_groups) they are taken as of one group, with a
+ *       warning (1: any order of channels will do, as under layer norms or norms of each channel by itself).
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
  * Errors: ARG (no such architecture; a number of groups that is of no use), FORMAT (names or
@@ -209,7 +211,7 @@ typedef struct whet_mode_point {
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
  * far the loss is above the straight line between the ends, at most. Networks are mlp and lenet, named as
  * whet names them, and resnet and wrn, which are run as their tensors say (strides as torchvision has them:
- * docs/guide/align.md); "resnet:8", "wrn:8": with group norms of 8 groups (alone: of one; norms with running
+ * docs/guide/align.md); "resnet:8", "wrn:x8": with group norms as above (alone: of one; norms with running
  * statistics are batch norms). out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
  * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where

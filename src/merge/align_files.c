@@ -290,7 +290,8 @@ static whet_status write_all(run *r) {
 static whet_status make_spec(run *r) {
     const whet_align_job *job = r->job;
     const whet_permutation_hints *given = &job->hints;
-    whet_i_heads heads = {.value = {given->heads, given->kv_heads, given->head_size}};
+    whet_i_heads heads = {
+        .value = {given->heads, given->kv_heads, given->head_size, given->norm_groups}};
     WHET_TRY(whet_i_read_heads(r->ctx, job->a, r->folder[0], &heads));
     WHET_TRY(whet_i_read_heads(r->ctx, job->b, r->folder[1], &heads));
     return whet_i_spec_of_files(r->ctx, job->arch, job->a, r->file[0], &r->weights[0], given,

@@ -73,6 +73,9 @@ struct whet_permutation_spec {
 
 WHET_CHECKED whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch,
                                             whet_permutation_spec **out);
+/* Another architecture, as it is known more closely. */
+WHET_CHECKED whet_status whet_i_spec_name(whet_ctx *ctx, whet_permutation_spec *spec,
+                                          const char *arch);
 /* A group; it is copied, and its name must be new. */
 WHET_CHECKED whet_status whet_i_spec_group(whet_ctx *ctx, whet_permutation_spec *spec,
                                            const whet_i_group *group, int32_t *out);
@@ -104,9 +107,20 @@ typedef struct whet_i_spec_maker {
                         const whet_permutation_hints *hints, whet_permutation_spec *spec);
     bool norms; /* channels may be under group norms */
 } whet_i_spec_maker;
-/* A number may stand behind an architecture: "resnet:4" is resnet with group norms of 4 groups. Pure. */
+/* Which channels are normed together: so many groups of them, or groups of so many channels, whatever the
+ * width; both 0: nobody says. */
+typedef struct whet_i_norm_groups {
+    int64_t count, channels;
+} whet_i_norm_groups;
+/* They may stand behind an architecture: "resnet:4" is resnet with group norms of 4 groups, "resnet:x16" with
+ * groups of 16 channels. Pure. */
 bool whet_i_arch_is(const char *arch, const char *name);
-int64_t whet_i_arch_norm_groups(const char *arch); /* 0 = none is given */
+whet_i_norm_groups whet_i_arch_norms(const char *arch);
+static inline bool whet_i_norms_told(whet_i_norm_groups norms) {
+    return norms.count > 0 || norms.channels > 0;
+}
+/* How many groups a norm of that many channels has, 1 where nobody says; 0: no whole ones. Pure. */
+int64_t whet_i_norm_count(whet_i_norm_groups norms, int64_t channels);
 bool whet_i_spec_fits_chain(const whet_safetensors *file);
 bool whet_i_spec_fits_resnet(const whet_safetensors *file);
 /* Whether nothing in a residual network's widths tells where its norms stand. */
@@ -126,11 +140,11 @@ whet_status whet_i_spec_llama(whet_ctx *ctx, const char *arch, const whet_safete
  * a group norm: its weight, or NULL. (spec_norms.c) */
 const whet_i_spec_tensor *whet_i_spec_group_norm(const whet_permutation_spec *spec,
                                                  const whet_safetensors *file);
-/* The same specification for norms without running statistics that are of so many groups: channels keep to
+/* The same specification for norms without running statistics that are of such groups: channels keep to
  * them. Groups of units that share an axis (shortcuts that pad with zeros) become one. Errors: FORMAT (a norm
  * whose channels are no such groups; groups that cut each other), NOMEM. (spec_norms.c) */
 WHET_CHECKED whet_status whet_i_spec_norms(whet_ctx *ctx, const whet_permutation_spec *spec,
-                                           const whet_safetensors *file, int64_t norm_groups,
+                                           const whet_safetensors *file, whet_i_norm_groups norms,
                                            whet_permutation_spec **out);
 
 /* ---- a network bound to a specification (bind.c) ------------------------------------------------ */

@@ -50,9 +50,10 @@ bool whet_i_merge_same_path(const char *a, const char *b);
 /* What is added to a tensor, or NULL. */
 const whet_i_merge_lora *whet_i_merge_model_addition(const whet_i_merge_model *model,
                                                      const char *name);
-/* Heads of attention that models have alike: of queries, of keys and values, and the numbers of one;
- * 0 = nobody says. from: who said it first, NULL = it was given. */
-enum { WHET_I_HEADS = 3 };
+/* What models have alike and shapes do not tell: heads of attention of queries, of keys and values, the
+ * numbers of one, and groups of group norms; 0 = nobody says. from: who said it first, NULL = it was
+ * given. */
+enum { WHET_I_NORM_GROUPS = 3, WHET_I_HEADS };
 typedef struct whet_i_heads {
     int64_t value[WHET_I_HEADS];
     const char *from[WHET_I_HEADS];

@@ -11,15 +11,15 @@ static const double EPSILON = 1e-5; /* of norms: torch's */
 /* relu(norm(x) + residual), in operations of their own but for a norm's ReLU where nothing is watched. */
 static whet_status group_norm(const whet_i_network_recorder *r, const whet_i_norm_spec *n,
                               whet_i_value x, whet_i_value *out) {
-    const int64_t given = whet_i_arch_norm_groups(r->arch);
+    const int64_t count = whet_i_norm_count(whet_i_arch_norms(r->arch), n->channels);
     const bool sum = n->residual != WHET_I_NONE, fused = n->relu && !sum && !r->apart;
-    const whet_i_groupnorm_spec spec = {n->module, n->channels, given ? given : 1, EPSILON,
+    const whet_i_groupnorm_spec spec = {n->module, n->channels, count, EPSILON,
                                         fused ? 0 : WHET_I_LINEAR_SLOPE};
-    if (n->channels % spec.groups != 0)
+    if (count == 0)
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                           "%s: %s is of %" PRId64 " channels, that are no %" PRId64
-                           " groups of one size; expected a multiple",
-                           r->arch, n->module, n->channels, spec.groups);
+                           "%s: %s is of %" PRId64
+                           " channels, that are no whole groups; expected a multiple",
+                           r->arch, n->module, n->channels);
     WHET_TRY(whet_i_groupnorm(r->ctx, r->graph, x, &spec, out));
     if (sum) WHET_TRY(whet_i_sum(r->ctx, r->graph, *out, n->residual, out));
     if (!n->relu || fused) return WHET_OK;

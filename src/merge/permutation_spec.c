@@ -6,19 +6,24 @@
 #include "io/io_i.h"
 #include "merge/align_i.h"
 
+whet_status whet_i_spec_name(whet_ctx *ctx, whet_permutation_spec *spec, const char *arch) {
+    char *copy;
+    const int64_t size = (int64_t)strlen(arch) + 1;
+    WHET_TRY(whet_i_arena_alloc(ctx, &spec->arena, size, 1, &copy));
+    memcpy(copy, arch, (size_t)size);
+    spec->arch = copy;
+    return WHET_OK;
+}
+
 whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch, whet_permutation_spec **out) {
     whet_permutation_spec *spec;
     WHET_TRY(whet_i_calloc(ctx, 1, &spec));
     whet_status status = whet_names_create(ctx, &spec->names);
-    char *copy;
-    const int64_t size = (int64_t)strlen(arch) + 1;
-    if (status == WHET_OK) status = whet_i_arena_alloc(ctx, &spec->arena, size, 1, &copy);
+    if (status == WHET_OK) status = whet_i_spec_name(ctx, spec, arch);
     if (status != WHET_OK) {
         whet_permutation_spec_destroy(ctx, spec);
         return status;
     }
-    memcpy(copy, arch, (size_t)size);
-    spec->arch = copy;
     *out = spec;
     return WHET_OK;
 }
@@ -224,17 +229,25 @@ const char *whet_permutation_archs(void) {
 bool whet_i_arch_is(const char *arch, const char *name) {
     const size_t n = strlen(name);
     if (strncmp(arch, name, n) != 0) return false;
-    return arch[n] == '\0' || (arch[n] == ':' && whet_i_arch_norm_groups(arch) > 0);
+    return arch[n] == '\0' || (arch[n] == ':' && whet_i_norms_told(whet_i_arch_norms(arch)));
 }
 
-int64_t whet_i_arch_norm_groups(const char *arch) {
+whet_i_norm_groups whet_i_arch_norms(const char *arch) {
     const char *colon = strrchr(arch, ':');
+    const bool channels = colon && colon[1] == 'x';
+    const char *digits = colon ? colon + 1 + channels : "";
     int64_t n = 0;
-    for (int i = 1; colon && colon[i]; i++) {
-        if (!whet_i_is_digit(colon[i]) || i > 6) return 0;
-        n = 10 * n + (colon[i] - '0');
+    for (int i = 0; digits[i]; i++) {
+        if (!whet_i_is_digit(digits[i]) || i > 5) return (whet_i_norm_groups){0};
+        n = 10 * n + (digits[i] - '0');
     }
-    return n;
+    return channels ? (whet_i_norm_groups){0, n} : (whet_i_norm_groups){n, 0};
+}
+
+int64_t whet_i_norm_count(whet_i_norm_groups norms, int64_t channels) {
+    if (norms.channels) return channels % norms.channels == 0 ? channels / norms.channels : 0;
+    if (norms.count) return channels % norms.count == 0 ? norms.count : 0;
+    return 1;
 }
 
 static const whet_i_spec_maker *find_maker(const char *arch, const whet_safetensors *file) {
@@ -245,26 +258,36 @@ static const whet_i_spec_maker *find_maker(const char *arch, const whet_safetens
     return NULL;
 }
 
-/* Norms that may be of groups of channels: only as many groups as are given keep the function. */
-static whet_status with_norms(whet_ctx *ctx, const whet_i_spec_maker *maker,
-                              const whet_safetensors *file, int64_t norm_groups,
+/* "resnet", "resnet:4" or "resnet:x16". */
+static void name_norms(char *out, size_t size, const char *arch, whet_i_norm_groups norms) {
+    if (norms.channels)
+        (void)snprintf(out, size, "%s:x%" PRId64, arch, norms.channels);
+    else if (norms.count)
+        (void)snprintf(out, size, "%s:%" PRId64, arch, norms.count);
+    else
+        (void)snprintf(out, size, "%s", arch);
+}
+
+/* Norms that may be of groups of channels: only such groups as are told keep the function. */
+static whet_status with_norms(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
+                              const whet_i_spec_tensor *norm, whet_i_norm_groups norms,
                               whet_permutation_spec **spec) {
-    const whet_i_spec_tensor *norm = maker->norms ? whet_i_spec_group_norm(*spec, file) : NULL;
     whet_permutation_spec *out;
-    if (!norm && norm_groups)
+    if (!norm && whet_i_norms_told(norms))
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s:%" PRId64 ": the network has no norms of channels without running "
-                           "statistics; expected %s without a number of their groups",
-                           maker->arch, norm_groups, maker->arch);
+                           "%s: the network has no norms of channels without running statistics; "
+                           "expected it without their groups",
+                           arch);
     if (!norm) return WHET_OK;
-    if (!norm_groups)
+    if (!whet_i_norms_told(norms))
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%.*s has no running statistics, and nothing tells in how many groups its "
                    "channels are normed: taken as one; where they are more the function is not "
-                   "kept; say how many with the architecture, \"%s:8\" (\":1\" is one)",
-                   (int)(strlen(norm->name) - strlen(".weight")), norm->name, maker->arch);
-    if (norm_groups <= 1) return WHET_OK; /* any order keeps the function */
-    WHET_TRY(whet_i_spec_norms(ctx, *spec, file, norm_groups, &out));
+                   "kept; say how many with the architecture, \"%s:8\" (\":1\" is one; \":x16\": "
+                   "of 16 channels each)",
+                   (int)(strlen(norm->name) - strlen(".weight")), norm->name, arch);
+    if (norms.count <= 1 && !norms.channels) return WHET_OK; /* any order keeps the function */
+    WHET_TRY(whet_i_spec_norms(ctx, *spec, file, norms, &out));
     whet_permutation_spec_destroy(ctx, *spec);
     *spec = out;
     return WHET_OK;
@@ -286,7 +309,7 @@ whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whe
     static const whet_permutation_hints none = {0};
     char quoted[WHET_QUOTE_SIZE], named[64];
     whet_permutation_spec *spec = NULL;
-    const int64_t norm_groups = whet_i_arch_norm_groups(arch);
+    whet_i_norm_groups norms = whet_i_arch_norms(arch);
     const whet_i_spec_maker *maker = find_maker(arch, file);
     if (!maker && whet_i_arch_is(arch, "auto"))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
@@ -296,12 +319,17 @@ whet_status whet_permutation_spec_for(whet_ctx *ctx, const char *arch, const whe
     if (!maker)
         return whet_i_fail(ctx, WHET_ERR_ARG, "architecture %s; expected %s",
                            whet_i_quote(quoted, whet_str_from(arch)), whet_permutation_archs());
-    (void)snprintf(named, sizeof named, norm_groups ? "%s:%" PRId64 : "%s", maker->arch,
-                   norm_groups);
-    WHET_TRY(whet_i_spec_create(ctx, named, &spec));
-    whet_status status = maker->make(ctx, maker->arch, file, hints ? hints : &none, spec);
+    if (!hints) hints = &none;
+    WHET_TRY(whet_i_spec_create(ctx, maker->arch, &spec));
+    whet_status status = maker->make(ctx, maker->arch, file, hints, spec);
     if (status == WHET_OK) status = whet_i_spec_check(ctx, spec, maker->arch);
-    if (status == WHET_OK) status = with_norms(ctx, maker, file, norm_groups, &spec);
+    if (status == WHET_OK) {
+        const whet_i_spec_tensor *norm = maker->norms ? whet_i_spec_group_norm(spec, file) : NULL;
+        if (norm && !whet_i_norms_told(norms)) norms.count = hints->norm_groups;
+        name_norms(named, sizeof named, maker->arch, norms);
+        status = whet_i_spec_name(ctx, spec, named);
+        if (status == WHET_OK) status = with_norms(ctx, named, file, norm, norms, &spec);
+    }
     if (status != WHET_OK) {
         whet_permutation_spec_destroy(ctx, spec);
         return status;

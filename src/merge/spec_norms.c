@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Specifications of networks with group norms (Wu & He 2018). A norm of N groups keeps the function only when
- * channels that it norms together stay together: blocks of a group of units. A stream that is widened by
- * zeros (option A) is read by norms of several widths, each over a run of the widest one's channels, and
- * blocks of a wide one may hold old channels and new ones, that then move together. So the groups of such an
- * axis become one, in the order of the longest axis, with a run for each width. */
+ * Specifications of networks with group norms (Wu & He 2018): so many groups, or groups of so many
+ * channels, whatever the width. Such a norm keeps the function only when channels that it norms together stay
+ * together: blocks of a group of units. A stream that is widened by zeros (option A) is read by norms of
+ * several widths, each over a run of the widest one's channels, and blocks of a wide one may hold old
+ * channels and new ones, that then move together. So the groups of such an axis become one, in the order of
+ * the longest axis, with a run for each width. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -21,7 +22,7 @@ typedef struct maker {
     whet_ctx *ctx;
     const whet_permutation_spec *from;
     const whet_safetensors *file;
-    int64_t norm_groups;
+    whet_i_norm_groups norms;
     home *homes;                         /* [groups of from] */
     whet_i_group *groups;                /* [groups of from] the new ones */
     whet_i_run (*runs)[WHET_I_RUNS_MAX]; /* [groups of from] of the new ones */
@@ -137,20 +138,26 @@ static int64_t channels_of(const maker *m, const whet_i_spec_tensor *t) {
 static whet_status look_at(const maker *m, const whet_i_spec_tensor *t) {
     const bool norm = is_group_norm(t, m->file);
     const int64_t channels = norm ? channels_of(m, t) : 0;
-    const bool divides = channels > 0 && channels % m->norm_groups == 0;
+    const int64_t count = channels > 0 ? whet_i_norm_count(m->norms, channels) : 0;
     char quoted[WHET_QUOTE_SIZE];
-    if (norm && !divides && is_of_channels(m->from, &t->axes[0]))
+    if (norm && count == 0 && is_of_channels(m->from, &t->axes[0]))
         return whet_i_fail(m->ctx, WHET_ERR_FORMAT,
-                           "tensor %s is of %" PRId64 " channels, that are no %" PRId64
-                           " groups of one size; expected a multiple; try a specification as JSON",
-                           whet_i_quote(quoted, whet_str_from(t->name)), channels, m->norm_groups);
+                           m->norms.channels
+                               ? "tensor %s is of %" PRId64
+                                 " channels, that are no whole groups of %" PRId64
+                                 "; expected a multiple; try a specification as JSON"
+                               : "tensor %s is of %" PRId64 " channels, that are no %" PRId64
+                                 " groups of one size; expected a multiple; try a specification as "
+                                 "JSON",
+                           whet_i_quote(quoted, whet_str_from(t->name)), channels,
+                           m->norms.channels ? m->norms.channels : m->norms.count);
     for (int32_t x = 0; x < t->rank; x++) {
         if (t->axes[x].n == 0) continue;
         const whet_i_piece piece = new_piece(m, &t->axes[x]);
         if (m->homes[t->axes[x].pieces[0].group].axis->n > 1)
-            WHET_TRY(add_run(m, &piece, norm ? m->norm_groups : 1, t));
-        else if (norm && divides)
-            m->groups[piece.group].blocks = m->norm_groups;
+            WHET_TRY(add_run(m, &piece, norm ? count : 1, t));
+        else if (norm && count > 0)
+            m->groups[piece.group].blocks = count;
     }
     return WHET_OK;
 }
@@ -178,11 +185,16 @@ static whet_status make(maker *m, whet_permutation_spec *out) {
     for (int64_t g = 0; g < m->n; g++) {
         if (m->groups[g].n_runs > 0 && !whet_i_runs_fit(&m->groups[g]))
             return whet_i_fail(m->ctx, WHET_ERR_FORMAT,
-                               "%s: norms of %" PRId64
-                               " groups cut each other's in a stream that is widened by zeros; "
-                               "expected a number of groups that is even, or 1",
+                               m->norms.channels
+                                   ? "%s: norms of groups of %" PRId64
+                                     " channels cut each other's in a stream that is widened by "
+                                     "zeros; expected groups that fit into the zeros on one side, "
+                                     "or shortcuts that are convolutions"
+                                   : "%s: norms of %" PRId64
+                                     " groups cut each other's in a stream that is widened by "
+                                     "zeros; expected a number of groups that is even, or 1",
                                whet_i_quote(quoted, whet_str_from(m->groups[g].name)),
-                               m->norm_groups);
+                               m->norms.channels ? m->norms.channels : m->norms.count);
         WHET_TRY(whet_i_spec_group(m->ctx, out, &m->groups[g], &id));
     }
     for (int64_t i = 0; i < m->from->n_tensors; i++)
@@ -191,9 +203,9 @@ static whet_status make(maker *m, whet_permutation_spec *out) {
 }
 
 whet_status whet_i_spec_norms(whet_ctx *ctx, const whet_permutation_spec *spec,
-                              const whet_safetensors *file, int64_t norm_groups,
+                              const whet_safetensors *file, whet_i_norm_groups norms,
                               whet_permutation_spec **out) {
-    maker m = {.ctx = ctx, .from = spec, .file = file, .norm_groups = norm_groups};
+    maker m = {.ctx = ctx, .from = spec, .file = file, .norms = norms};
     whet_permutation_spec *made = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_calloc(ctx, spec->n_groups, &m.homes));

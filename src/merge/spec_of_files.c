@@ -33,7 +33,10 @@ static whet_status read_number(whet_ctx *ctx, const char *network, const json_t 
 whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *config,
                              whet_i_heads *heads) {
     static const char *const keys[WHET_I_HEADS][NAMES_OF_HEADS] = {
-        {"num_attention_heads", "n_heads", "n_head"}, {"num_key_value_heads"}, {"head_dim"}};
+        {"num_attention_heads", "n_heads", "n_head"},
+        {"num_key_value_heads"},
+        {"head_dim"},
+        {"num_groups", "norm_num_groups"}};
     for (int k = 0; k < WHET_I_HEADS; k++) {
         const char *key;
         int64_t value;
@@ -87,7 +90,7 @@ static void warn_unverified(whet_ctx *ctx, const char *arch, const char *why) {
 static whet_status verify_transformer(whet_ctx *ctx, const char *arch, const char *network,
                                       const whet_permutation_spec *spec,
                                       const whet_weights *weights, const whet_i_heads *heads) {
-    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2]};
+    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2], 0};
     struct stat info;
     json_t *config;
     const bool folder = stat(network, &info) == 0 && S_ISDIR(info.st_mode);
@@ -138,17 +141,41 @@ static whet_status check_given(whet_ctx *ctx, const whet_permutation_spec *spec,
                        read ? "is a file that says how many" : "has none");
 }
 
+/* The groups of norms that a config.json says and those that stand behind the architecture are the same. */
+static whet_status check_norms(whet_ctx *ctx, const char *arch, const whet_i_heads *heads) {
+    const int64_t given = whet_i_arch_norms(arch).count, read = heads->value[WHET_I_NORM_GROUPS];
+    if (!given || !read || given == read) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s: its config.json says %" PRId64 " groups of channels for norms, and %s "
+                       "%" PRId64 "; expected the same",
+                       heads->from[WHET_I_NORM_GROUPS], read, arch, given);
+}
+
+/* Where a number of groups that is in use comes from. */
+static void tell_norms(whet_ctx *ctx, const char *arch, const whet_permutation_spec *spec,
+                       const whet_i_heads *heads) {
+    if (!heads->from[WHET_I_NORM_GROUPS] || whet_i_norms_told(whet_i_arch_norms(arch)) ||
+        !whet_i_norms_told(whet_i_arch_norms(spec->arch)))
+        return;
+    whet_i_log(ctx, WHET_LOG_INFO,
+               "norms are of %" PRId64 " groups of channels, as config.json of %s says",
+               heads->value[WHET_I_NORM_GROUPS], heads->from[WHET_I_NORM_GROUPS]);
+}
+
 whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *network,
                                  const whet_safetensors *file, const whet_weights *weights,
                                  const whet_permutation_hints *given, const whet_i_heads *heads,
                                  whet_permutation_spec **out) {
-    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2]};
+    const whet_permutation_hints hints = {heads->value[0], heads->value[1], heads->value[2],
+                                          heads->value[WHET_I_NORM_GROUPS]};
     const bool read = whet_i_has_extension(arch, ".json");
     whet_permutation_spec *spec;
+    if (!read) WHET_TRY(check_norms(ctx, arch, heads));
     whet_status status = read ? whet_permutation_spec_read(ctx, arch, &spec)
                               : whet_permutation_spec_for(ctx, arch, file, &hints, &spec);
     if (status != WHET_OK)
         return read || status == WHET_ERR_ARG ? status : whet_i_fail_at(ctx, status, "%s", network);
+    if (!read) tell_norms(ctx, arch, spec, heads);
     status = check_given(ctx, spec, read, given);
     if (status == WHET_OK && read) status = verify(ctx, arch, network, spec, weights, heads);
     if (status == WHET_OK)

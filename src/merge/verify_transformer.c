@@ -261,7 +261,7 @@ static whet_permutation_hints with_heads(const verifier *v, const whet_permutati
     whet_permutation_hints out = *hints;
     for (int64_t i = 0; i < v->spec->n_groups && out.heads == 0; i++)
         if (v->spec->groups[i].attention)
-            out = (whet_permutation_hints){v->spec->groups[i].heads, 0, v->spec->groups[i].size};
+            out = (whet_permutation_hints){v->spec->groups[i].heads, 0, v->spec->groups[i].size, 0};
     return out;
 }
 

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 cat >make.py <<'END2'
-import json, os, random, struct
+import json, os, random, shutil, struct
 
 def write(path, shapes):
     os.makedirs(os.path.dirname(path) or '.', exist_ok=True)
@@ -82,6 +82,12 @@ for i in 'ab':
     # as widely used pre-activation networks: no norm behind the first convolution, nor before the last layer
     write('before_%s.safetensors' % i, resnet([4, 4], first=False))
     write('group_%s.safetensors' % i, resnet([4, 8], running=False))
+    write('uneven_%s.safetensors' % i, resnet([4, 6], running=False))
+    for folder, key, n in (('gn2', 'num_groups', 2), ('gn4', 'num_groups', 4)) if i == 'a' else (('gn2b', 'norm_num_groups', 2),):
+        os.makedirs(folder)
+        shutil.copy('group_%s.safetensors' % i, folder + '/model.safetensors')
+        with open(folder + '/config.json', 'w') as f:
+            json.dump({key: n}, f)
     write('cnn_%s.safetensors' % i, {'conv1.weight': [4, 3, 3, 3], 'conv1.bias': [4], 'n1.weight': [4], 'n1.bias': [4],
                                      'fc1.weight': [2, 4], 'fc1.bias': [2]})
 END2
@@ -185,6 +191,48 @@ END2
 run 0 whet align cnn_a.safetensors cnn_b.safetensors --arch cnn:2 --output c2.safetensors
 quiet
 run 0 whet merge --method linear --align cnn:2 cnn_a.safetensors cnn_b.safetensors --output c3.safetensors
+
+# Groups of so many channels, whatever the width. In the second stage the first one's 4 channels are 2 to 5 of 8.
+run 0 whet align group_a.safetensors group_b.safetensors --arch auto:x2 --save-spec x2.json --output x2.safetensors
+says 'architecture resnet:x2'
+quiet
+run 0 whet align group_a.safetensors group_b.safetensors --arch x2.json --output x2_again.safetensors
+quiet
+cmp x2.safetensors x2_again.safetensors || fail 'the saved specification does something else'
+python3 - <<'END2' || fail 'groups are not of 2 channels'
+import json
+groups = json.load(open('x2.json'))['groups']
+assert groups['stream']['runs'] == [{'first': 2, 'count': 4, 'blocks': 2}, {'first': 0, 'count': 8, 'blocks': 4}], groups
+assert groups['layer1.0.inner']['blocks'] == 2 and groups['layer2.0.inner']['blocks'] == 4, groups
+END2
+run 0 whet align group_a.safetensors group_b.safetensors --arch auto:x4 --save-spec x4.json --output x4.safetensors
+run 0 whet align group_a.safetensors group_b.safetensors --arch x4.json --output x4_again.safetensors
+quiet
+mark
+run 3 whet align uneven_a.safetensors uneven_b.safetensors --arch auto:x2 --output o
+tells "norms of groups of 2 channels cut each other's in a stream that is widened by zeros"
+run 3 whet align group_a.safetensors group_b.safetensors --arch auto:x3 --output o
+tells '"bn1.weight" is of 4 channels, that are no whole groups of 3'
+for arch in auto:x auto:x0 auto:2x auto:xx2 auto:-2 auto:x1234567; do
+    run 2 whet align group_a.safetensors group_b.safetensors --arch $arch --output o
+    tells "architecture \"$arch\""
+done
+# config.json says how many groups there are; not others than another one, or what is given.
+run 0 whet align gn2/model.safetensors gn2b --output config.safetensors
+says 'architecture resnet:2'
+tells 'note: norms are of 2 groups of channels, as config.json of gn2/model.safetensors says'
+quiet_about 'running statistics'
+cmp config.safetensors g2.safetensors || fail 'the number of config.json does something else'
+run 0 whet align gn2 gn2b --arch auto:2 --output same.safetensors
+quiet
+run 0 whet merge --method linear --align auto gn2 gn2b --output mixed
+tells 'norms are of 2 groups'
+mark
+run 3 whet align gn2 gn4 --output o
+tells 'gn4: "num_groups" of its config.json is 4, and gn2 2; expected the same'
+run 3 whet align gn2 gn2b --arch resnet:4 --output o
+tells 'gn2: its config.json says 2 groups of channels for norms, and resnet:4 4'
+unchanged
 
 # A model that ties its output layer beside one that does not: its table moves as both.
 for pair in 'free tied' 'tied free'; do

@@ -18,8 +18,8 @@ torch.set_default_dtype(torch.float64)
 HERE = os.path.dirname(os.path.abspath(__file__))
 ROWS, CLASSES, POINTS = 6, 5, 5
 
-# name, first kernel, widths of the stages, bottleneck, shortcut, its kernel, its norm, norms before convolutions, groups of
-# group norms (0 = batch norms), biases, norm before the last layer, the last layer, side of an image. Each has 2 blocks a
+# name, first kernel, widths of the stages, bottleneck, shortcut ("" = zeros), its kernel, its norm, norms before convolutions,
+# groups of group norms (0 = batch norms; -4 = of 4 channels each), biases, norm before the last layer, the last layer, side of an image. Each has 2 blocks a
 # stage; a bottleneck's inner width is the stage's, its outer one four times that.
 KINDS = [
     ("torchvision", 7, [6, 8, 12], False, "downsample", 1, True, False, 0, False, False, "fc", 48),
@@ -31,6 +31,8 @@ KINDS = [
     ("wide", 3, [8, 12, 16], False, "shortcut", 1, True, True, 4, False, True, "linear", 16),
     ("bottleneck", 7, [4, 6, 8], True, "downsample", 1, True, False, 0, False, False, "fc", 48),
     ("bottleneck_small", 3, [4, 8], True, "shortcut", 1, True, False, 2, False, False, "linear", 16),
+    ("channels", 3, [8, 12, 16], False, "shortcut", 1, True, False, -4, False, False, "linear", 16),
+    ("padded", 3, [8, 16, 32], False, "", 1, False, False, -8, False, False, "linear", 16),
     ("preact_bottleneck", 3, [4, 6], True, "shortcut", 1, False, True, 0, False, False, "linear", 16),
 ]
 
@@ -77,7 +79,7 @@ class Net:
         n = x.shape[1]
         scale, shift = self.w(module + ".weight", n), self.w(module + ".bias", n)
         if self.groups:
-            return F.group_norm(x, self.groups, scale, shift, 1e-5)
+            return F.group_norm(x, self.groups if self.groups > 0 else n // -self.groups, scale, shift, 1e-5)
         if self.measure:  # as a pass in training leaves them, which goes on with the batch's own
             self.known[module] = x.mean((0, 2, 3)), x.var((0, 2, 3), unbiased=True)
             return F.batch_norm(x, None, None, scale, shift, True, 1, 1e-5)
@@ -99,7 +101,10 @@ class Net:
                 y = self.norm(y, f"{module}.bn{k}")
                 y = F.relu(y) if k < len(plan) else y
         side = x
-        if own:
+        if own and not self.shortcut:
+            pad = (out - x.shape[1]) // 2
+            side = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, pad, pad))
+        elif own:
             side = self.conv(read if self.before and not self.shortcut_norm else x, f"{module}.{self.shortcut}.0", out,
                              self.kernel, stride)
             side = self.norm(side, f"{module}.{self.shortcut}.1") if self.shortcut_norm else side

@@ -18,10 +18,10 @@ typedef struct kind {
     const char *name, *arch;
     int64_t stem, widths[STAGES]; /* 0 = no such stage */
     bool bottleneck;
-    const char *shortcut;
+    const char *shortcut; /* NULL = zeros */
     int64_t shortcut_size;
     bool shortcut_norm, before;
-    int64_t groups; /* 0 = batch norms */
+    int64_t groups; /* 0 = batch norms, -4 = of 4 channels each */
     bool bias, last_norm;
     const char *head;
     int64_t side;
@@ -37,6 +37,8 @@ static const kind kinds[] = {
     {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16},
     {"bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48},
     {"bottleneck_small", "resnet:2", 3, {4, 8, 0}, 1, "shortcut", 1, 1, 0, 2, 0, 0, "linear", 16},
+    {"channels", "resnet:x4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, -4, 0, 0, "linear", 16},
+    {"padded", "resnet:x8", 3, {8, 16, 32}, 0, NULL, 1, 0, 0, -8, 0, 0, "linear", 16},
     {"preact_bottleneck", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16},
 };
 
@@ -104,7 +106,7 @@ static int64_t add_block(network *n, const kind *k, const char *block, int64_t w
         add_convolution(n, k, module, filters, before, k->bottleneck && i != 2 ? 1 : 3);
         before = filters;
     }
-    if (!strided && channels == out) return out;
+    if (!k->shortcut || (!strided && channels == out)) return out;
     (void)snprintf(module, sizeof module, "%s.%s.0", block, k->shortcut);
     add_convolution(n, k, module, out, channels, k->shortcut_size);
     (void)snprintf(module, sizeof module, "%s.%s.1", block, k->shortcut);

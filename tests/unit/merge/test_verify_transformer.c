@@ -132,7 +132,7 @@ static void make_encoder(built *b, const model *m) {
     if (m->classes)
         layer(b, "", strcmp(m->family, "roberta") == 0 ? "classifier.out_proj" : "classifier",
               UNITS, UNITS, true);
-    b->hints = (whet_permutation_hints){4, 0, 0};
+    b->hints = (whet_permutation_hints){4, 0, 0, 0};
 }
 
 static void make_llama(built *b, const model *m) {
@@ -158,7 +158,7 @@ static void make_llama(built *b, const model *m) {
     layer(b, prefix, "norm", UNITS, 0, false);
     if (!m->tied) layer(b, "", "lm_head", UNITS, UNITS, false);
     if (m->score) layer(b, "", "score", UNITS, UNITS, false);
-    b->hints = (whet_permutation_hints){m->heads, m->kv, m->size};
+    b->hints = (whet_permutation_hints){m->heads, m->kv, m->size, 0};
 }
 
 static void build(built *b, const model *m) {
@@ -400,7 +400,7 @@ static void what_cannot_be_run_is_told(void **state) {
     (void)state;
     static const whet_permutation_hints none = {0};
     static built b;
-    const whet_permutation_hints odd = {3, 0, 0};
+    const whet_permutation_hints odd = {3, 0, 0, 0};
     build(&b, &LLAMA);
     test_fails(b.ctx, verify(&b, "gpt_neox", &b.hints), WHET_ERR_UNSUPPORTED);
     test_says(b.ctx, "\"model_type\" is \"gpt_neox\"");
