@@ -115,6 +115,8 @@ typedef struct whet_i_norm_groups {
 /* They may stand behind an architecture: "resnet:4" is resnet with group norms of 4 groups, "resnet:x16" with
  * groups of 16 channels. Pure. */
 bool whet_i_arch_is(const char *arch, const char *name);
+/* An architecture of that list with something else behind its colon: "resnet:0". Pure. */
+bool whet_i_arch_is_garbled(const char *arch);
 whet_i_norm_groups whet_i_arch_norms(const char *arch);
 static inline bool whet_i_norms_told(whet_i_norm_groups norms) {
     return norms.count > 0 || norms.channels > 0;

@@ -16,9 +16,9 @@ static whet_status group_norm(const whet_i_network_recorder *r, const whet_i_nor
     const whet_i_groupnorm_spec spec = {n->module, n->channels, count, EPSILON,
                                         fused ? 0 : WHET_I_LINEAR_SLOPE};
     if (count == 0)
-        return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
-                           "%s: %s is of %" PRId64
-                           " channels, that are no whole groups; expected a multiple",
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
+                           "%s: norm %s is of %" PRId64
+                           " channels, that are no such groups; expected a multiple",
                            r->arch, n->module, n->channels);
     WHET_TRY(whet_i_groupnorm(r->ctx, r->graph, x, &spec, out));
     if (sum) WHET_TRY(whet_i_sum(r->ctx, r->graph, *out, n->residual, out));

@@ -232,6 +232,15 @@ bool whet_i_arch_is(const char *arch, const char *name) {
     return arch[n] == '\0' || (arch[n] == ':' && whet_i_norms_told(whet_i_arch_norms(arch)));
 }
 
+bool whet_i_arch_is_garbled(const char *arch) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(makers); i++) {
+        const size_t n = strlen(makers[i].arch);
+        if (strncmp(arch, makers[i].arch, n) == 0 && arch[n] == ':')
+            return !whet_i_arch_is(arch, makers[i].arch);
+    }
+    return false;
+}
+
 whet_i_norm_groups whet_i_arch_norms(const char *arch) {
     const char *colon = strrchr(arch, ':');
     const bool channels = colon && colon[1] == 'x';

@@ -217,10 +217,26 @@ static whet_status read_document(const reader *r, json_t *document) {
     return whet_i_spec_check(r->ctx, r->spec, r->where);
 }
 
+/* Any name will do, but for one that is run and says nothing that is understood of its norms. */
+static whet_status check_arch(whet_ctx *ctx, const char *where, const json_t *arch) {
+    char quoted[WHET_QUOTE_SIZE];
+    if (arch && !json_is_string(arch))
+        return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"arch\" is %s; expected a string", where,
+                           whet_i_json_kind(arch));
+    if (!arch || !whet_i_arch_is_garbled(json_string_value(arch))) return WHET_OK;
+    return whet_i_fail(
+        ctx, WHET_ERR_FORMAT,
+        "%s: \"arch\" is %s; expected nothing behind the architecture, or what its norms are of: "
+        "groups (\"resnet:8\"), or channels each (\"resnet:x16\")",
+        where, whet_i_quote(quoted, whet_str_from(json_string_value(arch))));
+}
+
 static whet_status from_json(whet_ctx *ctx, const char *where, json_t *document,
                              whet_permutation_spec **out) {
-    const char *arch = json_string_value(json_object_get(document, "arch"));
+    const json_t *named = json_object_get(document, "arch");
+    const char *arch = json_string_value(named);
     reader r = {ctx, where, NULL};
+    WHET_TRY(check_arch(ctx, where, named));
     WHET_TRY(whet_i_spec_create(ctx, arch ? arch : "", &r.spec));
     const whet_status status = read_document(&r, document);
     if (status == WHET_OK)

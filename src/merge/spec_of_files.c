@@ -9,7 +9,7 @@
 #include "merge/image_network.h"
 #include "merge/transformer_probe.h"
 
-enum { CONFIG_MAX = 1 << 24 };
+enum { CONFIG_MAX = 1 << 24, WHY_SIZE = 512 };
 
 /* By any of the names that families give it; models of more than text have it in a part of their own. */
 enum { NAMES_OF_HEADS = 3 };
@@ -113,19 +113,27 @@ static whet_status verify_transformer(whet_ctx *ctx, const char *arch, const cha
     return WHET_OK;
 }
 
-/* A specification of somebody's own is refused when it changes the function, where that can be told. */
+/* A specification of somebody's own is refused when it does not fit the network, or changes its function,
+ * where that can be told. */
 static whet_status verify(whet_ctx *ctx, const char *arch, const char *network,
                           const whet_permutation_spec *spec, const whet_weights *weights,
                           const whet_i_heads *heads) {
     if (whet_i_transformer_named(weights))
         return verify_transformer(ctx, arch, network, spec, weights, heads);
+    whet_i_bound bound;
+    const whet_status fits = whet_i_bind(ctx, spec, weights, NULL, false, &bound);
+    whet_i_bound_free(ctx, &bound);
+    char why[WHY_SIZE] = "its networks cannot be run here";
+    if (fits != WHET_OK) return whet_i_fail_at(ctx, fits, "%s", arch);
     if (whet_i_image_network_knows(spec->arch)) {
         const whet_status status = whet_permutation_spec_verify(ctx, spec, weights);
-        const bool other = status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT;
+        const bool other =
+            status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT || status == WHET_ERR_UNSUPPORTED;
         if (status == WHET_OK) return WHET_OK;
         if (!other) return whet_i_fail_at(ctx, status, "%s", arch);
+        (void)snprintf(why, sizeof why, "its networks cannot be run here (%s)", whet_error(ctx));
     }
-    warn_unverified(ctx, arch, "its networks cannot be run here");
+    warn_unverified(ctx, arch, why);
     return WHET_OK;
 }
 

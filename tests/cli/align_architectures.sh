@@ -234,6 +234,42 @@ run 3 whet align gn2 gn2b --arch resnet:4 --output o
 tells 'gn2: its config.json says 2 groups of channels for norms, and resnet:4 4'
 unchanged
 
+# A specification's own error is told alone, without a word about what is not verified.
+python3 - <<'END2'
+import copy, json
+s = json.load(open('g2.json'))
+def change(name, edit):
+    t = copy.deepcopy(s)
+    edit(t)
+    json.dump(t, open(name, 'w'))
+change('zero.json', lambda t: t.update(arch='resnet:0'))
+change('number.json', lambda t: t.update(arch=5))
+change('three.json', lambda t: t.update(arch='resnet:3'))
+change('runs.json', lambda t: t['groups']['stream']['runs'][1].update(count=9))
+change('cut.json', lambda t: t['groups']['stream']['runs'][0].update(blocks=3))
+change('blocks.json', lambda t: t['groups']['layer1.0.inner'].update(blocks=3))
+change('lacks.json', lambda t: t['tensors'].pop('bn1.bias'))
+change('more.json', lambda t: t['tensors'].update({'more.bias': [None]}))
+change('other.json', lambda t: t.update(arch='vgg'))
+END2
+refused() { # NAME SENTENCE
+    run 3 whet align group_a.safetensors group_b.safetensors --arch "$1.json" --output o
+    tells "whet: $1.json: $2"
+    quiet_about 'cannot be run here'
+}
+mark
+refused zero '"arch" is "resnet:0"; expected nothing behind the architecture, or what its norms are of'
+refused number '"arch" is an integer; expected a string'
+refused three 'resnet:3: norm bn1 is of 4 channels, that are no such groups'
+refused runs 'networks do not fit: group "stream" has runs that are not of its 8 units'
+refused cut 'networks do not fit: group "stream" has runs'
+refused blocks 'networks do not fit: group "layer1.0.inner" has 4 units, that are no 3 blocks'
+refused lacks 'networks do not fit: "bn1.bias" of the first is not in the specification'
+refused more 'networks do not fit: "more.bias" is not in the first'
+unchanged
+run 0 whet align group_a.safetensors group_b.safetensors --arch other.json --output vgg.safetensors
+tells 'other.json: that permutations keep the function is not verified: its networks cannot be run here'
+
 # A model that ties its output layer beside one that does not: its table moves as both.
 for pair in 'free tied' 'tied free'; do
     set -- $pair
