@@ -37,14 +37,15 @@ typedef struct whet_permutation_hints {
 } whet_permutation_hints;
 /* Makes the specification of an architecture for the tensors of a file, as their names and shapes say.
  * arch  one of whet_permutation_archs(), or "auto": the first whose names fit.
- *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, norms behind
- *       them, then linear layers. lenet: the same. resnet: post-activation (He et al. 2016), blocks of two
- *       convolutions or bottlenecks, shortcuts without parameters or of a convolution and norm;
- *       pre-activation where widths tell. wrn: pre-activation. bert, roberta, distilbert,
- *       llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups; "resnet:x16": of groups
- *       of 16 channels, whatever the width; where channels have norms without running statistics no tensor
- *       tells them, and without (and without hints->norm_groups) they are taken as of one group, with a
- *       warning (1: any order of channels will do, as under layer norms or norms of each channel by itself).
+ *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, then linear
+ *       layers, norms behind the layer of their number. lenet: the same. resnet: post-activation (He et
+ *       al. 2016), blocks of two convolutions or bottlenecks, shortcuts without parameters or of a
+ *       convolution and norm; pre-activation where widths tell. wrn: pre-activation. bert, roberta,
+ *       distilbert, llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups;
+ *       "resnet:x16": of groups of 16 channels, whatever the width; where channels have norms without running
+ *       statistics no tensor tells them, and without (and without hints->norm_groups) they are taken as of
+ *       one group, with a warning (1: any order of channels will do, as under layer norms or norms of each
+ *       channel by itself).
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
  * Errors: ARG (no such architecture; a number of groups that is of no use), FORMAT (names or
@@ -152,13 +153,13 @@ WHET_API WHET_CHECKED whet_status whet_alignment_apply(whet_ctx *ctx,
                                                        const whet_weights *b,
                                                        whet_named_tensor *out);
 
-/* Whether the specification keeps the function of this network: it is run on drawn inputs, as it is and under
- * drawn permutations. Of transformers with Hugging Face's names each layer is, with drawn weights, between
- * embeddings and heads: heads are those of the specification (whet align looks into config.json); what a
- * group that is marked as output numbers may move. Warns of tensors that are of no network that can be run.
- * Errors: DATA (outputs differ by more than 1e-3 of the largest, or move), UNSUPPORTED (the specification
- * names no architecture that can be run: mlp, lenet, resnet, wrn; a transformer that cannot), SHAPE, FORMAT.
- * Memory: of a transformer three times a layer in f32. Progress "verify". */
+/* Whether the specification keeps the function of networks of these shapes: one of drawn weights is run on
+ * drawn inputs, as it is and under drawn permutations. Of transformers with Hugging Face's names each layer
+ * is, between embeddings and heads: heads are those of the specification (whet align looks into config.json);
+ * what a group that is marked as output numbers may move. Warns of tensors that are of no network that can be
+ * run. Errors: DATA (outputs differ by more than 1e-3 of the largest, or move), UNSUPPORTED (the
+ * specification names no architecture that can be run: mlp, cnn, lenet, resnet, wrn; a transformer that
+ * cannot), SHAPE, FORMAT. Memory: of a transformer three times a layer in f32. Progress "verify". */
 WHET_API WHET_CHECKED whet_status whet_permutation_spec_verify(whet_ctx *ctx,
                                                                const whet_permutation_spec *spec,
                                                                const whet_weights *weights);
@@ -209,10 +210,11 @@ typedef struct whet_mode_point {
 } whet_mode_point;
 
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
- * far the loss is above the straight line between the ends, at most. Networks are mlp and lenet, named as
- * whet names them, and resnet and wrn, which are run as their tensors say (strides as torchvision has them:
- * docs/guide/align.md); "resnet:8", "wrn:x8": with group norms as above (alone: of one; norms with running
- * statistics are batch norms). out [points].
+ * far the loss is above the straight line between the ends, at most. Networks are mlp
+ * (linear layers of any names, norms behind them, ReLU), lenet, named as whet names it, and resnet and wrn,
+ * which are run as their tensors say (strides as torchvision has them: docs/guide/align.md); "resnet:8",
+ * "wrn:x8": with group norms as above (alone: of one; norms with running statistics are batch norms).
+ * out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
  * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where
  * there are), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */

@@ -32,41 +32,6 @@ static whet_status no_tensor(whet_ctx *ctx, const char *arch, const char *name) 
                        arch, name);
 }
 
-/* Tensors "layer<number>.weight". */
-static int32_t count_layers(const whet_weights *w) {
-    int32_t n = 0;
-    for (int64_t i = 0; i < w->n; i++) {
-        const char *name = w->items[i].name;
-        if (strncmp(name, PREFIX, sizeof PREFIX - 1) == 0) name += sizeof PREFIX - 1;
-        if (strncmp(name, "layer", 5) != 0 || !whet_i_is_digit(name[5])) continue;
-        for (name += 5; whet_i_is_digit(*name);) name++;
-        n += strcmp(name, ".weight") == 0;
-    }
-    return n;
-}
-
-static whet_status mlp_settings(whet_ctx *ctx, const whet_weights *w, whet_i_model_settings *s) {
-    char name[NAME_SIZE];
-    for (int32_t i = 0; i <= WHET_I_WIDTHS_MAX; i++) {
-        (void)snprintf(name, sizeof name, "layer%d.weight", i);
-        const whet_tensor *t = whet_i_image_network_tensor(w, name);
-        if (!t) break;
-        if (t->rank != 2) return no_tensor(ctx, "mlp", name);
-        if (i > 0) {
-            s->widths[i - 1] = s->classes;
-            s->n_widths = i;
-        }
-        s->classes = t->shape[0];
-    }
-    if (s->n_widths == 0) return no_tensor(ctx, "mlp", "layer1.weight");
-    return count_layers(w) == s->n_widths + 1
-               ? WHET_OK
-               : whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                             "mlp: %d layers, of which %d follow each other from layer0 on; "
-                             "expected all of them to, and at most %d, to be run",
-                             count_layers(w), s->n_widths + 1, WHET_I_WIDTHS_MAX + 1);
-}
-
 static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_weights *w,
                                  const char *head, whet_i_model_settings *s) {
     const whet_tensor *t = whet_i_image_network_tensor(w, head);
@@ -75,9 +40,16 @@ static whet_status head_settings(whet_ctx *ctx, const char *arch, const whet_wei
     return WHET_OK;
 }
 
+static bool is_residual(const char *arch) {
+    return whet_i_arch_is(arch, "resnet") || whet_i_arch_is(arch, "wrn");
+}
+
 bool whet_i_image_network_knows(const char *arch) {
-    return strcmp(arch, "mlp") == 0 || strcmp(arch, "lenet") == 0 ||
-           whet_i_arch_is(arch, "resnet") || whet_i_arch_is(arch, "wrn");
+    return whet_i_arch_is(arch, "mlp") || strcmp(arch, "lenet") == 0 || is_residual(arch);
+}
+
+bool whet_i_image_network_proves(const char *arch) {
+    return whet_i_image_network_knows(arch) || whet_i_arch_is(arch, "cnn");
 }
 
 /* ---- making one ------------------------------------------------------------------------------------- */
@@ -145,24 +117,26 @@ static int64_t count_norms(const whet_i_params *params) {
     return n;
 }
 
-/* mlp and lenet are whet's own networks. */
-static whet_status record_own(whet_i_network_recorder *r, whet_i_value x,
-                              whet_i_model_values *out) {
+/* lenet is whet's own network; the others are as their tensors say. */
+static whet_status record(whet_i_network_recorder *r, whet_i_value x, whet_i_model_values *out) {
     whet_i_model_settings s = {.image = r->image, .apart = r->apart};
-    WHET_TRY(strcmp(r->arch, "mlp") == 0
-                 ? mlp_settings(r->ctx, r->weights, &s)
-                 : head_settings(r->ctx, r->arch, r->weights, "fc3.weight", &s));
+    if (is_residual(r->arch)) return whet_i_record_residual(r, x, out);
+    if (strcmp(r->arch, "lenet") != 0) return whet_i_record_chain(r, x, out);
+    WHET_TRY(head_settings(r->ctx, r->arch, r->weights, "fc3.weight", &s));
     return whet_i_model_record(r->ctx, r->graph, whet_i_model_find(r->arch), &s, x, out);
 }
 
+typedef enum purpose { RUN, APART, TRAINED, PROOF } purpose;
+
 static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
-                        const whet_i_image *image, bool apart, bool trained,
-                        whet_i_image_network *out) {
-    const bool residual = whet_i_arch_is(arch, "resnet") || whet_i_arch_is(arch, "wrn");
+                        const whet_i_image *image, purpose use, whet_i_image_network *out) {
+    const bool known =
+        use == PROOF ? whet_i_image_network_proves(arch) : whet_i_image_network_knows(arch);
+    const bool trained = use == TRAINED;
     whet_i_model_values values;
     whet_i_value x, labels;
     *out = (whet_i_image_network){.d = image->height * image->width * image->channels};
-    if (!whet_i_image_network_knows(arch))
+    if (!known)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "networks of architecture \"%s\" cannot be run on data; expected mlp, "
                            "lenet, resnet or wrn",
@@ -171,9 +145,9 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
     WHET_TRY(whet_i_graph_create(ctx, out->params, &out->graph));
     WHET_TRY(whet_i_graph_feed(ctx, out->graph, false, WHET_I_EXAMPLES, out->d, &x));
     if (trained) WHET_TRY(whet_i_graph_feed(ctx, out->graph, true, WHET_I_EXAMPLES, 1, &labels));
-    whet_i_network_recorder recorder = {ctx, out->graph, arch, weights, *image, apart};
-    WHET_TRY(residual ? whet_i_record_residual(&recorder, x, &values)
-                      : record_own(&recorder, x, &values));
+    whet_i_network_recorder recorder = {ctx,    out->graph,   arch,        weights,
+                                        *image, use == APART, use == PROOF};
+    WHET_TRY(record(&recorder, x, &values));
     out->classes = whet_i_columns(out->graph, values.logits);
     out->logits = values.logits;
     if (trained)
@@ -189,20 +163,26 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
 
 whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
                                       const whet_i_image *image, whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, false, false, out);
+    return make(ctx, arch, weights, image, RUN, out);
+}
+
+whet_status whet_i_image_network_make_proof(whet_ctx *ctx, const char *arch,
+                                            const whet_weights *weights, const whet_i_image *image,
+                                            whet_i_image_network *out) {
+    return make(ctx, arch, weights, image, PROOF, out);
 }
 
 whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
                                             const whet_weights *weights, const whet_i_image *image,
                                             whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, true, false, out);
+    return make(ctx, arch, weights, image, APART, out);
 }
 
 whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const char *arch,
                                               const whet_weights *weights,
                                               const whet_i_image *image,
                                               whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, false, true, out);
+    return make(ctx, arch, weights, image, TRAINED, out);
 }
 
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {

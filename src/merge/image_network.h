@@ -15,8 +15,10 @@ typedef struct whet_i_image_network {
     int64_t norms;             /* batch norms */
 } whet_i_image_network;
 
-/* Whether an architecture can be run, and the names of those for a sentence. */
+/* Whether networks of an architecture can be run on data, or to prove that permutations keep their function:
+ * chains of convolutions are not told wholly by their tensors, but their symmetries are. */
 bool whet_i_image_network_knows(const char *arch);
+bool whet_i_image_network_proves(const char *arch);
 
 /* The tensor of that name, or of "module." before it, or NULL. */
 const whet_tensor *whet_i_image_network_tensor(const whet_weights *weights, const char *name);
@@ -38,6 +40,11 @@ WHET_CHECKED whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const 
                                                            const whet_weights *weights,
                                                            const whet_i_image *image,
                                                            whet_i_image_network *out);
+/* A network with the symmetries of those of the architecture and these weights, to be proved. */
+WHET_CHECKED whet_status whet_i_image_network_make_proof(whet_ctx *ctx, const char *arch,
+                                                         const whet_weights *weights,
+                                                         const whet_i_image *image,
+                                                         whet_i_image_network *out);
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net);
 
 /* Logits [n, classes] of x [n, d]. stage: of progress. */

@@ -77,7 +77,7 @@ whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weig
     WHET_TRY_DONE(whet_i_image_network_make(ctx, arch, &first, image, &net));
     out->classes = net.classes;
     out->norms = net.norms;
-    if (strcmp(arch, "mlp") == 0) WHET_TRY_DONE(whet_i_mlp_mixture_make(ctx, out, &out->mlp));
+    if (whet_i_arch_is(arch, "mlp")) WHET_TRY_DONE(whet_i_mlp_mixture_make(ctx, out, &out->mlp));
 done:
     whet_i_image_network_free(ctx, &net);
     return status;

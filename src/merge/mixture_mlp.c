@@ -10,6 +10,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "merge/chain_names.h"
 #include "merge/mixture_mlp.h"
 
 enum { LAYERS_MAX = WHET_I_WIDTHS_MAX + 1, FIRST_PANELS = 8 };
@@ -27,34 +28,52 @@ struct whet_i_mlp_mixture {
 
 /* ---- layers ------------------------------------------------------------------------------------------ */
 
-static int64_t find_tensor(const whet_i_mixture *m, int32_t layer, const char *what) {
-    char name[64];
-    (void)snprintf(name, sizeof name, "module.layer%d.%s", layer, what);
+static int64_t find_tensor(const whet_i_mixture *m, const char *module, const char *what) {
+    char name[WHET_I_CHAIN_NAME + 32];
+    (void)snprintf(name, sizeof name, "%s.%s", module, what);
     for (int64_t i = 0; i < m->n; i++)
-        if (strcmp(m->a[i].name, name) == 0 || strcmp(m->a[i].name, name + strlen("module.")) == 0)
-            return i;
+        if (strcmp(m->a[i].name, name) == 0) return i;
     return -1;
 }
 
-whet_status whet_i_mlp_mixture_make(whet_ctx *ctx, const whet_i_mixture *m,
-                                    whet_i_mlp_mixture **out) {
-    whet_i_mlp_mixture *p;
-    WHET_TRY(whet_i_calloc(ctx, 1, &p));
-    for (int32_t l = 0; l < LAYERS_MAX; l++) {
-        const int64_t w = find_tensor(m, l, "weight");
-        if (w < 0) break;
+/* Whether all are linear layers with biases, which are put down. */
+static bool take_layers(const whet_i_mixture *m, const whet_i_chain_module *modules, int64_t n,
+                        whet_i_mlp_mixture *p) {
+    if (n > LAYERS_MAX) return false;
+    for (int32_t l = 0; l < (int32_t)n; l++) {
         p->layers = l + 1;
-        p->weight[l] = w;
-        p->bias[l] = find_tensor(m, l, "bias");
-        p->width[l] = m->a[w].tensor.shape[1];
-        p->width[l + 1] = m->a[w].tensor.shape[0];
+        p->weight[l] = find_tensor(m, modules[l].name, "weight");
+        p->bias[l] = find_tensor(m, modules[l].name, "bias");
+        if (modules[l].rank != 2 || p->bias[l] < 0) return false;
+        p->width[l] = modules[l].columns;
+        p->width[l + 1] = modules[l].rows;
         p->at[l] = p->acts;
         p->acts += (p->width[l + 1] + 1) * WHET_I_PANEL;
         p->mixed_at[l] = p->mixed;
         p->mixed += l ? p->width[l + 1] * (p->width[l] + 1) : 0;
     }
-    *out = p;
-    return WHET_OK;
+    return true;
+}
+
+whet_status whet_i_mlp_mixture_make(whet_ctx *ctx, const whet_i_mixture *m,
+                                    whet_i_mlp_mixture **out) {
+    const whet_weights weights = {m->a, m->n};
+    const whet_i_tensors tensors = {.weights = &weights, .prefix = ""};
+    whet_i_chain_module *modules = NULL;
+    whet_i_mlp_mixture *p = NULL;
+    int64_t n;
+    whet_status status = WHET_OK;
+    *out = NULL;
+    WHET_TRY_DONE(whet_i_chain_modules(ctx, &tensors, &modules, &n));
+    WHET_TRY_DONE(whet_i_calloc(ctx, 1, &p));
+    if (take_layers(m, modules, n, p)) {
+        *out = p;
+        p = NULL;
+    }
+done:
+    whet_i_free(ctx, modules);
+    whet_i_free(ctx, p);
+    return status;
 }
 
 void whet_i_mlp_mixture_free(whet_ctx *ctx, whet_i_mlp_mixture *p) {

@@ -7,7 +7,8 @@
 
 typedef struct whet_i_mlp_mixture whet_i_mlp_mixture;
 
-/* For mixtures of arch mlp, which have been checked. Errors: NOMEM. */
+/* For mixtures of arch mlp, which have been checked; NULL: of norms, or layers without bias, as well. Errors:
+ * NOMEM. */
 WHET_CHECKED whet_status whet_i_mlp_mixture_make(whet_ctx *ctx, const whet_i_mixture *mixture,
                                                  whet_i_mlp_mixture **out);
 void whet_i_mlp_mixture_free(whet_ctx *ctx, whet_i_mlp_mixture *p);

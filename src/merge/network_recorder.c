@@ -11,7 +11,8 @@ static const double EPSILON = 1e-5; /* of norms: torch's */
 /* relu(norm(x) + residual), in operations of their own but for a norm's ReLU where nothing is watched. */
 static whet_status group_norm(const whet_i_network_recorder *r, const whet_i_norm_spec *n,
                               whet_i_value x, whet_i_value *out) {
-    const int64_t count = whet_i_norm_count(whet_i_arch_norms(r->arch), n->channels);
+    const int64_t told = whet_i_norm_count(whet_i_arch_norms(r->arch), n->channels);
+    const int64_t count = told == 0 && n->vector ? 1 : told;
     const bool sum = n->residual != WHET_I_NONE, fused = n->relu && !sum && !r->apart;
     const whet_i_groupnorm_spec spec = {n->module, n->channels, count, EPSILON,
                                         fused ? 0 : WHET_I_LINEAR_SLOPE};

@@ -14,6 +14,7 @@ typedef struct whet_i_network_recorder {
     const whet_weights *weights;
     whet_i_image image; /* of an example */
     bool apart;         /* what goes into an activation is a value of its own */
+    bool proof;         /* any network of its symmetries will do */
 } whet_i_network_recorder;
 
 /* act(norm(x) + residual): a batch norm, or a group norm of the number of groups behind the architecture. */
@@ -23,6 +24,8 @@ typedef struct whet_i_norm_spec {
     bool relu;
     whet_i_value residual; /* WHET_I_NONE = none */
     bool batch;
+    bool
+        vector; /* of no images: one group, where the channels are no groups as the architecture says */
 } whet_i_norm_spec;
 WHET_CHECKED whet_status whet_i_record_norm(const whet_i_network_recorder *r,
                                             const whet_i_norm_spec *spec, whet_i_value x,
@@ -33,5 +36,10 @@ WHET_CHECKED whet_status whet_i_record_dense(const whet_i_network_recorder *r, c
 
 WHET_CHECKED whet_status whet_i_record_residual(whet_i_network_recorder *r, whet_i_value x,
                                                 whet_i_model_values *out);
+WHET_CHECKED whet_status whet_i_record_chain(whet_i_network_recorder *r, whet_i_value x,
+                                             whet_i_model_values *out);
+/* An image, or vector, on which a chain can be proved. */
+WHET_CHECKED whet_status whet_i_chain_image(whet_ctx *ctx, const whet_weights *w,
+                                            whet_i_image *out);
 
 #endif

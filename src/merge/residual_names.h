@@ -4,7 +4,7 @@
 #ifndef WHET_MERGE_RESIDUAL_NAMES_H
 #define WHET_MERGE_RESIDUAL_NAMES_H
 
-#include "merge/align_i.h"
+#include "merge/network_tensors.h"
 
 enum {
     WHET_I_STAGES_MOST = 8,
@@ -12,18 +12,6 @@ enum {
     WHET_I_BLOCK_CONVOLUTIONS_MOST = 3,
     WHET_I_BLOCK_NAME = 32 /* bytes of "layer1.0" */
 };
-
-/* A network's tensors: a file's, or in memory. */
-typedef struct whet_i_tensors {
-    const whet_safetensors *file;
-    const whet_weights *weights;
-    const char *prefix; /* what DataParallel sets before all names, or "" */
-} whet_i_tensors;
-whet_i_tensors whet_i_tensors_of_file(const whet_safetensors *file);
-whet_i_tensors whet_i_tensors_of_weights(const whet_weights *weights);
-/* <module>.<part>, of that many dimensions (0 = any); out may be NULL. */
-bool whet_i_tensors_find(const whet_i_tensors *t, const char *module, const char *part,
-                         int32_t rank, whet_tensor *out);
 
 /* A block of a stage, as its tensors say. */
 typedef struct whet_i_residual_block {

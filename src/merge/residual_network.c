@@ -45,8 +45,11 @@ static whet_status convolve(const network *n, const char *module, int64_t stride
 static whet_status norm(const network *n, const char *module, int64_t channels, bool relu,
                         whet_i_value residual, whet_i_value x, whet_i_value *out) {
     const whet_i_norm_spec spec = {
-        module, channels, relu, residual,
-        whet_i_tensors_find(&n->tensors, module, "running_mean", 1, NULL)};
+        .module = module,
+        .channels = channels,
+        .relu = relu,
+        .residual = residual,
+        .batch = whet_i_tensors_find(&n->tensors, module, "running_mean", 1, NULL)};
     return whet_i_record_norm(n->r, &spec, x, out);
 }
 

@@ -1,22 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Chains of layers: each reads what the one before it wrote, through functions of single numbers, pools
  * and norms by channel. Convolutions, then linear layers; a flattened image has the places of a channel
- * behind each other. The order is that of the numbers in the names (layer0, layer1; features.0,
- * features.3), convolutions first; a chain whose widths do not fit is refused, for the names do not tell
- * what it is. */
+ * behind each other. The order is that of the names (chain_names.c); a chain whose widths do not fit is
+ * refused, for the names do not tell what it is. */
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "merge/align_i.h"
+#include "merge/chain_names.h"
 
-enum { NAME_SIZE = 192 };
+enum { NAME_SIZE = WHET_I_CHAIN_NAME };
 
-typedef struct module {
-    char name[NAME_SIZE];
-    int32_t rank; /* of its weight; 0 = it has none */
-    int64_t rows, columns;
-} module;
+typedef whet_i_chain_module module;
 
 typedef struct chain {
     whet_ctx *ctx;
@@ -31,67 +25,6 @@ static bool find(const chain *c, const char *of, const char *part, whet_tensor *
     char name[NAME_SIZE + 32];
     (void)snprintf(name, sizeof name, "%s.%s", of, part);
     return whet_safetensors_find(c->file, name, out);
-}
-
-/* ---- the order of modules ---------------------------------------------------------------------- */
-
-/* By text, runs of digits by their value. */
-static int compare_names(const char *a, const char *b) {
-    while (*a && *b) {
-        if (whet_i_is_digit(*a) && whet_i_is_digit(*b)) {
-            char *end_a, *end_b;
-            const unsigned long long x = strtoull(a, &end_a, 10), y = strtoull(b, &end_b, 10);
-            if (x != y) return x < y ? -1 : 1;
-            a = end_a;
-            b = end_b;
-        } else if (*a != *b) {
-            return (unsigned char)*a < (unsigned char)*b ? -1 : 1;
-        } else {
-            a++;
-            b++;
-        }
-    }
-    return (*a != 0) - (*b != 0);
-}
-
-/* Convolutions and norms by name, then linear layers by name. */
-static int compare_modules(const void *a, const void *b) {
-    const module *x = a, *y = b;
-    const bool linear_x = x->rank == 2, linear_y = y->rank == 2;
-    if (linear_x != linear_y) return linear_x ? 1 : -1;
-    return compare_names(x->name, y->name);
-}
-
-static whet_status add_module(chain *c, whet_str tensor) {
-    char name[NAME_SIZE], quoted[WHET_QUOTE_SIZE];
-    whet_tensor t = {0};
-    if (tensor.len >= NAME_SIZE || memchr(tensor.ptr, 0, (size_t)tensor.len))
-        return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                           "tensor %s has a name of %" PRId64 " bytes; expected fewer than %d",
-                           whet_i_quote(quoted, tensor), tensor.len, (int)NAME_SIZE);
-    (void)snprintf(name, sizeof name, "%.*s", (int)tensor.len, tensor.ptr);
-    char *dot = strrchr(name, '.');
-    if (!dot)
-        return whet_i_fail(c->ctx, WHET_ERR_FORMAT,
-                           "tensor %s is of no module; expected names such as \"layer0.weight\"",
-                           whet_i_quote(quoted, tensor));
-    *dot = 0;
-    for (int64_t i = 0; i < c->n; i++)
-        if (strcmp(c->items[i].name, name) == 0) return WHET_OK;
-    module *m = &c->items[c->n++];
-    memcpy(m->name, name, sizeof name);
-    if (find(c, name, "weight", &t)) {
-        m->rank = t.rank;
-        m->rows = t.rank > 0 ? t.shape[0] : 0;
-        m->columns = t.rank > 1 ? t.shape[1] : 0;
-    }
-    if (m->rank != 1 && m->rank != 2 && m->rank != 4)
-        return whet_i_fail(
-            c->ctx, WHET_ERR_FORMAT,
-            "chain of layers: module %s has a weight of %d dimensions; expected 1, 2 "
-            "or 4",
-            whet_i_quote(quoted, whet_str_from(name)), (int)m->rank);
-    return WHET_OK;
 }
 
 bool whet_i_spec_fits_chain(const whet_safetensors *file) {
@@ -183,15 +116,11 @@ static whet_status put_all(chain *c) {
 whet_status whet_i_spec_chain(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                               const whet_permutation_hints *hints, whet_permutation_spec *spec) {
     chain c = {.ctx = ctx, .file = file, .spec = spec};
-    whet_status status = WHET_OK;
+    const whet_i_tensors tensors = {.file = file, .prefix = ""};
     (void)arch;
     (void)hints;
-    WHET_TRY(whet_i_calloc(ctx, whet_safetensors_count(file), &c.items));
-    for (int64_t i = 0; i < whet_safetensors_count(file); i++)
-        WHET_TRY_DONE(add_module(&c, whet_safetensors_name(file, i)));
-    qsort(c.items, (size_t)c.n, sizeof *c.items, compare_modules);
-    WHET_TRY_DONE(put_all(&c));
-done:
+    WHET_TRY(whet_i_chain_modules(ctx, &tensors, &c.items, &c.n));
+    const whet_status status = put_all(&c);
     whet_i_free(ctx, c.items);
     return status;
 }

@@ -125,7 +125,7 @@ static whet_status verify(whet_ctx *ctx, const char *arch, const char *network,
     whet_i_bound_free(ctx, &bound);
     char why[WHY_SIZE] = "its networks cannot be run here";
     if (fits != WHET_OK) return whet_i_fail_at(ctx, fits, "%s", arch);
-    if (whet_i_image_network_knows(spec->arch)) {
+    if (whet_i_image_network_proves(spec->arch)) {
         const whet_status status = whet_permutation_spec_verify(ctx, spec, weights);
         const bool other =
             status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT || status == WHET_ERR_UNSUPPORTED;

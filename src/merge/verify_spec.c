@@ -1,33 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whether a specification keeps a network's function: the network and the same under drawn permutations are
- * run on drawn inputs. Of networks that can be run here only; a specification that is wrong anywhere moves
- * rows without the columns that read them, and outputs differ by about their size. */
+ * Whether a specification keeps a network's function: a network of its shapes and the same under drawn
+ * permutations are run on drawn inputs. Its weights are drawn as well: those of a network that is not
+ * trained, or has dead units, may be alike, so that it does not matter where they go. Of networks that can be
+ * run here only; a specification that is wrong anywhere moves rows without the columns that read them, and
+ * outputs differ by about their size. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 
 #include "merge/image_network.h"
+#include "merge/network_recorder.h"
 #include "merge/transformer_probe.h"
 
 /* Rounding of sums in another order is some 1e-6 of the outputs' size, 1e-5 in deep networks. */
 static const double MOST = 1e-3;
-enum { EXAMPLES = 4, DRAWS = 2 };
+/* Draws: so many that a group of two units is exchanged in one of them. Examples: vectors have one place
+ * each, at which half of the units are not active. */
+enum { IMAGES = 4, VECTORS = 32, DRAWS = 6 };
 
-/* The shape of inputs that the first layers tell; images of CIFAR else. */
-static whet_i_image image_of(const char *arch, const whet_weights *w) {
+/* The shape of inputs that the first layers tell; images of CIFAR's size else. */
+static whet_status image_of(whet_ctx *ctx, const char *arch, const whet_weights *w,
+                            whet_i_image *out) {
     const whet_tensor *first = whet_i_image_network_tensor(w, "conv1.weight");
-    for (int64_t i = 0; i < w->n; i++) {
-        const whet_tensor *t = &w->items[i].tensor;
-        if (strcmp(arch, "mlp") == 0 && strstr(w->items[i].name, "layer0.weight") && t->rank == 2)
-            return (whet_i_image){1, 1, t->shape[1]};
-        if (strcmp(arch, "lenet") == 0 && strstr(w->items[i].name, "fc1.weight") && t->rank == 2) {
-            const int64_t side = llround(sqrt((double)t->shape[1] / 16)),
-                          image = (2 * side + 4) * 2 + 4;
-            return (whet_i_image){image, image, 1};
-        }
+    const whet_tensor *linear = whet_i_image_network_tensor(w, "fc1.weight");
+    if (whet_i_arch_is(arch, "mlp") || whet_i_arch_is(arch, "cnn"))
+        return whet_i_chain_image(ctx, w, out);
+    *out = (whet_i_image){32, 32, first && first->rank == 4 ? first->shape[1] : 3};
+    if (strcmp(arch, "lenet") == 0 && linear && linear->rank == 2) {
+        const int64_t side = llround(sqrt((double)linear->shape[1] / 16));
+        const int64_t image = (2 * side + 4) * 2 + 4;
+        *out = (whet_i_image){image, image, 1};
     }
-    if (strcmp(arch, "lenet") == 0) return (whet_i_image){28, 28, 1};
-    return (whet_i_image){32, 32, first && first->rank == 4 ? first->shape[1] : 3};
+    return WHET_OK;
 }
 
 typedef struct verifier {
@@ -37,19 +41,19 @@ typedef struct verifier {
     whet_named_tensor *copies, *moved;
     whet_i_image image;
     float *x, *out[2];
-    int64_t classes;
+    int64_t examples, classes;
 } verifier;
 
 static whet_status run_once(verifier *v, const whet_weights *w, int k) {
     whet_i_image_network net = {0};
     int64_t cells;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_image_network_make(v->ctx, v->spec->arch, w, &v->image, &net));
+    WHET_TRY_DONE(whet_i_image_network_make_proof(v->ctx, v->spec->arch, w, &v->image, &net));
     v->classes = net.classes;
-    WHET_TRY_DONE(whet_i_mul(v->ctx, EXAMPLES, net.classes, &cells));
+    WHET_TRY_DONE(whet_i_mul(v->ctx, v->examples, net.classes, &cells));
     if (!v->out[k]) WHET_TRY_DONE(whet_i_alloc(v->ctx, cells, &v->out[k]));
     WHET_TRY_DONE(
-        whet_i_image_network_run(v->ctx, &net, "specification", v->x, EXAMPLES, v->out[k]));
+        whet_i_image_network_run(v->ctx, &net, "specification", v->x, v->examples, v->out[k]));
 done:
     whet_i_image_network_free(v->ctx, &net);
     return status;
@@ -57,7 +61,7 @@ done:
 
 static whet_status compare(const verifier *v) {
     double most = 0, size = 0;
-    for (int64_t i = 0; i < EXAMPLES * v->classes; i++) {
+    for (int64_t i = 0; i < v->examples * v->classes; i++) {
         const double d = fabs((double)v->out[0][i] - (double)v->out[1][i]);
         most = d > most || isnan(d) ? d : most;
         size = fmax(size, fabs((double)v->out[0][i]));
@@ -83,9 +87,27 @@ static whet_status draw_once(verifier *v, uint64_t seed) {
     return status == WHET_OK ? compare(v) : status;
 }
 
+static bool ends_with(const char *name, const char *end) {
+    const size_t n = strlen(name), tail = strlen(end);
+    return n >= tail && strcmp(name + n - tail, end) == 0;
+}
+
+/* Values of about the size that a layer was given, in residual networks less: their streams add up. */
+static void draw_weights(const char *arch, whet_i_rng *rng, const char *name, whet_tensor *t) {
+    const int64_t n = whet_tensor_count(t), row = t->rank > 1 && n > 0 ? n / t->shape[0] : 1;
+    const bool chain = !whet_i_arch_is(arch, "resnet") && !whet_i_arch_is(arch, "wrn");
+    const bool positive =
+        ends_with(name, ".running_var") || (t->rank == 1 && ends_with(name, ".weight"));
+    const double scale = t->rank > 1 ? sqrt((chain ? 2 : 1) / (double)row) : .3;
+    float *x = t->data;
+    for (int64_t i = 0; i < n; i++)
+        x[i] = (float)(positive ? .5 + whet_i_rng_uniform(rng) : scale * whet_i_rng_normal(rng));
+}
+
 static whet_status verify(verifier *v, const whet_weights *weights) {
     whet_i_rng rng;
     int64_t d, cells;
+    whet_i_rng_init(&rng, 1, 0);
     WHET_TRY(whet_i_calloc(v->ctx, weights->n, &v->copies));
     WHET_TRY(whet_i_calloc(v->ctx, weights->n, &v->moved));
     v->weights = (whet_weights){v->copies, weights->n};
@@ -93,12 +115,13 @@ static whet_status verify(verifier *v, const whet_weights *weights) {
         v->copies[i].name = weights->items[i].name;
         WHET_TRY(
             whet_tensor_convert(v->ctx, &weights->items[i].tensor, WHET_F32, &v->copies[i].tensor));
+        draw_weights(v->spec->arch, &rng, v->copies[i].name, &v->copies[i].tensor);
     }
-    v->image = image_of(v->spec->arch, weights);
+    WHET_TRY(image_of(v->ctx, v->spec->arch, &v->weights, &v->image));
+    v->examples = v->image.height * v->image.width == 1 ? VECTORS : IMAGES;
     WHET_TRY(whet_i_mul(v->ctx, v->image.height * v->image.width, v->image.channels, &d));
-    WHET_TRY(whet_i_mul(v->ctx, d, EXAMPLES, &cells));
+    WHET_TRY(whet_i_mul(v->ctx, d, v->examples, &cells));
     WHET_TRY(whet_i_alloc(v->ctx, cells, &v->x));
-    whet_i_rng_init(&rng, 1, 0);
     for (int64_t i = 0; i < cells; i++) v->x[i] = (float)whet_i_rng_normal(&rng);
     WHET_TRY(run_once(v, &v->weights, 0));
     for (uint64_t seed = 1; seed <= DRAWS; seed++) WHET_TRY(draw_once(v, seed));
@@ -111,10 +134,10 @@ whet_status whet_permutation_spec_verify(whet_ctx *ctx, const whet_permutation_s
     verifier v = {.ctx = ctx, .spec = spec};
     if (whet_i_transformer_named(weights))
         return whet_i_verify_transformer(ctx, "specification", spec, weights, NULL, &none);
-    if (!whet_i_image_network_knows(spec->arch))
+    if (!whet_i_image_network_proves(spec->arch))
         return whet_i_fail(
             ctx, WHET_ERR_UNSUPPORTED,
-            "specification: networks of architecture \"%s\" cannot be run; expected mlp, "
+            "specification: networks of architecture \"%s\" cannot be run; expected mlp, cnn, "
             "lenet, resnet or wrn as its \"arch\"",
             spec->arch);
     const whet_status status = verify(&v, weights);

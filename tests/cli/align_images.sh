@@ -130,7 +130,14 @@ write('grouped.safetensors', drawn(resnet([4, 6], True, running=False)))
 odd = resnet([4, 6], True)
 odd['layer1.0.conv2.weight'] = [4, 2, 3, 3]
 write('cardinal.safetensors', drawn(odd))
+write('sequential.safetensors', drawn({'0.weight': [7, 768], '0.bias': [7], '2.weight': [6, 7], '2.bias': [6], '4.weight': [3, 6], '4.bias': [3]}))
+write('normed.safetensors', drawn({'net.0.weight': [7, 768], **norm('net.1', 7), 'net.3.weight': [6, 7], 'net.3.bias': [6],
+                                   **norm('net.4', 6), 'net.6.weight': [3, 6]}))
+write('features.safetensors', drawn({'features.0.weight': [5, 3, 3, 3], 'features.0.bias': [5], **norm('features.1', 5),
+                                     'features.4.weight': [6, 5, 3, 3], 'features.4.bias': [6],
+                                     'classifier.0.weight': [8, 24], 'classifier.0.bias': [8], 'classifier.2.weight': [3, 8]}))
 npy('x.npy', '<f4', '(8, 16, 16, 3)', [random.gauss(0, 1) for _ in range(8 * 16 * 16 * 3)], 'f')
+npy('short.npy', '<f4', '(8, 5)', [0.] * 40, 'f')
 npy('y.npy', '<i4', '(8,)', [i % 3 for i in range(8)], 'i')
 END2
 python3 make.py
@@ -162,6 +169,8 @@ planted wide_shortcut resnet
 planted large auto
 planted bottleneck auto
 planted grouped resnet:2
+planted sequential auto
+planted normed mlp
 
 # A specification that leaves the channels of a shortcut where they are is refused.
 python3 - <<'END2'
@@ -181,6 +190,29 @@ says 'aligned, repaired'
 run 0 whet align basic.safetensors basic.moved.safetensors --barrier --data x.npy --labels y.npy --measure x.npy --points 3 --output m
 says 'aligned, norms measured'
 run 0 whet align bottleneck.safetensors bottleneck.moved.safetensors --method straight-through --epochs 2 --data x.npy --labels y.npy --output s
+says 'loss at the midpoint'
+
+# A chain of convolutions is not run on data, but its specification is proved, and refused where an axis is wrong.
+run 0 whet align features.safetensors features.safetensors --arch cnn --save-spec features.json --output f
+run 0 whet align features.safetensors features.safetensors --arch features.json --output g
+quiet
+python3 - <<'END2'
+import json
+s = json.load(open('features.json'))
+s['tensors']['features.1.bias'] = [None]
+json.dump(s, open('wrong.json', 'w'))
+END2
+mark
+run 3 whet align features.safetensors features.safetensors --arch wrong.json --output o
+tells "wrong.json: specification: drawn permutations change the network's outputs"
+run 3 whet align features.safetensors features.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output o
+tells 'features.0 is a convolution, and nothing tells the strides and pools of a chain'
+run 3 whet align sequential.safetensors sequential.moved.safetensors --barrier --data short.npy --labels y.npy --output o
+tells 'for short.npy: mlp: tensor 0.weight is not there, or of another shape'
+unchanged
+run 0 whet align sequential.safetensors sequential.moved.safetensors --repair --barrier --data x.npy --labels y.npy --points 3 --output q
+says 'aligned, repaired'
+run 0 whet align sequential.safetensors sequential.moved.safetensors --method straight-through --epochs 2 --data x.npy --labels y.npy --output t
 says 'loss at the midpoint'
 
 finish

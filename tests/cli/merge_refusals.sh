@@ -233,8 +233,7 @@ tells './mine: the output would take the place of mine'
 run 2 whet merge --method ties --density .5 --weights 1 --base mine narrow.safetensors --output mine --force
 unchanged
 
-mark
-run 3 whet align gap.safetensors gap.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output z.safetensors
-tells '3 layers, of which 2 follow each other from layer0 on'
-unchanged
+# Layers are in the order of their numbers, whatever those are: all three are run.
+run 0 whet align gap.safetensors gap.safetensors --arch mlp --method activations --barrier --data x.npy --labels y.npy --output z.safetensors
+says 'of      4 units moved  layer1'
 finish
