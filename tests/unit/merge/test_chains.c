@@ -10,6 +10,7 @@
 
 #include "merge/chain_names.h"
 #include "merge/image_network.h"
+#include "merge/network_recorder.h"
 
 enum { TENSORS_MOST = 48, SHOWN = 256 };
 
@@ -333,6 +334,25 @@ static void wrong_axes_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+static whet_status make_proof(whet_ctx *ctx, void *arg) {
+    const network *n = arg;
+    whet_i_image image;
+    whet_i_image_network net = {0};
+    whet_status status = whet_i_chain_image(ctx, &n->weights, &image);
+    if (status == WHET_OK)
+        status = whet_i_image_network_make_proof(ctx, "cnn", &n->weights, &image, &net);
+    whet_i_image_network_free(ctx, &net);
+    return status;
+}
+
+static void each_allocation_may_fail(void **state) {
+    (void)state;
+    static network n;
+    make_kind(&n, 0);
+    assert_true(test_each_allocation(make_proof, &n) > 20);
+    drop(&n);
+}
+
 /* More groups than the norms have, or fewer, are another network: its orders are not all kept. */
 static void other_numbers_of_groups_are_refused(void **state) {
     (void)state;
@@ -376,6 +396,7 @@ int main(void) {
         cmocka_unit_test(perceptrons_of_any_names_are_run),
         cmocka_unit_test(lines_do_not_depend_on_names),
         cmocka_unit_test(wrong_axes_are_refused),
+        cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(other_numbers_of_groups_are_refused),
         cmocka_unit_test(convolutions_are_not_run_on_data),
     };

@@ -411,6 +411,30 @@ static void repair_runs(void **state) {
 
 /* ---- what is not run ------------------------------------------------------------------------ */
 
+static whet_status make_bottleneck(whet_ctx *ctx, void *arg) {
+    const network *n = arg;
+    const whet_i_image image = {48, 48, 3};
+    whet_i_image_network net = {0};
+    const whet_status status = whet_i_image_network_make(ctx, "resnet", &n->weights, &image, &net);
+    whet_i_image_network_free(ctx, &net);
+    return status;
+}
+
+static void each_allocation_may_fail(void **state) {
+    (void)state;
+    static network n;
+    const kind k = {.stem = 7,
+                    .widths = {4, 6},
+                    .bottleneck = true,
+                    .shortcut = "downsample",
+                    .shortcut_size = 1,
+                    .shortcut_norm = true,
+                    .head = "fc"};
+    make(&n, &k, 0);
+    assert_true(test_each_allocation(make_bottleneck, &n) > 20);
+    drop(&n);
+}
+
 /* One tensor more, or one of another shape. */
 static void check_refused(whet_ctx *ctx, const kind *k, const char *module, const char *part,
                           int32_t rank, const int64_t *shape, const char *says) {
@@ -453,6 +477,7 @@ int main(void) {
         cmocka_unit_test(planted_permutations_are_found_again),
         cmocka_unit_test(straight_through_runs),
         cmocka_unit_test(repair_runs),
+        cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(other_networks_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
