@@ -42,10 +42,12 @@ static bool same_parent(const module *a, const module *b) {
     return n == parent_of(b->name) && strncmp(a->name, b->name, n) == 0;
 }
 
-/* Where the number at the end of a name begins: its length without one. */
+/* Where the number at the end of a name begins, or numbers (conv1_2): its length without one. */
 static size_t number_at(const char *name) {
-    size_t n = strlen(name);
-    while (n > 0 && whet_i_is_digit(name[n - 1])) n--;
+    const size_t parent = parent_of(name), length = strlen(name);
+    size_t n = length;
+    if (length == 0 || !whet_i_is_digit(name[length - 1])) return length;
+    while (n > parent && (whet_i_is_digit(name[n - 1]) || name[n - 1] == '_')) n--;
     return n;
 }
 

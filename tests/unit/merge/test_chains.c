@@ -100,6 +100,8 @@ static void names_tell_the_order(void **state) {
     check_order(ctx, "fc:2:4 conv1:4:4 conv2:4:4 bn1:1:4 bn2:1:4", "conv1 bn1 conv2 bn2 fc", NULL);
     check_order(ctx, "conv1:4:4 conv2:4:4 norm1:1:4 norm2:1:4 fc1:2:5",
                 "conv1 norm1 conv2 norm2 fc1", NULL);
+    check_order(ctx, "conv1_1:4:4 conv1_2:4:4 conv2_1:4:4 bn1_1:1:4 bn1_2:1:4 bn2_1:1:4 fc:2:3",
+                "conv1_1 bn1_1 conv1_2 bn1_2 conv2_1 bn2_1 fc", NULL);
     check_order(ctx, "conv1:4:4 bn1:1:4 fc1:2:6 fc2:2:3", "conv1 bn1 fc1 fc2", NULL);
     check_order(ctx, "fc1:2:4 norm1:1:4 fc2:2:4 norm2:1:4 fc3:2:2", "fc1 norm1 fc2 norm2 fc3",
                 NULL);
