@@ -109,7 +109,7 @@ const cli_option cmd_align_options[] = {
     {.name = "measure",
      .type = CLI_PATH,
      .value = "X.npy",
-     .help = "barrier: inputs by which batch norms of mixtures are measured again;\n"
+     .help = "barrier: inputs by which batch norms are measured again, of mixtures and ends;\n"
              "activations are matched on them, too"},
     {.name = "repair",
      .type = CLI_FLAG,

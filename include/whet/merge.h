@@ -195,9 +195,9 @@ typedef struct whet_mode_data {
     const float *x;        /* [n, height, width, channels], as the network expects them */
     const int32_t *labels; /* [n] 0..classes-1; activations do not need them */
     int64_t n, height, width, channels;
-    const float *
-        statistics; /* [n_statistics, ...] inputs by which batch norms of mixtures are measured again
-                              * (not those of the ends); NULL = they are averaged */
+    const float
+        *statistics; /* [n_statistics, ...] inputs by which batch norms are measured again wherever
+                              * losses are, at the ends, too; NULL = they are averaged */
     int64_t n_statistics;
     bool
         repair; /* hidden units of mixtures get means and deviations between those of the ends, on the
@@ -253,11 +253,10 @@ typedef struct whet_align_job {
     const char
         *data; /* inputs [n, d], [n, h, w] or [n, h, w, c], bytes (divided by 255) or reals; NULL:
                                * no activations, no barrier */
-    const char *labels; /* integers [n]; NULL: no barrier */
-    const char
-        *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
-    int64_t points;  /* of the barrier; 0 = none */
-    bool repair;     /* mixtures are repaired too, on the statistics' inputs or else on data */
+    const char *labels;     /* integers [n]; NULL: no barrier */
+    const char *statistics; /* inputs by which batch norms are measured again; may be NULL */
+    int64_t points;         /* of the barrier; 0 = none */
+    bool repair;        /* mixtures are repaired too, on the statistics' inputs or else on data */
     const char *figure; /* SVG of the barrier; may be NULL */
     /* Of channels, one for all or one each: x becomes (x - mean) / scale. NaN: what networks of the
      * architecture expect: of resnet ImageNet's, else 0 and 1. */

@@ -55,11 +55,11 @@ typedef struct whet_trial_job {
     int64_t n_goods;
     const whet_mode_data
         *select; /* chooses the shares; by its `statistics`, where it has them, batch
-                                       norms of mixtures are measured again (not of w = 0 and 1), or
-                                       units repaired */
+                                       norms are measured again, also those of w = 0 and 1 (but the
+                                       tensors of these are given as they are), or units repaired */
     const whet_mode_data
         *gate; /* other examples: judges the choice; NULL: no gate. Its statistics are
-                                       not read */
+                                       not read: buyer and mixture have norms by the selection's */
     whet_trial_search search;
     bool outright; /* the seller's weights themselves may be chosen, w = 1; else w <= .95 */
     int64_t batch; /* selection: 0: the mean over examples. Else the mean of the means of batches
@@ -103,8 +103,8 @@ typedef struct whet_trial_result {
     whet_named_tensor
         *mixed; /* [n_mixed] the mixture chosen: the buyer's tensors in its order, f32,
                                       counters as they are. w = 0 is the buyer to the bit, w = 1 the
-                                      (aligned) seller. Batch norms as they were measured. Names are views
-                                      of the buyer's. */
+                                      (aligned) seller; between them batch norms as they were measured.
+                                      Names are views of the buyer's. */
     int64_t n_mixed;
 } whet_trial_result;
 
@@ -147,7 +147,8 @@ typedef struct whet_trial_files {
     const char *gate_data,
         *gate_labels; /* other examples, as many dimensions; both or neither NULL */
     const char
-        *statistics; /* inputs by which batch norms of mixtures are measured again; may be NULL */
+        *statistics; /* inputs by which batch norms are measured again, of mixtures and of what
+                        they are compared with; may be NULL */
     bool repair;     /* hidden units of mixtures are repaired, on these inputs or else on data */
     /* Of channels: x becomes (x - mean) / scale; bytes are divided by 255 first. NaN: of resnet ImageNet's,
      * else 0 and 1. */

@@ -6,6 +6,7 @@
 #include <math.h>
 
 #include "market/trading_i.h"
+#include "merge/merge_i.h"
 
 enum {
     SCORED = 250
@@ -302,4 +303,41 @@ whet_status whet_i_trader_score(whet_ctx *ctx, whet_i_trader *t, const whet_i_ex
     *loss = e->n ? sum / (double)e->n : (double)NAN;
     *accuracy = e->n ? (double)right / (double)e->n : (double)NAN;
     return WHET_OK;
+}
+
+/* Running statistics to or from `kept`; how many numbers they are. */
+static int64_t pass_statistics(const whet_i_trader *t, float *to, const float *from) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < t->params->n; i++) {
+        const whet_i_param *p = &t->params->items[i];
+        const size_t bytes = (size_t)p->count * sizeof(float);
+        if (!p->statistics) continue;
+        if (to) memcpy(to + n, p->values, bytes);
+        if (from) memcpy(p->values, from + n, bytes);
+        n += p->count;
+    }
+    return n;
+}
+
+whet_status whet_i_trader_measure(whet_ctx *ctx, whet_i_trader *t, const whet_i_examples *e,
+                                  float **kept) {
+    const whet_weights weights = {t->weights, t->params->n};
+    float *old;
+    WHET_TRY(whet_i_alloc(ctx, pass_statistics(t, NULL, NULL), &old));
+    (void)pass_statistics(t, old, NULL);
+    whet_status status =
+        whet_i_norms_measure(ctx, t->config->arch, &weights, &t->data->image, e->x, e->n);
+    if (status == WHET_OK) status = whet_i_params_pack(ctx, t->params);
+    if (status == WHET_OK)
+        *kept = old;
+    else
+        whet_i_free(ctx, old);
+    return status;
+}
+
+whet_status whet_i_trader_restore(whet_ctx *ctx, whet_i_trader *t, float *kept) {
+    if (!kept) return WHET_OK;
+    (void)pass_statistics(t, NULL, kept);
+    whet_i_free(ctx, kept);
+    return whet_i_params_pack(ctx, t->params);
 }

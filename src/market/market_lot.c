@@ -100,7 +100,7 @@ static void ask(const whet_i_market_run *run, const whet_weights *buyer, int64_t
     const whet_i_market_data *data = whet_i_market_data_of(m, run->seed);
     q->select = mode_data(data, WHET_I_FOR_SELECT, l->row.buyer);
     q->gate = mode_data(data, WHET_I_FOR_GATE, l->row.buyer);
-    if (strcmp(c->arch, "resnet") == 0 && !c->reference) {
+    if (whet_i_trading_measures(c)) {
         q->select.statistics = q->select.x;
         q->select.n_statistics = q->select.n;
     }

@@ -83,23 +83,33 @@ static whet_status train_all(whet_ctx *ctx, whet_i_market_run *run, double *loss
     return WHET_OK;
 }
 
-static whet_status score_all(whet_ctx *ctx, whet_i_market_run *run, const double *losses) {
+/* Test and gate of one agent, into the row; batch norms as trials measure them, in every arm alike. */
+static whet_status score_one(whet_ctx *ctx, const whet_i_market_run *run, whet_i_trader *trader,
+                             int64_t agent, whet_trading_score *row) {
     const whet_i_market_data *data = whet_i_market_data_of(run->market, run->seed);
+    const whet_i_examples *gate = &data->held[WHET_I_FOR_GATE][agent];
+    float *kept = NULL;
+    if (whet_i_trading_measures(run->market->config))
+        WHET_TRY(whet_i_trader_measure(ctx, trader, &data->held[WHET_I_FOR_SELECT][agent], &kept));
+    whet_status status = whet_i_trader_score(ctx, trader, &data->held[WHET_I_FOR_TEST][agent],
+                                             &row->test_loss, &row->test_accuracy);
+    row->valid_loss = row->test_loss;
+    row->valid_accuracy = row->test_accuracy;
+    if (status == WHET_OK && gate->n)
+        status = whet_i_trader_score(ctx, trader, gate, &row->valid_loss, &row->valid_accuracy);
+    const whet_status restored = whet_i_trader_restore(ctx, trader, kept);
+    return status == WHET_OK ? restored : status;
+}
+
+static whet_status score_all(whet_ctx *ctx, whet_i_market_run *run, const double *losses) {
     for (int64_t i = 0; i < run->n_traders; i++) {
         const int64_t agent = is_alone(run) ? run->agent : i;
-        const whet_i_examples *gate = &data->held[WHET_I_FOR_GATE][agent];
         whet_trading_score row = {.seed = run->seed,
                                   .arm = run->arm,
                                   .agent = run->arm == WHET_ARM_BANK ? -1 : agent,
                                   .epoch = run->epoch,
                                   .train_loss = losses[i]};
-        WHET_TRY(whet_i_trader_score(ctx, run->traders[i], &data->held[WHET_I_FOR_TEST][agent],
-                                     &row.test_loss, &row.test_accuracy));
-        row.valid_loss = row.test_loss;
-        row.valid_accuracy = row.test_accuracy;
-        if (gate->n)
-            WHET_TRY(whet_i_trader_score(ctx, run->traders[i], gate, &row.valid_loss,
-                                         &row.valid_accuracy));
+        WHET_TRY(score_one(ctx, run, run->traders[i], agent, &row));
         WHET_TRY(whet_i_put_score(ctx, &run->rows, &row));
     }
     return WHET_OK;

@@ -10,7 +10,7 @@
 #include "market/trading_i.h"
 
 enum {
-    VERSION = 3,
+    VERSION = 4,
     SCORE_COLUMNS = 9,
     TRIAL_COLUMNS = 26,
     WALLET_COLUMNS = 5,

@@ -122,6 +122,12 @@ struct whet_trading_config {
     uint64_t fingerprint; /* of the file's bytes and the paths */
 };
 
+/* Batch norms are measured on the broker's selection wherever networks are judged, traded or not: what they
+ * gain by it is no gain of trade. The published code averages them. */
+static inline bool whet_i_trading_measures(const whet_trading_config *config) {
+    return strcmp(config->arch, "resnet") == 0 && !config->reference;
+}
+
 /* From memory. where: the file for sentences; folder: of relative paths. Files of beliefs are opened, of data
  * not. */
 WHET_CHECKED whet_status whet_i_trading_parse(whet_ctx *ctx, const char *where, const char *bytes,
@@ -244,6 +250,12 @@ WHET_CHECKED whet_status whet_i_trader_train(whet_ctx *ctx, whet_i_trader *trade
 WHET_CHECKED whet_status whet_i_trader_score(whet_ctx *ctx, whet_i_trader *trader,
                                              const whet_i_examples *examples, double *loss,
                                              double *accuracy);
+/* Running statistics become those of examples, as a trial measures them; *kept: those it had, owned, for
+ * _restore, which takes them back, if there are any, and lets go of them. Errors: DATA (fewer than 2
+ * examples), NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_trader_measure(whet_ctx *ctx, whet_i_trader *trader,
+                                               const whet_i_examples *examples, float **kept);
+WHET_CHECKED whet_status whet_i_trader_restore(whet_ctx *ctx, whet_i_trader *trader, float *kept);
 /* Its tensors: [*n], in the memory of the trader; valid until it is destroyed. */
 const whet_named_tensor *whet_i_trader_weights(const whet_i_trader *trader, int64_t *n);
 /* Takes values [n], in the order of its own tensors. keep: the optimiser goes on as it is. */

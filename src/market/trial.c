@@ -116,7 +116,8 @@ done:
 
 /* ---- what came out ----------------------------------------------------------------------------------- */
 
-/* Buyer and mixture, as it is handed over, on examples that chose nothing, side by side. */
+/* Buyer and mixture, as it is handed over, on examples that chose nothing, side by side; with norms of both
+ * measured on the same inputs, or those of neither. */
 static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     whet_mode_data data = *t->job->gate;
     const whet_weights made = {out->mixed, t->mixture.n};
@@ -125,8 +126,9 @@ static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     double loss;
     int64_t cells;
     whet_status status = WHET_OK;
-    data.statistics = NULL; /* the mixture has its norms already */
-    data.repair = false;
+    data.repair = false; /* the mixture's units are repaired already */
+    data.statistics = t->job->select->repair ? NULL : t->job->select->statistics;
+    data.n_statistics = t->job->select->n_statistics;
     WHET_TRY_DONE(whet_i_mixture_make(t->ctx, t->job->arch, t->job->buyer, &made, NULL,
                                       &t->mixture.image, &ends));
     whet_i_mixture_share(&ends, 0, t->shares);

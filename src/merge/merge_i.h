@@ -49,17 +49,22 @@ typedef struct whet_i_scores {
     uint8_t *right;
 } whet_i_scores;
 /* shares [points, tensors], out [points, n] behind each other. Batch norms are measured again on the data's
- * statistics, or hidden units repaired (a layer's share is that of its weights), but where all is A's or all
- * is B's. Calls with the same data share what they have in common: it must not change while the mixture
- * lives. Errors: NOMEM, LIMIT, CANCELLED; those of whet_i_repair_create. */
+ * statistics, those of A and B as well; or hidden units repaired (a layer's share is that of its weights),
+ * but where all is A's or all is B's. Calls with the same data share what they have in common: it must not
+ * change while the mixture lives. Errors: NOMEM, LIMIT, CANCELLED; those of whet_i_repair_create. */
 WHET_CHECKED whet_status whet_i_mixture_score(whet_ctx *ctx, whet_i_mixture *mixture,
                                               const double *shares, int64_t points,
                                               const whet_mode_data *data, const whet_i_scores *out);
-/* The tensors of one mixture, as it is scored: out [n], released one by one. Norms as above; statistics NULL:
- * they are averaged. Errors: NOMEM, CANCELLED. */
+/* The tensors of one mixture, as it is scored: out [n], released one by one. Norms as above, but all of A or
+ * all of B is it to the bit; statistics NULL: they are averaged. Errors: NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *mixture,
                                                 const double *shares, const whet_mode_data *data,
                                                 whet_named_tensor *out);
+/* Running statistics of batch norms among the weights (f32, in the caller's memory) become those of the
+ * inputs x [n, ...]. Errors: those of networks, DATA (fewer than 2 inputs), NOMEM, CANCELLED. */
+WHET_CHECKED whet_status whet_i_norms_measure(whet_ctx *ctx, const char *arch,
+                                              const whet_weights *weights,
+                                              const whet_i_image *image, const float *x, int64_t n);
 /* The loss of one mixture and its slope in each tensor's share, <gradient, B - A>: slopes [n], 0 of what is
  * not traded. One pass forward and backward. Errors: UNSUPPORTED (batch norms: their statistics move along
  * the line, and no gradient says how), NOMEM, CANCELLED. (mixture_slope.c) */

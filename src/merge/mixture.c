@@ -161,7 +161,7 @@ void whet_i_mixture_set(const whet_i_mixture *m, const double *shares) {
     }
 }
 
-/* All of A, or all of B: their norms are right as they are. */
+/* All of A, or all of B. */
 static bool is_end(const whet_i_mixture *m, const double *shares) {
     bool all_a = true, all_b = true;
     for (int64_t i = 0; i < m->n; i++) {
@@ -198,26 +198,28 @@ static whet_status repair(whet_ctx *ctx, whet_i_mixture *m, const double *shares
     return whet_i_repair_apply(ctx, m->repair, shares, &mixed);
 }
 
-/* The network of one mixture. */
+/* The network of one mixture. The ends are measured as what lies between them is: what norms gain by it is
+ * nobody's doing. */
 static whet_status make_network(whet_ctx *ctx, whet_i_mixture *m, const double *shares,
                                 const whet_mode_data *data, whet_i_image_network *net) {
     const whet_weights mixed = {m->mixed, m->n};
     whet_i_mixture_set(m, shares);
     if (data->repair && !is_end(m, shares)) WHET_TRY(repair(ctx, m, shares, data));
     WHET_TRY(whet_i_image_network_make(ctx, m->arch, &mixed, &m->image, net));
-    if (!data->statistics || data->repair || is_end(m, shares)) return WHET_OK;
+    if (!data->statistics || data->repair) return WHET_OK;
     return whet_i_image_network_measure(ctx, net, data->statistics, data->n_statistics);
 }
 
-/* Measured statistics go back to the tensors, whose names may begin with "module.". */
-static void take_statistics(const whet_i_mixture *m, const whet_i_image_network *net) {
+/* Measured statistics go to the tensors, whose names may begin with "module.". */
+static void take_statistics(const whet_named_tensor *to, int64_t n,
+                            const whet_i_image_network *net) {
     for (int64_t k = 0; k < net->params->n; k++) {
         const whet_i_param *p = &net->params->items[k];
-        for (int64_t i = 0; p->statistics && i < m->n; i++) {
-            const char *name = m->mixed[i].name;
+        for (int64_t i = 0; p->statistics && i < n; i++) {
+            const char *name = to[i].name;
             const size_t head = strncmp(name, "module.", 7) == 0 ? 7 : 0;
             if (strcmp(name, p->name) == 0 || strcmp(name + head, p->name) == 0)
-                memcpy(m->mixed[i].tensor.data, p->values, (size_t)p->count * sizeof *p->values);
+                memcpy(to[i].tensor.data, p->values, (size_t)p->count * sizeof *p->values);
         }
     }
 }
@@ -237,7 +239,8 @@ whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *m, const doubl
     whet_status status = WHET_OK;
     int64_t made = 0;
     WHET_TRY_DONE(make_network(ctx, m, shares, data, &net));
-    if (data->statistics && !data->repair && !is_end(m, shares)) take_statistics(m, &net);
+    if (data->statistics && !data->repair && !is_end(m, shares))
+        take_statistics(m->mixed, m->n, &net);
     for (; made < m->n; made++) {
         out[made] = (whet_named_tensor){0};
         WHET_TRY_DONE(copy_tensor(ctx, &m->mixed[made], &out[made]));
@@ -245,6 +248,16 @@ whet_status whet_i_mixture_tensors(whet_ctx *ctx, whet_i_mixture *m, const doubl
 done:
     for (int64_t i = 0; status != WHET_OK && i < made; i++)
         whet_tensor_destroy(ctx, &out[i].tensor);
+    whet_i_image_network_free(ctx, &net);
+    return status;
+}
+
+whet_status whet_i_norms_measure(whet_ctx *ctx, const char *arch, const whet_weights *weights,
+                                 const whet_i_image *image, const float *x, int64_t n) {
+    whet_i_image_network net = {0};
+    whet_status status = whet_i_image_network_make(ctx, arch, weights, image, &net);
+    if (status == WHET_OK) status = whet_i_image_network_measure(ctx, &net, x, n);
+    if (status == WHET_OK) take_statistics(weights->items, weights->n, &net);
     whet_i_image_network_free(ctx, &net);
     return status;
 }

@@ -179,7 +179,7 @@ static void norms_have_the_statistics_of_the_inputs(void **state) {
     test_ctx_done(ctx);
 }
 
-/* Ends are never measured again; thread counts change no bit; without norms there is nothing to measure. */
+/* Ends are measured as what is between them; thread counts change no bit; a line to oneself is level. */
 static void lines_with_norms(void **state) {
     (void)state;
     static residual a, b;
@@ -200,8 +200,19 @@ static void lines_with_norms(void **state) {
         data.statistics = NULL;
         test_ok(ctx,
                 whet_mode_path(ctx, "resnet", &a.weights, &b.weights, &data, 3, plain, &barrier));
-        assert_true(plain[0].loss == first[0].loss && plain[2].loss == first[2].loss);
-        assert_true(plain[1].loss != first[1].loss);
+        for (int i = 0; i < 3; i++) assert_true(plain[i].loss != first[i].loss);
+        data.statistics = more;
+        test_ok(ctx,
+                whet_mode_path(ctx, "resnet", &a.weights, &a.weights, &data, 3, plain, &barrier));
+        for (int i = 0; i < 3; i++) assert_true(plain[i].loss == first[0].loss);
+        assert_true(barrier == 0);
+        whet_named_tensor own[TENSORS_MOST];
+        test_ok(ctx, whet_mode_mixture(ctx, "resnet", &a.weights, &b.weights, &data, 1, own));
+        for (int64_t i = 0; i < b.weights.n; i++) { /* it is handed over as it is */
+            assert_memory_equal(own[i].tensor.data, b.items[i].tensor.data,
+                                (size_t)b.params->items[i].count * sizeof(float));
+            whet_tensor_destroy(ctx, &own[i].tensor);
+        }
         drop_residual(ctx, &a);
         drop_residual(ctx, &b);
         test_ctx_done(ctx);
