@@ -90,20 +90,25 @@ static whet_status put_all_of(whet_ctx *ctx, whet_i_buf *out, const whet_i_ends 
 
 static whet_status answer_each(whet_ctx *ctx, const whet_i_ends *ends, whet_i_buf *out,
                                const bool *among) {
-    int64_t gain = 0, all = 0;
+    int64_t gain = 0, lose = 0, all = 0;
     for (int64_t a = 0; a < ends->result->n_agents; a++) {
         if (among && !among[a]) continue;
         const whet_i_estimate e =
             whet_i_ends_compare(ends, WHET_ARM_MARKET, WHET_ARM_SILO, a, false);
         gain += whet_i_verdict_of(e) == WHET_I_ABOVE;
+        lose += whet_i_verdict_of(e) == WHET_I_BELOW;
         all++;
     }
     if (ends->result->n_seeds == 1)
         WHET_PUT("One seed cannot tell");
     else if (gain == all)
         WHET_PUT("Yes");
+    else if (gain)
+        WHET_PUT("Not all: %" PRId64 " of %" PRId64 " beyond noise", gain, all);
+    else if (lose)
+        WHET_PUT("No: %" PRId64 " of %" PRId64 " lose beyond noise", lose, all);
     else
-        WHET_PUT("%s: %" PRId64 " of %" PRId64 " beyond noise", gain ? "Not all" : "No", gain, all);
+        WHET_PUT("No difference beyond noise");
     return put_all_of(ctx, out, ends, among);
 }
 
