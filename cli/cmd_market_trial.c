@@ -100,6 +100,10 @@ static whet_status read_files(cli_run *run, const char **goods, whet_trial_files
     if (status != WHET_OK) return status;
     if (!f->gate_data != !f->gate_labels)
         return cli_fail(run, WHET_ERR_ARG, "--gate-data X.npy and --gate-labels Y.npy go together");
+    if (f->outright && f->search == WHET_TRIAL_GRID)
+        return cli_fail(run, WHET_ERR_ARG,
+                        "--outright has no use with --search grid, which tries shares to .95; "
+                        "expected another search");
     if (cli_given(run, "restarts") && !f->align)
         return cli_fail(run, WHET_ERR_ARG, "--restarts needs --align weights");
     return cli_image_scale(run, f->mean, f->scale);

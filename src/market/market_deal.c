@@ -186,8 +186,23 @@ static sides sides_of(const whet_i_terms *t, const whet_trading_trial *row) {
                    (row->reservation + (double)t->fees.seller) / (1 - t->fees.seller_bp / 10000.0)};
 }
 
-whet_status whet_i_deal_possible(whet_ctx *ctx, const whet_trading_config *config, int64_t buyer,
-                                 int64_t seller, bool *possible) {
+/* Wallets begin at whole units, and grow by sales alone: somebody must pay first. */
+static whet_status find_cheapest(whet_ctx *ctx, const sides *s, whet_i_outlook *out) {
+    whet_price price = {0};
+    whet_payment paid;
+    out->cost = total_of(s, s->least);
+    out->pays = -1;
+    if (!(out->value > 0) || s->most < 0) return WHET_OK;
+    WHET_TRY(whet_i_whole_price(ctx, s->least, s->least, s->most, &price));
+    if (!price.trade) return WHET_OK;
+    WHET_TRY(whet_payment_split(ctx, price.price, &s->terms->fees, &paid));
+    if ((double)paid.buyer_pays > out->value) return WHET_OK;
+    out->pays = paid.buyer_pays > s->terms->trial_fee ? paid.buyer_pays : s->terms->trial_fee;
+    return WHET_OK;
+}
+
+whet_status whet_i_deal_outlook(whet_ctx *ctx, const whet_trading_config *config, int64_t buyer,
+                                int64_t seller, whet_i_outlook *out) {
     const whet_i_terms *t = &config->terms;
     const whet_i_agent *of = &config->agents[seller];
     const whet_valuation *v = &config->agents[buyer].valuation;
@@ -212,8 +227,9 @@ whet_status whet_i_deal_possible(whet_ctx *ctx, const whet_trading_config *confi
         whet_belief_destroy(ctx, belief);
         WHET_TRY(status);
     }
-    *possible = price.trade;
-    return WHET_OK;
+    out->priced = price.trade;
+    out->value = row.value;
+    return find_cheapest(ctx, &s, out);
 }
 
 whet_status whet_i_deal_at(whet_ctx *ctx, const whet_i_market_run *run, int64_t price,

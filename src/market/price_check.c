@@ -130,8 +130,17 @@ static whet_status check_seller(whet_ctx *ctx, const whet_price_job *job) {
     if (job->seller.competitor && !(job->seller.externality > 0))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "a competitor without an externality; expected what its gain costs");
-    if (!parts && (job->seller.competitor || job->seller.externality > 0 || job->seller.fee > 0 ||
-                   job->seller.amortisation > 0))
+    if (parts && job->seller.training > 0 && !(job->seller.amortisation > 0))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "a training cost of %g without an amortisation; expected the share of "
+                           "it that this sale must bring in",
+                           job->seller.training);
+    if (!parts && job->seller.amortisation > 0)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "an amortisation of %g without a training cost; expected what it is a "
+                           "share of",
+                           job->seller.amortisation);
+    if (!parts && (job->seller.competitor || job->seller.externality > 0 || job->seller.fee > 0))
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "parts of a reservation without a training cost; "
                            "expected it, 0 if there is none");

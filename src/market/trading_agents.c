@@ -104,6 +104,13 @@ static whet_status read_money(const reader *r, const char *folder, whet_i_agent 
                                  &c->training));
     WHET_TRY(whet_i_trading_real(r->ctx, r->where, r->object, "amortisation", 0, 1, 0,
                                  &c->amortisation));
+    const bool cost = json_object_get(r->object, "training_cost");
+    if (cost != (json_object_get(r->object, "amortisation") != NULL))
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"%s\" without \"%s\": a sale must bring in the one times the "
+                           "other; expected both",
+                           r->where, cost ? "training_cost" : "amortisation",
+                           cost ? "amortisation" : "training_cost");
     WHET_TRY(whet_i_trading_real(r->ctx, r->where, r->object, "externality", 0, most, 0,
                                  &c->externality));
     WHET_TRY(whet_i_trading_real(r->ctx, r->where, r->object, "trade_cost", 0, most, 0, &c->fee));

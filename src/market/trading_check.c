@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What contradicts what in the configuration of a simulated market. Whether money comes to matter is not a
  * contradiction; that it never could is. */
+#include <inttypes.h>
+#include <math.h>
+
 #include "market/trading_i.h"
 
 /* ---- arms ------------------------------------------------------------------------------------ */
@@ -92,49 +95,92 @@ static whet_status check_wallets(whet_ctx *ctx, const whet_trading_config *c) {
     return status == WHET_OK ? status : whet_i_fail_at(ctx, status, "%s", c->path);
 }
 
-/* Deals that could come about at some gain: of all buyers and the seller. */
+/* Deals that could come about at some gain, and what is in their way at least. */
+typedef struct prospect {
+    int64_t would, could, worth, paid; /* pairs: that deal; with a price; that pays; that can pay */
+    double value, cost;                /* of all pairs the most and the least */
+    int64_t wallet, needs;             /* the largest of a buyer; the least that one must have */
+} prospect;
+
+static void look_at(const whet_trading_config *c, int64_t buyer, const whet_i_outlook *o,
+                    prospect *p) {
+    const int64_t wallet = c->agents[buyer].wallet;
+    const int64_t needs = o->pays > 1 ? o->pays : 1; /* of nothing nobody can ever pay */
+    p->value = p->would ? fmax(p->value, o->value) : o->value;
+    p->cost = p->would ? fmin(p->cost, o->cost) : o->cost;
+    if (!p->would || wallet > p->wallet) p->wallet = wallet;
+    p->would++;
+    p->could += o->priced;
+    if (o->pays < 0) return;
+    if (!p->worth || needs < p->needs) p->needs = needs;
+    p->worth++;
+    p->paid += needs <= wallet;
+}
+
+/* Of all buyers and the seller. */
 static whet_status count_deals(whet_ctx *ctx, const whet_trading_config *c, int64_t seller,
-                               int64_t *would, int64_t *could) {
+                               prospect *p) {
     for (int64_t b = 0; b < c->n_agents; b++) {
-        bool possible;
+        whet_i_outlook o;
         if (!would_deal(c, b, seller)) continue;
-        const whet_status status = whet_i_deal_possible(ctx, c, b, seller, &possible);
+        const whet_status status = whet_i_deal_outlook(ctx, c, b, seller, &o);
         if (status != WHET_OK)
             return whet_i_fail_at(ctx, status, "%s: agent \"%s\" buys of \"%s\"", c->path,
                                   c->agents[b].name, c->agents[seller].name);
-        ++*would;
-        *could += possible;
+        look_at(c, b, &o, p);
     }
     return WHET_OK;
 }
 
+/* Values and money that no deal can come of. */
+static whet_status check_means(whet_ctx *ctx, const whet_trading_config *c, const prospect *p) {
+    if (!p->would) return WHET_OK;
+    if (!(p->value > 0))
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: whatever the gain, it is worth 0 to all who buy; expected another "
+                           "\"valuation\", or \"mechanism\" none",
+                           c->path);
+    if (!p->worth)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "%s: a gain is worth at most %.15g to a buyer (\"valuation\"), and costs "
+            "of sellers with \"fees\" are %.15g at least, so that nothing can be "
+            "sold; expected a deal that leaves something",
+            c->path, p->value, p->cost);
+    if (!p->paid)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: no buyer's \"wallet\" has more than %" PRId64 ", and a trial and "
+                           "the cheapest deal take %" PRId64 "; expected one that can pay",
+                           c->path, p->wallet, p->needs);
+    return WHET_OK;
+}
+
 static whet_status check_deals(whet_ctx *ctx, const whet_trading_config *c) {
-    int64_t all = 0, any = 0;
+    prospect all = {0};
     for (int64_t s = 0; s < c->n_agents; s++) {
-        int64_t would = 0, could = 0;
-        WHET_TRY(count_deals(ctx, c, s, &would, &could));
-        if (would && !could && c->terms.mechanism == WHET_I_TRADE_POSTED)
+        const prospect before = all;
+        WHET_TRY(count_deals(ctx, c, s, &all));
+        if (all.would > before.would && all.could == before.could &&
+            c->terms.mechanism == WHET_I_TRADE_POSTED)
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "%s: agent \"%s\": \"belief\" %s ends below what its costs and "
                                "\"fees\" are, so that it has no price; expected one that goes "
                                "beyond them",
                                c->path, c->agents[s].name, c->agents[s].belief);
-        all += would;
-        any += could;
     }
-    if (c->n_agents > 1 && !all)
+    if (c->n_agents > 1 && !all.would)
         return whet_i_fail(ctx, WHET_ERR_ARG,
                            "%s: weights are sold, and no agent \"sells\" to another that \"buys\"; "
                            "expected two that do, or \"mechanism\" none",
                            c->path);
-    if (all && !any)
+    if (all.would && !all.could)
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
             "%s: \"trading\": \"uniform\" %g to %g: whatever the gain, no buyer's bid "
             "comes to a seller's ask; expected the interval of their values and "
             "costs",
             c->path, c->terms.uniform_low, c->terms.uniform_high);
-    return WHET_OK;
+    return check_means(ctx, c, &all);
 }
 
 whet_status whet_i_trading_check(whet_ctx *ctx, const whet_trading_config *c) {

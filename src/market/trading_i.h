@@ -385,11 +385,18 @@ WHET_CHECKED whet_status whet_i_deals_recall(whet_ctx *ctx, whet_i_market_run *r
  * most, by the gate. */
 WHET_CHECKED whet_status whet_i_deal_price(whet_ctx *ctx, whet_i_market_run *run, double gain_high,
                                            whet_trading_trial *row);
-/* *possible: there are a gain and a price at which the seller would sell to the buyer, as far as the
- * configuration says (beliefs, the interval of an auction). Errors: LIMIT, where amounts may overflow; those
- * of beliefs. */
-WHET_CHECKED whet_status whet_i_deal_possible(whet_ctx *ctx, const whet_trading_config *config,
-                                              int64_t buyer, int64_t seller, bool *possible);
+/* What could come of a pair, as far as the configuration says. */
+typedef struct whet_i_outlook {
+    bool priced;  /* some gain has a price, by beliefs or the interval of an auction */
+    double value; /* the most that a gain may be worth to the buyer */
+    double cost;  /* the least that it would pay, fees included, for the seller to have its own */
+    int64_t
+        pays; /* the same at a whole price, with the fee of a trial if that is more; -1: there is
+                     none up to the value */
+} whet_i_outlook;
+/* Errors: LIMIT, where amounts may overflow; those of beliefs. */
+WHET_CHECKED whet_status whet_i_deal_outlook(whet_ctx *ctx, const whet_trading_config *config,
+                                             int64_t buyer, int64_t seller, whet_i_outlook *out);
 
 /* Value and reservation into the row, and of `held` units the bid of a trial whose gate said yes. The outcome
  * is NO_PRICE or NO_MONEY where the bid is below the reserve, else OUTBID, until it has won. */

@@ -185,6 +185,15 @@ static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
                                "%s: \"disclosure\" bounds, which are of the loss, and agent "
                                "\"%s\" values something else; expected linear or saturating",
                                r->where, a->name);
+        const bool reads =
+            t->mechanism == WHET_I_TRADE_SECOND ||
+            (t->mechanism == WHET_I_TRADE_POSTED && t->disclosure != WHET_DISCLOSE_BOTH);
+        if (a->belief && !reads && t->mechanism != WHET_I_TRADE_FREE)
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: agent \"%s\" has a \"belief\", which has no use with "
+                               "\"mechanism\" %s and \"disclosure\" %s; expected none",
+                               r->where, a->name, MECHANISMS[t->mechanism],
+                               DISCLOSURES[t->disclosure]);
         if (needs && !a->belief)
             return whet_i_fail(r->ctx, WHET_ERR_ARG,
                                "%s: \"mechanism\" posted, and agent \"%s\" has no \"belief\"; "
@@ -205,6 +214,11 @@ static whet_status read_gate(const reader *r, whet_i_terms *t) {
                            "%s: \"gate\" %s and \"reference\", which buys for any gain; expected "
                            "one of them",
                            r->where, GATES[gate]);
+    if (r->config->reference && has(r, "level"))
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"level\" has no use with \"reference\", which buys for any gain; "
+                           "expected one of them",
+                           r->where);
     WHET_TRY(real(r, "level", 1e-12, .5, .05, &t->level));
     WHET_TRY(real(r, "range", 1e-6, 1e6, (double)NAN, &t->range));
     if (t->gate == WHET_I_TRADE_HOEFFDING && isnan(t->range))
@@ -247,6 +261,11 @@ static whet_status read_search(const reader *r, whet_i_terms *t) {
             r->where);
     WHET_TRY(read_prior(r, t));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "outright", false, &t->outright));
+    if (t->outright && t->search == WHET_TRIAL_GRID)
+        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                           "%s: \"outright\" with %s, which tries shares to .95; expected one of "
+                           "them",
+                           r->where, reference ? "\"reference\"" : "\"search\" grid");
     return whet_i_json_bool_or(r->ctx, r->where, r->object, "greedy", false, &t->greedy);
 }
 

@@ -18,6 +18,10 @@ static whet_status check_job(whet_ctx *ctx, const whet_trial_job *job) {
     if ((int)job->search < 0 || job->search >= WHET_TRIAL_SEARCHES)
         return whet_i_fail(ctx, WHET_ERR_ARG, "search %d; expected 0 to %d", (int)job->search,
                            WHET_TRIAL_SEARCHES - 1);
+    if (job->outright && job->search == WHET_TRIAL_GRID)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "outright with search grid, which tries shares to .95; expected another "
+                           "search, or no outright");
     if (job->batch < 0)
         return whet_i_fail(ctx, WHET_ERR_ARG, "batches of %" PRId64 "; expected 0 or more",
                            job->batch);

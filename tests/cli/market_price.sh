@@ -226,6 +226,10 @@ tells 'a reserve and a belief that makes one are given'
 run 2 whet market price --mechanism nash --value 9 --competitor
 tells 'a competitor without an externality'
 run 2 whet market price --mechanism nash --value 9 --amortisation .1
+tells 'an amortisation of 0.1 without a training cost'
+run 2 whet market price --mechanism nash --value 9 --training-cost 100
+tells 'a training cost of 100 without an amortisation'
+run 2 whet market price --mechanism nash --value 9 --trade-cost 1
 tells 'parts of a reservation without a training cost'
 # Files.
 printf 'bid\n4.5\n' >half.tsv

@@ -20,11 +20,13 @@ for name, n in (('train', 400), ('test', 200)):
 PY
 # config FILE EPOCHS SEEDS TRADING
 config() {
+    belief=', "belief": "uniform:0:900"'
+    case $4 in *nash* | *both* | *double*) belief= ;; esac
     cat >"$1" <<JSON
 {"name": "four clouds", "data": {"train_x": "train_x.npy", "train_y": "train_y.npy", "test_x": "test_x.npy",
  "test_y": "test_y.npy", "mean": [0.4], "std": [0.2]}, "broker": {"selection": 60, "gate": 80},
  "model": {"arch": "mlp", "widths": [8]}, "training": {"epochs": $2, "rate": 0.2, "batch": 16},
- "agents": [{"name": "A", "kept": 0, "belief": "uniform:0:900"}, {"name": "B", "kept": 0, "belief": "uniform:0:900"}],
+ "agents": [{"name": "A", "kept": 0$belief}, {"name": "B", "kept": 0$belief}],
  "trading": $4, "controls": ["no-align", "fedavg", "bank"], "seeds": $3}
 JSON
 }
@@ -212,7 +214,7 @@ tells 'bad.json: "model": conv1'
 sed 's/"kept": 0, /&"sells": false, /g' c.json >bad.json
 run 2 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: weights are sold, and no agent "sells"'
-sed 's/"posted"/"double-auction", "uniform": [0, 1]/' c.json >bad.json
+sed 's/"posted"/"double-auction", "uniform": [0, 1]/; s/, "belief": "uniform:0:900"//g' c.json >bad.json
 run 2 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "trading": "uniform" 0 to 1'
 for ends in '' '1' '1, 2, 3' '2, 1'; do

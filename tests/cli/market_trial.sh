@@ -134,6 +134,8 @@ tells 'half.npy: 100 of 100 examples are among those of x.npy'
 run 0 whet market trial buyer.safetensors seller.safetensors --data all.npy --labels y.npy \
     --gate-data gx.npy --gate-labels y.npy
 quiet
+run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --search grid --outright
+tells '--outright has no use with --search grid'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --offers 3
 tells '--offers needs --gate-data'
 run 2 whet market trial buyer.safetensors seller.safetensors --data x.npy --labels y.npy --goods layer7.weight

@@ -342,13 +342,15 @@ static void prices_by(void **state) {
         whet_trading_config *c = NULL;
         whet_trading_result r;
         int64_t bought = 0;
-        (void)snprintf(text, sizeof text,
-                       "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 5, " SGD "}, "
-                       "'agents': [{'kept': 0, 'belief': 'exponential:0.01', 'valuation': '%s'}, "
-                       "{'kept': 0, 'belief': "
-                       "'uniform:0:500'}, {'kept': 0.5, 'belief': 'uniform:0:5', 'buys': %s}], "
-                       "'trading': {'start': 1, 'level': 0.5, %s}}",
-                       i < 4 ? values[i] : "linear:1000", i % 2 ? "true" : "false", ways[i]);
+        const bool believes = i == 3 || i == 5; /* where nothing is sold it may stand */
+        (void)snprintf(
+            text, sizeof text,
+            "{" DATA ", " BROKER ", " MODEL ", 'training': {'epochs': 5, " SGD "}, "
+            "'agents': [{'kept': 0, %s'valuation': '%s'}, {'kept': 0%s}, "
+            "{'kept': 0.5, %s'buys': %s}], 'trading': {'start': 1, 'level': 0.5, %s}}",
+            believes ? "'belief': 'exponential:0.01', " : "", i < 4 ? values[i] : "linear:1000",
+            believes ? ", 'belief': 'uniform:0:500'" : "",
+            believes ? "'belief': 'uniform:0:5', " : "", i % 2 ? "true" : "false", ways[i]);
         test_ok(ctx, whet_trading_config_read(ctx, config_file(text), NULL, &c));
         const whet_status status = whet_trading_run(ctx, c, fresh_state("ways"), &r);
         if (i == 6) { /* no differences of losses are that close: the first trial says so */
@@ -664,6 +666,56 @@ static void refuses(void **state) {
 }
 
 /* Members that are fine by themselves. */
+/* Terms and means that no deal could ever come of. */
+static void refuses_deals_that_never_come(void **state) {
+    static const struct {
+        const char *text, *says;
+    } cases[] = {
+        {START AGENTS_OF("'trade_cost': 5000", "'trade_cost': 1000.5", "'mechanism': 'nash'"),
+         "a gain is worth at most 1000 to a buyer (\"valuation\"), and costs of sellers with "
+         "\"fees\" are 1000.5 at least"},
+        {START AGENTS_OF("'trade_cost': 1001", "'sells': false", "'mechanism': 'rubinstein'"),
+         "are 1001 at least"},
+        {START AGENTS_OF("", "", "'mechanism': 'nash', 'fees': {'buyer': 1001}"), "1001 at least"},
+        {START AGENTS_OF("", "", "'mechanism': 'second-price', 'fees': {'seller': 1001}"),
+         "1001 at least"},
+        {START AGENTS_OF("'belief': 'uniform:0:9000', 'trade_cost': 1001", "'sells': false",
+                         "'mechanism': 'posted'"),
+         "1001 at least"},
+        {START AGENTS_OF("", "", "'mechanism': 'nash', 'trial_fee': 1000001"),
+         "no buyer's \"wallet\" has more than 1000000, and a trial and the cheapest deal take "
+         "1000001"},
+        {START AGENTS_OF("'wallet': 0", "'wallet': 0", "'mechanism': 'nash'"),
+         "no buyer's \"wallet\" has more than 0"},
+        {START AGENTS_OF("'wallet': 9, 'trade_cost': 10", "'wallet': 8, 'trade_cost': 10",
+                         "'mechanism': 'nash'"),
+         "has more than 9, and a trial and the cheapest deal take 10"},
+        {START AGENTS_OF("'valuation': 'linear:0'", "'valuation': 'linear:0'",
+                         "'mechanism': 'nash'"),
+         "it is worth 0 to all who buy"},
+        {START AGENTS_OF("'belief': 'uniform:0:9'", "", "'mechanism': 'nash'"),
+         "agent \"A\" has a \"belief\", which has no use with \"mechanism\" nash and "
+         "\"disclosure\" both"},
+        {START AGENTS_OF("", "'belief': 'uniform:0:9'",
+                         "'mechanism': 'posted', 'disclosure': 'both'"),
+         "agent \"B\" has a \"belief\", which has no use with \"mechanism\" posted"},
+    };
+    static const char *const possible[] = {
+        START AGENTS_OF("'wallet': 9, 'trade_cost': 10", "'wallet': 10, 'trade_cost': 10",
+                        "'mechanism': 'nash'"),
+        START AGENTS_OF("'trade_cost': 5000", "'trade_cost': 999", "'mechanism': 'nash'"),
+        START AGENTS_OF("", "'valuation': 'linear:0'", "'mechanism': 'nash'"),
+        START AGENTS_OF("'valuation': 'cost-saving:500'", "'trade_cost': 1500",
+                        "'mechanism': 'nash'")};
+    whet_ctx *ctx = test_ctx(1);
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        refuse(WHET_ERR_ARG, cases[i].text, cases[i].says);
+    for (size_t i = 0; i < sizeof possible / sizeof possible[0]; i++)
+        whet_trading_config_destroy(ctx, read_config(ctx, possible[i]));
+    test_ctx_done(ctx);
+}
+
 static void refuses_contradictions(void **state) {
     static const struct {
         whet_status status;
@@ -699,6 +751,10 @@ static void refuses_contradictions(void **state) {
          START AGENTS_OF("'belief': 'uniform:0:9', 'trade_cost': 9", "'sells': false",
                          "'mechanism': 'posted'"),
          "agent \"A\": \"belief\" uniform:0:9 ends below"},
+        {WHET_ERR_ARG, START AGENTS_OF("'training_cost': 9", "", "'mechanism': 'nash'"),
+         "agent \"A\": \"training_cost\" without \"amortisation\""},
+        {WHET_ERR_ARG, START AGENTS_OF("", "'amortisation': 0.5", "'mechanism': 'nash'"),
+         "agent \"B\": \"amortisation\" without \"training_cost\""},
         {WHET_ERR_LIMIT,
          START AGENTS_OF("'valuation': 'cost-saving:9e15'", "", "'mechanism': 'nash'"),
          "agent \"A\" buys of \"B\": value"},
@@ -837,6 +893,7 @@ int main(void) {
         cmocka_unit_test(ignores_threads),
         cmocka_unit_test(refuses),
         cmocka_unit_test(refuses_contradictions),
+        cmocka_unit_test(refuses_deals_that_never_come),
         cmocka_unit_test(refuses_data),
         cmocka_unit_test(distrusts_state),
         cmocka_unit_test(survives_allocations),

@@ -572,6 +572,18 @@ static void refuses(void **state) {
             ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'prior': 1}}",
             WHET_ERR_ARG, "\"reference\", which tries every seller");
+    refused(ctx, market_of("", "", ", 'search': 'grid', 'outright': true"), WHET_ERR_ARG,
+            "\"outright\" with \"search\" grid");
+    refused(ctx,
+            "{" DATA ", " MODEL
+            ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
+            "'trading': {'outright': true}}",
+            WHET_ERR_ARG, "\"outright\" with \"reference\"");
+    refused(ctx,
+            "{" DATA ", " MODEL
+            ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
+            "'trading': {'level': 0.05}}",
+            WHET_ERR_ARG, "\"level\" has no use with \"reference\"");
     refused(ctx, SPLIT("'every'", "[1]"), WHET_ERR_FORMAT, "\"split_seed\" is another word");
     refused(ctx, SPLIT("-1", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");
     refused(ctx, SPLIT("1.5", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");

@@ -388,6 +388,10 @@ static void what_cannot_be_tried(void **state) {
     m.job.search = WHET_TRIAL_SEARCHES;
     test_fails(ctx, whet_trial_run(ctx, &m.job, &r), WHET_ERR_ARG);
     m.job.search = WHET_TRIAL_GRID;
+    m.job.outright = true;
+    test_fails(ctx, whet_trial_run(ctx, &m.job, &r), WHET_ERR_ARG);
+    test_says(ctx, "outright with search grid");
+    m.job.outright = false;
     m.job.batch = -1;
     test_fails(ctx, whet_trial_run(ctx, &m.job, &r), WHET_ERR_ARG);
     m.job.batch = 0;
