@@ -346,6 +346,64 @@ static void a_network_is_aligned_with_itself(void **state) {
     test_ctx_done(ctx);
 }
 
+/* to's unit order[i] is from's unit i, but for noise, in every row and column. */
+static void plant(const made *from, const int64_t *p, const int64_t *q, double noise, made *to) {
+    whet_i_rng rng;
+    whet_i_rng_init(&rng, 99, 0);
+    make(to, 1);
+    for (int64_t i = 0; i < UNITS; i++) {
+        memcpy(to->w0 + p[i] * IN, from->w0 + i * IN, IN * sizeof(float));
+        to->b0[p[i]] = from->b0[i];
+        to->b1[q[i]] = from->b1[i];
+        for (int64_t k = 0; k < UNITS; k++) to->w1[q[i] * UNITS + p[k]] = from->w1[i * UNITS + k];
+        for (int64_t o = 0; o < OUT; o++) to->w2[o * UNITS + q[i]] = from->w2[o * UNITS + i];
+    }
+    for (int t = 0; t < TENSORS; t++) {
+        float *x = to->items[t].tensor.data;
+        for (int64_t k = 0; k < whet_tensor_count(&to->items[t].tensor); k++)
+            x[k] += (float)(noise * whet_i_rng_normal(&rng));
+    }
+}
+
+/* Who is aligned with whom does not matter: the other way round it is the inverse, to the same objective. */
+static void roles_may_be_swapped(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    static made a, b;
+    whet_permutation_spec *spec = parse(ctx, PERCEPTRON);
+    whet_align_opts opts = WHET_ALIGN_OPTS_INIT;
+    opts.restarts = 10;
+    for (uint64_t seed = 1; seed <= 5; seed++) {
+        int64_t planted[2][UNITS], n;
+        whet_alignment *there, *back;
+        whet_i_rng rng;
+        whet_i_rng_init(&rng, seed, 1);
+        for (int g = 0; g < 2; g++) {
+            for (int64_t i = 0; i < UNITS; i++) planted[g][i] = i;
+            whet_i_rng_shuffle(&rng, planted[g], UNITS);
+        }
+        make(&a, seed);
+        plant(&a, planted[0], planted[1], .05, &b);
+        test_ok(ctx, whet_align_weights(ctx, spec, &a.weights, &b.weights, &opts, &there));
+        test_ok(ctx, whet_align_weights(ctx, spec, &b.weights, &a.weights, &opts, &back));
+        for (int g = 0; g < 2; g++) {
+            const int64_t *forth = whet_alignment_order(there, g, 0, &n);
+            const int64_t *inverse = whet_alignment_order(back, g, 0, &n);
+            assert_int_equal(n, UNITS);
+            for (int64_t i = 0; i < UNITS; i++) {
+                assert_int_equal(forth[i], planted[g][i]);
+                assert_int_equal(inverse[forth[i]], i);
+            }
+        }
+        const double one = whet_alignment_objective(there), other = whet_alignment_objective(back);
+        assert_true(fabs(one - other) <= 1e-9 * one);
+        whet_alignment_destroy(ctx, there);
+        whet_alignment_destroy(ctx, back);
+    }
+    whet_permutation_spec_destroy(ctx, spec);
+    test_ctx_done(ctx);
+}
+
 /* The objective of a visit never falls, nor is the whole one below the identity's; more restarts are never
  * worse; and B aligned has the products that are claimed. */
 static void the_objective_only_rises(void **state) {
@@ -601,6 +659,7 @@ int main(void) {
         cmocka_unit_test(golden_llama_is_recovered),
         cmocka_unit_test(golden_bert_is_recovered),
         cmocka_unit_test(a_network_is_aligned_with_itself),
+        cmocka_unit_test(roles_may_be_swapped),
         cmocka_unit_test(the_objective_only_rises),
         cmocka_unit_test(nothing_has_to_be_kept),
         cmocka_unit_test(threads_change_no_bit),
