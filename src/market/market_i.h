@@ -32,6 +32,15 @@ double whet_i_normal_upper_quantile(double p); /* z with P(Z >= z) = p, 0 < p < 
 /* Options of a gate. Errors: ARG. (gate.c) */
 WHET_CHECKED whet_status whet_i_gate_check(whet_ctx *ctx, const whet_gate_opts *opts);
 
+/* ---- examples that are on both sides (example_overlap.c) ------------------------------------- */
+
+/* Of an example x [d] and its label. Pure. */
+uint64_t whet_i_example_hash(const float *x, int64_t d, int32_t label);
+void whet_i_examples_sort(uint64_t *hashes, int64_t n);
+/* How many of b [m] are among a [n], both sorted; *differ: how many of a differ. Pure. */
+int64_t whet_i_examples_common(const uint64_t *a, int64_t n, const uint64_t *b, int64_t m,
+                               int64_t *differ);
+
 /* ---- beliefs (belief.c) ------------------------------------------------------------------------ */
 
 typedef enum whet_i_belief_kind {

@@ -215,6 +215,10 @@ WHET_CHECKED whet_status whet_i_market_data_again(whet_ctx *ctx, const whet_trad
                                                   const whet_i_market_data *from,
                                                   uint64_t split_seed, whet_i_market_data *out);
 void whet_i_market_data_free(whet_ctx *ctx, whet_i_market_data *data);
+/* Warns of examples of the selection, the gate and the test that are among those that are trained on, or of
+ * the selection. O(examples x numbers), a float's copy of one row at a time. (market_repeats.c) */
+WHET_CHECKED whet_status whet_i_market_repeats(whet_ctx *ctx, const whet_trading_config *config,
+                                               const whet_i_market_data *data);
 /* Deals the training rows that are not the broker's to the agents: fills rows and n_rows. held [n_train]: not
  * 0 where a row is the broker's. */
 WHET_CHECKED whet_status whet_i_market_split(whet_ctx *ctx, const whet_trading_config *config,

@@ -226,6 +226,7 @@ static whet_status read_data(whet_ctx *ctx, whet_i_market *m) {
     WHET_TRY(whet_i_calloc(ctx, n, &m->data));
     m->n_data = 1;
     WHET_TRY(whet_i_market_data_read(ctx, c, m->data));
+    WHET_TRY(whet_i_market_repeats(ctx, c, m->data));
     for (int64_t i = 1; i < n; i++) {
         m->n_data = i + 1;
         const whet_status status =

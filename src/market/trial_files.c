@@ -2,7 +2,6 @@
  * The job of whet market trial: two files and examples in, a verdict and the mixture out. */
 #include <inttypes.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "io/io_i.h"
 #include "market/trial_i.h"
@@ -70,34 +69,15 @@ static whet_status check_examples(run *r, const whet_mode_data *from, const char
 
 /* ---- examples that are on both sides ------------------------------------------------------------------ */
 
-static int by_value(const void *a, const void *b) {
-    const uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-    return (x > y) - (x < y);
-}
-
-/* Of each example and its label, ascending; [n], owned. */
 static whet_status hash_examples(whet_ctx *ctx, const whet_mode_data *d, uint64_t **out) {
     const int64_t row = d->height * d->width * d->channels;
     uint64_t *hash;
     WHET_TRY(whet_i_alloc(ctx, d->n, &hash));
     for (int64_t i = 0; i < d->n; i++)
-        hash[i] = whet_i_hash_u64(whet_i_hash_long(d->x + i * row, row * (int64_t)sizeof *d->x) ^
-                                  whet_i_hash_u64((uint64_t)d->labels[i]));
-    qsort(hash, (size_t)d->n, sizeof *hash, by_value);
+        hash[i] = whet_i_example_hash(d->x + i * row, row, d->labels[i]);
+    whet_i_examples_sort(hash, d->n);
     *out = hash;
     return WHET_OK;
-}
-
-/* How many examples of b are among those of a; and how many of a differ. */
-static int64_t common(const uint64_t *a, int64_t n, const uint64_t *b, int64_t m, int64_t *differ) {
-    int64_t found = 0;
-    *differ = n > 0;
-    for (int64_t i = 1; i < n; i++) *differ += a[i] != a[i - 1];
-    for (int64_t i = 0, j = 0; j < m; j++) {
-        while (i < n && a[i] < b[j]) i++;
-        found += i < n && a[i] == b[j];
-    }
-    return found;
 }
 
 /* Examples that chose the mixture prove nothing of it, whatever their file is called. A few that are on both
@@ -112,7 +92,7 @@ static whet_status compare_examples(run *r) {
         return WHET_OK; /* told by the trial */
     WHET_TRY_DONE(hash_examples(r->ctx, a, &chose));
     WHET_TRY_DONE(hash_examples(r->ctx, b, &judge));
-    const int64_t found = common(chose, a->n, judge, b->n, &differ);
+    const int64_t found = whet_i_examples_common(chose, a->n, judge, b->n, &differ);
     const bool same = a->n == b->n && memcmp(chose, judge, (size_t)a->n * sizeof *chose) == 0;
     if (same || (found == b->n && differ > a->n / 2))
         status = whet_i_fail(r->ctx, WHET_ERR_ARG,

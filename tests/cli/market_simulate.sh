@@ -4,7 +4,7 @@
 examples=$(realpath "$(dirname "$0")/../../examples/market")
 . "$(dirname "$0")/lib.sh"
 
-mkdir d
+mkdir d copies
 python3 - <<'PY'
 import random, struct
 def npy(path, kind, shape, bytes_):
@@ -17,6 +17,10 @@ for name, n in (('train', 400), ('test', 200)):
     x = [min(255, max(0, int(draw.gauss(90 + 80 * (j % 4 == c), 40)))) for c in y for j in range(16)]
     npy(f'd/{name}_x.npy', '|u1', (n, 4, 4), bytes(x))
     npy(f'd/{name}_y.npy', '|u1', (n,), bytes(y))
+    x, y = (x[:1600], y[:100]) if name == 'train' else (first, labels)
+    npy(f'copies/{name}_x.npy', '|u1', (n, 4, 4), bytes(x * (n // len(y))))
+    npy(f'copies/{name}_y.npy', '|u1', (n,), bytes(y * (n // len(y))))
+    first, labels = x, y
 PY
 # config FILE EPOCHS SEEDS TRADING
 config() {
@@ -241,4 +245,15 @@ for example in "$examples"/*.json; do
     tells 'nowhere/train_x.npy'
 done
 unchanged
+# Copies of examples on several sides are told, of each two of them; other data says nothing.
+config few.json 3 '[1]' '{"start": 1, "frequency": 1}'
+sed 's/, "controls": \[[^]]*\]//' few.json >twice.json
+run 0 whet market simulate --config twice.json --data d --output twice
+quiet_about 'also as a copy'
+run 0 whet market simulate --config twice.json --data copies --output twice --force
+tells ' of 200 examples of the test are among those that agents train on, also as a copy; expected others'
+tells ' of 60 examples of the selection are among those that agents train on'
+tells ' of 80 examples of the gate are among those that agents train on'
+tells ' of 80 examples of the gate are among those that choose mixtures'
+tells ' of 200 examples of the test are among those that choose mixtures'
 finish
