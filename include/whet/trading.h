@@ -153,6 +153,7 @@ typedef struct whet_trading_result {
     int64_t n_train, n_select, n_gate, n_test;
     bool arms[WHET_ARMS]; /* which were followed */
     bool money;           /* weights were sold, not given */
+    bool norms_measured;  /* networks have batch norms, measured on the selection wherever judged */
     int64_t start, frequency;
     const char *name;   /* of the experiment */
     const char *config; /* the configuration's text; or NULL */

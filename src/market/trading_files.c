@@ -90,15 +90,17 @@ static json_t *arms_json(const whet_trading_result *r) {
 
 whet_status whet_trading_json(whet_ctx *ctx, const whet_trading_result *r, char **out) {
     whet_i_buf buf = {0};
-    json_t *json = json_pack(
-        "{s:s, s:o, s:o, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}",
-        "name", r->name, "agents", agents_json(r), "seeds", seeds_json(r), "split_each",
-        r->split_each, "epochs", (json_int_t)r->epochs, "start", (json_int_t)r->start, "frequency",
-        (json_int_t)r->frequency, "classes", (json_int_t)r->classes, "train_examples",
-        (json_int_t)r->n_train, "selection_examples", (json_int_t)r->n_select, "gate_examples",
-        (json_int_t)r->n_gate, "test_examples", (json_int_t)r->n_test, "arms", arms_json(r),
-        "gains", gains_json(r), "trials", trials_json(r), "surplus", surplus_json(r), "broker",
-        r->money ? json_real(r->broker) : json_null());
+    json_t *json =
+        json_pack("{s:s, s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:o, "
+                  "s:o, s:o, s:o}",
+                  "name", r->name, "agents", agents_json(r), "seeds", seeds_json(r), "split_each",
+                  r->split_each, "norms_measured", r->norms_measured, "epochs",
+                  (json_int_t)r->epochs, "start", (json_int_t)r->start, "frequency",
+                  (json_int_t)r->frequency, "classes", (json_int_t)r->classes, "train_examples",
+                  (json_int_t)r->n_train, "selection_examples", (json_int_t)r->n_select,
+                  "gate_examples", (json_int_t)r->n_gate, "test_examples", (json_int_t)r->n_test,
+                  "arms", arms_json(r), "gains", gains_json(r), "trials", trials_json(r), "surplus",
+                  surplus_json(r), "broker", r->money ? json_real(r->broker) : json_null());
     const whet_status status = whet_i_json_dump(ctx, json, JSON_INDENT(2), &buf);
     if (json) json_decref(json);
     if (status == WHET_OK)

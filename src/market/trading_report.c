@@ -83,6 +83,9 @@ static whet_status put_splits(whet_ctx *ctx, whet_i_buf *out, const whet_trading
             "<tr><td>accuracy and loss on this page</td><td>%s test examples, which nothing "
             "else looks at</td></tr>\n",
             whet_i_count(a, r->n_select), whet_i_count(b, r->n_gate), whet_i_count(c, r->n_test));
+        if (r->norms_measured)
+            WHET_PUT("<tr><td>means and variances of batch norms, in every arm alike</td><td>the "
+                     "selection, whenever a network is judged</td></tr>\n");
     } else {
         WHET_PUT("<tr><td>mixing weights, whether a purchase gains, accuracy and loss on this "
                  "page</td><td>the same %s test examples</td></tr>\n",

@@ -420,6 +420,7 @@ static whet_status describe(whet_ctx *ctx, const simulation *s, whet_trading_res
     r->n_test = d->held[WHET_I_FOR_TEST][c->n_agents].n;
     memcpy(r->arms, c->arms, sizeof r->arms);
     r->split_each = c->split_each;
+    r->norms_measured = whet_i_trading_measures(c);
     r->money = c->arms[WHET_ARM_MARKET] && c->terms.mechanism != WHET_I_TRADE_FREE;
     r->start = c->terms.start;
     r->frequency = c->terms.frequency;

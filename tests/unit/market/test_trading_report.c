@@ -69,6 +69,7 @@ static made *make(int64_t agents, int64_t seeds, int64_t epochs, const bool arms
                                  .competitors = m->competitors,
                                  .n_train = 12345,
                                  .n_select = 1001,
+                                 .norms_measured = true,
                                  .n_gate = 1002,
                                  .n_test = 1003,
                                  .start = 1,
@@ -437,6 +438,8 @@ static void test_page(void **state) {
     has(page, "1,001 examples of the broker, the selection");
     has(page, "1,002 other examples of the broker, the gate");
     has(page, "1,003 test examples, which nothing else looks at");
+    has(page,
+        "<tr><td>means and variances of batch norms, in every arm alike</td><td>the selection");
     has(page, "<td class=\"n\">12,345 examples</td>");
     free(page);
     free(m);

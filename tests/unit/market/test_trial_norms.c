@@ -249,6 +249,7 @@ static void arms_are_judged_as_trials(void **state) {
                     "'gate': 'any-gain', 'outright': true}, 'controls': [], 'seeds': [1]}",
              fresh_state("norms.state"), &r);
     assert_int_equal(r.n_trials, 2);
+    assert_true(r.norms_measured);
     for (int64_t i = 0; i < r.n_trials; i++) {
         const whet_trading_trial *t = &r.trials[i];
         const bool buys = t->outcome == WHET_TRADE_BOUGHT;
