@@ -175,7 +175,7 @@ typedef struct whet_baseline_input {
                      are, with weights exp(-gamma |x_i - x_j|^2): memory 8 n^2 bytes */
     double alpha;        /* spread: 0 = cross-fitted; else in (0, 1) */
     int64_t
-        neighbours; /* propagate, spread without gamma: 0 = 10; else 1 to n - 1, the row itself not
+        neighbours; /* propagate, spread without gamma: 0 = 10; else 1 to n - 1 and 1,000, the row itself not
                            counted (scikit-learn counts it) */
     whet_neighbour_metric neighbour_metric;
     double

@@ -137,7 +137,7 @@ typedef struct whet_i_held_out {
     int64_t n;
     int64_t *rows;   /* [n] */
     double *probs;   /* [n, k] */
-    int64_t doubted; /* the first of them: another class is likelier */
+    int64_t doubted; /* how many of them have a likelier class */
 } whet_i_held_out;
 
 typedef struct whet_i_run {

@@ -386,13 +386,19 @@ static whet_status uncertain_section(whet_ctx *ctx, whet_i_buf *out, const whet_
 
 /* ---- which labels to look at again ------------------------------------------------------------ */
 
+static bool is_doubted(const whet_i_run *run, int64_t at) {
+    const int64_t k = whet_names_count(run->classes);
+    int32_t top[3];
+    (void)whet_i_top(run->held_out.probs + at * k, k, 1, top);
+    return top[0] != run->train.labels[run->held_out.rows[at]];
+}
+
 static whet_status doubted_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run, int64_t at) {
     const int64_t k = whet_names_count(run->classes), row = run->held_out.rows[at];
     const double *p = run->held_out.probs + at * k;
     const int32_t label = run->train.labels[row];
     int32_t top[3];
     (void)whet_i_top(p, k, 1, top);
-    if (top[0] == label) return WHET_OK;
     const int32_t shown[2] = {label, top[0]};
     WHET_PUT("<tr><td class=\"n\">%" PRId64 "</td><td class=\"text\">", row);
     if (run->train.texts) WHET_TRY(whet_i_html_cut(ctx, out, run->train.texts[row], 240));
@@ -417,11 +423,15 @@ static whet_status doubts_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_r
         return WHET_OK;
     }
     WHET_PUT(
-        ": a wrong label would be among them, and so are rows that so few labels cannot tell. The "
-        "least "
-        "likely first; all are in <code>held_out.tsv</code>.</p>\n<div class=\"wide\"><table>"
+        ": a wrong label would be among them, and so are rows that so few labels cannot tell. "
+        "The least likely first; all are in <code>held_out.tsv</code>.</p>\n<div "
+        "class=\"wide\"><table>"
         "<tr><th class=\"n\">row</th><th>text</th><th>label</th><th>by the others</th></tr>\n");
-    for (int64_t i = 0; i < h->n && i < DOUBTED_MAX; i++) WHET_TRY(doubted_row(ctx, out, run, i));
+    for (int64_t i = 0, told = 0; i < h->n && told < DOUBTED_MAX; i++)
+        if (is_doubted(run, i)) {
+            WHET_TRY(doubted_row(ctx, out, run, i));
+            told++;
+        }
     WHET_PUT("</table></div>\n");
     return WHET_OK;
 }

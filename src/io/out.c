@@ -208,8 +208,15 @@ static bool is_inside(const char *folder, const char *file) {
     return n > 0 && (size_t)n < sizeof path && whet_same_path(path, file);
 }
 
+/* Whether the file `file` would be among the weights of folder `folder`. */
+static bool is_part(const char *folder, const char *file) {
+    struct stat x, y;
+    return whet_i_has_extension(file, ".safetensors") && stat(folder, &x) == 0 &&
+           S_ISDIR(x.st_mode) && stat_parent(file, &y) && same_place(&x, &y);
+}
+
 whet_status whet_i_out_check_apart(whet_ctx *ctx, const char *output, const char *input) {
-    if (!whet_same_path(output, input) && !is_inside(output, input) && !is_inside(input, output))
+    if (!whet_same_path(output, input) && !is_inside(output, input) && !is_part(input, output))
         return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "%s: the output would take the place of %s, which is read; expected another "

@@ -30,7 +30,7 @@ static void tell_unreached(whet_ctx *ctx, const whet_i_baseline *s, int64_t rows
 static bool row_to_probs(const whet_i_baseline *s, double *row, int64_t seen) {
     const double least = s->in->gamma > 0 ? 0 : 1e-9; /* what conjugate gradients leave */
     double sum = 0;
-    for (int64_t c = 0; c < seen; c++) sum += row[c];
+    for (int64_t c = 0; c < seen; c++) sum += row[c] = fmax(row[c], 0);
     const bool reached = sum > least;
     const bool defined = s->in->temperature > 0; /* as the method gives them, without smoothing */
     for (int64_t c = 0; (s->in->gamma > 0 || defined) && reached && c < seen; c++) row[c] /= sum;

@@ -13,7 +13,7 @@ typedef struct search {
     double *square;  /* [n] */
     int64_t n, d, m;
     int64_t *index;   /* [n, m] */
-    double *distance; /* [workers, m] squared, of one row */
+    double *distance; /* [workers, QUERY_ROWS, m] squared, of a block */
     double *products; /* [workers, QUERY_ROWS, POOL_ROWS] */
 } search;
 

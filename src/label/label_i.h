@@ -108,8 +108,9 @@ WHET_CHECKED whet_status whet_i_nearest(whet_ctx *ctx, const float *queries, int
                                         const float *pool, int64_t n_pool, int64_t d, int64_t m,
                                         bool same, int64_t *index, float *similarity);
 
-/* The m other rows nearest to each row of x [n, d], m < n, the nearest first, equal ones by lowest index:
- * index [n, m]. 2 n^2 d in f64, and 8 n d bytes. (euclidean_neighbours.c) Errors: ARG, NOMEM, CANCELLED. */
+/* The m other rows nearest to each row of x [n, d], m < n, the nearest first, equal ones by lowest
+ * index: index [n, m]. 2 n^2 d in f64; 8 n d bytes, and 1536 (m + 768) a thread.
+ * (euclidean_neighbours.c) Errors: ARG, NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_nearest_euclidean(whet_ctx *ctx, const float *x, int64_t n,
                                                   int64_t d, int64_t m, int64_t *index);
 

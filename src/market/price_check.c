@@ -132,8 +132,8 @@ static whet_status check_seller(whet_ctx *ctx, const whet_price_job *job) {
                            "a competitor without an externality; expected what its gain costs");
     if (parts && job->seller.training > 0 && !(job->seller.amortisation > 0))
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "a training cost of %g without an amortisation; expected the share of "
-                           "it that this sale must bring in",
+                           "a training cost of %g with an amortisation of 0; expected the share of "
+                           "it, above 0, that this sale must bring in",
                            job->seller.training);
     if (!parts && job->seller.amortisation > 0)
         return whet_i_fail(ctx, WHET_ERR_ARG,

@@ -149,8 +149,8 @@ static whet_status check_means(whet_ctx *ctx, const whet_trading_config *c, cons
             c->path, p->value, p->cost);
     if (!p->paid)
         return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "%s: no buyer's \"wallet\" has more than %" PRId64 ", and a trial and "
-                           "the cheapest deal take %" PRId64 "; expected one that can pay",
+                           "%s: no buyer's \"wallet\" has more than %" PRId64 ", and a trial or "
+                           "the cheapest deal takes %" PRId64 "; expected one that can pay",
                            c->path, p->wallet, p->needs);
     return WHET_OK;
 }
@@ -185,6 +185,11 @@ static whet_status check_deals(whet_ctx *ctx, const whet_trading_config *c) {
 
 whet_status whet_i_trading_check(whet_ctx *ctx, const whet_trading_config *c) {
     WHET_TRY(check_arms(ctx, c));
+    if (whet_i_trading_measures(c) && c->select < 2)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s: \"selection\" %" PRId64
+                           ", on which batch norms are measured; expected 2 at least",
+                           c->path, c->select);
     if (c->terms.mechanism == WHET_I_TRADE_FREE) return check_free(ctx, c);
     WHET_TRY(check_competition(ctx, c));
     WHET_TRY(check_wallets(ctx, c));

@@ -172,6 +172,13 @@ static whet_status read_money(const reader *r, whet_i_terms *t) {
     return read_bargaining(r, t);
 }
 
+/* Where nobody does, that is what is told. */
+static bool somebody_sells(const whet_trading_config *c) {
+    bool sells = false;
+    for (int64_t i = 0; i < c->n_agents; i++) sells = sells || c->agents[i].sells;
+    return sells;
+}
+
 /* A seller who posts prices needs a belief on what others would pay. */
 static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
     for (int64_t i = 0; i < r->config->n_agents; i++) {
@@ -188,6 +195,11 @@ static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
         const bool reads =
             t->mechanism == WHET_I_TRADE_SECOND ||
             (t->mechanism == WHET_I_TRADE_POSTED && t->disclosure != WHET_DISCLOSE_BOTH);
+        if (a->belief && reads && !a->sells && !a->hides && somebody_sells(r->config))
+            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+                               "%s: agent \"%s\" has a \"belief\" and does not sell; expected one "
+                               "of sellers alone",
+                               r->where, a->name);
         if (a->belief && !reads && t->mechanism != WHET_I_TRADE_FREE)
             return whet_i_fail(r->ctx, WHET_ERR_ARG,
                                "%s: agent \"%s\" has a \"belief\", which has no use with "

@@ -53,7 +53,12 @@ static whet_status add_observed(watcher *w, const whet_i_node *node) {
     const whet_i_graph *g = w->net[0].graph;
     const whet_i_param *p = &g->params->items[node->params[0]];
     const whet_i_spec_tensor *t = find_tensor(w->bound->spec, p->name);
-    if (!t || t->axes[0].n == 0 || t->unmatched || w->n == OBSERVED_MOST) return WHET_OK;
+    if (!t || t->axes[0].n == 0 || t->unmatched) return WHET_OK;
+    if (w->n == OBSERVED_MOST)
+        return whet_i_fail(w->ctx, WHET_ERR_UNSUPPORTED,
+                           "more than %d layers and norms to match by activations; expected at "
+                           "most as many; try by weights",
+                           (int)OBSERVED_MOST);
     const int64_t c = p->shape[0];
     observed *o = &w->items[w->n];
     *o = (observed){.axis = &t->axes[0], .value = node->outputs[0], .c = c};

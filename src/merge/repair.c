@@ -37,7 +37,11 @@ static whet_status add_layer(whet_ctx *ctx, whet_i_repair *r, const whet_i_image
                              const whet_i_node *node) {
     const whet_i_param *w = &net->params->items[node->params[0]];
     if ((w->rank < 2) != r->normed || node->outputs[0] == net->logits) return WHET_OK;
-    if (node->n_params != 2 || r->n == LAYERS_MOST)
+    if (r->n == LAYERS_MOST)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                           "%s: more than %d hidden layers to repair; expected at most as many",
+                           r->arch, (int)LAYERS_MOST);
+    if (node->n_params != 2)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                            "%s: layer %s has no bias that could be shifted; expected one in every "
                            "hidden layer",
@@ -51,6 +55,28 @@ static whet_status add_layer(whet_ctx *ctx, whet_i_repair *r, const whet_i_image
     return WHET_OK;
 }
 
+/* Where norms are what is repaired, a hidden layer of a perceptron without one would be left as it is. In
+ * residual networks the stream has norms for all that is added to it. */
+static whet_status check_normed(whet_ctx *ctx, const whet_i_repair *r,
+                                const whet_i_image_network *net) {
+    const whet_i_graph *g = net->graph;
+    if (!whet_i_arch_is(r->arch, "mlp")) return WHET_OK;
+    for (int64_t i = 0; i < g->n_nodes; i++) {
+        const whet_i_node *node = &g->nodes[i];
+        bool normed = node->n_params == 0 || node->outputs[0] == net->logits;
+        if (node->n_params > 0 && net->params->items[node->params[0]].rank < 2) continue;
+        for (int64_t k = i + 1; !normed && k < g->n_nodes; k++)
+            normed = g->nodes[k].n_params > 0 && g->nodes[k].inputs[0] == node->outputs[0] &&
+                     net->params->items[g->nodes[k].params[0]].rank < 2;
+        if (!normed)
+            return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
+                               "%s: layer %s has no norm, and others do; expected all or none for "
+                               "units to be repaired",
+                               r->arch, net->params->items[node->params[0]].name);
+    }
+    return WHET_OK;
+}
+
 static whet_status find_layers(whet_ctx *ctx, whet_i_repair *r, const whet_i_image_network *net) {
     const whet_i_graph *g = net->graph;
     WHET_TRY(whet_i_calloc(ctx, LAYERS_MOST, &r->layers));
@@ -59,7 +85,7 @@ static whet_status find_layers(whet_ctx *ctx, whet_i_repair *r, const whet_i_ima
             r->normed = true;
     for (int64_t i = 0; i < g->n_nodes; i++)
         if (g->nodes[i].n_params > 0) WHET_TRY(add_layer(ctx, r, net, &g->nodes[i]));
-    return WHET_OK;
+    return r->normed ? check_normed(ctx, r, net) : WHET_OK;
 }
 
 /* ---- statistics ------------------------------------------------------------------------------------- */

@@ -130,6 +130,8 @@ write('grouped.safetensors', drawn(resnet([4, 6], True, running=False)))
 odd = resnet([4, 6], True)
 odd['layer1.0.conv2.weight'] = [4, 2, 3, 3]
 write('cardinal.safetensors', drawn(odd))
+write('some.safetensors', drawn({'fc1.weight': [7, 768], 'fc1.bias': [7], 'norm1.weight': [7], 'norm1.bias': [7],
+    'fc2.weight': [6, 7], 'fc2.bias': [6], 'fc3.weight': [3, 6], 'fc3.bias': [3]}))
 write('sequential.safetensors', drawn({'0.weight': [7, 768], '0.bias': [7], '2.weight': [6, 7], '2.bias': [6], '4.weight': [3, 6], '4.bias': [3]}))
 write('normed.safetensors', drawn({'net.0.weight': [7, 768], **norm('net.1', 7), 'net.3.weight': [6, 7], 'net.3.bias': [6],
                                    **norm('net.4', 6), 'net.6.weight': [3, 6]}))
@@ -209,6 +211,8 @@ run 3 whet align features.safetensors features.safetensors --arch mlp --barrier 
 tells 'features.0 is a convolution, and nothing tells the strides and pools of a chain'
 run 3 whet align sequential.safetensors sequential.moved.safetensors --barrier --data short.npy --labels y.npy --output o
 tells 'for short.npy: mlp: tensor 0.weight is not there, or of another shape'
+run 3 whet align some.safetensors some.safetensors --arch mlp --repair --barrier --data x.npy --labels y.npy --output o
+tells 'mlp: layer fc2.weight has no norm, and others do; expected all or none for units to be repaired'
 unchanged
 run 0 whet align sequential.safetensors sequential.moved.safetensors --repair --barrier --data x.npy --labels y.npy --points 3 --output q
 says 'aligned, repaired'

@@ -90,7 +90,7 @@ run 0 whet label baseline --features X.npy --labels L.tsv --method propagate --n
 run 0 whet label baseline --features X.npy --labels L.tsv --method spread --neighbours 4 --probs near2.npy
 [ "$(most near.npy 40)$(most near2.npy 41)" = 01 ] || fail 'rows 40 and 41 by neighbours'
 run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --neighbours 60 --probs n.npy
-tells '60 neighbours among 60 rows; expected 1 to 59, the other rows'
+tells '60 neighbours among 60 rows; expected 1 to 59'
 run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --neighbours 0 --probs n.npy
 run 2 whet label baseline --features X.npy --labels L.tsv --method propagate --gamma 1 --metric cosine --probs n.npy
 tells '--metric and --gamma, which joins all rows; expected one of them'

@@ -228,7 +228,7 @@ tells 'a competitor without an externality'
 run 2 whet market price --mechanism nash --value 9 --amortisation .1
 tells 'an amortisation of 0.1 without a training cost'
 run 2 whet market price --mechanism nash --value 9 --training-cost 100
-tells 'a training cost of 100 without an amortisation'
+tells 'a training cost of 100 with an amortisation of 0'
 run 2 whet market price --mechanism nash --value 9 --trade-cost 1
 tells 'parts of a reservation without a training cost'
 # Files.

@@ -231,6 +231,8 @@ run 2 whet merge --method linear mine/model.safetensors narrow.safetensors --out
 run 2 whet merge --recipe mine.yml --output ./mine --force
 tells './mine: the output would take the place of mine'
 run 2 whet merge --method ties --density .5 --weights 1 --base mine narrow.safetensors --output mine --force
+run 2 whet merge --method linear mine mine --output mine/model-00001-of-00002.safetensors --force
+tells 'mine/model-00001-of-00002.safetensors: the output would take the place of mine'
 unchanged
 
 # Layers are in the order of their numbers, whatever those are: all three are run.

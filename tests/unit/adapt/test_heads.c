@@ -258,7 +258,11 @@ static whet_i_contender compare(whet_ctx *ctx, const char *own, const char *othe
     put_head(&h, 0, own);
     put_head(&h, 1, other);
     test_ok(ctx, whet_i_held_compare(ctx, &h, false, &t));
-    return t.tried[0];
+    const whet_i_contender c = t.tried[0];
+    /* The figures are of these. */
+    assert_true(fabs(whet_i_log_loss(c.held, B, 2, y) - c.log_loss) < 1e-12);
+    whet_i_tuning_free(ctx, &t);
+    return c;
 }
 
 static void a_head_is_chosen_without_what_judges_it(void **state) {

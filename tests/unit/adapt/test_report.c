@@ -167,6 +167,19 @@ static void doubted_labels_are_told(void **state) {
     assert_true(first && second && first < second && second < end);
     assert_true(!agrees || agrees > end);
     assert_non_null(strstr(list, "Of 3 labels 2 are another class's"));
+    /* Thirty that are not doubted come before one that is. */
+    whet_i_buf_free(ctx, &html);
+    h->n = 31;
+    for (int64_t i = 0; i < h->n; i++) {
+        h->rows[i] = i;
+        h->probs[2 * i] = i < 30 ? .9 : .1;
+        h->probs[2 * i + 1] = 1 - h->probs[2 * i];
+        s.run.train.labels[i] = 0;
+    }
+    h->doubted = 1;
+    test_ok(ctx, whet_i_report(ctx, &s.run, &html));
+    list = strstr(html.data, "Which labels to look at again");
+    assert_true(strstr(list, "<td class=\"n\">30</td>") < strstr(list, "What to label next"));
     whet_i_buf_free(ctx, &html);
     whet_i_run_free(ctx, &s.run);
     test_ctx_done(ctx);

@@ -312,6 +312,7 @@ static void gains_by_hand(void **state) {
     assert_true(fabs(t.tried[0].gain - mean) < 1e-9);
     assert_true(fabs(t.tried[0].error - sqrt(square / 3)) < 1e-9);
     assert_true(fabs(t.tried[0].accuracy - .75) < 1e-12 && fabs(t.accuracy_without - .5) < 1e-12);
+    whet_i_tuning_free(ctx, &t);
     test_ctx_done(ctx);
 }
 
@@ -339,6 +340,7 @@ static void averages_by_hand(void **state) {
     assert_true(fabs(t.tried[0].gain - (alone - loss)) < 1e-6);
     assert_true(t.tried[1].share == 1 && t.tried[1].accuracy == 1);
     assert_true(t.tried[1].alone == t.tried[1].log_loss && t.tried[1].gain > t.tried[0].gain);
+    whet_i_tuning_free(ctx, &t);
     test_ctx_done(ctx);
 }
 
