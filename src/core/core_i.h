@@ -211,6 +211,10 @@ bool whet_i_parse_int(whet_str text, int64_t *out);
 bool whet_i_parse_real(whet_str text, double *out);
 
 /* ASCII characters, whatever the locale (ctype.h follows it). Pure. */
+static inline bool whet_i_ends_with(const char *text, const char *end) {
+    const size_t n = strlen(text), m = strlen(end);
+    return n >= m && strcmp(text + n - m, end) == 0;
+}
 static inline bool whet_i_is_digit(char c) { return c >= '0' && c <= '9'; }
 static inline bool whet_i_is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 static inline bool whet_i_is_lower(char c) { return c >= 'a' && c <= 'z'; }

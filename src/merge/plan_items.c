@@ -35,15 +35,10 @@ static const char *shape_text(char out[160], const whet_tensor *t) {
     return out;
 }
 
-static bool ends_with(const char *text, const char *end) {
-    const size_t a = strlen(text), b = strlen(end);
-    return a >= b && strcmp(text + a - b, end) == 0;
-}
-
 /* Not learned: the same in all models of a kind, whether or not they write it down. */
 static bool is_buffer(const char *name) {
-    return ends_with(name, "position_ids") || ends_with(name, "inv_freq") ||
-           ends_with(name, "num_batches_tracked");
+    return whet_i_ends_with(name, "position_ids") || whet_i_ends_with(name, "inv_freq") ||
+           whet_i_ends_with(name, "num_batches_tracked");
 }
 
 bool whet_i_has_token_rows(const char *name) {
@@ -53,7 +48,7 @@ bool whet_i_has_token_rows(const char *name) {
         "tok_embeddings.weight", "lm_head.bias",     "output.weight",
         "decoder.bias",          "predictions.bias", "predictions.decoder.weight"};
     for (int64_t i = 0; i < WHET_COUNT_OF(ends); i++) {
-        if (!ends_with(name, ends[i])) continue;
+        if (!whet_i_ends_with(name, ends[i])) continue;
         /* "output.weight" alone is a table only where it is the whole name. */
         return strcmp(ends[i], "output.weight") != 0 || strcmp(name, ends[i]) == 0;
     }

@@ -145,11 +145,6 @@ whet_status whet_i_transformer_find(whet_ctx *ctx, const whet_weights *weights,
     return find_sizes(ctx, out);
 }
 
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), m = strlen(end);
-    return n >= m && strcmp(name + n - m, end) == 0;
-}
-
 /* <prefix><module>.weight, or .bias. */
 static bool is_of(const char *name, const char *prefix, const char *module) {
     const size_t before = strlen(prefix), n = module ? strlen(module) : 0;
@@ -171,8 +166,8 @@ bool whet_i_transformer_is_head_norm(const whet_i_transformer *t, const char *na
                                      const whet_tensor *tensor) {
     return !t->family && strncmp(name, t->prefix, strlen(t->prefix)) == 0 && tensor->rank == 1 &&
            tensor->shape[0] == t->size &&
-           (ends_with(name, ".self_attn.q_norm.weight") ||
-            ends_with(name, ".self_attn.k_norm.weight"));
+           (whet_i_ends_with(name, ".self_attn.q_norm.weight") ||
+            whet_i_ends_with(name, ".self_attn.k_norm.weight"));
 }
 
 /* ---- recording ------------------------------------------------------------------------------------- */
@@ -369,7 +364,7 @@ static whet_status place_param(const recorder *r, const whet_i_param *p, int64_t
 /* Of such sizes that nothing is lost in sums: inputs of unit variance stay so. No two are alike, as those of
  * trained networks may be (biases of zero, scales of one), or the wrong order of them would pass. */
 static whet_status draw(whet_ctx *ctx, const whet_i_param *p, uint64_t stream, whet_tensor *out) {
-    const bool bias = ends_with(p->name, ".bias");
+    const bool bias = whet_i_ends_with(p->name, ".bias");
     const double width = p->rank == 2 ? 2 * sqrt(3 / (double)p->shape[1]) : 1;
     const double low = p->rank == 2 ? -width / 2 : bias ? -.5 : .5;
     whet_i_rng rng;

@@ -87,17 +87,12 @@ static whet_status draw_once(verifier *v, uint64_t seed) {
     return status == WHET_OK ? compare(v) : status;
 }
 
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), tail = strlen(end);
-    return n >= tail && strcmp(name + n - tail, end) == 0;
-}
-
 /* Values of about the size that a layer was given, in residual networks less: their streams add up. */
 static void draw_weights(const char *arch, whet_i_rng *rng, const char *name, whet_tensor *t) {
     const int64_t n = whet_tensor_count(t), row = t->rank > 1 && n > 0 ? n / t->shape[0] : 1;
     const bool chain = !whet_i_arch_is(arch, "resnet") && !whet_i_arch_is(arch, "wrn");
-    const bool positive =
-        ends_with(name, ".running_var") || (t->rank == 1 && ends_with(name, ".weight"));
+    const bool positive = whet_i_ends_with(name, ".running_var") ||
+                          (t->rank == 1 && whet_i_ends_with(name, ".weight"));
     const double scale = t->rank > 1 ? sqrt((chain ? 2 : 1) / (double)row) : .3;
     float *x = t->data;
     for (int64_t i = 0; i < n; i++)

@@ -169,10 +169,8 @@ static whet_status refuse(verifier *v, const whet_alignment *drawn) {
 static bool is_alike(const verifier *v, int64_t weight) {
     static const char *const ends[] = {"position_ids", "rotary_emb.inv_freq"};
     const char *name = v->weights.items[weight].name;
-    for (int i = 0; i < 2; i++) {
-        const size_t n = strlen(name), m = strlen(ends[i]);
-        if (n >= m && strcmp(name + n - m, ends[i]) == 0) return true;
-    }
+    for (int i = 0; i < 2; i++)
+        if (whet_i_ends_with(name, ends[i])) return true;
     return whet_i_transformer_is_head_norm(&v->t, name, &v->weights.items[weight].tensor);
 }
 

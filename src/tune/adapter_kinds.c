@@ -4,11 +4,6 @@
 
 #include <stdio.h>
 
-static bool ends_with(const char *name, const char *end) {
-    const size_t n = strlen(name), m = strlen(end);
-    return n > m && strcmp(name + n - m, end) == 0;
-}
-
 /* ---- adapters --------------------------------------------------------------------------------- */
 
 const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i) {
@@ -20,7 +15,7 @@ const char *whet_i_adapter_factor(whet_i_adapter_kind kind, int32_t i) {
 }
 
 bool whet_i_adapter_is_second(whet_i_adapter_kind kind, const char *name) {
-    return ends_with(name, whet_i_adapter_factor(kind, 1));
+    return whet_i_ends_with(name, whet_i_adapter_factor(kind, 1));
 }
 
 /* ---- weights of the model itself --------------------------------------------------------------- */
@@ -34,14 +29,14 @@ static bool every(const whet_i_params *params, const whet_i_param *p) {
 /* BitFit, Ben Zaken et al. 2022 (arXiv 2106.10199). */
 static bool biases(const whet_i_params *params, const whet_i_param *p) {
     (void)params;
-    return ends_with(p->name, ".bias");
+    return whet_i_ends_with(p->name, ".bias");
 }
 
 /* The scales of norms are the only weights that are vectors; their biases stand beside them. */
 static bool norms(const whet_i_params *params, const whet_i_param *p) {
     char name[512];
-    if (ends_with(p->name, ".weight")) return p->rank == 1;
-    if (!ends_with(p->name, ".bias")) return false;
+    if (whet_i_ends_with(p->name, ".weight")) return p->rank == 1;
+    if (!whet_i_ends_with(p->name, ".bias")) return false;
     const int n = (int)(strlen(p->name) - strlen("bias"));
     (void)snprintf(name, sizeof name, "%.*sweight", n, p->name);
     const whet_i_param_id id = whet_i_params_find(params, name);
