@@ -76,7 +76,7 @@ static whet_status set_scales(whet_ctx *ctx, const whet_trading_config *config,
     const double unit = data->train_x.dtype == WHET_U8 ? 255 : 1;
     const int32_t means = config->n_mean, stds = config->n_std;
     if ((means > 1 && means != channels) || (stds > 1 && stds != channels))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"data\": %d means and %d deviations for examples of %" PRId64
                            " channels; expected one of each, or one a channel",
                            config->path, (int)means, (int)stds, data->image.channels);
@@ -279,7 +279,7 @@ static whet_status read_train(whet_ctx *ctx, const whet_trading_config *config,
     }
     if (config->augment && data->train_x.rank < 3)
         return whet_i_fail(
-            ctx, WHET_ERR_ARG,
+            ctx, WHET_ERR_DATA,
             "%s: \"data\": \"augment\" crop-flip, and %s has vectors; expected images",
             config->path, config->train_x);
     WHET_TRY(set_scales(ctx, config, data));

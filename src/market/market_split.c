@@ -82,7 +82,7 @@ static whet_status check_sizes(whet_ctx *ctx, const whet_trading_config *config,
         const bool shares = a->shares && a->n_shares != classes;
         const bool labels = a->relabel && a->n_relabel != classes;
         if (shares || labels)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\": \"%s\" has %" PRId64 " numbers; expected %" PRId64
                                ", one a class of %s",
                                config->path, a->name, shares ? "shares" : "relabel",

@@ -25,7 +25,7 @@ static whet_status read_share(const reader *r, whet_i_agent *a) {
                                   r->config, &shares, &a->n_shares));
     a->shares = shares;
     if (kept && shares)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"kept\" and \"shares\" are given; expected one of them", r->where);
     return WHET_OK;
 }
@@ -47,7 +47,7 @@ static whet_status read_relabel(const reader *r, whet_i_agent *a) {
                                r->where, i, x[i]);
     }
     if (!any)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"relabel\" leaves no class; expected one at least", r->where);
     a->relabel = labels;
     return WHET_OK;
@@ -55,12 +55,17 @@ static whet_status read_relabel(const reader *r, whet_i_agent *a) {
 
 /* ---- money ----------------------------------------------------------------------------------- */
 
+/* What a text of the configuration is refused for is the configuration's fault, not the call's. */
+static whet_status of_config(whet_status status) {
+    return status == WHET_ERR_ARG ? WHET_ERR_DATA : status;
+}
+
 static whet_status read_valuation(const reader *r, whet_i_agent *a) {
     const char *text;
     WHET_TRY(whet_i_trading_text(r->ctx, r->where, r->object, "valuation", r->config, &text));
     const whet_status status =
         whet_valuation_parse(r->ctx, text ? text : "linear:1000", &a->valuation);
-    return status == WHET_OK ? status : whet_i_fail_at(r->ctx, status, "%s", r->where);
+    return status == WHET_OK ? status : whet_i_fail_at(r->ctx, of_config(status), "%s", r->where);
 }
 
 /* Read once here, so that what is wrong is told before any work. */
@@ -86,7 +91,9 @@ static whet_status read_belief(const reader *r, const char *folder, whet_i_agent
         status = whet_posted_price(r->ctx, belief, 0, &lowest);
         whet_belief_destroy(r->ctx, belief);
     }
-    return status == WHET_OK ? status : whet_i_fail_at(r->ctx, status, "%s: \"belief\"", r->where);
+    return status == WHET_OK
+               ? status
+               : whet_i_fail_at(r->ctx, of_config(status), "%s: \"belief\"", r->where);
 }
 
 static whet_status read_money(const reader *r, const char *folder, whet_i_agent *a) {
@@ -106,7 +113,7 @@ static whet_status read_money(const reader *r, const char *folder, whet_i_agent 
                                  &c->amortisation));
     const bool cost = json_object_get(r->object, "training_cost");
     if (cost != (json_object_get(r->object, "amortisation") != NULL))
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"%s\" without \"%s\": a sale must bring in the one times the "
                            "other; expected both",
                            r->where, cost ? "training_cost" : "amortisation",
@@ -127,7 +134,7 @@ static whet_status read_reveals(const reader *r, whet_i_agent *a) {
     if (word && strcmp(word, "none") == 0) {
         if (a->sells && json_object_get(r->object, "sells"))
             return whet_i_fail(
-                r->ctx, WHET_ERR_ARG,
+                r->ctx, WHET_ERR_DATA,
                 "%s: \"sells\" is true and \"reveals\" none, who has nothing to sell; "
                 "expected one of them",
                 r->where);

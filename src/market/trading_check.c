@@ -17,29 +17,29 @@ static whet_status check_arms(whet_ctx *ctx, const whet_trading_config *c) {
     }
     const bool part = c->terms.tower || c->terms.n_goods;
     if (c->arms[WHET_ARM_NO_ALIGN] && c->terms.align == WHET_I_TRADE_AS_IS)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"controls\" has no-align, and \"trading\" aligns nothing; "
                            "expected one of them",
                            where);
     if (tasks && (c->arms[WHET_ARM_FEDAVG] || c->arms[WHET_ARM_BANK]))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"controls\" has %s, and agents have tasks of their own "
                            "(\"relabel\"); expected one of them",
                            where, c->arms[WHET_ARM_BANK] ? "bank" : "fedavg");
     if ((part || hides) && c->arms[WHET_ARM_FEDAVG])
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"controls\" has fedavg, which is of all tensors, and %s some; "
                            "expected one of them",
                            where, part ? "\"goods\" are" : "an agent \"reveals\"");
     if (tasks && !part)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: agents have tasks of their own (\"relabel\"), and all tensors are "
                            "traded; expected \"goods\": \"tower\" or patterns without the last "
                            "layer",
                            where);
     for (int arm = WHET_ARM_NO_ALIGN; arm <= WHET_ARM_FEDAVG; arm++)
         if (c->n_agents < 2 && c->arms[arm])
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: one agent, and \"controls\" has %s; expected two at least",
                                where, whet_arm_name((whet_arm)arm));
     return WHET_OK;
@@ -56,7 +56,7 @@ static bool would_deal(const whet_trading_config *c, int64_t buyer, int64_t sell
 static whet_status check_free(whet_ctx *ctx, const whet_trading_config *c) {
     for (int64_t i = 0; i < c->n_agents; i++)
         if (c->agents[i].money)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\": \"%s\" has no use with \"mechanism\" none; "
                                "expected none",
                                c->path, c->agents[i].name, c->agents[i].money);
@@ -74,13 +74,13 @@ static whet_status check_competition(whet_ctx *ctx, const whet_trading_config *c
                 as_buyer || (would_deal(c, i, j) && c->agents[j].reservation.externality > 0);
         }
         if (a->reservation.externality > 0 && !as_seller)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\": \"externality\" has no use where it sells to no "
                                "\"competitor\"; expected one",
                                c->path, a->name);
         if (a->competitor && !as_buyer)
             return whet_i_fail(
-                ctx, WHET_ERR_ARG,
+                ctx, WHET_ERR_DATA,
                 "%s: agent \"%s\": \"competitor\" has no use where nobody of whom it "
                 "buys has an \"externality\"; expected one",
                 c->path, a->name);
@@ -136,19 +136,19 @@ static whet_status count_deals(whet_ctx *ctx, const whet_trading_config *c, int6
 static whet_status check_means(whet_ctx *ctx, const whet_trading_config *c, const prospect *p) {
     if (!p->would) return WHET_OK;
     if (!(p->value > 0))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: whatever the gain, it is worth 0 to all who buy; expected another "
                            "\"valuation\", or \"mechanism\" none",
                            c->path);
     if (!p->worth)
         return whet_i_fail(
-            ctx, WHET_ERR_ARG,
+            ctx, WHET_ERR_DATA,
             "%s: a gain is worth at most %.15g to a buyer (\"valuation\"), and costs "
             "of sellers with \"fees\" are %.15g at least, so that nothing can be "
             "sold; expected a deal that leaves something",
             c->path, p->value, p->cost);
     if (!p->paid)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: no buyer's \"wallet\" has more than %" PRId64 ", and a trial or "
                            "the cheapest deal takes %" PRId64 "; expected one that can pay",
                            c->path, p->wallet, p->needs);
@@ -162,20 +162,20 @@ static whet_status check_deals(whet_ctx *ctx, const whet_trading_config *c) {
         WHET_TRY(count_deals(ctx, c, s, &all));
         if (all.would > before.would && all.could == before.could &&
             c->terms.mechanism == WHET_I_TRADE_POSTED)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\": \"belief\" %s ends below what its costs and "
                                "\"fees\" are, so that it has no price; expected one that goes "
                                "beyond them",
                                c->path, c->agents[s].name, c->agents[s].belief);
     }
     if (c->n_agents > 1 && !all.would)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: weights are sold, and no agent \"sells\" to another that \"buys\"; "
                            "expected two that do, or \"mechanism\" none",
                            c->path);
     if (all.would && !all.could)
         return whet_i_fail(
-            ctx, WHET_ERR_ARG,
+            ctx, WHET_ERR_DATA,
             "%s: \"trading\": \"uniform\" %g to %g: whatever the gain, no buyer's bid "
             "comes to a seller's ask; expected the interval of their values and "
             "costs",
@@ -186,7 +186,7 @@ static whet_status check_deals(whet_ctx *ctx, const whet_trading_config *c) {
 whet_status whet_i_trading_check(whet_ctx *ctx, const whet_trading_config *c) {
     WHET_TRY(check_arms(ctx, c));
     if (whet_i_trading_measures(c) && c->select < 2)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"selection\" %" PRId64
                            ", on which batch norms are measured; expected 2 at least",
                            c->path, c->select);

@@ -224,7 +224,7 @@ static whet_status read_broker(whet_ctx *ctx, const char *where, const json_t *o
     static const char *const known[] = {"selection", "gate", NULL};
     if (c->reference) {
         if (o)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s and \"reference\": the reference chooses and judges on the test "
                                "examples; expected one of them",
                                where);
@@ -259,7 +259,7 @@ static whet_status read_widths(whet_ctx *ctx, const char *where, const json_t *o
 static whet_status unused(whet_ctx *ctx, const char *where, const json_t *o, const char *key,
                           const char *arch) {
     if (!json_object_get(o, key)) return WHET_OK;
-    return whet_i_fail(ctx, WHET_ERR_ARG, "%s: \"%s\" has no use with \"arch\" %s; expected none",
+    return whet_i_fail(ctx, WHET_ERR_DATA, "%s: \"%s\" has no use with \"arch\" %s; expected none",
                        where, key, arch);
 }
 
@@ -295,7 +295,7 @@ whet_status whet_i_trading_learning(whet_ctx *ctx, const char *where, const json
     WHET_TRY(whet_i_trading_real(ctx, where, o, "weight_decay", 0, 10, l->optimizer.weight_decay,
                                  &l->optimizer.weight_decay));
     if (kind == 0 && json_object_get(o, "momentum"))
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"momentum\" has no use with \"optimizer\" adam; expected sgd",
                            where);
     return whet_i_json_int_or(ctx, where, o, "batch", 1, BATCH_MAX, l->batch, &l->batch);
@@ -313,7 +313,7 @@ static whet_status read_training(whet_ctx *ctx, const char *where, const json_t 
     WHET_TRY(whet_i_json_int(ctx, where, o, "epochs", 1, WHET_I_EPOCHS_MAX, &c->epochs));
     WHET_TRY(whet_i_json_int_or(ctx, where, o, "micro_batch", 1, BATCH_MAX, 0, &c->micro_batch));
     if (c->micro_batch && strcmp(c->arch, "resnet") == 0)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: \"micro_batch\" with \"arch\" resnet: its norms are of whole "
                            "batches; expected none",
                            where);

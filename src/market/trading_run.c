@@ -71,7 +71,7 @@ static whet_status check_patterns(whet_ctx *ctx, const char *place, const char *
         int64_t i = 0;
         while (i < w->n && !matches(patterns[g], w->items[i].name)) i++;
         if (i == w->n)
-            return whet_i_fail(ctx, WHET_ERR_ARG,
+            return whet_i_fail(ctx, WHET_ERR_DATA,
                                "%s: no tensor of the network is called %s; expected names like %s",
                                place, whet_i_quote(quoted, whet_str_from(patterns[g])),
                                w->items[0].name);
@@ -122,7 +122,7 @@ static whet_status choose_goods(whet_ctx *ctx, whet_i_market *m, int64_t agent,
                                        : true;
         if (sold && head && tasks)
             return whet_i_fail(
-                ctx, WHET_ERR_ARG,
+                ctx, WHET_ERR_DATA,
                 "\"trading\": \"goods\": %s is of the last layer, and agents have tasks of "
                 "their own; expected other tensors",
                 name);
@@ -134,7 +134,7 @@ static whet_status choose_goods(whet_ctx *ctx, whet_i_market *m, int64_t agent,
         o->goods[o->n_goods++] = copy;
     }
     if (o->n_goods == 0)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_DATA,
                            "agent \"%s\": \"reveals\" has none of the \"goods\"; expected one "
                            "tensor at least, or \"none\"",
                            c->agents[agent].name);

@@ -78,7 +78,7 @@ static const struct {
 static whet_status check_uses(const reader *r, whet_i_mechanism mechanism) {
     for (size_t i = 0; i < sizeof USES / sizeof USES[0]; i++)
         if (has(r, USES[i].key) && !(USES[i].used_by >> mechanism & 1))
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+            return whet_i_fail(r->ctx, WHET_ERR_DATA,
                                "%s: \"%s\" has no use with \"mechanism\" %s; expected none",
                                r->where, USES[i].key, MECHANISMS[mechanism]);
     return WHET_OK;
@@ -148,23 +148,23 @@ static whet_status read_money(const reader *r, whet_i_terms *t) {
                     bargain ? WHET_DISCLOSE_BOTH : WHET_DISCLOSE_BUYER, &disclosure));
     t->disclosure = (whet_disclosure)disclosure;
     if (t->disclosure == WHET_DISCLOSE_BOUNDS && t->gate == WHET_I_TRADE_ANY_GAIN)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"disclosure\" bounds with \"gate\" any-gain, which knows none; "
                            "expected another gate",
                            r->where);
     if (bargain && t->disclosure != WHET_DISCLOSE_BOTH)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"disclosure\" %s with \"mechanism\" %s, where both know the "
                            "gain; expected both",
                            r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
     if (auction && t->disclosure != WHET_DISCLOSE_BUYER)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"disclosure\" %s with \"mechanism\" %s, where each knows its "
                            "own side; expected buyer",
                            r->where, DISCLOSURES[disclosure], MECHANISMS[mechanism]);
     if (t->mechanism == WHET_I_TRADE_SECOND && t->greedy)
         return whet_i_fail(
-            r->ctx, WHET_ERR_ARG,
+            r->ctx, WHET_ERR_DATA,
             "%s: \"greedy\" with \"mechanism\" second-price, where a buyer wins once "
             "a period; expected one of them",
             r->where);
@@ -188,7 +188,7 @@ static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
         const bool by_loss =
             a->valuation.kind == WHET_VALUE_LINEAR || a->valuation.kind == WHET_VALUE_SATURATING;
         if (t->disclosure == WHET_DISCLOSE_BOUNDS && a->buys && !by_loss)
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+            return whet_i_fail(r->ctx, WHET_ERR_DATA,
                                "%s: \"disclosure\" bounds, which are of the loss, and agent "
                                "\"%s\" values something else; expected linear or saturating",
                                r->where, a->name);
@@ -196,18 +196,18 @@ static whet_status check_beliefs(const reader *r, const whet_i_terms *t) {
             t->mechanism == WHET_I_TRADE_SECOND ||
             (t->mechanism == WHET_I_TRADE_POSTED && t->disclosure != WHET_DISCLOSE_BOTH);
         if (a->belief && reads && !a->sells && !a->hides && somebody_sells(r->config))
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+            return whet_i_fail(r->ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\" has a \"belief\" and does not sell; expected one "
                                "of sellers alone",
                                r->where, a->name);
         if (a->belief && !reads && t->mechanism != WHET_I_TRADE_FREE)
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+            return whet_i_fail(r->ctx, WHET_ERR_DATA,
                                "%s: agent \"%s\" has a \"belief\", which has no use with "
                                "\"mechanism\" %s and \"disclosure\" %s; expected none",
                                r->where, a->name, MECHANISMS[t->mechanism],
                                DISCLOSURES[t->disclosure]);
         if (needs && !a->belief)
-            return whet_i_fail(r->ctx, WHET_ERR_ARG,
+            return whet_i_fail(r->ctx, WHET_ERR_DATA,
                                "%s: \"mechanism\" posted, and agent \"%s\" has no \"belief\"; "
                                "expected one",
                                r->where, a->name);
@@ -222,24 +222,24 @@ static whet_status read_gate(const reader *r, whet_i_terms *t) {
     WHET_TRY(choice(r, "gate", GATES, r->config->reference ? WHET_I_TRADE_ANY_GAIN : 0, &gate));
     t->gate = (whet_i_trade_gate)gate;
     if (r->config->reference && t->gate != WHET_I_TRADE_ANY_GAIN)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"gate\" %s and \"reference\", which buys for any gain; expected "
                            "one of them",
                            r->where, GATES[gate]);
     if (r->config->reference && has(r, "level"))
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"level\" has no use with \"reference\", which buys for any gain; "
                            "expected one of them",
                            r->where);
     WHET_TRY(real(r, "level", 1e-12, .5, .05, &t->level));
     WHET_TRY(real(r, "range", 1e-6, 1e6, (double)NAN, &t->range));
     if (t->gate == WHET_I_TRADE_HOEFFDING && isnan(t->range))
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"gate\" hoeffding without \"range\"; expected the width of all "
                            "differences of losses",
                            r->where);
     if (t->gate != WHET_I_TRADE_HOEFFDING && !isnan(t->range))
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"range\" has no use with \"gate\" %s; expected none", r->where,
                            GATES[gate]);
     return WHET_OK;
@@ -249,7 +249,7 @@ static whet_status read_prior(const reader *r, whet_i_terms *t) {
     const bool norms = strcmp(r->config->arch, "resnet") == 0;
     WHET_TRY(real(r, "prior", 1e-6, 1, 0, &t->prior));
     if (!(t->prior > 0) || (!norms && !r->config->reference)) return WHET_OK;
-    return whet_i_fail(r->ctx, WHET_ERR_ARG, "%s: \"prior\" with %s; expected one of them",
+    return whet_i_fail(r->ctx, WHET_ERR_DATA, "%s: \"prior\" with %s; expected one of them",
                        r->where,
                        norms ? "\"arch\" resnet, through whose batch norms no slope is known"
                              : "\"reference\", which tries every seller");
@@ -261,20 +261,20 @@ static whet_status read_search(const reader *r, whet_i_terms *t) {
     WHET_TRY(choice(r, "search", SEARCHES, reference ? 0 : 1, &search));
     t->search = (whet_trial_search)search;
     if (reference && t->search != WHET_TRIAL_GRID)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"search\" %s and \"reference\", which tries its grid; expected "
                            "one of them",
                            r->where, SEARCHES[search]);
     if (t->search == WHET_TRIAL_GRADIENT && strcmp(r->config->arch, "resnet") == 0)
         return whet_i_fail(
-            r->ctx, WHET_ERR_ARG,
+            r->ctx, WHET_ERR_DATA,
             "%s: \"search\" gradient with \"arch\" resnet, through whose batch norms "
             "no slope is known; expected another search",
             r->where);
     WHET_TRY(read_prior(r, t));
     WHET_TRY(whet_i_json_bool_or(r->ctx, r->where, r->object, "outright", false, &t->outright));
     if (t->outright && t->search == WHET_TRIAL_GRID)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: \"outright\" with %s, which tries shares to .95; expected one of "
                            "them",
                            r->where, reference ? "\"reference\"" : "\"search\" grid");
@@ -297,7 +297,7 @@ static whet_status read_terms(const reader *r, whet_i_terms *t) {
     WHET_TRY(choice(r, "align", ALIGNS, WHET_I_TRADE_WEIGHTS, &align));
     t->align = (whet_i_trade_align)align;
     if ((t->start + t->frequency - 1) / t->frequency * t->frequency > last)
-        return whet_i_fail(r->ctx, WHET_ERR_ARG,
+        return whet_i_fail(r->ctx, WHET_ERR_DATA,
                            "%s: no period from %" PRId64 " to %" PRId64 " is a multiple of "
                            "\"frequency\" %" PRId64 "; expected one",
                            r->where, t->start, last, t->frequency);

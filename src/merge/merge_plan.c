@@ -35,11 +35,47 @@ whet_status whet_i_plan_model(whet_ctx *ctx, whet_merge_plan *plan, const char *
     return whet_i_merge_model_open(ctx, path, lora, &plan->models[*index]);
 }
 
+static whet_status note_missing(whet_ctx *ctx, const char *path, whet_names *missing) {
+    struct stat info;
+    if (!path || stat(path, &info) == 0 || errno != ENOENT) return WHET_OK;
+    return whet_names_add(ctx, missing, whet_str_from(path), NULL);
+}
+
+/* All that is not there is named at once. */
+static whet_status check_present(whet_ctx *ctx, const whet_i_recipe *r) {
+    whet_names *missing;
+    whet_i_buf list = {0};
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_names_create(ctx, &missing));
+    WHET_TRY_DONE(note_missing(ctx, r->base, missing));
+    WHET_TRY_DONE(note_missing(ctx, r->base_lora, missing));
+    for (int64_t i = 0; i < r->n; i++)
+        for (int64_t k = 0; k < r->slices[i].n; k++) {
+            const whet_i_recipe_source *s = &r->slices[i].sources[k];
+            WHET_TRY_DONE(note_missing(ctx, s->model, missing));
+            WHET_TRY_DONE(note_missing(ctx, s->lora, missing));
+            WHET_TRY_DONE(note_missing(ctx, s->importance, missing));
+        }
+    for (int64_t i = 0; i < whet_names_count(missing); i++)
+        WHET_TRY_DONE(
+            whet_i_buf_printf(ctx, &list, "%s%s", i ? ", " : "", whet_names_get(missing, i).ptr));
+    if (list.len) {
+        errno = ENOENT;
+        status = whet_i_fail(ctx, WHET_ERR_IO, "%s: cannot be examined: %s", list.data,
+                             strerror(ENOENT));
+    }
+done:
+    whet_i_buf_free(ctx, &list);
+    whet_names_destroy(ctx, missing);
+    return status;
+}
+
 /* The base first, else the first model: where config and tokenizer come from. */
 static whet_status open_models(whet_ctx *ctx, whet_merge_plan *plan) {
     const whet_i_recipe *r = &plan->recipe;
     int64_t index;
     plan->base = -1;
+    WHET_TRY(check_present(ctx, r));
     if (r->base) WHET_TRY(whet_i_plan_model(ctx, plan, r->base, r->base_lora, &plan->base));
     for (int64_t i = 0; i < r->n; i++)
         for (int64_t k = 0; k < r->slices[i].n; k++)
@@ -420,6 +456,18 @@ static whet_status fingerprint(whet_ctx *ctx, whet_merge_plan *plan, const char 
 
 /* ---- making ----------------------------------------------------------------------------------- */
 
+/* What every tensor is made from, checked. */
+static whet_status plan_tensors(whet_ctx *ctx, const whet_merge_job *job, whet_merge_plan *plan) {
+    whet_status status = whet_i_plan_items(ctx, plan);
+    if (status == WHET_OK && plan->n == 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no tensors; expected some",
+                           plan->models[0].path);
+    if (status == WHET_OK) status = check_settings(ctx, plan);
+    if (status == WHET_ERR_ARG && job->recipe) /* of the file, not of the call */
+        status = whet_i_fail_at(ctx, WHET_ERR_FORMAT, "%s", job->recipe);
+    return status;
+}
+
 static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_plan *plan) {
     plan->layers = -1;
     plan->force = job->force;
@@ -445,11 +493,7 @@ static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_pla
     WHET_TRY(open_models(ctx, plan));
     WHET_TRY(whet_i_plan_template(ctx, plan));
     WHET_TRY(whet_i_plan_vocabulary(ctx, plan));
-    WHET_TRY(whet_i_plan_items(ctx, plan));
-    if (plan->n == 0)
-        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no tensors; expected some",
-                           plan->models[0].path);
-    WHET_TRY(check_settings(ctx, plan));
+    WHET_TRY(plan_tensors(ctx, job, plan));
     if (job->align) WHET_TRY(whet_i_plan_align(ctx, plan, job->align, job->align_restarts));
     WHET_TRY(lay_out(ctx, plan, job->shard_bytes));
     WHET_TRY(check_output(ctx, plan));

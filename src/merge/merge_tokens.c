@@ -227,7 +227,7 @@ static whet_status check(whet_ctx *ctx, const whet_merge_plan *plan) {
                            "%s: a tokenizer is asked for; expected a folder to write",
                            plan->output);
     if (recipe->tokens == WHET_I_TOKENS_BASE && !recipe->base)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "tokenizer source base, and no base_model; expected one");
     for (int64_t i = 0; i < recipe->n; i++)
         for (int64_t k = 0; k < recipe->slices[i].n; k++)

@@ -17,6 +17,7 @@ static const char *kind_of(const yaml_node_t *node) {
 
 whet_status whet_i_node_fail_at(const whet_i_recipe_reader *r, const yaml_node_t *node,
                                 whet_status status) {
+    if (status == WHET_ERR_ARG) status = WHET_ERR_FORMAT; /* of the file, not of the call */
     return whet_i_fail_at(r->ctx, status, "%s:%zu", r->where, node->start_mark.line + 1);
 }
 

@@ -207,19 +207,19 @@ if [ "$(id -u)" != 0 ]; then # who may write everywhere
 fi
 sed 's/"kept": 0, /&"reveals": ["zzz"], /; s/, "fedavg", "bank"//' c.json >bad.json
 mark
-run 2 whet market simulate --config bad.json --data d --output bad
+run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: agent "A": "reveals": no tensor of the network is called "zzz"'
 sed 's/"level": 0.2/"goods": ["nothing*"]/; s/, "fedavg", "bank"//' c.json >bad.json
-run 2 whet market simulate --config bad.json --data d --output bad
+run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "trading": "goods": no tensor of the network is called "nothing*"'
 sed 's/"mlp", "widths": \[8\]/"lenet"/' c.json >bad.json
 run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "model": conv1'
 sed 's/"kept": 0, /&"sells": false, /g' c.json >bad.json
-run 2 whet market simulate --config bad.json --data d --output bad
+run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: weights are sold, and no agent "sells"'
 sed 's/"posted"/"double-auction", "uniform": [0, 1]/; s/, "belief": "uniform:0:900"//g' c.json >bad.json
-run 2 whet market simulate --config bad.json --data d --output bad
+run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "trading": "uniform" 0 to 1'
 for ends in '' '1' '1, 2, 3' '2, 1'; do
     sed "s/\"posted\"/\"double-auction\", \"uniform\": [$ends]/" c.json >bad.json
@@ -233,7 +233,7 @@ run 3 whet market simulate --config bad.json --data d --output bad
 tells 'bad.json: "trading": "algn" is unknown; expected "align"'
 unchanged
 config bad.json 6 '[1]' '{"align": "none"}'
-run 2 whet market simulate --config bad.json --data d --output bad
+run 3 whet market simulate --config bad.json --data d --output bad
 tells '"controls" has no-align, and "trading" aligns nothing'
 run 4 whet market simulate --config c.json --data nowhere --output bad
 tells 'nowhere/train_x.npy'

@@ -165,9 +165,16 @@ printf 'models: [\n' >bad3.yml
 make other.safetensors 1 2
 head -c 100 a.safetensors >cut.safetensors
 mark
-run 2 whet merge --recipe bad.yml --output x.safetensors
+run 3 whet merge --recipe bad.yml --output x.safetensors
 tells 'bad.yml:8'
 tells 'density'
+for slip in 's/merge_method: .*/merge_method: tise/' 's/^base_model.*//' 's/density: .*/density: 2/'; do
+    sed "$slip" r.yml >bad.yml
+    run 3 whet merge --recipe bad.yml --output x.safetensors
+    tells 'bad.yml'
+done
+run 4 whet merge --method linear a.safetensors none1 none2.safetensors --output x.safetensors
+tells 'none1, none2.safetensors: cannot be examined: No such file'
 run 3 whet merge --recipe bad2.yml --output x.safetensors
 tells 'expected "merge_method"'
 run 3 whet merge --recipe bad3.yml --output x.safetensors

@@ -547,43 +547,43 @@ static void refuses(void **state) {
             "\"reveals\" has 0 patterns");
     refused(ctx, market_of(", 'reveals': ['']", "", ""), WHET_ERR_FORMAT,
             "\"reveals\"[0] is empty");
-    refused(ctx, market_of("", ", 'reveals': ['layr*']", ""), WHET_ERR_ARG,
+    refused(ctx, market_of("", ", 'reveals': ['layr*']", ""), WHET_ERR_DATA,
             "agent \"B\": \"reveals\": no tensor of the network is called \"layr*\"");
-    refused(ctx, market_of("", ", 'reveals': ['layer1.*']", ", 'goods': 'tower'"), WHET_ERR_ARG,
+    refused(ctx, market_of("", ", 'reveals': ['layer1.*']", ", 'goods': 'tower'"), WHET_ERR_DATA,
             "agent \"B\": \"reveals\" has none of the \"goods\"");
     refused(ctx,
             "{" DATA ", " MODEL ", 'training': {'epochs': 4}, 'agents': [{}, {'reveals': ['*']}], "
             "'controls': ['fedavg']}",
-            WHET_ERR_ARG, "an agent \"reveals\" some");
-    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'greedy': true"), WHET_ERR_ARG,
+            WHET_ERR_DATA, "an agent \"reveals\" some");
+    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'greedy': true"), WHET_ERR_DATA,
             "\"greedy\" with \"mechanism\" second-price");
     refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'disclosure': 'both'"),
-            WHET_ERR_ARG, "\"disclosure\" both with \"mechanism\" second-price");
-    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'floor': 0.1"), WHET_ERR_ARG,
+            WHET_ERR_DATA, "\"disclosure\" both with \"mechanism\" second-price");
+    refused(ctx, market_of("", "", ", 'mechanism': 'second-price', 'floor': 0.1"), WHET_ERR_DATA,
             "\"floor\" has no use");
     refused(ctx, market_of("", "", ", 'prior': 1.5"), WHET_ERR_FORMAT, "\"prior\" is 1.5");
     refused(ctx,
             "{" DATA
             ", 'model': {'arch': 'resnet'}, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'prior': 1}}",
-            WHET_ERR_ARG, "\"prior\" with \"arch\" resnet");
+            WHET_ERR_DATA, "\"prior\" with \"arch\" resnet");
     refused(ctx,
             "{" DATA ", " MODEL
             ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'prior': 1}}",
-            WHET_ERR_ARG, "\"reference\", which tries every seller");
-    refused(ctx, market_of("", "", ", 'search': 'grid', 'outright': true"), WHET_ERR_ARG,
+            WHET_ERR_DATA, "\"reference\", which tries every seller");
+    refused(ctx, market_of("", "", ", 'search': 'grid', 'outright': true"), WHET_ERR_DATA,
             "\"outright\" with \"search\" grid");
     refused(ctx,
             "{" DATA ", " MODEL
             ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'outright': true}}",
-            WHET_ERR_ARG, "\"outright\" with \"reference\"");
+            WHET_ERR_DATA, "\"outright\" with \"reference\"");
     refused(ctx,
             "{" DATA ", " MODEL
             ", 'reference': true, 'training': {'epochs': 4}, 'agents': [{}, {}], "
             "'trading': {'level': 0.05}}",
-            WHET_ERR_ARG, "\"level\" has no use with \"reference\"");
+            WHET_ERR_DATA, "\"level\" has no use with \"reference\"");
     refused(ctx, SPLIT("'every'", "[1]"), WHET_ERR_FORMAT, "\"split_seed\" is another word");
     refused(ctx, SPLIT("-1", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");
     refused(ctx, SPLIT("1.5", "[1]"), WHET_ERR_FORMAT, "\"split_seed\"");
