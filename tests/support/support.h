@@ -33,8 +33,16 @@ void test_status_(whet_ctx *ctx, whet_status got, whet_status expected, const ch
 #define test_says(ctx, part) test_says_((ctx), (part), __FILE__, __LINE__)
 void test_says_(whet_ctx *ctx, const char *part, const char *file, int line);
 
-/* Runs `body` with allocation 0, 1, 2, ... failing until it succeeds: each failure must return
- * WHET_ERR_NOMEM, leak nothing. body must clean up after itself either way. Returns the rounds. */
+/* Whether memory is watched: tests of many cases take fewer there, those that the other builds take, too. */
+#ifdef __SANITIZE_ADDRESS__
+#define TEST_SANITIZED 1
+#else
+#define TEST_SANITIZED 0
+#endif
+
+/* Runs `body` with allocation 0, 1, 2, ... failing until it succeeds (under sanitizers not each of many):
+ * each failure must return WHET_ERR_NOMEM, leak nothing. body must clean up after itself either way.
+ * Returns how many allocations there are; under sanitizers up to 4 more. */
 int64_t test_each_allocation(whet_status (*body)(whet_ctx *ctx, void *arg), void *arg);
 
 /* Paths: data/ of the project; the optional reference material (NULL, and the test should skip with
