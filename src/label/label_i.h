@@ -98,12 +98,14 @@ WHET_CHECKED whet_status whet_i_temperature_fit(whet_ctx *ctx, const double *pro
                                                 int64_t k, const int32_t *y, double *temperature,
                                                 double *log_loss);
 
-/* ---- neighbours (knn_graph.c) ---------------------------------------------------------------- */
+/* ---- neighbours (product_neighbours.c, knn_graph.c) ------------------------------------------ */
 
 /* The m rows of pool [n_pool, d] with the largest product with each row of queries [n, d], in
  * falling order, equal ones by lowest index: index and similarity [n, m]. same: queries are the
  * pool, and a row is not its own neighbour (then m <= n_pool - 1, else m <= n_pool).
- * Exact. 2 n n_pool d in blocks, one of which is held by each thread. Errors: NOMEM, CANCELLED. */
+ * Exact up to the rounding of products: in f32, or, of pools of 16384 rows and more where the
+ * processor multiplies bfloat16, in 64 bits (screened_neighbours.c, 2 n_pool d bytes more).
+ * 2 n n_pool d in blocks, one of which is held by each thread. Errors: ARG, NOMEM, CANCELLED. */
 WHET_CHECKED whet_status whet_i_nearest(whet_ctx *ctx, const float *queries, int64_t n,
                                         const float *pool, int64_t n_pool, int64_t d, int64_t m,
                                         bool same, int64_t *index, float *similarity);
