@@ -13,6 +13,11 @@ const cli_option cmd_adapt_options[] = {
      .type = CLI_STRING,
      .value = "COLUMN",
      .help = "column of labels; empty cells are unlabelled [label]"},
+    {.name = "groups",
+     .type = CLI_STRING,
+     .value = "COLUMN",
+     .help = "rows with the same cell in it are held out together: of one author, say. Copies of a "
+             "text always are"},
     {.name = "labels",
      .type = CLI_PATH,
      .help = "labels of some rows instead of a column: a table of row (from 0) and label"},
@@ -148,6 +153,7 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.test = cli_text(run, "test");
     job.text = cli_text(run, "text");
     job.label = cli_text(run, "label");
+    job.groups = cli_text(run, "groups");
     job.labels = cli_text(run, "labels");
     job.features = cli_text(run, "features");
     job.test_features = cli_text(run, "test-features");
@@ -180,6 +186,8 @@ static whet_status candidates_alone(cli_run *run) {
 static whet_status check_effect(cli_run *run) {
     static const char *const of_tables[] = {"text", "label"}, *const of_model[] = {"max-length",
                                                                                    "no-words"};
+    if (cli_given(run, "groups") && !cli_text(run, "train"))
+        return cli_fail(run, WHET_ERR_ARG, "--groups is a column of --train; expected one");
     const bool tables = cli_text(run, "train") || cli_text(run, "test");
     for (size_t i = 0; i < 2; i++)
         if (cli_given(run, of_tables[i]) && !tables)

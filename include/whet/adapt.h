@@ -28,9 +28,12 @@ typedef struct whet_adapt_opts {
                            (weak supervision: snuba, iws, goggles, propagate) in it; else the
                            candidate to choose, by name: ARG lists the names when there is none
                            such, DATA when it is unavailable */
+    /* [n] rows with the same number are held out together, as copies of a text must be: one that is
+     * learnt from tells the class of the others. NULL = each row by itself. */
+    const int64_t *groups;
 } whet_adapt_opts;
 #define WHET_ADAPT_OPTS_INIT \
-    { sizeof(whet_adapt_opts), 0, 5, 5, NULL }
+    { sizeof(whet_adapt_opts), 0, 5, 5, NULL, NULL }
 
 /* What is known of a candidate from the labels alone. Strings live as long as the fit. */
 typedef struct whet_candidate_info {
@@ -171,6 +174,7 @@ typedef struct whet_adapt_job {
     const char *train;         /* table of texts; may be NULL when features and labels are given */
     const char *test;          /* table to predict; NULL = the training rows are */
     const char *text, *label;  /* columns; NULL = "text" and "label" where they exist */
+    const char *groups;        /* column of train: rows with the same cell are held out together */
     const char *labels;        /* sparse labels: table with columns row (0-based) and label */
     const char *features;      /* [n, d] array in place of texts */
     const char *test_features; /* [n, d], with features */

@@ -23,9 +23,10 @@ typedef struct whet_i_pool {
     float *names;       /* [k, d] unit rows, or NULL */
     whet_i_graph graph;
     int64_t b;
-    int64_t *rows;   /* [b] labelled rows, ascending */
-    int32_t *y;      /* [b] their classes */
-    int32_t *labels; /* [n], -1 = none */
+    int64_t *rows;         /* [b] labelled rows, ascending */
+    int32_t *y;            /* [b] their classes */
+    int32_t *labels;       /* [n], -1 = none */
+    const int64_t *groups; /* [n] or NULL, while it is trained on: as in whet_adapt_opts */
 } whet_i_pool;
 
 WHET_CHECKED whet_status whet_i_pool_make(whet_ctx *ctx, const whet_adapt_input *input,

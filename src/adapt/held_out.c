@@ -10,6 +10,7 @@
 #include "adapt/pipeline_i.h"
 
 static const char held_out_name[] = "held_out.tsv";
+static const double ALIKE = 1e-9; /* means of equal probabilities differ by rounding */
 
 /* A place among the labels, and the probability of its own label. */
 typedef struct doubt {
@@ -23,10 +24,13 @@ static int by_own(const void *a, const void *b) {
     return x->at < y->at ? -1 : 1;
 }
 
-static int64_t best_of(const double *p, int64_t k) {
+int32_t whet_i_held_class(const whet_i_run *run, int64_t at) {
+    const int64_t k = whet_names_count(run->classes);
+    const double *p = run->held_out.probs + at * k;
+    const int32_t label = run->train.labels[run->held_out.rows[at]];
     int32_t top[3];
     (void)whet_i_top(p, k, 1, top);
-    return top[0];
+    return p[top[0]] - p[label] > ALIKE ? top[0] : label;
 }
 
 /* Of the fit, or of the tuned encoder, whose folds hold all labels out. */
@@ -66,9 +70,10 @@ whet_status whet_i_run_hold_out(whet_ctx *ctx, whet_i_run *run) {
         const double *p = probs + doubts[i].at * k;
         h->rows[i] = rows[doubts[i].at];
         memcpy(h->probs + i * k, p, (size_t)k * sizeof *p);
-        h->doubted += best_of(p, k) != run->train.labels[h->rows[i]] ? 1 : 0;
     }
     h->n = n;
+    for (int64_t i = 0; i < n; i++)
+        h->doubted += whet_i_held_class(run, i) != run->train.labels[h->rows[i]] ? 1 : 0;
 done:
     whet_i_free(ctx, rows);
     whet_i_free(ctx, doubts);
@@ -87,7 +92,7 @@ static whet_status write_lines(whet_ctx *ctx, const whet_i_run *run, whet_out *o
     WHET_TRY(whet_out_printf(ctx, out, "row\tlabel\town\tclass\tprobability\n"));
     for (int64_t i = 0; i < h->n; i++) {
         const double *p = h->probs + i * k;
-        const int64_t label = run->train.labels[h->rows[i]], best = best_of(p, k);
+        const int64_t label = run->train.labels[h->rows[i]], best = whet_i_held_class(run, i);
         const whet_str own = whet_names_get(run->classes, label);
         const whet_str name = whet_names_get(run->classes, best);
         WHET_TRY(whet_out_printf(ctx, out, "%" PRId64 "\t", h->rows[i]));

@@ -227,15 +227,14 @@ static json_t *held_out_object(const whet_i_run *run) {
         const double *p = h->probs + i * k;
         const int64_t label = run->train.labels[h->rows[i]];
         const whet_str own = whet_names_get(run->classes, label);
-        int32_t top[3];
-        (void)whet_i_top(p, k, 1, top);
-        if (top[0] == label) continue;
-        const whet_str name = whet_names_get(run->classes, top[0]);
+        const int32_t likelier = whet_i_held_class(run, i);
+        if (likelier == label) continue;
+        const whet_str name = whet_names_get(run->classes, likelier);
         (void)json_array_append_new(
             first,
             json_pack("{s:I, s:s%, s:o, s:s%, s:o}", "row", (json_int_t)h->rows[i], "label",
                       own.ptr, (size_t)own.len, "own", whet_i_json_number(p[label]), "class",
-                      name.ptr, (size_t)name.len, "probability", whet_i_json_number(p[top[0]])));
+                      name.ptr, (size_t)name.len, "probability", whet_i_json_number(p[likelier])));
         told++;
     }
     return json_pack("{s:I, s:I, s:o}", "labels", (json_int_t)h->n, "doubted",

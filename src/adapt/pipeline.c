@@ -24,6 +24,7 @@ static void free_rows(whet_ctx *ctx, whet_i_run_rows *rows) {
 
 void whet_i_run_free(whet_ctx *ctx, whet_i_run *run) {
     whet_i_held_out_free(ctx, &run->held_out);
+    whet_i_free(ctx, run->groups);
     whet_i_means_free(ctx, &run->pool_means);
     whet_i_means_free(ctx, &run->means);
     whet_i_label_space_free(ctx, &run->space);
@@ -79,6 +80,7 @@ static whet_status train(whet_ctx *ctx, whet_i_run *run) {
     whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
     opts.seed = run->job->seed;
     opts.method = run->job->method;
+    opts.groups = run->groups;
     const whet_status status = whet_adapt_train(ctx, &input, &opts, &run->fit);
     whet_i_free(ctx, labels);
     return status;
@@ -282,6 +284,7 @@ static whet_status run_stages(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     WHET_TRY(whet_i_run_make_space(ctx, run));
     run->seconds.embed = lap(run);
     WHET_TRY(whet_i_run_draw(ctx, run));
+    WHET_TRY(whet_i_run_group(ctx, run));
     WHET_TRY(whet_i_run_add_words(ctx, run));
     WHET_TRY(train(ctx, run));
     run->seconds.fit = lap(run);

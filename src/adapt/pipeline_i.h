@@ -163,6 +163,7 @@ typedef struct whet_i_run {
     whet_i_run_rows *target; /* the rows of predictions.tsv: &test or &train */
     whet_i_tuning tuning;
     whet_i_held_out held_out;
+    int64_t *groups;    /* [train n] rows that are held out together; NULL = each by itself */
     double *probs;      /* [target n, k] of the chosen candidate */
     double *pool_probs; /* [train n, k]; == probs when the target is the training rows */
     whet_i_self_space self_space;
@@ -224,8 +225,15 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
 whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
                               int64_t n, int64_t k, whet_i_means *out);
 void whet_i_means_free(whet_ctx *ctx, whet_i_means *means);
+/* groups [n]: the same number for the same text; left NULL without texts. (groups.c) */
+WHET_CHECKED whet_status whet_i_group_texts(whet_ctx *ctx, const whet_str *texts, int64_t n,
+                                            int64_t **groups);
+/* run->groups of copies of a text and of the job's column; tells of copies. Errors: ARG (no such column). */
+WHET_CHECKED whet_status whet_i_run_group(whet_ctx *ctx, whet_i_run *run);
 /* run->held_out (held_out.c); none where nothing was compared. */
 WHET_CHECKED whet_status whet_i_run_hold_out(whet_ctx *ctx, whet_i_run *run);
+/* The class that the other labels say of held_out.rows[at]: its own where no other is likelier. */
+int32_t whet_i_held_class(const whet_i_run *run, int64_t at);
 /* held_out.tsv in the folder `dir`. */
 WHET_CHECKED whet_status whet_i_write_held_out(whet_ctx *ctx, const whet_i_run *run,
                                                const char *dir);

@@ -387,19 +387,14 @@ static whet_status uncertain_section(whet_ctx *ctx, whet_i_buf *out, const whet_
 /* ---- which labels to look at again ------------------------------------------------------------ */
 
 static bool is_doubted(const whet_i_run *run, int64_t at) {
-    const int64_t k = whet_names_count(run->classes);
-    int32_t top[3];
-    (void)whet_i_top(run->held_out.probs + at * k, k, 1, top);
-    return top[0] != run->train.labels[run->held_out.rows[at]];
+    return whet_i_held_class(run, at) != run->train.labels[run->held_out.rows[at]];
 }
 
 static whet_status doubted_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run, int64_t at) {
     const int64_t k = whet_names_count(run->classes), row = run->held_out.rows[at];
     const double *p = run->held_out.probs + at * k;
     const int32_t label = run->train.labels[row];
-    int32_t top[3];
-    (void)whet_i_top(p, k, 1, top);
-    const int32_t shown[2] = {label, top[0]};
+    const int32_t shown[2] = {label, whet_i_held_class(run, at)};
     WHET_PUT("<tr><td class=\"n\">%" PRId64 "</td><td class=\"text\">", row);
     if (run->train.texts) WHET_TRY(whet_i_html_cut(ctx, out, run->train.texts[row], 240));
     for (int j = 0; j < 2; j++) {

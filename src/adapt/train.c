@@ -349,6 +349,7 @@ static void forget_folds(whet_ctx *ctx, whet_adapt_fit *fit) {
     whet_i_free(ctx, fit->pool.smooth);
     fit->pool.smooth = NULL;
     fit->pool.given = NULL;
+    fit->pool.groups = NULL;
 }
 
 static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const whet_adapt_opts *o,
@@ -360,6 +361,7 @@ static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const 
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
+    fit->pool.groups = o->groups;
     WHET_TRY_DONE(whet_i_copy_names(ctx, input->classes, &fit->classes));
     WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o->repeats : 0,
                                     o->folds, o->seed, &trial));

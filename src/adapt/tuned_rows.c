@@ -50,6 +50,8 @@ whet_status whet_i_adapt_tuned(whet_ctx *ctx, const whet_i_tuned_job *job,
                                  .n = job->n_test,
                                  .texts = job->test_texts,
                                  .features = job->test_features};
+    WHET_TRY_DONE(whet_i_group_texts(ctx, job->texts, pool->n, &run.groups));
+    opts.groups = run.groups;
     WHET_TRY_DONE(whet_adapt_train(ctx, pool, &opts, &run.fit));
     WHET_TRY_DONE(whet_i_run_tuning(ctx, &run, job->folder));
     WHET_TRY_DONE(predict(ctx, &run, &run.train, answer->pool));
@@ -59,6 +61,7 @@ done:
     whet_i_tuning_free(ctx, &run.tuning);
     whet_adapt_fit_destroy(ctx, run.fit);
     whet_names_destroy(ctx, run.classes);
+    whet_i_free(ctx, run.groups);
     whet_i_free(ctx, labels);
     return status;
 }

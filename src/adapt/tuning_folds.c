@@ -17,6 +17,21 @@ void whet_i_held_free(whet_ctx *ctx, whet_i_held *h) {
     *h = (whet_i_held){0};
 }
 
+/* A group into one fold. */
+static whet_status deal(whet_ctx *ctx, const whet_i_run *run, whet_i_held *h) {
+    int64_t *alike = NULL;
+    whet_status status = WHET_OK;
+    if (run->groups) {
+        WHET_TRY(whet_i_alloc(ctx, h->b, &alike));
+        status = whet_i_alike(ctx, run->groups, (int64_t)sizeof *run->groups, h->rows, h->b, alike);
+    }
+    if (status == WHET_OK)
+        status = whet_i_stratified_folds(ctx, h->y, alike, h->b, h->k, WHET_I_TUNE_FOLDS,
+                                         run->job->seed, STREAM, h->fold);
+    whet_i_free(ctx, alike);
+    return status;
+}
+
 whet_status whet_i_held_make(whet_ctx *ctx, const whet_i_run *run, whet_i_held *h) {
     const int64_t n = run->train.n;
     int64_t pool, cases, all;
@@ -37,8 +52,7 @@ whet_status whet_i_held_make(whet_ctx *ctx, const whet_i_run *run, whet_i_held *
         h->rows[at] = i;
         h->y[at++] = run->train.labels[i];
     }
-    return whet_i_stratified_folds(ctx, h->y, h->b, h->k, WHET_I_TUNE_FOLDS, run->job->seed, STREAM,
-                                   h->fold);
+    return deal(ctx, run, h);
 }
 
 void whet_i_hold_out(const whet_i_run *run, int32_t fold, whet_i_held *h) {
@@ -106,6 +120,7 @@ whet_status whet_i_held_fit(whet_ctx *ctx, const whet_i_run *run, int32_t fold, 
     whet_status status = WHET_OK;
     opts.seed = run->job->seed;
     opts.method = run->job->method;
+    opts.groups = run->groups;
     opts.repeats = 1;
     whet_i_hold_out(run, fold, h);
     const whet_adapt_input input = {run->train.features, run->train.n, run->d,

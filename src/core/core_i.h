@@ -156,12 +156,19 @@ uint64_t whet_i_hash_long(const void *bytes, int64_t len);
 
 /* ---- folds and intervals ---------------------------------------------------------------------- */
 
+/* first [n]: the least j whose row has the bytes of row i, j <= i; row i stands at rows + which[i] bytes,
+ * which NULL: i. O(n bytes) expected. (alike.c) */
+WHET_CHECKED whet_status whet_i_alike(whet_ctx *ctx, const void *rows, int64_t bytes,
+                                      const int64_t *which, int64_t n, int64_t *first);
+
 /* fold [b] in 0..folds-1: each class is dealt round over the folds, one class after the other in
  * random order, so that folds are equal in size to within one and in every class to within one.
- * y [b] in 0..k-1. O(b + k). */
-WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y, int64_t b,
-                                                 int64_t k, int32_t folds, uint64_t seed,
-                                                 uint64_t stream, int32_t *fold);
+ * y [b] in 0..k-1. alike [b] as whet_i_alike gives it, NULL = no two: rows that are the same are dealt
+ * together, as the first of them; sizes are then of those that differ. O(b + k). */
+WHET_CHECKED whet_status whet_i_stratified_folds(whet_ctx *ctx, const int32_t *y,
+                                                 const int64_t *alike, int64_t b, int64_t k,
+                                                 int32_t folds, uint64_t seed, uint64_t stream,
+                                                 int32_t *fold);
 
 /* Student's t that 95 % lie within, two-sided; freedom >= 1. To 1e-9. Pure. */
 double whet_i_student(int64_t freedom);

@@ -105,8 +105,9 @@ static whet_status set_up(whet_ctx *ctx, whet_baseline method, const whet_baseli
         s->y[at++] = s->labels[i];
     }
     const int64_t enough = s->b ? (MOST_CASES + s->b - 1) / s->b : 1;
-    WHET_TRY(whet_i_splits_make(ctx, s->y, s->b, s->k, enough < REPEATS ? (int32_t)enough : REPEATS,
-                                FOLDS, in->seed, &s->splits));
+    WHET_TRY(whet_i_splits_make(ctx, s->y, NULL, s->b, s->k,
+                                enough < REPEATS ? (int32_t)enough : REPEATS, FOLDS, in->seed,
+                                &s->splits));
     s->cases = s->splits.repeats * s->b;
     WHET_TRY(whet_i_alloc(ctx, s->cases, &s->case_y));
     for (int64_t i = 0; i < s->cases; i++) s->case_y[i] = s->y[i % s->b];

@@ -49,7 +49,7 @@ static whet_status take(whet_ctx *ctx, const float *x, int64_t n, int64_t d, con
         f->order[f->b] = f->b;
         f->y[f->b++] = labels[i];
     }
-    return whet_i_splits_make(ctx, f->y, f->b, f->k, 1, FOLDS, 0, &f->splits);
+    return whet_i_splits_make(ctx, f->y, NULL, f->b, f->k, 1, FOLDS, 0, &f->splits);
 }
 
 whet_status whet_i_few_rows_take(whet_ctx *ctx, const float *x, int64_t n, int64_t d,

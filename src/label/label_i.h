@@ -84,10 +84,11 @@ typedef struct whet_i_splits {
     int32_t *fold;                /* [repeats, b] */
     int64_t *members;             /* what train and held point into */
 } whet_i_splits;
-/* folds is lowered to b when there are fewer rows; b = 1 gives no splits. */
-WHET_CHECKED whet_status whet_i_splits_make(whet_ctx *ctx, const int32_t *y, int64_t b, int64_t k,
-                                            int32_t repeats, int32_t folds, uint64_t seed,
-                                            whet_i_splits *out);
+/* Folds as whet_i_stratified_folds makes them; alike NULL or [b]. folds is lowered to the number of rows that
+ * differ; one gives no splits. */
+WHET_CHECKED whet_status whet_i_splits_make(whet_ctx *ctx, const int32_t *y, const int64_t *alike,
+                                            int64_t b, int64_t k, int32_t repeats, int32_t folds,
+                                            uint64_t seed, whet_i_splits *out);
 void whet_i_splits_free(whet_ctx *ctx, whet_i_splits *splits);
 
 /* ---- calibration (temperature.c) ------------------------------------------------------------- */

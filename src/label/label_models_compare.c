@@ -53,7 +53,7 @@ static whet_status prepare(whet_ctx *ctx, comparing *c, uint64_t seed) {
         c->y[at++] = labels[i];
     }
     c->folds = c->folds < c->b ? c->folds : (int32_t)c->b;
-    WHET_TRY_DONE(whet_i_stratified_folds(ctx, c->y, c->b, c->k, c->folds, seed, 0, c->fold));
+    WHET_TRY_DONE(whet_i_stratified_folds(ctx, c->y, NULL, c->b, c->k, c->folds, seed, 0, c->fold));
 done:
     whet_i_free(ctx, cell);
     return status;

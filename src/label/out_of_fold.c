@@ -155,7 +155,7 @@ whet_status whet_i_out_of_fold_run(whet_ctx *ctx, whet_i_out_of_fold *r, int32_t
     r->folds = r->n_fit < FOLDS ? r->n_fit : FOLDS;
     WHET_TRY(whet_i_alloc(ctx, r->n_fit, &y));
     for (int64_t i = 0; i < r->n_fit; i++) y[i] = r->rows->y[r->place[i]];
-    WHET_TRY_DONE(whet_i_stratified_folds(ctx, y, r->n_fit, r->rows->k, (int32_t)r->folds, 0,
+    WHET_TRY_DONE(whet_i_stratified_folds(ctx, y, NULL, r->n_fit, r->rows->k, (int32_t)r->folds, 0,
                                           (uint64_t)round, r->fold));
     WHET_TRY_DONE(whet_i_parallel_for(ctx, "candidates", r->n, hold_out, r));
 done:

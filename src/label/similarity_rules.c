@@ -173,7 +173,7 @@ static double threshold(const similar *s, int64_t c, const int64_t *place, int64
 /* least [k] in the model; labels judge by what was chosen without them. */
 static whet_status choose(whet_ctx *ctx, similar *s, whet_synth_report *report) {
     int64_t right = 0;
-    WHET_TRY(whet_i_splits_make(ctx, s->y, s->b, s->k, 1, FOLDS, s->in->seed, &s->splits));
+    WHET_TRY(whet_i_splits_make(ctx, s->y, NULL, s->b, s->k, 1, FOLDS, s->in->seed, &s->splits));
     const int64_t folds = s->splits.n;
     for (int64_t c = 0; c < s->k; c++) {
         double *of = s->of_fold + c * FOLDS;

@@ -108,7 +108,7 @@ static whet_status draw_folds(whet_ctx *ctx, const whet_i_tune *survey,
     int32_t *same = NULL;
     if (!rows->labels) WHET_TRY(whet_i_calloc(ctx, rows->n, &same));
     const whet_status status = whet_i_stratified_folds(
-        ctx, rows->labels ? rows->labels : same, rows->n, rows->labels ? survey->k : 1,
+        ctx, rows->labels ? rows->labels : same, NULL, rows->n, rows->labels ? survey->k : 1,
         (int32_t)part->folds, part->seed, (uint64_t)part->repeat, fold);
     whet_i_free(ctx, same);
     return status;

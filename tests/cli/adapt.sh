@@ -385,6 +385,63 @@ for c in json.load(open("three/metrics.json"))["candidates"]:
     assert f is None or 0 <= f["accuracy_low"] <= f["accuracy"] <= f["accuracy_high"] <= 1
 PY
 
+# Copies of a text: held out together, so that labels of pure chance are not told as learnt; a text of two classes and
+# a test of what was learnt are told.
+python3 - <<'PY'
+import random
+draw = random.Random(3)
+texts = [" ".join(f"w{draw.randrange(900)}" for _ in range(12)) for _ in range(330)]
+def write(name, rows):
+    open(name, "w").write("text\tlabel\n" + "".join(f"{t}\t{y}\n" for t, y in rows))
+chance = [(t, draw.choice("ab")) for t in texts[:40]]
+write("twice.tsv", chance + chance + [(t, "") for t in texts[40:130]])
+write("other.tsv", [(t, draw.choice("ab")) for t in texts[130:]])
+write("known.tsv", chance + [(t, "a") for t in texts[130:190]])
+write("both.tsv", chance + [(chance[0][0], "b" if chance[0][1] == "a" else "a")])
+PY
+run 0 whet adapt --train twice.tsv --test other.tsv --output twice --json
+tells 'twice.tsv: 40 of 80 labelled texts are copies of others'
+quiet_about 'among the'
+python3 - <<'PY' || fail 'labels of chance are told as learnt'
+import json
+m = json.load(open("twice/metrics.json"))
+best = max(c["cross_fitted"]["accuracy"] for c in m["candidates"] if c.get("cross_fitted"))
+assert best < .7, best # of 40 coins; where copies are learnt from, above .9
+PY
+run 0 whet adapt --train twice.tsv --test known.tsv --output twice --force
+tells 'warning: known.tsv: 40 of 100 texts are among the 80 that are learnt from'
+run 0 whet adapt --train both.tsv --output both
+tells 'both.tsv: 1 of 41 labelled texts is a copy of another'
+tells 'rows 0 and 40 are one text, of class'
+
+# Rows that belong together: five of an author each, whose class is the author's by chance.
+python3 - <<'PY'
+import random
+draw = random.Random(5)
+rows = []
+for author in range(16):
+    own = [f"a{author}x{j}" for j in range(8)]
+    label = draw.choice("ab")
+    for i in range(5):
+        words = own[:6] + [f"w{draw.randrange(900)}" for _ in range(3)]
+        draw.shuffle(words)
+        rows.append((" ".join(words), label, f"author {author}" if author else ""))
+open("authors.tsv", "w").write("text\tlabel\tauthor\n" + "".join("\t".join(r) + "\n" for r in rows))
+PY
+run 0 whet adapt --train authors.tsv --output rows
+run 0 whet adapt --train authors.tsv --groups author --output grouped
+python3 - <<'PY' || fail 'the rows of an author are not held out together'
+import json
+def best(folder):
+    found = json.load(open(folder + "/metrics.json"))["candidates"]
+    return max(c["cross_fitted"]["accuracy"] for c in found if c.get("cross_fitted"))
+assert best("rows") > .9 and best("grouped") < .8, (best("rows"), best("grouped"))
+PY
+run 2 whet adapt --train authors.tsv --groups autor --output none
+tells 'no column "autor"; expected one of "author"'
+run 2 whet adapt --features x.npy --labels l.tsv --groups author --output none
+tells '--groups is a column of --train'
+
 # Ctrl-C in mid-run: it stops at once, says so, leaves nothing.
 awk 'BEGIN { print "text\tlabel"
     for (i = 0; i < 60000; i++) {

@@ -132,7 +132,7 @@ static void folds_are_even_in_size_and_class(void **state) {
     int32_t y[N], fold[N];
     int size[5] = {0}, of_class[CLASSES][5] = {{0}};
     for (int i = 0; i < N; i++) y[i] = i < 40 ? 0 : i == 40 ? 1 : 2 + i % 5;
-    test_ok(ctx, whet_i_stratified_folds(ctx, y, N, CLASSES, 5, 3, 1, fold));
+    test_ok(ctx, whet_i_stratified_folds(ctx, y, NULL, N, CLASSES, 5, 3, 1, fold));
     for (int i = 0; i < N; i++) {
         size[fold[i]]++;
         of_class[y[i]][fold[i]]++;
@@ -143,7 +143,7 @@ static void folds_are_even_in_size_and_class(void **state) {
             for (int g = 0; g < 5; g++) assert_true(abs(of_class[c][f] - of_class[c][g]) <= 1);
     }
     whet_i_splits splits;
-    test_ok(ctx, whet_i_splits_make(ctx, y, N, CLASSES, 3, 5, 1, &splits));
+    test_ok(ctx, whet_i_splits_make(ctx, y, NULL, N, CLASSES, 3, 5, 1, &splits));
     int held[3 * N] = {0};
     for (int64_t s = 0; s < splits.n; s++) {
         assert_int_equal(splits.split[s].n_held + splits.split[s].n_train, N);
@@ -152,6 +152,48 @@ static void folds_are_even_in_size_and_class(void **state) {
     }
     for (int i = 0; i < 3 * N; i++) assert_int_equal(held[i], 1);
     whet_i_splits_free(ctx, &splits);
+    test_ctx_done(ctx);
+}
+
+/* Copies are in one fold; those that differ are dealt evenly; without copies nothing changes. */
+static void copies_are_held_out_together(void **state) {
+    (void)state;
+    enum { N = 90, DIFFER = 40, CLASSES = 3 };
+    whet_ctx *ctx = test_ctx(1);
+    float x[N][2];
+    int64_t alike[N], own[N], which[N];
+    int32_t y[N], fold[N], plain[N];
+    int size[5] = {0};
+    for (int i = 0; i < N; i++) {
+        x[i][0] = (float)(i % DIFFER);
+        x[i][1] = -1;
+        y[i] = i % DIFFER % CLASSES;
+        own[i] = i;
+        which[i] = N - 1 - i;
+    }
+    test_ok(ctx, whet_i_alike(ctx, x, (int64_t)sizeof x[0], NULL, N, alike));
+    for (int i = 0; i < N; i++) assert_int_equal(alike[i], i % DIFFER);
+    test_ok(ctx, whet_i_stratified_folds(ctx, y, alike, N, CLASSES, 5, 3, 1, fold));
+    for (int i = 0; i < N; i++) assert_int_equal(fold[i], fold[i % DIFFER]);
+    for (int i = 0; i < DIFFER; i++) size[fold[i]]++;
+    for (int f = 0; f < 5; f++) assert_int_equal(size[f], DIFFER / 5);
+    test_ok(ctx, whet_i_stratified_folds(ctx, y, own, N, CLASSES, 5, 3, 1, fold));
+    test_ok(ctx, whet_i_stratified_folds(ctx, y, NULL, N, CLASSES, 5, 3, 1, plain));
+    assert_memory_equal(fold, plain, sizeof fold);
+    test_ok(ctx, whet_i_alike(ctx, x, (int64_t)sizeof x[0], which, N, alike));
+    for (int i = 0; i < N;
+         i++) /* which[i] is i from behind: the first of a class of copies is its last row */
+        assert_true(alike[i] <= i && which[alike[i]] % DIFFER == which[i] % DIFFER);
+    whet_i_splits splits; /* no more folds than rows that differ; of one row, none */
+    const int64_t two[6] = {0, 0, 2, 2, 0, 2}, one[6] = {0};
+    test_ok(ctx, whet_i_splits_make(ctx, y, two, 6, CLASSES, 3, 5, 1, &splits));
+    assert_int_equal(splits.folds, 2);
+    for (int64_t s = 0; s < splits.n; s++) assert_int_equal(splits.split[s].n_held, 3);
+    whet_i_splits_free(ctx, &splits);
+    test_ok(ctx, whet_i_splits_make(ctx, y, one, 6, CLASSES, 3, 5, 1, &splits));
+    assert_int_equal(splits.n, 0);
+    whet_i_splits_free(ctx, &splits);
+    test_ok(ctx, whet_i_alike(ctx, x, 8, NULL, 0, alike));
     test_ctx_done(ctx);
 }
 
@@ -238,6 +280,7 @@ int main(void) {
         cmocka_unit_test(soft_labels_that_are_certain_are_hard),
         cmocka_unit_test(unseen_classes_share_what_is_left),
         cmocka_unit_test(folds_are_even_in_size_and_class),
+        cmocka_unit_test(copies_are_held_out_together),
         cmocka_unit_test(the_best_temperature_beats_a_grid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -176,7 +176,7 @@ static void check_thresholds(whet_ctx *ctx, const planted *p) {
             y[b++] = p->labels[i];
         }
     test_ok(ctx, whet_similarity_rules(ctx, &input, p->vectors, &rules, &report));
-    test_ok(ctx, whet_i_splits_make(ctx, y, b, K, 1, FOLDS, 9, &splits));
+    test_ok(ctx, whet_i_splits_make(ctx, y, NULL, b, K, 1, FOLDS, 9, &splits));
     double least[K][FOLDS];
     for (int c = 0; c < K; c++) {
         double sorted[FOLDS];

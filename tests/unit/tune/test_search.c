@@ -375,7 +375,7 @@ static void folds_part_the_rows(void **state) {
     test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
     for (uint64_t repeat = 0; repeat < 2; repeat++) {
         int64_t count[5][2] = {{0}};
-        test_ok(ctx, whet_i_stratified_folds(ctx, survey.train.labels, ROWS, 2, 5, 5, repeat,
+        test_ok(ctx, whet_i_stratified_folds(ctx, survey.train.labels, NULL, ROWS, 2, 5, 5, repeat,
                                              fold[repeat]));
         for (int i = 0; i < ROWS; i++) count[fold[repeat][i]][survey.train.labels[i]]++;
         for (int f = 0; f < 5; f++) assert_true(count[f][0] == 2 && count[f][1] == 4);
