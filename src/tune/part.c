@@ -101,15 +101,37 @@ static whet_status take_rows(whet_ctx *ctx, const whet_i_tune *run, const whet_i
     return take_tokens(ctx, &from->tokens, which, n, whet_i_tune_texts(run), &out->tokens);
 }
 
-/* fold [n]: classes are strata, numbers are one. */
-static whet_status draw_folds(whet_ctx *ctx, const whet_i_tune *survey,
+/* alike [n], of whet_i_alike: rows with the same texts. */
+static whet_status find_copies(whet_ctx *ctx, const whet_i_tune_rows *rows, int64_t *alike) {
+    uint64_t *hash;
+    WHET_TRY(whet_i_alloc(ctx, rows->n, &hash));
+    for (int64_t i = 0; i < rows->n; i++) {
+        hash[i] = whet_i_hash_bytes(rows->texts[i].ptr, rows->texts[i].len);
+        if (rows->seconds)
+            hash[i] = whet_i_hash_u64(hash[i]) +
+                      whet_i_hash_bytes(rows->seconds[i].ptr, rows->seconds[i].len);
+    }
+    const whet_status status = whet_i_alike(ctx, hash, (int64_t)sizeof *hash, NULL, rows->n, alike);
+    whet_i_free(ctx, hash);
+    return status;
+}
+
+whet_status whet_i_tune_folds(whet_ctx *ctx, const whet_i_tune *survey,
                               const whet_i_tune_part *part, int32_t *fold) {
     const whet_i_tune_rows *rows = &survey->train;
+    whet_status status = WHET_OK;
     int32_t *same = NULL;
-    if (!rows->labels) WHET_TRY(whet_i_calloc(ctx, rows->n, &same));
-    const whet_status status = whet_i_stratified_folds(
-        ctx, rows->labels ? rows->labels : same, NULL, rows->n, rows->labels ? survey->k : 1,
-        (int32_t)part->folds, part->seed, (uint64_t)part->repeat, fold);
+    int64_t *alike = NULL, differ = 0;
+    WHET_TRY_DONE(whet_i_alloc(ctx, rows->n, &alike));
+    WHET_TRY_DONE(find_copies(ctx, rows, alike));
+    for (int64_t i = 0; i < rows->n; i++) differ += alike[i] == i;
+    if (!rows->labels) WHET_TRY_DONE(whet_i_calloc(ctx, rows->n, &same));
+    WHET_TRY_DONE(whet_i_stratified_folds(ctx, rows->labels ? rows->labels : same,
+                                          differ < part->folds ? NULL : alike, rows->n,
+                                          rows->labels ? survey->k : 1, (int32_t)part->folds,
+                                          part->seed, (uint64_t)part->repeat, fold));
+done:
+    whet_i_free(ctx, alike);
     whet_i_free(ctx, same);
     return status;
 }
@@ -122,7 +144,7 @@ static whet_status choose_rows(whet_ctx *ctx, const whet_i_tune *survey, whet_i_
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, most, &which));
     WHET_TRY_DONE(whet_i_calloc(ctx, n, &fold));
-    if (part->folds) WHET_TRY_DONE(draw_folds(ctx, survey, part, fold));
+    if (part->folds) WHET_TRY_DONE(whet_i_tune_folds(ctx, survey, part, fold));
     for (int64_t i = 0; i < n; i++)
         if (!part->folds || fold[i] != part->fold) which[kept++] = i;
     WHET_TRY_DONE(take_rows(ctx, run, &survey->train, which, kept, &run->train));

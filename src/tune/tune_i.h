@@ -208,6 +208,10 @@ void whet_i_tune_free(whet_ctx *ctx, whet_i_tune *run);
 /* part.c: opens what a search is about: model and tables read once, for all its parts. */
 WHET_CHECKED whet_status whet_i_tune_survey(whet_ctx *ctx, const whet_tune_job *job,
                                             whet_i_tune *survey);
+/* fold [train n]: classes are strata, numbers are one; copies of a text are in one fold, where texts that
+ * differ are enough for all. */
+WHET_CHECKED whet_status whet_i_tune_folds(whet_ctx *ctx, const whet_i_tune *survey,
+                                           const whet_i_tune_part *part, int32_t *fold);
 /* Trains a part by the settings of `job`, which differ from the survey's in what is trained and how.
  * Errors: NUMERIC, LIMIT (memory), CANCELLED, NOMEM, ARG. */
 WHET_CHECKED whet_status whet_i_tune_part_run(whet_ctx *ctx, const whet_i_tune *survey,

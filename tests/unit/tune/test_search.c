@@ -375,12 +375,20 @@ static void folds_part_the_rows(void **state) {
     test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
     for (uint64_t repeat = 0; repeat < 2; repeat++) {
         int64_t count[5][2] = {{0}};
-        test_ok(ctx, whet_i_stratified_folds(ctx, survey.train.labels, NULL, ROWS, 2, 5, 5, repeat,
-                                             fold[repeat]));
+        const whet_i_tune_part drawn = {.folds = 5, .seed = 5, .repeat = (int32_t)repeat};
+        test_ok(ctx, whet_i_tune_folds(ctx, &survey, &drawn, fold[repeat]));
         for (int i = 0; i < ROWS; i++) count[fold[repeat][i]][survey.train.labels[i]]++;
         for (int f = 0; f < 5; f++) assert_true(count[f][0] == 2 && count[f][1] == 4);
     }
     assert_memory_not_equal(fold[0], fold[1], sizeof fold[0]);
+    /* Copies are in one fold. */
+    for (int i = ROWS - 1; i > 0; i--) survey.train.texts[i] = survey.train.texts[i / 2];
+    const whet_i_tune_part drawn = {.folds = 5, .seed = 5};
+    test_ok(ctx, whet_i_tune_folds(ctx, &survey, &drawn, fold[0]));
+    for (int i = 0; i < ROWS; i++)
+        for (int j = 0; j < i; j++)
+            if (whet_str_equal(survey.train.texts[i], survey.train.texts[j]))
+                assert_int_equal(fold[0][i], fold[0][j]);
     /* So a part of another repeat, which chose nothing, holds other rows out. */
     whet_i_tune_part part[2] = {{.folds = 5, .seed = 5, .share = 0.5},
                                 {.folds = 5, .seed = 5, .share = 0.5, .repeat = 1}};
