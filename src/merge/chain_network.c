@@ -45,8 +45,8 @@ typedef struct chain {
 static whet_status convolve(chain *c, const whet_i_chain_module *m) {
     const whet_i_network_recorder *r = c->r;
     const char *name = bare(m->name);
-    const whet_i_convolution_spec spec = {name, m->rows,     m->size,
-                                          1,    m->size / 2, has(r, name, "bias")};
+    const whet_i_convolution_spec spec = {
+        name, m->rows, m->size, 1, m->size / 2, has(r, name, "bias"), 1, 1};
     const whet_i_image_pool_spec pool = {false, 2, 1, 0};
     if (m->size == 0 || !c->images)
         return whet_i_fail(r->ctx, WHET_ERR_UNSUPPORTED,

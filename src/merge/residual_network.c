@@ -36,8 +36,8 @@ static whet_status convolve(const network *n, const char *module, int64_t stride
             "the network to be run",
             r->arch, module);
     const bool bias = whet_i_tensors_find(&n->tensors, module, "bias", 1, NULL);
-    const whet_i_convolution_spec spec = {module, w.shape[0],     w.shape[2],
-                                          stride, w.shape[2] / 2, bias};
+    const whet_i_convolution_spec spec = {module,         w.shape[0], w.shape[2], stride,
+                                          w.shape[2] / 2, bias,       1,          1};
     return whet_i_convolution(r->ctx, r->graph, x, image, &spec, out);
 }
 

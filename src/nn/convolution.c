@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Convolutions: packing, and the plain loops that run where oneDNN does not (the f64 build of the
  * tests; shapes that it does not know; no memory for its objects).
- * Legend: o filters, i channels, (h, w) places in the kernel, (r, c) places in y. */
+ * Legend: o filters, i channels of a group, (h, w) places in the kernel, (r, c) places in y. */
 #include "nn/convolution_i.h"
 
 /* ---- layouts ---------------------------------------------------------------------------------- */
@@ -11,7 +11,7 @@ whet_status whet_i_conv_layout_create(whet_ctx *ctx, const whet_i_conv_shape *sh
     whet_i_conv_layout l = {0};
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, shape->out.channels, &l.o));
-    WHET_TRY_DONE(whet_i_alloc(ctx, shape->in.channels, &l.i));
+    WHET_TRY_DONE(whet_i_alloc(ctx, whet_i_conv_reads(shape), &l.i));
     WHET_TRY_DONE(whet_i_alloc(ctx, shape->size, &l.h));
     WHET_TRY_DONE(whet_i_alloc(ctx, shape->size, &l.w));
     *out = l;
@@ -31,27 +31,27 @@ void whet_i_conv_layout_destroy(whet_ctx *ctx, whet_i_conv_layout *layout) {
 
 /* As in files. */
 static void lay_out_plainly(const whet_i_conv_shape *s, whet_i_conv_layout *l) {
-    for (int64_t o = 0; o < s->out.channels; o++) l->o[o] = o * s->in.channels * s->size * s->size;
-    for (int64_t i = 0; i < s->in.channels; i++) l->i[i] = i * s->size * s->size;
+    const int64_t reads = whet_i_conv_reads(s);
+    for (int64_t o = 0; o < s->out.channels; o++) l->o[o] = o * reads * s->size * s->size;
+    for (int64_t i = 0; i < reads; i++) l->i[i] = i * s->size * s->size;
     for (int64_t h = 0; h < s->size; h++) l->h[h] = h * s->size;
     for (int64_t w = 0; w < s->size; w++) l->w[w] = w;
-    l->count = s->out.channels * s->in.channels * s->size * s->size;
+    l->count = s->out.channels * reads * s->size * s->size;
 }
 
 void whet_i_conv_pack(const whet_i_conv *conv, whet_i_conv_pass pass, const whet_i_real *w,
                       whet_i_real *packed) {
     const whet_i_conv_shape *s = &conv->shape;
     const whet_i_conv_layout *l = &conv->layouts[pass];
-    const int64_t area = s->size * s->size;
-    if (l->count > s->out.channels * s->in.channels * area)
+    const int64_t area = s->size * s->size, reads = whet_i_conv_reads(s);
+    if (l->count > s->out.channels * reads * area)
         memset(packed, 0, (size_t)l->count * sizeof *packed);
     for (int64_t h = 0; h < s->size; h++)
         for (int64_t v = 0; v < s->size; v++)
-            for (int64_t i = 0; i < s->in.channels; i++) {
+            for (int64_t i = 0; i < reads; i++) {
                 whet_i_real *to = packed + l->h[h] + l->w[v] + l->i[i];
                 const whet_i_real *from = w + i * area + h * s->size + v;
-                for (int64_t o = 0; o < s->out.channels; o++)
-                    to[l->o[o]] = from[o * s->in.channels * area];
+                for (int64_t o = 0; o < s->out.channels; o++) to[l->o[o]] = from[o * reads * area];
             }
 }
 
@@ -61,7 +61,7 @@ void whet_i_conv_unpack(const whet_i_conv *conv, int64_t first, int64_t filters,
     const whet_i_conv_layout *l = &conv->layouts[WHET_I_CONV_WEIGHTS];
     whet_i_real *to = w;
     for (int64_t o = first; o < first + filters; o++)
-        for (int64_t i = 0; i < s->in.channels; i++)
+        for (int64_t i = 0; i < whet_i_conv_reads(s); i++)
             for (int64_t h = 0; h < s->size; h++)
                 for (int64_t v = 0; v < s->size; v++, to++) {
                     const whet_i_real d = packed[l->o[o] + l->i[i] + l->h[h] + l->w[v]];
@@ -73,7 +73,7 @@ void whet_i_conv_unpack(const whet_i_conv *conv, int64_t first, int64_t filters,
 
 /* Row or column of x under place k of the kernel at place p of y; outside: -1. */
 static int64_t under(const whet_i_conv_shape *s, int64_t p, int64_t k, int64_t length) {
-    const int64_t at = p * s->stride + k - s->padding;
+    const int64_t at = p * s->stride + k * s->dilation - s->padding;
     return at < 0 || at >= length ? -1 : at;
 }
 
@@ -108,28 +108,42 @@ typedef struct operands {
     whet_i_real *to;
 } operands;
 
+/* The first channel of the group that filter o reads. */
+static int64_t first_read(const whet_i_conv_shape *s, int64_t o) {
+    return o / whet_i_conv_filters(s) * whet_i_conv_reads(s);
+}
+
 static void forward_contact(const whet_i_conv *conv, const contact *c, void *arg) {
     const operands *p = arg;
     const whet_i_conv_layout *l = &conv->layouts[WHET_I_CONV_FORWARD];
-    for (int64_t o = 0; o < conv->shape.out.channels; o++)
-        for (int64_t i = 0; i < conv->shape.in.channels; i++)
-            p->to[c->y + o] += p->x[c->x + i] * p->w[c->at + l->o[o] + l->i[i]];
+    const whet_i_conv_shape *s = &conv->shape;
+    for (int64_t o = 0; o < s->out.channels; o++) {
+        const whet_i_real *x = p->x + c->x + first_read(s, o);
+        for (int64_t i = 0; i < whet_i_conv_reads(s); i++)
+            p->to[c->y + o] += x[i] * p->w[c->at + l->o[o] + l->i[i]];
+    }
 }
 
 static void data_contact(const whet_i_conv *conv, const contact *c, void *arg) {
     const operands *p = arg;
     const whet_i_conv_layout *l = &conv->layouts[WHET_I_CONV_DATA];
-    for (int64_t i = 0; i < conv->shape.in.channels; i++)
-        for (int64_t o = 0; o < conv->shape.out.channels; o++)
-            p->to[c->x + i] += p->g[c->y + o] * p->w[c->at + l->o[o] + l->i[i]];
+    const whet_i_conv_shape *s = &conv->shape;
+    for (int64_t o = 0; o < s->out.channels; o++) {
+        whet_i_real *dx = p->to + c->x + first_read(s, o);
+        for (int64_t i = 0; i < whet_i_conv_reads(s); i++)
+            dx[i] += p->g[c->y + o] * p->w[c->at + l->o[o] + l->i[i]];
+    }
 }
 
 static void weights_contact(const whet_i_conv *conv, const contact *c, void *arg) {
     const operands *p = arg;
     const whet_i_conv_layout *l = &conv->layouts[WHET_I_CONV_WEIGHTS];
-    for (int64_t o = 0; o < conv->shape.out.channels; o++)
-        for (int64_t i = 0; i < conv->shape.in.channels; i++)
-            p->to[c->at + l->o[o] + l->i[i]] += p->g[c->y + o] * p->x[c->x + i];
+    const whet_i_conv_shape *s = &conv->shape;
+    for (int64_t o = 0; o < s->out.channels; o++) {
+        const whet_i_real *x = p->x + c->x + first_read(s, o);
+        for (int64_t i = 0; i < whet_i_conv_reads(s); i++)
+            p->to[c->at + l->o[o] + l->i[i]] += p->g[c->y + o] * x[i];
+    }
 }
 
 void whet_i_conv_plain_forward(const whet_i_conv *conv, const whet_i_real *x,

@@ -4,8 +4,9 @@
  *
  * Images are [height, width, channels] (channels last): on the shapes of ResNet-20, oneDNN 2.6 is as
  * fast on them as on its blocked layouts (each pass within 6 % over all layers, on AVX-512), and
- * everything else reads rows. Weights, [filters, channels, size, size] in files, are packed as the
- * library wants them: number (o, i, h, w) lies at o[o] + i[i] + h[h] + w[w].
+ * everything else reads rows. Weights, [filters, channels / groups, size, size] in files, are packed as the
+ * library wants them: number (o, i, h, w) lies at o[o] + i[i] + h[h] + w[w]; i counts within a
+ * filter's group.
  * Legend: x images in, y images out, g gradient of y, w weights. */
 #ifndef WHET_NN_CONVOLUTION_I_H
 #define WHET_NN_CONVOLUTION_I_H
@@ -16,12 +17,20 @@ typedef struct whet_i_conv_shape {
     whet_i_image in, out;
     int64_t size, stride, padding; /* square kernels */
     bool bias;
+    int64_t dilation, groups;
 } whet_i_conv_shape;
+/* Channels that a filter reads; filters of a group. */
+static inline int64_t whet_i_conv_reads(const whet_i_conv_shape *s) {
+    return s->in.channels / s->groups;
+}
+static inline int64_t whet_i_conv_filters(const whet_i_conv_shape *s) {
+    return s->out.channels / s->groups;
+}
 
 /* Where packed weights lie. Places that no weight has are zero. */
 typedef struct whet_i_conv_layout {
     int64_t count;          /* numbers */
-    int64_t *o, *i, *h, *w; /* [filters], [channels], [size], [size] */
+    int64_t *o, *i, *h, *w; /* [filters], [channels / groups], [size], [size] */
 } whet_i_conv_layout;
 
 typedef enum whet_i_conv_pass {

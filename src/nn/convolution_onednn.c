@@ -41,21 +41,26 @@ typedef struct descriptions {
 
 /* What of the padding after the last row and column is used. */
 static int64_t padding_after(const whet_i_conv_shape *s, int64_t in, int64_t out) {
-    return (out - 1) * s->stride + s->size - in - s->padding;
+    return (out - 1) * s->stride + s->dilation * (s->size - 1) + 1 - in - s->padding;
 }
 
 static dnnl_status_t describe(const whet_i_conv_shape *s, int64_t images, descriptions *d) {
     const dnnl_dims_t x = {images, s->in.channels, s->in.height, s->in.width};
     const dnnl_dims_t y = {images, s->out.channels, s->out.height, s->out.width};
-    const dnnl_dims_t w = {s->out.channels, s->in.channels, s->size, s->size};
+    const dnnl_dims_t whole = {s->out.channels, s->in.channels, s->size, s->size};
+    const dnnl_dims_t parts = {s->groups, whet_i_conv_filters(s), whet_i_conv_reads(s), s->size,
+                               s->size};
+    const bool grouped = s->groups > 1;
     const dnnl_dims_t bias = {s->out.channels};
     *d = (descriptions){.strides = {s->stride, s->stride},
+                        .dilations = {s->dilation - 1, s->dilation - 1},
                         .padding = {s->padding, s->padding},
                         .padding_after = {padding_after(s, s->in.height, s->out.height),
                                           padding_after(s, s->in.width, s->out.width)}};
     DNNL_TRY(dnnl_memory_desc_init_by_tag(&d->x, 4, x, dnnl_f32, dnnl_nhwc));
     DNNL_TRY(dnnl_memory_desc_init_by_tag(&d->y, 4, y, dnnl_f32, dnnl_nhwc));
-    DNNL_TRY(dnnl_memory_desc_init_by_tag(&d->w, 4, w, dnnl_f32, dnnl_format_tag_any));
+    DNNL_TRY(dnnl_memory_desc_init_by_tag(&d->w, grouped ? 5 : 4, grouped ? parts : whole, dnnl_f32,
+                                          dnnl_format_tag_any));
     return dnnl_memory_desc_init_by_tag(&d->bias, 1, bias, dnnl_f32, dnnl_a);
 }
 
@@ -166,10 +171,13 @@ static int64_t place(const dnnl_memory_desc_t *w, int d, int64_t at) {
 static bool lay_out(const dnnl_memory_desc_t *w, const whet_i_conv_shape *s,
                     whet_i_conv_layout *l) {
     if (w->format_kind != dnnl_blocked || w->offset0 != 0 || w->extra.flags != 0) return false;
-    for (int64_t o = 0; o < s->out.channels; o++) l->o[o] = place(w, 0, o);
-    for (int64_t i = 0; i < s->in.channels; i++) l->i[i] = place(w, 1, i);
-    for (int64_t h = 0; h < s->size; h++) l->h[h] = place(w, 2, h);
-    for (int64_t v = 0; v < s->size; v++) l->w[v] = place(w, 3, v);
+    const int of = s->groups > 1; /* dimensions before those of a group */
+    const int64_t filters = whet_i_conv_filters(s);
+    for (int64_t o = 0; o < s->out.channels; o++)
+        l->o[o] = (of ? place(w, 0, o / filters) : 0) + place(w, of, o % filters);
+    for (int64_t i = 0; i < whet_i_conv_reads(s); i++) l->i[i] = place(w, of + 1, i);
+    for (int64_t h = 0; h < s->size; h++) l->h[h] = place(w, of + 2, h);
+    for (int64_t v = 0; v < s->size; v++) l->w[v] = place(w, of + 3, v);
     l->count = (int64_t)(dnnl_memory_desc_get_size(w) / sizeof(float));
     return true;
 }

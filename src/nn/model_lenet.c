@@ -5,7 +5,7 @@
 
 static whet_status stage(whet_ctx *ctx, whet_i_graph *graph, const char *module, int64_t filters,
                          whet_i_image *image, whet_i_value *x) {
-    const whet_i_convolution_spec spec = {module, filters, 5, 1, 0, true};
+    const whet_i_convolution_spec spec = {module, filters, 5, 1, 0, true, 1, 1};
     const whet_i_image_pool_spec pool = {false, 2, 2, 0};
     WHET_TRY(whet_i_convolution(ctx, graph, *x, image, &spec, x));
     WHET_TRY(whet_i_activation(ctx, graph, *x, WHET_I_ACT_TANH, x));

@@ -30,7 +30,7 @@ static whet_status group_norm(const network *n, const char *norm, int64_t filter
 static whet_status layer(const network *n, const char *conv, const char *norm, int64_t filters,
                          int64_t stride, whet_i_value residual, whet_i_image *image,
                          whet_i_value *x) {
-    const whet_i_convolution_spec c = {conv, filters, 3, stride, 1, false};
+    const whet_i_convolution_spec c = {conv, filters, 3, stride, 1, false, 1, 1};
     const whet_i_batchnorm_spec b = {norm, filters, 1e-5, n->momentum, 0, residual};
     WHET_TRY(whet_i_convolution(n->ctx, n->graph, *x, image, &c, x));
     if (n->groups != WHET_I_BATCH_NORM) return group_norm(n, norm, filters, residual, x);

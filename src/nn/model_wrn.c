@@ -21,7 +21,7 @@ static whet_status convolve(const network *n, const char *block, const char *nam
                             whet_i_value *out) {
     char module[64];
     (void)snprintf(module, sizeof module, "%s%s", block, name);
-    const whet_i_convolution_spec spec = {module, filters, size, stride, size / 2, false};
+    const whet_i_convolution_spec spec = {module, filters, size, stride, size / 2, false, 1, 1};
     return whet_i_convolution(n->ctx, n->graph, x, image, &spec, out);
 }
 

@@ -265,32 +265,42 @@ static const whet_i_op op_convolution = {
 
 static whet_status shape_from(whet_ctx *ctx, const whet_i_image *image,
                               const whet_i_convolution_spec *spec, whet_i_conv_shape *out) {
-    const int64_t height = image->height + 2 * spec->padding - spec->size;
-    const int64_t width = image->width + 2 * spec->padding - spec->size;
+    const int64_t reach = spec->dilation * (spec->size - 1) + 1; /* of a kernel */
+    const int64_t height = image->height + 2 * spec->padding - reach;
+    const int64_t width = image->width + 2 * spec->padding - reach;
     if (height < 0 || width < 0)
         return whet_i_fail(ctx, WHET_ERR_SHAPE,
                            "%s: an image of %lld x %lld, padded by %lld; expected at least %lld "
                            "rows and columns",
                            spec->module, (long long)image->height, (long long)image->width,
-                           (long long)spec->padding, (long long)spec->size);
+                           (long long)spec->padding, (long long)reach);
+    if (spec->groups < 1 || image->channels % spec->groups || spec->filters % spec->groups)
+        return whet_i_fail(
+            ctx, WHET_ERR_SHAPE,
+            "%s: %lld filters of %lld channels in %lld groups; expected multiples of "
+            "these",
+            spec->module, (long long)spec->filters, (long long)image->channels,
+            (long long)spec->groups);
     *out = (whet_i_conv_shape){
         .in = *image,
         .out = {height / spec->stride + 1, width / spec->stride + 1, spec->filters},
         .size = spec->size,
         .stride = spec->stride,
         .padding = spec->padding,
-        .bias = spec->bias};
+        .bias = spec->bias,
+        .dilation = spec->dilation,
+        .groups = spec->groups};
     return WHET_OK;
 }
 
 static whet_status add_params(whet_ctx *ctx, whet_i_graph *g, const whet_i_conv_shape *s,
                               const whet_i_convolution_spec *spec, whet_i_param_id *params) {
-    const double bound = 1 / sqrt((double)(s->in.channels * s->size * s->size));
+    const int64_t reads = whet_i_conv_reads(s);
+    const double bound = 1 / sqrt((double)(reads * s->size * s->size));
     char name[256];
     (void)snprintf(name, sizeof name, "%s.weight", spec->module);
     const whet_i_param_spec weight = {
-        name,  4,    {s->out.channels, s->in.channels, s->size, s->size}, WHET_I_INIT_UNIFORM,
-        bound, false};
+        name, 4, {s->out.channels, reads, s->size, s->size}, WHET_I_INIT_UNIFORM, bound, false};
     WHET_TRY(whet_i_params_add(ctx, g->params, &weight, &params[0]));
     if (!spec->bias) return WHET_OK;
     (void)snprintf(name, sizeof name, "%s.bias", spec->module);

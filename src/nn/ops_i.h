@@ -134,13 +134,15 @@ typedef struct whet_i_image {
 
 typedef struct whet_i_convolution_spec {
     const char
-        *module; /* <module>.weight [filters, channels, size, size], <module>.bias [filters] */
+        *module; /* <module>.weight [filters, channels / groups, size, size], .bias [filters] */
     int64_t filters, size, stride, padding;
     bool bias;
+    int64_t dilation, groups; /* 1, .. */
 } whet_i_convolution_spec;
-/* y = x * w + bias; *image, the shape of x, becomes that of y. Weights that no file gives begin
- * uniform within 1 / sqrt(channels size^2), as torch's do (He et al. 2015 with a = sqrt 5).
- * Errors: SHAPE (the kernel is larger than the padded image). */
+/* y = x * w + bias; *image, the shape of x, becomes that of y. Each of `groups` runs of filters reads
+ * the run of channels that stands where it does. Weights that no file gives begin uniform within
+ * 1 / sqrt(channels / groups size^2), as torch's do (He et al. 2015 with a = sqrt 5).
+ * Errors: SHAPE (the kernel is larger than the padded image; channels or filters are no such groups). */
 WHET_CHECKED whet_status whet_i_convolution(whet_ctx *ctx, whet_i_graph *graph, whet_i_value x,
                                             whet_i_image *image,
                                             const whet_i_convolution_spec *spec, whet_i_value *out);

@@ -72,9 +72,9 @@ class Case:
     def source(self, name, rows, h, w, c):
         return nchw(self.p(name, rows, h * w * c), h, w, c)
 
-    def conv(self, x, module, filters, size, stride, padding, bias=False):
-        weight = self.p(module + ".weight", filters, x.shape[1], size, size)
-        return F.conv2d(x, weight, self.p(module + ".bias", filters) if bias else None, stride, padding)
+    def conv(self, x, module, filters, size, stride, padding, bias=False, dilation=1, groups=1):
+        weight = self.p(module + ".weight", filters, x.shape[1] // groups, size, size)
+        return F.conv2d(x, weight, self.p(module + ".bias", filters) if bias else None, stride, padding, dilation, groups)
 
     def batchnorm(self, x, module, train, momentum=0.1):
         n = x.shape[1]
@@ -103,13 +103,15 @@ class Case:
 
 
 def operations():
-    for name, rows, h, w, c, filters, size, stride, padding, bias in [
+    for name, rows, h, w, c, filters, size, stride, padding, bias, *more in [
             ("conv_3to16", 9, 8, 8, 3, 16, 3, 1, 1, False), ("conv_16to16", 43, 8, 6, 16, 16, 3, 1, 1, False),
             ("conv_stride", 5, 9, 8, 16, 32, 3, 2, 1, False), ("conv_1x1", 3, 7, 7, 20, 33, 1, 2, 0, True),
             ("conv_lenet", 17, 12, 12, 1, 6, 5, 1, 0, True), ("conv_6to16", 4, 9, 9, 6, 16, 5, 1, 0, True),
-            ("conv_one_place", 2, 3, 3, 4, 5, 3, 1, 0, True)]:
+            ("conv_one_place", 2, 3, 3, 4, 5, 3, 1, 0, True), ("conv_groups", 5, 9, 8, 12, 24, 3, 2, 1, True, 1, 4),
+            ("conv_depthwise", 5, 7, 8, 16, 16, 3, 1, 1, False, 1, 16), ("conv_dilated", 5, 9, 10, 6, 7, 3, 1, 2, False, 2),
+            ("conv_dilated_groups", 3, 9, 10, 32, 16, 3, 2, 0, False, 3, 2)]:
         case = Case(name)
-        case.weigh(nhwc(case.conv(case.source("x", rows, h, w, c), "c", filters, size, stride, padding, bias)))
+        case.weigh(nhwc(case.conv(case.source("x", rows, h, w, c), "c", filters, size, stride, padding, bias, *more)))
     for name, rows, h, w, c, slope, residual, train in [
             ("bn_train", 6, 5, 4, 16, 1, False, True), ("bn_relu_residual", 70, 4, 4, 32, 0, True, True),
             ("bn_leaky", 40, 1, 1, 21, 0.1, False, True), ("bn_eval", 6, 3, 3, 19, 0, True, False)]:

@@ -30,13 +30,16 @@ static whet_i_value record_convolution(whet_ctx *ctx, whet_i_graph *g) {
 static void convolutions(void **state) {
     (void)state;
     const conv_case cases[] = {
-        {"3x3, padded", {4, 5, 2}, {"c", 3, 3, 1, 1, false}, 3},
-        {"stride 2, bias", {5, 4, 3}, {"c", 2, 3, 2, 1, true}, 9},
-        {"stride over the edge", {6, 7, 1}, {"c", 2, 3, 2, 0, true}, 2},
-        {"1x1", {3, 3, 4}, {"c", 5, 1, 1, 0, true}, 17},
-        {"1x1, stride 2", {4, 3, 2}, {"c", 3, 1, 2, 0, false}, 1},
-        {"whole image", {3, 3, 2}, {"c", 20, 3, 1, 0, true}, 4},
-        {"5x5 on less", {3, 2, 1}, {"c", 1, 5, 1, 2, false}, 2},
+        {"3x3, padded", {4, 5, 2}, {"c", 3, 3, 1, 1, false, 1, 1}, 3},
+        {"stride 2, bias", {5, 4, 3}, {"c", 2, 3, 2, 1, true, 1, 1}, 9},
+        {"stride over the edge", {6, 7, 1}, {"c", 2, 3, 2, 0, true, 1, 1}, 2},
+        {"1x1", {3, 3, 4}, {"c", 5, 1, 1, 0, true, 1, 1}, 17},
+        {"1x1, stride 2", {4, 3, 2}, {"c", 3, 1, 2, 0, false, 1, 1}, 1},
+        {"whole image", {3, 3, 2}, {"c", 20, 3, 1, 0, true, 1, 1}, 4},
+        {"5x5 on less", {3, 2, 1}, {"c", 1, 5, 1, 2, false, 1, 1}, 2},
+        {"groups", {4, 3, 6}, {"c", 4, 3, 2, 1, true, 1, 2}, 5},
+        {"depthwise", {3, 4, 3}, {"c", 3, 3, 1, 1, false, 1, 3}, 9},
+        {"dilated", {5, 6, 2}, {"c", 4, 3, 1, 2, true, 2, 2}, 3},
     };
     for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
         tried_conv = &cases[i];
@@ -49,7 +52,7 @@ static void convolutions(void **state) {
  * image that fills none. */
 static whet_i_value record_two_readers(whet_ctx *ctx, whet_i_graph *g) {
     whet_i_image image = {3, 3, 2};
-    const whet_i_convolution_spec spec = {"c", 2, 3, 1, 1, true};
+    const whet_i_convolution_spec spec = {"c", 2, 3, 1, 1, true, 1, 1};
     const whet_i_value x = images(ctx, g, "x", 25, &image);
     whet_i_value y;
     test_ok(ctx, whet_i_convolution(ctx, g, x, &image, &spec, &y));
@@ -211,9 +214,9 @@ static whet_i_value record_residual_network(whet_ctx *ctx, whet_i_graph *g) {
     whet_i_value x, labels, y, z;
     test_ok(ctx, whet_i_graph_feed(ctx, g, false, WHET_I_EXAMPLES, 32, &x));
     test_ok(ctx, whet_i_graph_feed(ctx, g, true, WHET_I_EXAMPLES, 1, &labels));
-    const whet_i_convolution_spec first = {"c0", 2, 3, 1, 1, false},
-                                  second = {"c1", 4, 3, 2, 1, false},
-                                  third = {"c2", 4, 3, 1, 1, false};
+    const whet_i_convolution_spec first = {"c0", 2, 3, 1, 1, false, 1, 1},
+                                  second = {"c1", 4, 3, 2, 1, false, 1, 1},
+                                  third = {"c2", 4, 3, 1, 1, false, 1, 1};
     test_ok(ctx, whet_i_convolution(ctx, g, x, &image, &first, &y));
     test_ok(ctx,
             whet_i_batchnorm(ctx, g, y, &(whet_i_batchnorm_spec){"b0", 2, 1e-5, 0.1, 0, -1}, &y));

@@ -54,13 +54,33 @@ static whet_i_value record(whet_ctx *ctx, whet_i_graph *g, whet_i_value *out) {
 static void as_torch_has_it(void **state) {
     (void)state;
     const image_case cases[] = {
-        {CASE("conv_3to16", 9, .train = false), {8, 8, 3}, .conv = {"c", 16, 3, 1, 1, false}},
-        {CASE("conv_16to16", 43, .train = false), {8, 6, 16}, .conv = {"c", 16, 3, 1, 1, false}},
-        {CASE("conv_stride", 5, .train = false), {9, 8, 16}, .conv = {"c", 32, 3, 2, 1, false}},
-        {CASE("conv_1x1", 3, .train = false), {7, 7, 20}, .conv = {"c", 33, 1, 2, 0, true}},
-        {CASE("conv_lenet", 17, .train = false), {12, 12, 1}, .conv = {"c", 6, 5, 1, 0, true}},
-        {CASE("conv_6to16", 4, .train = false), {9, 9, 6}, .conv = {"c", 16, 5, 1, 0, true}},
-        {CASE("conv_one_place", 2, .train = false), {3, 3, 4}, .conv = {"c", 5, 3, 1, 0, true}},
+        {CASE("conv_3to16", 9, .train = false), {8, 8, 3}, .conv = {"c", 16, 3, 1, 1, false, 1, 1}},
+        {CASE("conv_16to16", 43, .train = false),
+         {8, 6, 16},
+         .conv = {"c", 16, 3, 1, 1, false, 1, 1}},
+        {CASE("conv_stride", 5, .train = false),
+         {9, 8, 16},
+         .conv = {"c", 32, 3, 2, 1, false, 1, 1}},
+        {CASE("conv_1x1", 3, .train = false), {7, 7, 20}, .conv = {"c", 33, 1, 2, 0, true, 1, 1}},
+        {CASE("conv_lenet", 17, .train = false),
+         {12, 12, 1},
+         .conv = {"c", 6, 5, 1, 0, true, 1, 1}},
+        {CASE("conv_6to16", 4, .train = false), {9, 9, 6}, .conv = {"c", 16, 5, 1, 0, true, 1, 1}},
+        {CASE("conv_one_place", 2, .train = false),
+         {3, 3, 4},
+         .conv = {"c", 5, 3, 1, 0, true, 1, 1}},
+        {CASE("conv_groups", 5, .train = false),
+         {9, 8, 12},
+         .conv = {"c", 24, 3, 2, 1, true, 1, 4}},
+        {CASE("conv_depthwise", 5, .train = false),
+         {7, 8, 16},
+         .conv = {"c", 16, 3, 1, 1, false, 1, 16}},
+        {CASE("conv_dilated", 5, .train = false),
+         {9, 10, 6},
+         .conv = {"c", 7, 3, 1, 2, false, 2, 1}},
+        {CASE("conv_dilated_groups", 3, .train = false),
+         {9, 10, 32},
+         .conv = {"c", 16, 3, 2, 0, false, 3, 2}},
         {CASE("bn_train", 6, .train = true), {5, 4, 16}, .batch = {"n", 16, 1e-5, 0.1, 1, -1}},
         {CASE("bn_relu_residual", 70, .train = true),
          {4, 4, 32},
@@ -108,7 +128,7 @@ static void near(int64_t n, const whet_i_real *a, const whet_i_real *b, int64_t 
 static void compare_passes(const whet_i_conv *conv) {
     const whet_i_conv_shape *s = &conv->shape;
     const int64_t in = whet_i_image_count(s->in), out = whet_i_image_count(s->out),
-                  area = s->size * s->size, weights = s->out.channels * s->in.channels * area,
+                  area = s->size * s->size, weights = s->out.channels * whet_i_conv_reads(s) * area,
                   b = conv->chunk;
     whet_i_real *x = drawn(in * b, 1), *g = drawn(out * b, 2), *w = drawn(weights, 3),
                 *bias = s->bias ? drawn(s->out.channels, 4) : NULL;
@@ -148,13 +168,23 @@ static void compare_passes(const whet_i_conv *conv) {
 
 static void the_library_computes_what_the_plain_loops_do(void **state) {
     (void)state;
-    static const whet_i_conv_shape shapes[] = {
-        {{8, 8, 3}, {8, 8, 16}, 3, 1, 1, false},    {{32, 32, 16}, {32, 32, 16}, 3, 1, 1, false},
-        {{16, 16, 16}, {8, 8, 32}, 3, 2, 1, false}, {{8, 8, 64}, {8, 8, 64}, 3, 1, 1, true},
-        {{9, 7, 5}, {9, 7, 7}, 3, 1, 1, true},      {{28, 28, 1}, {24, 24, 6}, 5, 1, 0, true},
-        {{12, 12, 6}, {8, 8, 16}, 5, 1, 0, true},   {{8, 8, 96}, {4, 4, 192}, 1, 2, 0, false},
-        {{6, 6, 4}, {2, 2, 3}, 3, 2, 0, true},      {{3, 3, 96}, {3, 3, 100}, 3, 1, 1, false},
-        {{1, 1, 1}, {1, 1, 1}, 1, 1, 0, false}};
+    static const whet_i_conv_shape shapes[] = {{{8, 8, 3}, {8, 8, 16}, 3, 1, 1, false, 1, 1},
+                                               {{32, 32, 16}, {32, 32, 16}, 3, 1, 1, false, 1, 1},
+                                               {{16, 16, 16}, {8, 8, 32}, 3, 2, 1, false, 1, 1},
+                                               {{8, 8, 64}, {8, 8, 64}, 3, 1, 1, true, 1, 1},
+                                               {{9, 7, 5}, {9, 7, 7}, 3, 1, 1, true, 1, 1},
+                                               {{28, 28, 1}, {24, 24, 6}, 5, 1, 0, true, 1, 1},
+                                               {{12, 12, 6}, {8, 8, 16}, 5, 1, 0, true, 1, 1},
+                                               {{8, 8, 96}, {4, 4, 192}, 1, 2, 0, false, 1, 1},
+                                               {{6, 6, 4}, {2, 2, 3}, 3, 2, 0, true, 1, 1},
+                                               {{3, 3, 96}, {3, 3, 100}, 3, 1, 1, false, 1, 1},
+                                               {{1, 1, 1}, {1, 1, 1}, 1, 1, 0, false, 1, 1},
+                                               {{8, 8, 64}, {4, 4, 64}, 3, 2, 1, true, 1, 32},
+                                               {{8, 8, 24}, {8, 8, 24}, 3, 1, 1, false, 1, 24},
+                                               {{8, 8, 15}, {8, 8, 10}, 3, 1, 1, false, 1, 5},
+                                               {{9, 9, 16}, {9, 9, 32}, 3, 1, 2, true, 2, 1},
+                                               {{9, 9, 16}, {7, 7, 32}, 3, 1, 1, false, 2, 2},
+                                               {{9, 9, 32}, {9, 9, 32}, 3, 1, 1, false, 1, 2}};
     whet_ctx *ctx = test_ctx(1);
     for (int64_t i = 0; i < 2 * WHET_COUNT_OF(shapes); i++) {
         whet_i_conv *conv;
@@ -167,7 +197,7 @@ static void the_library_computes_what_the_plain_loops_do(void **state) {
 }
 
 static whet_status make_convolution(whet_ctx *ctx, void *arg) {
-    const whet_i_conv_shape shape = {{8, 8, 16}, {8, 8, 16}, 3, 1, 1, false};
+    const whet_i_conv_shape shape = {{8, 8, 16}, {8, 8, 16}, 3, 1, 1, false, 1, 1};
     whet_i_conv *conv = NULL;
     (void)arg;
     WHET_TRY(whet_i_conv_create(ctx, &shape, 2, 7, &conv));
@@ -296,11 +326,18 @@ static void shapes_that_do_not_fit(void **state) {
     whet_i_value y = 77;
     whet_i_image image = {2, 5, 3};
     open_machine(&m, 30);
-    const whet_i_convolution_spec conv = {"c", 4, 5, 1, 1, false};
+    const whet_i_convolution_spec conv = {"c", 4, 5, 1, 1, false, 1, 1},
+                                  wide = {"c", 4, 3, 1, 1, false, 2, 1},
+                                  odd = {"c", 4, 1, 1, 0, false, 1, 2},
+                                  none = {"c", 3, 1, 1, 0, false, 1, 0};
     const whet_i_image_pool_spec pool = {true, 3, 1, 0}, padded = {true, 2, 1, 2};
     const whet_i_groupnorm_spec group = {"g", 3, 2, 1e-5, 1};
     test_fails(m.ctx, whet_i_convolution(m.ctx, m.graph, m.x, &image, &conv, &y), WHET_ERR_SHAPE);
     test_says(m.ctx, "2 x 5, padded by 1; expected at least 5 rows");
+    test_fails(m.ctx, whet_i_convolution(m.ctx, m.graph, m.x, &image, &wide, &y), WHET_ERR_SHAPE);
+    test_fails(m.ctx, whet_i_convolution(m.ctx, m.graph, m.x, &image, &none, &y), WHET_ERR_SHAPE);
+    test_fails(m.ctx, whet_i_convolution(m.ctx, m.graph, m.x, &image, &odd, &y), WHET_ERR_SHAPE);
+    test_says(m.ctx, "4 filters of 3 channels in 2 groups");
     test_fails(m.ctx, whet_i_image_pool(m.ctx, m.graph, m.x, &image, &pool, &y), WHET_ERR_SHAPE);
     test_fails(m.ctx, whet_i_image_pool(m.ctx, m.graph, m.x, &image, &padded, &y), WHET_ERR_SHAPE);
     test_fails(m.ctx, whet_i_groupnorm(m.ctx, m.graph, m.x, &group, &y), WHET_ERR_SHAPE);
