@@ -40,12 +40,12 @@ typedef struct whet_permutation_hints {
  *       mlp, cnn: a chain of layers in the order of their numbers or names; convolutions, then linear
  *       layers, norms behind the layer of their number. lenet: the same. resnet: post-activation (He et
  *       al. 2016), blocks of two convolutions or bottlenecks, shortcuts without parameters or of a
- *       convolution and norm; pre-activation where widths tell. wrn: pre-activation. bert, roberta,
- *       distilbert, llama: names of Hugging Face. "resnet:8", "auto:8": group norms, of 8 groups;
- *       "resnet:x16": of groups of 16 channels, whatever the width; where channels have norms without running
- *       statistics no tensor tells them, and without (and without hints->norm_groups) they are taken as of
- *       one group, with a warning (1: any order of channels will do, as under layer norms or norms of each
- *       channel by itself).
+ *       convolution and norm, also by transformers' names; pre-activation where widths tell. wrn:
+ *       pre-activation. bert, roberta, distilbert, llama: names of Hugging Face. "resnet:8", "auto:8": group
+ *       norms, of 8 groups; "resnet:x16": of groups of 16 channels, whatever the width; where channels have
+ *       norms without running statistics no tensor tells them, and without (and without
+ *       hints->norm_groups) they are taken as of one group, with a warning (1: any order of channels will
+ *       do, as under layer norms or norms of each channel by itself).
  * heads, kv_heads, head_size  of transformers; 0 = not known (needed for them; kv_heads 0 = heads, head_size
  *       0 = rows of the queries / heads)
  * Errors: ARG (no such architecture; a number of groups that is of no use), FORMAT (names or

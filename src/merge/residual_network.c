@@ -15,11 +15,12 @@
 #include "merge/network_recorder.h"
 #include "merge/residual_names.h"
 
-enum { NAME_SIZE = 128, STEM_OF_LARGE_IMAGES = 7 };
+enum { STEM_OF_LARGE_IMAGES = 7 };
 
 typedef struct network {
     whet_i_network_recorder *r;
     whet_i_tensors tensors;
+    whet_i_residual_ends ends;
     bool before; /* norms stand before convolutions */
     whet_i_image image;
     whet_i_value x;
@@ -60,25 +61,23 @@ static whet_status shortcut(const network *n, const whet_i_residual_block *b, in
                             whet_i_value read, whet_i_value *out) {
     const whet_i_network_recorder *r = n->r;
     const int64_t width = b->widths[b->convolutions - 1];
-    char conv[NAME_SIZE], bn[NAME_SIZE];
     whet_i_image side = n->image;
     *out = n->x;
     if (!b->shortcut)
         return stride == 1 && width == side.channels
                    ? WHET_OK
                    : whet_i_image_shortcut(r->ctx, r->graph, n->x, &side, stride, width, out);
-    (void)snprintf(conv, sizeof conv, "%s.%s.0", b->module, b->shortcut);
-    (void)snprintf(bn, sizeof bn, "%s.%s.1", b->module, b->shortcut);
-    const bool normed = whet_i_tensors_find(&n->tensors, bn, "weight", 1, NULL);
-    if (n->before && !normed && whet_i_tensors_find(&n->tensors, conv, "bias", 1, NULL))
+    const bool normed = whet_i_tensors_find(&n->tensors, b->shortcut_norm, "weight", 1, NULL);
+    if (n->before && !normed && whet_i_tensors_find(&n->tensors, b->shortcut_conv, "bias", 1, NULL))
         return whet_i_fail(
             r->ctx, WHET_ERR_UNSUPPORTED,
             "%s: %s has a bias and no norm behind it, in a network with norms before "
             "convolutions: nothing tells what it reads; expected a norm, or no bias, "
             "to be run",
-            r->arch, conv);
-    WHET_TRY(convolve(n, conv, stride, &side, n->before && !normed ? read : n->x, out));
-    return normed ? norm(n, bn, side.channels, false, WHET_I_NONE, *out, out) : WHET_OK;
+            r->arch, b->shortcut_conv);
+    WHET_TRY(convolve(n, b->shortcut_conv, stride, &side, n->before && !normed ? read : n->x, out));
+    return normed ? norm(n, b->shortcut_norm, side.channels, false, WHET_I_NONE, *out, out)
+                  : WHET_OK;
 }
 
 /* ---- blocks ----------------------------------------------------------------------------------------- */
@@ -86,22 +85,18 @@ static whet_status shortcut(const network *n, const whet_i_residual_block *b, in
 /* The k-th convolution of a block, from 0. */
 static whet_status convolve_kth(const network *n, const whet_i_residual_block *b, int32_t k,
                                 int64_t stride, whet_i_image *image, whet_i_value *y) {
-    char module[NAME_SIZE];
     const int32_t strided = b->convolutions == WHET_I_BLOCK_CONVOLUTIONS_MOST;
-    (void)snprintf(module, sizeof module, "%s.conv%d", b->module, (int)k + 1);
-    return convolve(n, module, k == strided ? stride : 1, image, *y, y);
+    return convolve(n, b->convs[k], k == strided ? stride : 1, image, *y, y);
 }
 
 static whet_status post_activation(network *n, const whet_i_residual_block *b, int64_t stride) {
-    char module[NAME_SIZE];
     whet_i_image image = n->image;
     whet_i_value y = n->x, side;
     WHET_TRY(shortcut(n, b, stride, n->x, &side));
     for (int32_t k = 0; k < b->convolutions; k++) {
         const bool last = k == b->convolutions - 1;
         WHET_TRY(convolve_kth(n, b, k, stride, &image, &y));
-        (void)snprintf(module, sizeof module, "%s.bn%d", b->module, (int)k + 1);
-        WHET_TRY(norm(n, module, image.channels, true, last ? side : WHET_I_NONE, y, &y));
+        WHET_TRY(norm(n, b->norms[k], image.channels, true, last ? side : WHET_I_NONE, y, &y));
     }
     n->image = image;
     n->x = y;
@@ -109,12 +104,10 @@ static whet_status post_activation(network *n, const whet_i_residual_block *b, i
 }
 
 static whet_status pre_activation(network *n, const whet_i_residual_block *b, int64_t stride) {
-    char module[NAME_SIZE];
     whet_i_image image = n->image;
     whet_i_value y = n->x, read = y, side;
     for (int32_t k = 0; k < b->convolutions; k++) {
-        (void)snprintf(module, sizeof module, "%s.bn%d", b->module, (int)k + 1);
-        WHET_TRY(norm(n, module, image.channels, true, WHET_I_NONE, y, &y));
+        WHET_TRY(norm(n, b->norms[k], image.channels, true, WHET_I_NONE, y, &y));
         if (k == 0) read = y;
         WHET_TRY(convolve_kth(n, b, k, stride, &image, &y));
     }
@@ -144,7 +137,7 @@ static whet_status record_blocks(network *n) {
 static whet_status record_stem(network *n) {
     const whet_i_network_recorder *r = n->r;
     whet_tensor w;
-    const bool large = whet_i_tensors_find(&n->tensors, "conv1", "weight", 4, &w) &&
+    const bool large = whet_i_tensors_find(&n->tensors, n->ends.stem, "weight", 4, &w) &&
                        w.shape[2] == STEM_OF_LARGE_IMAGES;
     const whet_i_image_pool_spec pool = {true, 3, 2, 1};
     if (large && n->before)
@@ -152,9 +145,9 @@ static whet_status record_stem(network *n) {
                            "%s: conv1 is of 7 x 7, in a network with norms before convolutions: "
                            "nothing tells what is behind it; expected one of 3 x 3, to be run",
                            r->arch);
-    WHET_TRY(convolve(n, "conv1", large ? 2 : 1, &n->image, n->x, &n->x));
+    WHET_TRY(convolve(n, n->ends.stem, large ? 2 : 1, &n->image, n->x, &n->x));
     if (n->before) return WHET_OK;
-    WHET_TRY(norm(n, "bn1", n->image.channels, true, WHET_I_NONE, n->x, &n->x));
+    WHET_TRY(norm(n, n->ends.stem_norm, n->image.channels, true, WHET_I_NONE, n->x, &n->x));
     return large ? whet_i_image_pool(r->ctx, r->graph, n->x, &n->image, &pool, &n->x) : WHET_OK;
 }
 
@@ -163,8 +156,8 @@ whet_status whet_i_record_residual(whet_i_network_recorder *r, whet_i_value x,
     network n = {
         .r = r, .tensors = whet_i_tensors_of_weights(r->weights), .image = r->image, .x = x};
     n.before = whet_i_residual_is_before(&n.tensors, r->arch);
-    const char *head = whet_i_residual_head(&n.tensors);
-    if (!head)
+    n.ends = whet_i_residual_ends_of(&n.tensors);
+    if (!n.ends.head)
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT,
                            "%s: no matrix linear.weight or fc.weight; expected the last layer, for "
                            "the network to be run",
@@ -172,8 +165,8 @@ whet_status whet_i_record_residual(whet_i_network_recorder *r, whet_i_value x,
     WHET_TRY(record_stem(&n));
     WHET_TRY(record_blocks(&n));
     whet_i_graph_segment(r->graph);
-    if (n.before && whet_i_tensors_find(&n.tensors, "bn1", "weight", 1, NULL))
-        WHET_TRY(norm(&n, "bn1", n.image.channels, true, WHET_I_NONE, n.x, &n.x));
+    if (n.before && whet_i_tensors_find(&n.tensors, n.ends.stem_norm, "weight", 1, NULL))
+        WHET_TRY(norm(&n, n.ends.stem_norm, n.image.channels, true, WHET_I_NONE, n.x, &n.x));
     WHET_TRY(whet_i_global_pool(r->ctx, r->graph, n.x, &n.image, &out->features));
-    return whet_i_record_dense(r, head, WHET_I_ACT_NONE, out->features, &out->logits);
+    return whet_i_record_dense(r, n.ends.head, WHET_I_ACT_NONE, out->features, &out->logits);
 }

@@ -26,7 +26,7 @@ typedef struct maker {
 
 bool whet_i_spec_fits_resnet(const whet_safetensors *file) {
     const whet_i_tensors t = whet_i_tensors_of_file(file);
-    return whet_i_tensors_find(&t, "layer1.0", "conv1.weight", 4, NULL);
+    return whet_i_residual_named(&t);
 }
 
 static whet_status put(const maker *m, const char *name, int32_t rank, const whet_i_axis *rows,
@@ -84,9 +84,9 @@ static whet_status widen(maker *m, const whet_i_residual_block *b, int64_t width
     if (width < m->width || 2 * side + m->width != width || n + 2 > WHET_I_PIECES_MAX)
         return whet_i_fail(
             m->ctx, WHET_ERR_FORMAT,
-            "resnet: %s.conv%d has %" PRId64 " channels behind %" PRId64
+            "resnet: %s has %" PRId64 " channels behind %" PRId64
             " without a shortcut's tensors; expected as many new ones before as behind",
-            b->module, (int)b->convolutions, width, m->width);
+            b->convs[b->convolutions - 1], width, m->width);
     (void)snprintf(name, sizeof name, "%s.padding", b->module);
     WHET_TRY(free_group(m, name, 2 * side, &pad));
     memmove(m->pieces + 1, m->pieces, (size_t)n * sizeof *m->pieces);
@@ -100,7 +100,6 @@ static whet_status widen(maker *m, const whet_i_residual_block *b, int64_t width
 /* The stream behind a block, and its shortcut's tensors. */
 static whet_status shortcut(maker *m, const whet_i_residual_block *b) {
     const int64_t width = b->widths[b->convolutions - 1];
-    char name[NAME_SIZE];
     if (!b->shortcut) return width == m->width ? WHET_OK : widen(m, b, width);
     whet_i_piece old[WHET_I_PIECES_MAX], next;
     memcpy(old, m->pieces, sizeof old);
@@ -109,11 +108,10 @@ static whet_status shortcut(maker *m, const whet_i_residual_block *b) {
     m->pieces[0] = next;
     m->stream.n = 1;
     m->width = width;
-    (void)snprintf(name, sizeof name, "%s.%s.0", b->module, b->shortcut);
-    WHET_TRY(layer(m, name, 4, &m->stream, &from));
-    (void)snprintf(name, sizeof name, "%s.%s.1", b->module, b->shortcut);
-    return whet_i_tensors_find(&m->file, name, "weight", 0, NULL) ? norm(m, name, &m->stream)
-                                                                  : WHET_OK;
+    WHET_TRY(layer(m, b->shortcut_conv, 4, &m->stream, &from));
+    return whet_i_tensors_find(&m->file, b->shortcut_norm, "weight", 0, NULL)
+               ? norm(m, b->shortcut_norm, &m->stream)
+               : WHET_OK;
 }
 
 /* Convolutions in groups of channels read fewer of them, and keep the function under fewer orders. */
@@ -149,11 +147,9 @@ static whet_status block(maker *m, const whet_i_residual_block *b) {
             WHET_TRY(shortcut(m, b));
             axes[k + 1] = m->stream;
         }
-        (void)snprintf(name, sizeof name, "%s.conv%d", b->module, (int)k + 1);
-        WHET_TRY(check_reads(m, name, k ? b->widths[k - 1] : width));
-        WHET_TRY(layer(m, name, 4, &axes[k + 1], &axes[k]));
-        (void)snprintf(name, sizeof name, "%s.bn%d", b->module, (int)k + 1);
-        WHET_TRY(norm(m, name, m->before ? &axes[k] : &axes[k + 1]));
+        WHET_TRY(check_reads(m, b->convs[k], k ? b->widths[k - 1] : width));
+        WHET_TRY(layer(m, b->convs[k], 4, &axes[k + 1], &axes[k]));
+        WHET_TRY(norm(m, b->norms[k], m->before ? &axes[k] : &axes[k + 1]));
     }
     return WHET_OK;
 }
@@ -178,24 +174,24 @@ bool whet_i_spec_resnet_untold(const whet_safetensors *file) {
 whet_status whet_i_spec_resnet(whet_ctx *ctx, const char *arch, const whet_safetensors *file,
                                const whet_permutation_hints *hints, whet_permutation_spec *spec) {
     maker m = {.ctx = ctx, .file = whet_i_tensors_of_file(file), .spec = spec};
+    const whet_i_residual_ends ends = whet_i_residual_ends_of(&m.file);
     whet_tensor t;
     (void)hints;
     m.before = whet_i_residual_is_before(&m.file, arch);
-    if (!whet_i_tensors_find(&m.file, "conv1", "weight", 4, &t))
+    if (!whet_i_tensors_find(&m.file, ends.stem, "weight", 4, &t))
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "resnet: no tensor \"conv1.weight\" of four dimensions; expected a "
                            "convolution");
     m.width = t.shape[0];
     WHET_TRY(free_group(&m, "stream", m.width, &m.pieces[0]));
     m.stream = (whet_i_axis){1, m.pieces};
-    WHET_TRY(layer(&m, "conv1", 4, &m.stream, NULL));
-    if (!m.before) WHET_TRY(norm(&m, "bn1", &m.stream));
+    WHET_TRY(layer(&m, ends.stem, 4, &m.stream, NULL));
+    if (!m.before) WHET_TRY(norm(&m, ends.stem_norm, &m.stream));
     WHET_TRY(blocks(&m));
-    if (m.before && whet_i_tensors_find(&m.file, "bn1", "weight", 0, NULL))
-        WHET_TRY(norm(&m, "bn1", &m.stream));
-    const char *head = whet_i_residual_head(&m.file);
-    if (!head)
+    if (m.before && whet_i_tensors_find(&m.file, ends.stem_norm, "weight", 0, NULL))
+        WHET_TRY(norm(&m, ends.stem_norm, &m.stream));
+    if (!ends.head)
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "resnet: no tensor linear.weight or fc.weight; expected the last layer");
-    return layer(&m, head, 2, NULL, &m.stream);
+    return layer(&m, ends.head, 2, NULL, &m.stream);
 }

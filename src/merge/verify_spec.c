@@ -10,6 +10,7 @@
 
 #include "merge/image_network.h"
 #include "merge/network_recorder.h"
+#include "merge/residual_names.h"
 #include "merge/transformer_probe.h"
 
 /* Rounding of sums in another order is some 1e-6 of the outputs' size, 1e-5 in deep networks. */
@@ -21,11 +22,14 @@ enum { IMAGES = 4, VECTORS = 32, DRAWS = 6 };
 /* The shape of inputs that the first layers tell; images of CIFAR's size else. */
 static whet_status image_of(whet_ctx *ctx, const char *arch, const whet_weights *w,
                             whet_i_image *out) {
-    const whet_tensor *first = whet_i_image_network_tensor(w, "conv1.weight");
+    const whet_i_tensors tensors = whet_i_tensors_of_weights(w);
+    whet_tensor first;
+    const bool known =
+        whet_i_tensors_find(&tensors, whet_i_residual_ends_of(&tensors).stem, "weight", 4, &first);
     const whet_tensor *linear = whet_i_image_network_tensor(w, "fc1.weight");
     if (whet_i_arch_is(arch, "mlp") || whet_i_arch_is(arch, "cnn"))
         return whet_i_chain_image(ctx, w, out);
-    *out = (whet_i_image){32, 32, first && first->rank == 4 ? first->shape[1] : 3};
+    *out = (whet_i_image){32, 32, known ? first.shape[1] : 3};
     if (strcmp(arch, "lenet") == 0 && linear && linear->rank == 2) {
         const int64_t side = llround(sqrt((double)linear->shape[1] / 16));
         const int64_t image = (2 * side + 4) * 2 + 4;

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Residual networks of the kinds that whet align runs, by torch in f64: logits, losses on the line between two
-networks, and the same with batch norms measured again.
+networks, and the same with batch norms measured again. Those of transformers are its own.
 
-    python3 tests/golden/residual/generate.py     (torch, numpy, safetensors)
+    python3 tests/golden/residual/generate.py     (torch, transformers, numpy, safetensors)
 
 Weights and inputs are not stored: they are a formula of their name, place and network (formula below, and in
 tests/unit/merge/test_residual_networks.c, which has the same table of kinds). Images are channels last there.
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors.numpy import save_file
+from transformers import ResNetConfig, ResNetForImageClassification
 
 torch.set_default_dtype(torch.float64)
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -34,6 +35,12 @@ KINDS = [
     ("channels", 3, [8, 12, 16], False, "shortcut", 1, True, False, -4, False, False, "linear", 16),
     ("padded", 3, [8, 16, 32], False, "", 1, False, False, -8, False, False, "linear", 16),
     ("preact_bottleneck", 3, [4, 6], True, "shortcut", 1, False, True, 0, False, False, "linear", 16),
+]
+
+# name, widths that stages write, of blocks of which kind, where strides are, side of an image
+TRANSFORMERS = [
+    ("transformers", [6, 8, 12], "basic", {}, 48),
+    ("transformers_bottleneck", [16, 24, 32], "bottleneck", {}, 48),
 ]
 
 
@@ -125,6 +132,32 @@ class Net:
         return F.linear(x, self.w(self.head + ".weight", CLASSES, x.shape[1]), self.w(self.head + ".bias", CLASSES))
 
 
+class Transformers:
+    """One of transformers' own: its tensors are the formula's by their names."""
+
+    def __init__(self, kind, weights, measure=False):
+        _, widths, layer, strides, _ = kind
+        config = ResNetConfig(embedding_size=widths[0] if layer == "basic" else widths[0] // 4, hidden_sizes=widths,
+                              depths=[2] * len(widths), layer_type=layer, num_labels=CLASSES, **strides)
+        self.net = ResNetForImageClassification(config).double()
+        with torch.no_grad():
+            for name, tensor in self.net.state_dict().items():
+                if not name.endswith("num_batches_tracked"):
+                    tensor.copy_(weights(name, *tensor.shape))
+        self.net.train(False)
+
+    def measure(self, x):
+        for module in self.net.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.momentum = 1.0
+        self.net.train(True)(x)
+        self.net.train(False)
+
+    @torch.no_grad()
+    def __call__(self, x):
+        return self.net(x).logits
+
+
 def loss(net, x):
     return F.cross_entropy(net(x), torch.arange(ROWS) * 2 % CLASSES)
 
@@ -147,4 +180,14 @@ for kind in KINDS:
     expected[kind[0] + "/losses"] = np.array(plain)
     if not groups:
         expected[kind[0] + "/measured"] = np.array(measured)
+for kind in TRANSFORMERS:
+    side = kind[-1]
+    x = formula("x", 0, (ROWS, side, side, 3)).permute(0, 3, 1, 2)
+    more = formula("more", 0, (ROWS, side, side, 3)).permute(0, 3, 1, 2)
+    expected[kind[0] + "/logits"] = Transformers(kind, Weights(0))(x).numpy().astype(np.float32)
+    nets = [Transformers(kind, Weights(None, p / (POINTS - 1))) for p in range(POINTS)]
+    expected[kind[0] + "/losses"] = np.array([loss(net, x).item() for net in nets])
+    for net in nets:
+        net.measure(more)
+    expected[kind[0] + "/measured"] = np.array([loss(net, x).item() for net in nets])
 save_file(expected, os.path.join(HERE, "expected.safetensors"), metadata={"torch": torch.__version__})

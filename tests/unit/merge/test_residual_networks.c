@@ -25,39 +25,90 @@ typedef struct kind {
     bool bias, last_norm;
     const char *head;
     int64_t side;
+    bool transformers; /* its names */
 } kind;
 
 static const kind kinds[] = {
-    {"torchvision", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48},
-    {"kuangliu", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 1, 0, 0, 0, 0, "linear", 16},
-    {"rebasin", "resnet:1", 3, {8, 12, 16}, 0, "shortcut", 3, 1, 0, 1, 0, 0, "linear", 16},
-    {"grouped", "resnet:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, 4, 0, 0, "linear", 16},
-    {"normless", "resnet", 3, {6, 8, 0}, 0, "shortcut", 1, 0, 0, 0, 1, 0, "linear", 16},
-    {"preact", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16},
-    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16},
-    {"bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48},
-    {"bottleneck_small", "resnet:2", 3, {4, 8, 0}, 1, "shortcut", 1, 1, 0, 2, 0, 0, "linear", 16},
-    {"channels", "resnet:x4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, -4, 0, 0, "linear", 16},
-    {"padded", "resnet:x8", 3, {8, 16, 32}, 0, NULL, 1, 0, 0, -8, 0, 0, "linear", 16},
-    {"preact_bottleneck", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16},
+    {"torchvision", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 0},
+    {"kuangliu", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 1, 0, 0, 0, 0, "linear", 16, 0},
+    {"rebasin", "resnet:1", 3, {8, 12, 16}, 0, "shortcut", 3, 1, 0, 1, 0, 0, "linear", 16, 0},
+    {"grouped", "resnet:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, 4, 0, 0, "linear", 16, 0},
+    {"normless", "resnet", 3, {6, 8, 0}, 0, "shortcut", 1, 0, 0, 0, 1, 0, "linear", 16, 0},
+    {"preact", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, 0},
+    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16, 0},
+    {"bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 0},
+    {"bottleneck_small",
+     "resnet:2",
+     3,
+     {4, 8, 0},
+     1,
+     "shortcut",
+     1,
+     1,
+     0,
+     2,
+     0,
+     0,
+     "linear",
+     16,
+     0},
+    {"channels", "resnet:x4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, -4, 0, 0, "linear", 16, 0},
+    {"padded", "resnet:x8", 3, {8, 16, 32}, 0, NULL, 1, 0, 0, -8, 0, 0, "linear", 16, 0},
+    {"preact_bottleneck", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, 0},
+    {"transformers", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 1},
+    {"transformers_bottleneck",
+     "resnet",
+     7,
+     {4, 6, 8},
+     1,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     48,
+     1},
 };
 
 /* ---- networks ------------------------------------------------------------------------------- */
 
 typedef struct network {
-    char names[TENSORS_MOST][64];
+    char names[TENSORS_MOST][96];
     whet_named_tensor items[TENSORS_MOST];
     whet_weights weights;
     int64_t seed; /* of the formula */
+    bool transformers;
 } network;
+
+/* A module of torchvision as transformers names it. */
+static void rename_module(const char *module, char *out, size_t size) {
+    int stage, block, k;
+    char layer[16];
+    if (strcmp(module, "fc") == 0)
+        (void)snprintf(out, size, "classifier.1");
+    else if (sscanf(module, "layer%d.%d.downsample.%d", &stage, &block, &k) == 3)
+        (void)snprintf(out, size, "resnet.encoder.stages.%d.layers.%d.shortcut.%s", stage - 1,
+                       block, k ? "normalization" : "convolution");
+    else if (sscanf(module, "layer%d.%d.%4[a-z]%d", &stage, &block, layer, &k) == 4)
+        (void)snprintf(out, size, "resnet.encoder.stages.%d.layers.%d.layer.%d.%s", stage - 1,
+                       block, k - 1, strcmp(layer, "bn") == 0 ? "normalization" : "convolution");
+    else
+        (void)snprintf(out, size, "resnet.embedder.embedder.%s",
+                       strcmp(module, "bn1") == 0 ? "normalization" : "convolution");
+}
 
 static void add(network *n, const char *module, const char *part, int32_t rank,
                 const int64_t *shape) {
     assert_true(n->weights.n < TENSORS_MOST);
     char *name = n->names[n->weights.n];
     whet_named_tensor *t = &n->items[n->weights.n++];
+    char renamed[80];
     int64_t key = 0;
-    (void)snprintf(name, sizeof n->names[0], "%s%s", module, part);
+    if (n->transformers) rename_module(module, renamed, sizeof renamed);
+    (void)snprintf(name, sizeof n->names[0], "%s%s", n->transformers ? renamed : module, part);
     *t = (whet_named_tensor){name, {NULL, WHET_F32, rank, {0}}};
     for (int32_t x = 0; x < rank; x++) t->tensor.shape[x] = shape[x];
     const int64_t count = whet_tensor_count(&t->tensor);
@@ -118,6 +169,7 @@ static void make(network *n, const kind *k, int64_t seed) {
     int64_t channels = k->widths[0];
     n->weights = (whet_weights){n->items, 0};
     n->seed = seed;
+    n->transformers = k->transformers;
     add_convolution(n, k, "conv1", channels, 3, k->stem);
     if (!k->before) add_norm(n, k, "bn1", channels);
     for (int stage = 0; stage < STAGES && k->widths[stage]; stage++)
