@@ -202,6 +202,7 @@ typedef struct whet_mode_data {
     bool
         repair; /* hidden units of mixtures get means and deviations between those of the ends, on the
                   * statistics' inputs or, without them, on x: for networks without batch norms */
+    const whet_permutation_spec *spec; /* what it tells of their convolutions; may be NULL */
 } whet_mode_data;
 
 typedef struct whet_mode_point {
@@ -212,7 +213,8 @@ typedef struct whet_mode_point {
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
  * far the loss is above the straight line between the ends, at most. Networks are mlp
  * (linear layers of any names, norms behind them, ReLU), lenet, named as whet names it, and resnet and wrn,
- * which are run as their tensors say (strides as torchvision has them: docs/guide/align.md); "resnet:8",
+ * which are run as their tensors and data->spec say (else with strides as torchvision has them:
+ * docs/guide/align.md); "resnet:8",
  * "wrn:x8": with group norms as above (alone: of one; norms with running statistics are batch norms).
  * out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA

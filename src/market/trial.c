@@ -108,8 +108,8 @@ static whet_status make_mixture(whet_i_trial *t) {
         WHET_TRY_DONE(whet_alignment_apply(t->ctx, job->spec, alignment, job->seller, moved));
         seller.items = moved;
     }
-    WHET_TRY_DONE(
-        whet_i_mixture_make(t->ctx, job->arch, job->buyer, &seller, traded, &image, &t->mixture));
+    WHET_TRY_DONE(whet_i_mixture_make(t->ctx, job->arch, job->select->spec, job->buyer, &seller,
+                                      traded, &image, &t->mixture));
 done:
     for (int64_t i = 0; moved && i < seller.n; i++) whet_tensor_destroy(t->ctx, &moved[i].tensor);
     whet_i_free(t->ctx, moved);
@@ -133,8 +133,8 @@ static whet_status judge(whet_i_trial *t, whet_trial_result *out) {
     data.repair = false; /* the mixture's units are repaired already */
     data.statistics = t->job->select->repair ? NULL : t->job->select->statistics;
     data.n_statistics = t->job->select->n_statistics;
-    WHET_TRY_DONE(whet_i_mixture_make(t->ctx, t->job->arch, t->job->buyer, &made, NULL,
-                                      &t->mixture.image, &ends));
+    WHET_TRY_DONE(whet_i_mixture_make(t->ctx, t->job->arch, t->job->select->spec, t->job->buyer,
+                                      &made, NULL, &t->mixture.image, &ends));
     whet_i_mixture_share(&ends, 0, t->shares);
     whet_i_mixture_share(&ends, 1, t->shares + t->mixture.n);
     WHET_TRY_DONE(whet_i_mul(t->ctx, 2, data.n, &cells));

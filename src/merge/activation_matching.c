@@ -95,7 +95,8 @@ static whet_status prepare(watcher *w, const whet_weights *const weights[2],
     for (int k = 0; k < 2; k++) {
         WHET_TRY(copy_weights(w, k, weights[k]));
         const whet_weights f32 = {w->copies[k], w->n_copies[k]};
-        WHET_TRY(whet_i_image_network_make(w->ctx, w->bound->spec->arch, &f32, &image, &w->net[k]));
+        WHET_TRY(whet_i_image_network_make(w->ctx, w->bound->spec->arch, w->bound->spec, &f32,
+                                           &image, &w->net[k]));
     }
     WHET_TRY(whet_i_calloc(w->ctx, OBSERVED_MOST, &w->items));
     const whet_i_graph *g = w->net[0].graph;

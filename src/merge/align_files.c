@@ -83,8 +83,11 @@ static char *folder_of(const run *r, int k) {
 
 static whet_status read_data(run *r) {
     if (!r->job->data) return WHET_OK;
-    if (!r->job->text)
-        return whet_i_mode_inputs_read(r->ctx, r->job, r->result.spec->arch, &r->inputs);
+    if (!r->job->text) {
+        WHET_TRY(whet_i_mode_inputs_read(r->ctx, r->job, r->result.spec->arch, &r->inputs));
+        r->inputs.data.spec = r->result.spec;
+        return WHET_OK;
+    }
     char *own = folder_of(r, 0), *other = own && r->folder[1] ? folder_of(r, 1) : NULL;
     const char *const dirs[2] = {own, other};
     whet_status status = own && (other || !r->folder[1]) ? WHET_OK : WHET_ERR_NOMEM;
@@ -292,10 +295,16 @@ static whet_status make_spec(run *r) {
     const whet_permutation_hints *given = &job->hints;
     whet_i_heads heads = {
         .value = {given->heads, given->kv_heads, given->head_size, given->norm_groups}};
+    whet_i_strides strides = {0};
     WHET_TRY(whet_i_read_heads(r->ctx, job->a, r->folder[0], &heads));
     WHET_TRY(whet_i_read_heads(r->ctx, job->b, r->folder[1], &heads));
-    return whet_i_spec_of_files(r->ctx, job->arch, job->a, r->file[0], &r->weights[0], given,
-                                &heads, &r->result.spec);
+    WHET_TRY(whet_i_spec_of_files(r->ctx, job->arch, job->a, r->file[0], &r->weights[0], given,
+                                  &heads, &r->result.spec));
+    WHET_TRY(whet_i_read_strides(r->ctx, job->a, r->folder[0], &strides));
+    WHET_TRY(whet_i_read_strides(r->ctx, job->b, r->folder[1], &strides));
+    WHET_TRY(whet_i_tell_strides(r->ctx, &strides, &r->weights[0], r->result.spec));
+    return job->data && !job->text ? whet_i_warn_of_strides(r->ctx, r->result.spec, &r->weights[0])
+                                   : WHET_OK;
 }
 
 static whet_status run_job(run *r) {

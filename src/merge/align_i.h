@@ -62,6 +62,19 @@ typedef struct whet_i_spec_tensor {
     bool unmatched; /* moves, but counts for nothing: running statistics */
 } whet_i_spec_tensor;
 
+/* What a convolution does that its shapes do not tell, and the pool behind it, its norm and its ReLU. */
+typedef struct whet_i_told_pool {
+    bool largest;                  /* else the mean */
+    int64_t size, stride, padding; /* size 0: none */
+} whet_i_told_pool;
+enum { WHET_I_SAME_SIZE = -1 }; /* the padding that keeps an image's size at a stride of 1 */
+typedef struct whet_i_told {
+    const char *module; /* without "module." */
+    int64_t stride, padding, dilation;
+    int64_t groups; /* 0: as its shapes say */
+    whet_i_told_pool pool;
+} whet_i_told;
+
 struct whet_permutation_spec {
     whet_i_arena arena;
     const char *arch;
@@ -69,6 +82,9 @@ struct whet_permutation_spec {
     whet_i_spec_tensor *tensors;
     whet_names *names; /* of tensors */
     int64_t n_groups, n_tensors, cap_groups, cap_tensors;
+    whet_i_told *told; /* of convolutions; the others are as in published networks */
+    int64_t n_told, cap_told;
+    const char *refused; /* why its networks are not run; NULL: they are */
 };
 
 WHET_CHECKED whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch,
@@ -93,6 +109,15 @@ WHET_CHECKED whet_status whet_i_spec_put(whet_ctx *ctx, whet_permutation_spec *s
  * fit. Errors: FORMAT with `where`. */
 WHET_CHECKED whet_status whet_i_spec_check(whet_ctx *ctx, const whet_permutation_spec *spec,
                                            const char *where);
+
+/* What is told of a convolution; it is copied. Errors: FORMAT (twice), NOMEM. (spec_convolutions.c) */
+WHET_CHECKED whet_status whet_i_spec_tell(whet_ctx *ctx, whet_permutation_spec *spec,
+                                          const whet_i_told *told);
+/* Of a module; NULL: nothing is, or there is no specification. */
+const whet_i_told *whet_i_spec_told(const whet_permutation_spec *spec, const char *module);
+/* Its networks are not run; the text says why. (permutation_spec.c) */
+WHET_CHECKED whet_status whet_i_spec_refuse(whet_ctx *ctx, whet_permutation_spec *spec,
+                                            const char *why);
 
 /* From and to JSON. */
 WHET_CHECKED whet_status whet_i_spec_parse(whet_ctx *ctx, const char *where, const char *bytes,

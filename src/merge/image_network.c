@@ -128,8 +128,9 @@ static whet_status record(whet_i_network_recorder *r, whet_i_value x, whet_i_mod
 
 typedef enum purpose { RUN, APART, TRAINED, PROOF } purpose;
 
-static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
-                        const whet_i_image *image, purpose use, whet_i_image_network *out) {
+static whet_status make(whet_ctx *ctx, const char *arch, const whet_permutation_spec *told,
+                        const whet_weights *weights, const whet_i_image *image, purpose use,
+                        whet_i_image_network *out) {
     const bool known =
         use == PROOF ? whet_i_image_network_proves(arch) : whet_i_image_network_knows(arch);
     const bool trained = use == TRAINED;
@@ -141,12 +142,14 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
                            "networks of architecture \"%s\" cannot be run on data; expected mlp, "
                            "lenet, resnet or wrn",
                            arch);
+    if (told && told->refused && use != PROOF)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: %s", arch, told->refused);
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &out->params));
     WHET_TRY(whet_i_graph_create(ctx, out->params, &out->graph));
     WHET_TRY(whet_i_graph_feed(ctx, out->graph, false, WHET_I_EXAMPLES, out->d, &x));
     if (trained) WHET_TRY(whet_i_graph_feed(ctx, out->graph, true, WHET_I_EXAMPLES, 1, &labels));
-    whet_i_network_recorder recorder = {ctx,    out->graph,   arch,        weights,
-                                        *image, use == APART, use == PROOF};
+    whet_i_network_recorder recorder = {ctx,    out->graph,   arch,         weights,
+                                        *image, use == APART, use == PROOF, told};
     WHET_TRY(record(&recorder, x, &values));
     out->classes = whet_i_columns(out->graph, values.logits);
     out->logits = values.logits;
@@ -161,28 +164,33 @@ static whet_status make(whet_ctx *ctx, const char *arch, const whet_weights *wei
     return pack(ctx, out);
 }
 
-whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch, const whet_weights *weights,
-                                      const whet_i_image *image, whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, RUN, out);
+whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch,
+                                      const whet_permutation_spec *told,
+                                      const whet_weights *weights, const whet_i_image *image,
+                                      whet_i_image_network *out) {
+    return make(ctx, arch, told, weights, image, RUN, out);
 }
 
 whet_status whet_i_image_network_make_proof(whet_ctx *ctx, const char *arch,
+                                            const whet_permutation_spec *told,
                                             const whet_weights *weights, const whet_i_image *image,
                                             whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, PROOF, out);
+    return make(ctx, arch, told, weights, image, PROOF, out);
 }
 
 whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
+                                            const whet_permutation_spec *told,
                                             const whet_weights *weights, const whet_i_image *image,
                                             whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, APART, out);
+    return make(ctx, arch, told, weights, image, APART, out);
 }
 
 whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const char *arch,
+                                              const whet_permutation_spec *told,
                                               const whet_weights *weights,
                                               const whet_i_image *image,
                                               whet_i_image_network *out) {
-    return make(ctx, arch, weights, image, TRAINED, out);
+    return make(ctx, arch, told, weights, image, TRAINED, out);
 }
 
 void whet_i_image_network_free(whet_ctx *ctx, whet_i_image_network *net) {

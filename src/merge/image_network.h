@@ -24,24 +24,29 @@ bool whet_i_image_network_proves(const char *arch);
 const whet_tensor *whet_i_image_network_tensor(const whet_weights *weights, const char *name);
 
 /* Records the network that the weights (f32) are of, for images of this shape, and gives it their values;
- * names may begin with "module.". What it leaves behind on failure is released by _free.
- * Errors: UNSUPPORTED (the architecture, an element type), SHAPE, FORMAT (names of another network). */
+ * names may begin with "module.". told: what a specification tells of its convolutions, or NULL.
+ * What it leaves behind on failure is released by _free. Errors: UNSUPPORTED (the architecture, an element
+ * type, what is told), SHAPE, FORMAT (names of another network), DATA (what is told is of none of it). */
 WHET_CHECKED whet_status whet_i_image_network_make(whet_ctx *ctx, const char *arch,
+                                                   const whet_permutation_spec *told,
                                                    const whet_weights *weights,
                                                    const whet_i_image *image,
                                                    whet_i_image_network *out);
 /* The same, with what goes into the activations of mlp, lenet, wrn and group norms as values of their own. */
 WHET_CHECKED whet_status whet_i_image_network_make_apart(whet_ctx *ctx, const char *arch,
+                                                         const whet_permutation_spec *told,
                                                          const whet_weights *weights,
                                                          const whet_i_image *image,
                                                          whet_i_image_network *out);
 /* The same, to be trained: labels are its second feed, their mean cross-entropy its loss. */
 WHET_CHECKED whet_status whet_i_image_network_make_trained(whet_ctx *ctx, const char *arch,
+                                                           const whet_permutation_spec *told,
                                                            const whet_weights *weights,
                                                            const whet_i_image *image,
                                                            whet_i_image_network *out);
 /* A network with the symmetries of those of the architecture and these weights, to be proved. */
 WHET_CHECKED whet_status whet_i_image_network_make_proof(whet_ctx *ctx, const char *arch,
+                                                         const whet_permutation_spec *told,
                                                          const whet_weights *weights,
                                                          const whet_i_image *image,
                                                          whet_i_image_network *out);

@@ -10,6 +10,7 @@
 
 typedef struct whet_i_mixture {
     const char *arch;
+    const whet_permutation_spec *told; /* of convolutions, or NULL */
     whet_i_image image;
     int64_t n; /* tensors of A, in its order; names are views of A's */
     whet_named_tensor *a, *b,
@@ -22,11 +23,14 @@ typedef struct whet_i_mixture {
 } whet_i_mixture;
 
 /* Two networks of one architecture, for images of this shape. traded [a->n]: tensors that are mixed; NULL =
- * all; B need not have the others. What it leaves behind on failure is released by _free.
+ * all; B need not have the others. told: what a specification tells of convolutions, or NULL. What it leaves
+ * behind on failure is released by _free.
  * Errors: SHAPE, DATA (not finite, by name), UNSUPPORTED, FORMAT, NOMEM, LIMIT. */
-WHET_CHECKED whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weights *a,
-                                             const whet_weights *b, const bool *traded,
-                                             const whet_i_image *image, whet_i_mixture *out);
+WHET_CHECKED whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch,
+                                             const whet_permutation_spec *told,
+                                             const whet_weights *a, const whet_weights *b,
+                                             const bool *traded, const whet_i_image *image,
+                                             whet_i_mixture *out);
 void whet_i_mixture_free(whet_ctx *ctx, whet_i_mixture *mixture);
 /* Labels of that many classes. Errors: DATA. */
 WHET_CHECKED whet_status whet_i_mode_labels_check(whet_ctx *ctx, const whet_mode_data *data,

@@ -58,12 +58,12 @@ static whet_status take_tensor(whet_ctx *ctx, whet_i_mixture *m, int64_t i, cons
     return whet_tensor_create(ctx, WHET_F32, x->rank, x->shape, &m->mixed[i].tensor);
 }
 
-whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weights *a,
-                                const whet_weights *b, const bool *traded,
+whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_permutation_spec *told,
+                                const whet_weights *a, const whet_weights *b, const bool *traded,
                                 const whet_i_image *image, whet_i_mixture *out) {
     whet_i_image_network net = {0};
     whet_status status = WHET_OK;
-    *out = (whet_i_mixture){.arch = arch, .image = *image};
+    *out = (whet_i_mixture){.arch = arch, .told = told, .image = *image};
     WHET_TRY_DONE(whet_i_calloc(ctx, a->n, &out->a));
     WHET_TRY_DONE(whet_i_calloc(ctx, a->n, &out->b));
     WHET_TRY_DONE(whet_i_calloc(ctx, a->n, &out->mixed));
@@ -74,7 +74,7 @@ whet_status whet_i_mixture_make(whet_ctx *ctx, const char *arch, const whet_weig
         WHET_TRY_DONE(take_tensor(ctx, out, i, x, b, !traded || traded[i]));
     }
     const whet_weights first = {out->a, out->n};
-    WHET_TRY_DONE(whet_i_image_network_make(ctx, arch, &first, image, &net));
+    WHET_TRY_DONE(whet_i_image_network_make(ctx, arch, told, &first, image, &net));
     out->classes = net.classes;
     out->norms = net.norms;
     if (whet_i_arch_is(arch, "mlp")) WHET_TRY_DONE(whet_i_mlp_mixture_make(ctx, out, &out->mlp));
@@ -190,7 +190,7 @@ static whet_status repair(whet_ctx *ctx, whet_i_mixture *m, const double *shares
         for (int64_t i = 0; i < m->n; i++) other[i] = is_traded(m, i) ? m->b[i] : m->a[i];
         const whet_weights b = {other, m->n};
         const whet_status status =
-            whet_i_repair_create(ctx, m->arch, &a, &b, &m->image, x, n, &m->repair);
+            whet_i_repair_create(ctx, m->arch, m->told, &a, &b, &m->image, x, n, &m->repair);
         whet_i_free(ctx, other);
         WHET_TRY(status);
         m->repaired_on = x;
@@ -205,7 +205,7 @@ static whet_status make_network(whet_ctx *ctx, whet_i_mixture *m, const double *
     const whet_weights mixed = {m->mixed, m->n};
     whet_i_mixture_set(m, shares);
     if (data->repair && !is_end(m, shares)) WHET_TRY(repair(ctx, m, shares, data));
-    WHET_TRY(whet_i_image_network_make(ctx, m->arch, &mixed, &m->image, net));
+    WHET_TRY(whet_i_image_network_make(ctx, m->arch, m->told, &mixed, &m->image, net));
     if (!data->statistics || data->repair) return WHET_OK;
     return whet_i_image_network_measure(ctx, net, data->statistics, data->n_statistics);
 }
@@ -255,7 +255,7 @@ done:
 whet_status whet_i_norms_measure(whet_ctx *ctx, const char *arch, const whet_weights *weights,
                                  const whet_i_image *image, const float *x, int64_t n) {
     whet_i_image_network net = {0};
-    whet_status status = whet_i_image_network_make(ctx, arch, weights, image, &net);
+    whet_status status = whet_i_image_network_make(ctx, arch, NULL, weights, image, &net);
     if (status == WHET_OK) status = whet_i_image_network_measure(ctx, &net, x, n);
     if (status == WHET_OK) take_statistics(weights->items, weights->n, &net);
     whet_i_image_network_free(ctx, &net);

@@ -68,7 +68,8 @@ whet_status whet_i_mixture_slope(whet_ctx *ctx, whet_i_mixture *m, const double 
                            "without",
                            m->arch);
     whet_i_mixture_set(m, shares);
-    WHET_TRY_DONE(whet_i_image_network_make_trained(ctx, m->arch, &mixed, &m->image, &net));
+    WHET_TRY_DONE(
+        whet_i_image_network_make_trained(ctx, m->arch, m->told, &mixed, &m->image, &net));
     WHET_TRY_DONE(descend(ctx, &net, data, loss));
     for (int64_t i = 0; i < m->n; i++) slopes[i] = slope_of(m, i, param_of(&net, m->a[i].name));
 done:

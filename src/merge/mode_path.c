@@ -47,7 +47,7 @@ whet_status whet_mode_mixture(whet_ctx *ctx, const char *arch, const whet_weight
     whet_status status = WHET_OK;
     if (!(weight >= 0 && weight <= 1))
         return whet_i_fail(ctx, WHET_ERR_ARG, "a share of %g; expected one from 0 to 1", weight);
-    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m));
+    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, data->spec, a, b, NULL, &image, &m));
     WHET_TRY_DONE(whet_i_alloc(ctx, m.n, &shares));
     whet_i_mixture_share(&m, weight, shares);
     status = whet_i_mixture_tensors(ctx, &m, shares, data, out);
@@ -63,7 +63,7 @@ whet_status whet_i_mode_check(whet_ctx *ctx, const char *arch, const whet_weight
     const whet_i_image image = {data->height, data->width, data->channels};
     whet_i_mixture m = {0};
     whet_status status = WHET_OK;
-    status = whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m);
+    status = whet_i_mixture_make(ctx, arch, data->spec, a, b, NULL, &image, &m);
     if (status == WHET_ERR_SHAPE) status = whet_i_fail_at(ctx, status, "for %s", x_path);
     if (status != WHET_OK) goto done;
     status = whet_i_mode_labels_check(ctx, data, m.classes);
@@ -85,7 +85,7 @@ whet_status whet_mode_path(whet_ctx *ctx, const char *arch, const whet_weights *
     whet_status status = WHET_OK;
     if (points < 2 || points > 1001)
         return whet_i_fail(ctx, WHET_ERR_ARG, "%" PRId64 " points; expected 2 to 1001", points);
-    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, a, b, NULL, &image, &m));
+    WHET_TRY_DONE(whet_i_mixture_make(ctx, arch, data->spec, a, b, NULL, &image, &m));
     WHET_TRY_DONE(whet_i_mixture_check(ctx, &m, data));
     WHET_TRY_DONE(whet_i_calloc(ctx, points, &found));
     WHET_TRY_DONE(measure_points(ctx, &m, data, points, found));

@@ -12,10 +12,27 @@ typedef struct whet_i_network_recorder {
     whet_i_graph *graph;
     const char *arch;
     const whet_weights *weights;
-    whet_i_image image; /* of an example */
-    bool apart;         /* what goes into an activation is a value of its own */
-    bool proof;         /* any network of its symmetries will do */
+    whet_i_image image;                /* of an example */
+    bool apart;                        /* what goes into an activation is a value of its own */
+    bool proof;                        /* any network of its symmetries will do */
+    const whet_permutation_spec *told; /* of convolutions, or NULL */
 } whet_i_network_recorder;
+
+/* A convolution as it is told; else with this stride, and the padding that keeps an image's size at a stride
+ * of 1. Its channels are in the groups that its shapes say. *image becomes the shape of out.
+ * Errors: FORMAT, DATA (what is told is not of its shapes), SHAPE. */
+WHET_CHECKED whet_status whet_i_record_convolution(const whet_i_network_recorder *r,
+                                                   const char *module, int64_t stride,
+                                                   whet_i_image *image, whet_i_value x,
+                                                   whet_i_value *out);
+/* Of a module; NULL: nothing is told, or it does not matter (of a proof). */
+const whet_i_told *whet_i_recorder_told(const whet_i_network_recorder *r, const char *module);
+/* The pool that is told to be behind a convolution, or none. */
+WHET_CHECKED whet_status whet_i_record_pool(const whet_i_network_recorder *r,
+                                            const whet_i_told_pool *pool, whet_i_image *image,
+                                            whet_i_value x, whet_i_value *out);
+/* What is told must be of convolutions of the network. Errors: DATA, by name. */
+WHET_CHECKED whet_status whet_i_check_told(const whet_i_network_recorder *r);
 
 /* act(norm(x) + residual): a batch norm, or a group norm of the number of groups behind the architecture. */
 typedef struct whet_i_norm_spec {

@@ -6,13 +6,22 @@
 #include "io/io_i.h"
 #include "merge/align_i.h"
 
-whet_status whet_i_spec_name(whet_ctx *ctx, whet_permutation_spec *spec, const char *arch) {
+static whet_status copy_text(whet_ctx *ctx, whet_permutation_spec *spec, const char *text,
+                             const char **out) {
+    const int64_t size = (int64_t)strlen(text) + 1;
     char *copy;
-    const int64_t size = (int64_t)strlen(arch) + 1;
     WHET_TRY(whet_i_arena_alloc(ctx, &spec->arena, size, 1, &copy));
-    memcpy(copy, arch, (size_t)size);
-    spec->arch = copy;
+    memcpy(copy, text, (size_t)size);
+    *out = copy;
     return WHET_OK;
+}
+
+whet_status whet_i_spec_name(whet_ctx *ctx, whet_permutation_spec *spec, const char *arch) {
+    return copy_text(ctx, spec, arch, &spec->arch);
+}
+
+whet_status whet_i_spec_refuse(whet_ctx *ctx, whet_permutation_spec *spec, const char *why) {
+    return copy_text(ctx, spec, why, &spec->refused);
 }
 
 whet_status whet_i_spec_create(whet_ctx *ctx, const char *arch, whet_permutation_spec **out) {
@@ -33,6 +42,7 @@ void whet_permutation_spec_destroy(whet_ctx *ctx, whet_permutation_spec *spec) {
     whet_names_destroy(ctx, spec->names);
     whet_i_free(ctx, spec->groups);
     whet_i_free(ctx, spec->tensors);
+    whet_i_free(ctx, spec->told);
     whet_i_arena_free(ctx, &spec->arena);
     whet_i_free(ctx, spec);
 }
@@ -50,16 +60,6 @@ bool whet_permutation_spec_output(const whet_permutation_spec *spec, int64_t i) 
 const char *whet_permutation_spec_arch(const whet_permutation_spec *spec) { return spec->arch; }
 
 /* ---- making one ------------------------------------------------------------------------------- */
-
-static whet_status copy_text(whet_ctx *ctx, whet_permutation_spec *spec, const char *text,
-                             const char **out) {
-    const int64_t size = (int64_t)strlen(text) + 1;
-    char *copy;
-    WHET_TRY(whet_i_arena_alloc(ctx, &spec->arena, size, 1, &copy));
-    memcpy(copy, text, (size_t)size);
-    *out = copy;
-    return WHET_OK;
-}
 
 int32_t whet_i_spec_find(const whet_permutation_spec *spec, const char *name) {
     for (int32_t i = 0; i < (int32_t)spec->n_groups; i++)

@@ -22,6 +22,7 @@ typedef struct layer {
 
 struct whet_i_repair {
     const char *arch;
+    const whet_permutation_spec *told; /* of convolutions, or NULL */
     whet_i_image image;
     const float *x;
     int64_t examples;
@@ -157,7 +158,7 @@ done:
 static whet_status measure_end(whet_ctx *ctx, whet_i_repair *r, const whet_weights *w, int k) {
     whet_i_image_network net = {0};
     double *mean[LAYERS_MOST], *deviation[LAYERS_MOST];
-    whet_status status = whet_i_image_network_make_apart(ctx, r->arch, w, &r->image, &net);
+    whet_status status = whet_i_image_network_make_apart(ctx, r->arch, r->told, w, &r->image, &net);
     if (status == WHET_OK && k == 0) status = find_layers(ctx, r, &net);
     for (int64_t l = 0; l < r->n; l++) {
         mean[l] = r->layers[l].mean[k];
@@ -168,9 +169,10 @@ static whet_status measure_end(whet_ctx *ctx, whet_i_repair *r, const whet_weigh
     return status;
 }
 
-whet_status whet_i_repair_create(whet_ctx *ctx, const char *arch, const whet_weights *a,
-                                 const whet_weights *b, const whet_i_image *image, const float *x,
-                                 int64_t n, whet_i_repair **out) {
+whet_status whet_i_repair_create(whet_ctx *ctx, const char *arch, const whet_permutation_spec *told,
+                                 const whet_weights *a, const whet_weights *b,
+                                 const whet_i_image *image, const float *x, int64_t n,
+                                 whet_i_repair **out) {
     whet_i_repair *r = NULL;
     if (n < 2)
         return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -179,6 +181,7 @@ whet_status whet_i_repair_create(whet_ctx *ctx, const char *arch, const whet_wei
                            n);
     WHET_TRY(whet_i_calloc(ctx, 1, &r));
     r->arch = arch;
+    r->told = told;
     r->image = *image;
     r->x = x;
     r->examples = n;
@@ -225,7 +228,7 @@ static whet_status repair_layer(whet_ctx *ctx, const whet_i_repair *r, int64_t i
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_alloc(ctx, l->c, &mean));
     WHET_TRY_DONE(whet_i_alloc(ctx, l->c, &deviation));
-    WHET_TRY_DONE(whet_i_image_network_make_apart(ctx, r->arch, mixed, &r->image, &net));
+    WHET_TRY_DONE(whet_i_image_network_make_apart(ctx, r->arch, r->told, mixed, &r->image, &net));
     WHET_TRY_DONE(measure(ctx, r, &net, index, 1, &mean, &deviation));
     const whet_i_param *params = net.params->items;
     const whet_tensor *w = whet_i_image_network_tensor(mixed, params[l->weight].name);

@@ -11,6 +11,7 @@ typedef struct whet_i_repair whet_i_repair;
  * Errors: those of whet_i_image_network_make; UNSUPPORTED (a layer without a bias), DATA (fewer than 2
  * examples). */
 WHET_CHECKED whet_status whet_i_repair_create(whet_ctx *ctx, const char *arch,
+                                              const whet_permutation_spec *told,
                                               const whet_weights *a, const whet_weights *b,
                                               const whet_i_image *image, const float *x, int64_t n,
                                               whet_i_repair **out);

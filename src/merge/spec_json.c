@@ -5,6 +5,7 @@
 
 #include "io/io_i.h"
 #include "merge/align_i.h"
+#include "merge/spec_convolutions.h"
 
 enum { FILE_MAX = 64 << 20, NAME_SIZE = 512 };
 
@@ -195,7 +196,8 @@ static whet_status read_tensor(const reader *r, const char *name, json_t *value)
 /* ---- the document ----------------------------------------------------------------------------------- */
 
 static whet_status read_document(const reader *r, json_t *document) {
-    static const char *const known[] = {"format", "version", "arch", "groups", "tensors", NULL};
+    static const char *const known[] = {"format",  "version",      "arch", "groups",
+                                        "tensors", "convolutions", NULL};
     char quoted[WHET_QUOTE_SIZE];
     const char *key;
     json_t *groups, *tensors, *value;
@@ -204,7 +206,8 @@ static whet_status read_document(const reader *r, json_t *document) {
     if (!json_is_object(document))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s is %s; expected an object", r->where,
                            whet_i_json_kind(document));
-    WHET_TRY(check_keys(r, r->where, document, known, "format, version, arch, groups and tensors"));
+    WHET_TRY(check_keys(r, r->where, document, known,
+                        "format, version, arch, groups, tensors and convolutions"));
     WHET_TRY(whet_i_json_str(r->ctx, r->where, document, "format", &format));
     if (!whet_str_equal(format, whet_str_from(FORMAT)))
         return whet_i_fail(r->ctx, WHET_ERR_FORMAT, "%s: format %s; expected \"%s\"", r->where,
@@ -214,6 +217,7 @@ static whet_status read_document(const reader *r, json_t *document) {
     WHET_TRY(whet_i_json_object(r->ctx, r->where, document, "tensors", &tensors));
     json_object_foreach(groups, key, value) WHET_TRY(read_group(r, key, value));
     json_object_foreach(tensors, key, value) WHET_TRY(read_tensor(r, key, value));
+    WHET_TRY(whet_i_spec_convolutions_read(r->ctx, r->where, document, r->spec));
     return whet_i_spec_check(r->ctx, r->spec, r->where);
 }
 
@@ -322,7 +326,8 @@ whet_status whet_permutation_spec_write(whet_ctx *ctx, const whet_permutation_sp
                        json_object_size(tensors) == (size_t)spec->n_tensors;
     json_t *document = json_pack("{s:s, s:i, s:s, s:o, s:o}", "format", FORMAT, "version", 1,
                                  "arch", spec->arch, "groups", groups, "tensors", tensors);
-    const whet_status status = whet_i_json_save(ctx, whole ? document : NULL, path, force);
+    const bool all = whole && document && whet_i_spec_convolutions_write(spec, document);
+    const whet_status status = whet_i_json_save(ctx, all ? document : NULL, path, force);
     json_decref(document);
     return status;
 }

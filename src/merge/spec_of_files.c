@@ -54,8 +54,7 @@ whet_status whet_i_add_heads(whet_ctx *ctx, const char *network, const json_t *c
     return WHET_OK;
 }
 
-/* config.json of a folder, or the one beside a file; NULL = there is none. */
-static whet_status read_config(whet_ctx *ctx, const char *network, bool folder, json_t **out) {
+whet_status whet_i_read_config(whet_ctx *ctx, const char *network, bool folder, json_t **out) {
     const char *slash = strrchr(network, '/');
     char path[4096];
     *out = NULL;
@@ -73,7 +72,7 @@ static whet_status read_config(whet_ctx *ctx, const char *network, bool folder, 
 whet_status whet_i_read_heads(whet_ctx *ctx, const char *network, bool folder,
                               whet_i_heads *heads) {
     json_t *config;
-    WHET_TRY(read_config(ctx, network, folder, &config));
+    WHET_TRY(whet_i_read_config(ctx, network, folder, &config));
     if (!config) return WHET_OK;
     const whet_status status = whet_i_add_heads(ctx, network, config, heads);
     json_decref(config);
@@ -94,7 +93,7 @@ static whet_status verify_transformer(whet_ctx *ctx, const char *arch, const cha
     struct stat info;
     json_t *config;
     const bool folder = stat(network, &info) == 0 && S_ISDIR(info.st_mode);
-    WHET_TRY(read_config(ctx, network, folder, &config));
+    WHET_TRY(whet_i_read_config(ctx, network, folder, &config));
     const char *type = json_string_value(json_object_get(config, "model_type"));
     const whet_status status = whet_i_verify_transformer(ctx, arch, spec, weights, type, &hints);
     json_decref(config);

@@ -88,7 +88,8 @@ static whet_status make(refiner *r, const whet_weights *a, const whet_weights *b
     WHET_TRY(whet_i_alloc(r->ctx, r->n_a, &r->theta));
     memcpy(r->theta, r->a, (size_t)r->n_a * sizeof *r->theta);
     const whet_weights first = {r->a, r->n_a};
-    WHET_TRY(whet_i_image_network_make_trained(r->ctx, r->spec->arch, &first, &r->image, &r->net));
+    WHET_TRY(whet_i_image_network_make_trained(r->ctx, r->spec->arch, r->spec, &first, &r->image,
+                                               &r->net));
     WHET_TRY(whet_i_mode_labels_check(r->ctx, r->data, r->net.classes));
     WHET_TRY(make_theta(r));
     return make_training(r);
@@ -130,7 +131,7 @@ static whet_status midpoint_loss(refiner *r, double *loss) {
     whet_i_scores scores = {0};
     double *shares = NULL, accuracy;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_mixture_make(r->ctx, r->spec->arch, &a, &b, NULL, &r->image, &m));
+    WHET_TRY_DONE(whet_i_mixture_make(r->ctx, r->spec->arch, r->spec, &a, &b, NULL, &r->image, &m));
     WHET_TRY_DONE(whet_i_mixture_check(r->ctx, &m, r->data));
     WHET_TRY_DONE(whet_i_alloc(r->ctx, m.n, &shares));
     WHET_TRY_DONE(whet_i_alloc(r->ctx, r->data->n, &scores.losses));

@@ -52,7 +52,8 @@ static whet_status run_once(verifier *v, const whet_weights *w, int k) {
     whet_i_image_network net = {0};
     int64_t cells;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_image_network_make_proof(v->ctx, v->spec->arch, w, &v->image, &net));
+    WHET_TRY_DONE(
+        whet_i_image_network_make_proof(v->ctx, v->spec->arch, v->spec, w, &v->image, &net));
     v->classes = net.classes;
     WHET_TRY_DONE(whet_i_mul(v->ctx, v->examples, net.classes, &cells));
     if (!v->out[k]) WHET_TRY_DONE(whet_i_alloc(v->ctx, cells, &v->out[k]));

@@ -35,12 +35,25 @@ KINDS = [
     ("channels", 3, [8, 12, 16], False, "shortcut", 1, True, False, -4, False, False, "linear", 16),
     ("padded", 3, [8, 16, 32], False, "", 1, False, False, -8, False, False, "linear", 16),
     ("preact_bottleneck", 3, [4, 6], True, "shortcut", 1, False, True, 0, False, False, "linear", 16),
+    ("strides_first", 7, [4, 6, 8], True, "downsample", 1, True, False, 0, False, False, "fc", 48),
+    ("dilated", 3, [6, 8, 12], False, "shortcut", 1, True, False, 0, False, False, "linear", 33),
 ]
+
+# What specifications tell of convolutions: stride, padding, dilation, and the pool behind one (largest, size, stride, padding).
+# Strides at the first convolutions of bottlenecks; strides replaced by dilations, behind a strided first convolution.
+TOLD = {
+    "strides_first": {"layer2.0.conv1": (2, 0, 1), "layer2.0.conv2": (1, 1, 1), "layer3.0.conv1": (2, 0, 1),
+                      "layer3.0.conv2": (1, 1, 1)},
+    "dilated": {"conv1": (2, 0, 1, (False, 3, 1, 1)), "layer1.0.conv2": (2, 1, 1), "layer1.0.shortcut.0": (2, 0, 1),
+                "layer2.0.conv1": (1, 2, 2), "layer2.1.conv2": (1, 3, 3), "layer3.0.conv1": (1, 2, 2), "layer3.0.conv2": (2, 2, 2)},
+}
 
 # name, widths that stages write, of blocks of which kind, where strides are, side of an image
 TRANSFORMERS = [
     ("transformers", [6, 8, 12], "basic", {}, 48),
     ("transformers_bottleneck", [16, 24, 32], "bottleneck", {}, 48),
+    ("transformers_strides", [16, 24, 32], "bottleneck",
+     {"downsample_in_bottleneck": True, "downsample_in_first_stage": True}, 80),
 ]
 
 
@@ -80,7 +93,8 @@ class Net:
 
     def conv(self, x, module, filters, size, stride=1):
         bias = self.w(module + ".bias", filters) if self.bias else None
-        return F.conv2d(x, self.w(module + ".weight", filters, x.shape[1], size, size), bias, stride, size // 2)
+        stride, padding, dilation = TOLD.get(self.name, {}).get(module, (stride, size // 2, 1))[:3]
+        return F.conv2d(x, self.w(module + ".weight", filters, x.shape[1], size, size), bias, stride, padding, dilation)
 
     def norm(self, x, module):
         n = x.shape[1]
@@ -97,6 +111,8 @@ class Net:
     def block(self, x, module, width, stride):
         out = 4 * width if self.bottleneck else width
         plan = [(width, 1, 1), (width, 3, stride), (out, 1, 1)] if self.bottleneck else [(width, 3, stride), (width, 3, 1)]
+        told = TOLD.get(self.name, {})
+        stride = int(np.prod([told.get(f"{module}.conv{k}", (step,))[0] for k, (_, _, step) in enumerate(plan, 1)]))
         own = stride != 1 or x.shape[1] != out
         y, read = x, x
         for k, (filters, size, step) in enumerate(plan, 1):
@@ -123,6 +139,8 @@ class Net:
             x = F.relu(self.norm(x, "bn1"))
         if self.stem == 7:
             x = F.max_pool2d(x, 3, 2, 1)
+        for largest, *window in TOLD.get(self.name, {}).get("conv1", ())[3:]:
+            x = F.max_pool2d(x, *window) if largest else F.avg_pool2d(x, *window)
         for stage, width in enumerate(self.widths, 1):
             for i in range(2):
                 x = self.block(x, f"layer{stage}.{i}", width, 2 if stage > 1 and i == 0 else 1)

@@ -172,7 +172,7 @@ static void check_by_hand(whet_ctx *ctx, const char *first, const char *middle, 
         (void)snprintf(longer[i], sizeof longer[i], "%s%s", prefix, n.names[i]);
         named.items[i].name = longer[i];
     }
-    test_ok(ctx, whet_i_image_network_make(ctx, "mlp", &named.weights, &image, &net));
+    test_ok(ctx, whet_i_image_network_make(ctx, "mlp", NULL, &named.weights, &image, &net));
     test_ok(ctx, whet_i_image_network_run(ctx, &net, "test", x, ROWS, logits));
     assert_int_equal(net.norms, middle && running);
     for (int r = 0; r < ROWS; r++) {
@@ -342,7 +342,7 @@ static whet_status make_proof(whet_ctx *ctx, void *arg) {
     whet_i_image_network net = {0};
     whet_status status = whet_i_chain_image(ctx, &n->weights, &image);
     if (status == WHET_OK)
-        status = whet_i_image_network_make_proof(ctx, "cnn", &n->weights, &image, &net);
+        status = whet_i_image_network_make_proof(ctx, "cnn", NULL, &n->weights, &image, &net);
     whet_i_image_network_free(ctx, &net);
     return status;
 }
@@ -381,11 +381,11 @@ static void convolutions_are_not_run_on_data(void **state) {
     whet_i_image_network net;
     whet_ctx *ctx = test_ctx(1);
     make_kind(&n, 1);
-    test_fails(ctx, whet_i_image_network_make(ctx, "mlp:2", &n.weights, &image, &net),
+    test_fails(ctx, whet_i_image_network_make(ctx, "mlp:2", NULL, &n.weights, &image, &net),
                WHET_ERR_UNSUPPORTED);
     test_says(ctx, "conv1 is a convolution, and nothing tells the strides and pools");
     whet_i_image_network_free(ctx, &net);
-    test_fails(ctx, whet_i_image_network_make(ctx, "cnn:2", &n.weights, &image, &net),
+    test_fails(ctx, whet_i_image_network_make(ctx, "cnn:2", NULL, &n.weights, &image, &net),
                WHET_ERR_UNSUPPORTED);
     whet_i_image_network_free(ctx, &net);
     drop(&n);

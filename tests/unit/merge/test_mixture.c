@@ -100,7 +100,8 @@ static void perceptrons_agree_with_a_loop(void **state) {
     for (int t = 0; t < 3; t++) {
         whet_ctx *ctx = test_ctx((const int32_t[]){1, 2, 5}[t]);
         whet_i_mixture m;
-        test_ok(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, NULL, &image, &m));
+        test_ok(ctx, whet_i_mixture_make(ctx, "mlp", NULL, &p.a.weights, &p.b.weights, NULL, &image,
+                                         &m));
         assert_int_equal(m.classes, 4);
         test_ok(ctx, whet_i_mixture_check(ctx, &m, &p.data));
         const whet_i_scores out = {losses[t], right[t]}, one = {alone, alone_right};
@@ -141,7 +142,8 @@ static void tensors_are_what_was_scored(void **state) {
     whet_named_tensor items[TENSORS];
     double shares[TENSORS] = {0, 0, .25, 0, 0, .5, 0, 0}, none[TENSORS] = {0};
     draw_problem(&p);
-    test_ok(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, traded, &image, &m));
+    test_ok(ctx,
+            whet_i_mixture_make(ctx, "mlp", NULL, &p.a.weights, &p.b.weights, traded, &image, &m));
     whet_i_mixture_share(&m, 1, none);
     for (int t = 0; t < TENSORS; t++) assert_true(none[t] == (traded[t] ? 1 : 0));
     test_ok(ctx, whet_i_mixture_score(ctx, &m, shares, 1, &p.data, &out));
@@ -154,7 +156,7 @@ static void tensors_are_what_was_scored(void **state) {
                                         shares[t] * (double)p.b.values[t][i]));
     }
     const whet_weights mixed = {items, TENSORS};
-    test_ok(ctx, whet_i_mixture_make(ctx, "mlp", &mixed, &mixed, NULL, &image, &made));
+    test_ok(ctx, whet_i_mixture_make(ctx, "mlp", NULL, &mixed, &mixed, NULL, &image, &made));
     memset(none, 0, sizeof none);
     test_ok(ctx, whet_i_mixture_score(ctx, &made, none, 1, &p.data, &out_again));
     for (int i = 0; i < EXAMPLES; i++) assert_true(fabs(losses[i] - again[i]) < 5e-6);
@@ -177,7 +179,8 @@ static void slopes_are_those_of_the_loss(void **state) {
     whet_i_mixture m;
     double loss, slopes[TENSORS], at[2 * TENSORS], sides[2], share;
     draw_problem(&p);
-    test_ok(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, NULL, &image, &m));
+    test_ok(ctx,
+            whet_i_mixture_make(ctx, "mlp", NULL, &p.a.weights, &p.b.weights, NULL, &image, &m));
     const double *shares = p.shares + 3 * TENSORS;
     test_ok(ctx, whet_i_mixture_slope(ctx, &m, shares, &p.data, &loss, slopes));
     test_ok(ctx, whet_i_mixture_score(ctx, &m, shares, 1, &p.data, &out));
@@ -221,12 +224,14 @@ static void refusals(void **state) {
     whet_i_mixture m;
     draw_problem(&p);
     p.b.values[4][3] = (float)INFINITY;
-    test_fails(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, NULL, &image, &m),
+    test_fails(ctx,
+               whet_i_mixture_make(ctx, "mlp", NULL, &p.a.weights, &p.b.weights, NULL, &image, &m),
                WHET_ERR_DATA);
     test_says(ctx, "layer2.weight: number 3 is inf");
     whet_i_mixture_free(ctx, &m);
     p.b.items[4].tensor.shape[1] = 10;
-    test_fails(ctx, whet_i_mixture_make(ctx, "mlp", &p.a.weights, &p.b.weights, NULL, &image, &m),
+    test_fails(ctx,
+               whet_i_mixture_make(ctx, "mlp", NULL, &p.a.weights, &p.b.weights, NULL, &image, &m),
                WHET_ERR_SHAPE);
     whet_i_mixture_free(ctx, &m);
     test_ctx_done(ctx);

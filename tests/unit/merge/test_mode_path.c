@@ -149,7 +149,7 @@ static void norms_have_the_statistics_of_the_inputs(void **state) {
     whet_i_image_network net;
     make_residual(ctx, &r, 1);
     draw_images(x, 2);
-    test_ok(ctx, whet_i_image_network_make(ctx, "resnet", &r.weights, &IMAGE, &net));
+    test_ok(ctx, whet_i_image_network_make(ctx, "resnet", NULL, &r.weights, &IMAGE, &net));
     assert_int_equal(net.norms, 7);
     test_ok(ctx, whet_i_image_network_measure(ctx, &net, x, IMAGES));
     const float *w = r.params->items[whet_i_params_find(r.params, "conv1.weight")].values;
@@ -193,7 +193,7 @@ static void lines_with_norms(void **state) {
         whet_ctx *ctx = test_ctx((const int32_t[]){1, 2, 5}[t]);
         make_residual(ctx, &a, 1);
         make_residual(ctx, &b, 2);
-        whet_mode_data data = {x, y, IMAGES, SIDE, SIDE, 3, more, IMAGES, false};
+        whet_mode_data data = {x, y, IMAGES, SIDE, SIDE, 3, more, IMAGES, false, NULL};
         test_ok(ctx, whet_mode_path(ctx, "resnet", &a.weights, &b.weights, &data, 3,
                                     t ? again : first, &barrier));
         if (t) assert_memory_equal(first, again, sizeof first);

@@ -51,7 +51,7 @@ static int64_t run_images(const subject *s, const whet_weights *w, float *out) {
     enum { ROWS = 4 };
     whet_i_image_network net;
     whet_i_rng rng;
-    test_ok(s->ctx, whet_i_image_network_make(s->ctx, s->arch, w, &s->image, &net));
+    test_ok(s->ctx, whet_i_image_network_make(s->ctx, s->arch, NULL, w, &s->image, &net));
     float *x = malloc(sizeof *x * (size_t)(ROWS * net.d));
     whet_i_rng_init(&rng, 11, 0);
     for (int64_t i = 0; i < ROWS * net.d; i++) x[i] = (float)whet_i_rng_normal(&rng);

@@ -268,7 +268,7 @@ static void measure_norms(whet_ctx *ctx, const whet_weights *w, const float *x, 
     const whet_i_image image = {WRN_SIDE, WRN_SIDE, 3};
     whet_i_image_network net;
     *s = (norm_sums){0};
-    test_ok(ctx, whet_i_image_network_make_apart(ctx, "wrn", w, &image, &net));
+    test_ok(ctx, whet_i_image_network_make_apart(ctx, "wrn", NULL, w, &image, &net));
     for (int64_t i = 0; i < net.graph->n_nodes; i++) {
         const whet_i_node *node = &net.graph->nodes[i];
         if (node->n_params != 2 || net.params->items[node->params[0]].rank != 1) continue;

@@ -9,10 +9,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "merge/align_files.h"
 #include "merge/image_network.h"
 #include "merge/merge_i.h"
 
-enum { TENSORS_MOST = 200, STAGES = 3, BLOCKS = 2, ROWS = 6, CLASSES = 5, POINTS = 5 };
+enum {
+    TENSORS_MOST = 200,
+    TOLD_MOST = 8,
+    STAGES = 3,
+    BLOCKS = 2,
+    ROWS = 6,
+    CLASSES = 5,
+    POINTS = 5
+};
 
 typedef struct kind {
     const char *name, *arch;
@@ -25,18 +34,148 @@ typedef struct kind {
     bool bias, last_norm;
     const char *head;
     int64_t side;
-    bool transformers; /* its names */
+    bool transformers;             /* its names */
+    const whet_i_told *told;       /* [TOLD_MOST] of convolutions, or NULL */
+    const whet_i_strides *strides; /* of a config.json, or NULL */
 } kind;
 
+/* Strides at the first convolutions of bottlenecks; strides replaced by dilations, behind a strided first
+ * convolution; transformers' "downsample_in_bottleneck" and "downsample_in_first_stage". */
+static const whet_i_told strides_first[TOLD_MOST] = {
+    {"layer2.0.conv1", 2, 0, 1, 0, {0}},
+    {"layer2.0.conv2", 1, WHET_I_SAME_SIZE, 1, 1, {0}},
+    {"layer3.0.conv1", 2, WHET_I_SAME_SIZE, 1, 0, {0}},
+    {"layer3.0.conv2", 1, 1, 1, 0, {0}}};
+static const whet_i_told dilated[TOLD_MOST] = {{"conv1", 2, 0, 1, 0, {false, 3, 1, 1}},
+                                               {"layer1.0.conv2", 2, 1, 1, 0, {0}},
+                                               {"module.layer1.0.shortcut.0", 2, 0, 1, 0, {0}},
+                                               {"layer2.0.conv1", 1, WHET_I_SAME_SIZE, 2, 0, {0}},
+                                               {"layer2.1.conv2", 1, 3, 3, 0, {0}},
+                                               {"layer3.0.conv1", 1, 2, 2, 0, {0}},
+                                               {"layer3.0.conv2", 2, 2, 2, 1, {0}}};
+static const whet_i_strides everywhere = {"a folder", true, true, true, ""};
+
 static const kind kinds[] = {
-    {"torchvision", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 0},
-    {"kuangliu", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 1, 0, 0, 0, 0, "linear", 16, 0},
-    {"rebasin", "resnet:1", 3, {8, 12, 16}, 0, "shortcut", 3, 1, 0, 1, 0, 0, "linear", 16, 0},
-    {"grouped", "resnet:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, 4, 0, 0, "linear", 16, 0},
-    {"normless", "resnet", 3, {6, 8, 0}, 0, "shortcut", 1, 0, 0, 0, 1, 0, "linear", 16, 0},
-    {"preact", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, 0},
-    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16, 0},
-    {"bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 0},
+    {"torchvision",
+     "resnet",
+     7,
+     {6, 8, 12},
+     0,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     48,
+     0,
+     NULL,
+     NULL},
+    {"kuangliu",
+     "resnet",
+     3,
+     {6, 8, 12},
+     0,
+     "shortcut",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"rebasin",
+     "resnet:1",
+     3,
+     {8, 12, 16},
+     0,
+     "shortcut",
+     3,
+     1,
+     0,
+     1,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"grouped",
+     "resnet:4",
+     3,
+     {8, 12, 16},
+     0,
+     "shortcut",
+     1,
+     1,
+     0,
+     4,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"normless",
+     "resnet",
+     3,
+     {6, 8, 0},
+     0,
+     "shortcut",
+     1,
+     0,
+     0,
+     0,
+     1,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"preact",
+     "resnet",
+     3,
+     {6, 8, 12},
+     0,
+     "shortcut",
+     1,
+     0,
+     1,
+     0,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16, 0, NULL, NULL},
+    {"bottleneck",
+     "resnet",
+     7,
+     {4, 6, 8},
+     1,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     48,
+     0,
+     NULL,
+     NULL},
     {"bottleneck_small",
      "resnet:2",
      3,
@@ -51,11 +190,128 @@ static const kind kinds[] = {
      0,
      "linear",
      16,
-     0},
-    {"channels", "resnet:x4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, -4, 0, 0, "linear", 16, 0},
-    {"padded", "resnet:x8", 3, {8, 16, 32}, 0, NULL, 1, 0, 0, -8, 0, 0, "linear", 16, 0},
-    {"preact_bottleneck", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, 0},
-    {"transformers", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, 1},
+     0,
+     NULL,
+     NULL},
+    {"channels",
+     "resnet:x4",
+     3,
+     {8, 12, 16},
+     0,
+     "shortcut",
+     1,
+     1,
+     0,
+     -4,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"padded",
+     "resnet:x8",
+     3,
+     {8, 16, 32},
+     0,
+     NULL,
+     1,
+     0,
+     0,
+     -8,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"preact_bottleneck",
+     "resnet",
+     3,
+     {4, 6, 0},
+     1,
+     "shortcut",
+     1,
+     0,
+     1,
+     0,
+     0,
+     0,
+     "linear",
+     16,
+     0,
+     NULL,
+     NULL},
+    {"transformers",
+     "resnet",
+     7,
+     {6, 8, 12},
+     0,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     48,
+     1,
+     NULL,
+     NULL},
+    {"strides_first",
+     "resnet",
+     7,
+     {4, 6, 8},
+     1,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     48,
+     0,
+     strides_first,
+     NULL},
+    {"dilated",
+     "resnet",
+     3,
+     {6, 8, 12},
+     0,
+     "shortcut",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "linear",
+     33,
+     0,
+     dilated,
+     NULL},
+    {"transformers_strides",
+     "resnet",
+     7,
+     {4, 6, 8},
+     1,
+     "downsample",
+     1,
+     1,
+     0,
+     0,
+     0,
+     0,
+     "fc",
+     80,
+     1,
+     NULL,
+     &everywhere},
     {"transformers_bottleneck",
      "resnet",
      7,
@@ -70,7 +326,9 @@ static const kind kinds[] = {
      0,
      "fc",
      48,
-     1},
+     1,
+     NULL,
+     NULL},
 };
 
 /* ---- networks ------------------------------------------------------------------------------- */
@@ -176,7 +434,8 @@ static void make(network *n, const kind *k, int64_t seed) {
         for (int i = 0; i < BLOCKS; i++) {
             char block[32];
             (void)snprintf(block, sizeof block, "layer%d.%d", stage + 1, i);
-            channels = add_block(n, k, block, k->widths[stage], stage > 0 && i == 0, channels);
+            channels = add_block(n, k, block, k->widths[stage],
+                                 i == 0 && (stage > 0 || k->told == dilated), channels);
         }
     if (k->last_norm) add_norm(n, k, "bn1", channels);
     add(n, k->head, ".weight", 2, (const int64_t[]){CLASSES, channels});
@@ -194,16 +453,32 @@ static void draw_images(const char *name, int64_t n, float *x) {
         x[i] = (float)sin(.37 * ((double)i * (double)i) + (double)(key % 97));
 }
 
+static void tell(whet_ctx *ctx, const kind *k, const whet_weights *w, whet_permutation_spec *spec) {
+    for (int i = 0; k->told && i < TOLD_MOST && k->told[i].module; i++)
+        test_ok(ctx, whet_i_spec_tell(ctx, spec, &k->told[i]));
+    if (k->strides) test_ok(ctx, whet_i_tell_strides(ctx, k->strides, w, spec));
+}
+
+/* A specification that tells what is told of a kind, and nothing else. */
+static whet_permutation_spec *told_of(whet_ctx *ctx, const kind *k, const whet_weights *w) {
+    whet_permutation_spec *spec;
+    test_ok(ctx, whet_i_spec_create(ctx, k->arch, &spec));
+    tell(ctx, k, w, spec);
+    return spec;
+}
+
 static int64_t run(whet_ctx *ctx, const kind *k, const whet_weights *w, float *out) {
     const whet_i_image image = {k->side, k->side, 3};
     whet_i_image_network net;
-    test_ok(ctx, whet_i_image_network_make(ctx, k->arch, w, &image, &net));
+    whet_permutation_spec *told = told_of(ctx, k, w);
+    test_ok(ctx, whet_i_image_network_make(ctx, k->arch, told, w, &image, &net));
     float *x = malloc((size_t)(ROWS * net.d) * sizeof *x);
     draw_images("x", ROWS * net.d, x);
     test_ok(ctx, whet_i_image_network_run(ctx, &net, "test", x, ROWS, out));
     const int64_t n = ROWS * net.classes;
     assert_int_equal(net.norms > 0, k->groups == 0);
     free(x);
+    whet_permutation_spec_destroy(ctx, told);
     whet_i_image_network_free(ctx, &net);
     return n;
 }
@@ -242,6 +517,7 @@ static void losses(whet_ctx *ctx, const kind *k, const network *a, const network
     float *x = malloc((size_t)cells * sizeof *x), *more = malloc((size_t)cells * sizeof *more);
     draw_images("x", cells, x);
     draw_images("more", cells, more);
+    whet_permutation_spec *told = told_of(ctx, k, &a->weights);
     for (int i = 0; i < ROWS; i++) y[i] = 2 * i % CLASSES;
     const whet_mode_data data = {.x = x,
                                  .labels = y,
@@ -250,11 +526,13 @@ static void losses(whet_ctx *ctx, const kind *k, const network *a, const network
                                  .width = k->side,
                                  .channels = 3,
                                  .statistics = measured ? more : NULL,
-                                 .n_statistics = measured ? ROWS : 0};
+                                 .n_statistics = measured ? ROWS : 0,
+                                 .spec = told};
     test_ok(ctx,
             whet_mode_path(ctx, k->arch, &a->weights, &b->weights, &data, POINTS, found, &barrier));
     for (int i = 0; i < POINTS; i++) got[i] = found[i].loss;
     expect(ctx, k, measured ? "measured" : "losses", POINTS, got, 1e-5);
+    whet_permutation_spec_destroy(ctx, told);
     free(x);
     free(more);
 }
@@ -293,6 +571,7 @@ static whet_permutation_spec *spec_of(whet_ctx *ctx, const kind *k, const networ
     test_ok(ctx, whet_safetensors_open(ctx, path, &file));
     test_ok(ctx, whet_permutation_spec_for(ctx, arch, file, NULL, &spec));
     assert_string_equal(whet_permutation_spec_arch(spec), k->arch);
+    tell(ctx, k, &n->weights, spec);
     whet_safetensors_close(ctx, file);
     return spec;
 }
@@ -467,7 +746,8 @@ static whet_status make_bottleneck(whet_ctx *ctx, void *arg) {
     const network *n = arg;
     const whet_i_image image = {48, 48, 3};
     whet_i_image_network net = {0};
-    const whet_status status = whet_i_image_network_make(ctx, "resnet", &n->weights, &image, &net);
+    const whet_status status =
+        whet_i_image_network_make(ctx, "resnet", NULL, &n->weights, &image, &net);
     whet_i_image_network_free(ctx, &net);
     return status;
 }
@@ -501,7 +781,7 @@ static void check_refused(whet_ctx *ctx, const kind *k, const char *module, cons
             n.items[i] = n.items[--n.weights.n];
             break;
         }
-    assert_true(whet_i_image_network_make(ctx, k->arch, &n.weights, &image, &net) != WHET_OK);
+    assert_true(whet_i_image_network_make(ctx, k->arch, NULL, &n.weights, &image, &net) != WHET_OK);
     test_says(ctx, says);
     whet_i_image_network_free(ctx, &net);
     drop(&n);
@@ -518,8 +798,55 @@ static void other_networks_are_refused(void **state) {
                   "conv1 is of 7 x 7");
     check_refused(ctx, &kinds[1], "layer1.0.conv1", ".weight", 4, (const int64_t[]){6, 6, 1, 3},
                   "a square kernel");
-    check_refused(ctx, &kinds[1], "layer1.0.conv2", ".weight", 4, (const int64_t[]){6, 3, 3, 3},
+    check_refused(ctx, &kinds[1], "layer1.0.conv2", ".weight", 4, (const int64_t[]){6, 4, 3, 3},
                   "layer1.0.conv2.weight is not there, or of another shape");
+    test_ctx_done(ctx);
+}
+
+/* What is told of no convolution, or does not fit it, is refused by name; so is a network that is not run. */
+static void told_wrongly_is_refused(void **state) {
+    (void)state;
+    static const struct {
+        whet_i_told told;
+        whet_status status;
+        const char *says;
+    } cases[] = {
+        {{"layer9.0.conv1", 1, 1, 1, 0, {0}}, WHET_ERR_DATA, "has none of that name"},
+        {{"bn1", 1, 1, 1, 0, {0}}, WHET_ERR_DATA, "\"bn1\" is told to be a convolution"},
+        {{"layer1.0.conv1", 1, 1, 1, 2, {0}}, WHET_ERR_DATA, "2 groups, and has 1 by its shapes"},
+        {{"layer1.0.conv2", 1, 0, 1, 0, {0}},
+         WHET_ERR_SHAPE,
+         "the convolutions of layer1.0 give 14 x 14 x 6, and its shortcut 16 x 16 x 6"},
+        {{"layer2.0.shortcut.0", 1, 0, 1, 0, {0}}, WHET_ERR_SHAPE, "shortcut 16 x 16 x 8"},
+        {{"layer1.0.conv1", 1, 1, 1, 0, {true, 2, 2, 0}},
+         WHET_ERR_UNSUPPORTED,
+         "a pool is told to be behind convolution layer1.0.conv1"},
+        {{"conv1", 1, 0, 9, 0, {0}}, WHET_ERR_SHAPE, "expected at least 19 rows"},
+    };
+    static network n;
+    whet_ctx *ctx = test_ctx(1);
+    const whet_i_image image = {16, 16, 3};
+    whet_i_image_network net;
+    whet_permutation_spec *spec;
+    make(&n, &kinds[1], 0);
+    for (int64_t i = 0; i < WHET_COUNT_OF(cases); i++) {
+        test_ok(ctx, whet_i_spec_create(ctx, "resnet", &spec));
+        test_ok(ctx, whet_i_spec_tell(ctx, spec, &cases[i].told));
+        test_fails(ctx, whet_i_image_network_make(ctx, "resnet", spec, &n.weights, &image, &net),
+                   cases[i].status);
+        test_says(ctx, cases[i].says);
+        whet_i_image_network_free(ctx, &net);
+        whet_permutation_spec_destroy(ctx, spec);
+    }
+    test_ok(ctx, whet_i_spec_create(ctx, "resnet", &spec));
+    test_ok(ctx, whet_i_spec_refuse(ctx, spec, "it blurs"));
+    test_fails(ctx, whet_i_image_network_make(ctx, "resnet", spec, &n.weights, &image, &net),
+               WHET_ERR_UNSUPPORTED);
+    test_says(ctx, "resnet: it blurs");
+    test_ok(ctx, whet_i_image_network_make_proof(ctx, "resnet", spec, &n.weights, &image, &net));
+    whet_i_image_network_free(ctx, &net);
+    whet_permutation_spec_destroy(ctx, spec);
+    drop(&n);
     test_ctx_done(ctx);
 }
 
@@ -531,6 +858,7 @@ int main(void) {
         cmocka_unit_test(repair_runs),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(other_networks_are_refused),
+        cmocka_unit_test(told_wrongly_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
