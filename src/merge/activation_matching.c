@@ -174,6 +174,41 @@ static double correlation(const observed *o, int64_t i, int64_t j) {
 
 /* ---- assignments ------------------------------------------------------------------------------------ */
 
+/* gain [n, n] of a part of a group += correlations of all layers that it numbers. */
+static void add_gains(const watcher *w, int32_t g, int32_t part, int64_t n, int64_t *places,
+                      double *gain) {
+    for (int64_t k = 0; k < w->n; k++) {
+        const observed *o = &w->items[k];
+        whet_i_axis_places(w->bound, o->axis, o->c, g, part, places);
+        for (int64_t i = 0; i < n; i++)
+            for (int64_t j = 0; places[i] >= 0 && j < n; j++)
+                if (places[j] >= 0) gain[i * n + j] += correlation(o, places[i], places[j]);
+    }
+}
+
+/* Channels of convolutions in groups, which move as heads do. */
+static whet_status match_grouped(watcher *w, int32_t g, whet_alignment *alignment) {
+    double *gain[WHET_I_PARTS] = {0}, before, after;
+    int64_t *places = NULL;
+    whet_status status = WHET_OK;
+    for (int32_t part = 0; part < WHET_I_PARTS; part++) {
+        const int64_t n = whet_i_part_count(&w->bound->groups[g], part);
+        int64_t cells;
+        WHET_TRY_DONE(whet_i_mul(w->ctx, n, n, &cells));
+        WHET_TRY_DONE(whet_i_calloc(w->ctx, cells, &gain[part]));
+        WHET_TRY_DONE(whet_i_realloc(w->ctx, &places, n));
+        add_gains(w, g, part, n, places, gain[part]);
+    }
+    WHET_TRY_DONE(whet_i_match_heads(w->ctx, &w->bound->groups[g], gain, alignment->order[g],
+                                     &before, &after));
+    const whet_align_visit visit = {0, 0, g, before, after};
+    status = whet_i_alignment_visit(w->ctx, alignment, &visit);
+done:
+    for (int32_t part = 0; part < WHET_I_PARTS; part++) whet_i_free(w->ctx, gain[part]);
+    whet_i_free(w->ctx, places);
+    return status;
+}
+
 static whet_status match_group(watcher *w, int32_t g, whet_alignment *alignment) {
     const int64_t n = w->bound->groups[g].units;
     int64_t cells, *places = NULL;
@@ -182,13 +217,7 @@ static whet_status match_group(watcher *w, int32_t g, whet_alignment *alignment)
     WHET_TRY_DONE(whet_i_mul(w->ctx, n, n, &cells));
     WHET_TRY_DONE(whet_i_calloc(w->ctx, cells, &gain));
     WHET_TRY_DONE(whet_i_alloc(w->ctx, n, &places));
-    for (int64_t k = 0; k < w->n; k++) {
-        const observed *o = &w->items[k];
-        whet_i_axis_places(w->bound, o->axis, o->c, g, WHET_I_UNITS, places);
-        for (int64_t i = 0; i < n; i++)
-            for (int64_t j = 0; places[i] >= 0 && j < n; j++)
-                if (places[j] >= 0) gain[i * n + j] += correlation(o, places[i], places[j]);
-    }
+    add_gains(w, g, WHET_I_UNITS, n, places, gain);
     for (int64_t i = 0; i < n; i++) before += gain[i * n + i];
     WHET_TRY_DONE(whet_i_match_units(w->ctx, &w->bound->groups[g], gain, places));
     for (int64_t i = 0; i < n; i++) after += gain[i * n + places[i]];
@@ -207,8 +236,9 @@ done:
 static whet_status run(watcher *w, const whet_weights *a, const whet_weights *b,
                        const whet_mode_data *data, whet_alignment **out) {
     const whet_weights *const both[] = {a, b};
+    const char *arch = w->bound->spec->arch;
     for (int64_t g = 0; g < w->bound->spec->n_groups; g++)
-        if (w->bound->groups[g].attention)
+        if (w->bound->groups[g].attention && !whet_i_image_network_knows(arch))
             return whet_i_fail(
                 w->ctx, WHET_ERR_UNSUPPORTED,
                 "activations of attention heads cannot be matched; expected a network "
@@ -221,7 +251,8 @@ static whet_status run(watcher *w, const whet_weights *a, const whet_weights *b,
     WHET_TRY(whet_i_alignment_create(w->ctx, w->bound, out));
     WHET_TRY(whet_i_objective(w->ctx, w->bound, *out, &(*out)->identity, &(*out)->distance_before));
     for (int64_t g = 0; g < w->bound->spec->n_groups; g++)
-        WHET_TRY(match_group(w, (int32_t)g, *out));
+        WHET_TRY(w->bound->groups[g].attention ? match_grouped(w, (int32_t)g, *out)
+                                               : match_group(w, (int32_t)g, *out));
     return whet_i_objective(w->ctx, w->bound, *out, &(*out)->objective, &(*out)->distance_after);
 }
 

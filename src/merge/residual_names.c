@@ -91,12 +91,13 @@ bool whet_i_residual_named(const whet_i_tensors *t) {
  * those that it writes. 1 = before, 0 = behind, -1 = they do not differ. */
 static int is_before_in(const whet_i_tensors *t, const whet_i_residual_block *b) {
     whet_tensor bn, conv;
+    int64_t read = 0; /* of one in groups of channels its shape does not say it */
     for (int k = 0; k < WHET_I_BLOCK_CONVOLUTIONS_MOST; k++) {
-        if (!whet_i_tensors_find(t, b->convs[k], "weight", 4, &conv) ||
-            conv.shape[0] == conv.shape[1])
-            continue;
-        if (whet_i_tensors_find(t, b->norms[k], "weight", 1, &bn))
-            return bn.shape[0] == conv.shape[1];
+        if (!whet_i_tensors_find(t, b->convs[k], "weight", 4, &conv)) break;
+        if (k == 0) read = conv.shape[1];
+        if (conv.shape[0] != read && whet_i_tensors_find(t, b->norms[k], "weight", 1, &bn))
+            return bn.shape[0] == read;
+        read = conv.shape[0];
     }
     return -1;
 }

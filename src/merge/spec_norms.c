@@ -135,6 +135,19 @@ static int64_t channels_of(const maker *m, const whet_i_spec_tensor *t) {
     return whet_safetensors_find(m->file, t->name, &found) && found.rank == 1 ? found.shape[0] : 0;
 }
 
+/* Channels that a convolution reads or writes in groups move inside and as those: norms of the same groups
+ * keep the function, and those of one. */
+static whet_status check_grouped(const maker *m, const whet_i_spec_tensor *t, const whet_i_group *g,
+                                 int64_t count) {
+    char quoted[WHET_QUOTE_SIZE];
+    if (count == 1 || count == g->heads) return WHET_OK;
+    return whet_i_fail(m->ctx, WHET_ERR_FORMAT,
+                       "tensor %s norms %" PRId64
+                       " groups of channels, which a convolution takes in %" PRId64
+                       "; expected the same, or 1; try a specification as JSON",
+                       whet_i_quote(quoted, whet_str_from(t->name)), count, g->heads);
+}
+
 static whet_status look_at(const maker *m, const whet_i_spec_tensor *t) {
     const bool norm = is_group_norm(t, m->file);
     const int64_t channels = norm ? channels_of(m, t) : 0;
@@ -154,7 +167,9 @@ static whet_status look_at(const maker *m, const whet_i_spec_tensor *t) {
     for (int32_t x = 0; x < t->rank; x++) {
         if (t->axes[x].n == 0) continue;
         const whet_i_piece piece = new_piece(m, &t->axes[x]);
-        if (m->homes[t->axes[x].pieces[0].group].axis->n > 1)
+        if (m->groups[piece.group].attention) {
+            if (norm) WHET_TRY(check_grouped(m, t, &m->groups[piece.group], count));
+        } else if (m->homes[t->axes[x].pieces[0].group].axis->n > 1)
             WHET_TRY(add_run(m, &piece, norm ? count : 1, t));
         else if (norm && count > 0)
             m->groups[piece.group].blocks = count;

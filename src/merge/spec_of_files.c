@@ -140,7 +140,9 @@ static whet_status verify(whet_ctx *ctx, const char *arch, const char *network,
 static whet_status check_given(whet_ctx *ctx, const whet_permutation_spec *spec, bool read,
                                const whet_permutation_hints *given) {
     bool attention = false;
-    for (int64_t g = 0; g < spec->n_groups; g++) attention |= spec->groups[g].attention;
+    const bool images =
+        whet_i_image_network_proves(spec->arch); /* have groups of channels at most */
+    for (int64_t g = 0; !images && g < spec->n_groups; g++) attention |= spec->groups[g].attention;
     if ((attention && !read) || (!given->heads && !given->kv_heads)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG,
                        "%" PRId64 " heads are given, and the specification %s; expected none given",

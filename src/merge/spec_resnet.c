@@ -4,6 +4,12 @@
  * 2016b, Zagoruyko & Komodakis 2016) name their tensors alike, but differ in whose channels a block's bn1
  * scales: those of conv1's output, or of the stream before it.
  *
+ * A convolution in groups of channels, inside a bottleneck (ResNeXt: Xie et al. 2017), keeps the function
+ * when its groups move whole, with the channels that they read, and channels that a group writes move
+ * inside it: as heads move, of which the queries stay in order inside and the values do not. What a group
+ * reads would have to move inside it with the columns of that group's filters alone, which is no order of an
+ * axis: it stays as it is, which is told. Groups of one channel (depthwise) are channels that move freely.
+ *
  * A shortcut of a convolution begins a new stream. One without parameters (option A) sets as many zero
  * channels before the old ones as behind: in the new stream the old units keep their order, between
  * units of a group that is free. */
@@ -22,6 +28,9 @@ typedef struct maker {
     whet_i_piece pieces[WHET_I_PIECES_MAX];
     whet_i_axis stream;
     int64_t width; /* of the stream */
+    char kept
+        [WHET_I_RESIDUAL_NAME]; /* the first of `n_kept` convolutions that read groups in their order */
+    int64_t n_kept;
 } maker;
 
 bool whet_i_spec_fits_resnet(const whet_safetensors *file) {
@@ -114,42 +123,88 @@ static whet_status shortcut(maker *m, const whet_i_residual_block *b) {
                : WHET_OK;
 }
 
-/* Convolutions in groups of channels read fewer of them, and keep the function under fewer orders. */
-static whet_status check_reads(const maker *m, const char *module, int64_t width) {
+/* ---- convolutions in groups of channels --------------------------------------------------------------- */
+
+/* In how many groups the k-th convolution of a block reads `width` channels. */
+static whet_status groups_of(const maker *m, const whet_i_residual_block *b, int32_t k,
+                             int64_t width, int64_t *out) {
     char quoted[WHET_QUOTE_SIZE];
     whet_tensor t;
-    if (!whet_i_tensors_find(&m->file, module, "weight", 4, &t) || t.shape[1] == width)
+    *out = 1;
+    if (!whet_i_tensors_find(&m->file, b->convs[k], "weight", 4, &t) || t.shape[1] == width)
         return WHET_OK;
-    return whet_i_fail(m->ctx, WHET_ERR_FORMAT,
-                       "resnet: %s reads %" PRId64 " channels of the %" PRId64
-                       " before it; expected all of them: convolutions of groups of channels are "
-                       "not built in",
-                       whet_i_quote(quoted, whet_str_from(module)), t.shape[1], width);
+    const bool inside = k > 0 && k < b->convolutions - 1 && b->widths[k] == width;
+    *out = t.shape[1] > 0 && width % t.shape[1] == 0 ? width / t.shape[1] : 0;
+    if (inside && *out > 0) return WHET_OK;
+    return whet_i_fail(
+        m->ctx, WHET_ERR_FORMAT,
+        "resnet: %s reads %" PRId64 " channels of the %" PRId64
+        " before it; expected all of them, or groups inside of a bottleneck, of as many "
+        "channels as they write",
+        whet_i_quote(quoted, whet_str_from(b->convs[k])), t.shape[1], width);
 }
+
+/* What numbers the channels that a convolution of a block writes, and the next one reads. */
+typedef struct inner {
+    whet_i_piece written, read;
+} inner;
+
+/* The channels between which the k-th convolution stands: before [0], behind [1] it. */
+static whet_status grouped(maker *m, const whet_i_residual_block *b, int32_t k, int64_t groups,
+                           inner out[2]) {
+    char name[NAME_SIZE];
+    const int64_t size = b->widths[k] / groups;
+    (void)snprintf(name, sizeof name, "%s.groups", b->module);
+    if (size == 1) {
+        WHET_TRY(free_group(m, name, groups, &out[0].written));
+        out[0].read = out[1].read = out[1].written = out[0].written;
+        return WHET_OK;
+    }
+    const whet_i_group g = {
+        .name = name, .attention = true, .heads = groups, .kv = groups, .size = size};
+    int32_t id;
+    WHET_TRY(whet_i_spec_group(m->ctx, m->spec, &g, &id));
+    out[0].written = out[0].read = (whet_i_piece){id, WHET_I_QUERY, 0, 0};
+    out[1].written = (whet_i_piece){id, WHET_I_VALUE, 0, 0};
+    out[1].read = (whet_i_piece){id, WHET_I_MIXED, 0, 0};
+    if (m->n_kept++ == 0) memcpy(m->kept, b->convs[k], sizeof m->kept);
+    return WHET_OK;
+}
+
+/* Channels between the convolutions of a block: out [convolutions - 1]; groups [convolutions]. */
+static whet_status number_inner(maker *m, const whet_i_residual_block *b, int64_t *groups,
+                                inner *out) {
+    char name[NAME_SIZE];
+    const int32_t last = b->convolutions - 1;
+    for (int32_t k = 0; k <= last; k++)
+        WHET_TRY(groups_of(m, b, k, k ? b->widths[k - 1] : m->width, &groups[k]));
+    if (last == 2 && groups[1] > 1) return grouped(m, b, 1, groups[1], out);
+    for (int32_t k = 0; k < last; k++) {
+        (void)snprintf(name, sizeof name, k ? "%s.inner%d" : "%s.inner", b->module, (int)k + 1);
+        WHET_TRY(free_group(m, name, b->widths[k], &out[k].written));
+        out[k].read = out[k].written;
+    }
+    return WHET_OK;
+}
+
+/* ---- blocks ------------------------------------------------------------------------------------------- */
 
 /* From the stream through inner units to the stream; norms are numbered as the convolution's columns, or as
  * its rows. */
 static whet_status block(maker *m, const whet_i_residual_block *b) {
-    whet_i_piece old[WHET_I_PIECES_MAX], pieces[WHET_I_BLOCK_CONVOLUTIONS_MOST];
-    whet_i_axis axes[WHET_I_BLOCK_CONVOLUTIONS_MOST + 1];
-    char name[NAME_SIZE];
+    whet_i_piece old[WHET_I_PIECES_MAX];
+    inner between[WHET_I_BLOCK_CONVOLUTIONS_MOST];
+    int64_t groups[WHET_I_BLOCK_CONVOLUTIONS_MOST];
     const int32_t last = b->convolutions - 1;
-    const int64_t width = m->width;
     memcpy(old, m->pieces, sizeof old);
-    axes[0] = (whet_i_axis){m->stream.n, old};
-    for (int32_t k = 0; k < last; k++) {
-        (void)snprintf(name, sizeof name, k ? "%s.inner%d" : "%s.inner", b->module, (int)k + 1);
-        WHET_TRY(free_group(m, name, b->widths[k], &pieces[k]));
-        axes[k + 1] = (whet_i_axis){1, &pieces[k]};
-    }
+    whet_i_axis read = {m->stream.n, old};
+    WHET_TRY(number_inner(m, b, groups, between));
     for (int32_t k = 0; k <= last; k++) {
-        if (k == last) {
-            WHET_TRY(shortcut(m, b));
-            axes[k + 1] = m->stream;
-        }
-        WHET_TRY(check_reads(m, b->convs[k], k ? b->widths[k - 1] : width));
-        WHET_TRY(layer(m, b->convs[k], 4, &axes[k + 1], &axes[k]));
-        WHET_TRY(norm(m, b->norms[k], m->before ? &axes[k] : &axes[k + 1]));
+        if (k == last) WHET_TRY(shortcut(m, b));
+        const whet_i_axis written = k == last ? m->stream : (whet_i_axis){1, &between[k].written};
+        WHET_TRY(layer(m, b->convs[k], 4, &written, groups[k] > 1 ? NULL : &read));
+        WHET_TRY(norm(m, b->norms[k], m->before ? &read : &written));
+        if (k < last) read = (whet_i_axis){1, &between[k].read};
     }
     return WHET_OK;
 }
@@ -193,5 +248,11 @@ whet_status whet_i_spec_resnet(whet_ctx *ctx, const char *arch, const whet_safet
     if (!ends.head)
         return whet_i_fail(ctx, WHET_ERR_FORMAT,
                            "resnet: no tensor linear.weight or fc.weight; expected the last layer");
+    if (m.n_kept)
+        whet_i_log(
+            ctx, WHET_LOG_INFO,
+            "%s%s reads groups of channels: they move whole, and what each reads keeps its order "
+            "inside",
+            m.kept, m.n_kept > 1 ? " (and others)" : "");
     return layer(&m, ends.head, 2, NULL, &m.stream);
 }

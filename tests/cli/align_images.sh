@@ -83,9 +83,21 @@ def plant(spec, a, b):
             inner = [random.sample(range(size), size) for _ in range(blocks)]
             orders[group] = [k * size + i for k in random.sample(range(blocks), blocks) for i in inner[k]]
         return orders[group]
+    # Heads move whole, and what they write inside them.
+    def order_of_heads(group, part):
+        g = spec['groups'][group]
+        heads, size = g['heads'], g['head_size']
+        if group not in orders:
+            whole = random.sample(range(heads), heads)
+            orders[group] = [h * size + i for h in whole for i in random.sample(range(size), size)]
+        if part in ('value', 'mixed'):
+            return orders[group]
+        return [u // size * size + i % size for i, u in enumerate(orders[group])]
     def source(axis, n):
         if axis is None:
             return list(range(n))
+        if isinstance(axis, str) and axis not in spec['groups']:
+            return order_of_heads(*axis.rsplit('.', 1))
         if isinstance(axis, str):
             units = spec['groups'][axis].get('units', n)
             order, wide = order_of(axis, units), n // units
@@ -128,8 +140,12 @@ write('large.safetensors', drawn(resnet([5, 7], stem=7, shortcut='downsample', h
 write('bottleneck.safetensors', drawn(resnet([4, 6], True, stem=7, shortcut='downsample', head='fc')))
 write('grouped.safetensors', drawn(resnet([4, 6], True, running=False)))
 odd = resnet([4, 6], True)
-odd['layer1.0.conv2.weight'] = [4, 2, 3, 3]
+for i, w in enumerate((4, 6), 1):
+    for k in range(2):
+        odd['layer%d.%d.conv2.weight' % (i, k)] = [w, 2, 3, 3]
 write('cardinal.safetensors', drawn(odd))
+write('depthwise.safetensors', drawn(odd | {'layer1.%d.conv2.weight' % k: [4, 1, 3, 3] for k in range(2)}))
+write('reduced.safetensors', drawn(odd | {'layer2.0.conv1.weight': [6, 8, 1, 1]}))
 write('some.safetensors', drawn({'fc1.weight': [7, 768], 'fc1.bias': [7], 'norm1.weight': [7], 'norm1.bias': [7],
     'fc2.weight': [6, 7], 'fc2.bias': [6], 'fc3.weight': [3, 6], 'fc3.bias': [3]}))
 write('sequential.safetensors', drawn({'0.weight': [7, 768], '0.bias': [7], '2.weight': [6, 7], '2.bias': [6], '4.weight': [3, 6], '4.bias': [3]}))
@@ -171,6 +187,10 @@ planted wide_shortcut resnet
 planted large auto
 planted bottleneck auto
 planted grouped resnet:2
+planted cardinal auto
+planted depthwise auto
+run 0 whet align cardinal.safetensors cardinal.moved.safetensors --output c.safetensors
+tells 'layer1.0.conv2 (and others) reads groups of channels: they move whole, and what each reads keeps its order inside'
 planted sequential auto
 planted normed mlp
 
@@ -180,12 +200,17 @@ import json
 s = json.load(open('bottleneck.json'))
 s['tensors']['layer2.0.downsample.1.weight'] = [None]
 json.dump(s, open('wrong.json', 'w'))
+s = json.load(open('cardinal.json'))
+s['groups']['layer1.0.groups']['free_keys'] = True # what a group reads moves inside it, and its filters' columns do not
+json.dump(s, open('free.json', 'w'))
 END2
 mark
 run 3 whet align bottleneck.safetensors bottleneck.moved.safetensors --arch wrong.json --output o
 tells "wrong.json: specification: drawn permutations change the network's outputs"
-run 3 whet align cardinal.safetensors cardinal.safetensors --output o
-tells '"layer1.0.conv2" reads 2 channels of the 4 before it'
+run 3 whet align cardinal.safetensors cardinal.moved.safetensors --arch free.json --output o
+tells "free.json: specification: drawn permutations change the network's outputs"
+run 3 whet align reduced.safetensors reduced.safetensors --output o
+tells '"layer2.0.conv1" reads 8 channels of the 16 before it; expected all of them, or groups inside of a bottleneck'
 unchanged
 run 0 whet align grouped.safetensors grouped.moved.safetensors --arch resnet:2 --repair --barrier --data x.npy --labels y.npy --points 3 --output r
 says 'aligned, repaired'

@@ -37,7 +37,13 @@ KINDS = [
     ("preact_bottleneck", 3, [4, 6], True, "shortcut", 1, False, True, 0, False, False, "linear", 16),
     ("strides_first", 7, [4, 6, 8], True, "downsample", 1, True, False, 0, False, False, "fc", 48),
     ("dilated", 3, [6, 8, 12], False, "shortcut", 1, True, False, 0, False, False, "linear", 33),
+    ("resnext", 7, [4, 8, 12], True, "downsample", 1, True, False, 0, False, False, "fc", 48),
+    ("resnext_preact", 3, [6, 8], True, "shortcut", 1, True, True, 0, False, True, "linear", 16),
+    ("resnext_norms", 3, [8, 12], True, "shortcut", 1, True, False, 4, False, False, "linear", 16),
+    ("depthwise", 3, [4, 6], True, "shortcut", 1, True, False, 0, True, False, "linear", 16),
 ]
+# Groups of channels of the 3 x 3 convolutions of bottlenecks; 0 = each channel by itself.
+CARDINALITIES = {"resnext": 2, "resnext_preact": 2, "resnext_norms": 4, "depthwise": 0}
 
 # What specifications tell of convolutions: stride, padding, dilation, and the pool behind one (largest, size, stride, padding).
 # Strides at the first convolutions of bottlenecks; strides replaced by dilations, behind a strided first convolution.
@@ -94,7 +100,9 @@ class Net:
     def conv(self, x, module, filters, size, stride=1):
         bias = self.w(module + ".bias", filters) if self.bias else None
         stride, padding, dilation = TOLD.get(self.name, {}).get(module, (stride, size // 2, 1))[:3]
-        return F.conv2d(x, self.w(module + ".weight", filters, x.shape[1], size, size), bias, stride, padding, dilation)
+        groups = (CARDINALITIES.get(self.name, 1) or filters) if module.startswith("layer") and module.endswith("conv2") else 1
+        weight = self.w(module + ".weight", filters, x.shape[1] // groups, size, size)
+        return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
     def norm(self, x, module):
         n = x.shape[1]

@@ -23,6 +23,17 @@ enum {
     POINTS = 5
 };
 
+/* What few kinds have. */
+typedef struct extras {
+    bool transformers;             /* its names */
+    const whet_i_told *told;       /* [TOLD_MOST] of convolutions, or NULL */
+    const whet_i_strides *strides; /* of a config.json, or NULL */
+    int64_t
+        cardinality; /* groups of a bottleneck's second convolution; 0 = 1, -1 = of one channel */
+} extras;
+#define USUAL \
+    { 0, NULL, NULL, 0 }
+
 typedef struct kind {
     const char *name, *arch;
     int64_t stem, widths[STAGES]; /* 0 = no such stage */
@@ -34,9 +45,7 @@ typedef struct kind {
     bool bias, last_norm;
     const char *head;
     int64_t side;
-    bool transformers;             /* its names */
-    const whet_i_told *told;       /* [TOLD_MOST] of convolutions, or NULL */
-    const whet_i_strides *strides; /* of a config.json, or NULL */
+    extras more;
 } kind;
 
 /* Strides at the first convolutions of bottlenecks; strides replaced by dilations, behind a strided first
@@ -55,281 +64,40 @@ static const whet_i_told dilated[TOLD_MOST] = {{"conv1", 2, 0, 1, 0, {false, 3, 
                                                {"layer3.0.conv2", 2, 2, 2, 1, {0}}};
 static const whet_i_strides everywhere = {"a folder", true, true, true, ""};
 
+/* A kind a row. */
+/* clang-format off */
 static const kind kinds[] = {
-    {"torchvision",
-     "resnet",
-     7,
-     {6, 8, 12},
-     0,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     48,
-     0,
-     NULL,
-     NULL},
-    {"kuangliu",
-     "resnet",
-     3,
-     {6, 8, 12},
-     0,
-     "shortcut",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"rebasin",
-     "resnet:1",
-     3,
-     {8, 12, 16},
-     0,
-     "shortcut",
-     3,
-     1,
-     0,
-     1,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"grouped",
-     "resnet:4",
-     3,
-     {8, 12, 16},
-     0,
-     "shortcut",
-     1,
-     1,
-     0,
-     4,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"normless",
-     "resnet",
-     3,
-     {6, 8, 0},
-     0,
-     "shortcut",
-     1,
-     0,
-     0,
-     0,
-     1,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"preact",
-     "resnet",
-     3,
-     {6, 8, 12},
-     0,
-     "shortcut",
-     1,
-     0,
-     1,
-     0,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16, 0, NULL, NULL},
-    {"bottleneck",
-     "resnet",
-     7,
-     {4, 6, 8},
-     1,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     48,
-     0,
-     NULL,
-     NULL},
-    {"bottleneck_small",
-     "resnet:2",
-     3,
-     {4, 8, 0},
-     1,
-     "shortcut",
-     1,
-     1,
-     0,
-     2,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"channels",
-     "resnet:x4",
-     3,
-     {8, 12, 16},
-     0,
-     "shortcut",
-     1,
-     1,
-     0,
-     -4,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"padded",
-     "resnet:x8",
-     3,
-     {8, 16, 32},
-     0,
-     NULL,
-     1,
-     0,
-     0,
-     -8,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"preact_bottleneck",
-     "resnet",
-     3,
-     {4, 6, 0},
-     1,
-     "shortcut",
-     1,
-     0,
-     1,
-     0,
-     0,
-     0,
-     "linear",
-     16,
-     0,
-     NULL,
-     NULL},
-    {"transformers",
-     "resnet",
-     7,
-     {6, 8, 12},
-     0,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     48,
-     1,
-     NULL,
-     NULL},
-    {"strides_first",
-     "resnet",
-     7,
-     {4, 6, 8},
-     1,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     48,
-     0,
-     strides_first,
-     NULL},
-    {"dilated",
-     "resnet",
-     3,
-     {6, 8, 12},
-     0,
-     "shortcut",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "linear",
-     33,
-     0,
-     dilated,
-     NULL},
-    {"transformers_strides",
-     "resnet",
-     7,
-     {4, 6, 8},
-     1,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     80,
-     1,
-     NULL,
-     &everywhere},
-    {"transformers_bottleneck",
-     "resnet",
-     7,
-     {4, 6, 8},
-     1,
-     "downsample",
-     1,
-     1,
-     0,
-     0,
-     0,
-     0,
-     "fc",
-     48,
-     1,
-     NULL,
-     NULL},
+    {"torchvision", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, USUAL},
+    {"kuangliu", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 1, 0, 0, 0, 0, "linear", 16, USUAL},
+    {"rebasin", "resnet:1", 3, {8, 12, 16}, 0, "shortcut", 3, 1, 0, 1, 0, 0, "linear", 16, USUAL},
+    {"grouped", "resnet:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, 4, 0, 0, "linear", 16, USUAL},
+    {"normless", "resnet", 3, {6, 8, 0}, 0, "shortcut", 1, 0, 0, 0, 1, 0, "linear", 16, USUAL},
+    {"preact", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, USUAL},
+    {"wide", "wrn:4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 1, 4, 0, 1, "linear", 16, USUAL},
+    {"bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, USUAL},
+    {"bottleneck_small", "resnet:2", 3, {4, 8, 0}, 1, "shortcut", 1, 1, 0, 2, 0, 0, "linear", 16, USUAL},
+    {"channels", "resnet:x4", 3, {8, 12, 16}, 0, "shortcut", 1, 1, 0, -4, 0, 0, "linear", 16, USUAL},
+    {"padded", "resnet:x8", 3, {8, 16, 32}, 0, NULL, 1, 0, 0, -8, 0, 0, "linear", 16, USUAL},
+    {"preact_bottleneck", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 0, 1, 0, 0, 0, "linear", 16, USUAL},
+    {"transformers", "resnet", 7, {6, 8, 12}, 0, "downsample", 1, 1, 0, 0, 0, 0,
+     "fc", 48, {1, NULL, NULL, 0}},
+    {"strides_first", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0,
+     "fc", 48, {0, strides_first, NULL, 0}},
+    {"dilated", "resnet", 3, {6, 8, 12}, 0, "shortcut", 1, 1, 0, 0, 0, 0,
+     "linear", 33, {0, dilated, NULL, 0}},
+    {"transformers_strides", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0,
+     "fc", 80, {1, NULL, &everywhere, 0}},
+    {"resnext", "resnet", 7, {4, 8, 12}, 1, "downsample", 1, 1, 0, 0, 0, 0, "fc", 48, {0, NULL, NULL, 2}},
+    {"resnext_preact", "resnet", 3, {6, 8, 0}, 1, "shortcut", 1, 1, 1, 0, 0, 1,
+     "linear", 16, {0, NULL, NULL, 2}},
+    {"resnext_norms", "resnet:4", 3, {8, 12, 0}, 1, "shortcut", 1, 1, 0, 4, 0, 0,
+     "linear", 16, {0, NULL, NULL, 4}},
+    {"depthwise", "resnet", 3, {4, 6, 0}, 1, "shortcut", 1, 1, 0, 0, 1, 0,
+     "linear", 16, {0, NULL, NULL, -1}},
+    {"transformers_bottleneck", "resnet", 7, {4, 6, 8}, 1, "downsample", 1, 1, 0, 0, 0, 0,
+     "fc", 48, {1, NULL, NULL, 0}},
 };
+/* clang-format on */
 
 /* ---- networks ------------------------------------------------------------------------------- */
 
@@ -412,7 +180,10 @@ static int64_t add_block(network *n, const kind *k, const char *block, int64_t w
         (void)snprintf(module, sizeof module, "%s.bn%d", block, (int)i);
         add_norm(n, k, module, k->before ? before : filters);
         (void)snprintf(module, sizeof module, "%s.conv%d", block, (int)i);
-        add_convolution(n, k, module, filters, before, k->bottleneck && i != 2 ? 1 : 3);
+        const int64_t groups = i != 2 || !k->more.cardinality ? 1
+                               : k->more.cardinality > 0      ? k->more.cardinality
+                                                              : filters;
+        add_convolution(n, k, module, filters, before / groups, k->bottleneck && i != 2 ? 1 : 3);
         before = filters;
     }
     if (!k->shortcut || (!strided && channels == out)) return out;
@@ -427,7 +198,7 @@ static void make(network *n, const kind *k, int64_t seed) {
     int64_t channels = k->widths[0];
     n->weights = (whet_weights){n->items, 0};
     n->seed = seed;
-    n->transformers = k->transformers;
+    n->transformers = k->more.transformers;
     add_convolution(n, k, "conv1", channels, 3, k->stem);
     if (!k->before) add_norm(n, k, "bn1", channels);
     for (int stage = 0; stage < STAGES && k->widths[stage]; stage++)
@@ -435,7 +206,7 @@ static void make(network *n, const kind *k, int64_t seed) {
             char block[32];
             (void)snprintf(block, sizeof block, "layer%d.%d", stage + 1, i);
             channels = add_block(n, k, block, k->widths[stage],
-                                 i == 0 && (stage > 0 || k->told == dilated), channels);
+                                 i == 0 && (stage > 0 || k->more.told == dilated), channels);
         }
     if (k->last_norm) add_norm(n, k, "bn1", channels);
     add(n, k->head, ".weight", 2, (const int64_t[]){CLASSES, channels});
@@ -454,9 +225,9 @@ static void draw_images(const char *name, int64_t n, float *x) {
 }
 
 static void tell(whet_ctx *ctx, const kind *k, const whet_weights *w, whet_permutation_spec *spec) {
-    for (int i = 0; k->told && i < TOLD_MOST && k->told[i].module; i++)
-        test_ok(ctx, whet_i_spec_tell(ctx, spec, &k->told[i]));
-    if (k->strides) test_ok(ctx, whet_i_tell_strides(ctx, k->strides, w, spec));
+    for (int i = 0; k->more.told && i < TOLD_MOST && k->more.told[i].module; i++)
+        test_ok(ctx, whet_i_spec_tell(ctx, spec, &k->more.told[i]));
+    if (k->more.strides) test_ok(ctx, whet_i_tell_strides(ctx, k->more.strides, w, spec));
 }
 
 /* A specification that tells what is told of a kind, and nothing else. */
@@ -803,6 +574,33 @@ static void other_networks_are_refused(void **state) {
     test_ctx_done(ctx);
 }
 
+static const kind *kind_of(const char *name) {
+    for (int64_t i = 0; i < WHET_COUNT_OF(kinds); i++)
+        if (strcmp(kinds[i].name, name) == 0) return &kinds[i];
+    return NULL;
+}
+
+/* Norms of other groups than a convolution's would not let them move. */
+static void norms_of_other_groups_are_refused(void **state) {
+    (void)state;
+    static network n;
+    whet_ctx *ctx = test_ctx(1);
+    const char *path = test_tmp("net.safetensors");
+    whet_safetensors *file;
+    whet_permutation_spec *spec = NULL;
+    make(&n, kind_of("resnext_norms"), 0);
+    test_ok(ctx, whet_safetensors_write(ctx, path, true, n.items, n.weights.n, NULL));
+    test_ok(ctx, whet_safetensors_open(ctx, path, &file));
+    test_fails(ctx, whet_permutation_spec_for(ctx, "resnet:2", file, NULL, &spec), WHET_ERR_FORMAT);
+    test_says(ctx, "norms 2 groups of channels, which a convolution takes in 4; expected the same");
+    test_ok(ctx, whet_permutation_spec_for(ctx, "resnet:1", file, NULL, &spec));
+    test_ok(ctx, whet_permutation_spec_verify(ctx, spec, &n.weights));
+    whet_permutation_spec_destroy(ctx, spec);
+    whet_safetensors_close(ctx, file);
+    drop(&n);
+    test_ctx_done(ctx);
+}
+
 /* What is told of no convolution, or does not fit it, is refused by name; so is a network that is not run. */
 static void told_wrongly_is_refused(void **state) {
     (void)state;
@@ -858,6 +656,7 @@ int main(void) {
         cmocka_unit_test(repair_runs),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(other_networks_are_refused),
+        cmocka_unit_test(norms_of_other_groups_are_refused),
         cmocka_unit_test(told_wrongly_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
