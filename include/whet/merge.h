@@ -211,12 +211,11 @@ typedef struct whet_mode_point {
 } whet_mode_point;
 
 /* Mean cross-entropy and accuracy of (1 - w) A + w B at `points` evenly spaced w, ends included; barrier: how
- * far the loss is above the straight line between the ends, at most. Networks are mlp
- * (linear layers of any names, norms behind them, ReLU), lenet, named as whet names it, and resnet and wrn,
- * which are run as their tensors and data->spec say (else with strides as torchvision has them:
- * docs/guide/align.md); "resnet:8",
- * "wrn:x8": with group norms as above (alone: of one; norms with running statistics are batch norms).
- * out [points].
+ * far the loss is above the straight line between the ends, at most. Networks are mlp (linear layers of any
+ * names, norms behind them, ReLU), cnn (the same with convolutions, of which data->spec tells all), lenet,
+ * named as whet names it, and resnet and wrn, which are run as their tensors and data->spec say (else with
+ * strides as torchvision has them: docs/guide/align.md); "resnet:8", "wrn:x8": with group norms as above
+ * (alone: of one; norms with running statistics are batch norms). out [points].
  * Errors: UNSUPPORTED (another architecture; one that has layers without bias, with repair), SHAPE, DATA
  * (labels; an example alone, with repair), ARG (batch norms to be measured where there are none; repair where
  * there are), NOMEM, CANCELLED. Cost: `points` passes over the examples, and over the statistics. */

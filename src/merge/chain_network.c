@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Chains of layers, recorded as their names and shapes say: each layer, the norms behind it, ReLU. Of linear
  * layers that is the network as most are written. What a chain of convolutions does between them (strides,
- * pools) no tensor tells: it is recorded, to prove a specification, as one of those that have the same
- * symmetries, with strides of 1 and images that keep their size. */
+ * pools) no tensor tells: it is run on data where a specification tells it of every one. To prove a
+ * specification it is recorded as one of those that have the same symmetries, with strides of 1 and images
+ * that keep their size. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -38,24 +39,25 @@ typedef struct chain {
     whet_i_network_recorder *r;
     whet_i_image image; /* of what x holds; height and width 1: vectors */
     whet_i_value x;
-    bool images; /* of a value that has places */
+    bool images;           /* of a value that has places */
+    whet_i_told_pool pool; /* behind the last convolution, its norms and its ReLU */
 } chain;
 
 /* Of an odd size, or brought back to the image's size by means of neighbours. */
 static whet_status convolve(chain *c, const whet_i_chain_module *m) {
     const whet_i_network_recorder *r = c->r;
     const char *name = bare(m->name);
-    const whet_i_convolution_spec spec = {
-        name, m->rows, m->size, 1, m->size / 2, has(r, name, "bias"), 1, 1};
+    const whet_i_told *told = whet_i_recorder_told(r, name);
     const whet_i_image_pool_spec pool = {false, 2, 1, 0};
     if (m->size == 0 || !c->images)
         return whet_i_fail(r->ctx, WHET_ERR_UNSUPPORTED,
                            "%s: convolution %s is not of a square kernel before all linear layers; "
                            "expected one, to be run",
                            r->arch, name);
-    WHET_TRY(whet_i_convolution(r->ctx, r->graph, c->x, &c->image, &spec, &c->x));
-    return m->size % 2 ? WHET_OK
-                       : whet_i_image_pool(r->ctx, r->graph, c->x, &c->image, &pool, &c->x);
+    WHET_TRY(whet_i_record_convolution(r, name, 1, &c->image, c->x, &c->x));
+    c->pool = told ? told->pool : (whet_i_told_pool){0};
+    return m->size % 2 || told ? WHET_OK
+                               : whet_i_image_pool(r->ctx, r->graph, c->x, &c->image, &pool, &c->x);
 }
 
 /* Images become vectors: the mean of each channel, or all its places. */
@@ -69,7 +71,8 @@ static whet_status leave_images(chain *c, int64_t columns) {
     return WHET_OK;
 }
 
-static whet_status put(chain *c, const whet_i_chain_module *m, bool norm_follows, bool last) {
+static whet_status put_module(chain *c, const whet_i_chain_module *m, bool norm_follows,
+                              bool last) {
     const whet_i_network_recorder *r = c->r;
     const char *name = bare(m->name);
     const bool relu = !norm_follows && !last;
@@ -96,6 +99,14 @@ static whet_status put(chain *c, const whet_i_chain_module *m, bool norm_follows
     return whet_i_record_dense(r, name, relu ? WHET_I_ACT_RELU : WHET_I_ACT_NONE, c->x, &c->x);
 }
 
+static whet_status put(chain *c, const whet_i_chain_module *m, bool norm_follows, bool last) {
+    WHET_TRY(put_module(c, m, norm_follows, last));
+    if (norm_follows || !c->images) return WHET_OK;
+    const whet_i_told_pool pool = c->pool;
+    c->pool = (whet_i_told_pool){0};
+    return whet_i_record_pool(c->r, &pool, &c->image, c->x, &c->x);
+}
+
 /* ---- the network --------------------------------------------------------------------------------------- */
 
 static whet_status put_all(chain *c, const whet_i_chain_module *items, int64_t n) {
@@ -116,11 +127,13 @@ static whet_status put_all(chain *c, const whet_i_chain_module *items, int64_t n
 static whet_status check_told(const whet_i_network_recorder *r, const whet_i_chain_module *items,
                               int64_t n) {
     for (int64_t i = 0; i < n; i++)
-        if (items[i].rank == 4)
+        if (items[i].rank == 4 && !whet_i_spec_told(r->told, items[i].name))
             return whet_i_fail(
                 r->ctx, WHET_ERR_UNSUPPORTED,
                 "%s: %s is a convolution, and nothing tells the strides and pools of "
-                "a chain; expected linear layers and norms, to be run on data",
+                "a chain; expected a specification that does (\"convolutions\"), or linear layers "
+                "and "
+                "norms, to be run on data",
                 r->arch, items[i].name);
     return WHET_OK;
 }
@@ -130,7 +143,8 @@ whet_status whet_i_record_chain(whet_i_network_recorder *r, whet_i_value x,
     whet_i_chain_module *items;
     int64_t n;
     WHET_TRY(list_modules(r->ctx, r->weights, &items, &n));
-    whet_status status = r->proof ? WHET_OK : check_told(r, items, n);
+    whet_status status = whet_i_check_told(r);
+    if (status == WHET_OK && !r->proof) status = check_told(r, items, n);
     chain c = {.r = r, .image = r->image, .x = x, .images = n > 0 && items[0].rank == 4};
     if (!c.images) c.image = (whet_i_image){1, 1, whet_i_columns(r->graph, x)};
     if (status == WHET_OK) status = put_all(&c, items, n);

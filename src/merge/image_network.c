@@ -45,11 +45,8 @@ static bool is_residual(const char *arch) {
 }
 
 bool whet_i_image_network_knows(const char *arch) {
-    return whet_i_arch_is(arch, "mlp") || strcmp(arch, "lenet") == 0 || is_residual(arch);
-}
-
-bool whet_i_image_network_proves(const char *arch) {
-    return whet_i_image_network_knows(arch) || whet_i_arch_is(arch, "cnn");
+    return whet_i_arch_is(arch, "mlp") || whet_i_arch_is(arch, "cnn") ||
+           strcmp(arch, "lenet") == 0 || is_residual(arch);
 }
 
 /* ---- making one ------------------------------------------------------------------------------------- */
@@ -131,17 +128,17 @@ typedef enum purpose { RUN, APART, TRAINED, PROOF } purpose;
 static whet_status make(whet_ctx *ctx, const char *arch, const whet_permutation_spec *told,
                         const whet_weights *weights, const whet_i_image *image, purpose use,
                         whet_i_image_network *out) {
-    const bool known =
-        use == PROOF ? whet_i_image_network_proves(arch) : whet_i_image_network_knows(arch);
+    const bool known = whet_i_image_network_knows(arch);
     const bool trained = use == TRAINED;
     whet_i_model_values values;
     whet_i_value x, labels;
     *out = (whet_i_image_network){.d = image->height * image->width * image->channels};
     if (!known)
-        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                           "networks of architecture \"%s\" cannot be run on data; expected mlp, "
-                           "lenet, resnet or wrn",
-                           arch);
+        return whet_i_fail(
+            ctx, WHET_ERR_UNSUPPORTED,
+            "networks of architecture \"%s\" cannot be run on data; expected mlp, cnn, "
+            "lenet, resnet or wrn",
+            arch);
     if (told && told->refused && use != PROOF)
         return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: %s", arch, told->refused);
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &out->params));

@@ -15,10 +15,9 @@ typedef struct whet_i_image_network {
     int64_t norms;             /* batch norms */
 } whet_i_image_network;
 
-/* Whether networks of an architecture can be run on data, or to prove that permutations keep their function:
- * chains of convolutions are not told wholly by their tensors, but their symmetries are. */
+/* Whether networks of an architecture can be run, on data (chains of convolutions where a specification tells
+ * these) and to prove that permutations keep their function. */
 bool whet_i_image_network_knows(const char *arch);
-bool whet_i_image_network_proves(const char *arch);
 
 /* The tensor of that name, or of "module." before it, or NULL. */
 const whet_tensor *whet_i_image_network_tensor(const whet_weights *weights, const char *name);

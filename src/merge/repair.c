@@ -61,7 +61,7 @@ static whet_status add_layer(whet_ctx *ctx, whet_i_repair *r, const whet_i_image
 static whet_status check_normed(whet_ctx *ctx, const whet_i_repair *r,
                                 const whet_i_image_network *net) {
     const whet_i_graph *g = net->graph;
-    if (!whet_i_arch_is(r->arch, "mlp")) return WHET_OK;
+    if (!whet_i_arch_is(r->arch, "mlp") && !whet_i_arch_is(r->arch, "cnn")) return WHET_OK;
     for (int64_t i = 0; i < g->n_nodes; i++) {
         const whet_i_node *node = &g->nodes[i];
         bool normed = node->n_params == 0 || node->outputs[0] == net->logits;

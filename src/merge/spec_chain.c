@@ -61,9 +61,15 @@ static whet_status put_vectors(const chain *c, const module *m, whet_i_piece row
     return whet_i_spec_tensor_add(c->ctx, c->spec, &counter);
 }
 
+/* A convolution of each channel by itself. */
+static bool is_depthwise(const module *m, int64_t width) {
+    return m->rank == 4 && m->columns == 1 && m->rows == width && width > 1;
+}
+
 /* What a layer reads of the units before it: as many, or (a linear one behind convolutions) several each. */
 static whet_status check_width(const chain *c, const module *m, int64_t width, const char *before) {
     char quoted[WHET_QUOTE_SIZE], other[WHET_QUOTE_SIZE];
+    if (is_depthwise(m, width)) return WHET_OK;
     if (m->rank == 1 ? m->rows == width
                      : m->columns == width ||
                            (m->rank == 2 && c->before == 4 && width > 0 && m->columns % width == 0))
@@ -85,6 +91,10 @@ static whet_status put_module(chain *c, int64_t i, bool last, whet_i_piece *unit
     (void)snprintf(name, sizeof name, "%s.weight", m->name);
     if (m->rank == 1) {
         WHET_TRY(whet_i_spec_put(c->ctx, c->spec, name, 1, *units, rows));
+        return put_vectors(c, m, *units);
+    }
+    if (i > 0 && !last && is_depthwise(m, *width)) { /* its channels are those that it reads */
+        WHET_TRY(whet_i_spec_put(c->ctx, c->spec, name, m->rank, *units, rows));
         return put_vectors(c, m, *units);
     }
     if (!last) {

@@ -124,7 +124,7 @@ static whet_status verify(whet_ctx *ctx, const char *arch, const char *network,
     whet_i_bound_free(ctx, &bound);
     char why[WHY_SIZE] = "its networks cannot be run here";
     if (fits != WHET_OK) return whet_i_fail_at(ctx, fits, "%s", arch);
-    if (whet_i_image_network_proves(spec->arch)) {
+    if (whet_i_image_network_knows(spec->arch)) {
         const whet_status status = whet_permutation_spec_verify(ctx, spec, weights);
         const bool other =
             status == WHET_ERR_SHAPE || status == WHET_ERR_FORMAT || status == WHET_ERR_UNSUPPORTED;
@@ -141,7 +141,7 @@ static whet_status check_given(whet_ctx *ctx, const whet_permutation_spec *spec,
                                const whet_permutation_hints *given) {
     bool attention = false;
     const bool images =
-        whet_i_image_network_proves(spec->arch); /* have groups of channels at most */
+        whet_i_image_network_knows(spec->arch); /* have groups of channels at most */
     for (int64_t g = 0; !images && g < spec->n_groups; g++) attention |= spec->groups[g].attention;
     if ((attention && !read) || (!given->heads && !given->kv_heads)) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_ARG,

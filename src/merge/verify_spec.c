@@ -134,7 +134,7 @@ whet_status whet_permutation_spec_verify(whet_ctx *ctx, const whet_permutation_s
     verifier v = {.ctx = ctx, .spec = spec};
     if (whet_i_transformer_named(weights))
         return whet_i_verify_transformer(ctx, "specification", spec, weights, NULL, &none);
-    if (!whet_i_image_network_proves(spec->arch))
+    if (!whet_i_image_network_knows(spec->arch))
         return whet_i_fail(
             ctx, WHET_ERR_UNSUPPORTED,
             "specification: networks of architecture \"%s\" cannot be run; expected mlp, cnn, "

@@ -154,6 +154,10 @@ write('normed.safetensors', drawn({'net.0.weight': [7, 768], **norm('net.1', 7),
 write('features.safetensors', drawn({'features.0.weight': [5, 3, 3, 3], 'features.0.bias': [5], **norm('features.1', 5),
                                      'features.4.weight': [6, 5, 3, 3], 'features.4.bias': [6],
                                      'classifier.0.weight': [8, 24], 'classifier.0.bias': [8], 'classifier.2.weight': [3, 8]}))
+plain = {'features.0.weight': [5, 3, 3, 3], 'features.0.bias': [5], 'features.2.weight': [6, 5, 3, 3], 'features.2.bias': [6],
+         'classifier.weight': [3, 6], 'classifier.bias': [3]}
+write('plain.safetensors', drawn(plain))
+write('other.safetensors', drawn(plain))
 npy('x.npy', '<f4', '(8, 16, 16, 3)', [random.gauss(0, 1) for _ in range(8 * 16 * 16 * 3)], 'f')
 npy('short.npy', '<f4', '(8, 5)', [0.] * 40, 'f')
 npy('y.npy', '<i4', '(8,)', [i % 3 for i in range(8)], 'i')
@@ -219,13 +223,17 @@ says 'aligned, norms measured'
 run 0 whet align bottleneck.safetensors bottleneck.moved.safetensors --method straight-through --epochs 2 --data x.npy --labels y.npy --output s
 says 'loss at the midpoint'
 
-# A chain of convolutions is not run on data, but its specification is proved, and refused where an axis is wrong.
+# A chain of convolutions that are not told is not run on data, but its specification is proved, and refused where an axis is wrong.
 run 0 whet align features.safetensors features.safetensors --arch cnn --save-spec features.json --output f
 run 0 whet align features.safetensors features.safetensors --arch features.json --output g
 quiet
 python3 - <<'END2'
 import json
 s = json.load(open('features.json'))
+s['convolutions'] = {'features.0': {'stride': 2, 'pool': {'kind': 'max', 'size': 2}}}
+json.dump(s, open('half.json', 'w'))
+s['convolutions']['features.4'] = {'pool': {'kind': 'mean', 'size': 2}}
+json.dump(s, open('told.json', 'w'))
 s['tensors']['features.1.bias'] = [None]
 json.dump(s, open('wrong.json', 'w'))
 END2
@@ -234,11 +242,33 @@ run 3 whet align features.safetensors features.safetensors --arch wrong.json --o
 tells "wrong.json: specification: drawn permutations change the network's outputs"
 run 3 whet align features.safetensors features.safetensors --arch mlp --barrier --data x.npy --labels y.npy --output o
 tells 'features.0 is a convolution, and nothing tells the strides and pools of a chain'
+run 3 whet align features.safetensors features.safetensors --arch half.json --barrier --data x.npy --labels y.npy --output o
+tells 'features.4 is a convolution, and nothing tells'
 run 3 whet align sequential.safetensors sequential.moved.safetensors --barrier --data short.npy --labels y.npy --output o
 tells 'for short.npy: mlp: tensor 0.weight is not there, or of another shape'
 run 3 whet align some.safetensors some.safetensors --arch mlp --repair --barrier --data x.npy --labels y.npy --output o
 tells 'mlp: layer fc2.weight has no norm, and others do; expected all or none for units to be repaired'
 unchanged
+run 0 whet align plain.safetensors other.safetensors --arch cnn --save-spec plain.json --output p
+python3 - <<'END2'
+import json
+s = json.load(open('plain.json'))
+s['convolutions'] = {'features.0': {'stride': 2}, 'features.2': {}}
+json.dump(s, open('plain.json', 'w'))
+END2
+run 0 whet align plain.safetensors other.safetensors --arch plain.json --repair --barrier --data x.npy --labels y.npy --points 3 --output repaired_chain
+says 'aligned, repaired'
+python3 nets.py plant features.json features.safetensors features.moved.safetensors || fail 'nothing planted'
+run 0 whet align features.safetensors features.moved.safetensors --arch told.json --method activations --barrier --data x.npy --labels y.npy \
+    --points 3 --output told.safetensors --json
+quiet_about 'cannot be run'
+cp .out told.line
+python3 nets.py same features.safetensors told.safetensors || fail 'not what was planted'
+python3 -c "
+import json
+before, after = ([p['loss'] for p in json.load(open('told.line'))['lines'][k]['points']] for k in ('before', 'aligned'))
+assert after[0] == after[1] == after[2] == before[0] and abs(before[2] - before[0]) < 1e-5 < abs(before[1] - before[0]), (before, after)
+" || fail 'the line is not flat'
 run 0 whet align sequential.safetensors sequential.moved.safetensors --repair --barrier --data x.npy --labels y.npy --points 3 --output q
 says 'aligned, repaired'
 run 0 whet align sequential.safetensors sequential.moved.safetensors --method straight-through --epochs 2 --data x.npy --labels y.npy --output t

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Residual networks of the kinds that whet align runs, by torch in f64: logits, losses on the line between two
+"""Residual networks of the kinds that whet align runs, and a chain of convolutions, by torch in f64: logits, losses on the line between two
 networks, and the same with batch norms measured again. Those of transformers are its own.
 
     python3 tests/golden/residual/generate.py     (torch, transformers, numpy, safetensors)
@@ -184,6 +184,34 @@ class Transformers:
         return self.net(x).logits
 
 
+class Chain:
+    """Convolutions with strides, dilations, groups and pools between them, as tests/unit/merge/test_told_chains.c tells them."""
+
+    def __init__(self, weights):
+        self.w = weights
+
+    def conv(self, x, name, filters, size, stride, padding, dilation=1, groups=1):
+        weight = self.w(name + ".weight", filters, x.shape[1] // groups, size, size)
+        return F.conv2d(x, weight, self.w(name + ".bias", filters), stride, padding, dilation, groups)
+
+    def norm(self, x, name):
+        n = x.shape[1]
+        return F.batch_norm(x, self.w(name + ".running_mean", n), self.w(name + ".running_var", n), self.w(name + ".weight", n),
+                            self.w(name + ".bias", n), False, 0, 1e-5)
+
+    def linear(self, x, name, n):
+        return F.linear(x, self.w(name + ".weight", n, x.shape[1]), self.w(name + ".bias", n))
+
+    def __call__(self, x):
+        x = F.relu(self.norm(self.conv(x, "features.0", 6, 3, 1, 1), "features.1"))
+        x = F.max_pool2d(x, 2)
+        x = F.relu(self.norm(self.conv(x, "features.4", 6, 3, 2, 0, groups=6), "features.5"))
+        x = F.relu(self.conv(x, "features.7", 8, 2, 1, 1, dilation=2))
+        x = F.avg_pool2d(x, 3, 1, 1)
+        x = F.relu(self.linear(x.flatten(1), "classifier.0", 7))
+        return self.linear(x, "classifier.2", CLASSES)
+
+
 def loss(net, x):
     return F.cross_entropy(net(x), torch.arange(ROWS) * 2 % CLASSES)
 
@@ -216,4 +244,7 @@ for kind in TRANSFORMERS:
     for net in nets:
         net.measure(more)
     expected[kind[0] + "/measured"] = np.array([loss(net, x).item() for net in nets])
+x = formula("x", 0, (ROWS, 15, 15, 3)).permute(0, 3, 1, 2)
+expected["chain/logits"] = Chain(Weights(0))(x).numpy().astype(np.float32)
+expected["chain/losses"] = np.array([loss(Chain(Weights(None, p / (POINTS - 1))), x).item() for p in range(POINTS)])
 save_file(expected, os.path.join(HERE, "expected.safetensors"), metadata={"torch": torch.__version__})
