@@ -5,11 +5,12 @@
 const cli_option cmd_market_trial_options[] = {
     {.name = "arch",
      .type = CLI_STRING,
-     .value = "NAME[:N]",
+     .value = "NAME[:N]|S.json",
      .preset = "mlp",
      .help =
-         "architecture of both networks: mlp, lenet, resnet or wrn; of group norms with the\n"
-         "number of their groups (resnet:8; without it one) or the channels of each (resnet:x16)"},
+         "architecture of both networks: mlp, lenet, resnet or wrn, of group norms with the\n"
+         "number of their groups (resnet:8; without it one) or the channels of each (resnet:x16);\n"
+         "or a specification (.json), which may tell strides and pools"},
     {.name = "data",
      .type = CLI_PATH,
      .value = "X.npy",

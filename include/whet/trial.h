@@ -137,11 +137,11 @@ WHET_API WHET_CHECKED whet_status whet_trial_prior(whet_ctx *ctx, const whet_tri
 typedef struct whet_trial_files {
     size_t struct_size;
     const char *buyer, *seller; /* .safetensors */
-    const char *arch;           /* mlp, lenet, resnet, wrn */
-    bool align;                 /* the seller's units are renumbered first, by weights */
-    uint64_t seed;              /* of the orders in which that visits layers */
-    int64_t restarts;           /* of that, 1.. */
-    const char *const *goods;   /* [n_goods] names; NULL = all */
+    const char *arch;         /* mlp, lenet, resnet, wrn, or the path of a specification (.json) */
+    bool align;               /* the seller's units are renumbered first, by weights */
+    uint64_t seed;            /* of the orders in which that visits layers */
+    int64_t restarts;         /* of that, 1.. */
+    const char *const *goods; /* [n_goods] names; NULL = all */
     int64_t n_goods;
     const char *data, *labels; /* selection: [n, d], [n, h, w] or [n, h, w, c]; integers [n] */
     const char *gate_data,

@@ -55,7 +55,9 @@ static whet_status read_examples(run *r, const char *data, const char *labels,
     job.statistics = statistics;
     memcpy(job.mean, r->files->mean, sizeof job.mean);
     memcpy(job.scale, r->files->scale, sizeof job.scale);
-    return whet_i_mode_inputs_read(r->ctx, &job, r->files->arch, out);
+    WHET_TRY(whet_i_mode_inputs_read(r->ctx, &job, whet_permutation_spec_arch(r->spec), out));
+    out->data.spec = r->spec;
+    return WHET_OK;
 }
 
 /* What trials would say of examples, by their files. */
@@ -64,7 +66,8 @@ static whet_status check_examples(run *r, const whet_mode_data *from, const char
     const whet_weights *buyer = &r->weights[0];
     whet_mode_data data = *from;
     data.statistics = NULL;
-    return whet_i_mode_check(r->ctx, r->files->arch, buyer, buyer, &data, x_path, labels_path);
+    return whet_i_mode_check(r->ctx, whet_permutation_spec_arch(r->spec), buyer, buyer, &data,
+                             x_path, labels_path);
 }
 
 /* ---- examples that are on both sides ------------------------------------------------------------------ */
@@ -112,10 +115,11 @@ done:
 
 static whet_status read_all(run *r) {
     const whet_trial_files *f = r->files;
-    const whet_permutation_hints none = {0};
+    const char *const paths[2] = {f->buyer, f->seller};
     WHET_TRY(open_weights(r, 0, f->buyer));
     WHET_TRY(open_weights(r, 1, f->seller));
-    if (f->align) WHET_TRY(whet_permutation_spec_for(r->ctx, f->arch, r->file[0], &none, &r->spec));
+    WHET_TRY(
+        whet_i_spec_to_run(r->ctx, f->arch, paths, r->file[0], &r->weights[0], f->align, &r->spec));
     WHET_TRY(read_examples(r, f->data, f->labels, f->statistics, &r->select));
     WHET_TRY(check_examples(r, &r->select.data, f->data, f->labels));
     if (!f->gate_data) return WHET_OK;
@@ -150,10 +154,10 @@ static whet_status run_files(run *r, whet_trial_result *out) {
     WHET_TRY(read_all(r));
     align.seed = f->seed;
     align.restarts = f->restarts;
-    job.arch = f->arch;
+    job.arch = whet_permutation_spec_arch(r->spec);
     job.buyer = &r->weights[0];
     job.seller = &r->weights[1];
-    job.spec = r->spec;
+    job.spec = f->align ? r->spec : NULL;
     job.align = &align;
     job.goods = f->goods;
     job.n_goods = f->n_goods;

@@ -90,6 +90,18 @@ WHET_CHECKED whet_status whet_i_spec_part(whet_ctx *ctx, const whet_permutation_
                                           const whet_weights *weights, const bool *revealed,
                                           whet_permutation_spec **out);
 
+/* ---- networks in files that are run (spec_of_files.c) ------------------------------------------ */
+
+/* What two networks in .safetensors files are run by, the first with these weights: a specification in a file
+ * (.json), which is proved; that of an architecture, where one is aligned to the other; else one that has the
+ * architecture's name alone. Strides are told to it as config.json's beside the files say them. Errors: as
+ * whet_permutation_spec_for, _read and _verify; DATA (what they say differs). */
+WHET_CHECKED whet_status whet_i_spec_to_run(whet_ctx *ctx, const char *arch,
+                                            const char *const paths[2],
+                                            const whet_safetensors *first,
+                                            const whet_weights *weights, bool aligned,
+                                            whet_permutation_spec **out);
+
 /* ---- examples from files (mode_inputs.c) ----------------------------------------------------- */
 
 /* Inputs and labels of a job, as networks of an architecture expect them: its data, labels, statistics, mean

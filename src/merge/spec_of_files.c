@@ -193,3 +193,29 @@ whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *ne
         whet_permutation_spec_destroy(ctx, spec);
     return status;
 }
+
+static whet_status tell(whet_ctx *ctx, const char *const paths[2], const whet_weights *weights,
+                        whet_permutation_spec *spec) {
+    whet_i_strides strides = {0};
+    for (int k = 0; k < 2; k++) WHET_TRY(whet_i_read_strides(ctx, paths[k], false, &strides));
+    WHET_TRY(whet_i_tell_strides(ctx, &strides, weights, spec));
+    return whet_i_warn_of_strides(ctx, spec, weights);
+}
+
+whet_status whet_i_spec_to_run(whet_ctx *ctx, const char *arch, const char *const paths[2],
+                               const whet_safetensors *first, const whet_weights *weights,
+                               bool aligned, whet_permutation_spec **out) {
+    static const whet_permutation_hints none = {0};
+    static const whet_i_heads nothing = {0};
+    whet_permutation_spec *spec;
+    const bool whole = aligned || whet_i_has_extension(arch, ".json");
+    WHET_TRY(whole
+                 ? whet_i_spec_of_files(ctx, arch, paths[0], first, weights, &none, &nothing, &spec)
+                 : whet_i_spec_create(ctx, arch, &spec));
+    const whet_status status = tell(ctx, paths, weights, spec);
+    if (status == WHET_OK)
+        *out = spec;
+    else
+        whet_permutation_spec_destroy(ctx, spec);
+    return status;
+}

@@ -115,6 +115,28 @@ line pooled pooled.json bare_a bare_b
 differ bare pooled
 run 0 whet merge --method linear --align told.json bare_a bare_b --output merged.safetensors
 
+# A trial of one's weights for the other's runs them the same way.
+tried() { # NAME ARCH A B: what the buyer loses, as NAME.line
+    # shellcheck disable=SC2086
+    run 0 whet market trial "$3/model.safetensors" "$4/model.safetensors" --arch $2 $data --search grid --json
+    grep '"before"' .out >"$1.line"
+}
+tried bare resnet bare_a bare_b
+tells 'nothing tells which convolution of a bottleneck has its stride'
+tried timm resnet timm_a timm_b
+quiet
+same bare timm
+tried first resnet first_a first_b
+differ bare first
+tried told told.json bare_a bare_b
+quiet
+same first told
+tried aligned 'auto --align weights' first_a first_b
+same first aligned
+# shellcheck disable=SC2086
+run 3 whet market trial blur_a/model.safetensors bare_b/model.safetensors --arch resnet $data
+tells 'resnetblur50'
+
 mark
 for wrong in '{"layer2.0.conv9": {"stride": 2}}' '{"layer1.0.conv2": {"groups": 2}}'; do
     python3 tell.py bare.json wrong.json "$wrong"
