@@ -40,20 +40,37 @@ static whet_status norm(const network *n, const char *module, int64_t channels, 
 
 /* ---- strides ---------------------------------------------------------------------------------------- */
 
-/* Of the k-th convolution of a block, from 0: as it is told; else the second of a bottleneck, and the first
- * of two, has that of the block. */
+/* The convolution that usually has a block's stride: the second of a bottleneck, the first of two. */
+static int32_t strided_of(const whet_i_residual_block *b) {
+    return b->convolutions == WHET_I_BLOCK_CONVOLUTIONS_MOST;
+}
+
+/* Of the k-th convolution of a block, from 0: as it is told, or as is usual. */
 static int64_t stride_of(const network *n, const whet_i_residual_block *b, int32_t k,
                          int64_t usual) {
     const whet_i_told *told = whet_i_recorder_told(n->r, b->convs[k]);
-    const int32_t strided = b->convolutions == WHET_I_BLOCK_CONVOLUTIONS_MOST;
-    return told ? told->stride : k == strided ? usual : 1;
+    return told ? told->stride : k == strided_of(b) ? usual : 1;
 }
 
-/* Of all its convolutions together, which a shortcut has as well. */
-static int64_t stride_of_block(const network *n, const whet_i_residual_block *b, int64_t usual) {
-    int64_t stride = 1;
-    for (int32_t k = 0; k < b->convolutions; k++) stride *= stride_of(n, b, k, usual);
-    return stride;
+/* Of all its convolutions together, which a shortcut has as well. One that is told of another than has it
+ * usually might stand beside that or in its place. */
+static whet_status stride_of_block(const network *n, const whet_i_residual_block *b, int64_t usual,
+                                   int64_t *out) {
+    const int32_t strided = strided_of(b);
+    const bool told = whet_i_recorder_told(n->r, b->convs[strided]) != NULL;
+    *out = 1;
+    for (int32_t k = 0; k < b->convolutions; k++) {
+        const int64_t stride = stride_of(n, b, k, usual);
+        if (k != strided && stride > 1 && usual > 1 && !told)
+            return whet_i_fail(
+                n->r->ctx, WHET_ERR_DATA,
+                "%s: convolution %s is told to have a stride of %" PRId64
+                ", and nothing is told of %s, which has one usually; expected both, to "
+                "be run",
+                n->r->arch, b->convs[k], stride, b->convs[strided]);
+        *out *= stride;
+    }
+    return WHET_OK;
 }
 
 /* What is added must be of one shape. */
@@ -108,7 +125,9 @@ static whet_status convolve_kth(const network *n, const whet_i_residual_block *b
 static whet_status post_activation(network *n, const whet_i_residual_block *b, int64_t usual) {
     whet_i_image image = n->image, beside;
     whet_i_value y = n->x, side;
-    WHET_TRY(shortcut(n, b, stride_of_block(n, b, usual), n->x, &beside, &side));
+    int64_t stride;
+    WHET_TRY(stride_of_block(n, b, usual, &stride));
+    WHET_TRY(shortcut(n, b, stride, n->x, &beside, &side));
     for (int32_t k = 0; k < b->convolutions; k++) {
         const bool last = k == b->convolutions - 1;
         WHET_TRY(convolve_kth(n, b, k, usual, &image, &y));
@@ -123,12 +142,14 @@ static whet_status post_activation(network *n, const whet_i_residual_block *b, i
 static whet_status pre_activation(network *n, const whet_i_residual_block *b, int64_t usual) {
     whet_i_image image = n->image, beside;
     whet_i_value y = n->x, read = y, side;
+    int64_t stride;
+    WHET_TRY(stride_of_block(n, b, usual, &stride));
     for (int32_t k = 0; k < b->convolutions; k++) {
         WHET_TRY(norm(n, b->norms[k], image.channels, true, WHET_I_NONE, y, &y));
         if (k == 0) read = y;
         WHET_TRY(convolve_kth(n, b, k, usual, &image, &y));
     }
-    WHET_TRY(shortcut(n, b, stride_of_block(n, b, usual), read, &beside, &side));
+    WHET_TRY(shortcut(n, b, stride, read, &beside, &side));
     WHET_TRY(check_sides(n, b, &image, &beside));
     WHET_TRY(whet_i_sum(n->r->ctx, n->r->graph, y, side, &n->x));
     n->image = image;

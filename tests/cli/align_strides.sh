@@ -149,6 +149,10 @@ python3 tell.py bare.json wrong.json '{"layer1.0.conv2": {"padding": 0}}'
 # shellcheck disable=SC2086
 run 3 whet align bare_a bare_b --arch wrong.json --barrier $data --output o
 tells 'the convolutions of layer1.0 give 10 x 10 x 16, and its shortcut 12 x 12 x 16'
+python3 tell.py bare.json wrong.json '{"layer2.0.conv1": {"stride": 2}}'
+# shellcheck disable=SC2086
+run 3 whet align bare_a bare_b --arch wrong.json --barrier $data --output o
+tells 'convolution layer2.0.conv1 is told to have a stride of 2, and nothing is told of layer2.0.conv2'
 python3 tell.py bare.json wrong.json '{"conv1": {"strides": 2}}'
 run 3 whet align bare_a bare_b --arch wrong.json --output o
 tells 'wrong.json: convolution "conv1": key "strides"'
