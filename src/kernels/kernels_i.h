@@ -173,6 +173,9 @@ typedef struct whet_i_election {
     const float *base;     /* [n] */
     const float *mask;     /* [models, n], rows ld_mask apart; NULL = 1 */
     int64_t ld_mask;
+    /* [models]: NULL, or, in place of masks, what the keys of |x - base| are at least (difference_keys) where
+     * a model counts, below 1 << 31 = everywhere. */
+    const uint32_t *least;
     const double *factor, *weight, *vote; /* [models] */
     bool consensus;
     bool

@@ -36,15 +36,26 @@ static void sizes(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, voi
     }
 }
 
+/* What the sizes of all differences of a chunk are measured by, [n]; false: masks are needed. */
+static bool find_least(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c,
+                       const whet_i_merge_deltas *d, uint32_t *least) {
+    for (int64_t i = 0; d->tops && i < t->n; i++)
+        if (!whet_i_merge_top_least(&d->tops[i], c->index, &least[i])) return false;
+    return d->tops != NULL;
+}
+
 static void write_pass(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, void *arg) {
     const whet_i_merge_deltas *d = arg;
-    for (int64_t i = 0; d->mask && i < t->n; i++) d->mask(t, c, i, d->arg, c->scratch + i * c->n);
+    uint32_t least[WHET_MERGE_MODELS_MAX];
+    const bool by_size = find_least(t, c, d, least), masked = d->mask && !by_size;
+    for (int64_t i = 0; masked && i < t->n; i++) d->mask(t, c, i, d->arg, c->scratch + i * c->n);
     const whet_i_election election = {.n = c->n,
                                       .models = t->n,
                                       .x = c->x,
                                       .base = c->x[t->base],
-                                      .mask = d->mask ? c->scratch : NULL,
+                                      .mask = masked ? c->scratch : NULL,
                                       .ld_mask = c->n,
+                                      .least = by_size ? least : NULL,
                                       .factor = d->factor,
                                       .weight = d->weight,
                                       .vote = d->vote,

@@ -199,22 +199,27 @@ whet_status whet_i_merge_select(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_me
 }
 
 /* But in the one chunk where the last of the equals that are in lies, all equals are in, or none. */
-void whet_i_merge_top_mask(const whet_i_merge_tensor *t, const whet_i_merge_top *top, int64_t chunk,
-                           int64_t n, const uint32_t *key, float *m) {
+bool whet_i_merge_top_least(const whet_i_merge_top *top, int64_t chunk, uint32_t *least) {
     const int64_t before = top->before ? top->before[chunk] : 0;
     const int64_t behind = top->before ? top->before[chunk + 1] : 0;
-    if (top->equals > 0 && behind <= top->equals) {
-        t->kernels->keys_mask(n, key, top->least, m);
-    } else if (before >= top->equals && top->least < UINT32_MAX) {
-        t->kernels->keys_mask(n, key, top->least + 1, m);
-    } else {
-        int64_t left = top->equals - before;
-        for (int64_t e = 0; e < n; e++) {
-            uint32_t one;
-            memcpy(&one, key + e, sizeof one);
-            const bool equal = one == top->least;
-            m[e] = one > top->least || (equal && left > 0) ? 1.0F : 0.0F;
-            left -= equal;
-        }
+    const bool all = top->equals > 0 && behind <= top->equals;
+    *least = all ? top->least : top->least + 1;
+    return all || (before >= top->equals && top->least < UINT32_MAX);
+}
+
+void whet_i_merge_top_mask(const whet_i_merge_tensor *t, const whet_i_merge_top *top, int64_t chunk,
+                           int64_t n, const uint32_t *key, float *m) {
+    uint32_t least;
+    if (whet_i_merge_top_least(top, chunk, &least)) {
+        t->kernels->keys_mask(n, key, least, m);
+        return;
+    }
+    int64_t left = top->equals - (top->before ? top->before[chunk] : 0);
+    for (int64_t e = 0; e < n; e++) {
+        uint32_t one;
+        memcpy(&one, key + e, sizeof one);
+        const bool equal = one == top->least;
+        m[e] = one > top->least || (equal && left > 0) ? 1.0F : 0.0F;
+        left -= equal;
     }
 }

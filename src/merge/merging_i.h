@@ -294,6 +294,9 @@ static inline float whet_i_merge_key_value(uint32_t key) {
  * the keys do. */
 void whet_i_merge_top_mask(const whet_i_merge_tensor *t, const whet_i_merge_top *top, int64_t chunk,
                            int64_t n, const uint32_t *key, float *m);
+/* Whether those of a chunk are the ones with a key of *least at least; false: some of its equals are in, and
+ * some not. Pure. */
+bool whet_i_merge_top_least(const whet_i_merge_top *top, int64_t chunk, uint32_t *least);
 
 /* ---- combinations of the sources (merge_span.c) ----------------------------------------------------- */
 
@@ -327,6 +330,8 @@ typedef struct whet_i_merge_deltas {
     void (*mask)(const whet_i_merge_tensor *t, const whet_i_merge_chunk *c, int64_t i, void *arg,
                  float *m);
     void *arg;
+    const whet_i_merge_top
+        *tops; /* [n] of |x_i - base|, which `mask` goes by; NULL = by something else */
 } whet_i_merge_deltas;
 
 /* Fills in weight, normalize and lambda from the settings; no mask, no consensus. */

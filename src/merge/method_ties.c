@@ -32,6 +32,7 @@ static whet_status run(whet_ctx *ctx, whet_i_merge_tensor *t) {
         WHET_TRY_DONE(whet_i_merge_select(ctx, t, whet_i_merge_delta_keys, NULL, t->n, tops, t->n));
         d.mask = mask;
         d.arg = tops;
+        d.tops = tops;
     }
     status = whet_i_merge_write_deltas(ctx, t, &d);
 done:

@@ -448,16 +448,22 @@ static void check_sparse(const whet_kernels *table) {
     }
 }
 
-/* One number of whet_i_election, by its definition. */
+/* (x - base) mask factor of model i of a whet_i_election. */
+static double elects(const whet_i_election *a, int64_t i, int64_t e) {
+    const float apart = fabsf(a->x[i][e] - a->base[e]);
+    double m = a->mask ? (double)a->mask[i * a->ld_mask + e] : 1;
+    uint32_t key;
+    memcpy(&key, &apart, sizeof key);
+    if (a->least) m = (key | 1U << 31) >= a->least[i] ? 1 : 0;
+    return ((double)a->x[i][e] - (double)a->base[e]) * m * a->factor[i];
+}
+
+/* One number of it, by its definition. */
 static float elected(const whet_i_election *a, int64_t e) {
     double votes = 0, sum = 0, divisor = 0;
+    for (int64_t i = 0; i < a->models; i++) votes += a->vote[i] * elects(a, i, e);
     for (int64_t i = 0; i < a->models; i++) {
-        const double m = a->mask ? (double)a->mask[i * a->ld_mask + e] : 1;
-        votes += a->vote[i] * (((double)a->x[i][e] - (double)a->base[e]) * m * a->factor[i]);
-    }
-    for (int64_t i = 0; i < a->models; i++) {
-        const double m = a->mask ? (double)a->mask[i * a->ld_mask + e] : 1;
-        const double value = ((double)a->x[i][e] - (double)a->base[e]) * m * a->factor[i];
+        const double value = elects(a, i, e);
         if (a->consensus && !(a->vote[i] * value * (votes >= 0 ? 1 : -1) > 0)) continue;
         sum += a->weight[i] * value;
         divisor += a->weight[i];
@@ -480,10 +486,10 @@ static void check_elections(const whet_kernels *table) {
         const double *weight, *vote;
     } kinds[] = {{MODELS, weight, vote}, {2, weight, vote}, {8, weight, weight},
                  {MODELS, vote, vote},   {2, even, even},   {2, uneven, uneven},
-                 {1, even, even}};
+                 {1, even, even},        {8, vote, vote}};
     enum { MANNERS = sizeof kinds / sizeof *kinds };
     for (int64_t n = 0; n <= MOST; n += n < 20 ? 1 : 13)
-        for (int form = 0; form < 16 * MANNERS; form++) {
+        for (int form = 0; form < 32 * MANNERS; form++) {
             const float *x[MODELS];
             numbers from[MODELS], base = make_numbers(n, 50), mask = make_numbers(MODELS * n, 51);
             float out[MOST + 1] = {[MOST] = 7}, mixed[MOST];
@@ -493,19 +499,24 @@ static void check_elections(const whet_kernels *table) {
             }
             for (int64_t e = 0; e < MODELS * n; e++) mask.x[e] = mask.x[e] > 0 ? 1 : 0;
             for (int64_t e = 0; e < n; e += 5) from[1].x[e] = base.x[e];
+            uint32_t least[MODELS] = {0, 0, UINT32_MAX};
+            for (int i = 3; n && i < MODELS; i++) /* one number has just this size */
+                table->difference_keys(1, x[i] + n / 2, base.x + n / 2, &least[i]);
+            if (n && form & 8) table->difference_keys(1, x[1] + n / 3, base.x + n / 3, &least[1]);
             const whet_i_election a = {.n = n,
-                                       .models = kinds[form / 16].models,
+                                       .models = kinds[form / 32].models,
                                        .x = x,
                                        .base = base.x,
                                        .mask = form & 1 ? mask.x : NULL,
                                        .ld_mask = n,
+                                       .least = form & 16 ? least : NULL,
                                        .factor = factor,
-                                       .weight = kinds[form / 16].weight,
-                                       .vote = kinds[form / 16].vote,
+                                       .weight = kinds[form / 32].weight,
+                                       .vote = kinds[form / 32].vote,
                                        .consensus = (form & 2) != 0,
                                        .normalize = (form & 4) != 0,
                                        .clamp_divisor = (form & 8) != 0,
-                                       .lambda = 0.7,
+                                       .lambda = form & 8 ? 1 : 0.7,
                                        .out = out};
             table->elect(&a);
             for (int64_t e = 0; e < n; e++) assert_true(out[e] == elected(&a, e));
