@@ -296,8 +296,8 @@ typedef struct whet_kernels {
     int64_t (*first_from)(int64_t n, const float *x, uint32_t limit);
     /* key = bits of |x - base|, the highest set, which order as the numbers do. */
     void (*difference_keys)(int64_t n, const float *x, const float *base, uint32_t *key);
-    /* Those of low..high, in their order, to out [n]; how many they are; *above is added how many are
-     * higher. */
+    /* Those of low..high, in their order, to out [n], which may be key; how many they are; *above is added
+     * how many are higher. */
     int64_t (*keys_between)(int64_t n, const uint32_t *key, uint32_t low, uint32_t high,
                             int64_t *above, uint32_t *out);
     /* m = 1 where key >= least, else 0; m may lie where key does. */

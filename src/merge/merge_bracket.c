@@ -29,10 +29,10 @@ typedef struct search {
     int64_t n_tops, n_streams;
     bracket *brackets; /* [n_tops] */
     int64_t pieces, piece;
-    uint32_t *sample;      /* [streams, pieces, piece] */
-    uint32_t *key, *found; /* [workers, chunk] */
-    int64_t *counts;       /* [2 n_tops, chunks] */
-    uint32_t *kept;        /* [room] */
+    uint32_t *sample, *spare; /* [streams, pieces, piece], [workers, pieces, piece] */
+    uint32_t *key, *found;    /* [workers, chunk] */
+    int64_t *counts;          /* [2 n_tops, chunks] */
+    uint32_t *kept;           /* [room] */
     int64_t room;
     double *above; /* [n_tops] */
     atomic_llong used;
@@ -44,7 +44,7 @@ int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams
     const int64_t piece = t->row > PIECE ? t->row : PIECE;
     const int64_t room = t->count > SMALL ? t->workers * t->sources * piece * 4 : 0;
     return streams ? room + kept * 4 + tops * t->chunks * 16 + t->workers * t->chunk * 8 +
-                         streams * PIECES * PIECE * 4
+                         (streams + t->workers) * PIECES * PIECE * 4
                    : 0;
 }
 
@@ -53,36 +53,56 @@ int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams
 /* Runs of keys that are not behind each other: of chunks, or one. */
 typedef struct runs {
     const uint32_t *keys;
+    uint32_t *spare; /* as many, where those go that are still looked at; may be keys */
     int64_t n;
-    const int64_t *start, *count; /* NULL: one run of n = its length */
-    uint32_t low, high;           /* all keys are between */
+    const int64_t *start; /* NULL: one run of n = its length */
+    int64_t *count;       /* changed to how many are left */
+    uint32_t low, high;   /* all keys are between */
 } runs;
 
+/* Numbers of keys by their digits. */
+static void count_digits(const runs *r, uint32_t mask, int shift, uint32_t *sum) {
+    /* Two that take turns: keys that follow each other are often of one bin. */
+    uint32_t counts[2][1 << DIGIT] = {{0}};
+    for (int64_t i = 0; i < (r->start ? r->n : 1); i++) {
+        const uint32_t *key = r->keys + (r->start ? r->start[i] : 0);
+        const int64_t n = r->start ? r->count[i] : r->n;
+        for (int64_t e = 0; e < n; e++) counts[e & 1][(key[e] & ~mask) >> shift]++;
+    }
+    for (int64_t b = 0; b < 1 << DIGIT; b++) sum[b] = counts[0][b] + counts[1][b];
+}
+
+/* Drops the keys that are not low..high. */
+static void narrow(const whet_kernels *kernels, runs *r) {
+    int64_t above = 0;
+    if (!r->start) r->n = kernels->keys_between(r->n, r->keys, r->low, r->high, &above, r->spare);
+    for (int64_t i = 0; r->start && i < r->n; i++)
+        r->count[i] = kernels->keys_between(r->count[i], r->keys + r->start[i], r->low, r->high,
+                                            &above, r->spare + r->start[i]);
+    r->keys = r->spare;
+}
+
 /* The rank-th largest, 1 the largest; *rank becomes its place among its equals, *equal their number. */
-static uint32_t key_of_rank(const runs *r, int64_t *rank, int64_t *equal) {
+static uint32_t key_of_rank(const whet_kernels *kernels, runs *r, int64_t *rank, int64_t *equal) {
     int left = BITS; /* lower bits that are not known; what all share is */
     while (left > 0 && (r->low ^ r->high) >> (left - 1) == 0) left--;
-    uint32_t mask = left < BITS ? UINT32_MAX << left : 0, known = r->low & mask;
+    uint32_t mask = left < BITS ? UINT32_MAX << left : 0;
     *equal = 0;
+    r->low &= mask;
     while (left > 0) {
         const int shift = left > DIGIT ? left - DIGIT : 0;
-        /* Two that take turns: keys that follow each other are often of one bin. */
-        uint32_t counts[2][1 << DIGIT] = {{0}};
+        uint32_t counts[1 << DIGIT];
         int64_t bin = (1 << DIGIT) - 1;
-        for (int64_t i = 0; i < (r->start ? r->n : 1); i++) {
-            const uint32_t *key = r->keys + (r->start ? r->start[i] : 0);
-            const int64_t n = r->start ? r->count[i] : r->n;
-            for (int64_t e = 0; e < n; e++)
-                if ((key[e] & mask) == known) counts[e & 1][(key[e] & ~mask) >> shift]++;
-        }
-        for (int64_t b = 0; b < 1 << DIGIT; b++) counts[0][b] += counts[1][b];
-        while (bin > 0 && counts[0][bin] < *rank) *rank -= counts[0][bin--];
-        known |= (uint32_t)bin << shift;
+        count_digits(r, mask, shift, counts);
+        while (bin > 0 && counts[bin] < *rank) *rank -= counts[bin--];
         mask = UINT32_MAX << shift;
         left = shift;
-        *equal = counts[0][bin];
+        *equal = counts[bin];
+        r->low |= (uint32_t)bin << shift;
+        r->high = r->low | ~mask;
+        if (left > 0) narrow(kernels, r);
     }
-    return known;
+    return r->low;
 }
 
 /* ---- brackets --------------------------------------------------------------------------------- */
@@ -96,15 +116,19 @@ static void find_bracket(void *arg, int64_t k, int32_t worker) {
     const search *s = arg;
     bracket *b = &s->brackets[k];
     const int64_t n = s->pieces * s->piece;
-    const runs sample = {.keys = s->sample + s->tops[k].stream * n, .n = n, .high = UINT32_MAX};
-    (void)worker;
+    const runs sample = {.keys = s->sample + s->tops[k].stream * n,
+                         .spare = s->spare + worker * n,
+                         .n = n,
+                         .high = UINT32_MAX};
     if (!asked(s, k)) return;
     const double share = (double)s->tops[k].rank / (double)s->t->count;
     const double spread = DEVIATIONS * (sqrt(share * (1 - share) * (double)n) + 1);
     int64_t above = (int64_t)(share * (double)n - spread), equal;
     int64_t below = (int64_t)(share * (double)n + spread) + 1;
-    if (above >= 1) b->high = key_of_rank(&sample, &above, &equal);
-    if (below <= n) b->low = key_of_rank(&sample, &below, &equal);
+    runs looked = sample;
+    if (above >= 1) b->high = key_of_rank(s->t->kernels, &looked, &above, &equal);
+    looked = sample;
+    if (below <= n) b->low = key_of_rank(s->t->kernels, &looked, &below, &equal);
 }
 
 /* Room for what the brackets will hold by the sample; false: too much. */
@@ -134,6 +158,7 @@ static whet_status make_brackets(whet_ctx *ctx, search *s, bool *fit) {
         *fit = s->pieces >= SMALL / EACH; /* of fewer, little can be said */
         if (!*fit) return WHET_OK;
         WHET_TRY(whet_i_alloc(ctx, s->n_streams * s->pieces * s->piece, &s->sample));
+        WHET_TRY(whet_i_alloc(ctx, s->t->workers * s->pieces * s->piece, &s->spare));
         WHET_TRY(whet_i_merge_sample(ctx, s->t, s->keys, s->arg, s->n_streams, s->pieces, s->piece,
                                      s->sample));
         WHET_TRY(whet_i_parallel_for(ctx, NULL, s->n_tops, find_bracket, s));
@@ -185,12 +210,12 @@ static void settle(void *arg, int64_t k, int32_t worker) {
     search *s = arg;
     bracket *b = &s->brackets[k];
     whet_i_merge_top *top = &s->tops[k];
-    const runs kept = {s->kept, s->t->chunks, b->start, b->count, b->low, b->high};
+    runs kept = {s->kept, s->kept, s->t->chunks, b->start, b->count, b->low, b->high};
     (void)worker;
     if (b->wanted == 0) return;
     top->equals = b->wanted;
     top->least = b->low;
-    if (b->low < b->high) top->least = key_of_rank(&kept, &top->equals, &b->equal);
+    if (b->low < b->high) top->least = key_of_rank(s->t->kernels, &kept, &top->equals, &b->equal);
 }
 
 /* Equals in the chunks before each, where not all of them are in. */
@@ -246,6 +271,7 @@ done:
     whet_i_free(ctx, s.brackets);
     whet_i_free(ctx, s.above);
     whet_i_free(ctx, s.sample);
+    whet_i_free(ctx, s.spare);
     whet_i_free(ctx, s.key);
     whet_i_free(ctx, s.found);
     whet_i_free(ctx, s.counts);

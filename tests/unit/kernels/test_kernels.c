@@ -347,6 +347,8 @@ static void check_merge_keys(const whet_kernels *table) {
         assert_memory_equal(between, want, sizeof *want * (size_t)count);
         table->keys_mask(n, key, low, m);
         for (int64_t e = 0; e < n; e++) assert_true(m[e] == (key[e] >= low ? 1.0F : 0.0F));
+        assert_int_equal(table->keys_between(n, key, low, high, &above, key), count); /* in place */
+        assert_memory_equal(key, want, sizeof *want * (size_t)count);
         assert_int_equal(table->first_from(n, x.x, 0x7f800000), n);
         for (int64_t at = n - 1; at >= 0; at -= 7) { /* the one before does not hide it */
             x.x[at] = at % 2 ? -HUGE_VALF : NAN;
