@@ -112,8 +112,7 @@ static bool asked(const search *s, int64_t k) {
 }
 
 /* Ends of bracket k by the sample. */
-static void find_bracket(void *arg, int64_t k, int32_t worker) {
-    const search *s = arg;
+static void find_bracket(const search *s, int64_t k, int32_t worker) {
     bracket *b = &s->brackets[k];
     const int64_t n = s->pieces * s->piece;
     const runs sample = {.keys = s->sample + s->tops[k].stream * n,
@@ -129,6 +128,12 @@ static void find_bracket(void *arg, int64_t k, int32_t worker) {
     if (above >= 1) b->high = key_of_rank(s->t->kernels, &looked, &above, &equal);
     looked = sample;
     if (below <= n) b->low = key_of_rank(s->t->kernels, &looked, &below, &equal);
+}
+
+/* Brackets `first` and on, as many apart as the tensor has workers. */
+static void find_brackets(void *arg, int64_t first, int32_t worker) {
+    const search *s = arg;
+    for (int64_t k = first; k < s->n_tops; k += s->t->workers) find_bracket(s, k, worker);
 }
 
 /* Room for what the brackets will hold by the sample; false: too much. */
@@ -161,7 +166,7 @@ static whet_status make_brackets(whet_ctx *ctx, search *s, bool *fit) {
         WHET_TRY(whet_i_alloc(ctx, s->t->workers * s->pieces * s->piece, &s->spare));
         WHET_TRY(whet_i_merge_sample(ctx, s->t, s->keys, s->arg, s->n_streams, s->pieces, s->piece,
                                      s->sample));
-        WHET_TRY(whet_i_parallel_for(ctx, NULL, s->n_tops, find_bracket, s));
+        WHET_TRY(whet_i_parallel_for(ctx, NULL, s->t->workers, find_brackets, s));
     }
     *fit = find_room(s);
     return WHET_OK;

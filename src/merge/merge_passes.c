@@ -301,8 +301,7 @@ typedef struct sampling {
 
 /* Each of as many equal parts gives one piece, from a drawn place: rows must not be seen at one column
  * alone. */
-static void sample_piece(void *arg, int64_t piece, int32_t number) {
-    const sampling *s = arg;
+static bool sample_piece(const sampling *s, int64_t piece, int32_t number) {
     whet_i_merge_tensor *t = s->t;
     worker *w = &t->memory->workers[number];
     const int64_t places = t->count / s->len, begin = piece * places / s->pieces;
@@ -312,16 +311,22 @@ static void sample_piece(void *arg, int64_t piece, int32_t number) {
     for (int64_t k = 0; k < t->sources; k++) {
         float *to = s->room + (number * t->sources + k) * s->len;
         w->x[k] = t->source[k].values ? t->source[k].values + first : to;
-        if (!t->source[k].values &&
-            !whet_i_merge_read(t, &t->source[k], first, s->len, w->raw, to)) {
-            (void)whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, first, k, errno);
-            return;
-        }
+        if (!t->source[k].values && !whet_i_merge_read(t, &t->source[k], first, s->len, w->raw, to))
+            return whet_i_merge_faults(&w->fault, WHET_I_MERGE_UNREADABLE, first, k, errno);
     }
     const whet_i_merge_chunk c = {
         .first = first, .n = s->len, .x = w->x, .scratch = w->scratch, .worker = number};
     for (int64_t i = 0; i < s->n_streams; i++)
         s->keys(t, &c, i, s->arg, s->out + (i * s->pieces + piece) * s->len);
+    return true;
+}
+
+/* Pieces `first` and on, as many apart as the tensor has workers: of a small one fewer than there are
+ * threads. */
+static void sample_pieces(void *arg, int64_t first, int32_t number) {
+    const sampling *s = arg;
+    for (int64_t piece = first; piece < s->pieces; piece += s->t->workers)
+        if (!sample_piece(s, piece, number)) return;
 }
 
 whet_status whet_i_merge_sample(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_merge_keys keys,
@@ -337,7 +342,7 @@ whet_status whet_i_merge_sample(whet_ctx *ctx, whet_i_merge_tensor *t, whet_i_me
     int64_t room;
     WHET_TRY(whet_i_mul(ctx, t->workers * t->sources, len, &room));
     WHET_TRY(whet_i_alloc(ctx, room, &s.room));
-    whet_status status = whet_i_parallel_for(ctx, NULL, pieces, sample_piece, &s);
+    whet_status status = whet_i_parallel_for(ctx, NULL, t->workers, sample_pieces, &s);
     if (status == WHET_OK) status = tell_fault(ctx, t);
     whet_i_free(ctx, s.room);
     return status;

@@ -158,6 +158,22 @@ static void the_largest_of_a_sort(void **state) {
     free(s.x);
 }
 
+/* A sample of three chunks, which more threads than three would have no room for. */
+static void more_threads_than_chunks(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(16);
+    task s = {.x = malloc(COUNT * sizeof(float)), .count = 2 * WHET_I_MERGE_CHUNK + 77};
+    fill(&s, 0);
+    for (int repeat = 0; repeat < 20; repeat++) {
+        ask(&s);
+        test_ok(ctx, select_all(ctx, &s, NULL));
+        for (int k = 0; k < TOPS; k++) check_top(ctx, &s, &s.tops[k]);
+        (void)free_tops(ctx, &s);
+    }
+    free(s.x);
+    test_ctx_done(ctx);
+}
+
 /* Two keys, each on half of the places, are more than may be kept: counted instead. */
 static void keys_too_many_to_keep(void **state) {
     (void)state;
@@ -201,6 +217,7 @@ static void each_allocation_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_largest_of_a_sort),
+        cmocka_unit_test(more_threads_than_chunks),
         cmocka_unit_test(keys_too_many_to_keep),
         cmocka_unit_test(each_allocation_may_fail),
     };
