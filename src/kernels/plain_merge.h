@@ -10,7 +10,7 @@
 
 #define MERGE_INLINE static inline __attribute__((always_inline))
 
-/* Bytes of a vector of f64: as many as the instruction set has, of which others the compiler takes apart badly. */
+/* Bytes of a vector of f64: as many as the instruction set has, for the compiler takes others apart badly. */
 #ifdef __AVX512F__
 #define MERGE_BYTES 64
 #else

@@ -64,8 +64,10 @@ static void ask_item(const whet_i_merge_item *item, int64_t first, int64_t last)
     }
 }
 
-/* Bytes from .. to - 1, which begin in item i or after it. */
+/* Bytes from .. to - 1, of item i or others near it. */
 static void ask(const whet_i_merge_ahead *a, int64_t i, int64_t from, int64_t to) {
+    while (i > 0 && a->start[i] > from)
+        i--; /* of several threads the last may be the first to ask */
     for (; i < a->plan->n && a->start[i] < to; i++) {
         const int64_t begin = from > a->start[i] ? from : a->start[i];
         const int64_t end = to < a->start[i + 1] ? to : a->start[i + 1];

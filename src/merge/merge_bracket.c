@@ -38,9 +38,14 @@ typedef struct search {
     atomic_llong used;
 } search;
 
+static int64_t kept_most(const whet_i_merge_tensor *t) {
+    return t->keys_kept ? t->keys_kept : KEPT_MOST;
+}
+
 int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams) {
     const int64_t tops = streams > 2 ? 2 * streams : 6; /* breadcrumbs; quartiles */
-    const int64_t kept = tops <= KEPT_MOST / (t->count + 1) ? tops * t->count : KEPT_MOST;
+    const int64_t most = kept_most(t);
+    const int64_t kept = tops <= most / (t->count + 1) ? tops * t->count : most;
     const int64_t piece = t->row > PIECE ? t->row : PIECE;
     const int64_t room = t->count > SMALL ? t->workers * t->sources * piece * 4 : 0;
     return streams ? room + kept * 4 + tops * t->chunks * 16 + t->workers * t->chunk * 8 +
@@ -150,7 +155,7 @@ static bool find_room(search *s) {
         all += fmin(share, 1) * (double)s->t->count;
     }
     s->room = (int64_t)all + 1;
-    return all < KEPT_MOST;
+    return all < (double)kept_most(s->t);
 }
 
 static whet_status make_brackets(whet_ctx *ctx, search *s, bool *fit) {

@@ -78,7 +78,7 @@ int64_t whet_i_merge_block_bytes(const whet_i_merge_tensor *tensor, int32_t thre
     return stays(&t) ? t.count * t.held : t.workers * t.chunk * (int64_t)sizeof(float);
 }
 
-static int64_t streams_of(const whet_i_merge_tensor *t) {
+int64_t whet_i_merge_streams(const whet_i_merge_tensor *t) {
     return t->method->streams < 0 ? -t->method->streams * t->n : t->method->streams;
 }
 
@@ -93,7 +93,7 @@ int64_t whet_i_merge_tensor_bytes(const whet_i_merge_tensor *tensor, int32_t thr
     int64_t bytes = t.workers * ((sources + 1) * t.chunk * 4 + t.chunk * 8 + scratch_of(&t) * 4);
     bytes += whet_i_merge_sums_bytes(&t, t.sources * t.sources + 8) + t.chunks;
     if (t.method->beside) bytes += t.method->beside(&t);
-    return bytes + whet_i_merge_select_bytes(&t, streams_of(&t));
+    return bytes + whet_i_merge_select_bytes(&t, whet_i_merge_streams(&t));
 }
 
 /* ---- memory ----------------------------------------------------------------------------------- */

@@ -36,6 +36,8 @@ WHET_CHECKED whet_status whet_i_merge_tell(whet_ctx *ctx, const whet_i_merge_ten
 void whet_i_merge_cut(whet_i_merge_tensor *t, int32_t threads);
 WHET_CHECKED whet_status whet_i_merge_room_create(whet_ctx *ctx, whet_i_merge_tensor *t);
 void whet_i_merge_room_destroy(whet_ctx *ctx, whet_i_merge_tensor *t);
+/* Order statistics that its method has at once. Pure. */
+int64_t whet_i_merge_streams(const whet_i_merge_tensor *t);
 /* Bytes of whet_i_merge_select for so many streams. Pure. */
 int64_t whet_i_merge_select_bytes(const whet_i_merge_tensor *t, int64_t streams);
 int64_t whet_i_merge_bracket_bytes(const whet_i_merge_tensor *t, int64_t streams);

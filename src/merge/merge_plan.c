@@ -496,6 +496,7 @@ static whet_status make(whet_ctx *ctx, const whet_merge_job *job, whet_merge_pla
     WHET_TRY(plan_tensors(ctx, job, plan));
     if (job->align) WHET_TRY(whet_i_plan_align(ctx, plan, job->align, job->align_restarts));
     WHET_TRY(lay_out(ctx, plan, job->shard_bytes));
+    whet_i_plan_lanes(plan);
     WHET_TRY(check_output(ctx, plan));
     return fingerprint(ctx, plan, job->align);
 }
@@ -596,17 +597,13 @@ void whet_merge_plan_totals(const whet_merge_plan *plan, whet_merge_totals *out)
         out->bytes += item->bytes;
         out->read_bytes += read_bytes(item);
         if (item->copied) continue;
-        whet_i_merge_tensor t = {.method = plan->recipe.method,
-                                 .rank = item->rank,
-                                 .count = item->count,
-                                 .n = item->n_models,
-                                 .sources = item->n_places,
-                                 .room = plan->block_bytes,
-                                 .held = whet_i_plan_held(plan, item)};
-        memcpy(t.shape, item->shape, sizeof t.shape);
-        const int64_t bytes = whet_i_merge_tensor_bytes(&t, plan->threads);
-        const int64_t held = whet_i_merge_block_bytes(&t, plan->threads);
-        const int64_t resident = whet_i_merge_resident_bytes(&t);
+        whet_i_merge_tensor t;
+        whet_i_plan_tensor(plan, item, &t);
+        const int64_t lanes = item->beside ? plan->threads : 1;
+        const int32_t threads = item->beside ? 1 : plan->threads;
+        const int64_t bytes = lanes * whet_i_merge_tensor_bytes(&t, threads);
+        const int64_t held = lanes * whet_i_merge_block_bytes(&t, threads);
+        const int64_t resident = lanes * whet_i_merge_resident_bytes(&t);
         if (held > block) block = held;
         if (resident > lent) lent = resident;
         if (resident == 0 && bytes > most) most = bytes;

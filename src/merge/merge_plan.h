@@ -33,6 +33,7 @@ typedef struct whet_i_merge_item {
     int64_t n_places, n_models, base;
     whet_i_merge_place *lenders; /* [vocabulary.n] of tables; file NULL = it lends nothing */
     int64_t shard, offset;       /* in the shard's file */
+    bool beside; /* others, which other threads take: one thread has it whole (merge_lanes.c) */
 } whet_i_merge_item;
 
 typedef struct whet_i_merge_shard {
@@ -116,6 +117,10 @@ WHET_CHECKED whet_status whet_i_plan_settings(whet_ctx *ctx, const whet_merge_pl
 /* Bytes that a number of an item takes where it is held: 2 where all its sources have 16 bits and are read
  * as they are, else 4. Pure. */
 int64_t whet_i_plan_held(const whet_merge_plan *plan, const whet_i_merge_item *item);
+/* Which items go side by side; then the sizes of one, and what it may keep in memory. Pure. */
+void whet_i_plan_lanes(whet_merge_plan *plan);
+void whet_i_plan_tensor(const whet_merge_plan *plan, const whet_i_merge_item *item,
+                        whet_i_merge_tensor *out);
 /* The vocabulary that the recipe's tokens ask for; size 0 when they ask for none (merge_tokens.c). */
 WHET_CHECKED whet_status whet_i_plan_vocabulary(whet_ctx *ctx, whet_merge_plan *plan);
 /* What is to be renumbered, checked against the specification of `arch` from the headers; then the

@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "merge/merge_ahead.h"
+#include "merge/merge_lanes.h"
 #include "merge/merge_passes.h"
 
 enum { BOOT_SIZE = 40 };
@@ -28,9 +30,12 @@ typedef struct stream {
     int *fds;     /* [n_shards], -1 = not open */
     int notes;    /* locked while it is open, so that two runs do not meet */
     bool *done;   /* [n] */
-    int64_t n_done, bytes_done, bytes;
-    whet_i_merge_block block;
+    int64_t n_done, bytes;
+    atomic_llong bytes_done;
     whet_i_merge_ahead *ahead;
+    whet_i_merge_lanes *lanes; /* NULL = nothing goes side by side */
+    int64_t *items;            /* [n] room for those that do */
+    whet_i_merge_lane own;     /* of what all threads do together */
 } stream;
 
 static whet_status cannot(whet_ctx *ctx, const char *path, const char *what) {
@@ -189,7 +194,10 @@ static void end(whet_ctx *ctx, stream *s) {
     whet_i_free(ctx, s->fds);
     whet_i_free(ctx, s->paths);
     whet_i_free(ctx, s->done);
-    whet_i_free(ctx, s->block.bytes);
+    whet_i_free(ctx, s->items);
+    whet_i_free(ctx, s->own.setting);
+    whet_i_free(ctx, s->own.block.bytes);
+    whet_i_merge_lanes_destroy(ctx, s->lanes);
     whet_i_merge_ahead_destroy(ctx, s->ahead);
     whet_i_free(ctx, s->notes_path);
     whet_i_free(ctx, s->folder);
@@ -252,37 +260,29 @@ static whet_status copy_item(whet_ctx *ctx, const stream *s, const whet_i_merge_
     return status;
 }
 
-static whet_status merge_item(whet_ctx *ctx, stream *s, const whet_i_merge_item *item,
-                              const whet_i_merge_source *source, const whet_i_merge_words *words,
-                              double (*setting)[WHET_I_SET_COUNT]) {
+static whet_status merge_item(whet_i_merge_lane *lane, const stream *s,
+                              const whet_i_merge_item *item, const whet_i_merge_source *source,
+                              const whet_i_merge_words *words) {
     const whet_merge_plan *plan = s->plan;
-    whet_i_merge_tensor t = {.method = plan->recipe.method,
-                             .name = item->name,
-                             .rank = item->rank,
-                             .count = item->count,
-                             .n = item->n_models,
-                             .base = item->base,
-                             .sources = item->n_places,
-                             .source = source,
-                             .words = words,
-                             .setting = (const double(*)[WHET_I_SET_COUNT])setting,
-                             .seed = plan->seed,
-                             .out_fd = s->fds[item->shard],
-                             .out_offset = item->offset,
-                             .out_dtype = item->dtype,
-                             .out_path = plan->output,
-                             .room = plan->block_bytes,
-                             .held = whet_i_plan_held(plan, item),
-                             .block = &s->block,
-                             .ahead = s->ahead,
-                             .item = item - plan->items};
-    memcpy(t.shape, item->shape, sizeof t.shape);
-    WHET_TRY(whet_i_plan_settings(ctx, plan, item, setting));
-    return whet_i_merge_tensor_run(ctx, &t);
+    whet_i_merge_tensor t;
+    whet_i_plan_tensor(plan, item, &t);
+    t.source = source;
+    t.words = words;
+    t.setting = (const double(*)[WHET_I_SET_COUNT])lane->setting;
+    t.seed = plan->seed;
+    t.out_fd = s->fds[item->shard];
+    t.out_offset = item->offset;
+    t.out_dtype = item->dtype;
+    t.out_path = plan->output;
+    t.block = &lane->block;
+    t.ahead = s->ahead;
+    t.item = item - plan->items;
+    WHET_TRY(whet_i_plan_settings(lane->ctx, plan, item, lane->setting));
+    return whet_i_merge_tensor_run(lane->ctx, &t);
 }
 
-static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
-                            double (*setting)[WHET_I_SET_COUNT]) {
+static whet_status run_item(whet_i_merge_lane *lane, const stream *s, int64_t i) {
+    whet_ctx *ctx = lane->ctx;
     const whet_i_merge_item *item = &s->plan->items[i];
     const whet_i_merge_vocabulary *v = &s->plan->vocabulary;
     const int64_t n_lenders = item->lenders ? v->n : 0;
@@ -309,7 +309,7 @@ static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
     }
     if (status == WHET_OK)
         status = item->copied ? copy_item(ctx, s, item, source)
-                              : merge_item(ctx, s, item, source, &words, setting);
+                              : merge_item(lane, s, item, source, &words);
     for (int64_t k = 0; k < item->n_places; k++) whet_i_merge_moves_free(ctx, &moves[k]);
     close_places(source, item->n_places);
     close_places(lender, n_lenders);
@@ -317,23 +317,45 @@ static whet_status run_item(whet_ctx *ctx, stream *s, int64_t i,
     return status == WHET_OK ? note(ctx, s, i) : status;
 }
 
+/* One item, in a lane or by all threads; ctx: whom progress is told, or NULL. */
+static whet_status run_one(void *arg, int64_t i, whet_i_merge_lane *lane, whet_ctx *ctx) {
+    stream *s = arg;
+    const int64_t bytes = s->plan->items[i].bytes;
+    whet_i_merge_ahead_reach(s->ahead, i, 0);
+    WHET_TRY(run_item(lane, s, i));
+    write_behind(s, i);
+    const int64_t done = atomic_fetch_add(&s->bytes_done, bytes) + bytes;
+    return ctx ? whet_i_progress(ctx, stage, done, s->bytes) : WHET_OK;
+}
+
+/* The items from i on that go side by side; where others begin. */
+static whet_status run_beside(whet_ctx *ctx, stream *s, int64_t *i) {
+    const whet_merge_plan *plan = s->plan;
+    int64_t n = 0;
+    for (; *i < plan->n && plan->items[*i].beside; ++*i)
+        if (!s->done[*i]) s->items[n++] = *i;
+    if (!s->lanes) WHET_TRY(whet_i_merge_lanes_create(ctx, &s->lanes));
+    whet_i_free(ctx, s->own.block.bytes);
+    s->own.block = (whet_i_merge_block){0};
+    return whet_i_merge_lanes_run(ctx, s->lanes, s->items, n, run_one, s);
+}
+
 static whet_status run_all(whet_ctx *ctx, stream *s) {
-    double(*setting)[WHET_I_SET_COUNT];
-    whet_status status = WHET_OK;
-    WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &setting));
-    WHET_TRY_DONE(whet_i_merge_ahead_create(ctx, s->plan, s->done, &s->ahead));
-    WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
-    for (int64_t i = 0; i < s->plan->n; i++) {
-        if (s->done[i]) continue;
-        whet_i_merge_ahead_reach(s->ahead, i, 0);
-        WHET_TRY_DONE(run_item(ctx, s, i, setting));
-        write_behind(s, i);
-        s->bytes_done += s->plan->items[i].bytes;
-        WHET_TRY_DONE(whet_i_progress(ctx, stage, s->bytes_done, s->bytes));
+    const whet_merge_plan *plan = s->plan;
+    s->own.ctx = ctx;
+    WHET_TRY(whet_i_alloc(ctx, plan->n, &s->items));
+    WHET_TRY(whet_i_alloc(ctx, WHET_MERGE_MODELS_MAX, &s->own.setting));
+    WHET_TRY(whet_i_merge_ahead_create(ctx, plan, s->done, &s->ahead));
+    WHET_TRY(whet_i_progress(ctx, stage, atomic_load(&s->bytes_done), s->bytes));
+    for (int64_t i = 0; i < plan->n;) {
+        if (plan->items[i].beside && whet_ctx_threads(ctx) > 1) {
+            WHET_TRY(run_beside(ctx, s, &i));
+        } else {
+            if (!s->done[i]) WHET_TRY(run_one(s, i, &s->own, ctx));
+            i++;
+        }
     }
-done:
-    whet_i_free(ctx, setting);
-    return status;
+    return WHET_OK;
 }
 
 /* ---- into place ------------------------------------------------------------------------------- */

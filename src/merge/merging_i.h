@@ -209,6 +209,7 @@ struct whet_i_merge_tensor {
     const char *out_path; /* for sentences */
     int64_t room;         /* bytes of a source that may stay in memory, */
     int64_t held;         /* of so many bytes a number: 2, as all files have them, or 4, f32, */
+    int64_t keys_kept;    /* while the largest are sought, at most; 0 = 1 << 24 */
     whet_i_merge_block *block; /* here; NULL = of its own */
     whet_i_merge_ahead *ahead; /* told what is read; NULL = nothing is read ahead */
     int64_t item;              /* of its plan */
