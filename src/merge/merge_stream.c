@@ -5,6 +5,7 @@
  * What is noted is there: notes follow the writes of one process, and a killed process leaves its writes
  * to the system. A machine that stops may lose them; so notes carry the machine's boot, and those of
  * another are not believed. */
+#define _GNU_SOURCE /* fallocate; NOLINT(bugprone-reserved-identifier): as libc calls it */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -142,6 +143,17 @@ static whet_status open_notes(whet_ctx *ctx, stream *s) {
                        s->plan->output);
 }
 
+/* Its room on the disk at once, which then nobody else takes; and pages that have their place are written
+ * with a third less work. Where the file system cannot, its size alone. */
+static bool make_room(int fd, int64_t bytes) {
+    int failed;
+    do failed = fallocate(fd, 0, 0, (off_t)bytes);
+    while (failed && errno == EINTR);
+    if (failed && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO))
+        return false;
+    return ftruncate(fd, (off_t)bytes) == 0;
+}
+
 /* Files of full size, with their headers. */
 static whet_status begin_files(whet_ctx *ctx, stream *s) {
     whet_i_buf line = {0};
@@ -150,7 +162,7 @@ static whet_status begin_files(whet_ctx *ctx, stream *s) {
         const whet_i_merge_shard *shard = &s->plan->shards[i];
         s->fds[i] = open_again(s->paths[i], O_RDWR | O_CREAT | O_TRUNC);
         if (s->fds[i] < 0) return cannot(ctx, s->paths[i], "created");
-        if (ftruncate(s->fds[i], (off_t)shard->bytes) != 0 ||
+        if (!make_room(s->fds[i], shard->bytes) ||
             !whet_i_merge_pwrite(s->fds[i], shard->header.data, shard->header.len, 0))
             return cannot(ctx, s->paths[i], "written");
     }
