@@ -43,9 +43,10 @@ const cli_option cmd_adapt_options[] = {
      .help = "features of --model alone; else TF-IDF stands beside it where the labels say so"},
     {.name = "dtype",
      .type = CLI_ENUM,
-     .choices = "f32|bf16",
-     .preset = "f32",
-     .help = "numbers the encoder works with"},
+     .choices = "auto|f32|bf16",
+     .preset = "auto",
+     .help = "numbers the encoder works with, as it is and in tuning; auto: f32, and in tuning "
+             "products of bf16 where the processor has them"},
     {.name = "max-length",
      .type = CLI_INT,
      .min = 3,
@@ -161,7 +162,8 @@ static whet_adapt_job job_of(const cli_run *run) {
     job.classes = cli_text(run, "classes");
     job.class_names = cli_text(run, "class-names");
     job.model = cli_text(run, "model");
-    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.dtype = cli_choice(run, "dtype") == 2 ? WHET_BF16 : WHET_F32;
+    job.tune_exact = cli_choice(run, "dtype") == 1;
     job.max_length = cli_integer(run, "max-length");
     job.space = cli_text(run, "space");
     job.space_candidates = cli_text(run, "candidates");

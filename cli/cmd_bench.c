@@ -65,9 +65,10 @@ const cli_option cmd_bench_autows_options[] = {
      .help = "rows tested at most"},
     {.name = "dtype",
      .type = CLI_ENUM,
-     .choices = "f32|bf16",
-     .preset = "f32",
-     .help = "numbers the encoder works with, as it is and tuned (adapt-adapter)"},
+     .choices = "auto|f32|bf16",
+     .preset = "auto",
+     .help = "numbers the encoder works with, as it is and tuned (adapt-adapter); auto: f32, and "
+             "in tuning products of bf16 where the processor has them"},
     {0},
 };
 
@@ -85,7 +86,8 @@ whet_status cmd_bench_autows(cli_run *run) {
     job.labels = cli_integer(run, "labels");
     job.pool = cli_integer(run, "pool");
     job.test = cli_integer(run, "test-rows");
-    job.dtype = cli_choice(run, "dtype") == 1 ? WHET_BF16 : WHET_F32;
+    job.dtype = cli_choice(run, "dtype") == 2 ? WHET_BF16 : WHET_F32;
+    job.tune_exact = cli_choice(run, "dtype") == 1;
     job.force = run->force;
     job.seed = run->seed;
     const whet_status status = whet_autows_run(run->ctx, &job, &text, &json);

@@ -181,7 +181,7 @@ typedef struct whet_adapt_job {
     const char *classes;       /* class list; NULL = the names in the training labels */
     const char *class_names;   /* table with columns class and text: what the names mean */
     const char *model;         /* encoder folder; NULL = TF-IDF */
-    whet_dtype dtype;          /* of the encoder */
+    whet_dtype dtype;          /* of the encoder, as it is and tuned: WHET_F32 or WHET_BF16 */
     int64_t max_length;        /* tokens a text; 0 = the encoder's limit */
     const char *space;         /* label space: predict by the Frechet mean */
     const char *space_candidates; /* "all", "observed", "leaves"; NULL = the leaves, or all points
@@ -206,6 +206,9 @@ typedef struct whet_adapt_job {
     /* A saved map (whet_feature_job.save_map), not of texts: features and test_features are what it takes,
      * rows or images, and it is saved with the classifier; NULL = none. */
     const char *feature_map;
+    /* Of WHET_F32: tuning multiplies in f32, too; false: in bf16 where the processor does, which takes half
+     * the time. What is trained, and embeddings, are f32 either way. */
+    bool tune_exact;
 } whet_adapt_job;
 #define WHET_ADAPT_JOB_INIT \
     { .struct_size = sizeof(whet_adapt_job), .dtype = WHET_F32 }

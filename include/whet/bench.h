@@ -30,6 +30,7 @@ typedef struct whet_autows_job {
     bool force;     /* throw away results of other settings that `output` holds */
     uint64_t seed;
     whet_dtype dtype; /* of the encoder, as it is and tuned: WHET_F32 or WHET_BF16 */
+    bool tune_exact;  /* of adapt-adapter, as of whet_adapt_job */
 } whet_autows_job;
 #define WHET_AUTOWS_JOB_INIT \
     { \

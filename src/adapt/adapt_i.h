@@ -64,7 +64,8 @@ typedef struct whet_i_tuned_job {
     const char *model;            /* the encoder's folder */
     struct whet_encoder *encoder; /* loaded from there */
     const char *folder;           /* empty; what is written into it is the caller's to remove */
-    whet_dtype dtype;             /* of the encoder, as of `whet adapt --dtype` */
+    whet_dtype dtype;             /* of the encoder, and */
+    bool tune_exact;              /* of tuning, as of whet_adapt_job */
     uint64_t seed;
 } whet_i_tuned_job;
 

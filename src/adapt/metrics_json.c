@@ -187,7 +187,7 @@ static json_t *contender_object(const whet_i_contender *c, bool kept) {
 }
 
 /* With "end_model" and with "adapter" alike. */
-static json_t *tuning_object(const whet_i_run *run) {
+static json_t *tuning_object(whet_ctx *ctx, const whet_i_run *run) {
     const whet_i_tuning *t = &run->tuning;
     static const whet_i_contender none = {.log_loss = (double)NAN,
                                           .accuracy = (double)NAN,
@@ -209,6 +209,9 @@ static json_t *tuning_object(const whet_i_run *run) {
         whet_i_json_number(best->accuracy), "accuracy_without",
         whet_i_json_number(t->accuracy_without));
     put(o, "time_limit", run->job->time_limit > 0 ? json_real(run->job->time_limit) : json_null());
+    put(o, "dtype",
+        whet_i_tuning_ran(t) ? text(whet_dtype_name(whet_i_tuning_dtype(ctx, run->job)))
+                             : json_null());
     put(o, "contenders", tried);
     return o;
 }
@@ -253,7 +256,7 @@ static json_t *document(whet_ctx *ctx, const whet_i_run *run) {
                      candidates_array(run), "data", data_object(ctx, run), "features",
                      features_object(ctx, run), "settings", settings_object(ctx, run), "seconds",
                      seconds_object(&run->seconds), "versions", versions, "end_model",
-                     tuning_object(run), "held_out", held_out_object(run));
+                     tuning_object(ctx, run), "held_out", held_out_object(run));
 }
 
 whet_status whet_i_metrics_json(whet_ctx *ctx, const whet_i_run *run, char **out) {

@@ -6,6 +6,7 @@
 #include <stdio.h>
 
 #include "adapt/report.h"
+#include "adapt/tuning.h"
 
 enum {
     CONFUSION_MAX = 30,
@@ -449,7 +450,11 @@ static whet_status again_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     if (run->fingerprint) {
         WHET_PUT(" Encoder <code>");
         WHET_TRY(whet_i_html(ctx, out, whet_str_from(run->job->model)));
-        WHET_PUT("</code> (%s, %s).", run->fingerprint, whet_dtype_name(run->job->dtype));
+        WHET_PUT("</code> (%s, %s%s%s).", run->fingerprint, whet_dtype_name(run->job->dtype),
+                 whet_i_tuning_ran(&run->tuning) ? "; tuned by products of " : "",
+                 whet_i_tuning_ran(&run->tuning)
+                     ? whet_dtype_name(whet_i_tuning_dtype(ctx, run->job))
+                     : "");
     }
     WHET_PUT("</p>\n<p>The folder <code>classifier</code> predicts further rows:</p>\n<pre>whet "
              "adapt apply --classifier ");

@@ -2,8 +2,8 @@
  * One lesson: a training run of the encoder on rows in memory, and the head on top.
  *
  * Where a candidate's probabilities teach, the labels together weigh a quarter of what the other rows
- * do, as with the logistic end model. Products of training are in bf16 where the machine has it: half
- * the time, and what is trained stays f32. */
+ * do, as with the logistic end model. Products of training are in bf16 where the machine has it and the job
+ * does not ask for f32: half the time, and what is trained stays f32. */
 #include <stdio.h>
 
 #include "adapt/head_candidates.h"
@@ -98,6 +98,10 @@ double whet_i_lesson_bytes(const whet_i_pupil *p) {
     return bytes * (double)epochs_of(p->lesson, read);
 }
 
+whet_dtype whet_i_tuning_dtype(whet_ctx *ctx, const whet_adapt_job *job) {
+    return !job->tune_exact && whet_i_kernels(ctx)->bf16_products ? WHET_BF16 : job->dtype;
+}
+
 static whet_tune_job job_of(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
                             const char *folder) {
     whet_tune_job job = WHET_TUNE_JOB_INIT;
@@ -122,7 +126,7 @@ static whet_tune_job job_of(whet_ctx *ctx, const whet_i_pupil *p, const rows *r,
     job.learning_rate = lesson->rate;
     job.head_rate = lesson->head_rate;
     job.max_length = p->run->job->max_length;
-    job.dtype = whet_i_kernels(ctx)->bf16_products ? WHET_BF16 : p->run->job->dtype;
+    job.dtype = whet_i_tuning_dtype(ctx, p->run->job);
     job.seed = p->run->job->seed;
     job.output = folder;
     job.force = true; /* the folder is new, and there */

@@ -35,6 +35,7 @@ whet_status whet_i_adapt_tuned(whet_ctx *ctx, const whet_i_tuned_job *job,
     whet_status status = WHET_OK;
     options.model = job->model;
     options.dtype = job->dtype;
+    options.tune_exact = job->tune_exact;
     options.adapter = WHET_ADAPTER_AUTO;
     options.seed = opts.seed = job->seed;
     run.begun = whet_i_seconds_now();

@@ -38,6 +38,12 @@ void whet_i_tuning_free(whet_ctx *ctx, whet_i_tuning *t) {
     *t = (whet_i_tuning){.place = -1};
 }
 
+bool whet_i_tuning_ran(const whet_i_tuning *t) {
+    bool ran = t->kept;
+    for (int64_t at = 0; at < t->n; at++) ran |= t->tried[at].seconds > 0;
+    return ran;
+}
+
 /* ---- options ------------------------------------------------------------------------------------ */
 
 whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job *job) {

@@ -89,6 +89,10 @@ typedef struct whet_i_pupil {
     whet_i_pace *pace;     /* NULL = it may take its time */
 } whet_i_pupil;
 
+/* What the products of a run are in: the job's, or of WHET_F32, unless it is to be exact, bf16 where the
+ * processor multiplies that. */
+whet_dtype whet_i_tuning_dtype(whet_ctx *ctx, const whet_adapt_job *job);
+
 /* A tuned encoder and its head. */
 typedef struct whet_i_tuned {
     whet_encoder *encoder;
@@ -168,6 +172,8 @@ WHET_CHECKED whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job
 /* Tries, decides, and where a tuned encoder is kept, makes it in dir/classifier/encoder: run->tuning. Does
  * nothing where the job asks for none. */
 WHET_CHECKED whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir);
+/* Whether anything was trained, kept or not. */
+bool whet_i_tuning_ran(const whet_i_tuning *tuning);
 /* Calibrated probabilities [n, k] of rows of the run by the tuned encoder that was kept, averaged with the
  * teacher's by its share. */
 WHET_CHECKED whet_status whet_i_tuning_predict(whet_ctx *ctx, const whet_i_run *run,

@@ -64,10 +64,12 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
 
 /* ---- where it is written ------------------------------------------------ */
 
-/* f32 goes without saying: results from before there was a choice are gone on with. */
+/* What is f32 but for products of tuning goes without saying: results from before there was a choice are gone
+ * on with. */
 static json_t *settings_of(const run *r) {
     const whet_autows_job *j = &r->job;
-    const char *dtype = r->encoder && j->dtype != WHET_F32 ? whet_dtype_name(j->dtype) : NULL;
+    const bool said = r->encoder && (j->dtype != WHET_F32 || j->tune_exact);
+    const char *dtype = said ? whet_dtype_name(j->dtype) : NULL;
     return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b, s:s*}", "bench", "autows", "whet",
                      whet_version(), "seed", (json_int_t)j->seed, "labels", (json_int_t)j->labels,
                      "pool", (json_int_t)j->pool, "test", (json_int_t)j->test, "encoder",
@@ -286,6 +288,7 @@ static whet_status run_feature(whet_ctx *ctx, run *r, const place *at, const whe
                                      .model = r->job.model,
                                      .encoder = r->encoder,
                                      .dtype = r->job.dtype,
+                                     .tune_exact = r->job.tune_exact,
                                      .cache = r->cache,
                                      .seed = r->tools.seed};
     status = run_methods(ctx, r, at, data, split, &task);

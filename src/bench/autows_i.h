@@ -143,7 +143,8 @@ typedef struct whet_i_autows_task {
     whet_str *texts, *test_texts; /* [n], [n_test], or NULL */
     const char *model;            /* folder of the encoder, or NULL */
     whet_encoder *encoder;
-    whet_dtype dtype;  /* of the encoder */
+    whet_dtype dtype;  /* of the encoder, and */
+    bool tune_exact;   /* of tuning, as of whet_adapt_job */
     const char *cache; /* folder, for what is written meanwhile */
     uint64_t seed;
 } whet_i_autows_task;

@@ -24,6 +24,7 @@ static whet_status answer_in(whet_ctx *ctx, const whet_i_autows_task *task, cons
                                   .encoder = task->encoder,
                                   .folder = folder,
                                   .dtype = task->dtype,
+                                  .tune_exact = task->tune_exact,
                                   .seed = task->seed};
     whet_i_tuned_answer answer = {.pool = out->pool, .test = out->test};
     WHET_TRY(whet_i_adapt_tuned(ctx, &job, &answer));

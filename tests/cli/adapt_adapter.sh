@@ -66,6 +66,26 @@ for file in predictions.tsv pool_predictions.tsv; do
 done
 diff -r more/classifier threads/classifier >/dev/null || fail 'the classifier depends on threads'
 
+# --dtype: auto embeds in f32 and tunes by what the processor multiplies fast, and says so; f32 is f32 everywhere.
+for dtype in f32 bf16; do
+    # shellcheck disable=SC2086
+    run 0 whet adapt $common --adapter more --dtype $dtype --output $dtype --quiet
+    run 0 whet adapt apply --classifier $dtype/classifier --input test.tsv --output $dtype.out
+    cmp -s $dtype/predictions.tsv $dtype.out || fail "apply predicts otherwise than adapt did in $dtype"
+    grep -q "$dtype; tuned by products of $dtype)" $dtype/report.html || fail "the report is not of $dtype"
+done
+python3 - <<'END' || fail 'what the encoder and its tuning work with is not what was asked for, or not told'
+import json
+def of(folder):
+    m, c = (json.load(open(folder + path)) for path in ("/metrics.json", "/classifier/classifier.json"))
+    weights = open(folder + "/classifier/encoder/model.safetensors", "rb").read()
+    return m["features"]["dtype"], m["end_model"]["dtype"], c["features"]["dtype"], weights
+auto, f32, bf16 = map(of, ("more", "f32", "bf16"))
+assert f32[:3] == ("f32", "f32", "f32") and bf16[:3] == ("bf16", "bf16", "bf16"), (f32[:3], bf16[:3])
+assert auto[0] == auto[2] == "f32" and auto[1] in ("f32", "bf16"), auto[:3]
+assert (auto[3] == f32[3]) == (auto[1] == "f32") and f32[3] != bf16[3], auto[:3]
+END
+
 # Where labels are wrong now and then, another head than the lesson's own is kept, saved, and predicts alike.
 awk 'BEGIN { print "text\tlabel" > "wrong.tsv"
     for (i = 0; i < 110; i++) {

@@ -70,7 +70,7 @@ run 0 whet bench autows --data data --output O --labels 10 --sets youtube --seed
     --features tfidf --force
 [ "$(wc -l <O/cells.jsonl)" = 2 ] || fail 'the old cells are gone'
 
-# Neither are other numbers of the encoder; f32 is what a run without --dtype has.
+# Neither are other numbers of the encoder; auto is what a run without --dtype has, f32 tunes otherwise.
 tiny="$WHET_TEST_SOURCE/tests/golden/bert_tiny/even"
 run 0 whet bench autows --data data --output B --model "$tiny" --methods adapt-adapter --seeds 1 --labels 24 \
     --pool 60 --sets youtube --dtype bf16
@@ -83,10 +83,13 @@ run 4 whet bench autows --data data --output T1 --model "$tiny" --methods adapt-
 tells 'results of other settings'
 cp T1/cells.jsonl before
 run 0 whet bench autows --data data --output T1 --model "$tiny" --methods adapt-adapter --seeds 1 --labels 24 \
+    --pool 60 --sets youtube --dtype auto
+cmp -s T1/cells.jsonl before || fail 'cells were run again for --dtype auto'
+run 4 whet bench autows --data data --output T1 --model "$tiny" --methods adapt-adapter --seeds 1 --labels 24 \
     --pool 60 --sets youtube --dtype f32
-cmp -s T1/cells.jsonl before || fail 'cells were run again for --dtype f32'
+tells 'results of other settings'
 run 2 whet bench autows --data data --output Q --dtype f16
-tells 'f32|bf16'
+tells 'auto|f32|bf16'
 
 # What is not there, and what is no such thing.
 run 2 whet bench autows --data data --output Q --sets youtub
