@@ -22,7 +22,7 @@ typedef struct run {
     wanted wanted;
     whet_encoder *encoder;
     whet_i_feature_tools tools;
-    char *cache;
+    whet_i_bench_place place; /* in it a folder of what takes long to make */
     whet_i_cells cells;
     int64_t done, total; /* cells */
 } run;
@@ -54,6 +54,7 @@ static whet_status read_lists(whet_ctx *ctx, run *r) {
                               r->wanted.feature));
     WHET_TRY(whet_i_name_list(ctx, "method", j->methods, method_name, whet_i_autows_method_count(),
                               r->wanted.method));
+    WHET_TRY(whet_i_bench_data(ctx, j->data));
     for (int64_t s = 0; s < whet_i_set_count(); s++) {
         const whet_i_set *set = &whet_i_sets[s];
         WHET_TRY(whet_i_bench_require(ctx, j->sets, set->name, j->data, set->train,
@@ -82,7 +83,7 @@ static whet_status open_output(whet_ctx *ctx, run *r) {
     json_t *settings = NULL;
     whet_status status = WHET_OK;
     WHET_TRY_DONE(
-        whet_i_bench_folders(ctx, r->job.output, "cache", "cells.jsonl", &r->cache, &path));
+        whet_i_bench_folders(ctx, r->job.output, "cache", "cells.jsonl", &r->place, &path));
     settings = settings_of(r);
     status = whet_i_cells_open(ctx, path, settings, r->job.force, &r->cells);
 done:
@@ -289,7 +290,7 @@ static whet_status run_feature(whet_ctx *ctx, run *r, const place *at, const whe
                                      .encoder = r->encoder,
                                      .dtype = r->job.dtype,
                                      .tune_exact = r->job.tune_exact,
-                                     .cache = r->cache,
+                                     .cache = r->place.inner,
                                      .seed = r->tools.seed};
     status = run_methods(ctx, r, at, data, split, &task);
 done:
@@ -333,7 +334,8 @@ static int64_t count_missing(const run *r, int32_t set) {
 static whet_status run_set(whet_ctx *ctx, run *r, int32_t set) {
     whet_i_set_data data;
     if (!r->wanted.set[set] || count_missing(r, set) == 0) return WHET_OK;
-    WHET_TRY(whet_i_set_read(ctx, r->job.data, r->cache, &whet_i_sets[set], r->job.seed, &data));
+    WHET_TRY(
+        whet_i_set_read(ctx, r->job.data, r->place.inner, &whet_i_sets[set], r->job.seed, &data));
     whet_status status = whet_i_set_embed(ctx, &r->tools, &data);
     for (int64_t seed = 0; status == WHET_OK && seed < r->job.seeds; seed++)
         status = run_seed(ctx, r, set, seed, &data);
@@ -382,7 +384,7 @@ whet_status whet_autows_run(whet_ctx *ctx, const whet_autows_job *job, char **te
     }
     r.tools = (whet_i_feature_tools){.encoder = r.encoder, .resnet = r.job.resnet};
     WHET_TRY_DONE(open_output(ctx, &r));
-    r.tools.cache = r.cache;
+    r.tools.cache = r.place.inner;
     for (int32_t s = 0; s < whet_i_set_count(); s++)
         if (r.wanted.set[s]) r.total += count_missing(&r, s);
     for (int32_t s = 0; s < whet_i_set_count(); s++) WHET_TRY_DONE(run_set(ctx, &r, s));
@@ -391,6 +393,6 @@ whet_status whet_autows_run(whet_ctx *ctx, const whet_autows_job *job, char **te
 done:
     whet_i_cells_close(ctx, &r.cells);
     whet_encoder_destroy(ctx, r.encoder);
-    whet_i_free(ctx, r.cache);
+    whet_i_bench_leave(ctx, &r.place);
     return status;
 }

@@ -56,6 +56,12 @@ WHET_CHECKED whet_status whet_i_name_list(whet_ctx *ctx, const char *what, const
 WHET_CHECKED whet_status whet_i_bench_require(whet_ctx *ctx, bool given, const char *name,
                                               const char *data, const char *file, bool there,
                                               bool *wanted);
+/* Before the lists: errors IO where `data` is no folder that can be read. */
+WHET_CHECKED whet_status whet_i_bench_data(whet_ctx *ctx, const char *data);
+/* Behind them, where none of n is wanted: DATA, with the files, names and a suffix, that were looked for. */
+WHET_CHECKED whet_status whet_i_bench_any(whet_ctx *ctx, const char *data, const char *what,
+                                          const bool *wanted, whet_i_name_of name_of,
+                                          const char *suffix, int64_t n);
 /* *hash becomes one of what it was and of the bytes of `file` below `data`: results of other data are not
  * those of this. Errors: IO, NOMEM. */
 WHET_CHECKED whet_status whet_i_bench_mix_file(whet_ctx *ctx, const char *data, const char *file,
@@ -63,11 +69,19 @@ WHET_CHECKED whet_status whet_i_bench_mix_file(whet_ctx *ctx, const char *data, 
 /* A hash as results tell it, and whether a result tells this one. */
 json_t *whet_i_bench_hash_json(uint64_t hash);
 bool whet_i_bench_is_hash(const json_t *value, uint64_t hash);
-/* The folder, a folder in it, and the path of a file in it; what is not there is made, but for the file. Both
- * paths are released by whet_i_free, also on failure. Errors: IO, NOMEM. */
+/* Where a comparison writes: a folder, and one in it that goes when it is empty. {0} is fine. */
+typedef struct whet_i_bench_place {
+    const char *path;
+    char *inner;
+    bool made; /* the outer one */
+} whet_i_bench_place;
+/* The folder, the one in it, and the path of a file in it, released by whet_i_free; what is not there is
+ * made, but for the file. What it leaves on failure is closed all the same. Errors: IO, NOMEM. */
 WHET_CHECKED whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *inner,
-                                              const char *file, char **inner_path,
+                                              const char *file, whet_i_bench_place *place,
                                               char **file_path);
+/* Takes away the inner folder, and the outer one where it was made, unless they hold something. */
+void whet_i_bench_leave(whet_ctx *ctx, whet_i_bench_place *place);
 /* folder/name, replaced. Errors: IO, NOMEM. */
 WHET_CHECKED whet_status whet_i_bench_write(whet_ctx *ctx, const char *folder, const char *name,
                                             const whet_i_buf *text);

@@ -45,7 +45,7 @@ typedef struct job {
     cell *cells;
     int64_t n, cap;
     whet_i_lines lines;
-    char *work;
+    whet_i_bench_place place; /* in it a folder of questions and models, while it runs */
     int64_t done, total;
 } job;
 
@@ -132,6 +132,7 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
     WHET_TRY(whet_i_name_list(ctx, "set", a->sets, set_name, whet_i_questions_set_count(), j->set));
     WHET_TRY(whet_i_name_list(ctx, "method", a->methods, method_name,
                               whet_i_questions_method_count(), j->method));
+    WHET_TRY(whet_i_bench_data(ctx, a->data));
     for (int64_t s = 0; s < whet_i_questions_set_count(); s++) {
         char file[128];
         (void)snprintf(file, sizeof file, "%s.test.jsonl", set_name(s));
@@ -144,7 +145,8 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
         if (whet_i_questions_there(ctx, a->data, set_name(s), true))
             WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->trains));
     }
-    return WHET_OK;
+    return whet_i_bench_any(ctx, a->data, "set", j->set, set_name, ".test.jsonl",
+                            whet_i_questions_set_count());
 }
 
 /* By its weights: results of another model at the same path are not mixed in. */
@@ -166,7 +168,7 @@ static whet_status open_output(whet_ctx *ctx, job *j) {
                          whet_version(), "seed", (json_int_t)a->seed, "model", identity, "train",
                          (json_int_t)a->train, "test", (json_int_t)a->test, "epochs",
                          (json_int_t)a->epochs, "dtype", whet_dtype_name(a->dtype));
-    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "cells.jsonl", &j->work, &path));
+    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "cells.jsonl", &j->place, &path));
     status = whet_i_lines_open(ctx, path, settings, a->force, take, j, &j->lines);
 done:
     json_decref(settings);
@@ -198,7 +200,7 @@ static whet_status write_mix(whet_ctx *ctx, const job *j, int64_t seed, char **p
     whet_out *out = NULL;
     int64_t sets = 0;
     whet_status status = WHET_OK;
-    WHET_TRY(whet_i_join_path(ctx, j->work, "train.jsonl", path));
+    WHET_TRY(whet_i_join_path(ctx, j->place.inner, "train.jsonl", path));
     WHET_TRY(whet_out_open(ctx, *path, true, &out));
     for (int64_t s = 0; status == WHET_OK && s < whet_i_questions_set_count(); s++) {
         whet_i_questions q = {0};
@@ -310,7 +312,7 @@ static whet_status run_method(whet_ctx *ctx, job *j, int32_t method, int64_t see
     whet_status status = WHET_OK;
     if (count_missing(j, method, seed) == 0) return WHET_OK;
     if (!whet_i_questions_methods[method].tuned) return ask_all(ctx, j, j->asked.model, &c);
-    WHET_TRY(whet_i_join_path(ctx, j->work, "model", &path));
+    WHET_TRY(whet_i_join_path(ctx, j->place.inner, "model", &path));
     WHET_TRY_DONE(whet_out_dir_open(ctx, path, false, &folder));
     WHET_TRY_DONE(tune(ctx, j, &c, whet_out_dir_path(folder)));
     status = ask_all(ctx, j, whet_out_dir_path(folder), &c);
@@ -418,8 +420,7 @@ whet_status whet_commonsense_run(whet_ctx *ctx, const whet_commonsense_job *aske
     WHET_TRY_DONE(whet_i_progress(ctx, "cells", j.total, j.total));
     status = write_all(ctx, &j, text, json);
 done:
-    if (j.work) (void)rmdir(j.work);
-    whet_i_free(ctx, j.work);
+    whet_i_bench_leave(ctx, &j.place);
     whet_i_free(ctx, j.cells);
     whet_i_lines_close(ctx, &j.lines);
     return status;

@@ -20,7 +20,7 @@ typedef struct job {
     bool task[MOST_ROWS], method[MOST_ROWS];
     uint64_t data[MOST_ROWS]; /* hashes of the tables of tasks that are asked for */
     whet_i_glue_runs runs;
-    char *work; /* folder of tables and models, while it runs */
+    whet_i_bench_place place; /* in it a folder of tables and models, while it runs */
     int64_t done, total;
 } job;
 
@@ -28,6 +28,7 @@ typedef struct job {
 
 static const char *task_name(int64_t i) { return whet_i_glue_tasks[i].name; }
 static const char *method_name(int64_t i) { return whet_i_glue_methods[i].name; }
+static const char *file_name(int64_t i) { return whet_i_glue_tasks[i].train; }
 
 static whet_status check(whet_ctx *ctx, const whet_glue_job *j) {
     if (!j->data || !j->model || !j->output)
@@ -47,6 +48,7 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
     WHET_TRY(whet_i_name_list(ctx, "task", a->tasks, task_name, whet_i_glue_task_count(), j->task));
     WHET_TRY(whet_i_name_list(ctx, "method", a->methods, method_name, whet_i_glue_method_count(),
                               j->method));
+    WHET_TRY(whet_i_bench_data(ctx, a->data));
     for (int64_t t = 0; t < whet_i_glue_task_count(); t++) {
         const whet_i_glue_task *task = &whet_i_glue_tasks[t];
         WHET_TRY(whet_i_bench_require(ctx, a->tasks, task->name, a->data, task->train,
@@ -55,7 +57,7 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
         WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->train, &j->data[t]));
         WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->test, &j->data[t]));
     }
-    return WHET_OK;
+    return whet_i_bench_any(ctx, a->data, "task", j->task, file_name, "", whet_i_glue_task_count());
 }
 
 static whet_status open_output(whet_ctx *ctx, job *j) {
@@ -71,7 +73,7 @@ static whet_status open_output(whet_ctx *ctx, job *j) {
                          whet_encoder_fingerprint(encoder), "train", (json_int_t)a->train, "test",
                          (json_int_t)a->test, "epochs", (json_int_t)a->epochs, "dtype",
                          whet_dtype_name(a->dtype));
-    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "runs.jsonl", &j->work, &path));
+    WHET_TRY_DONE(whet_i_bench_folders(ctx, a->output, "work", "runs.jsonl", &j->place, &path));
     status = whet_i_glue_runs_open(ctx, path, settings, a->force, j->data, &j->runs);
 done:
     json_decref(settings);
@@ -139,7 +141,7 @@ static whet_status run_one(whet_ctx *ctx, job *j, whet_i_glue_run *run, const ch
     WHET_TRY(whet_i_progress(ctx, "runs", j->done, j->total));
     whet_i_note(ctx, "%s %s %g", whet_i_glue_tasks[run->task].name,
                 whet_i_glue_methods[run->method].name, run->learning_rate);
-    WHET_TRY_DONE(whet_i_join_path(ctx, j->work, "model", &path));
+    WHET_TRY_DONE(whet_i_join_path(ctx, j->place.inner, "model", &path));
     WHET_TRY_DONE(whet_out_dir_open(ctx, path, false, &folder));
     const whet_tune_job t = tune_job(j, run, train, valid, whet_out_dir_path(folder));
     whet_i_memory_mark(ctx);
@@ -214,7 +216,7 @@ static whet_status run_method(whet_ctx *ctx, job *j, int32_t task, int32_t metho
 static whet_status run_seed(whet_ctx *ctx, job *j, int32_t task, int64_t seed) {
     whet_i_glue_rows rows = {0};
     if (count_missing(j, task, seed) == 0) return WHET_OK;
-    WHET_TRY(whet_i_glue_rows_make(ctx, j->asked.data, &whet_i_glue_tasks[task], j->work,
+    WHET_TRY(whet_i_glue_rows_make(ctx, j->asked.data, &whet_i_glue_tasks[task], j->place.inner,
                                    j->asked.train, j->asked.test, j->asked.seed + (uint64_t)seed,
                                    j->asked.seed, &rows));
     whet_status status = WHET_OK;
@@ -260,8 +262,7 @@ whet_status whet_glue_run(whet_ctx *ctx, const whet_glue_job *asked, char **text
     WHET_TRY_DONE(whet_i_progress(ctx, "runs", j.total, j.total));
     status = write_all(ctx, &j, text, json);
 done:
-    if (j.work) (void)rmdir(j.work);
-    whet_i_free(ctx, j.work);
+    whet_i_bench_leave(ctx, &j.place);
     whet_i_glue_runs_close(ctx, &j.runs);
     return status;
 }

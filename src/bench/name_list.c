@@ -2,6 +2,7 @@
  * Lists of names that are asked for, and files of results. */
 #include <errno.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "bench/bench_i.h"
 
@@ -47,17 +48,51 @@ whet_status whet_i_bench_require(whet_ctx *ctx, bool given, const char *name, co
     return WHET_OK;
 }
 
-static whet_status make_folder(whet_ctx *ctx, const char *path) {
-    if (mkdir(path, 0777) == 0 || errno == EEXIST) return WHET_OK;
+whet_status whet_i_bench_data(whet_ctx *ctx, const char *data) {
+    struct stat info;
+    if (stat(data, &info) != 0)
+        return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s; expected a folder of data", data,
+                           strerror(errno));
+    if (S_ISDIR(info.st_mode)) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_IO, "%s is no folder; expected a folder of data", data);
+}
+
+whet_status whet_i_bench_any(whet_ctx *ctx, const char *data, const char *what, const bool *wanted,
+                             whet_i_name_of name_of, const char *suffix, int64_t n) {
+    whet_i_buf all = {0};
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; i < n; i++)
+        if (wanted[i]) return WHET_OK;
+    for (int64_t i = 0; status == WHET_OK && i < n; i++)
+        status = whet_i_buf_printf(ctx, &all, "%s%s%s", i ? ", " : "", name_of(i), suffix);
+    if (status == WHET_OK)
+        status =
+            whet_i_fail(ctx, WHET_ERR_DATA, "%s: no %s; expected one of %s", data, what, all.data);
+    whet_i_buf_free(ctx, &all);
+    return status;
+}
+
+static whet_status make_folder(whet_ctx *ctx, const char *path, bool *made) {
+    *made = mkdir(path, 0777) == 0;
+    if (*made || errno == EEXIST) return WHET_OK;
     return whet_i_fail(ctx, WHET_ERR_IO, "%s: %s", path, strerror(errno));
 }
 
 whet_status whet_i_bench_folders(whet_ctx *ctx, const char *path, const char *inner,
-                                 const char *file, char **inner_path, char **file_path) {
-    WHET_TRY(make_folder(ctx, path));
-    WHET_TRY(whet_i_join_path(ctx, path, inner, inner_path));
-    WHET_TRY(make_folder(ctx, *inner_path));
+                                 const char *file, whet_i_bench_place *place, char **file_path) {
+    bool made_inner;
+    place->path = path;
+    WHET_TRY(make_folder(ctx, path, &place->made));
+    WHET_TRY(whet_i_join_path(ctx, path, inner, &place->inner));
+    WHET_TRY(make_folder(ctx, place->inner, &made_inner));
     return whet_i_join_path(ctx, path, file, file_path);
+}
+
+void whet_i_bench_leave(whet_ctx *ctx, whet_i_bench_place *place) {
+    if (place->inner) (void)rmdir(place->inner); /* fails where it holds something */
+    if (place->made) (void)rmdir(place->path);
+    whet_i_free(ctx, place->inner);
+    *place = (whet_i_bench_place){0};
 }
 
 whet_status whet_i_bench_mix_file(whet_ctx *ctx, const char *data, const char *file,

@@ -92,6 +92,10 @@ run 2 whet bench autows --data data --output Q --dtype f16
 tells 'auto|f32|bf16'
 
 # What is not there, and what is no such thing.
+mark
+run 4 whet bench autows --data nowhere --output Q
+tells 'nowhere: No such file or directory; expected a folder of data'
+unchanged
 run 2 whet bench autows --data data --output Q --sets youtub
 tells '"youtub" is no set; expected youtube, sms_spam'
 run 2 whet bench autows --data data --output Q --methods snuba2

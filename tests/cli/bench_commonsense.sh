@@ -93,4 +93,15 @@ mark
 # shellcheck disable=SC2086
 run 3 whet bench commonsense --data data --model m --output R --sets piqa --methods as-is --test-rows 40
 tells 'piqa.test.jsonl:3: the answer is "woof"; expected one of the choices'
+unchanged
+
+# Without data there is nothing to compare: no table, and nothing is left behind.
+mkdir empty
+mark
+run 4 whet bench commonsense --data nowhere --model m --output R
+tells 'nowhere: No such file or directory; expected a folder of data'
+run 3 whet bench commonsense --data empty --model m --output R
+tells 'empty: no set; expected one of boolq.test.jsonl, piqa.test.jsonl, social_i_qa.test.jsonl'
+run 4 whet bench commonsense --data data --model nowhere --output R
+unchanged
 finish

@@ -92,4 +92,16 @@ tells 'is no method'
 # shellcheck disable=SC2086
 run 4 $glue --output Q --tasks cola
 tells 'cola/train.tsv cannot be read'
+
+# Without data there is nothing to compare: no table, and nothing is left behind.
+rm -rf Q
+mkdir empty
+mark
+run 4 whet bench glue --data nowhere --model "$model" --output R
+tells 'nowhere: No such file or directory; expected a folder of data'
+run 4 whet bench glue --data out --model "$model" --output R
+run 3 whet bench glue --data empty --model "$model" --output R
+tells 'empty: no task; expected one of cola/train.tsv, sst2/sentences_train.tsv, mrpc/train.tsv'
+run 4 whet bench glue --data data --model nowhere --output R
+unchanged
 finish

@@ -528,6 +528,9 @@ static void wrong_names_and_sizes_are_refused(void **state) {
     job.methods = NULL;
     job.sets = "youtube";
     test_fails(ctx, whet_autows_run(ctx, &job, NULL, NULL), WHET_ERR_IO);
+    test_says(ctx, "nowhere: No such file or directory; expected a folder");
+    job.data = test_tmp("..");
+    test_fails(ctx, whet_autows_run(ctx, &job, NULL, NULL), WHET_ERR_IO);
     test_says(ctx, "youtube/train.tsv");
     job.seeds = 0;
     test_fails(ctx, whet_autows_run(ctx, &job, NULL, NULL), WHET_ERR_ARG);
