@@ -127,6 +127,32 @@ static whet_status check(whet_ctx *ctx, const whet_commonsense_job *j) {
     return WHET_OK;
 }
 
+/* Draws what will be asked and trained on: what is wrong with it is told before the work. */
+static whet_status check_questions(whet_ctx *ctx, const job *j, int64_t set, bool train) {
+    const whet_commonsense_job *a = &j->asked;
+    for (int64_t seed = 0; seed < (train ? a->seeds : 1); seed++) {
+        whet_i_questions q = {0};
+        WHET_TRY(whet_i_questions_read(ctx, a->data, set_name(set), train,
+                                       train ? a->train : a->test, a->seed + (uint64_t)seed, &q));
+        whet_i_questions_free(ctx, &q);
+    }
+    return WHET_OK;
+}
+
+static bool tunes(const job *j) {
+    bool any = false;
+    for (int64_t m = 0; m < whet_i_questions_method_count(); m++)
+        any |= j->method[m] && whet_i_questions_methods[m].tuned;
+    return any;
+}
+
+static whet_status no_training(whet_ctx *ctx, const job *j) {
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s: no set that is asked for has training questions; expected "
+                       "NAME.train.jsonl of one",
+                       j->asked.data);
+}
+
 static whet_status read_lists(whet_ctx *ctx, job *j) {
     const whet_commonsense_job *a = &j->asked;
     WHET_TRY(whet_i_name_list(ctx, "set", a->sets, set_name, whet_i_questions_set_count(), j->set));
@@ -141,12 +167,15 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
                                       &j->set[s]));
         if (!j->set[s]) continue;
         WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->asks[s]));
+        WHET_TRY(check_questions(ctx, j, s, false));
         (void)snprintf(file, sizeof file, "%s.train.jsonl", set_name(s));
-        if (whet_i_questions_there(ctx, a->data, set_name(s), true))
-            WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->trains));
+        if (!whet_i_questions_there(ctx, a->data, set_name(s), true)) continue;
+        WHET_TRY(whet_i_bench_mix_file(ctx, a->data, file, &j->trains));
+        if (tunes(j)) WHET_TRY(check_questions(ctx, j, s, true));
     }
-    return whet_i_bench_any(ctx, a->data, "set", j->set, set_name, ".test.jsonl",
-                            whet_i_questions_set_count());
+    WHET_TRY(whet_i_bench_any(ctx, a->data, "set", j->set, set_name, ".test.jsonl",
+                              whet_i_questions_set_count()));
+    return tunes(j) && !j->trains ? no_training(ctx, j) : WHET_OK;
 }
 
 /* By its weights: results of another model at the same path are not mixed in. */
@@ -198,7 +227,6 @@ static whet_status write_questions(whet_ctx *ctx, const whet_i_questions *q, whe
 /* Training questions of all sets that have some, each drawn by the seed; mixed by the training run. */
 static whet_status write_mix(whet_ctx *ctx, const job *j, int64_t seed, char **path) {
     whet_out *out = NULL;
-    int64_t sets = 0;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_join_path(ctx, j->place.inner, "train.jsonl", path));
     WHET_TRY(whet_out_open(ctx, *path, true, &out));
@@ -209,13 +237,7 @@ static whet_status write_mix(whet_ctx *ctx, const job *j, int64_t seed, char **p
                                        j->asked.seed + (uint64_t)seed, &q);
         if (status == WHET_OK) status = write_questions(ctx, &q, out);
         whet_i_questions_free(ctx, &q);
-        sets++;
     }
-    if (status == WHET_OK && sets == 0)
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "%s: no set that is asked for has training questions; expected "
-                             "NAME.train.jsonl of one",
-                             j->asked.data);
     if (status == WHET_OK) return whet_out_commit(ctx, out);
     whet_out_abort(ctx, out);
     return status;

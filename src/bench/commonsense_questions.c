@@ -92,8 +92,11 @@ static whet_status fill(whet_ctx *ctx, int64_t most, uint64_t seed, int64_t *ord
     const int64_t rows = whet_table_rows(q->table), n = rows < most ? rows : most;
     int64_t instruction, answer, cells;
     whet_i_rng rng;
-    WHET_TRY(whet_table_find(ctx, q->table, "instruction", &instruction));
-    WHET_TRY(whet_table_find(ctx, q->table, "answer", &answer));
+    WHET_TRY(whet_i_table_needs(ctx, q->table, "instruction", &instruction));
+    WHET_TRY(whet_i_table_needs(ctx, q->table, "answer", &answer));
+    if (n == 0)
+        return whet_i_fail(ctx, WHET_ERR_DATA, "%s: no questions; expected some",
+                           whet_table_path(q->table));
     WHET_TRY(whet_i_mul(ctx, n, WHET_I_CHOICES_MAX, &cells));
     WHET_TRY(whet_i_calloc(ctx, n + 1, &q->first));
     WHET_TRY(whet_i_alloc(ctx, n, &q->right));

@@ -56,6 +56,7 @@ static whet_status read_lists(whet_ctx *ctx, job *j) {
         if (!j->task[t]) continue;
         WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->train, &j->data[t]));
         WHET_TRY(whet_i_bench_mix_file(ctx, a->data, task->test, &j->data[t]));
+        WHET_TRY(whet_i_glue_check(ctx, a->data, task));
     }
     return whet_i_bench_any(ctx, a->data, "task", j->task, file_name, "", whet_i_glue_task_count());
 }
@@ -86,14 +87,16 @@ done:
 
 /* Settings stand beforehand: those of the authors' runs on GLUE (batches of 16, cosine, 6 % warm-up, decay
  * .001), the head of the model's family. It is validated once, at the end, so that no step is chosen. */
-static whet_tune_job tune_job(const job *j, const whet_i_glue_run *run, const char *train,
-                              const char *valid, const char *folder) {
+static whet_tune_job tune_job(const job *j, const whet_i_glue_run *run,
+                              const whet_i_glue_rows *rows, const char *folder) {
+    const bool tested = run->rate < 0;
     const whet_i_glue_task *task = &whet_i_glue_tasks[run->task];
     const whet_i_glue_method *method = &whet_i_glue_methods[run->method];
     whet_tune_job t = WHET_TUNE_JOB_INIT;
     t.model = j->asked.model;
-    t.train = train;
-    t.valid = valid;
+    t.train = tested ? rows->train : rows->fit;
+    t.valid = tested ? rows->test : rows->choose;
+    t.classes = rows->classes;
     t.second = task->second ? "second" : NULL;
     t.task = task->numbers ? WHET_TUNE_REGRESS : WHET_TUNE_CLASSIFY;
     t.metric = task->metric;
@@ -132,8 +135,8 @@ static whet_status read_report(whet_ctx *ctx, const char *report, whet_i_glue_ru
 /* Training that comes to nothing belongs in the table; what stops the comparison does not. */
 static bool goes_on(whet_status status) { return status == WHET_ERR_NUMERIC; }
 
-static whet_status run_one(whet_ctx *ctx, job *j, whet_i_glue_run *run, const char *train,
-                           const char *valid) {
+static whet_status run_one(whet_ctx *ctx, job *j, whet_i_glue_run *run,
+                           const whet_i_glue_rows *rows) {
     char *path = NULL, *report = NULL;
     whet_out_dir *folder = NULL;
     size_t before, peak;
@@ -143,7 +146,7 @@ static whet_status run_one(whet_ctx *ctx, job *j, whet_i_glue_run *run, const ch
                 whet_i_glue_methods[run->method].name, run->learning_rate);
     WHET_TRY_DONE(whet_i_join_path(ctx, j->place.inner, "model", &path));
     WHET_TRY_DONE(whet_out_dir_open(ctx, path, false, &folder));
-    const whet_tune_job t = tune_job(j, run, train, valid, whet_out_dir_path(folder));
+    const whet_tune_job t = tune_job(j, run, rows, whet_out_dir_path(folder));
     whet_i_memory_mark(ctx);
     whet_ctx_memory(ctx, &before, NULL);
     status = whet_tune_run(ctx, &t, &report);
@@ -201,16 +204,14 @@ static whet_status run_method(whet_ctx *ctx, job *j, int32_t task, int32_t metho
                                .method = method,
                                .rate = i,
                                .learning_rate = whet_i_glue_methods[method].rates[i]};
-        if (missing(j, task, method, 0, i))
-            WHET_TRY(run_one(ctx, j, &run, rows->fit, rows->choose));
+        if (missing(j, task, method, 0, i)) WHET_TRY(run_one(ctx, j, &run, rows));
     }
     whet_i_glue_run run = {.task = task,
                            .method = method,
                            .rate = -1,
                            .seed = seed,
                            .learning_rate = best_rate(j, task, method)};
-    return missing(j, task, method, seed, -1) ? run_one(ctx, j, &run, rows->train, rows->test)
-                                              : WHET_OK;
+    return missing(j, task, method, seed, -1) ? run_one(ctx, j, &run, rows) : WHET_OK;
 }
 
 static whet_status run_seed(whet_ctx *ctx, job *j, int32_t task, int64_t seed) {

@@ -40,10 +40,14 @@ int64_t whet_i_glue_method_count(void);
  * `train`, both; `test`, the same rows for each seed. */
 typedef struct whet_i_glue_rows {
     char *fit, *choose, *train, *test;
+    char *classes; /* all of the task's, a list; NULL = it has numbers */
     int64_t n_train, n_test;
 } whet_i_glue_rows;
 
 bool whet_i_glue_there(whet_ctx *ctx, const char *data, const whet_i_glue_task *task);
+/* Whether its tables can be trained and tested on. Errors: as tables; FORMAT, DATA, with file and line. */
+WHET_CHECKED whet_status whet_i_glue_check(whet_ctx *ctx, const char *data,
+                                           const whet_i_glue_task *task);
 /* At most train and test rows, drawn by the seed (test rows: by the job's). Errors: as tables, IO. */
 WHET_CHECKED whet_status whet_i_glue_rows_make(whet_ctx *ctx, const char *data,
                                                const whet_i_glue_task *task, const char *folder,

@@ -215,17 +215,13 @@ static const char *advice_of(const whet_table *table) {
     return "";
 }
 
-whet_status whet_table_find(whet_ctx *ctx, const whet_table *table, const char *column,
-                            int64_t *out) {
+/* The nearest names of columns, as a sentence lists them; "" of a table without any. */
+static whet_status list_columns(whet_ctx *ctx, const whet_table *table, whet_str wanted,
+                                whet_i_buf *list) {
     enum { SHOWN = 8 };
-    const whet_str wanted = whet_str_from(column);
     const int64_t n = whet_names_count(table->columns);
-    const int64_t found = whet_names_find(table->columns, wanted);
-    if (found >= 0) {
-        *out = found;
-        return WHET_OK;
-    }
     int64_t nearest[SHOWN], far[SHOWN], shown = 0; /* by insertion, stable */
+    char quoted[WHET_QUOTE_SIZE];
     for (int64_t i = 0; i < n; i++) {
         const int64_t d = distance(wanted, whet_names_get(table->columns, i));
         int64_t k = shown < SHOWN ? shown++ : SHOWN - 1;
@@ -237,24 +233,46 @@ whet_status whet_table_find(whet_ctx *ctx, const whet_table *table, const char *
         far[k] = d;
         nearest[k] = i;
     }
-    whet_i_buf list = {0};
-    char quoted[WHET_QUOTE_SIZE];
-    whet_status status = WHET_OK;
     for (int64_t k = 0; k < shown; k++)
-        WHET_TRY_DONE(
-            whet_i_buf_printf(ctx, &list, "%s%s", k ? ", " : "",
+        WHET_TRY(
+            whet_i_buf_printf(ctx, list, "%s%s", k ? ", " : "",
                               whet_i_quote(quoted, whet_names_get(table->columns, nearest[k]))));
-    status = whet_i_fail(ctx, WHET_ERR_ARG, "%s: no column %s; expected %s%s%s%s", table->path,
-                         whet_i_quote(quoted, wanted), shown > 1 ? "one of " : "",
-                         shown ? list.data : "a table with columns", n > shown ? ", ..." : "",
-                         advice_of(table));
-done:
+    return n > shown ? whet_i_buf_printf(ctx, list, ", ...") : WHET_OK;
+}
+
+/* Where a column is, or where it is not: `named` by the user, who picks among those that there are, or the
+ * format's own. */
+static whet_status find_column(whet_ctx *ctx, const whet_table *table, const char *column,
+                               bool named, int64_t *out) {
+    const whet_str wanted = whet_str_from(column);
+    const int64_t found = whet_names_find(table->columns, wanted);
+    const bool several = whet_names_count(table->columns) > 1;
+    char quoted[WHET_QUOTE_SIZE];
+    whet_i_buf list = {0};
+    if (found >= 0) {
+        *out = found;
+        return WHET_OK;
+    }
+    whet_status status = list_columns(ctx, table, wanted, &list);
+    (void)whet_i_quote(quoted, wanted);
+    if (status == WHET_OK && named)
+        status = whet_i_fail(ctx, WHET_ERR_ARG, "%s: no column %s; expected %s%s%s", table->path,
+                             quoted, several ? "one of " : "",
+                             list.data ? list.data : "a table with columns", advice_of(table));
+    else if (status == WHET_OK)
+        status = whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: no column %s%s%s; expected one%s",
+                             table->path, quoted, list.data ? ", but " : "",
+                             list.data ? list.data : "", advice_of(table));
     whet_i_buf_free(ctx, &list);
     return status;
 }
 
+whet_status whet_table_find(whet_ctx *ctx, const whet_table *table, const char *column,
+                            int64_t *out) {
+    return find_column(ctx, table, column, true, out);
+}
+
 whet_status whet_i_table_needs(whet_ctx *ctx, const whet_table *table, const char *column,
                                int64_t *out) {
-    const whet_status status = whet_table_find(ctx, table, column, out);
-    return status == WHET_ERR_ARG ? WHET_ERR_FORMAT : status;
+    return find_column(ctx, table, column, false, out);
 }

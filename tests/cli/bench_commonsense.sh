@@ -95,6 +95,24 @@ run 3 whet bench commonsense --data data --model m --output R --sets piqa --meth
 tells 'piqa.test.jsonl:3: the answer is "woof"; expected one of the choices'
 unchanged
 
+# A column that is not there is named as missing, with those that are; no questions are none to ask.
+mkdir bad
+sed 's/"answer"/"label"/' data/boolq.test.jsonl >bad/boolq.test.jsonl
+: >bad/piqa.test.jsonl
+mark
+run 3 whet bench commonsense --data bad --model m --output R --sets boolq --methods as-is
+tells 'bad/boolq.test.jsonl: no column "answer", but "label", "instruction"; expected one'
+run 3 whet bench commonsense --data bad --model m --output R --sets piqa --methods as-is
+tells 'bad/piqa.test.jsonl'
+# Training questions are looked at before any is asked.
+cp data/boolq.test.jsonl bad
+: >bad/boolq.train.jsonl
+mark
+sed '5s/"answer": "[a-z]*"/"answer": "woof"/' data/boolq.train.jsonl >bad/boolq.train.jsonl
+run 3 whet bench commonsense --data bad --model m --output R --sets boolq --methods as-is,full
+tells 'bad/boolq.train.jsonl:5: the answer is "woof"'
+unchanged
+
 # Without data there is nothing to compare: no table, and nothing is left behind.
 mkdir empty
 mark
@@ -102,6 +120,6 @@ run 4 whet bench commonsense --data nowhere --model m --output R
 tells 'nowhere: No such file or directory; expected a folder of data'
 run 3 whet bench commonsense --data empty --model m --output R
 tells 'empty: no set; expected one of boolq.test.jsonl, piqa.test.jsonl, social_i_qa.test.jsonl'
-run 4 whet bench commonsense --data data --model nowhere --output R
+run 4 whet bench commonsense --data data --sets boolq --model nowhere --output R
 unchanged
 finish

@@ -93,6 +93,46 @@ tells 'is no method'
 run 4 $glue --output Q --tasks cola
 tells 'cola/train.tsv cannot be read'
 
+# What is wrong with a table is told of the table that was given, with its line and column, before any work.
+rm -rf Q
+mkdir -p bad/trec bad/stsb
+reset() { cp data/trec/*.tsv bad/trec; cp data/stsb/*.tsv bad/stsb; }
+reset
+mark
+small="whet bench glue --data bad --model $model --methods lora-8 --seeds 3 --train-rows 20 --epochs 1 --output Q"
+sed -i '3s/^[^\t]*/high/' bad/stsb/test.tsv
+# shellcheck disable=SC2086
+run 3 $small
+tells 'bad/stsb/test.tsv:3: score is "high"; expected a number'
+reset
+sed -i '9s/^[^\t]*/c/' bad/trec/test.tsv
+# shellcheck disable=SC2086
+run 3 $small
+tells 'bad/trec/test.tsv:9: coarse is "c"; expected one of the 2 classes of trec/train.tsv'
+reset
+sed -i '1s/coarse/course/' bad/trec/train.tsv
+# shellcheck disable=SC2086
+run 3 $small
+tells 'bad/trec/train.tsv: no column "coarse", but "course", "text"; expected one'
+reset
+head -4 data/trec/train.tsv >bad/trec/train.tsv
+# shellcheck disable=SC2086
+run 3 $small
+tells 'bad/trec/train.tsv: 3 rows have a coarse; expected 5 or more, of which a fifth is held out'
+reset
+sed -i '2,$s/^[^\t]*/a/' bad/trec/train.tsv
+# shellcheck disable=SC2086
+run 3 $small
+tells 'bad/trec/train.tsv:2: coarse is "a"; expected another class as well'
+unchanged
+# A class of one row, which most draws lack or have among the rows that choose, stops none; nor does a row without one.
+reset
+sed -i '5s/^[^\t]*/c/; 6s/^[^\t]*//' bad/trec/train.tsv
+sed -i '9s/^[^\t]*/c/' bad/trec/test.tsv
+# shellcheck disable=SC2086
+run 0 $small --tasks trec --quiet
+rm -rf Q
+
 # Without data there is nothing to compare: no table, and nothing is left behind.
 rm -rf Q
 mkdir empty

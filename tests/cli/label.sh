@@ -212,7 +212,7 @@ run 3 whet label baseline --features X.npy --labels one.tsv --method few-shot --
 tells 'one.tsv: 1 class; expected at least 2; try a class list'
 printf 'labels\tno\nham\t0\n' >head.tsv
 run 3 whet label baseline --features X.npy --labels head.tsv --method few-shot --probs p.npy
-tells 'head.tsv: no column "label"; expected one of "labels", "no"'
+tells 'head.tsv: no column "label", but "labels", "no"; expected one'
 rm head.tsv
 run 3 whet label features --method pca --input huge.npy --output p.npy
 tells 'huge.npy: features that come out: row 0, column 0 is infinite; expected a finite number'

@@ -155,7 +155,7 @@ tells 'far.tsv:3: row is "20"; expected a number from 0 to 19'
 run 3 whet label fit --votes nan.tsv --probs p.npy
 tells 'nan.tsv:2: vote is "nan"'
 run 3 whet label fit --votes head.tsv --probs p.npy
-tells 'head.tsv: no column "rule"; expected one of "rules", "row", "vote"'
+tells 'head.tsv: no column "rule", but "rules", "row", "vote"; expected one'
 run 3 whet label fit --votes large.npy --probs p.npy
 tells 'large.npy: vote [1, 2] is 2147483647 or more; expected -1 to 429496728, for 5 rules'
 printf 'row\tlabel\n' >unlabelled.tsv
