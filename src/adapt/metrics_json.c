@@ -209,6 +209,7 @@ static json_t *tuning_object(whet_ctx *ctx, const whet_i_run *run) {
         whet_i_json_number(best->accuracy), "accuracy_without",
         whet_i_json_number(t->accuracy_without));
     put(o, "time_limit", run->job->time_limit > 0 ? json_real(run->job->time_limit) : json_null());
+    put(o, "columns", t->kept ? json_integer(whet_encoder_dim(t->encoder)) : json_null());
     put(o, "dtype",
         whet_i_tuning_ran(t) ? text(whet_dtype_name(whet_i_tuning_dtype(ctx, run->job)))
                              : json_null());

@@ -49,7 +49,8 @@ static whet_status head(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
                            100 * chosen->test.accuracy);
     } else if (!isfinite(chosen->info->accuracy)) {
         (void)snprintf(share, sizeof share, "not measured");
-        (void)snprintf(what, sizeof what, "too few labels to hold any out, and no test labels");
+        (void)snprintf(what, sizeof what,
+                       "no labels were held out of it, and there are no test labels");
     } else {
         (void)snprintf(share, sizeof share, "%.1f %%", 100 * chosen->info->accuracy);
         (void)snprintf(what, sizeof what, "right by cross-fitting%s (95 %%: %.1f to %.1f)",
@@ -65,23 +66,66 @@ static whet_status head(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     return WHET_OK;
 }
 
-static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
-    char a[WHET_COUNT_SIZE], b[WHET_COUNT_SIZE];
-    WHET_PUT("<h2>What was done</h2>\n<p>");
-    if (run->fingerprint)
-        WHET_PUT("Every text became %" PRId64 " numbers by a pretrained encoder, which was %s%s.",
-                 run->d, run->tuning.kept ? "then tuned on the labels" : "left as it is",
-                 run->words > 0 ? ", and by TF-IDF beside it, a quarter of a cosine" : "");
-    else if (strcmp(run->source, "tfidf") == 0)
+/* Whether the candidates on features were held against labels that they had not seen. */
+static bool is_compared(const whet_i_run *run) {
+    bool any = false;
+    for (int64_t i = 0; i < run->n_candidates; i++)
+        any |= run->candidates[i].info != &run->tuning.info &&
+               isfinite(run->candidates[i].info->accuracy);
+    return any;
+}
+
+/* What classifiers read: of a tuned encoder's only where it stands alone. */
+static whet_status features_sentence(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    const whet_i_tuning *t = &run->tuning;
+    const char *words = run->words > 0 ? ", and by TF-IDF beside it, a quarter of a cosine" : "";
+    if (!run->fingerprint && strcmp(run->source, "tfidf") == 0)
         WHET_PUT("Every text became %" PRId64
                  " numbers by TF-IDF and a truncated SVD: no pretrained model was given.",
                  run->d);
-    else
+    else if (!run->fingerprint)
         WHET_PUT("Rows came as %" PRId64 " numbers each, made elsewhere.", run->d);
-    WHET_PUT(" Several classifiers were fitted to %s labels%s", whet_i_count(a, run->n_used),
+    else if (!t->kept)
+        WHET_PUT("Every text became %" PRId64
+                 " numbers by a pretrained encoder, which was left as it is%s.",
+                 run->d, words);
+    else
+        WHET_PUT("What was chosen reads %" PRId64
+                 " numbers of every text by a pretrained encoder that was tuned on the labels%s. "
+                 "%s read %" PRId64 " by the encoder as it was%s.",
+                 whet_encoder_dim(t->encoder),
+                 t->tried[t->best].share < 1 ? ", and is averaged with another" : "",
+                 t->tried[t->best].share < 1 ? "That and the others" : "The others", run->d, words);
+    return WHET_OK;
+}
+
+static whet_status fits_sentence(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    char count[WHET_COUNT_SIZE];
+    const whet_i_tuning *t = &run->tuning;
+    WHET_PUT(" Several classifiers were fitted to %s labels%s", whet_i_count(count, run->n_used),
              run->n_used < run->train.n ? " and to the shape of the unlabelled rows" : "");
-    WHET_PUT(", compared by cross-fitting on those labels alone, and one was chosen and its "
-             "probabilities calibrated.");
+    if (!is_compared(run))
+        WHET_PUT(". The labels are too few to hold any out: nothing was compared, and the "
+                 "probabilities of what was taken are as they came.");
+    else if (!t->kept)
+        WHET_PUT(", compared by cross-fitting on those labels alone, and one was chosen and its "
+                 "probabilities calibrated.");
+    else if (t->folds)
+        WHET_PUT(", compared by cross-fitting on those labels alone. The best of them and the "
+                 "tuned encoder were compared on %d folds of the labels, which calibrated the "
+                 "probabilities.",
+                 WHET_I_TUNE_FOLDS);
+    else
+        WHET_PUT(", compared by cross-fitting on those labels alone. No labels were held out of "
+                 "the tuned encoder, and its probabilities are as they came.");
+    return WHET_OK;
+}
+
+static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    char a[WHET_COUNT_SIZE], b[WHET_COUNT_SIZE];
+    WHET_PUT("<h2>What was done</h2>\n<p>");
+    WHET_TRY(features_sentence(ctx, out, run));
+    WHET_TRY(fits_sentence(ctx, out, run));
     if (run->n_hidden)
         WHET_PUT(" %s further labels were hidden (%s): they were not used for anything.",
                  whet_i_count(a, run->n_hidden),
@@ -93,6 +137,9 @@ static whet_status what_was_done(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
         WHET_PUT("<p>%s test rows, %s of them with a true label, were predicted; their labels only "
                  "measure.</p>\n",
                  whet_i_count(a, run->test.n), whet_i_count(b, run->test.n_labels));
+    else if (!isfinite(run->candidates[run->chosen].info->accuracy))
+        WHET_PUT("<p>There are no test labels, and none were held out of what was chosen: nothing "
+                 "is known of its quality.</p>\n");
     else
         WHET_PUT("<p>There are no test labels, so what is known of the quality is the cross-fitted "
                  "figure: each label predicted by classifiers that had not seen it.</p>\n");
@@ -194,12 +241,15 @@ static whet_status candidate_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
 
 static whet_status candidates_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const bool tested = run->candidates[run->chosen].tested;
-    WHET_PUT(
-        "<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals%s. The choice "
-        "looks at the cross-fitted figures only, which favours the chosen one a little; it is in "
-        "bold.</p>\n<div "
-        "class=\"wide\">",
-        run->space.space ? ", by argmax" : "");
+    WHET_PUT("<h2>The candidates side by side</h2>\n<p>Accuracy with 95 %% intervals%s. %s in "
+             "bold.</p>\n"
+             "<div class=\"wide\">",
+             run->space.space ? ", by argmax" : "",
+             !is_compared(run) ? "By cross-fitting nothing was compared; what was taken is"
+             : whet_i_tuning_is_asked(run->job) && run->tuning.kept
+                 ? "The encoder was asked for, whatever the figures say; it is"
+                 : "The choice looks at the cross-fitted figures only, which favours the chosen "
+                   "one a little; it is");
     WHET_TRY(whet_i_figure_candidates(ctx, out, run));
     WHET_PUT("</div>\n<div class=\"wide\"><table><tr><th>candidate</th><th class=\"n\">"
              "cross-fitted, %%</th><th class=\"n\">log loss</th>");
@@ -441,10 +491,14 @@ static whet_status again_section(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
         WHET_TRY(whet_i_html(ctx, out, whet_str_from(run->job->command)));
         WHET_PUT("</pre>\n");
     }
-    WHET_PUT("<p>Seed %" PRIu64 "; whet %s, kernels %s, %d threads (their number does not change "
-             "the result). Reading %.2f s, embedding %.2f s, fitting %.2f s, tuning %.2f s, "
+    WHET_PUT("<p>Seed %" PRIu64 "; whet %s, kernels %s, %d threads (%s). Reading %.2f s, embedding "
+             "%.2f s, fitting %.2f s, tuning %.2f s, "
              "predicting %.2f s.",
              run->job->seed, whet_version(), whet_kernels_name(ctx), (int)whet_ctx_threads(ctx),
+             run->job->time_limit > 0
+                 ? "their number, as all that makes the machine faster or slower, may change what "
+                   "the time limit lets be tried"
+                 : "their number does not change the result",
              run->seconds.read, run->seconds.embed, run->seconds.fit, run->seconds.tune,
              run->seconds.predict);
     if (run->fingerprint) {

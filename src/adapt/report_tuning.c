@@ -48,25 +48,43 @@ static whet_status heads_table(whet_ctx *ctx, whet_i_buf *out, const whet_i_cont
     return WHET_OK;
 }
 
+/* Whether there is more to tell of the ways than that one of them was taken. */
+static bool has_rows(const whet_i_tuning *t) {
+    bool any = t->folds > 0;
+    for (int64_t at = 0; at < t->n; at++)
+        any |= t->tried[at].seconds > 0 || (at != t->best && t->tried[at].verdict[0]);
+    return any;
+}
+
+static whet_status teacher_row(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
+    const whet_i_tuning *t = &run->tuning;
+    WHET_PUT("<tr><td>not tuned<br><span class=\"soft\">%s</span></td><td></td>",
+             whet_adapt_fit_info(run->fit, t->teacher)->name);
+    WHET_TRY(number_cell(ctx, out, 1, 100 * t->accuracy_without));
+    WHET_TRY(number_cell(ctx, out, 3, t->log_loss_without));
+    WHET_PUT("<td></td><td></td></tr>\n");
+    return WHET_OK;
+}
+
 whet_status whet_i_report_tuning(whet_ctx *ctx, whet_i_buf *out, const whet_i_run *run) {
     const whet_i_tuning *t = &run->tuning;
     if (!t->info.name) return WHET_OK;
     WHET_PUT("<h2>Tuning the encoder</h2>\n<p>");
     WHET_TRY(whet_i_html(ctx, out, whet_str_from(t->reason)));
-    WHET_PUT(" Figures are of labels held out of everything, in %d folds.", WHET_I_TUNE_FOLDS);
+    if (t->folds)
+        WHET_PUT(" Figures are of labels held out of everything, in %d folds.", WHET_I_TUNE_FOLDS);
     WHET_PUT(" It took %.1f s in all", run->seconds.tune);
     if (run->job->time_limit > 0)
         WHET_PUT(", of %.0f s that the job was given", run->job->time_limit);
-    WHET_PUT(".</p>\n<div class=\"wide\"><table><tr><th>way</th><th class=\"n\">seconds</th><th "
+    WHET_PUT(".</p>\n");
+    if (!has_rows(t)) return WHET_OK;
+    WHET_PUT("<div class=\"wide\"><table><tr><th>way</th><th class=\"n\">seconds</th><th "
              "class=\"n\">held out, %%</th><th class=\"n\">log loss</th><th class=\"n\">gain</th>"
              "<th></th></tr>\n");
     for (int64_t at = 0; at < t->n; at++)
         WHET_TRY(contender_row(ctx, out, &t->tried[at], t->kept && at == t->best));
-    WHET_PUT("<tr><td>not tuned<br><span class=\"soft\">%s</span></td><td></td>",
-             whet_adapt_fit_info(run->fit, t->teacher)->name);
-    WHET_TRY(number_cell(ctx, out, 1, 100 * t->accuracy_without));
-    WHET_TRY(number_cell(ctx, out, 3, t->log_loss_without));
-    WHET_PUT("<td></td><td></td></tr>\n</table></div>\n");
+    if (t->folds) WHET_TRY(teacher_row(ctx, out, run));
+    WHET_PUT("</table></div>\n");
     if (t->folds && t->tried[t->best].n_heads > 1)
         WHET_TRY(heads_table(ctx, out, &t->tried[t->best]));
     return WHET_OK;

@@ -75,9 +75,8 @@ whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job *job) {
     return WHET_OK;
 }
 
-/* Asked for by its name: taken whatever the held-out labels say. */
-static bool is_asked(const whet_i_run *run) {
-    return whet_i_lessons_asked(run->job) & (WHET_I_BY_MORE | WHET_I_BY_LORA | WHET_I_BY_ENCODER);
+bool whet_i_tuning_is_asked(const whet_adapt_job *job) {
+    return whet_i_lessons_asked(job) & (WHET_I_BY_MORE | WHET_I_BY_LORA | WHET_I_BY_ENCODER);
 }
 
 static void list_contenders(whet_i_run *run) {
@@ -254,7 +253,7 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
         return WHET_OK;
     }
     t->folds = WHET_I_TUNE_FOLDS;
-    return whet_i_held_compare(ctx, h, !is_asked(run), t);
+    return whet_i_held_compare(ctx, h, !whet_i_tuning_is_asked(run->job), t);
 }
 
 /* What is asked for by its name and cannot be judged is still made, where there is the time. */
@@ -264,7 +263,7 @@ static whet_status try_or_take(whet_ctx *ctx, whet_i_run *run, whet_i_held *h) {
     start_clock(run, &s);
     whet_i_hold_out(run, -1, h);
     if (whet_i_held_tells(h)) WHET_TRY(try_all(ctx, run, h, &s));
-    if (t->best >= 0 || !is_asked(run) || t->n == 0) return WHET_OK;
+    if (t->best >= 0 || !whet_i_tuning_is_asked(run->job) || t->n == 0) return WHET_OK;
     if (is_time(&s, 0, seconds_of(run, h, &s, t->tried[0].lesson), 0)) t->best = 0;
     return WHET_OK;
 }
@@ -301,7 +300,7 @@ static void tell_words(const whet_i_contender *c, const char *teacher, char *tex
 static void decide(whet_i_run *run, int64_t b) {
     whet_i_tuning *t = &run->tuning;
     char figures[256];
-    const bool asked = is_asked(run);
+    const bool asked = whet_i_tuning_is_asked(run->job);
     const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
     const whet_i_lesson *lesson = c ? c->lesson : NULL;
     const char *teacher = whet_adapt_fit_info(run->fit, t->teacher)->name;

@@ -172,6 +172,8 @@ WHET_CHECKED whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job
 /* Tries, decides, and where a tuned encoder is kept, makes it in dir/classifier/encoder: run->tuning. Does
  * nothing where the job asks for none. */
 WHET_CHECKED whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir);
+/* Asked for by its name: taken whatever the held-out labels say. */
+bool whet_i_tuning_is_asked(const whet_adapt_job *job);
 /* Whether anything was trained, kept or not. */
 bool whet_i_tuning_ran(const whet_i_tuning *tuning);
 /* Calibrated probabilities [n, k] of rows of the run by the tuned encoder that was kept, averaged with the

@@ -28,10 +28,14 @@ absent more/classifier/encoder/training.json
 [ "$(find more -mindepth 1 -maxdepth 1 | wc -l)" = 6 ] || fail 'something was left in the output'
 grep -q 'Tuning the encoder' more/report.html || fail 'the report says nothing of tuning'
 grep -q 'more-pairs' more/report.html || fail 'the report does not name the way'
+grep -q 'Figures are of labels held out of everything, in 3 folds' more/report.html || fail 'no word of the folds'
+grep -q 'What was chosen reads 32 numbers of every text' more/report.html || fail 'the report tells what others read'
+grep -q 'their number does not change the result' more/report.html || fail 'no word of threads'
 python3 - <<'END' || fail 'metrics.json or classifier.json is not as documented'
 import json
 m = json.load(open("more/metrics.json"))
 e = m["end_model"]
+assert e["columns"] == 32, e
 assert m["chosen"] == "encoder" and e["kept"] and e["folds"] == 3 and "asked" in m["reason"], m["reason"]
 assert e["lesson"] == "more-pairs" and len(e["contenders"]) == 1 and e["time_limit"] is None
 c = e["contenders"][0]
@@ -239,6 +243,8 @@ done = [c for c in e["contenders"] if c["folds"] == 3]
 assert e["time_limit"] == 1 and len(done) <= 1 and e["kept"] <= len(done), e
 assert all(c["verdict"] for c in e["contenders"]) and (done or "too few to hold" in e["reason"]), e
 assert m["chosen"] == ("encoder" if e["kept"] else e["teacher"])
+r = open("late/report.html").read()
+assert ("Figures are of labels" in r) == (e["folds"] == 3) and "does not change the result" not in r
 END
 
 # Too few labels to hold any out: taken when asked for, else not, and said.
@@ -256,6 +262,13 @@ absent ones/classifier/encoder
 run 0 whet adapt --train few.tsv --model "$model" --adapter lora --output fewer --quiet
 present fewer/classifier/encoder
 run 0 whet adapt apply --classifier fewer/classifier --input test.tsv --output fewer.tsv
+# Where nothing was held out the report says no more than what happened.
+for job in few ones fewer; do
+    grep -q 'nothing was compared' $job/report.html || fail "$job: no word of it"
+    for word in 'calibrated' 'Figures are of' 'compared by cross-fitting' '>not tuned<' 'The choice looks at'; do
+        grep -q "$word" $job/report.html && fail "$job: the report says $word"
+    done
+done
 
 mark
 run 2 whet adapt --train pool.tsv --adapter more --output z

@@ -44,6 +44,10 @@ static void what_was_not_compared_has_no_figures(void **state) {
         test_ok(ctx, whet_i_metrics_json(ctx, &s.run, &text));
         assert_null(strstr(html.data, "nan"));
         assert_null(strstr(html.data, "(0 to 100)"));
+        assert_null(strstr(html.data, "calibrated"));
+        assert_null(strstr(html.data, "compared by cross-fitting"));
+        assert_null(strstr(html.data, "what is known of the quality"));
+        assert_null(strstr(html.data, "The choice looks at"));
         assert_int_equal(count_of(html.data, "not compared"), 2 * 4); /* table and figure */
         assert_int_equal(count_of(html.data, "not measured"), n ? 0 : 1);
         json_t *root = json_loads(text, 0, NULL), *candidate;
