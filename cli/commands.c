@@ -282,7 +282,8 @@ const cli_command cli_commands[] = {
          "Mixes the two networks in many proportions, chooses by the loss on --data, and judges\n"
          "the choice by a paired test on --gate-data, which must be other examples. --align\n"
          "weights renumbers the seller's units first; --goods trades some tensors alone.\n"
-         "Networks: mlp, lenet, resnet, wrn, named as whet names them.\n"
+         "Networks: those that whet align --barrier runs (mlp, lenet, resnet, wrn, or as a\n"
+         "specification says).\n"
          "Exit code 1: no gain, or none beyond luck. See docs/guide/market.md.",
      .examples =
          "whet market trial buyer.safetensors seller.safetensors --arch mlp \\\n"
