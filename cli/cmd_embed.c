@@ -92,15 +92,18 @@ static whet_status load_encoder(cli_run *run, whet_encoder **out) {
 
 static whet_status embed_block(cli_run *run, const whet_encoder *encoder, const whet_table *table,
                                int64_t column, int64_t first, int64_t rows, whet_str *texts,
-                               float *vectors, whet_npy_stream *stream) {
+                               float *vectors, whet_npy_stream *stream, int64_t *truncated) {
+    int64_t some = 0;
     for (int64_t i = 0; i < rows; i++) texts[i] = whet_table_cell(table, first + i, column);
-    const whet_status status = whet_encoder_embed(run->ctx, encoder, texts, rows, vectors);
+    const whet_status status =
+        whet_encoder_embed_counted(run->ctx, encoder, texts, rows, vectors, &some);
     if (status != WHET_OK) return status;
+    *truncated += some;
     return whet_npy_stream_append(run->ctx, stream, vectors, rows);
 }
 
 static whet_status embed_table(cli_run *run, const whet_encoder *encoder, const whet_table *table,
-                               int64_t column) {
+                               int64_t column, int64_t *truncated) {
     const int64_t n = whet_table_rows(table), dim = whet_encoder_dim(encoder);
     const int64_t block = n < BLOCK_ROWS ? n : BLOCK_ROWS;
     whet_npy_stream *stream = NULL;
@@ -113,8 +116,9 @@ static whet_status embed_table(cli_run *run, const whet_encoder *encoder, const 
         status = cli_fail(run, WHET_ERR_NOMEM, "out of memory: %lld embeddings of %lld numbers",
                           (long long)block, (long long)dim);
     for (int64_t first = 0; status == WHET_OK && first < n; first += block)
-        status = embed_block(run, encoder, table, column, first,
-                             n - first < block ? n - first : block, texts, vectors, stream);
+        status =
+            embed_block(run, encoder, table, column, first, n - first < block ? n - first : block,
+                        texts, vectors, stream, truncated);
     if (status == WHET_OK)
         status = whet_npy_stream_commit(run->ctx, stream);
     else
@@ -122,6 +126,16 @@ static whet_status embed_table(cli_run *run, const whet_encoder *encoder, const 
     free(vectors);
     free(texts);
     return status;
+}
+
+static void warn_of_truncated(cli_run *run, const whet_encoder *encoder, const whet_table *table,
+                              int64_t truncated) {
+    char text[1024];
+    (void)snprintf(text, sizeof text,
+                   "%s: %lld of %lld texts are longer than %lld tokens; their ends are not read",
+                   whet_table_path(table), (long long)truncated, (long long)whet_table_rows(table),
+                   (long long)whet_encoder_max_length(encoder));
+    cli_log_hook(run, WHET_LOG_WARN, text);
 }
 
 static double seconds_since(const struct timespec *start) {
@@ -145,13 +159,14 @@ whet_status cmd_embed(cli_run *run) {
     struct timespec start;
     whet_table *table = NULL;
     whet_encoder *encoder = NULL;
-    int64_t column = 0;
+    int64_t column = 0, truncated = 0;
     (void)clock_gettime(CLOCK_MONOTONIC, &start);
     whet_status status = whet_table_read(run->ctx, cli_text(run, "input"), &table);
     if (status == WHET_OK)
         status = whet_table_find(run->ctx, table, cli_text(run, "column"), &column);
     if (status == WHET_OK) status = load_encoder(run, &encoder);
-    if (status == WHET_OK) status = embed_table(run, encoder, table, column);
+    if (status == WHET_OK) status = embed_table(run, encoder, table, column, &truncated);
+    if (status == WHET_OK && truncated) warn_of_truncated(run, encoder, table, truncated);
     if (status == WHET_OK) report(run, encoder, whet_table_rows(table), seconds_since(&start));
     whet_encoder_destroy(run->ctx, encoder);
     whet_table_destroy(run->ctx, table);

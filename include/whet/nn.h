@@ -135,6 +135,13 @@ WHET_API const char *whet_encoder_fingerprint(const whet_encoder *encoder);
  * Errors: NUMERIC (an embedding that is not finite, with its text), NOMEM, CANCELLED; *out may be written. */
 WHET_API WHET_CHECKED whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder,
                                                      const whet_str *texts, int64_t n, float *out);
+/* The same; *truncated: how many texts are longer than whet_encoder_max_length tokens, special ones included,
+ * and were read to there. */
+WHET_API WHET_CHECKED whet_status whet_encoder_embed_counted(whet_ctx *ctx,
+                                                             const whet_encoder *encoder,
+                                                             const whet_str *texts, int64_t n,
+                                                             float *out, int64_t *truncated);
+WHET_API int64_t whet_encoder_max_length(const whet_encoder *encoder);
 
 /* ---- language models: texts from texts --------------------------------------------------------- */
 

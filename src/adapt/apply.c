@@ -140,7 +140,7 @@ static whet_status load_encoder(whet_ctx *ctx, view *v) {
     return status;
 }
 
-static whet_status embed(whet_ctx *ctx, const apply_state *s, view *v) {
+static whet_status embed(whet_ctx *ctx, const apply_state *s, view *v, int64_t *truncated) {
     const whet_classifier_meta *meta = whet_classifier_source(v->classifier);
     const int64_t d = whet_classifier_dim(v->classifier);
     int64_t size;
@@ -148,7 +148,7 @@ static whet_status embed(whet_ctx *ctx, const apply_state *s, view *v) {
     WHET_TRY(whet_i_alloc(ctx, size, &v->made));
     v->features = v->made;
     if (meta->encoder_path) WHET_TRY(load_encoder(ctx, v));
-    const whet_i_embedder embedder = {v->encoder, meta->tfidf, d, meta->words};
+    const whet_i_embedder embedder = {v->encoder, meta->tfidf, d, meta->words, truncated};
     const int64_t made = (v->encoder ? whet_encoder_dim(v->encoder) : 0) +
                          (meta->tfidf ? whet_tfidf_dim(meta->tfidf) : 0);
     if (made != d)
@@ -169,7 +169,7 @@ static whet_status average(whet_ctx *ctx, const whet_apply_job *job, apply_state
     whet_status status = WHET_OK;
     WHET_TRY_DONE(whet_i_join_path(ctx, job->classifier, WHET_I_FROZEN_FOLDER, &folder));
     v.folder = folder;
-    WHET_TRY_DONE(embed(ctx, s, &v));
+    WHET_TRY_DONE(embed(ctx, s, &v, NULL));
     WHET_TRY_DONE(whet_i_alloc(ctx, size, &probs));
     WHET_TRY_DONE(whet_classifier_predict(ctx, second, v.features, s->n, probs));
     for (int64_t i = 0; i < size; i++) s->probs[i] = (1 - share) * s->probs[i] + share * probs[i];
@@ -210,7 +210,7 @@ static whet_status make_space(whet_ctx *ctx, const whet_apply_job *job, apply_st
 }
 
 static whet_status apply(whet_ctx *ctx, const whet_apply_job *job, apply_state *s) {
-    int64_t size;
+    int64_t size, truncated = 0;
     WHET_TRY(whet_classifier_load(ctx, job->classifier, &s->classifier));
     const whet_names *classes = whet_classifier_classes(s->classifier);
     const int64_t k = whet_names_count(classes);
@@ -222,7 +222,8 @@ static whet_status apply(whet_ctx *ctx, const whet_apply_job *job, apply_state *
         WHET_TRY(read_features(ctx, job, s));
     } else {
         WHET_TRY(read_texts(ctx, job, s));
-        WHET_TRY(embed(ctx, s, &s->own));
+        WHET_TRY(embed(ctx, s, &s->own, &truncated));
+        whet_i_warn_of_truncated(ctx, job->input, s->own.encoder, truncated, s->n);
     }
     WHET_TRY(make_space(ctx, job, s));
     WHET_TRY(whet_i_mul(ctx, s->n, k, &size));

@@ -60,6 +60,8 @@ typedef struct whet_i_embedder {
     const whet_tfidf *tfidf;
     int64_t d;
     double words;
+    int64_t
+        *truncated; /* counts texts that the encoder does not read to their end; NULL = does not */
 } whet_i_embedder;
 
 /* The points of a label space to be embedded: SPACE embedding:auto. */
@@ -212,6 +214,12 @@ whet_status whet_i_embed_both(whet_ctx *ctx, const whet_i_embedder *embedder, co
                               int64_t n, float *out);
 whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
                                const whet_str *texts, int64_t n, float *out);
+/* The encoder's part of it. */
+whet_status whet_i_embed_meaning(whet_ctx *ctx, const whet_i_embedder *embedder,
+                                 const whet_str *texts, int64_t n, float *out);
+/* Says how many of n texts of the table `path` it did not read to their end, where there are some. */
+void whet_i_warn_of_truncated(whet_ctx *ctx, const char *path, const whet_encoder *encoder,
+                              int64_t truncated, int64_t n);
 
 /* The same for rows of any origin. candidates NULL: the leaves, or all points when a class is an
  * inner node; else it must live as long as *out. */

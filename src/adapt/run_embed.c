@@ -1,24 +1,53 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Features of the rows: given, or embedded by the pretrained encoder, or TF-IDF when there is none;
  * and of the class names, when the names say something to the encoder. */
+#include <inttypes.h>
+
 #include "adapt/pipeline_i.h"
+
+void whet_i_warn_of_truncated(whet_ctx *ctx, const char *path, const whet_encoder *encoder,
+                              int64_t truncated, int64_t n) {
+    if (truncated)
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "%s: %" PRId64 " of %" PRId64 " texts are longer than %" PRId64
+                   " tokens; their ends are not read",
+                   path, truncated, n, whet_encoder_max_length(encoder));
+}
+
+whet_status whet_i_embed_meaning(whet_ctx *ctx, const whet_i_embedder *embedder,
+                                 const whet_str *texts, int64_t n, float *out) {
+    int64_t truncated;
+    WHET_TRY(whet_encoder_embed_counted(ctx, embedder->encoder, texts, n, out, &truncated));
+    if (embedder->truncated) *embedder->truncated += truncated;
+    return WHET_OK;
+}
 
 whet_status whet_i_embed_texts(whet_ctx *ctx, const whet_i_embedder *embedder,
                                const whet_str *texts, int64_t n, float *out) {
-    if (!embedder->tfidf) return whet_encoder_embed(ctx, embedder->encoder, texts, n, out);
+    if (!embedder->tfidf) return whet_i_embed_meaning(ctx, embedder, texts, n, out);
     if (!embedder->encoder) return whet_tfidf_transform(ctx, embedder->tfidf, texts, n, out);
     return whet_i_embed_both(ctx, embedder, texts, n, out);
 }
 
 static whet_status embed(whet_ctx *ctx, const whet_i_run *run, const whet_str *texts, int64_t n,
-                         float **out) {
-    const whet_i_embedder embedder = {
-        .encoder = run->encoder, .tfidf = run->encoder ? NULL : run->tfidf, .d = run->d};
+                         int64_t *truncated, float **out) {
+    const whet_i_embedder embedder = {.encoder = run->encoder,
+                                      .tfidf = run->encoder ? NULL : run->tfidf,
+                                      .d = run->d,
+                                      .truncated = truncated};
     int64_t size;
     if (n == 0) return WHET_OK;
     WHET_TRY(whet_i_mul(ctx, n, run->d, &size));
     WHET_TRY(whet_i_alloc(ctx, size, out));
     return whet_i_embed_texts(ctx, &embedder, texts, n, *out);
+}
+
+static whet_status embed_rows(whet_ctx *ctx, const whet_i_run *run, whet_i_run_rows *rows) {
+    int64_t truncated = 0;
+    WHET_TRY(embed(ctx, run, rows->texts, rows->n, &truncated, &rows->made));
+    whet_i_warn_of_truncated(ctx, rows->path, run->encoder, truncated, rows->n);
+    rows->features = rows->made;
+    return WHET_OK;
 }
 
 static bool is_zero(const float *row, int64_t d) {
@@ -32,7 +61,7 @@ static bool is_zero(const float *row, int64_t d) {
 static whet_status embed_class_names(whet_ctx *ctx, whet_i_run *run) {
     const int64_t k = whet_names_count(run->classes);
     if (!run->class_texts_mean) return WHET_OK;
-    WHET_TRY(embed(ctx, run, run->class_texts, k, &run->class_vectors));
+    WHET_TRY(embed(ctx, run, run->class_texts, k, NULL, &run->class_vectors));
     for (int64_t c = 0; c < k; c++) {
         if (!is_zero(run->class_vectors + c * run->d, run->d)) continue;
         whet_i_free(ctx, run->class_vectors);
@@ -96,11 +125,9 @@ whet_status whet_i_run_embed(whet_ctx *ctx, whet_i_run *run) {
     }
     WHET_TRY(run->job->model ? load_encoder(ctx, run) : fit_tfidf(ctx, run));
     const double begun = whet_i_seconds_now();
-    WHET_TRY(embed(ctx, run, run->train.texts, run->train.n, &run->train.made));
-    WHET_TRY(embed(ctx, run, run->test.texts, run->test.n, &run->test.made));
+    WHET_TRY(embed_rows(ctx, run, &run->train));
+    WHET_TRY(embed_rows(ctx, run, &run->test));
     run->texts = whet_i_seconds_now() - begun;
-    run->train.features = run->train.made;
-    run->test.features = run->test.made;
     WHET_TRY(embed_class_names(ctx, run));
     return embed_words(ctx, run);
 }

@@ -43,7 +43,7 @@ whet_status whet_i_embed_both(whet_ctx *ctx, const whet_i_embedder *e, const whe
     WHET_TRY_DONE(whet_i_alloc(ctx, word_cells, &words));
     for (int64_t first = 0; first < n; first += most) {
         const int64_t some = n - first < most ? n - first : most;
-        WHET_TRY_DONE(whet_encoder_embed(ctx, e->encoder, texts + first, some, meaning));
+        WHET_TRY_DONE(whet_i_embed_meaning(ctx, e, texts + first, some, meaning));
         WHET_TRY_DONE(whet_tfidf_transform(ctx, e->tfidf, texts + first, some, words));
         whet_i_join_words(meaning, words, some, dm, dw, e->words, out + first * (dm + dw));
     }

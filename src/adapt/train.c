@@ -402,6 +402,7 @@ whet_status whet_adapt_train(whet_ctx *ctx, const whet_adapt_input *input,
     WHET_TRY(check_opts(ctx, opts, &o));
     if (o.method) /* a wrong name is told before the work */
         WHET_TRY(whet_i_method_find(ctx, o.method, &place));
+    whet_i_warn_of_alike_rows(ctx, input->features, input->n, input->d);
     const request all = {.method = o.method, .all = true};
     return make_fit(ctx, input, &o, &all, out);
 }

@@ -208,6 +208,7 @@ static whet_status prepare(whet_ctx *ctx, const whet_i_feature_rows *rows,
                            const whet_i_set_split *split, int64_t k, prepared *p) {
     int64_t cells, test_cells;
     WHET_TRY(whet_i_check_finite(ctx, "features of test rows", rows->test, split->n_test, rows->d));
+    whet_i_warn_of_alike_rows(ctx, rows->x, split->n, rows->d);
     WHET_TRY(whet_i_prepare_choose(ctx, rows->x, split->n, rows->d, rows->class_vectors != NULL,
                                    split->labels, k, &p->how));
     WHET_TRY(whet_i_mul(ctx, split->n, p->how.d, &cells));

@@ -81,6 +81,7 @@ static whet_status set_up(whet_ctx *ctx, whet_baseline method, const whet_baseli
     int64_t cells;
     s->n = in->n;
     s->k = in->k;
+    whet_i_warn_of_alike_rows(ctx, in->features, in->n, in->d);
     WHET_TRY(whet_i_prepare_choose(ctx, in->features, in->n, in->d, in->class_features != NULL,
                                    in->labels, in->k, &s->prepare));
     s->d = s->prepare.d;

@@ -441,13 +441,15 @@ WHET_CHECKED whet_status whet_i_prepare_fit(whet_ctx *ctx, const float *x, int64
                                             bool with_classes, whet_i_prepare *out);
 /* The same, but where columns are standardised, all by one factor instead when that gives logistic
  * regressions on labels [n] (-1 = none; NULL: no choice) a lower cross-fitted log loss: columns of one unit,
- * as pixels and principal components are. Rows that are all alike are told. Cost: two few-shot fits on 300
- * labels at most. (prepare_choose.c) */
+ * as pixels and principal components are. Cost: two few-shot fits on 300 labels at most.
+ * (prepare_choose.c) */
 WHET_CHECKED whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                                bool with_classes, const int32_t *labels, int64_t k,
                                                whet_i_prepare *out);
 /* Every row of x [n, d] equals the first. */
 bool whet_i_rows_are_alike(const float *x, int64_t n, int64_t d);
+/* Says so of several rows: once a job, by who has them first. */
+void whet_i_warn_of_alike_rows(whet_ctx *ctx, const float *x, int64_t n, int64_t d);
 void whet_i_prepare_free(whet_ctx *ctx, whet_i_prepare *prepare);
 /* out [n, prepare->d] */
 void whet_i_prepare_apply(const whet_i_prepare *prepare, const float *x, int64_t n, float *out);

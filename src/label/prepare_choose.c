@@ -55,6 +55,14 @@ bool whet_i_rows_are_alike(const float *x, int64_t n, int64_t d) {
     return true;
 }
 
+void whet_i_warn_of_alike_rows(whet_ctx *ctx, const float *x, int64_t n, int64_t d) {
+    if (n > 1 && whet_i_rows_are_alike(x, n, d))
+        whet_i_log(ctx, WHET_LOG_WARN,
+                   "features: all %" PRId64 " rows are alike; expected some that tell them apart: "
+                   "what comes out says nothing of a row",
+                   n);
+}
+
 whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int64_t d,
                                   bool with_classes, const int32_t *labels, int64_t k,
                                   whet_i_prepare *out) {
@@ -63,11 +71,6 @@ whet_status whet_i_prepare_choose(whet_ctx *ctx, const float *x, int64_t n, int6
     double own_loss, one_loss;
     whet_status status = WHET_OK;
     WHET_TRY(whet_i_prepare_fit(ctx, x, n, d, with_classes, &own));
-    if (n > 1 && whet_i_rows_are_alike(x, n, d))
-        whet_i_log(ctx, WHET_LOG_WARN,
-                   "features: all %" PRId64 " rows are alike; expected some that tell them apart: "
-                   "what comes out says nothing of a row",
-                   n);
     if (own.kind != WHET_I_STANDARD || !labels || !whet_i_few_rows_tell(labels, n)) {
         *out = own;
         return WHET_OK;

@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "nn/nn_i.h"
+#include "nn/tokenizer_i.h"
 
 static whet_status check_options(whet_ctx *ctx, const whet_encoder_opts *o) {
     if (o->dtype != WHET_F32 && o->dtype != WHET_BF16)
@@ -72,6 +73,8 @@ void whet_encoder_destroy(whet_ctx *ctx, whet_encoder *encoder) {
 
 int64_t whet_encoder_dim(const whet_encoder *encoder) { return encoder->config.hidden; }
 
+int64_t whet_encoder_max_length(const whet_encoder *encoder) { return encoder->config.max_length; }
+
 const whet_tokenizer *whet_encoder_tokenizer(const whet_encoder *encoder) {
     return encoder->tokenizer;
 }
@@ -89,13 +92,22 @@ static whet_status check_finite(whet_ctx *ctx, const float *out, int64_t n, int6
     return WHET_OK;
 }
 
-whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder, const whet_str *texts,
-                               int64_t n, float *out) {
+whet_status whet_encoder_embed_counted(whet_ctx *ctx, const whet_encoder *encoder,
+                                       const whet_str *texts, int64_t n, float *out,
+                                       int64_t *truncated) {
     whet_token_rows rows = {0};
-    WHET_TRY(whet_tokenizer_encode(ctx, encoder->tokenizer, texts, n, encoder->config.max_length,
-                                   &rows));
+    int64_t cut;
+    WHET_TRY(whet_i_tokenizer_encode_counted(ctx, encoder->tokenizer, texts, n,
+                                             encoder->config.max_length, &rows, &cut));
     whet_status status = whet_i_encoder_forward(ctx, encoder, &rows, out);
     whet_token_rows_destroy(ctx, &rows);
     if (status == WHET_OK) status = check_finite(ctx, out, n, encoder->config.hidden);
+    if (status == WHET_OK) *truncated = cut;
     return status;
+}
+
+whet_status whet_encoder_embed(whet_ctx *ctx, const whet_encoder *encoder, const whet_str *texts,
+                               int64_t n, float *out) {
+    int64_t truncated;
+    return whet_encoder_embed_counted(ctx, encoder, texts, n, out, &truncated);
 }

@@ -255,11 +255,17 @@ done:
     return status;
 }
 
+whet_status whet_i_tokenizer_encode_counted(whet_ctx *ctx, const whet_tokenizer *tokenizer,
+                                            const whet_str *texts, int64_t n, int64_t max_length,
+                                            whet_token_rows *out, int64_t *truncated) {
+    batch b = {.tok = tokenizer, .shape = &tokenizer->single, .first = texts};
+    return encode(ctx, &b, n, max_length, false, out, truncated);
+}
+
 whet_status whet_tokenizer_encode(whet_ctx *ctx, const whet_tokenizer *tokenizer,
                                   const whet_str *texts, int64_t n, int64_t max_length,
                                   whet_token_rows *out) {
-    batch b = {.tok = tokenizer, .shape = &tokenizer->single, .first = texts};
-    return encode(ctx, &b, n, max_length, false, out, NULL);
+    return whet_i_tokenizer_encode_counted(ctx, tokenizer, texts, n, max_length, out, NULL);
 }
 
 whet_status whet_tokenizer_encode_pairs(whet_ctx *ctx, const whet_tokenizer *tokenizer,

@@ -269,4 +269,11 @@ WHET_CHECKED whet_status whet_i_tokenizer_unsupported(whet_ctx *ctx, const char 
 WHET_CHECKED whet_status whet_i_tokenizer_bool(whet_ctx *ctx, const char *part,
                                                const json_t *object, const char *key, bool *out);
 
+/* whet_tokenizer_encode; *truncated: how many texts lost tokens, or NULL. (tokenizer_batch.c) */
+WHET_CHECKED whet_status whet_i_tokenizer_encode_counted(whet_ctx *ctx,
+                                                         const whet_tokenizer *tokenizer,
+                                                         const whet_str *texts, int64_t n,
+                                                         int64_t max_length, whet_token_rows *out,
+                                                         int64_t *truncated);
+
 #endif

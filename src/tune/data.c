@@ -160,9 +160,8 @@ whet_status whet_i_tune_encode(whet_ctx *ctx, const whet_i_tune *run, whet_i_tun
     WHET_TRY(whet_i_alloc(ctx, rows->n, &rows->lengths));
     for (int64_t i = 0; i < rows->n; i++)
         rows->lengths[i] = rows->tokens.start[texts * (i + 1)] - rows->tokens.start[texts * i];
-    /* Of texts that another module asks about the model says as much whenever it reads them. */
-    const bool asked = run->given && rows == &run->valid;
-    if (rows->truncated && !asked)
+    /* Of texts that another module has in memory, now these and now those, it tells itself. */
+    if (rows->truncated && !run->given)
         whet_i_log(ctx, WHET_LOG_WARN,
                    "%s: %" PRId64 " of %" PRId64 " texts are longer than %" PRId64
                    " tokens; their ends are not read",

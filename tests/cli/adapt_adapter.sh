@@ -90,6 +90,23 @@ assert auto[0] == auto[2] == "f32" and auto[1] in ("f32", "bf16"), auto[:3]
 assert (auto[3] == f32[3]) == (auto[1] == "f32") and f32[3] != bf16[3], auto[:3]
 END
 
+# Texts that are cut are told once a table, with and without tuning, and by apply; folds are no tables.
+quiet_about 'longer than'
+for tuning in none auto; do
+    # shellcheck disable=SC2086
+    run 0 whet adapt $common --max-length 8 --adapter $tuning --output cut --force
+    [ "$(grep -c 'longer than' .err)" = 2 ] || fail 'not told once a table'
+    tells 'pool.tsv: 80 of 80 texts are longer than 8 tokens; their ends are not read'
+    tells 'test.tsv: 30 of 30 texts are longer than 8 tokens'
+done
+run 0 whet adapt apply --classifier cut/classifier --input test.tsv --output cut.out
+[ "$(grep -c 'test.tsv: 30 of 30 texts are longer than 8 tokens' .err)" = 1 ] || fail 'apply does not tell once'
+cmp -s cut/predictions.tsv cut.out || fail 'apply predicts otherwise than adapt did, of texts that are cut'
+# So are rows that are all alike, however often they are fitted.
+awk 'BEGIN { print "text\tlabel"; for (i = 0; i < 24; i++) print "a good song\t" (i % 2 ? "yes" : "no") }' >alike.tsv
+run 0 whet adapt --train alike.tsv --model "$model" --adapter auto --output alike
+[ "$(grep -c 'rows are alike' .err)" = 1 ] || fail 'alike rows are not told once'
+
 # Where labels are wrong now and then, another head than the lesson's own is kept, saved, and predicts alike.
 awk 'BEGIN { print "text\tlabel" > "wrong.tsv"
     for (i = 0; i < 110; i++) {

@@ -25,6 +25,14 @@ printf 'text\n' >none.tsv
 run 0 whet embed --model "$model" --input none.tsv --output none.npy
 says '0 embeddings'
 
+# Texts that are longer than is read are told once, with their number; the others are not.
+quiet_about 'longer than'
+printf 'text\na good video\n\nthe song is bad\nthe song is a good video\n' >long.tsv
+run 0 whet embed --model "$model" --input long.tsv --output z.npy --max-length 4
+[ "$(cat .err)" = "whet: warning: long.tsv: 3 of 4 texts are longer than 4 tokens; their ends are not read" ] ||
+    fail 'texts that are cut are not told'
+rm z.npy
+
 # Adapters at load: as the model that they were merged into, but for rounding; of weight 0, as the base.
 printf 'text\tlabel\na good video\ty\nbad\tn\ngood\ty\nthe song is bad\tn\n' >c.tsv
 run 0 whet tune --model "$model" --train c.tsv --loss contrastive --adapter lora --lr 0.02 --output tuned --quiet
