@@ -161,7 +161,7 @@ const cli_option cmd_tune_merge_options[] = {
 static void print_merge(cli_run *run, const json_t *root) {
     const json_t *probe = json_object_get(root, "probe");
     const json_t *layers = json_object_get(probe, "layers"),
-                 *model = json_object_get(probe, "model");
+                 *model = json_object_get(probe, "model"), *head = json_object_get(probe, "head");
     cli_print(run, "%lld layers, %lld tensors of heads", cli_count_at(root, "layers"),
               cli_count_at(root, "heads"));
     if (cli_count_at(root, "own") > 0)
@@ -176,6 +176,11 @@ static void print_merge(cli_run *run, const json_t *root) {
                   "(%lld texts)\n",
                   cli_real_at(model, "max_difference"), cli_real_at(model, "largest"),
                   cli_count_at(model, "texts"));
+    if (json_is_object(head))
+        cli_print(run,
+                  "largest |merged - unmerged|: %.3g of the logits of next tokens, which reach "
+                  "%.3g\n",
+                  cli_real_at(head, "max_difference"), cli_real_at(head, "largest"));
     cli_print(run, "wrote %s\n", cli_text(run, "output"));
 }
 

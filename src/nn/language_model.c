@@ -59,6 +59,7 @@ whet_status whet_i_language_model_weights(whet_ctx *ctx, const char *dir, whet_d
     WHET_TRY(whet_i_llama_config_read(ctx, dir, &m->config));
     WHET_TRY(whet_i_weight_files_open(ctx, dir, &m->files));
     whet_i_llama_find_head(ctx, dir, &m->files, &m->config);
+    if (m->hook.parts_head) m->config.tied = false;
     WHET_TRY(whet_i_params_create(ctx, dtype, &m->params));
     WHET_TRY(record(ctx, m));
     for (int64_t i = 0; i < m->params->n; i++) m->params->items[i].init = WHET_I_INIT_REQUIRED;

@@ -57,7 +57,8 @@ typedef struct whet_i_load_hook {
     whet_status (*at)(whet_ctx *ctx, void *arg, whet_i_load_stage stage, whet_i_params *params);
     void (*close)(whet_ctx *ctx, void *arg); /* with the model */
     void *arg;
-    uint64_t hash; /* of what changes, for fingerprints; 0 = nothing does */
+    uint64_t hash;   /* of what changes, for fingerprints; 0 = nothing does */
+    bool parts_head; /* a language model's head is not its word vectors, whatever its folder says */
 } whet_i_load_hook;
 
 /* Nothing where there is no hook. */

@@ -100,6 +100,20 @@ static whet_status put_factors(whet_ctx *ctx, const whet_i_attached *at, whet_i_
 
 /* ---- biases, norms, whole modules -------------------------------------------------------------- */
 
+/* Of a head that parts from the word vectors: it is the base's, unless some adapter has one. */
+static whet_status put_head(whet_ctx *ctx, const whet_i_attached *at, whet_i_params *params) {
+    const whet_i_param_id head = whet_i_params_find(params, "lm_head.weight");
+    const whet_i_param_id words = whet_i_params_find(params, "model.embed_tokens.weight");
+    if (!at->parts_head || head < 0 || words < 0) return WHET_OK;
+    whet_i_param *p = &params->items[head];
+    const whet_i_param *w = &params->items[words];
+    if (p->source.data || !w->source.data) return WHET_OK;
+    if (p->count != w->count)
+        return whet_i_fail(ctx, WHET_ERR_INTERNAL, "adapter: the head is not the word vectors'");
+    p->source = w->source;
+    return WHET_OK;
+}
+
 /* A module that is trained whole is read in place of the base's. */
 static whet_status put_wholes(whet_ctx *ctx, const whet_i_attached *at, whet_i_params *params) {
     char a[WHET_I_SHAPE_TEXT], b[WHET_I_SHAPE_TEXT];
@@ -175,10 +189,11 @@ whet_status whet_i_attached_at(whet_ctx *ctx, const whet_i_attached *at, whet_i_
     switch (stage) {
     case WHET_I_LOAD_RECORDED: /* no file of the base has them */
         for (int64_t i = 0; i < params->n; i++)
-            if (whet_i_tune_is_adapter(params->items[i].name))
+            if (whet_i_tune_is_adapter(params->items[i].name) ||
+                (at->parts_head && strcmp(params->items[i].name, "lm_head.weight") == 0))
                 params->items[i].init = WHET_I_INIT_ZERO;
         return WHET_OK;
-    case WHET_I_LOAD_BOUND: return put_wholes(ctx, at, params);
+    case WHET_I_LOAD_BOUND: WHET_TRY(put_head(ctx, at, params)); return put_wholes(ctx, at, params);
     case WHET_I_LOAD_SETTLED: break;
     }
     WHET_TRY(put_vectors(ctx, at, params));
@@ -212,6 +227,7 @@ done:
 whet_status whet_i_attach(whet_ctx *ctx, whet_i_attached *at, const char *model,
                           const whet_i_weight_files *files, const char *identity) {
     int64_t n = 0;
+    at->parts_head = whet_i_adapters_part_head(at->items, at->n);
     for (int64_t i = 0; i < at->n; i++) {
         if (at->items[i]->n_layers == 0) continue;
         n++;

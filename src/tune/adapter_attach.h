@@ -17,6 +17,7 @@ typedef struct whet_i_attached {
     double weight;
     whet_adapter *sum; /* owned: `layers` of several */
     whet_i_adapters hook;
+    bool parts_head; /* a language model is recorded with a head that is not its word vectors */
 } whet_i_attached;
 
 /* Chooses what layers add, and sets the hook, which points to `at`: it must stay where it is. `model`,

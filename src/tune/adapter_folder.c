@@ -215,6 +215,7 @@ static whet_status add_tensor(whet_ctx *ctx, whet_adapter *a, const whet_i_peft_
         const bool one = part == WHET_I_PARTS && is_one_of_all_biases(a, name);
         if (one && is_copy(name.ptr)) return WHET_OK;
         WHET_TRY(add_whole(ctx, a, module, part == WHET_I_PART_BIAS, &view));
+        a->wholes[a->n_wholes - 1].saved = is_saved(config, name);
         a->wholes[a->n_wholes - 1].plain_bias = one && !is_saved(config, name);
         return WHET_OK;
     }

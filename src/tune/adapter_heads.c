@@ -60,6 +60,55 @@ whet_status whet_i_adapters_check_heads(whet_ctx *ctx, const whet_adapter *const
     return WHET_OK;
 }
 
+/* ---- heads that are the word vectors ---------------------------------------------------------- */
+
+static const char next_name[] = "lm_head.weight";
+
+static const whet_i_adapter_whole *find_base(const whet_adapter *const *items, int64_t n,
+                                             bool (*is)(const char *base)) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t h = 0; h < items[i]->n_wholes; h++) {
+            const whet_i_adapter_whole *w = &items[i]->wholes[h];
+            if (!whet_i_adapter_changes(w) && w->base && is(w->base)) return w;
+        }
+    return NULL;
+}
+
+/* As Llama and its relatives, and GPT-2, call them. */
+static bool is_words(const char *base) {
+    return whet_i_ends_with(base, "embed_tokens.weight") || whet_i_ends_with(base, "wte.weight");
+}
+
+static bool is_next(const char *base) { return strcmp(base, next_name) == 0; }
+
+/* Of language models, which have no other head then. */
+static bool is_for_classes(const char *base) { return whet_i_ends_with(base, "score.weight"); }
+
+static bool tells_classes(const whet_adapter *a) {
+    const char *task = json_string_value(json_object_get(a->json, "task_type"));
+    return task && whet_i_ends_with(task, "_CLS");
+}
+
+const whet_i_adapter_whole *whet_i_adapters_words(const whet_adapter *const *items, int64_t n) {
+    return find_base(items, n, is_words);
+}
+
+const whet_i_adapter_whole *whet_i_adapters_next(const whet_adapter *const *items, int64_t n) {
+    return find_base(items, n, is_next);
+}
+
+bool whet_i_adapters_part_head(const whet_adapter *const *items, int64_t n) {
+    const whet_i_adapter_whole *words = whet_i_adapters_words(items, n);
+    const whet_i_adapter_whole *next = whet_i_adapters_next(items, n);
+    for (int64_t i = 0; i < n; i++) {
+        if (tells_classes(items[i])) return false;
+        if (adapts(items[i], next_name)) return true;
+    }
+    if (find_base(items, n, is_for_classes)) return false;
+    if (next) return !words || !same_tensor(&words->tensor, &next->tensor);
+    return words && words->saved;
+}
+
 void whet_adapter_drop_heads(whet_adapter *adapter) {
     static const char *const told[] = {"modules_to_save", "id2label", "label2id", "problem_type",
                                        WHET_I_HEAD_KEY};

@@ -89,24 +89,9 @@ static void warn_of_unused(whet_ctx *ctx, const loaded *l, const whet_i_params *
                    (long long)a->n_layers);
 }
 
-/* A head for next tokens of its own, of a model whose head is the word vectors. */
-static whet_status check_head(whet_ctx *ctx, const loaded *l, const whet_i_params *params) {
-    static const char head[] = "lm_head.weight";
-    for (int64_t i = 0; i < l->n; i++)
-        for (int64_t h = 0; h < l->items[i]->n_wholes; h++)
-            if (strcmp(l->items[i]->wholes[h].name, head) == 0 &&
-                whet_i_params_find(params, head) < 0)
-                return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
-                                   "%s: has %s, of a model whose head is the word vectors; "
-                                   "expected a model with a head; try whet tune merge",
-                                   l->items[i]->path, head);
-    return WHET_OK;
-}
-
 static whet_status at_stage(whet_ctx *ctx, void *arg, whet_i_load_stage stage,
                             whet_i_params *params) {
     const loaded *l = arg;
-    if (stage == WHET_I_LOAD_BOUND) WHET_TRY(check_head(ctx, l, params));
     if (stage == WHET_I_LOAD_SETTLED) warn_of_unused(ctx, l, params);
     return whet_i_attached_at(ctx, &l->at, stage, params);
 }
@@ -126,7 +111,8 @@ static whet_status make_hook(whet_ctx *ctx, const char *dir, const char *prefix,
                                .at = at_stage,
                                .close = close_loaded,
                                .arg = l,
-                               .hash = whet_i_attached_hash(&l->at)};
+                               .hash = whet_i_attached_hash(&l->at),
+                               .parts_head = l->at.parts_head};
     return WHET_OK;
 }
 

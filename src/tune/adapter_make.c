@@ -62,8 +62,10 @@ whet_status whet_i_adapter_put_magnitude(whet_ctx *ctx, whet_adapter *a, const d
 
 whet_status whet_i_adapter_put_whole(whet_ctx *ctx, whet_adapter *a,
                                      const whet_i_adapter_whole *whole) {
-    whet_i_adapter_whole w = {
-        .layer_bias = whole->layer_bias, .plain_bias = whole->plain_bias, .tensor = whole->tensor};
+    whet_i_adapter_whole w = {.layer_bias = whole->layer_bias,
+                              .plain_bias = whole->plain_bias,
+                              .saved = whole->saved,
+                              .tensor = whole->tensor};
     const int64_t size = (int64_t)whet_dtype_size(w.tensor.dtype);
     const int64_t n = whet_tensor_count(&w.tensor);
     WHET_TRY(keep(ctx, a, whole->name, &w.name));

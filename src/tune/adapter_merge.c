@@ -6,6 +6,8 @@
 #include "tune/adapter_merge.h"
 #include "tune/adapter_parts.h"
 
+enum { JSON_BYTES_MAX = 1 << 26 };
+
 const whet_i_adapter_layer *whet_i_merging_layer(const whet_i_merging *m, int64_t i,
                                                  const char *base) {
     const whet_adapter *a = m->adapters[i];
@@ -93,22 +95,42 @@ static bool has_before(const whet_i_merging *m, int64_t adapter, const char *nam
     return false;
 }
 
+static whet_status put_new(whet_ctx *ctx, whet_i_merging *m, const char *name,
+                           const whet_tensor *tensor) {
+    whet_i_merged_file *last = &m->out[m->files.n - 1];
+    whet_i_merged_tensor *made = &last->items[last->n++];
+    made->whole = *tensor;
+    made->dtype = type_of(m, tensor->dtype);
+    return join(ctx, m, "", name, &made->name);
+}
+
+/* Of a base whose head is its word vectors the head keeps them, where the adapters have others. */
+static whet_status plan_head(whet_ctx *ctx, whet_i_merging *m) {
+    const whet_adapter *const *items = (const whet_adapter *const *)m->adapters;
+    const whet_i_adapter_whole *words = whet_i_adapters_words(items, m->job->n);
+    whet_tensor t;
+    if (!m->parts_head || !words || whet_i_adapters_next(items, m->job->n) || !m->tied ||
+        !whet_i_weight_files_find(&m->files, words->base, &t))
+        return WHET_OK;
+    return put_new(ctx, m, "lm_head.weight", &t);
+}
+
 /* Those that the base lacks go behind its last file's. */
 static whet_status plan_new(whet_ctx *ctx, whet_i_merging *m) {
-    whet_i_merged_file *last = &m->out[m->files.n - 1];
+    const whet_adapter *const *items = (const whet_adapter *const *)m->adapters;
+    const whet_i_adapter_whole *next = whet_i_adapters_next(items, m->job->n);
     whet_tensor t;
     for (int64_t i = 0; i < m->job->n; i++)
         for (int64_t h = 0; h < m->adapters[i]->n_wholes; h++) {
             const whet_i_adapter_whole *w = &m->adapters[i]->wholes[h];
             if (whet_i_weight_files_find(&m->files, w->base, &t) || has_before(m, i, w->name))
                 continue;
-            whet_i_merged_tensor *made = &last->items[last->n++];
-            made->whole = w->tensor;
-            made->dtype = type_of(m, w->tensor.dtype);
+            /* the word vectors are the head, as they have been */
+            if (m->tied && !m->parts_head && next && strcmp(w->name, next->name) == 0) continue;
             m->n_heads++;
-            WHET_TRY(join(ctx, m, "", w->name, &made->name));
+            WHET_TRY(put_new(ctx, m, w->name, &w->tensor));
         }
-    return WHET_OK;
+    return plan_head(ctx, m);
 }
 
 /* A base without the prefix that the adapter's names have ("bert.") gets it with a head: without,
@@ -122,9 +144,26 @@ static void choose_prefix(whet_i_merging *m) {
     }
 }
 
+/* Whether the base has no head but its word vectors, and does not say otherwise. */
+static whet_status read_tied(whet_ctx *ctx, whet_i_merging *m) {
+    whet_tensor t;
+    char *path;
+    json_t *config = NULL;
+    WHET_TRY(whet_i_join_path(ctx, m->job->model, "config.json", &path));
+    const whet_status status = whet_i_json_read(ctx, path, JSON_BYTES_MAX, &config);
+    whet_i_free(ctx, path);
+    if (status == WHET_ERR_NOMEM || status == WHET_ERR_CANCELLED) return status;
+    m->tied = !whet_i_weight_files_find(&m->files, "lm_head.weight", &t) &&
+              !json_is_false(json_object_get(config, "tie_word_embeddings"));
+    json_decref(config);
+    return WHET_OK;
+}
+
 static whet_status plan(whet_ctx *ctx, whet_i_merging *m) {
-    int64_t wholes = 0;
+    int64_t wholes = 1; /* and a head that parts */
     choose_prefix(m);
+    m->parts_head = whet_i_adapters_part_head((const whet_adapter *const *)m->adapters, m->job->n);
+    WHET_TRY(read_tied(ctx, m));
     for (int64_t i = 0; i < m->job->n; i++) wholes += m->adapters[i]->n_wholes;
     WHET_TRY(whet_i_calloc(ctx, m->files.n, &m->out));
     for (int64_t f = 0; f < m->files.n; f++)
@@ -149,8 +188,13 @@ static json_t *probe_json(const whet_i_merging *m) {
                                              "tokens", (json_int_t)m->tokens, "max_difference",
                                              m->difference, "largest", m->scale)
                                  : json_null();
-    return json_pack("{s:{s:f, s:f}, s:o}", "layers", "max_difference", m->layer_difference,
-                     "largest", m->layer_scale, "model", model);
+    json_t *probe = json_pack("{s:{s:f, s:f}, s:o}", "layers", "max_difference",
+                              m->layer_difference, "largest", m->layer_scale, "model", model);
+    if (m->head_scale > 0)
+        (void)json_object_set_new(probe, "head",
+                                  json_pack("{s:f, s:f}", "max_difference", m->head_difference,
+                                            "largest", m->head_scale));
+    return probe;
 }
 
 static json_t *report_json(const whet_i_merging *m) {

@@ -34,10 +34,13 @@ typedef struct whet_i_merging {
     whet_i_merged_file *out;           /* [files.n] */
     int64_t n_adapted, n_heads, n_own; /* of biases, norms: tensors of folders of such weights */
     bool heads;
+    bool tied;       /* the base has no head but its word vectors */
+    bool parts_head; /* the head is not the word vectors, and config.json says so */
     whet_i_arena arena;
     /* what came out */
     double layer_difference, layer_scale; /* of the layers' outputs */
     double difference, scale;             /* of the model's; scale 0 = it was not run */
+    double head_difference, head_scale;   /* of its logits of next tokens; scale 0 = it has none */
     int64_t texts, tokens;
 } whet_i_merging;
 

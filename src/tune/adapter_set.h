@@ -31,6 +31,7 @@ typedef struct whet_i_adapter_whole {
     bool layer_bias;  /* of an adapted layer: "<module>.base_layer.bias" in files */
     bool plain_bias;  /* of a layer without an adapter, where all biases were trained */
     bool own;         /* trained in place, of BitFit's, norms' folders: the base has it */
+    bool saved;       /* of a module of modules_to_save, which PEFT puts in the base's place */
     whet_tensor tensor;
 } whet_i_adapter_whole;
 
@@ -99,6 +100,14 @@ WHET_CHECKED whet_status whet_i_adapters_check_heads(whet_ctx *ctx,
 WHET_CHECKED whet_status whet_i_adapters_take_heads(whet_ctx *ctx, whet_adapter *const *items,
                                                     const char *const *dirs, int64_t n,
                                                     const char *heads_of);
+
+/* The word vectors, and the head for next tokens, that fitted adapters have whole; NULL = none. */
+const whet_i_adapter_whole *whet_i_adapters_words(const whet_adapter *const *items, int64_t n);
+const whet_i_adapter_whole *whet_i_adapters_next(const whet_adapter *const *items, int64_t n);
+/* Whether a head that is the base's word vectors is that no more. PEFT puts copies in the place of modules
+ * one by one: of word vectors that are trained whole the head keeps the base's, and the other way round,
+ * unless both are there and equal. */
+bool whet_i_adapters_part_head(const whet_adapter *const *items, int64_t n);
 
 /* UNSUPPORTED for weights of the model itself, of which there is no matrix to convert or add up. */
 WHET_CHECKED whet_status whet_i_adapter_check_layers(whet_ctx *ctx, const whet_adapter *a);

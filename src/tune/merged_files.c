@@ -155,6 +155,9 @@ static whet_status write_config(whet_ctx *ctx, const whet_i_merging *m, const ch
             if (i == 1 || json_object_get(config, types[i]))
                 (void)json_object_set_new(config, types[i], json_string(type_name(m->job->dtype)));
         if (m->heads) put_classes(m, config);
+        /* transformers would take the word vectors for the head. */
+        if (m->parts_head && !json_is_false(json_object_get(config, "tie_word_embeddings")))
+            (void)json_object_set_new(config, "tie_word_embeddings", json_false());
         status = whet_i_json_dump(ctx, config, JSON_INDENT(2), &text);
         if (status == WHET_OK)
             status = whet_i_write_file(ctx, dir, "config.json", true, text.data, text.len);

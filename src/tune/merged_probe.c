@@ -170,22 +170,38 @@ typedef struct model_run {
     whet_i_executor *executor;
     whet_i_text_batch batch;
     whet_token_rows rows;
-    int64_t tokens, width;
+    int64_t tokens, width, vocab;
     float *hidden; /* [tokens, width] */
+    float *logits; /* [texts, vocab] of the token behind each; NULL = no head for next tokens */
 } model_run;
+
+typedef struct outputs {
+    whet_i_value hidden, logits; /* logits NONE = no head for next tokens */
+} outputs;
 
 static whet_status at_stage(whet_ctx *ctx, const model_run *r, whet_i_load_stage stage) {
     return r->at ? whet_i_attached_at(ctx, r->at, stage, r->params) : WHET_OK;
 }
 
-static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
+static whet_status record_head(whet_ctx *ctx, model_run *r, outputs *out) {
+    whet_i_value last;
+    out->logits = WHET_I_NONE;
+    if (!r->backbone.causal) return WHET_OK;
+    WHET_TRY(whet_i_pool_tokens(ctx, r->graph, out->hidden, WHET_I_POOL_LAST, &last));
+    return whet_i_llama_head(ctx, r->graph, &r->backbone.llama, last, &out->logits);
+}
+
+static whet_status record(whet_ctx *ctx, model_run *r, outputs *out) {
     WHET_TRY(whet_i_params_create(ctx, WHET_F32, &r->params));
     WHET_TRY(whet_i_graph_create(ctx, r->params, &r->graph));
     if (r->at) {
         r->at->prefix = r->backbone.prefix;
         r->graph->adapters = &r->at->hook;
+        if (r->at->parts_head) r->backbone.llama.tied = false;
     }
-    WHET_TRY(whet_i_backbone_record(ctx, r->graph, &r->backbone, true, WHET_I_ALL_TOKENS, hidden));
+    WHET_TRY(
+        whet_i_backbone_record(ctx, r->graph, &r->backbone, true, WHET_I_ALL_TOKENS, &out->hidden));
+    WHET_TRY(record_head(ctx, r, out));
     WHET_TRY(at_stage(ctx, r, WHET_I_LOAD_RECORDED));
     WHET_TRY(whet_i_weight_files_bind(ctx, &r->backbone.files, r->params, r->backbone.prefix));
     WHET_TRY(at_stage(ctx, r, WHET_I_LOAD_BOUND));
@@ -193,7 +209,16 @@ static whet_status record(whet_ctx *ctx, model_run *r, whet_i_value *hidden) {
     return at_stage(ctx, r, WHET_I_LOAD_SETTLED);
 }
 
-static whet_status run_graph(whet_ctx *ctx, model_run *r, whet_i_value hidden) {
+static whet_status keep_value(whet_ctx *ctx, const model_run *r, whet_i_value value, int64_t rows,
+                              int64_t *columns, float **out) {
+    *columns = whet_i_columns(r->graph, value);
+    WHET_TRY(whet_i_alloc(ctx, rows * *columns, out));
+    memcpy(*out, whet_i_executor_value(r->executor, value),
+           (size_t)(rows * *columns) * sizeof(float));
+    return WHET_OK;
+}
+
+static whet_status run_graph(whet_ctx *ctx, model_run *r, const outputs *out) {
     const int64_t n = r->rows.n_rows;
     int64_t which[TEXTS_MAX], longest = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -202,36 +227,36 @@ static whet_status run_graph(whet_ctx *ctx, model_run *r, whet_i_value hidden) {
         longest = length > longest ? length : longest;
     }
     r->tokens = r->rows.start[n];
-    r->width = whet_i_columns(r->graph, hidden);
+    const whet_i_value kept[] = {out->hidden, out->logits};
     const whet_i_plan_opts opts = {.sizes = {.rows = {1, n, r->tokens, n},
                                              .longest = longest,
                                              .workers = whet_ctx_threads(ctx)},
                                    .loss = WHET_I_NONE,
-                                   .keep = &hidden,
-                                   .n_keep = 1};
+                                   .keep = kept,
+                                   .n_keep = out->logits == WHET_I_NONE ? 1 : 2};
     WHET_TRY(whet_i_plan_create(ctx, r->graph, &opts, &r->plan));
     WHET_TRY(whet_i_executor_create(ctx, r->plan, &r->executor));
     WHET_TRY(whet_i_params_pack(ctx, r->params));
     WHET_TRY(whet_i_text_batch_init(ctx, &r->batch, r->tokens, n));
     whet_i_text_batch_fill(&r->batch, &r->rows, which, n, r->backbone.first_position);
     whet_i_executor_run(r->executor, &r->batch.batch);
-    WHET_TRY(whet_i_alloc(ctx, r->tokens * r->width, &r->hidden));
-    memcpy(r->hidden, whet_i_executor_value(r->executor, hidden),
-           (size_t)(r->tokens * r->width) * sizeof(float));
-    return WHET_OK;
+    WHET_TRY(keep_value(ctx, r, out->hidden, r->tokens, &r->width, &r->hidden));
+    if (out->logits == WHET_I_NONE) return WHET_OK;
+    return keep_value(ctx, r, out->logits, n, &r->vocab, &r->logits);
 }
 
 static whet_status run_model(whet_ctx *ctx, model_run *r, const char *dir, const whet_str *texts,
                              int64_t n) {
-    whet_i_value hidden;
+    outputs out;
     WHET_TRY(whet_i_backbone_open(ctx, dir, 0, 0, &r->backbone));
     const int64_t most = r->backbone.max_length < LENGTH ? r->backbone.max_length : LENGTH;
     WHET_TRY(whet_tokenizer_encode(ctx, r->backbone.tokenizer, texts, n, most, &r->rows));
-    WHET_TRY(record(ctx, r, &hidden));
-    return run_graph(ctx, r, hidden);
+    WHET_TRY(record(ctx, r, &out));
+    return run_graph(ctx, r, &out);
 }
 
 static void free_run(whet_ctx *ctx, model_run *r) {
+    whet_i_free(ctx, r->logits);
     whet_i_free(ctx, r->hidden);
     whet_token_rows_destroy(ctx, &r->rows);
     whet_i_text_batch_free(ctx, &r->batch);
@@ -279,6 +304,14 @@ static whet_status can_run(whet_ctx *ctx, const whet_i_merging *m, bool *out) {
     return status == WHET_ERR_NOMEM || status == WHET_ERR_CANCELLED ? status : WHET_OK;
 }
 
+static void compare(const float *base, const float *merged, int64_t n, double *difference,
+                    double *scale) {
+    for (int64_t i = 0; i < n; i++) {
+        *difference = fmax(*difference, fabs((double)base[i] - (double)merged[i]));
+        *scale = fmax(*scale, fabs((double)base[i]));
+    }
+}
+
 static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *dir,
                                   whet_i_attached *at, const whet_str *texts, int64_t n) {
     model_run base = {.at = at};
@@ -287,11 +320,10 @@ static whet_status compare_models(whet_ctx *ctx, whet_i_merging *m, const char *
     if (status == WHET_OK) status = run_model(ctx, &base, m->job->model, texts, n);
     if (status == WHET_OK) status = whet_i_progress(ctx, "compare models", 1, 2);
     if (status == WHET_OK) status = run_model(ctx, &merged, dir, texts, n);
-    for (int64_t i = 0; status == WHET_OK && i < base.tokens * base.width; i++) {
-        m->difference =
-            fmax(m->difference, fabs((double)base.hidden[i] - (double)merged.hidden[i]));
-        m->scale = fmax(m->scale, fabs((double)base.hidden[i]));
-    }
+    if (status == WHET_OK)
+        compare(base.hidden, merged.hidden, base.tokens * base.width, &m->difference, &m->scale);
+    if (status == WHET_OK && base.logits && merged.logits)
+        compare(base.logits, merged.logits, n * base.vocab, &m->head_difference, &m->head_scale);
     m->texts = n;
     m->tokens = base.tokens;
     free_run(ctx, &merged);

@@ -156,22 +156,27 @@ static whet_status peft_name(whet_ctx *ctx, const whet_i_tune *run, const whet_i
     return WHET_OK;
 }
 
-/* The trained parameters under their own names, or PEFT's. */
+/* The trained parameters under their own names, or PEFT's; there a head that is trained word vectors stands
+ * beside them, as PEFT would keep the base's. */
 static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                                 bool peft) {
     static const char *const metadata[] = {"format", "pt", NULL};
     whet_named_tensor *items = NULL;
     whet_i_arena arena = {0};
     char *path = NULL;
+    const bool shares = whet_i_tune_shares_words(run);
     int64_t n = 0;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n, &items));
+    WHET_TRY_DONE(whet_i_alloc(ctx, run->params->n + 1, &items));
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         const char *full = p->name;
         if (!p->trainable) continue;
         if (peft) WHET_TRY_DONE(peft_name(ctx, run, p, &arena, &full));
         items[n++] = (whet_named_tensor){full, view_of(p, p->values)};
+        if (peft && shares && strcmp(p->name, "model.embed_tokens.weight") == 0)
+            items[n++] =
+                (whet_named_tensor){"base_model.model.lm_head.weight", view_of(p, p->values)};
     }
     WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
     WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
@@ -408,6 +413,8 @@ static whet_status save_adapter_config(whet_ctx *ctx, const whet_i_tune *run, co
     if (pooled) (void)json_object_set_new(o, WHET_I_HEAD_KEY, json_string(WHET_I_HEAD_POOLED_NAME));
     (void)json_object_set_new(o, "task_type", pooled ? json_null() : json_string(task));
     if (head) put_classes(run, o);
+    if (whet_i_tune_shares_words(run) && run->adapter->adapts)
+        (void)json_object_set_new(o, "ensure_weight_tying", json_true());
     put_sizes(run, o);
     whet_status status = put_base(ctx, run, o);
     if (status == WHET_OK) status = write_json(ctx, run, name, o);

@@ -140,6 +140,20 @@ static bool is_trained(const whet_i_tune *run, const char *tensor) {
     return false;
 }
 
+/* Here a head that is the word vectors is trained with them, and not beside them. */
+static whet_status check_tied(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_adapter *const items[] = {run->start};
+    if (!run->backbone.causal || !run->backbone.llama.tied || run->kind->embeds ||
+        whet_i_tune_has_head(run) || !whet_i_adapters_part_head(items, 1))
+        return WHET_OK;
+    return whet_i_fail(
+        ctx, WHET_ERR_UNSUPPORTED,
+        "%s: trained the word vectors or the head alone, which are one matrix in the "
+        "base; expected both in modules_to_save, and equal; try whet tune merge "
+        "into the model, and adapters of that",
+        run->job.init_adapter);
+}
+
 /* What is not gone on with would be lost: another model than the folder's would be trained. */
 static whet_status check_all_taken(whet_ctx *ctx, const whet_i_tune *run) {
     static const char advice[] = "try whet tune merge into the model, and adapters of that";
@@ -156,6 +170,7 @@ static whet_status check_all_taken(whet_ctx *ctx, const whet_i_tune *run) {
         const whet_i_adapter_whole *w = &run->start->wholes[i];
         (void)whet_i_quote(quoted, whet_str_from(w->name));
         if (is_trained(run, w->name)) continue;
+        if (whet_i_tune_shares_words(run) && strcmp(w->name, "lm_head.weight") == 0) continue;
         if (whet_i_adapter_changes(w) || whet_i_params_find(run->params, w->name) >= 0)
             return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                                "%s: %s was trained too, and is not here; expected layers' adapters "
@@ -169,6 +184,7 @@ static whet_status check_all_taken(whet_ctx *ctx, const whet_i_tune *run) {
 
 whet_status whet_i_tune_take_start(whet_ctx *ctx, whet_i_tune *run) {
     if (!run->start) return WHET_OK;
+    WHET_TRY(check_tied(ctx, run));
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         if (!p->trainable) continue;

@@ -48,6 +48,21 @@ static whet_status save_new(whet_ctx *ctx, whet_i_tune *run) {
     return WHET_OK;
 }
 
+bool whet_i_tune_shares_words(const whet_i_tune *run) {
+    const bool next = run->backbone.causal && !whet_i_tune_has_head(run) && !run->kind->embeds;
+    const whet_i_param_id id = whet_i_params_find(run->params, "model.embed_tokens.weight");
+    return next && run->backbone.llama.tied && id >= 0 && run->params->items[id].trainable &&
+           run->adapter->peft_type;
+}
+
+/* A head that is the word vectors goes with them: PEFT is told of both. */
+static whet_status save_tied(whet_ctx *ctx, whet_i_tune *run) {
+    static const char head[] = "lm_head";
+    whet_i_adapter_config *c = &run->config;
+    if (!whet_i_tune_shares_words(run) || whet_i_modules_has(c, &c->saved, head)) return WHET_OK;
+    return whet_i_modules_add(ctx, c, &c->saved, whet_str_from(head));
+}
+
 /* The last one and two parts of the names of linear layers. */
 static whet_status layer_names(whet_ctx *ctx, const whet_i_tune *run, whet_names *names) {
     for (int64_t i = 0; i < run->params->n_weights; i++)
@@ -278,6 +293,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     if (matched == 0) return nothing_trained(ctx, run);
     WHET_TRY(check_saved(ctx, run));
     WHET_TRY(save_new(ctx, run));
+    WHET_TRY(save_tied(ctx, run));
     if (!run->survey) warn_of_misspelt(ctx, run);
     if (run->adapter->trains)
         return run->adapter->peft_type && !run->job.targets ? name_targets(ctx, run) : WHET_OK;

@@ -295,6 +295,8 @@ void whet_i_tune_bound_head(whet_i_tune *run);
 WHET_CHECKED whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run);
 /* Of the model's own weights one that the kind trains, not the head's or of a module to be saved. */
 bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p);
+/* Whether a folder of adapters has trained word vectors that are the head for next tokens as well. */
+bool whet_i_tune_shares_words(const whet_i_tune *run);
 /* The recording alone, with what is trained. */
 WHET_CHECKED whet_status whet_i_tune_record(whet_ctx *ctx, whet_i_tune *run);
 /* As whet_i_progress; of a part, where the search stands. */

@@ -1,0 +1,120 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Folders of adapters that PEFT and whet compute the same by: what PEFT makes of tied heads, patterns and modules
+# that are saved whole (read off PEFT 0.21.2 and transformers 5.24), said without them.
+. "$(dirname "$0")/lib.sh"
+golden=$WHET_TEST_SOURCE/tests/golden
+mkdir tied untied
+for kind in llama3:tied llama:untied; do
+    cp "$golden/llama/${kind%:*}/config.json" "$golden/llama/${kind%:*}/model.safetensors" "${kind#*:}"
+    cp "$golden/llama/tokenizer_begin.json" "${kind#*:}/tokenizer.json"
+done
+awk 'BEGIN { print "text"; for (i = 0; i < 24; i++) print (i % 2 ? "dog does bark" : "cat does mew") }' >texts.tsv
+
+cat >folders.py <<'E2'
+import json, os, shutil, struct
+
+def read(path):
+    """{name: (type, shape, bytes)}"""
+    b = open(path, "rb").read()
+    n = struct.unpack("<Q", b[:8])[0]
+    out = {}
+    for k, v in json.loads(b[8:8 + n]).items():
+        if k != "__metadata__":
+            first, last = v["data_offsets"]
+            out[k] = (v["dtype"], v["shape"], b[8 + n + first:8 + n + last])
+    return out
+
+def write(path, tensors):
+    header, body = {}, b""
+    for k, (dtype, shape, data) in tensors.items():
+        header[k] = {"dtype": dtype, "shape": shape, "data_offsets": [len(body), len(body) + len(data)]}
+        body += data
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + body)
+
+def adapter(folder):
+    return read(folder + "/adapter_model.safetensors")
+
+def config(folder):
+    return json.load(open(folder + "/adapter_config.json"))
+
+def changed(source, target, tensors=None, **members):
+    """A copy of a folder of adapters with other tensors, and members of its config."""
+    shutil.rmtree(target, ignore_errors=True)
+    os.mkdir(target)
+    write(target + "/adapter_model.safetensors", adapter(source) if tensors is None else tensors)
+    json.dump({**config(source), **members}, open(target + "/adapter_config.json", "w"))
+
+HEAD, WORDS = "base_model.model.lm_head.weight", "base_model.model.model.embed_tokens.weight"
+E2
+
+# Word vectors that are the head are trained as both. PEFT wraps modules one by one: it needs both told.
+learn='--train texts.tsv --lr 0.02 --batch 8 --epochs 2 --quiet'
+# shellcheck disable=SC2086
+run 0 whet tune --model tied $learn --adapter lora --save-modules embed_tokens --output both
+python3 - <<'E2' || fail 'the head is not told beside the word vectors'
+from folders import *
+t, c = adapter("both/adapter"), config("both/adapter")
+assert t[HEAD] == t[WORDS]
+assert c["ensure_weight_tying"] is True and c["modules_to_save"][-1] == "lm_head", c
+E2
+run 0 whet tune merge --model tied --adapter both --output both-merged
+says 'of the logits of next tokens'
+run 0 whet tune merge --model tied --adapter both --dtype f32 --output both-cast
+python3 - <<'E2' || fail 'the merged model is another one than that of training'
+from folders import *
+a, b = read("both/model.safetensors"), read("both-merged/model.safetensors")
+assert a.keys() == b.keys() and "lm_head.weight" not in b
+assert b["model.embed_tokens.weight"] == adapter("both/adapter")[WORDS]
+E2
+# shellcheck disable=SC2086
+run 0 whet tune --model untied $learn --adapter lora --save-modules embed_tokens --output apart
+python3 -c 'from folders import *
+assert HEAD not in adapter("apart/adapter") and "ensure_weight_tying" not in config("apart/adapter")' ||
+    fail 'a head of its own is taken for the word vectors'
+
+# PEFT's modules_to_save: ["embed_tokens"] on such a base: the head keeps the base's, merged and unmerged.
+python3 - <<'E2' || fail 'no folder'
+from folders import *
+t = adapter("both/adapter")
+head = t.pop(HEAD)
+changed("both/adapter", "words", t, modules_to_save=["embed_tokens"], ensure_weight_tying=False)
+changed("both/adapter", "resized", t, modules_to_save=None)
+del t[WORDS]
+changed("both/adapter", "head", {**t, HEAD: head}, modules_to_save=["lm_head"], ensure_weight_tying=False)
+E2
+for kind in words head; do
+    run 0 whet tune merge --model tied --adapter $kind --output $kind-merged --json
+    run 0 whet generate --model $kind-merged --prompt 'dog does' --tokens 12
+    cp .out merged.txt
+    run 0 whet generate --model tied --adapter $kind --prompt 'dog does' --tokens 12
+    cmp -s .out merged.txt || fail "$kind: merged and unmerged say something else"
+done
+run 0 whet tune merge --model tied --adapter resized --output resized-merged
+run 0 whet tune merge --model tied --adapter both --output both-merged --force
+python3 - <<'E2' || fail 'word vectors and head of the merged models'
+from folders import *
+base, t = read("tied/model.safetensors")["model.embed_tokens.weight"], adapter("both/adapter")
+for folder, words, head in ("words", t[WORDS], base), ("head", base, t[HEAD]):
+    m = read(folder + "-merged/model.safetensors")
+    assert m["model.embed_tokens.weight"] == words and m["lm_head.weight"] == head, folder
+    assert json.load(open(folder + "-merged/config.json"))["tie_word_embeddings"] is False
+    for part in json.load(open(folder + "-merged/merge.json"))["probe"].values():
+        assert part["max_difference"] < 1e-5 * part["largest"], (folder, part)
+# Without modules_to_save PEFT puts them into the base's own matrix, which is the head's too.
+assert "lm_head.weight" not in read("resized-merged/model.safetensors")
+E2
+# Training goes on from both, and not from one of them.
+# shellcheck disable=SC2086
+run 0 whet tune --model tied $learn --init-adapter both/adapter --output on
+quiet_about 'left out'
+mark
+for kind in words head; do
+    # shellcheck disable=SC2086
+    run 3 whet tune --model tied $learn --init-adapter $kind --output z
+    tells 'expected both in modules_to_save, and equal'
+done
+unchanged
+finish
