@@ -15,13 +15,13 @@
 #include "tune/adapter_i.h"
 
 /* A set of modules: those whose name is one of `ends`, or ends with it behind a point; those whose whole
- * name matches `pattern`; or every linear layer but the head. */
+ * name matches `pattern`; or every linear layer but the head; or simply every one. */
 typedef struct whet_i_modules {
     whet_str *ends; /* [n] NUL-terminated */
     int64_t n;
     whet_str regex; /* of `pattern` */
     whet_i_pattern *pattern;
-    bool all_linear;
+    bool all_linear, every;
 } whet_i_modules;
 
 /* Values by module: the key is a pattern for the end of a name, behind a point or all of it. */
@@ -90,8 +90,11 @@ bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_module
 /* Whether it, or one that it is a part of, is: modules are saved with all their parts. */
 bool whet_i_modules_hold(const whet_i_adapter_config *config, const whet_i_modules *set,
                          const char *module);
-/* Whether targets, layers, exclusions and saved modules leave the module in. */
+/* Whether targets, layers, exclusions and saved modules leave the linear layer in. */
 bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module);
+/* The same of any module: others than linear layers are none of all_linear. */
+bool whet_i_adapter_config_takes(const whet_i_adapter_config *config, const char *module,
+                                 bool linear);
 /* Whether a linear layer that is not of the head is adapted, and how. */
 bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,
                                  whet_i_adapter_settings *out);

@@ -169,7 +169,7 @@ static bool ends_as(whet_str module, whet_str end) {
 bool whet_i_modules_has(const whet_i_adapter_config *config, const whet_i_modules *set,
                         const char *module) {
     const whet_str name = whet_str_from(module);
-    bool any = set->all_linear;
+    bool any = set->all_linear || set->every;
     for (int64_t i = 0; i < set->n && !any; i++) any = ends_as(name, set->ends[i]);
     return any || (set->pattern && whet_i_pattern_find(set->pattern, config->state, name) == 1);
 }
@@ -216,10 +216,16 @@ static double value_of(const whet_i_adapter_config *config, const whet_i_module_
     return fallback;
 }
 
+bool whet_i_adapter_config_takes(const whet_i_adapter_config *config, const char *module,
+                                 bool linear) {
+    const whet_i_modules *in = &config->targets, *out = &config->excluded;
+    if (in->all_linear ? !linear : !whet_i_modules_has(config, in, module)) return false;
+    if (out->all_linear ? linear : whet_i_modules_has(config, out, module)) return false;
+    return has_number(config, module) && !whet_i_modules_hold(config, &config->saved, module);
+}
+
 bool whet_i_adapter_config_has(const whet_i_adapter_config *config, const char *module) {
-    return whet_i_modules_has(config, &config->targets, module) && has_number(config, module) &&
-           !whet_i_modules_has(config, &config->excluded, module) &&
-           !whet_i_modules_hold(config, &config->saved, module);
+    return whet_i_adapter_config_takes(config, module, true);
 }
 
 bool whet_i_adapter_config_layer(const whet_i_adapter_config *config, const char *module,

@@ -47,7 +47,7 @@ static whet_status make_config(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->targets, "targets", j->targets));
     for (int i = 0; i < 3 && !j->targets && run->adapter->adapts; i++)
         WHET_TRY(whet_i_modules_add(ctx, c, &c->targets, whet_str_from(run->backbone.layers[i])));
-    if (!j->targets && !run->adapter->adapts) c->targets.all_linear = true;
+    if (!j->targets && !run->adapter->adapts) c->targets.every = true;
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->excluded, "exclude", j->exclude));
     WHET_TRY(whet_i_modules_parse(ctx, c, &c->saved, "modules to save", j->save_modules));
     run->n_saved = c->saved.n;

@@ -25,13 +25,28 @@ bool whet_i_tune_is_of_adapter(const whet_i_tune *run, const whet_i_param *p) {
            !whet_i_backbone_is_head(&run->backbone, p->name);
 }
 
+/* A linear layer before the heads: the word vectors are multiplied by where they are the head. */
+static bool is_linear(const whet_i_tune *run, const char *module) {
+    const whet_i_params *params = run->params;
+    if (whet_i_backbone_is_head(&run->backbone, module) || strcmp(module, "lm_head") == 0 ||
+        strcmp(module, "model.embed_tokens") == 0)
+        return false;
+    for (int64_t i = 0; i < params->n_weights; i++)
+        for (int32_t part = 0; part < params->weights[i].parts; part++) {
+            char name[NAME_SIZE];
+            module_of(&params->items[params->weights[i].first + part], name);
+            if (strcmp(name, module) == 0) return true;
+        }
+    return false;
+}
+
 static bool is_trained(const whet_i_tune *run, const whet_i_param *p) {
     char module[NAME_SIZE];
     if (!p->source.data || whet_i_backbone_is_head(&run->backbone, p->name) || is_saved(run, p))
         return true; /* new, or the head */
     if (!run->adapter->trains || !run->adapter->trains(run->params, p)) return false;
     module_of(p, module);
-    return whet_i_adapter_config_has(&run->config, module);
+    return whet_i_adapter_config_takes(&run->config, module, is_linear(run, module));
 }
 
 /* What the base lacks beside head and adapters, such as a pooler, is saved whole, and named so. */
@@ -97,6 +112,15 @@ static whet_status left_out(whet_ctx *ctx, const whet_i_tune *run, whet_str end)
                        excluded && saved ? "," : "", saved ? " modules that are saved whole" : "");
 }
 
+/* The same where weights of the model itself are trained: the layers may have none that the kind trains. */
+static whet_status nothing_of_kind(whet_ctx *ctx, const whet_i_tune *run) {
+    return whet_i_fail(
+        ctx, WHET_ERR_ARG,
+        "targets \"%s\" are there, and nothing of them is what adapter %s trains, or "
+        "all of it is left out; expected other targets, or another adapter",
+        run->job.targets, run->adapter->name);
+}
+
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
     char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "";
     const char *const *layers = run->backbone.layers;
@@ -115,6 +139,8 @@ static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
     whet_names_destroy(ctx, names);
     WHET_TRY(status);
     if (run->adapter->adapts && there >= 0) return left_out(ctx, run, targets->ends[there]);
+    if (run->adapter->trains && run->job.targets && (there >= 0 || targets->all_linear))
+        return nothing_of_kind(ctx, run);
     if (!run->job.targets && run->config.layers)
         return whet_i_fail(
             ctx, WHET_ERR_ARG,
@@ -136,16 +162,26 @@ static whet_status nothing_trained(whet_ctx *ctx, const whet_i_tune *run) {
                        run->adapter->name, run->backbone.model_type);
 }
 
-/* What a folder of weights of the model itself says it has: the last parts of their modules' names. */
+static void clear_modules(whet_ctx *ctx, whet_i_modules *set) {
+    whet_i_pattern_free(ctx, set->pattern);
+    whet_i_free(ctx, set->ends);
+    *set = (whet_i_modules){0};
+}
+
+/* What a folder of weights of the model itself says it has: the last parts of their modules' names, or, where
+ * layers were asked for in words or by number, which such folders of PEFT do not know, the names. */
 static whet_status name_targets(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_adapter_config *c = &run->config;
-    c->targets.all_linear = false;
+    const bool whole = run->job.targets || c->layers || c->excluded.n > 0 || c->excluded.pattern ||
+                       c->excluded.all_linear;
+    clear_modules(ctx, &c->targets);
+    clear_modules(ctx, &c->excluded);
     for (int64_t i = 0; i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         char module[NAME_SIZE];
         if (!p->trainable || !whet_i_tune_is_of_adapter(run, p)) continue;
         module_of(p, module);
-        const char *last = strrchr(module, '.');
+        const char *last = whole ? NULL : strrchr(module, '.');
         if (!whet_i_modules_has(c, &c->targets, module))
             WHET_TRY(
                 whet_i_modules_add(ctx, c, &c->targets, whet_str_from(last ? last + 1 : module)));
@@ -295,8 +331,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(save_new(ctx, run));
     WHET_TRY(save_tied(ctx, run));
     if (!run->survey) warn_of_misspelt(ctx, run);
-    if (run->adapter->trains)
-        return run->adapter->peft_type && !run->job.targets ? name_targets(ctx, run) : WHET_OK;
+    if (run->adapter->trains) return run->adapter->peft_type ? name_targets(ctx, run) : WHET_OK;
     const bool in_words = run->config.targets.pattern || run->config.targets.all_linear;
     return in_words && run->config.layers ? spell_targets(ctx, run) : WHET_OK;
 }

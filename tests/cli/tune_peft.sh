@@ -117,4 +117,48 @@ for kind in words head; do
     tells 'expected both in modules_to_save, and equal'
 done
 unchanged
+
+# all-linear is linear layers with everything that trains weights of the model itself, too.
+bert=$golden/bert_tiny/even
+awk 'BEGIN { print "text\tlabel"
+    for (i = 0; i < 24; i++)
+        printf "%s video number %d\t%s\n", i % 2 ? "good" : "bad", i, i % 2 ? "yes" : "no" }' >train.tsv
+train="--model $bert --train train.tsv --batch 8 --epochs 1 --lr 0.01 --quiet"
+for kind in full bitfit; do
+    # shellcheck disable=SC2086
+    run 0 whet tune $train --adapter $kind --targets all-linear --output linear-$kind
+done
+# shellcheck disable=SC2086
+run 0 whet tune $train --adapter bitfit --exclude all-linear --output others
+python3 - "$bert" <<'E2' || fail 'all-linear is something else than linear layers'
+import sys
+from folders import *
+def linear(name):
+    return name.split(".")[-2] in ("query", "key", "value", "dense")
+base, tuned = read(sys.argv[1] + "/model.safetensors"), read("linear-full/model.safetensors")
+for name, (_, shape, data) in base.items():
+    same = tuned["bert." + name][2] == data
+    assert same != linear(name), name
+biases, others = (
+    {n[len("base_model.model."):-len(".bias")] for n in adapter(f) if n.endswith(".bias")} for f in ("linear-bitfit", "others"))
+new = {n for n in biases if "pooler" in n or "classifier" in n}
+assert biases - new and all(linear(n + ".x") for n in biases - new), biases
+assert others - new and not any(linear(n + ".x") for n in others - new), others
+for folder, got in ("linear-bitfit", biases), ("others", others):
+    c = config(folder)
+    assert set(c["target_modules"]) == got - new and c["exclude_modules"] is None, c
+E2
+mark
+# shellcheck disable=SC2086
+run 2 whet tune $train --adapter norms --targets all-linear --output z
+tells 'targets "all-linear" are there, and nothing of them is what adapter norms trains'
+# shellcheck disable=SC2086
+run 2 whet tune $train --adapter norms --targets query --output z
+tells 'targets "query" are there, and nothing of them is what adapter norms trains'
+unchanged
+# Folders of norms name what was trained: PEFT has no numbers of layers for them.
+# shellcheck disable=SC2086
+run 0 whet tune $train --adapter norms --layers 1 --exclude attention.output.LayerNorm --output norms
+python3 -c 'from folders import *
+assert config("norms")["target_modules"] == ["bert.encoder.layer.1.output.LayerNorm"], config("norms")' || fail 'norms are others'
 finish
