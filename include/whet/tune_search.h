@@ -42,14 +42,16 @@ WHET_API WHET_CHECKED whet_status whet_tune_search_budget(whet_ctx *ctx, const c
  * budget   needs seconds or trials. A larger one goes on with a search that was done.
  *
  * Settings are drawn at random, LoRA and MoRe in pairs that are equal but for the blocks, so that neither
- * wins by luckier draws; full tuning is one in five; the first three are LoRA of rank 8, full tuning and
- * MoRe of rank 8 with 4 blocks, at their default rates. Kinds of `also` come behind them, and then one in
- * six (seven, eight) each. A trial is trained on all folds of the training rows
+ * wins by luckier draws; full tuning is one in five (none, where the limit rules it out);
+ * the first three are LoRA of rank 8, full tuning and MoRe of rank 8 with 4 blocks, at their default rates.
+ * Kinds of `also` come behind them, and then one in six (seven, eight) each. A trial is trained on all folds
+ * of the training rows
  * (without a validation table, or with fewer than 500 training rows), or from several seeds, and judged by
  * the mean metric of the rows held out. It goes on from one rung (number of steps) to the next, three times
  * as long, when it is among the best third there (asynchronous successive halving, Li et al. 2020, arXiv
- * 1810.05934). The winner and its rival, the best LoRA of as many parameters or fewer, are compared on folds
- * (seeds) that chose nothing.
+ * 1810.05934). The winner and its rival are compared on folds (seeds) that chose nothing: its partner, which
+ * is trained to the end for that; where it has none that comes to the end, the best LoRA of as many
+ * parameters or fewer (of a LoRA, MoRe), with which it shares no draws.
  *
  * Writes into job->output, beside what whet_tune_run writes:
  *   search.json     what was tried, what each cost, the front of metric against parameters, the verdict

@@ -76,7 +76,7 @@ typedef struct whet_i_search_state {
 typedef struct whet_i_search_trial {
     whet_tune_job job;  /* all settings given */
     int64_t parameters; /* trained outside the head */
-    int64_t pair;       /* LoRA and MoRe of the same pair have equal ranks and layers; -1 = none */
+    int64_t pair;       /* LoRA and MoRe of a pair have equal ranks, layers and rates; -1 = none */
     int64_t attempt;    /* the first that fitted; -1 = none was asked for, or none did */
 } whet_i_search_trial;
 
@@ -188,8 +188,11 @@ typedef struct whet_i_search_rules {
 whet_i_search_step whet_i_search_next(const whet_i_search_rules *rules, whet_i_search_unit *unit);
 /* The best trial at whole length, or -1; of equals the one of least loss, fewest parameters, first. */
 int64_t whet_i_search_winner(const whet_i_search_rules *rules);
-/* Whom the winner is compared with, at whole length, or -1: the best LoRA of no more parameters (to a
- * hundredth); of a LoRA, the best MoRe. */
+/* The other of a pair, among the trials begun and the next one; -1 = none. */
+int64_t whet_i_search_partner(const whet_i_search_rules *rules, int64_t trial);
+bool whet_i_search_are_pair(const whet_i_search_rules *rules, int64_t a, int64_t b);
+/* Whom the winner is compared with, at whole length, or -1: its partner; where that is not there, the best
+ * LoRA of no more parameters (to a hundredth), of a LoRA the best MoRe. */
 int64_t whet_i_search_rival(const whet_i_search_rules *rules, int64_t winner);
 /* Whether trial a is better than b at a level; both whole. */
 bool whet_i_search_better(const whet_i_search_rules *rules, int32_t level, int64_t a, int64_t b);
@@ -208,6 +211,10 @@ typedef struct whet_i_search_verdict {
 } whet_i_search_verdict;
 whet_i_search_verdict whet_i_search_judge(const whet_i_search_state *state, bool lower,
                                           int64_t winner, int64_t rival);
+/* The verdict as a sentence: what they share is said of a pair alone, and what differs of all others. */
+void whet_i_search_verdict_text(const whet_i_search_rules *rules,
+                                const whet_i_search_verdict *verdict, int64_t winner, int64_t rival,
+                                char *out, size_t size);
 
 typedef struct whet_i_search_point { /* of the picture */
     whet_tune_adapter kind;

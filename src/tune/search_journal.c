@@ -18,7 +18,9 @@
 
 #include "tune/search_i.h"
 
-enum { HASH = 16, BYTES_MAX = 1 << 28, VERSION = 1 };
+enum { HASH = 16, BYTES_MAX = 1 << 28 };
+/* 1: trials of a limited search were drawn otherwise, so that their numbers mean other settings. */
+enum { VERSION = 2 };
 
 /* ---- lines to facts --------------------------------------------------------------------------- */
 
@@ -37,7 +39,13 @@ static whet_status parse_head(whet_ctx *ctx, const char *where, const json_t *o,
     int64_t version, rungs, replicates;
     json_t *steps;
     whet_str print;
-    WHET_TRY(whet_i_json_int(ctx, where, o, "search", VERSION, VERSION, &version));
+    WHET_TRY(whet_i_json_int(ctx, where, o, "search", 1, INT32_MAX, &version));
+    if (version != VERSION)
+        return whet_i_fail(ctx, WHET_ERR_FORMAT,
+                           "%s: the journal is of version %" PRId64
+                           ", whose trials were drawn otherwise; expected version %d; try --force, "
+                           "which begins again",
+                           where, version, VERSION);
     WHET_TRY(whet_i_json_str(ctx, where, o, "fingerprint", &print));
     WHET_TRY(whet_i_json_int(ctx, where, o, "rungs", 1, WHET_I_SEARCH_RUNGS, &rungs));
     WHET_TRY(whet_i_json_int(ctx, where, o, "replicates", 2, WHET_I_SEARCH_FOLDS, &replicates));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * What a search tells: what was tried and what each cost, the front of metric against parameters, whether the
- * winner is better than LoRA of as many parameters beyond noise, and what cheap signs were worth.
+ * winner is better than its partner (LoRA of a MoRe, MoRe of a LoRA, all else alike) beyond noise, and what
+ * cheap signs were worth.
  *
  * The interval of a difference of two settings over K folds: folds share most of their training rows, so that
  * the variance of the mean is not s^2 / K but s^2 (1 / K + 1 / (K - 1)), held-out rows being 1 / (K - 1) of
@@ -49,33 +50,53 @@ static const char *full_name(whet_tune_adapter kind) {
     return names[kind];
 }
 
-static void verdict_text(const whet_i_search_rules *r, const whet_i_search_verdict *v,
-                         int64_t winner, int64_t rival, char *out, size_t size) {
-    const whet_tune_adapter kind = r->trials[winner].job.adapter;
+void whet_i_search_verdict_text(const whet_i_search_rules *r, const whet_i_search_verdict *v,
+                                int64_t winner, int64_t rival, char *out, size_t size) {
+    enum { WHOM = 320 };
+    const whet_i_search_trial *w = &r->trials[winner];
+    const char *name = full_name(w->job.adapter);
+    char whom[WHOM];
     if (!v->there) {
-        (void)snprintf(out, size, "%s won; it was compared with no %s of as many parameters",
-                       full_name(kind), kind == WHET_TUNE_LORA ? "MoRe" : "LoRA");
+        (void)snprintf(out, size, "%s won; no %s came to the whole length to compare it with", name,
+                       w->job.adapter == WHET_TUNE_LORA ? "MoRe" : "LoRA");
         return;
     }
+    const whet_i_search_trial *t = &r->trials[rival];
+    const bool paired = whet_i_search_are_pair(r, winner, rival);
     const char *how = v->low > 0    ? "is better than"
                       : v->high < 0 ? "is worse than"
                                     : "is not told apart from";
-    (void)snprintf(
-        out, size,
-        "%s (trial %lld) %s %s of as many parameters or fewer (trial %lld): %+.4f, from %+.4f to "
-        "%+.4f at 95 %%, over %lld %s",
-        full_name(kind), (long long)winner, how, full_name(r->trials[rival].job.adapter),
-        (long long)rival, v->mean, v->low, v->high, (long long)v->n,
-        v->fresh ? "replicates that chose nothing"
-                 : "replicates that chose them, which favours the winner");
+    if (paired && w->parameters == t->parameters)
+        (void)snprintf(whom, sizeof whom,
+                       "its partner, %s of the same rates and layers and as many parameters (trial "
+                       "%lld)",
+                       full_name(t->job.adapter), (long long)rival);
+    else if (paired)
+        (void)snprintf(whom, sizeof whom,
+                       "its partner, %s of the same rates and layers (trial %lld; %lld parameters, "
+                       "not %lld)",
+                       full_name(t->job.adapter), (long long)rival, (long long)t->parameters,
+                       (long long)w->parameters);
+    else
+        (void)snprintf(whom, sizeof whom,
+                       "another draw, %s (trial %lld; %lld parameters, not %lld, rate %g, not %g, "
+                       "so that it says little of the kinds)",
+                       full_name(t->job.adapter), (long long)rival, (long long)t->parameters,
+                       (long long)w->parameters, t->job.learning_rate, w->job.learning_rate);
+    (void)snprintf(out, size,
+                   "%s (trial %lld) %s %s: %+.4f, from %+.4f to %+.4f at 95 %%, over %lld %s", name,
+                   (long long)winner, how, whom, v->mean, v->low, v->high, (long long)v->n,
+                   v->fresh ? "replicates that chose nothing"
+                            : "replicates that chose them, which favours the winner");
 }
 
 static json_t *verdict_object(const whet_i_search_rules *r, int64_t winner, int64_t rival) {
-    char text[512];
+    char text[768];
     if (winner < 0) return json_null();
     const whet_i_search_verdict v = whet_i_search_judge(r->state, r->lower, winner, rival);
-    verdict_text(r, &v, winner, rival, text, sizeof text);
-    return json_pack("{s:s, s:b, s:o, s:o, s:o, s:I, s:b}", "text", text, "beyond_noise",
+    whet_i_search_verdict_text(r, &v, winner, rival, text, sizeof text);
+    return json_pack("{s:s, s:b, s:b, s:o, s:o, s:o, s:I, s:b}", "text", text, "partner",
+                     v.there && whet_i_search_are_pair(r, winner, rival), "beyond_noise",
                      v.there && v.low > 0, "difference", whet_i_json_number(v.mean), "low",
                      whet_i_json_number(v.low), "high", whet_i_json_number(v.high), "replicates",
                      (json_int_t)v.n, "fresh", v.there && v.fresh);
@@ -147,6 +168,13 @@ static int64_t early_of(const whet_i_search_state *s, int64_t trial, int32_t lev
     return n;
 }
 
+static json_t *number_or_null(int64_t n) { return n < 0 ? json_null() : json_integer(n); }
+
+static int64_t begun_partner(const whet_i_search_rules *r, int64_t trial) {
+    const int64_t partner = whet_i_search_partner(r, trial);
+    return partner < r->state->n_trials ? partner : -1;
+}
+
 static json_t *trial_object(const whet_i_search_rules *r, int64_t trial, bool front) {
     const whet_i_search_state *s = r->state;
     const whet_i_search_trial *t = &r->trials[trial];
@@ -157,16 +185,16 @@ static json_t *trial_object(const whet_i_search_rules *r, int64_t trial, bool fr
     int64_t steps;
     add_costs(s, trial, &seconds, &steps);
     return json_pack(
-        "{s:I, s:s, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:f, s:I, s:I, s:o, s:o}", "trial",
-        (json_int_t)trial, "kind", whet_i_search_kind_name(t->job.adapter), "settings",
-        whet_i_search_settings(&t->job), "parameters", (json_int_t)t->parameters, "state",
-        state_of(s, level, m.failed), "steps", (json_int_t)(level < 0 ? 0 : s->head.steps[level]),
-        "metric", whet_i_json_number(m.metric), "error", whet_i_json_number(m.error), "scores",
-        scores_array(s, trial, level, 0), "fresh_scores",
-        scores_array(s, trial, s->head.rungs - 1, k), "front", front, "seconds", seconds,
-        "steps_taken", (json_int_t)steps, "stopped_early", (json_int_t)early_of(s, trial, level),
-        "loss_decrease", whet_i_json_number(x.decrease), "gradient_norm",
-        whet_i_json_number(x.norm));
+        "{s:I, s:s, s:o, s:o, s:I, s:s, s:I, s:o, s:o, s:o, s:o, s:b, s:f, s:I, s:I, s:o, s:o}",
+        "trial", (json_int_t)trial, "kind", whet_i_search_kind_name(t->job.adapter), "partner",
+        number_or_null(begun_partner(r, trial)), "settings", whet_i_search_settings(&t->job),
+        "parameters", (json_int_t)t->parameters, "state", state_of(s, level, m.failed), "steps",
+        (json_int_t)(level < 0 ? 0 : s->head.steps[level]), "metric", whet_i_json_number(m.metric),
+        "error", whet_i_json_number(m.error), "scores", scores_array(s, trial, level, 0),
+        "fresh_scores", scores_array(s, trial, s->head.rungs - 1, k), "front", front, "seconds",
+        seconds, "steps_taken", (json_int_t)steps, "stopped_early",
+        (json_int_t)early_of(s, trial, level), "loss_decrease", whet_i_json_number(x.decrease),
+        "gradient_norm", whet_i_json_number(x.norm));
 }
 
 /* ---- what cheap signs were worth -------------------------------------------------------------- */
@@ -206,8 +234,6 @@ done:
 }
 
 /* ---- all of it -------------------------------------------------------------------------------- */
-
-static json_t *number_or_null(int64_t n) { return n < 0 ? json_null() : json_integer(n); }
 
 static int64_t best_of_kind(const whet_i_search_rules *r, whet_tune_adapter kind) {
     const int32_t top = r->state->head.rungs - 1, k = r->state->head.replicates;

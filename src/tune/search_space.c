@@ -3,13 +3,15 @@
  * seed and its number alone.
  *
  * LoRA and MoRe come in pairs that share everything but the blocks: both kinds get the same draws at equal
- * parameters, and neither wins by a luckier rate.
+ * parameters, and neither wins by a luckier rate. A pair's draw is one that fits both; what the limit rules
+ * out has no turns, and nothing takes them.
  * MoRe has N > 1 blocks with N | r: every block of its matrix then has a term, and no entry is zero by
  * construction; N = 1 is LoRA. Ranges of rates cover what arXiv 2408.17383 and PEFT's users search. Kinds
  * that are asked for beside them (DoRA, biases, norms) have a turn each. */
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "tune/search_i.h"
 
@@ -223,16 +225,13 @@ static whet_tune_job job_of(const whet_i_search_space *s, whet_tune_adapter kind
     return job;
 }
 
-/* The second of a pair has what they share from the attempt that fitted the first. */
+/* A pair has what it shares from the draws of its first. */
 static bool fill(const whet_i_search_space *s, int64_t i, int64_t pair, int64_t attempt,
                  whet_tune_job *job) {
-    const bool second = pair >= 0 && pair < i && s->trials[pair].attempt >= 0;
     for (int64_t row = 0; row < WHET_COUNT_OF(table); row++) {
         const dimension *d = &table[row];
-        const bool theirs = second && d->shared;
         if (!(d->kinds >> job->adapter & 1) || d->given(s)) continue;
-        const double u =
-            draw_of(s, theirs ? pair : i, row, theirs ? s->trials[pair].attempt : attempt);
+        const double u = draw_of(s, d->shared && pair >= 0 ? pair : i, row, attempt);
         if (!d->put(s, u, job)) return false;
     }
     return job->adapter != WHET_TUNE_MORE || job->rank % job->blocks == 0 || rank_given(s);
@@ -248,14 +247,16 @@ static whet_tune_job first_job(const whet_i_search_space *s, whet_tune_adapter k
     return job;
 }
 
-/* Of a kind, within the limit. Of many draws the first that fits; else the smallest there is. */
-static whet_tune_job smallest_job(const whet_i_search_space *s, whet_tune_adapter kind) {
+/* Of a kind, within the limit. Of many draws the first that fits; else the smallest there is, of a pair the
+ * smallest that is as large for both. */
+static whet_tune_job smallest_job(const whet_i_search_space *s, whet_tune_adapter kind,
+                                  bool paired) {
     whet_tune_job job = first_job(s, kind);
     if (is_own(kind)) return job;
     if (!targets_given(s)) job.targets = s->survey->backbone.layers[2];
     if (!layers_given(s)) job.layers = s->halves[1];
     if (!rank_given(s))
-        job.rank = kind != WHET_TUNE_MORE ? 1 : blocks_given(s) ? s->base.blocks : 2;
+        job.rank = kind != WHET_TUNE_MORE && !paired ? 1 : blocks_given(s) ? s->base.blocks : 2;
     if (kind == WHET_TUNE_MORE && !blocks_given(s)) job.blocks = job.rank;
     job.alpha = s->base.alpha;
     whet_i_tune_fill_defaults(&job);
@@ -302,50 +303,83 @@ static int64_t asked_kinds(const whet_i_search_space *s) {
     return n;
 }
 
-/* The first trials have one of each kind; then kinds take turns. */
-static int64_t first_trials(const whet_i_search_space *s) { return 3 + asked_kinds(s); }
+/* Kinds in the order in which they come, of those that the limit leaves. */
+typedef struct order {
+    whet_tune_adapter kind[CYCLE + WHET_I_SEARCH_KINDS];
+    int64_t n;
+} order;
 
-static int64_t turn_of(const whet_i_search_space *s, int64_t i) {
-    return (i - first_trials(s)) % (CYCLE + asked_kinds(s));
+static order order_of(const whet_i_search_space *s, const whet_tune_adapter *known, int64_t n) {
+    order o = {.n = 0};
+    for (int64_t i = 0; i < n + asked_kinds(s); i++) {
+        const whet_tune_adapter kind = i < n ? known[i] : asked_kind(s, i - n);
+        if (s->can[kind]) o.kind[o.n++] = kind;
+    }
+    return o;
 }
 
-/* *stands: the kind is the one whose turn it is, and no other in its place. */
-static whet_tune_adapter kind_of(const whet_i_search_space *s, int64_t i, bool *stands) {
+/* Where trial i stands: the first trials have one of each kind; then kinds take turns. */
+typedef struct place {
+    whet_tune_adapter kind;
+    bool begins;  /* one of the first */
+    int64_t pair; /* its first trial; -1 = none */
+} place;
+
+static place place_of(const whet_i_search_space *s, int64_t i) {
     static const whet_tune_adapter first[] = {WHET_TUNE_LORA, WHET_TUNE_FULL, WHET_TUNE_MORE};
     static const whet_tune_adapter turns[CYCLE] = {WHET_TUNE_MORE, WHET_TUNE_LORA, WHET_TUNE_MORE,
                                                    WHET_TUNE_LORA, WHET_TUNE_FULL};
-    const bool begins = i < first_trials(s);
-    const int64_t at = begins ? i : turn_of(s, i), known = begins ? 3 : CYCLE;
-    const whet_tune_adapter kind = at >= known ? asked_kind(s, at - known)
-                                   : begins    ? first[at]
-                                               : turns[at];
-    *stands = s->can[kind];
-    if (*stands) return kind;
-    return s->can[WHET_TUNE_LORA] ? WHET_TUNE_LORA : WHET_TUNE_FULL;
+    const order begin = order_of(s, first, 3), then = order_of(s, turns, CYCLE);
+    place p = {.begins = i < begin.n, .pair = -1};
+    p.kind = WHET_TUNE_LORA;
+    if (p.begins)
+        p.kind = begin.kind[i];
+    else if (then.n > 0) /* as it is: a space that leaves no kind is refused */
+        p.kind = then.kind[(i - begin.n) % then.n];
+    const bool both = s->can[WHET_TUNE_LORA] && s->can[WHET_TUNE_MORE];
+    if (both && (p.kind == WHET_TUNE_LORA || p.kind == WHET_TUNE_MORE))
+        p.pair = p.begins ? 0 : p.kind == WHET_TUNE_MORE ? i : i - 1;
+    return p;
+}
+
+/* Of as many numbers, to a hundredth: blocks that do not divide a layer are filled up. */
+static bool as_large(int64_t p, int64_t q) { return llabs(p - q) * 100 <= (p > q ? p : q); }
+
+/* Whether what is drawn fits, of a pair both; attempt -1: what the first trials are. *trial is trial i. */
+static whet_status try_draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i, const place *p,
+                            int64_t attempt, whet_i_search_trial *trial, bool *yes) {
+    const whet_tune_adapter other = p->kind == WHET_TUNE_MORE ? WHET_TUNE_LORA : WHET_TUNE_MORE;
+    whet_i_search_trial twin = {0};
+    for (int mine = p->pair < 0; mine < 2; mine++) {
+        const whet_tune_adapter kind = mine ? p->kind : other;
+        whet_tune_job job = attempt < 0 ? first_job(s, kind) : job_of(s, kind);
+        /* Of a pair that is drawn, MoRe is the first, whose blocks are its own draw. */
+        const int64_t own = mine || p->pair < 0 ? i : 2 * p->pair + 1 - i;
+        *yes = attempt < 0 || fill(s, own, p->pair, attempt, &job);
+        if (*yes) WHET_TRY(may_fit(ctx, s, &job, mine ? trial : &twin, yes));
+        if (!*yes) return WHET_OK;
+    }
+    *yes = p->pair < 0 || as_large(trial->parameters, twin.parameters);
+    return WHET_OK;
 }
 
 static whet_status draw(whet_ctx *ctx, whet_i_search_space *s, int64_t i,
                         whet_i_search_trial *trial) {
-    bool stands;
-    const whet_tune_adapter kind = kind_of(s, i, &stands);
-    const bool first = i < first_trials(s), begins = first && stands;
-    const int64_t turn = turn_of(s, i);
-    const bool paired = !first && turn < CYCLE && kind != WHET_TUNE_FULL;
+    const place p = place_of(s, i);
+    const bool second = !p.begins && p.pair >= 0 && p.pair < i;
+    /* What fitted the first of a pair fits the second. */
+    const int64_t from = p.begins ? -1 : second ? s->trials[p.pair].attempt : 0;
+    const int64_t end = p.begins ? 0 : second ? from + (from >= 0) : ATTEMPTS;
     bool yes = false;
     trial->attempt = -1;
-    trial->pair = !paired ? -1 : turn % 2 ? i - 1 : i;
-    if (begins) {
-        const whet_tune_job job = first_job(s, kind);
-        WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
-    }
-    for (int64_t attempt = 0; !begins && !yes && attempt < ATTEMPTS; attempt++) {
-        whet_tune_job job = job_of(s, kind);
-        if (fill(s, i, trial->pair, attempt, &job)) WHET_TRY(may_fit(ctx, s, &job, trial, &yes));
+    trial->pair = p.pair;
+    for (int64_t attempt = from; attempt < end && !yes; attempt++) {
+        WHET_TRY(try_draw(ctx, s, i, &p, attempt, trial, &yes));
         if (yes) trial->attempt = attempt;
     }
     if (yes) return WHET_OK;
-    whet_tune_job job = smallest_job(s, kind);
-    if (!begins) fill_free(s, trial->pair >= 0 ? trial->pair : i, &job);
+    whet_tune_job job = smallest_job(s, p.kind, p.pair >= 0);
+    if (!p.begins) fill_free(s, p.pair >= 0 ? p.pair : i, &job);
     return fits(ctx, s, &job, trial, &yes);
 }
 
@@ -429,7 +463,7 @@ static whet_status find_kinds(whet_ctx *ctx, whet_i_search_space *s) {
         if (kind == WHET_TUNE_MORE && rank_given(s) && !blocks_given(s) &&
             !put_blocks(s, 0, &probe))
             continue;
-        const whet_tune_job job = smallest_job(s, (whet_tune_adapter)kind);
+        const whet_tune_job job = smallest_job(s, (whet_tune_adapter)kind, false);
         WHET_TRY(fits(ctx, s, &job, &trial, &s->can[kind]));
         if (trial.parameters < s->least) s->least = trial.parameters;
     }

@@ -5,9 +5,10 @@
  *
  * Behind it, when the budget lets nothing new begin, comes what the paper does not have: the best trial of
  * each kind, and the rival of the winner, go on to the whole length, so that kinds are compared at equal
- * effort; then the winner and its rival are run on replicates that chose nothing; then the winner is trained
- * on all rows. Each is left out where it would not end within the budget, but for one trial at whole length
- * and the training. What is next follows from the journal alone. */
+ * effort; the rival is the winner's partner, which has its draws, even where a rung had dropped it. Then the
+ * winner and its rival are run on replicates that chose nothing, and the winner is trained on all rows. Each
+ * is left out where it would not end within the budget, but for one trial at whole length and the training.
+ * What is next follows from the journal alone. */
 #include <math.h>
 
 #include "tune/search_i.h"
@@ -243,6 +244,23 @@ int64_t whet_i_search_winner(const whet_i_search_rules *r) {
     return best_at(r, r->state->head.rungs - 1);
 }
 
+int64_t whet_i_search_partner(const whet_i_search_rules *r, int64_t trial) {
+    const int64_t pair = trial < 0 ? -1 : r->trials[trial].pair;
+    /* A trial that is next is known, too. */
+    for (int64_t t = 0; pair >= 0 && t <= r->state->n_trials; t++)
+        if (t != trial && r->trials[t].pair == pair) return t;
+    return -1;
+}
+
+bool whet_i_search_are_pair(const whet_i_search_rules *r, int64_t a, int64_t b) {
+    return a >= 0 && b >= 0 && whet_i_search_partner(r, a) == b;
+}
+
+static bool is_whole(const whet_i_search_rules *r, int64_t trial) {
+    const whet_i_search_mean m = choosing(r, trial, r->state->head.rungs - 1);
+    return m.whole && !m.failed;
+}
+
 static bool is_rival(const whet_i_search_rules *r, int64_t winner, int64_t trial) {
     const whet_i_search_trial *w = &r->trials[winner], *t = &r->trials[trial];
     const whet_tune_adapter kind =
@@ -252,10 +270,11 @@ static bool is_rival(const whet_i_search_rules *r, int64_t winner, int64_t trial
 
 int64_t whet_i_search_rival(const whet_i_search_rules *r, int64_t winner) {
     const int32_t top = r->state->head.rungs - 1;
+    const int64_t n = r->state->n_trials, partner = whet_i_search_partner(r, winner);
     int64_t best = -1;
-    for (int64_t t = 0; winner >= 0 && t < r->state->n_trials; t++) {
-        const whet_i_search_mean m = choosing(r, t, top);
-        if (!is_rival(r, winner, t) || !m.whole || m.failed) continue;
+    if (partner >= 0 && partner < n && is_whole(r, partner)) return partner;
+    for (int64_t t = 0; winner >= 0 && t < n; t++) {
+        if (!is_rival(r, winner, t) || !is_whole(r, t)) continue;
         if (best < 0 || whet_i_search_better(r, top, t, best)) best = t;
     }
     return best;
@@ -281,6 +300,14 @@ static double final_seconds(const whet_i_search_rules *r, int64_t winner) {
     return whet_i_search_expected(r, (whet_i_search_unit){winner, r->state->head.rungs, 0});
 }
 
+/* The winner's partner, where it may still come to the whole length. It may be a trial that nothing of has
+ * begun, if that is the next. */
+static int64_t open_partner(const whet_i_search_rules *r, int64_t winner) {
+    const int64_t n = r->state->n_trials, partner = whet_i_search_partner(r, winner);
+    if (partner == n && (n == WHET_I_SEARCH_TRIALS || (r->most > 0 && n >= r->most))) return -1;
+    return partner < 0 || partner == n || !has_failed(r, partner) ? partner : -1;
+}
+
 /* One that goes on to the whole length without being among the best of its rung. */
 static bool finalist_unit(const whet_i_search_rules *r, int64_t winner, whet_i_search_unit *unit) {
     const int32_t top = r->state->head.rungs - 1;
@@ -288,9 +315,13 @@ static bool finalist_unit(const whet_i_search_rules *r, int64_t winner, whet_i_s
         *unit = (whet_i_search_unit){furthest(r, -1, -1), top, 0};
         return unit->trial >= 0;
     }
-    for (int kind = KINDS; kind >= 0; kind--) {
-        const int64_t t = furthest(r, kind, winner);
-        if (t < 0 || reached(r, t) == top) continue;
+    const int64_t partner = open_partner(r, winner);
+    for (int kind = KINDS + 1; kind >= 0; kind--) {
+        /* Another rival only where the partner is not there. */
+        if (kind == KINDS && whet_i_search_are_pair(r, winner, whet_i_search_rival(r, winner)))
+            continue;
+        const int64_t t = kind > KINDS ? partner : furthest(r, kind, winner);
+        if (t < 0 || (t < r->state->n_trials && reached(r, t) == top)) continue;
         if (!affords(r, group(r, t, top), final_seconds(r, winner))) continue;
         *unit = (whet_i_search_unit){t, top, 0};
         return true;

@@ -228,9 +228,19 @@ present p/adapter_model.safetensors
 # shellcheck disable=SC2086
 run 0 whet $common --search trials=6,params=2k --output few --rank 2
 python3 -c 'import json
-t = json.load(open("few/search.json"))["trials"]
+r = json.load(open("few/search.json"))
+t = r["trials"]
 assert all(x["parameters"] <= 2000 and x["settings"]["rank"] == 2 for x in t)
-assert {x["kind"] for x in t} == {"more", "lora"}' || fail 'the limit of parameters does not hold'
+assert {x["kind"] for x in t} == {"more", "lora"}
+for i, x in enumerate(t):
+    y = t[x["partner"]]
+    assert y["partner"] == i and {x["kind"], y["kind"]} == {"more", "lora"}, (i, x["partner"])
+    assert x["parameters"] == y["parameters"]
+    shared = [{k: v for k, v in z["settings"].items() if k != "blocks"} for z in (x, y)]
+    assert shared[0] == shared[1], shared
+assert r["rival"] == t[r["winner"]]["partner"] and t[r["rival"]]["state"] == "whole" and r["verdict"]["partner"]
+' || fail 'the limit of parameters does not hold, or pairs do not'
+says 'its partner, '
 # A validation table and many rows: seeds in place of folds.
 awk 'BEGIN { print "text\tlabel"
     for (i = 0; i < 510; i++)
@@ -311,6 +321,25 @@ python3 -c 'b = bytearray(open("hurt/search/journal", "rb").read()); b[len(b) //
 # shellcheck disable=SC2086
 run 3 whet $common --search trials=7 --output hurt --resume
 tells 'hurt/search/journal:'
+
+# One of version 1, whose trials were others, is refused as such.
+cp -r a old
+python3 - <<'EOF'
+journal = open("old/search/journal").read()
+body, rest = journal.split(" ", 1)[1].split("\n", 1)
+body = body.replace('"search":2', '"search":1')
+h, m = 0xcbf29ce484222325, (1 << 64) - 1
+for c in body.encode():
+    h = (h ^ c) * 0x100000001b3 & m
+h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9 & m
+h = (h ^ h >> 27) * 0x94d049bb133111eb & m
+open("old/search/journal", "w").write("%016x %s\n%s" % (h ^ h >> 31, body, rest))
+EOF
+mark
+# shellcheck disable=SC2086
+run 3 whet $common --search trials=7 --output old --resume
+tells 'old/search/journal:1: the journal is of version 1'
+unchanged
 
 # No room: told, nothing torn, and with room it goes on to the same end.
 (

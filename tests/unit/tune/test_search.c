@@ -202,6 +202,60 @@ static void draws_hold_what_is_said_of_them(void **state) {
     test_ctx_done(ctx);
 }
 
+static void expect_pair(const whet_i_search_trial *a, const whet_i_search_trial *b) {
+    assert_true(a->job.adapter + b->job.adapter == WHET_TUNE_LORA + WHET_TUNE_MORE);
+    assert_int_equal(a->job.rank, b->job.rank);
+    assert_string_equal(a->job.targets, b->job.targets);
+    assert_ptr_equal(a->job.layers, b->job.layers);
+    assert_ptr_equal(a->job.rank_pattern, b->job.rank_pattern);
+    assert_true(a->job.learning_rate == b->job.learning_rate && a->job.dropout == b->job.dropout &&
+                a->job.head_rate == b->job.head_rate);
+    assert_int_equal(a->parameters, b->parameters);
+    assert_true(a->pair == b->pair && a->pair >= 0);
+}
+
+/* Whatever the limit rules out, every LoRA and MoRe has a partner of the same rates and size, from the first
+ * trials on, and nothing takes the turns of what is ruled out: 3 and turns of 5, or 2 and turns of 4. Where
+ * MoRe is ruled out LoRA has none. */
+static void pairs_hold_under_a_limit(void **state) {
+    (void)state;
+    enum { DRAWS = 42 };
+    whet_ctx *ctx = test_ctx(1);
+    const whet_tune_job base = small_job();
+    whet_i_tune survey = {0};
+    whet_i_search_space space;
+    test_ok(ctx, open_space(ctx, &base, 0, &survey, &space));
+    const int64_t least = space.least;
+    close_space(ctx, &survey, &space);
+    const int64_t limits[] = {0, least, 2 * least, 3 * least, 5 * least, 9 * least, 40 * least};
+    for (int64_t l = 0; l < WHET_COUNT_OF(limits); l++) {
+        const int64_t limit = limits[l], firsts = limit ? 2 : 3, cycle = limit ? 4 : 5;
+        const whet_i_search_trial *t;
+        int64_t count[WHET_I_SEARCH_KINDS] = {0};
+        survey = (whet_i_tune){0};
+        test_ok(ctx, open_space(ctx, &base, limit, &survey, &space));
+        test_ok(ctx, whet_i_search_draw(ctx, &space, DRAWS - 1, &t));
+        for (int64_t i = 0; i < DRAWS; i++) count[space.trials[i].job.adapter]++;
+        if (limit == least) {
+            assert_int_equal(count[WHET_TUNE_LORA], DRAWS);
+            for (int64_t i = 0; i < DRAWS; i++) assert_int_equal(space.trials[i].pair, -1);
+            close_space(ctx, &survey, &space);
+            continue;
+        }
+        assert_int_equal(space.can[WHET_TUNE_FULL], limit == 0);
+        expect_pair(&space.trials[0], &space.trials[firsts - 1]);
+        for (int64_t i = firsts; i < DRAWS; i++) {
+            const int64_t turn = (i - firsts) % cycle;
+            if (turn < 4 && turn % 2 == 0 && i + 1 < DRAWS)
+                expect_pair(&space.trials[i], &space.trials[i + 1]);
+            if (turn == 4) assert_int_equal(space.trials[i].job.adapter, WHET_TUNE_FULL);
+        }
+        if (limit) assert_int_equal(count[WHET_TUNE_LORA], count[WHET_TUNE_MORE]);
+        close_space(ctx, &survey, &space);
+    }
+    test_ctx_done(ctx);
+}
+
 /* Where the limit leaves the smallest alone, rates are drawn for it: no setting is tried twice, but the first
  * in place of a kind that does not fit. */
 static void the_smallest_have_rates_of_their_own(void **state) {
@@ -455,6 +509,35 @@ static void verdicts_by_hand(void **state) {
     assert_true(v.fresh && fabs(v.mean + 0.566667) < 1e-5);
 }
 
+/* What a pair shares is said of a pair alone. */
+static void verdicts_in_words(void **state) {
+    (void)state;
+    whet_i_search_state s = {.head = {.rungs = 1, .replicates = 3, .folds = 3}, .n_trials = 3};
+    whet_i_search_trial trials[] = {
+        {.job = {.adapter = WHET_TUNE_MORE, .learning_rate = 0.5}, .parameters = 99, .pair = 0},
+        {.job = {.adapter = WHET_TUNE_LORA, .learning_rate = 0.5}, .parameters = 99, .pair = 0},
+        {.job = {.adapter = WHET_TUNE_LORA, .learning_rate = 0.25}, .parameters = 50, .pair = 2},
+        {.job = {.adapter = WHET_TUNE_FULL}, .pair = -1}};
+    const whet_i_search_rules r = {.state = &s, .trials = trials};
+    const whet_i_search_verdict better = {
+        .there = true, .fresh = true, .n = 3, .mean = 0.2, .low = 0.1, .high = 0.3};
+    char text[768];
+    whet_i_search_verdict_text(&r, &better, 0, 1, text, sizeof text);
+    assert_string_equal(text,
+                        "MoRe (trial 0) is better than its partner, LoRA of the same rates and "
+                        "layers and as many parameters (trial 1): +0.2000, from +0.1000 to "
+                        "+0.3000 at 95 %, over 3 replicates that chose nothing");
+    whet_i_search_verdict_text(&r, &better, 0, 2, text, sizeof text);
+    assert_non_null(strstr(text,
+                           "another draw, LoRA (trial 2; 50 parameters, not 99, rate 0.25, not "
+                           "0.5, so that it says little of the kinds)"));
+    trials[1].parameters = 100;
+    whet_i_search_verdict_text(&r, &better, 0, 1, text, sizeof text);
+    assert_non_null(strstr(text, "(trial 1; 100 parameters, not 99)"));
+    whet_i_search_verdict_text(&r, &(whet_i_search_verdict){0}, 1, -1, text, sizeof text);
+    assert_string_equal(text, "LoRA won; no MoRe came to the whole length to compare it with");
+}
+
 /* Dominated points, equal points and those that were stopped are not of the front. */
 static void fronts_by_hand(void **state) {
     (void)state;
@@ -478,6 +561,7 @@ int main(void) {
         cmocka_unit_test(budgets_by_hand),
         cmocka_unit_test(parameters_are_counted),
         cmocka_unit_test(draws_hold_what_is_said_of_them),
+        cmocka_unit_test(pairs_hold_under_a_limit),
         cmocka_unit_test(the_smallest_have_rates_of_their_own),
         cmocka_unit_test(kinds_that_are_asked_for),
         cmocka_unit_test(parts_go_on),
@@ -485,6 +569,7 @@ int main(void) {
         cmocka_unit_test(folds_part_the_rows),
         cmocka_unit_test(each_allocation_may_fail),
         cmocka_unit_test(verdicts_by_hand),
+        cmocka_unit_test(verdicts_in_words),
         cmocka_unit_test(fronts_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

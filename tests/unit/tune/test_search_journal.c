@@ -274,7 +274,7 @@ static void add_line(char *bytes, size_t size, const char *text) {
 }
 
 #define HEAD(fields) \
-    "{\"search\":1,\"fingerprint\":\"0123456789abcdef\",\"final_steps\":9," fields "}"
+    "{\"search\":2,\"fingerprint\":\"0123456789abcdef\",\"final_steps\":9," fields "}"
 #define SOUND \
     HEAD("\"rungs\":2,\"replicates\":3,\"folds\":3,\"steps\":[4,12],\"step_seconds\":1," \
          "\"overhead\":0")

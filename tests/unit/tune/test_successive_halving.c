@@ -25,6 +25,7 @@ static void begin(whet_ctx *ctx, world *w, int32_t rungs) {
     for (int64_t t = 0; t <= MOST; t++) {
         w->trials[t].job.adapter = t % 2 ? WHET_TUNE_LORA : WHET_TUNE_MORE;
         w->trials[t].parameters = 100;
+        w->trials[t].pair = -1;
     }
     w->rules = (whet_i_search_rules){.state = &w->state, .trials = w->trials, .most = MOST};
 }
@@ -378,6 +379,63 @@ static void kinds_come_to_the_whole_length(void **state) {
     test_ctx_done(ctx);
 }
 
+/* The winner's partner is its rival, though it was the worst of all at the first rung and another LoRA came
+ * to the whole length; where it fails, the other one is. */
+static void partners_come_to_the_whole_length(void **state) {
+    (void)state;
+    static const double scores[] = {0.9, 0.1, 0.2, 0.8, 0.3, 0.4};
+    for (int fails = 0; fails < 2; fails++) {
+        whet_ctx *ctx = test_ctx(1);
+        whet_i_search_unit u;
+        world w;
+        begin(ctx, &w, 2);
+        w.rules.most = 6;
+        for (int64_t t = 0; t < 6; t++) w.trials[t].pair = t / 2 * 2;
+        for (int64_t t = 0; t < 3; t++) expect(&w, t, 0, scores[t]);
+        expect(&w, 0, 1, 0.9);
+        for (int64_t t = 3; t < 6; t++) expect(&w, t, 0, scores[t]);
+        expect(&w, 3, 1, 0.8);
+        assert_int_equal(whet_i_search_partner(&w.rules, 0), 1);
+        assert_int_equal(whet_i_search_partner(&w.rules, 3), 2);
+        assert_int_equal(whet_i_search_rival(&w.rules, 0), 3);
+        expect(&w, 1, 1, fails ? (double)NAN : 0.5);
+        assert_int_equal(whet_i_search_rival(&w.rules, 0), fails ? 3 : 1);
+        for (int64_t i = 0; i < 2 * K; i++) {
+            assert_int_equal(whet_i_search_next(&w.rules, &u), WHET_I_SEARCH_WORK);
+            assert_int_equal(u.trial, i < K ? 0 : fails ? 3 : 1);
+            assert_int_equal(u.replicate, K + i % K);
+            finish(&w, u, 0.5);
+        }
+        assert_int_equal(whet_i_search_next(&w.rules, &u), WHET_I_SEARCH_TRAIN);
+        whet_i_free(ctx, w.state.rows);
+        test_ctx_done(ctx);
+    }
+}
+
+/* A winner whose partner is the next trial: that begins where the budget lets it. Of 24 s, six trials take
+ * 12; a new one needs 2, and half of the budget for the end; the partner 2, and the training its 10. A limit
+ * of trials is kept. */
+static void a_partner_may_begin_at_the_end(void **state) {
+    (void)state;
+    for (int limited = 0; limited < 2; limited++) {
+        whet_ctx *ctx = test_ctx(1);
+        whet_i_search_unit u;
+        world w;
+        begin(ctx, &w, 1);
+        w.rules.most = limited ? 6 : 0;
+        w.rules.seconds = 24;
+        w.trials[5].pair = w.trials[6].pair = 5;
+        for (int64_t t = 0; t < 6; t++) expect(&w, t, 0, 0.1 * (double)t);
+        if (!limited) expect(&w, 6, 0, 0.4);
+        assert_int_equal(whet_i_search_rival(&w.rules, 5), limited ? 4 : 6);
+        /* To compare them takes 4 s more, which are not there. */
+        assert_int_equal(whet_i_search_next(&w.rules, &u), WHET_I_SEARCH_TRAIN);
+        assert_int_equal(u.trial, 5);
+        whet_i_free(ctx, w.state.rows);
+        test_ctx_done(ctx);
+    }
+}
+
 /* What a rung is expected to take: the steps behind the one before; of full tuning, which leaves no
  * checkpoints, all; at the rate of its own kind. */
 static void expectations_by_hand(void **state) {
@@ -415,6 +473,8 @@ int main(void) {
         cmocka_unit_test(half_is_kept_for_the_end),
         cmocka_unit_test(claims_count_as_spent),
         cmocka_unit_test(kinds_come_to_the_whole_length),
+        cmocka_unit_test(partners_come_to_the_whole_length),
+        cmocka_unit_test(a_partner_may_begin_at_the_end),
         cmocka_unit_test(expectations_by_hand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
