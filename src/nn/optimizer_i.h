@@ -119,11 +119,21 @@ WHET_CHECKED whet_status whet_i_training_save(whet_ctx *ctx, const char *path,
                                               const whet_i_optimizer *optimizer,
                                               const whet_i_training_state *state,
                                               const char *fingerprint);
-/* Errors: IO, FORMAT, SHAPE, DATA (another fingerprint: the settings or the data have changed);
- * values, moments and state are then unchanged. */
+/* Errors: IO, FORMAT, SHAPE, UNSUPPORTED, DATA (another fingerprint: the settings or the data have changed;
+ * another hash: the file is damaged); values, moments and state are then unchanged. */
 WHET_CHECKED whet_status whet_i_training_load(whet_ctx *ctx, const char *path,
                                               whet_i_optimizer *optimizer,
                                               whet_i_training_state *state,
                                               const char *fingerprint);
+
+/* What a checkpoint's metadata keeps as "hash": of tensors of f32, their names and order, upon `before`. */
+enum { WHET_I_CHECKPOINT_HASH = 17 };
+void whet_i_checkpoint_hash(const whet_named_tensor *items, int64_t n, uint64_t before,
+                            char hex[WHET_I_CHECKPOINT_HASH]);
+/* Errors: DATA (the file's is another). */
+WHET_CHECKED whet_status whet_i_checkpoint_check(whet_ctx *ctx, const char *path,
+                                                 const whet_safetensors *file,
+                                                 const whet_named_tensor *items, int64_t n,
+                                                 uint64_t before);
 
 #endif

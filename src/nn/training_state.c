@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A training run on disk: one safetensors file with the values of what is trained, the optimiser's
  * moments, and in its metadata where the run stands. Reals are written as their 64 bits, so that they
- * come back the same in every locale. */
+ * come back the same in every locale. A hash of all of it tells damage, which would train another model
+ * without a word; files of version 1 have none. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -10,7 +11,11 @@
 
 static const char *const prefixes[] = {"", "moment1.", "moment2."};
 
-enum { NAME_SIZE = 512, FORMAT_VERSION = 1, FIELDS = 11, FIELD_SIZE = 40 };
+enum { NAME_SIZE = 512, FORMAT_VERSION = 2, FIELDS = 11, FIELD_SIZE = 40 };
+
+static const char *const keys[FIELDS] = {
+    "whet_training", "optimizer_steps", "step",    "epoch", "batch",   "best_step",
+    "bad",           "loss_steps",      "pending", "best",  "loss_sum"};
 
 static whet_i_real *array_of(const whet_i_optimizer *o, int64_t i, int which) {
     if (!o->params->items[i].trainable) return NULL;
@@ -21,6 +26,34 @@ static whet_tensor view_of(const whet_i_param *p, whet_i_real *data) {
     whet_tensor t = {.data = data, .dtype = WHET_F32, .rank = p->rank};
     memcpy(t.shape, p->shape, sizeof p->shape);
     return t;
+}
+
+/* ---- the hash --------------------------------------------------------------------------------- */
+
+static uint64_t hash_text(uint64_t before, whet_str text) {
+    return whet_i_hash_u64(before ^ whet_i_hash_bytes(text.ptr, text.len));
+}
+
+void whet_i_checkpoint_hash(const whet_named_tensor *items, int64_t n, uint64_t before,
+                            char hex[WHET_I_CHECKPOINT_HASH]) {
+    uint64_t hash = before;
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t bytes = whet_tensor_count(&items[i].tensor) * (int64_t)sizeof(float);
+        hash = hash_text(hash, whet_str_from(items[i].name));
+        hash = whet_i_hash_u64(hash ^ whet_i_hash_long(items[i].tensor.data, bytes));
+    }
+    (void)snprintf(hex, WHET_I_CHECKPOINT_HASH, "%016" PRIx64, hash);
+}
+
+whet_status whet_i_checkpoint_check(whet_ctx *ctx, const char *path, const whet_safetensors *file,
+                                    const whet_named_tensor *items, int64_t n, uint64_t before) {
+    char hex[WHET_I_CHECKPOINT_HASH];
+    whet_i_checkpoint_hash(items, n, before, hex);
+    if (whet_str_equal(whet_safetensors_metadata(file, "hash"), whet_str_from(hex))) return WHET_OK;
+    return whet_i_fail(ctx, WHET_ERR_DATA,
+                       "%s: the checkpoint is damaged: its contents do not have the hash they were "
+                       "written with; expected it whole",
+                       path);
 }
 
 /* ---- writing ---------------------------------------------------------------------------------- */
@@ -44,13 +77,11 @@ static whet_status list_arrays(whet_ctx *ctx, const whet_i_optimizer *o, whet_i_
 
 whet_status whet_i_training_save(whet_ctx *ctx, const char *path, const whet_i_optimizer *o,
                                  const whet_i_training_state *s, const char *fingerprint) {
-    static const char *const keys[FIELDS] = {
-        "whet_training", "optimizer_steps", "step",    "epoch", "batch",   "best_step",
-        "bad",           "loss_steps",      "pending", "best",  "loss_sum"};
     int64_t fields[FIELDS] = {FORMAT_VERSION, o->steps, s->step,       s->epoch,  s->batch,
                               s->best_step,   s->bad,   s->loss_steps, s->pending};
-    const char *metadata[2 * FIELDS + 3];
-    char text[FIELDS][FIELD_SIZE];
+    const char *metadata[2 * FIELDS + 5];
+    char text[FIELDS][FIELD_SIZE], hex[WHET_I_CHECKPOINT_HASH];
+    uint64_t hash = hash_text(0, whet_str_from(fingerprint));
     whet_named_tensor *items = NULL;
     whet_i_arena arena = {0};
     int64_t n = 0;
@@ -61,12 +92,16 @@ whet_status whet_i_training_save(whet_ctx *ctx, const char *path, const whet_i_o
         (void)snprintf(text[i], FIELD_SIZE, "%" PRId64, fields[i]);
         metadata[2 * i] = keys[i];
         metadata[2 * i + 1] = text[i];
+        hash = hash_text(hash, whet_str_from(text[i]));
     }
     metadata[2 * FIELDS] = "fingerprint";
     metadata[2 * FIELDS + 1] = fingerprint;
-    metadata[2 * FIELDS + 2] = NULL;
+    metadata[2 * FIELDS + 2] = "hash";
+    metadata[2 * FIELDS + 3] = hex;
+    metadata[2 * FIELDS + 4] = NULL;
     WHET_TRY_DONE(whet_i_alloc(ctx, 3 * o->params->n, &items));
     WHET_TRY_DONE(list_arrays(ctx, o, &arena, items, &n));
+    whet_i_checkpoint_hash(items, n, hash, hex);
     WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
 done:
     whet_i_arena_free(ctx, &arena);
@@ -99,12 +134,12 @@ static whet_status read_real(whet_ctx *ctx, const char *path, const whet_safeten
 }
 
 static whet_status read_state(whet_ctx *ctx, const char *path, const whet_safetensors *file,
-                              const char *fingerprint, int64_t *steps, whet_i_training_state *s) {
-    int64_t version;
-    WHET_TRY(read_count(ctx, path, file, "whet_training", &version));
-    if (version != FORMAT_VERSION)
-        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: version %" PRId64 "; expected %d", path,
-                           version, FORMAT_VERSION);
+                              const char *fingerprint, int64_t *version, int64_t *steps,
+                              whet_i_training_state *s) {
+    WHET_TRY(read_count(ctx, path, file, "whet_training", version));
+    if (*version < 1 || *version > FORMAT_VERSION)
+        return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED, "%s: version %" PRId64 "; expected 1 to %d",
+                           path, *version, FORMAT_VERSION);
     if (!whet_str_equal(whet_safetensors_metadata(file, "fingerprint"), whet_str_from(fingerprint)))
         return whet_i_fail(ctx, WHET_ERR_DATA,
                            "%s: made with other settings, data or another model; expected the same "
@@ -168,14 +203,36 @@ static whet_status read_arrays(whet_ctx *ctx, const char *path, const whet_safet
     return WHET_OK;
 }
 
+/* The arrays of the file under the names and in the order of those that are saved. */
+static whet_status check_hash(whet_ctx *ctx, const char *path, const whet_safetensors *file,
+                              const whet_i_optimizer *o) {
+    whet_named_tensor *items = NULL;
+    whet_i_arena arena = {0};
+    int64_t n = 0;
+    uint64_t hash = hash_text(0, whet_safetensors_metadata(file, "fingerprint"));
+    whet_status status = WHET_OK;
+    for (int i = 0; i < FIELDS; i++)
+        hash = hash_text(hash, whet_safetensors_metadata(file, keys[i]));
+    WHET_TRY_DONE(whet_i_alloc(ctx, 3 * o->params->n, &items));
+    WHET_TRY_DONE(list_arrays(ctx, o, &arena, items, &n));
+    for (int64_t i = 0; i < n; i++)
+        (void)whet_safetensors_find(file, items[i].name, &items[i].tensor);
+    status = whet_i_checkpoint_check(ctx, path, file, items, n, hash);
+done:
+    whet_i_arena_free(ctx, &arena);
+    whet_i_free(ctx, items);
+    return status;
+}
+
 whet_status whet_i_training_load(whet_ctx *ctx, const char *path, whet_i_optimizer *o,
                                  whet_i_training_state *state, const char *fingerprint) {
     whet_safetensors *file = NULL;
     whet_i_training_state s = {0};
-    int64_t steps = 0;
+    int64_t steps = 0, version = 0;
     WHET_TRY(whet_safetensors_open(ctx, path, &file));
-    whet_status status = read_state(ctx, path, file, fingerprint, &steps, &s);
+    whet_status status = read_state(ctx, path, file, fingerprint, &version, &steps, &s);
     if (status == WHET_OK) status = read_arrays(ctx, path, file, o, false);
+    if (status == WHET_OK && version > 1) status = check_hash(ctx, path, file, o);
     if (status == WHET_OK) status = read_arrays(ctx, path, file, o, true);
     whet_safetensors_close(ctx, file);
     if (status != WHET_OK) return status;

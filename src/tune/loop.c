@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "tune/tune_i.h"
 
@@ -260,7 +261,7 @@ whet_status whet_i_tune_train(whet_ctx *ctx, whet_i_tune *run) {
 /* ---- a part ----------------------------------------------------------------------------------- */
 
 /* A checkpoint saves work and decides nothing: where there is none, or another's, its steps are taken again,
- * to the same bits. */
+ * to the same bits. One that is there and is not what was written is told. */
 static whet_status begin_part(whet_ctx *ctx, whet_i_tune *run) {
     whet_status status = WHET_OK;
     run->state.best = NAN;
@@ -268,6 +269,8 @@ static whet_status begin_part(whet_ctx *ctx, whet_i_tune *run) {
         status = whet_i_training_load(ctx, run->part->from, run->optimizer, &run->state,
                                       run->fingerprint);
     if (status == WHET_ERR_NOMEM || status == WHET_ERR_CANCELLED) return status;
+    if (status != WHET_OK && access(run->part->from, F_OK) == 0)
+        whet_i_log(ctx, WHET_LOG_WARN, "%s; its steps are taken again", whet_error(ctx));
     if (run->state.step) WHET_TRY(whet_i_params_pack(ctx, run->params));
     run->stopped_early = run->part->patience > 0 && run->state.bad >= run->part->patience;
     return run->state.epoch < run->job.epochs ? begin_epoch(ctx, run) : WHET_OK;

@@ -2,6 +2,7 @@
  * The output folder: checkpoints while the run goes on, the model at its end. Every file is written
  * beside its place and renamed, so that it is whole at any moment. */
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -124,17 +125,6 @@ whet_status whet_i_tune_save_checkpoint(whet_ctx *ctx, whet_i_tune *run) {
     return status;
 }
 
-whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune *run) {
-    char *path;
-    WHET_TRY(whet_i_tune_path(ctx, run, state_file, &path));
-    const whet_status status =
-        whet_i_training_load(ctx, path, run->optimizer, &run->state, run->fingerprint);
-    whet_i_free(ctx, path);
-    WHET_TRY(status);
-    WHET_TRY(whet_i_params_pack(ctx, run->params));
-    return whet_i_tune_read_log(ctx, run);
-}
-
 static whet_tensor view_of(const whet_i_param *p, void *data) {
     whet_tensor t = {.data = data, .dtype = WHET_F32, .rank = p->rank};
     memcpy(t.shape, p->shape, sizeof p->shape);
@@ -160,7 +150,9 @@ static whet_status peft_name(whet_ctx *ctx, const whet_i_tune *run, const whet_i
  * beside them, as PEFT would keep the base's. */
 static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const char *name,
                                 bool peft) {
-    static const char *const metadata[] = {"format", "pt", NULL};
+    char hex[WHET_I_CHECKPOINT_HASH];
+    /* What goes on with the best values must know them whole. */
+    const char *const metadata[] = {"format", "pt", peft ? NULL : "hash", hex, NULL};
     whet_named_tensor *items = NULL;
     whet_i_arena arena = {0};
     char *path = NULL;
@@ -178,6 +170,7 @@ static whet_status save_trained(whet_ctx *ctx, const whet_i_tune *run, const cha
             items[n++] =
                 (whet_named_tensor){"base_model.model.lm_head.weight", view_of(p, p->values)};
     }
+    whet_i_checkpoint_hash(items, n, 0, hex);
     WHET_TRY_DONE(whet_i_tune_path(ctx, run, name, &path));
     WHET_TRY_DONE(whet_safetensors_write(ctx, path, true, items, n, metadata));
 done:
@@ -191,31 +184,67 @@ whet_status whet_i_tune_save_best(whet_ctx *ctx, whet_i_tune *run) {
     return save_trained(ctx, run, best_file, false);
 }
 
-static whet_status copy_values(whet_ctx *ctx, const whet_i_tune *run,
-                               const whet_safetensors *file) {
-    for (int64_t i = 0; i < run->params->n; i++) {
+/* The tensors of the file, in the order of what is trained; those of earlier versions have no hash. */
+static whet_status check_best(whet_ctx *ctx, const whet_i_tune *run, const char *path,
+                              const whet_safetensors *file) {
+    whet_named_tensor *items = NULL;
+    int64_t n = 0;
+    whet_status status = WHET_OK;
+    WHET_TRY(whet_i_alloc(ctx, run->params->n, &items));
+    for (int64_t i = 0; status == WHET_OK && i < run->params->n; i++) {
         const whet_i_param *p = &run->params->items[i];
         whet_tensor t;
         if (!p->trainable) continue;
         if (!whet_safetensors_find(file, p->name, &t) || t.dtype != WHET_F32 ||
             whet_tensor_count(&t) != p->count)
-            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: tensor \"%s\" is not what was saved",
-                               best_file, p->name);
-        memcpy(p->values, t.data, (size_t)p->count * sizeof *p->values);
+            status =
+                whet_i_fail(ctx, WHET_ERR_FORMAT,
+                            "%s: tensor \"%s\" is not what was saved; expected it", path, p->name);
+        items[n++] = (whet_named_tensor){p->name, t};
     }
-    return WHET_OK;
+    if (status == WHET_OK && whet_safetensors_metadata(file, "hash").ptr)
+        status = whet_i_checkpoint_check(ctx, path, file, items, n, 0);
+    whet_i_free(ctx, items);
+    return status;
 }
 
-whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run) {
+static void copy_values(const whet_i_tune *run, const whet_safetensors *file) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        whet_tensor t;
+        if (p->trainable && whet_safetensors_find(file, p->name, &t))
+            memcpy(p->values, t.data, (size_t)p->count * sizeof *p->values);
+    }
+}
+
+/* copy false: only checks. */
+static whet_status read_best(whet_ctx *ctx, const whet_i_tune *run, bool copy) {
     whet_safetensors *file = NULL;
     char *path;
     WHET_TRY(whet_i_tune_path(ctx, run, best_file, &path));
     whet_status status = whet_safetensors_open(ctx, path, &file);
+    if (status == WHET_OK) status = check_best(ctx, run, path, file);
+    if (status == WHET_OK && copy) copy_values(run, file);
+    whet_safetensors_close(ctx, file);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+whet_status whet_i_tune_load_best(whet_ctx *ctx, whet_i_tune *run) {
+    return read_best(ctx, run, true);
+}
+
+whet_status whet_i_tune_load_checkpoint(whet_ctx *ctx, whet_i_tune *run) {
+    char *path;
+    WHET_TRY(whet_i_tune_path(ctx, run, state_file, &path));
+    const whet_status status =
+        whet_i_training_load(ctx, path, run->optimizer, &run->state, run->fingerprint);
     whet_i_free(ctx, path);
     WHET_TRY(status);
-    status = copy_values(ctx, run, file);
-    whet_safetensors_close(ctx, file);
-    return status;
+    /* Before the work, not behind it. */
+    if (!isnan(run->state.best)) WHET_TRY(read_best(ctx, run, false));
+    WHET_TRY(whet_i_params_pack(ctx, run->params));
+    return whet_i_tune_read_log(ctx, run);
 }
 
 /* ---- the model -------------------------------------------------------------------------------- */

@@ -266,8 +266,11 @@ static whet_status train(whet_ctx *ctx, search *s, whet_i_search_unit u) {
     job.force = !job.resume;
     if (!job.valid) job.metric = WHET_TUNE_METRIC_AUTO; /* there, it judged the trials alone */
     whet_status status = whet_tune_run(ctx, &job, NULL);
-    if (job.resume && (status == WHET_ERR_DATA || status == WHET_ERR_FORMAT)) {
-        job.resume = false; /* what an earlier winner left */
+    if (job.resume &&
+        (status == WHET_ERR_DATA || status == WHET_ERR_FORMAT || status == WHET_ERR_SHAPE)) {
+        whet_i_log(ctx, WHET_LOG_WARN, "%s; the winner is trained from its first step",
+                   whet_error(ctx));
+        job.resume = false; /* what an earlier winner left, or damage */
         job.force = true;
         status = whet_tune_run(ctx, &job, NULL);
     }

@@ -169,6 +169,26 @@ for at in 2 9 30; do
     same b k
 done
 
+# Damaged checkpoints of trials are told, and their steps taken again, to the same end.
+rm -rf k
+# shellcheck disable=SC2086
+"$whet" $common --search trials=5 --output k --threads 1 >.out 2>.err </dev/null &
+pid=$!
+lines k 24
+kill -KILL $pid 2>/dev/null
+wait $pid 2>/dev/null
+found=0
+for file in k/search/*.safetensors; do
+    [ -e "$file" ] || continue
+    found=1
+    python3 -c 'import sys
+f = open(sys.argv[1], "r+b"); f.seek(-3, 2); b = f.read(1)[0]; f.seek(-3, 2); f.write(bytes([b ^ 1]))' "$file"
+done
+# shellcheck disable=SC2086
+run 0 whet ${common% --quiet} --search trials=5 --output k --resume
+[ $found = 0 ] || tells 'is damaged: its contents do not have the hash they were written with'
+same b k
+
 # Interrupted: told, and it goes on.
 # shellcheck disable=SC2086
 "$whet" $common --search trials=5 --output i >.out 2>.err </dev/null &

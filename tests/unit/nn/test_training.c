@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "io/io_i.h"
 #include "nn/optimizer_i.h"
 
 enum { STEPS = 20 };
@@ -355,6 +356,45 @@ static void an_interrupted_run_goes_on_to_the_same_bits(void **state) {
     test_ctx_done(ctx);
 }
 
+/* One bit of any byte of a state file is flipped, of its values or of what says what they are: it is refused,
+ * with nothing changed; but for the padding behind the header, which says nothing. */
+static void damage_anywhere_is_told(void **state) {
+    (void)state;
+    whet_ctx *ctx = test_ctx(1);
+    whet_safetensors *file = golden(ctx);
+    whet_i_params *params = make_params(ctx, file);
+    const whet_i_optimizer_settings s = WHET_I_OPTIMIZER_SETTINGS_INIT;
+    whet_i_training_state st = {7, 2, 3, 0.5, 5, 1, 0.25, 9, 1}, out = {0};
+    whet_i_optimizer *o;
+    char path[1024], *bytes;
+    int64_t len, damaged = 0;
+    (void)snprintf(path, sizeof path, "%s", test_tmp("damage.safetensors"));
+    test_ok(ctx, whet_i_optimizer_create(ctx, params, &s, &o));
+    test_ok(ctx, whet_i_training_save(ctx, path, o, &st, "abc"));
+    const float before = params->items[0].values[0];
+    test_ok(ctx, whet_i_file_read(ctx, path, 1 << 20, &bytes, &len));
+    for (int64_t i = 0; i < len; i++) {
+        bytes[i] ^= (char)(1 << i % 8);
+        FILE *f = fopen(path, "wb");
+        assert_true(f && fwrite(bytes, 1, (size_t)len, f) == (size_t)len && fclose(f) == 0);
+        bytes[i] ^= (char)(1 << i % 8);
+        const whet_status status = whet_i_training_load(ctx, path, o, &out, "abc");
+        damaged += strstr(whet_error(ctx), "is damaged") != NULL;
+        if (status == WHET_OK)
+            assert_true(bytes[i] == ' ' || (bytes[i] >= 'a' && bytes[i] <= 'z'));
+        else
+            assert_true(out.step == 0 && params->items[0].values[0] == before);
+        out = (whet_i_training_state){0};
+    }
+    /* 3 x (5 x 3 + ..) numbers at least. */
+    assert_true(damaged > 3 * 15 * 4);
+    whet_i_free(ctx, bytes);
+    whet_i_optimizer_destroy(ctx, o);
+    whet_i_params_destroy(ctx, params);
+    whet_safetensors_close(ctx, file);
+    test_ctx_done(ctx);
+}
+
 static void states_of_something_else_are_refused(void **state) {
     (void)state;
     whet_ctx *ctx = test_ctx(1);
@@ -453,6 +493,7 @@ int main(void) {
         cmocka_unit_test(balanced_batches_have_several_rows_of_each_class),
         cmocka_unit_test(buckets_hold_like_lengths),
         cmocka_unit_test(an_interrupted_run_goes_on_to_the_same_bits),
+        cmocka_unit_test(damage_anywhere_is_told),
         cmocka_unit_test(states_of_something_else_are_refused),
         cmocka_unit_test(allocations_may_fail),
     };

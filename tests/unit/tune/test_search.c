@@ -339,8 +339,19 @@ static void kinds_that_are_asked_for(void **state) {
 
 /* ---- parts of runs ---------------------------------------------------------------------------- */
 
+/* A bit of the mantissa of the file's last number. */
+static void flip_last_number(const char *path) {
+    FILE *f = fopen(path, "r+b");
+    assert_non_null(f);
+    assert_int_equal(fseek(f, -3, SEEK_END), 0);
+    const int byte = fgetc(f);
+    assert_int_equal(fseek(f, -3, SEEK_END), 0);
+    assert_int_not_equal(fputc(byte ^ 1, f), EOF);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* The same bits whether a part goes on from a checkpoint, from a damaged one, or begins anew; at any
- * number of threads. */
+ * number of threads. Damage: another file, or one flipped bit of a number. */
 static void parts_go_on(void **state) {
     (void)state;
     whet_tune_job job = small_job();
@@ -352,7 +363,7 @@ static void parts_go_on(void **state) {
         job.rank = job.blocks = 4;
         job.learning_rate = 0.01;
         job.dropout = 0.1;
-        for (int way = 0; way < 4; way++) {
+        for (int way = 0; way < 5; way++) {
             whet_ctx *ctx = test_ctx(way == 3 ? 3 : 1);
             whet_i_tune survey = {0};
             test_ok(ctx, whet_i_tune_survey(ctx, &job, &survey));
@@ -360,6 +371,7 @@ static void parts_go_on(void **state) {
                 .folds = 3, .fold = 1, .seed = 5, .share = 1.0 / 3, .to = path};
             if (way) test_ok(ctx, whet_i_tune_part_run(ctx, &survey, &job, &part));
             if (way == 2) test_write_text("part.safetensors", "no checkpoint");
+            if (way == 4) flip_last_number(path);
             part.share = 1;
             part.from = path;
             part.to = NULL;
