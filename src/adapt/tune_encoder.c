@@ -5,13 +5,15 @@
  * do, as with the logistic end model. Products of training are in bf16 where the machine has it and the job
  * does not ask for f32: half the time, and what is trained stays f32. */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "adapt/head_candidates.h"
 #include "adapt/tuning.h"
 #include "kernels/kernels_i.h"
 #include "tune/tune_i.h"
 
-enum { BATCH = 32, PASSES = 3, RANK = 8 };
+enum { BATCH = 32, PASSES = 3, RANK = 8, LIMITS_MAX = 1 << 20 };
+#define LIMITS "sentence_bert_config.json"
 #define LABELS_SHARE .25
 
 /* ---- rows ------------------------------------------------------------------------------------- */
@@ -298,6 +300,43 @@ static void remove_report(const char *folder) {
     if (n > 0 && (size_t)n < sizeof path) (void)remove(path);
 }
 
+static whet_status read_limits(whet_ctx *ctx, const char *folder, json_t **out) {
+    char *path, *bytes = NULL;
+    int64_t len;
+    WHET_TRY(whet_i_join_path(ctx, folder, LIMITS, &path));
+    whet_status status = WHET_OK;
+    *out = NULL;
+    if (access(path, F_OK) != 0) goto done;
+    WHET_TRY_DONE(whet_i_file_read(ctx, path, LIMITS_MAX, &bytes, &len));
+    status = whet_i_json_parse(ctx, path, bytes, len, out);
+done:
+    whet_i_free(ctx, bytes);
+    whet_i_free(ctx, path);
+    return status;
+}
+
+/* What the encoder was tuned on ends at the job's limit: who loads the folder elsewhere reads as far. */
+static whet_status write_limit(whet_ctx *ctx, const whet_i_run *run, const char *folder) {
+    json_t *limits;
+    whet_i_buf text = {0};
+    if (run->job->max_length == 0) return WHET_OK;
+    WHET_TRY(read_limits(ctx, folder, &limits));
+    if (!json_is_object(limits)) {
+        json_decref(limits);
+        limits = json_object();
+    }
+    if (json_object_set_new(limits, "max_seq_length", json_integer(run->job->max_length)) != 0) {
+        json_decref(limits);
+        limits = NULL; /* told by what follows */
+    }
+    whet_status status = whet_i_json_dump(ctx, limits, JSON_INDENT(2), &text);
+    json_decref(limits);
+    if (status == WHET_OK)
+        status = whet_i_write_file(ctx, folder, LIMITS, true, text.data, text.len);
+    whet_i_buf_free(ctx, &text);
+    return status;
+}
+
 static whet_status learn(whet_ctx *ctx, const whet_i_pupil *p, const rows *r, const char *folder,
                          whet_i_tuned *out) {
     const int64_t d = whet_encoder_dim(p->run->encoder), k = whet_names_count(p->run->classes);
@@ -361,6 +400,7 @@ whet_status whet_i_tune_encoder(whet_ctx *ctx, const whet_i_pupil *p, const char
     WHET_TRY_DONE(make_rows(ctx, p, &r));
     WHET_TRY_DONE(learn(ctx, p, &r, folder, out));
     remove_report(folder);
+    WHET_TRY_DONE(write_limit(ctx, p->run, folder));
     WHET_TRY_DONE(load(ctx, p->run, folder, out));
     if (!whet_i_lesson_has_head(p->lesson)) status = fit_saved(ctx, p, &r, out);
 done:

@@ -102,7 +102,20 @@ done
 run 0 whet adapt apply --classifier cut/classifier --input test.tsv --output cut.out
 [ "$(grep -c 'test.tsv: 30 of 30 texts are longer than 8 tokens' .err)" = 1 ] || fail 'apply does not tell once'
 cmp -s cut/predictions.tsv cut.out || fail 'apply predicts otherwise than adapt did, of texts that are cut'
-# So are rows that are all alike, however often they are fitted.
+# A tuned encoder reads as far wherever it is loaded: its folder says so, and keeps what else that file says.
+cp -r "$model" limited
+chmod -R u+w limited
+echo '{"max_seq_length": 20, "do_lower_case": false}' >limited/sentence_bert_config.json
+for from in "$model" limited; do
+    run 0 whet adapt --train pool.tsv --test test.tsv --model "$from" --max-length 8 --adapter more --output short --force --quiet
+    grep -q '"max_seq_length": 8' short/classifier/encoder/sentence_bert_config.json || fail 'the limit is not saved'
+    run 0 whet adapt apply --classifier short/classifier --input test.tsv --output short.out --force
+    cmp -s short/predictions.tsv short.out || fail 'apply predicts otherwise than adapt did, with a limit'
+done
+grep -q '"do_lower_case": false' short/classifier/encoder/sentence_bert_config.json || fail 'other limits are lost'
+run 0 whet embed --model short/classifier/encoder --input test.tsv --output short.npy
+tells 'test.tsv: 30 of 30 texts are longer than 8 tokens'
+# Rows that are all alike are told once, too, however often they are fitted.
 awk 'BEGIN { print "text\tlabel"; for (i = 0; i < 24; i++) print "a good song\t" (i % 2 ? "yes" : "no") }' >alike.tsv
 run 0 whet adapt --train alike.tsv --model "$model" --adapter auto --output alike
 [ "$(grep -c 'rows are alike' .err)" = 1 ] || fail 'alike rows are not told once'
