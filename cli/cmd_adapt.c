@@ -73,7 +73,7 @@ const cli_option cmd_adapt_options[] = {
      .value = "NAME",
      .help = "use this candidate, whatever the comparison says: a name of its table (snuba, iws, "
              "goggles and propagate are fitted when asked for); auto: compare those, too; none: "
-             "without them, as by default"},
+             "without them, as by default; beside --adapter or --end-model the teacher"},
     {.name = "end-model",
      .type = CLI_ENUM,
      .choices = "logistic|encoder|auto",

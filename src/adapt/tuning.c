@@ -171,14 +171,13 @@ static whet_status timed_try(whet_ctx *ctx, whet_i_run *run, int32_t fold, int64
     s->around = fmax(s->around, c->seconds - before - pace.seconds);
     *late = pace.late;
     if (pace.late)
-        (void)snprintf(
-            c->verdict, sizeof c->verdict,
-            "given up: at %lld of %lld steps in %.1f s it would not be done within %g seconds",
-            (long long)pace.steps, (long long)pace.total, pace.seconds, s->limit);
+        (void)snprintf(c->verdict, sizeof c->verdict,
+                       "given up: at %lld of %lld steps in %.1f s it would not be done within %g s",
+                       (long long)pace.steps, (long long)pace.total, pace.seconds, s->limit);
     return WHET_OK;
 }
 
-#define LATE "not tried: it would not be done within %g seconds"
+#define LATE "not tried: it would not be done within %g s"
 
 /* ---- the race ----------------------------------------------------------------------------------- */
 
@@ -243,7 +242,7 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
         bool late = !is_time(s, 0, each, WHET_I_TUNE_FOLDS - fold);
         if (late)
             (void)snprintf(best->verdict, sizeof best->verdict,
-                           "given up: slower than it seemed, for %g seconds", s->limit);
+                           "given up: slower than it seemed, for %g s", s->limit);
         else
             WHET_TRY(whet_i_held_fit(ctx, run, fold, h));
         const double seconds = allowed(s, 0, WHET_I_TUNE_FOLDS - 1 - fold);
@@ -283,8 +282,7 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
             "gain of %.3f +- %.3f",
             (long long)b, c->log_loss, teacher, t->log_loss_without, c->gain, c->error);
     else if (late)
-        (void)snprintf(text, size, "%g seconds are too few to hold labels out",
-                       run->job->time_limit);
+        (void)snprintf(text, size, "%g s are too few to hold labels out", run->job->time_limit);
     else
         (void)snprintf(text, size, "too few labels to hold any out");
 }

@@ -66,16 +66,26 @@ static whet_status join(whet_ctx *ctx, whet_i_questions *q, whet_str prompt, whe
     return WHET_OK;
 }
 
+/* The same words are the same choice: scored twice, one of them would be wrong. */
+static bool is_again(const whet_str *choices, int64_t c) {
+    bool again = false;
+    for (int64_t i = 0; i < c; i++) again |= whet_str_equal(choices[i], choices[c]);
+    return again;
+}
+
 static whet_status add_question(whet_ctx *ctx, whet_i_questions *q, int64_t line,
                                 whet_str instruction, whet_str answer) {
     whet_str choices[WHET_I_CHOICES_MAX];
     char quoted[WHET_QUOTE_SIZE];
     const int64_t n = whet_i_questions_choices(instruction, choices), first = q->first[q->n];
+    int64_t kept = 0;
     answer = whet_i_trim(answer);
     q->right[q->n] = -1;
     for (int64_t c = 0; c < n; c++) {
-        WHET_TRY(join(ctx, q, instruction, choices[c], &q->rows[first + c]));
-        if (whet_str_equal(choices[c], answer)) q->right[q->n] = first + c;
+        if (is_again(choices, c)) continue;
+        WHET_TRY(join(ctx, q, instruction, choices[c], &q->rows[first + kept]));
+        if (whet_str_equal(choices[c], answer)) q->right[q->n] = first + kept;
+        kept++;
     }
     if (q->right[q->n] < 0)
         return whet_i_fail(ctx, WHET_ERR_DATA,
@@ -83,7 +93,7 @@ static whet_status add_question(whet_ctx *ctx, whet_i_questions *q, int64_t line
                            "\"Answer format:\"",
                            whet_table_path(q->table), line, whet_i_quote(quoted, answer));
     q->prompts[q->n++] = instruction;
-    q->first[q->n] = first + n;
+    q->first[q->n] = first + kept;
     return WHET_OK;
 }
 

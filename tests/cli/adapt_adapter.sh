@@ -273,6 +273,7 @@ done = [c for c in e["contenders"] if c["folds"] == 3]
 assert e["time_limit"] == 1 and len(done) <= 1 and e["kept"] <= len(done), e
 assert all(c["verdict"] for c in e["contenders"]) and (done or "too few to hold" in e["reason"]), e
 assert m["chosen"] == ("encoder" if e["kept"] else e["teacher"])
+assert "1 seconds" not in json.dumps(m), e
 r = open("late/report.html").read()
 assert ("Figures are of labels" in r) == (e["folds"] == 3) and "does not change the result" not in r
 END

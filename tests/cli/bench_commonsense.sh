@@ -95,6 +95,15 @@ run 3 whet bench commonsense --data data --model m --output R --sets piqa --meth
 tells 'piqa.test.jsonl:3: the answer is "woof"; expected one of the choices'
 unchanged
 
+# Choices of the same words are one: with nothing else to choose, every answer is right.
+mkdir same
+for i in 1 2 3; do
+    echo '{"instruction": "dog '$i' Answer format: bark/bark", "answer": "bark"}'
+done >same/boolq.test.jsonl
+run 0 whet bench commonsense --data same --model m --output S --sets boolq --methods as-is --quiet
+grep -q '"accuracy":1.0' S/cells.jsonl || fail 'the same words are two choices'
+rm -r S
+
 # A column that is not there is named as missing, with those that are; no questions are none to ask.
 mkdir bad
 sed 's/"answer"/"label"/' data/boolq.test.jsonl >bad/boolq.test.jsonl
