@@ -148,11 +148,13 @@ static bool is_time(const clock_state *s, double now, double each, int64_t folds
     return now + each * (double)(folds + 1) <= time_left(s, folds);
 }
 
-/* Of those that are left, what the run at hand may take, when the best so far takes `of_best` (0: none): as
- * much as each that follows, which it may be; or less than the best, whose time is kept. */
+double whet_i_tuning_allowed(double left, double of_best, int64_t folds) {
+    const double further = (double)(folds + 1);
+    return fmin(left / (1 + further), of_best > 0 ? left - further * of_best : left);
+}
+
 static double allowed(const clock_state *s, double of_best, int64_t folds) {
-    const double left = time_left(s, folds), further = (double)(folds + 1);
-    return fmax(left / (1 + further), of_best > 0 ? fmin(of_best, left - further * of_best) : 0);
+    return whet_i_tuning_allowed(time_left(s, folds), of_best, folds);
 }
 
 /* *late: it was stopped, its verdict says so, and nothing is known of it. */
@@ -255,6 +257,34 @@ static whet_status try_all(whet_ctx *ctx, whet_i_run *run, whet_i_held *h, clock
     return whet_i_held_compare(ctx, h, !whet_i_tuning_is_asked(run->job), t);
 }
 
+static bool is_passed_by(const whet_i_tuning *t) {
+    bool any = false;
+    for (int64_t at = 0; at < t->n; at++) any |= t->tried[at].verdict[0] != '\0';
+    return any;
+}
+
+/* What the limit ended, once: who waits is to know why nothing is tuned, or less than there was to try. */
+static void tell_limit(whet_ctx *ctx, const whet_i_run *run) {
+    const whet_i_tuning *t = &run->tuning;
+    const double limit = run->job->time_limit;
+    const whet_i_contender *given_up = NULL;
+    bool tried = false;
+    if (!(limit > 0)) return;
+    for (int64_t at = 0; at < t->n; at++) {
+        tried |= t->tried[at].seconds > 0;
+        if (strncmp(t->tried[at].verdict, "given up", 8) == 0) given_up = &t->tried[at];
+    }
+    if (given_up)
+        whet_i_log(ctx, WHET_LOG_INFO, "tuning: %s was %s%s", given_up->lesson->name,
+                   given_up->verdict, t->best < 0 ? "; nothing is tuned" : "");
+    else if (t->best < 0 && !tried && is_passed_by(t))
+        whet_i_log(
+            ctx, WHET_LOG_INFO,
+            "tuning: nothing is tuned: no way would be done within the %g s that the job has, "
+            "of which %.1f s went before",
+            limit, run->clock - run->begun);
+}
+
 /* What is asked for by its name and cannot be judged is still made, where there is the time. */
 static whet_status try_or_take(whet_ctx *ctx, whet_i_run *run, whet_i_held *h) {
     whet_i_tuning *t = &run->tuning;
@@ -273,15 +303,13 @@ static void tell_figures(const whet_i_run *run, int64_t b, char *text, size_t si
     const whet_i_tuning *t = &run->tuning;
     const whet_i_contender *c = t->best >= 0 ? &t->tried[t->best] : NULL;
     const char *teacher = whet_adapt_fit_info(run->fit, t->teacher)->name;
-    bool late = false; /* nothing else ends a race before its last fold */
-    for (int64_t at = 0; at < t->n; at++) late |= t->tried[at].verdict[0] != '\0';
     if (t->folds)
         (void)snprintf(
             text, size,
             "on %lld labels held out of all, its log loss is %.3f and that of %s %.3f, a "
             "gain of %.3f +- %.3f",
             (long long)b, c->log_loss, teacher, t->log_loss_without, c->gain, c->error);
-    else if (late)
+    else if (is_passed_by(t)) /* nothing else ends a race before its last fold */
         (void)snprintf(text, size, "%g s are too few to hold labels out", run->job->time_limit);
     else
         (void)snprintf(text, size, "too few labels to hold any out");
@@ -448,6 +476,7 @@ whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir) {
     list_contenders(run);
     WHET_TRY_DONE(whet_i_held_make(ctx, run, &h));
     WHET_TRY_DONE(try_or_take(ctx, run, &h));
+    tell_limit(ctx, run);
     decide(run, h.b);
     describe(run, h.b, t);
     if (t->kept) WHET_TRY_DONE(learn_all(ctx, run, dir, &h));

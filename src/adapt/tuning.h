@@ -172,6 +172,9 @@ WHET_CHECKED whet_status whet_i_tuning_check(whet_ctx *ctx, const whet_adapt_job
 /* Tries, decides, and where a tuned encoder is kept, makes it in dir/classifier/encoder: run->tuning. Does
  * nothing where the job asks for none. */
 WHET_CHECKED whet_status whet_i_run_tuning(whet_ctx *ctx, whet_i_run *run, const char *dir);
+/* Of `left` seconds, what a run may take when `folds` more of it and the run on all labels follow, which take
+ * as long, or as those of the best so far (`of_best` a run, 0: none), whose time is kept. Pure. */
+double whet_i_tuning_allowed(double left, double of_best, int64_t folds);
 /* Asked for by its name: taken whatever the held-out labels say. */
 bool whet_i_tuning_is_asked(const whet_adapt_job *job);
 /* Whether anything was trained, kept or not. */

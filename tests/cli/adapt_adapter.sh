@@ -278,6 +278,14 @@ r = open("late/report.html").read()
 assert ("Figures are of labels" in r) == (e["folds"] == 3) and "does not change the result" not in r
 END
 
+# What went before tuning took the limit: told once, in words.
+awk 'BEGIN { print "text\tlabel"; for (i = 0; i < 30000; i++)
+    printf "the song number %d is %s video\t%s\n", i, i % 2 ? "good" : "bad", i < 30 ? (i % 2 ? "yes" : "no") : "" }' >large.tsv
+run 0 whet adapt --train large.tsv --model "$model" --no-words --adapter auto --time-limit 1 --output large --threads 1
+[ "$(grep -c 'nothing is tuned: no way would be done within the 1 s that the job has' .err)" = 1 ] ||
+    fail 'a limit that embedding passed is not told'
+rm -r large large.tsv
+
 # Too few labels to hold any out: taken when asked for, else not, and said.
 head -4 pool.tsv >few.tsv
 awk -F'\t' 'NR > 31 && NR < 60 { print $1 "\t" }' pool.tsv >>few.tsv

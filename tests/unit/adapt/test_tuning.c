@@ -634,8 +634,18 @@ static void a_stopped_job_leaves_nothing(void **state) {
     assert_int_equal(entries_beside(output, ""), 2 + 5); /* ., .. and what the guide lists */
 }
 
+/* By hand: two folds and all labels follow. A run that leads keeps 3 times its own. */
+static void the_time_of_the_best_is_kept(void **state) {
+    (void)state;
+    assert_true(whet_i_tuning_allowed(40, 0, 2) == 10);
+    assert_true(whet_i_tuning_allowed(40, 8, 2) == 10); /* of 40, 30 are left: more than 24 */
+    assert_true(whet_i_tuning_allowed(40, 12, 2) == 4); /* 36 are kept */
+    assert_true(whet_i_tuning_allowed(40, 14, 2) < 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_time_of_the_best_is_kept),
         cmocka_unit_test(a_head_predicts_and_is_saved),
         cmocka_unit_test(a_second_classifier_is_saved_and_loaded),
         cmocka_unit_test(a_third_classifier_is_refused),
