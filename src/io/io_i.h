@@ -313,6 +313,7 @@ const char *whet_i_json_kind(const json_t *value);
 typedef struct whet_i_pattern whet_i_pattern;
 typedef struct whet_i_pattern_opts {
     bool ignore_case, whole;
+    bool python; /* was written in Python's words: for the sentence */
 } whet_i_pattern_opts;
 WHET_CHECKED whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pattern,
                                                 whet_i_pattern_opts opts, whet_i_pattern **out);
@@ -320,6 +321,15 @@ WHET_CHECKED whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where
  * point. */
 WHET_CHECKED whet_status whet_i_pattern_compile_end(whet_ctx *ctx, const char *where,
                                                     whet_str pattern, whet_i_pattern **out);
+/* As Python's re reads it, for the whole of a text, or as PEFT wraps it for the end of a name of parts behind
+ * points (python_pattern.c). Errors: UNSUPPORTED (what Python does not have, or is not known here), NOMEM. */
+WHET_CHECKED whet_status whet_i_pattern_compile_python(whet_ctx *ctx, const char *where,
+                                                       whet_str pattern, bool end,
+                                                       whet_i_pattern **out);
+/* Whether Python reads the pattern as whet_i_pattern_compile does, or as whet_i_pattern_compile_end. Errors:
+ * NOMEM. */
+WHET_CHECKED whet_status whet_i_pattern_is_python(whet_ctx *ctx, whet_str pattern, bool end,
+                                                  bool *out);
 void whet_i_pattern_free(whet_ctx *ctx, whet_i_pattern *pattern); /* NULL is fine */
 /* One worker's state for all patterns. */
 typedef struct whet_i_pattern_state whet_i_pattern_state;

@@ -51,8 +51,9 @@ static whet_status compile(whet_ctx *ctx, const char *where, whet_str pattern,
     (void)pcre2_get_error_message(error, words, sizeof words);
     return whet_i_fail(ctx, WHET_ERR_UNSUPPORTED,
                        "%s: the pattern %s does not compile, at byte %lld: %s; expected a regular "
-                       "expression of PCRE2",
-                       where, whet_i_quote(quoted, pattern), (long long)at, (const char *)words);
+                       "expression of %s",
+                       where, whet_i_quote(quoted, pattern), (long long)at, (const char *)words,
+                       opts.python ? "Python's" : "PCRE2");
 }
 
 whet_status whet_i_pattern_compile(whet_ctx *ctx, const char *where, whet_str pattern,

@@ -134,7 +134,8 @@ static whet_status fits(whet_ctx *ctx, const char *where, const char *pattern, w
     whet_i_pattern *compiled = NULL;
     whet_i_pattern_state *state = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(whet_i_pattern_compile_end(ctx, where, whet_str_from(pattern), &compiled));
+    WHET_TRY_DONE(
+        whet_i_pattern_compile_python(ctx, where, whet_str_from(pattern), true, &compiled));
     WHET_TRY_DONE(whet_i_pattern_state_create(ctx, STEPS, &state));
     *out = whet_i_pattern_find(compiled, state, module) == 1;
 done:

@@ -46,6 +46,7 @@ typedef struct whet_i_adapter_config {
     int64_t *layers; /* [n_layers] numbers of layers, the first number in a name; NULL = all */
     int64_t n_layers;
     whet_i_module_values ranks, alphas, block_counts;
+    bool python;        /* patterns that are added are Python's, as in files; else PCRE2's */
     whet_i_arena arena; /* of the names */
     whet_i_pattern_state *state;
 } whet_i_adapter_config;
@@ -77,6 +78,11 @@ WHET_CHECKED whet_status whet_i_module_values_parse(whet_ctx *ctx, whet_i_adapte
 WHET_CHECKED whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_config *config,
                                                   whet_i_module_values *values, const char *where,
                                                   whet_str key, double value);
+
+/* The value of the first key that fits, or false. */
+bool whet_i_module_values_find(const whet_i_adapter_config *config,
+                               const whet_i_module_values *values, const char *module, double *out);
+void whet_i_module_values_free(whet_ctx *ctx, whet_i_module_values *values);
 
 /* Numbers of layers, "0,2,8-11"; NULL is all. Errors: ARG, LIMIT, NOMEM. */
 WHET_CHECKED whet_status whet_i_adapter_layers_parse(whet_ctx *ctx, whet_i_adapter_config *config,

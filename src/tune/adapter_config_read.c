@@ -151,6 +151,7 @@ whet_status whet_i_peft_config_read(whet_ctx *ctx, const char *where, json_t *ob
     whet_i_adapter_config *c = &out->common;
     whet_str type;
     int64_t kind = 0;
+    c->python = true;
     if (!json_is_object(object))
         return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: the document is %s; expected an object",
                            where, whet_i_json_kind(object));

@@ -12,9 +12,10 @@ whet_status whet_i_adapter_config_init(whet_ctx *ctx, whet_i_adapter_config *con
     return whet_i_pattern_state_create(ctx, STEPS, &config->state);
 }
 
-static void free_values(whet_ctx *ctx, whet_i_module_values *values) {
+void whet_i_module_values_free(whet_ctx *ctx, whet_i_module_values *values) {
     for (int64_t i = 0; i < values->n; i++) whet_i_pattern_free(ctx, values->items[i].pattern);
     whet_i_free(ctx, values->items);
+    *values = (whet_i_module_values){0};
 }
 
 static void free_modules(whet_ctx *ctx, whet_i_modules *set) {
@@ -23,9 +24,9 @@ static void free_modules(whet_ctx *ctx, whet_i_modules *set) {
 }
 
 void whet_i_adapter_config_free(whet_ctx *ctx, whet_i_adapter_config *config) {
-    free_values(ctx, &config->block_counts);
-    free_values(ctx, &config->alphas);
-    free_values(ctx, &config->ranks);
+    whet_i_module_values_free(ctx, &config->block_counts);
+    whet_i_module_values_free(ctx, &config->alphas);
+    whet_i_module_values_free(ctx, &config->ranks);
     free_modules(ctx, &config->saved);
     free_modules(ctx, &config->excluded);
     free_modules(ctx, &config->targets);
@@ -59,6 +60,8 @@ whet_status whet_i_modules_match(whet_ctx *ctx, whet_i_adapter_config *config, w
                                  const char *where, whet_str regex) {
     const whet_i_pattern_opts whole = {.whole = true};
     WHET_TRY(keep(ctx, config, regex, &set->regex));
+    if (config->python)
+        return whet_i_pattern_compile_python(ctx, where, regex, false, &set->pattern);
     return whet_i_pattern_compile(ctx, where, regex, whole, &set->pattern);
 }
 
@@ -98,7 +101,9 @@ whet_status whet_i_module_values_add(whet_ctx *ctx, whet_i_adapter_config *confi
     whet_i_module_value *item = &values->items[values->n];
     *item = (whet_i_module_value){.value = value};
     WHET_TRY(keep(ctx, config, key, &item->key));
-    const whet_status status = whet_i_pattern_compile_end(ctx, where, item->key, &item->pattern);
+    const whet_status status =
+        config->python ? whet_i_pattern_compile_python(ctx, where, item->key, true, &item->pattern)
+                       : whet_i_pattern_compile_end(ctx, where, item->key, &item->pattern);
     if (status == WHET_OK) values->n++;
     return status;
 }
@@ -207,12 +212,21 @@ static bool has_number(const whet_i_adapter_config *config, const char *module) 
     return any;
 }
 
+bool whet_i_module_values_find(const whet_i_adapter_config *config,
+                               const whet_i_module_values *values, const char *module,
+                               double *out) {
+    const whet_str name = whet_str_from(module);
+    for (int64_t i = 0; i < values->n; i++)
+        if (whet_i_pattern_find(values->items[i].pattern, config->state, name) == 1) {
+            *out = values->items[i].value;
+            return true;
+        }
+    return false;
+}
+
 static double value_of(const whet_i_adapter_config *config, const whet_i_module_values *values,
                        const char *module, double fallback) {
-    for (int64_t i = 0; i < values->n; i++)
-        if (whet_i_pattern_find(values->items[i].pattern, config->state, whet_str_from(module)) ==
-            1)
-            return values->items[i].value;
+    (void)whet_i_module_values_find(config, values, module, &fallback);
     return fallback;
 }
 

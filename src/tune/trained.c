@@ -162,6 +162,13 @@ static whet_status nothing_trained(whet_ctx *ctx, const whet_i_tune *run) {
                        run->adapter->name, run->backbone.model_type);
 }
 
+/* Whether the layer got an adapter. */
+static bool has_adapter(const whet_i_tune *run, const char *module) {
+    char name[NAME_SIZE + 32];
+    (void)snprintf(name, sizeof name, "%s.%s", module, whet_i_adapter_factor(run->config.kind, 0));
+    return whet_i_params_find(run->params, name) >= 0;
+}
+
 static void clear_modules(whet_ctx *ctx, whet_i_modules *set) {
     whet_i_pattern_free(ctx, set->pattern);
     whet_i_free(ctx, set->ends);
@@ -189,32 +196,122 @@ static whet_status name_targets(whet_ctx *ctx, whet_i_tune *run) {
     return WHET_OK;
 }
 
-/* PEFT knows numbers of layers beside a list of names only: a pattern, or all linear layers, become the
- * names of what they take. */
+/* ---- what a folder says, for PEFT --------------------------------------------------------------- */
+
+/* Calls `add` with each linear layer that has an adapter. */
+static whet_status each_adapted(whet_ctx *ctx, whet_i_tune *run,
+                                whet_status (*add)(whet_ctx *ctx, whet_i_tune *run,
+                                                   const char *module, void *to),
+                                void *to) {
+    const whet_i_params *params = run->params;
+    for (int64_t i = 0; i < params->n_weights; i++)
+        for (int32_t part = 0; part < params->weights[i].parts; part++) {
+            char module[NAME_SIZE];
+            module_of(&params->items[params->weights[i].first + part], module);
+            if (has_adapter(run, module)) WHET_TRY(add(ctx, run, module, to));
+        }
+    return WHET_OK;
+}
+
+static whet_status add_name(whet_ctx *ctx, whet_i_tune *run, const char *module, void *to) {
+    return whet_i_modules_add(ctx, &run->config, to, whet_str_from(module));
+}
+
+/* The names of all layers that have an adapter, in place of targets, exclusions and numbers of layers. */
 static whet_status spell_targets(whet_ctx *ctx, whet_i_tune *run) {
     whet_i_adapter_config *c = &run->config;
-    const whet_i_params *params = run->params;
     whet_i_modules names = {0};
-    whet_status status = WHET_OK;
-    for (int64_t i = 0; status == WHET_OK && i < params->n_weights; i++)
-        for (int32_t part = 0; status == WHET_OK && part < params->weights[i].parts; part++) {
-            char module[NAME_SIZE];
-            whet_i_adapter_settings settings;
-            module_of(&params->items[params->weights[i].first + part], module);
-            if (whet_i_tune_adapted(run, module, &settings))
-                status = whet_i_modules_add(ctx, c, &names, whet_str_from(module));
-        }
+    const whet_status status = each_adapted(ctx, run, add_name, &names);
     if (status != WHET_OK) {
         whet_i_free(ctx, names.ends);
         return status;
     }
-    whet_i_pattern_free(ctx, c->targets.pattern);
-    whet_i_free(ctx, c->targets.ends);
+    clear_modules(ctx, &c->targets);
+    clear_modules(ctx, &c->excluded);
     whet_i_free(ctx, c->layers);
     c->targets = names;
     c->layers = NULL;
     c->n_layers = 0;
     return WHET_OK;
+}
+
+/* Whether a module, which has no adapter, is one of the targets all the same: PEFT would give it one, or
+ * refuse the folder. */
+static bool is_strange(const whet_i_tune *run, const char *module) {
+    return whet_i_adapter_config_has(&run->config, module) && !has_adapter(run, module);
+}
+
+/* Of this name, and of all that it is part of: "attention" is a module of PEFT's, too. */
+static bool is_strange_below(const whet_i_tune *run, const char *tensor) {
+    char module[NAME_SIZE], *end;
+    (void)snprintf(module, sizeof module, "%s", tensor);
+    while ((end = strrchr(module, '.'))) {
+        *end = '\0';
+        if (is_strange(run, module)) return true;
+    }
+    return false;
+}
+
+/* Whether the targets take something that this model, or what of its folder is not run here, has beside the
+ * layers with adapters. */
+static bool takes_others(const whet_i_tune *run) {
+    const whet_i_weight_files *files = &run->backbone.files;
+    for (int64_t i = 0; i < run->params->n; i++)
+        if (!whet_i_tune_is_adapter(run->params->items[i].name) &&
+            is_strange_below(run, run->params->items[i].name))
+            return true;
+    for (int64_t f = 0; f < files->n; f++)
+        for (int64_t i = 0; i < whet_safetensors_count(files->items[f].tensors); i++) {
+            const char *name = whet_safetensors_name(files->items[f].tensors, i).ptr;
+            char prefixed[NAME_SIZE];
+            (void)snprintf(prefixed, sizeof prefixed, "%s%s", run->backbone.prefix, name);
+            if (!is_strange_below(run, name)) continue;
+            /* the same with the prefix that the recording's names have, or lack */
+            const size_t skip = strlen(run->backbone.prefix);
+            const bool begins = strncmp(name, run->backbone.prefix, skip) == 0;
+            if (is_strange_below(run, begins ? name + skip : prefixed)) return true;
+        }
+    return false;
+}
+
+/* Values of one kind by layer, in place of patterns that Python reads otherwise. */
+typedef struct spelling {
+    const whet_i_module_values *from;
+    whet_i_module_values to;
+} spelling;
+
+static whet_status add_value(whet_ctx *ctx, whet_i_tune *run, const char *module, void *to) {
+    spelling *s = to;
+    double value;
+    if (!whet_i_module_values_find(&run->config, s->from, module, &value)) return WHET_OK;
+    return whet_i_module_values_add(ctx, &run->config, &s->to, "targets", whet_str_from(module),
+                                    value);
+}
+
+static whet_status spell_values(whet_ctx *ctx, whet_i_tune *run, whet_i_module_values *values) {
+    spelling s = {.from = values};
+    bool same = true;
+    for (int64_t i = 0; i < values->n && same; i++)
+        WHET_TRY(whet_i_pattern_is_python(ctx, values->items[i].key, true, &same));
+    if (same) return WHET_OK;
+    const whet_status status = each_adapted(ctx, run, add_value, &s);
+    whet_i_module_values_free(ctx, status == WHET_OK ? values : &s.to);
+    if (status == WHET_OK) *values = s.to;
+    return status;
+}
+
+/* PEFT reads patterns as Python does, asks them of all modules, whether they are layers or not, and knows
+ * numbers of layers beside a list of names only: where that makes a difference, names say it. */
+static whet_status settle_folder(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_adapter_config *c = &run->config;
+    const bool numbered = (c->targets.all_linear || c->targets.pattern) && c->layers;
+    if (run->start) return numbered ? spell_targets(ctx, run) : WHET_OK;
+    WHET_TRY(spell_values(ctx, run, &c->ranks));
+    WHET_TRY(spell_values(ctx, run, &c->alphas));
+    WHET_TRY(spell_values(ctx, run, &c->block_counts));
+    const bool pattern = c->targets.pattern || c->excluded.pattern;
+    const bool others = !c->targets.all_linear && takes_others(run);
+    return numbered || pattern || others ? spell_targets(ctx, run) : WHET_OK;
 }
 
 /* ---- what is most likely misspelt --------------------------------------------------------------- */
@@ -332,6 +429,5 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     WHET_TRY(save_tied(ctx, run));
     if (!run->survey) warn_of_misspelt(ctx, run);
     if (run->adapter->trains) return run->adapter->peft_type ? name_targets(ctx, run) : WHET_OK;
-    const bool in_words = run->config.targets.pattern || run->config.targets.all_linear;
-    return in_words && run->config.layers ? spell_targets(ctx, run) : WHET_OK;
+    return settle_folder(ctx, run);
 }

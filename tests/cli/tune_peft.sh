@@ -161,4 +161,40 @@ unchanged
 run 0 whet tune $train --adapter norms --layers 1 --exclude attention.output.LayerNorm --output norms
 python3 -c 'from folders import *
 assert config("norms")["target_modules"] == ["bert.encoder.layer.1.output.LayerNorm"], config("norms")' || fail 'norms are others'
+
+# Patterns that Python reads otherwise, or that take more of PEFT's modules than layers, become names.
+layers='bert.encoder.layer.0.attention.self.query bert.encoder.layer.1.attention.self.query'
+for targets in 'regex:.*\.[[:alpha:]]+\.query' 'regex:.*(?i)QUERY' 'regex:.*\.\Qquery\E' 'query,LayerNorm'; do
+    # shellcheck disable=SC2086
+    run 0 whet tune $train --adapter lora --targets "$targets" --output spelt --force
+    # shellcheck disable=SC2086
+    python3 -c 'import sys; from folders import *; assert config("spelt")["target_modules"] == sys.argv[1:], config("spelt")' $layers ||
+        fail "targets $targets are not spelt"
+done
+# shellcheck disable=SC2086
+run 0 whet tune $train --adapter lora --targets query,value --exclude 'regex:.*(?i)VALUE' --rank-pattern '[[:alpha:]]+\.query=2' \
+    --alpha-pattern 'layer\.1\..*=3' --output spelt --force
+python3 - <<'E2' || fail 'patterns are not what Python reads'
+from folders import *
+c = config("spelt")
+layers = ["bert.encoder.layer.%d.attention.self.query" % i for i in (0, 1)]
+assert c["target_modules"] == layers and c["exclude_modules"] is None, c
+assert c["rank_pattern"] == {layer: 2 for layer in layers} and c["alpha_pattern"] == {"layer\\.1\\..*": 3}, c
+E2
+# Files' patterns are Python's.
+python3 - <<'E2' || fail 'no folder'
+from folders import *
+query = r"encoder\.layer\.\d{,2}\.attention\.self\.\u0071uery"
+changed("spelt", "quantified", target_modules=r"bert\." + query, rank_pattern={query: 2})
+changed("spelt", "posix", rank_pattern={"[[:alpha:]]+.query": 4}, r=2)
+changed("spelt", "quoted", target_modules=r".*\.\Qquery\E")
+E2
+for folder in spelt quantified posix; do
+    run 0 whet tune merge --model "$bert" --adapter $folder --output $folder-merged --quiet
+    cmp -s $folder-merged/model.safetensors spelt-merged/model.safetensors || [ $folder = posix ] || fail "$folder is another adapter"
+done
+mark
+run 3 whet tune merge --model "$bert" --adapter quoted --output z
+tells 'which Python'"'"'s re does not have; expected a regular expression of Python'"'"'s'
+unchanged
 finish
