@@ -274,6 +274,54 @@ static bool takes_others(const whet_i_tune *run) {
     return false;
 }
 
+/* ---- modules to save ---- PEFT's modules_to_save are bare ends of names, whatever stands before: "norm" is
+ * "input_layernorm" as well, and "embeddings" each of its own word_embeddings. */
+
+/* The next module that tensor `name` is part of, the outermost first, behind *at; false behind the last. */
+static bool next_module(const char *name, int64_t *at, char module[NAME_SIZE]) {
+    const char *end = *at < (int64_t)strlen(name) ? strchr(name + *at, '.') : NULL;
+    if (!end || end - name >= NAME_SIZE) return false;
+    (void)snprintf(module, NAME_SIZE, "%.*s", (int)(end - name), name);
+    *at = end - name + 1;
+    return true;
+}
+
+/* Whether no module's name but its own ends so. */
+static bool ends_one(const whet_i_tune *run, const char *module) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        char other[NAME_SIZE];
+        for (int64_t at = 0; next_module(run->params->items[i].name, &at, other);)
+            if (strcmp(other, module) != 0 && whet_i_ends_with(other, module)) return false;
+    }
+    return true;
+}
+
+/* The names of the outermost modules that are saved, or of their parts, where they are ends of others. */
+static whet_status spell_saved(whet_ctx *ctx, whet_i_tune *run) {
+    whet_i_adapter_config *c = &run->config;
+    whet_i_modules names = {0};
+    whet_status status = WHET_OK;
+    for (int64_t i = 0; i < run->params->n && status == WHET_OK; i++) {
+        const char *name = run->params->items[i].name;
+        char module[NAME_SIZE], kept[NAME_SIZE] = "";
+        if (whet_i_tune_is_adapter(name)) continue;
+        for (int64_t at = 0; next_module(name, &at, module);) {
+            if (!whet_i_modules_hold(c, &c->saved, module)) continue;
+            (void)snprintf(kept, sizeof kept, "%s", module);
+            if (ends_one(run, module)) break;
+        }
+        if (kept[0] && !whet_i_modules_hold(c, &names, kept))
+            status = whet_i_modules_add(ctx, c, &names, whet_str_from(kept));
+    }
+    if (status != WHET_OK) {
+        whet_i_free(ctx, names.ends);
+        return status;
+    }
+    clear_modules(ctx, &c->saved);
+    c->saved = names;
+    return WHET_OK;
+}
+
 /* Values of one kind by layer, in place of patterns that Python reads otherwise. */
 typedef struct spelling {
     const whet_i_module_values *from;
@@ -426,6 +474,7 @@ whet_status whet_i_tune_choose_trained(whet_ctx *ctx, whet_i_tune *run) {
     if (matched == 0) return nothing_trained(ctx, run);
     WHET_TRY(check_saved(ctx, run));
     WHET_TRY(save_new(ctx, run));
+    if (!run->start) WHET_TRY(spell_saved(ctx, run));
     WHET_TRY(save_tied(ctx, run));
     if (!run->survey) warn_of_misspelt(ctx, run);
     if (run->adapter->trains) return run->adapter->peft_type ? name_targets(ctx, run) : WHET_OK;

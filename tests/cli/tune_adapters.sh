@@ -166,7 +166,7 @@ assert rank == {layer + "attention.self.query.lora_A.weight": 3,
                 layer + "attention.output.dense.lora_A.weight": 3,
                 layer + "output.dense.lora_A.weight": 3}, rank
 assert "base_model.model.bert.embeddings.LayerNorm.weight" in got
-assert set(c["modules_to_save"]) == {"embeddings.LayerNorm", "classifier", "bert.pooler.dense"}
+assert set(c["modules_to_save"]) == {"bert.embeddings.LayerNorm", "classifier", "bert.pooler.dense"}
 assert c["use_rslora"] and c["lora_dropout"] == 0.5 and c["rank_pattern"]["value"] == 2
 assert list(c["rank_pattern"]) == ["value", "layer\\.1\\..*"], "the first that fits counts, in PEFT too"
 assert c["layers_to_transform"] is None and len(c["target_modules"]) == 4  # PEFT takes numbers with lists only
@@ -275,7 +275,7 @@ misspelt 'exclude: ".*valeu"' --exclude 'regex:.*valeu'
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --save-modules pooler
 quiet_about 'name of no layer'
 python3 -c 'from look import names, config
-assert config("w")["modules_to_save"] == ["pooler", "classifier"], config("w")["modules_to_save"]
+assert config("w")["modules_to_save"] == ["bert.pooler", "classifier"], config("w")["modules_to_save"]
 assert "base_model.model.bert.pooler.dense.weight" in names("w")' || fail 'a module is not saved with its parts'
 misspelt 'rank pattern: "layer\\.7\\..*"' --rank-pattern 'query=4,layer\.7\..*=8'
 misspelt 'blocks pattern: "quary"' --blocks-pattern 'quary=2'

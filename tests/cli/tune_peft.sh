@@ -197,4 +197,25 @@ mark
 run 3 whet tune merge --model "$bert" --adapter quoted --output z
 tells 'which Python'"'"'s re does not have; expected a regular expression of Python'"'"'s'
 unchanged
+
+# modules_to_save are bare ends to PEFT: names, or those of the parts where they are the end of another, say what is
+# meant. "norm" would be each layer's, "embeddings" wrap its own word_embeddings in a module that is wrapped.
+saved() {
+    modules=$1
+    shift
+    run 0 whet tune "$@" --output kept --force
+    python3 -c 'import sys; from folders import *
+c = config(sys.argv[1])["modules_to_save"]
+assert c == sys.argv[2].split(","), c' "$([ -d kept/adapter ] && echo kept/adapter || echo kept)" "$modules" || fail "modules to save are not $modules"
+    rm -rf kept
+}
+# shellcheck disable=SC2086
+saved model.norm --model tied $learn --adapter lora --save-modules norm
+# shellcheck disable=SC2086
+saved bert.embeddings,bert.encoder.layer.0.output.LayerNorm,bert.pooler.dense,classifier $train --adapter lora \
+    --save-modules embeddings,layer.0.output.LayerNorm
+parts='word_embeddings position_embeddings token_type_embeddings LayerNorm'
+# shellcheck disable=SC2086
+saved "$(for part in $parts; do printf 'embeddings.%s,' $part; done | sed 's/,$//')" $train --adapter lora --loss contrastive \
+    --save-modules embeddings
 finish

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Patterns of Python's re: what Python 3.11 said of each pattern and text, for the whole text (fullmatch),
- * and with "x.y." before it as PEFT asks, re.match(rf"(.*\.)?({pattern})$"). -1: an error, or unknown here. */
+ * Patterns of Python's re: what Python 3.11 said of each pattern and text, for the whole text by fullmatch,
+ * and with "x.y." before it as PEFT asks, re.match(rf"(.*\.)?({pattern})$"). -1: an error, or unknown. */
 #include "support.h"
 
 #include <stdio.h>
