@@ -442,11 +442,25 @@ static void warn_of_heads(whet_ctx *ctx, const whet_i_tune *run) {
     }
 }
 
+/* Numbers of layers that no module of the model has. */
+static void warn_of_numbers(whet_ctx *ctx, const whet_i_tune *run) {
+    const whet_i_adapter_config *c = &run->config;
+    for (int64_t i = 0; i < c->n_layers; i++) {
+        bool there = false;
+        for (int64_t k = 0; k < run->params->n && !there; k++)
+            there = whet_i_module_number(run->params->items[k].name) == c->layers[i];
+        if (!there)
+            whet_i_log(ctx, WHET_LOG_WARN, "layers: %lld is the number of no layer",
+                       (long long)c->layers[i]);
+    }
+}
+
 static void warn_of_misspelt(whet_ctx *ctx, const whet_i_tune *run) {
     const whet_i_adapter_config *c = &run->config;
     if (run->start) return; /* a folder's */
     if (run->job.targets) warn_of_names(ctx, run, "targets", &c->targets, c->targets.n);
     if (run->job.targets) warn_of_heads(ctx, run);
+    warn_of_numbers(ctx, run);
     warn_of_names(ctx, run, "exclude", &c->excluded, c->excluded.n);
     warn_of_values(ctx, run, "rank pattern", &c->ranks);
     warn_of_values(ctx, run, "alpha pattern", &c->alphas);

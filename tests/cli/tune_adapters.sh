@@ -270,6 +270,8 @@ misspelt() {
     run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter more --output w --force "$@"
     tells "$word is the name of no layer"
 }
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter more --output w --force --layers 0,9
+tells 'layers: 9 is the number of no layer'
 misspelt 'exclude: "valeu"' --exclude valeu,key
 misspelt 'exclude: ".*valeu"' --exclude 'regex:.*valeu'
 run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter lora --output w --force --save-modules pooler
