@@ -195,9 +195,10 @@ typedef struct whet_adapter_project_job {
  * *report (may be NULL) is the text of a JSON object: parameters, residual (relative distance over all
  * layers), layers (module, rank, blocks, parameters, norm, residual), heads, left_out, left_out_names
  * (the first 20), left_out_share (of the norm of all changes). Cost about 14 in out min(p, q) / N
- * operations a layer, twice with a budget; the matrix of a layer at a time in memory. Errors: ARG, DATA
- * (nothing changed, another base), SHAPE, UNSUPPORTED, NUMERIC, IO, NOMEM, CANCELLED. Progress "project".
- * */
+ * operations a layer, twice with a budget; the matrix of a layer at a time in memory. Errors: ARG (also
+ * targets of no layer; one of several is a warning), DATA (nothing changed, another base), SHAPE (also a
+ * linear layer of another shape than the base's), UNSUPPORTED, NUMERIC, IO, NOMEM, CANCELLED.
+ * Progress "project". */
 WHET_API WHET_CHECKED whet_status whet_adapter_project(whet_ctx *ctx,
                                                        const whet_adapter_project_job *job,
                                                        whet_adapter **out, char **report);

@@ -9,7 +9,9 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "nn/nn_i.h"
 #include "tune/adapter_blocks.h"
+#include "tune/adapter_targets.h"
 
 enum { JSON_BYTES_MAX = 1 << 26, TOLD_MAX = 20 };
 
@@ -29,6 +31,8 @@ typedef struct project {
     char identity[WHET_I_IDENTITY];
     whet_adapter *from;
     whet_i_adapter_config config; /* its targets */
+    const char **modules;         /* [n_modules] of linear layers, changed or not */
+    int64_t n_modules;
     item *items;
     whet_i_adapter_whole *heads;
     int64_t n, n_heads, n_left;
@@ -128,9 +132,24 @@ static whet_status leave_out(whet_ctx *ctx, project *p, const char *name, const 
     return WHET_OK;
 }
 
+/* Another model, not this one tuned. */
+static whet_status other_shape(whet_ctx *ctx, const char *name, const whet_tensor *before,
+                               const whet_tensor *after) {
+    char quoted[WHET_QUOTE_SIZE], a[WHET_I_SHAPE_TEXT], b[WHET_I_SHAPE_TEXT];
+    return whet_i_fail(ctx, WHET_ERR_SHAPE,
+                       "tensor %s is %s in the tuned model and %s in the base; expected the same "
+                       "shape; try the model that it was tuned from",
+                       whet_i_quote(quoted, whet_str_from(name)),
+                       whet_i_shape_text(a, after->rank, after->shape),
+                       whet_i_shape_text(b, before->rank, before->shape));
+}
+
 static whet_status add_tensor(whet_ctx *ctx, project *p, const char *name, const whet_tensor *t) {
     whet_tensor before;
-    const bool has = find_base(p, name, &before) && same_shape(&before, t);
+    const bool known = find_base(p, name, &before), has = known && same_shape(&before, t);
+    if (known && !has && is_linear(name, t)) return other_shape(ctx, name, &before, t);
+    if (is_linear(name, t))
+        WHET_TRY(keep(ctx, p, name, strlen(name) - 7, &p->modules[p->n_modules++]));
     if (!has || (is_head(name) && !same_bytes(&before, t))) {
         p->heads[p->n_heads++] = (whet_i_adapter_whole){.name = name, .tensor = *t};
         return WHET_OK;
@@ -153,6 +172,7 @@ static whet_status list_tuned(whet_ctx *ctx, project *p) {
     for (int64_t f = 0; f < p->tuned.n; f++) n += whet_safetensors_count(p->tuned.items[f].tensors);
     WHET_TRY(whet_i_calloc(ctx, n, &p->items));
     WHET_TRY(whet_i_calloc(ctx, n, &p->heads));
+    WHET_TRY(whet_i_calloc(ctx, n, &p->modules));
     for (int64_t f = 0; f < p->tuned.n; f++) {
         const whet_safetensors *file = p->tuned.items[f].tensors;
         for (int64_t i = 0; i < whet_safetensors_count(file); i++) {
@@ -169,8 +189,10 @@ static whet_status list_adapter(whet_ctx *ctx, project *p) {
     const whet_adapter *a = p->from;
     WHET_TRY(whet_i_calloc(ctx, a->n_layers, &p->items));
     WHET_TRY(whet_i_calloc(ctx, a->n_wholes, &p->heads));
+    WHET_TRY(whet_i_calloc(ctx, a->n_layers, &p->modules));
     for (int64_t i = 0; i < a->n_layers; i++) {
         const whet_i_adapter_layer *l = &a->layers[i];
+        p->modules[p->n_modules++] = l->module;
         if (!whet_i_adapter_config_has(&p->config, l->module)) continue;
         p->items[p->n++] = (item){
             .module = l->module, .layer = l, .shape = shape_for(p, l->shape.in, l->shape.out)};
@@ -190,9 +212,11 @@ static whet_status open_all(whet_ctx *ctx, project *p) {
         WHET_TRY(whet_adapter_open(ctx, j->adapter, &p->from));
         WHET_TRY(whet_i_adapter_check_layers(ctx, p->from));
         WHET_TRY(whet_i_adapter_fit(ctx, p->from, j->model, &p->base, p->identity, j->any_base));
-        return list_adapter(ctx, p);
+        WHET_TRY(list_adapter(ctx, p));
+    } else {
+        WHET_TRY(list_tuned(ctx, p));
     }
-    return list_tuned(ctx, p);
+    return whet_i_targets_check(ctx, &p->config, p->modules, p->n_modules);
 }
 
 /* ---- ranks ------------------------------------------------------------------------------------ */
@@ -424,6 +448,7 @@ static void free_project(whet_ctx *ctx, project *p) {
     whet_i_weight_files_close(ctx, &p->base);
     whet_i_weight_files_close(ctx, &p->tuned);
     whet_i_adapter_config_free(ctx, &p->config);
+    whet_i_free(ctx, p->modules);
     whet_i_free(ctx, p->items);
     whet_i_free(ctx, p->heads);
     whet_i_arena_free(ctx, &p->arena);
@@ -440,8 +465,10 @@ whet_status whet_adapter_project(whet_ctx *ctx, const whet_adapter_project_job *
     if (status != WHET_OK) return status;
     WHET_TRY_DONE(open_all(ctx, &p));
     if (p.n == 0) {
-        status = whet_i_fail(ctx, WHET_ERR_DATA,
-                             "no linear layer that the targets match has changed; expected some");
+        status = whet_i_fail(
+            ctx, WHET_ERR_DATA,
+            "none of the linear layers that the targets match has changed; expected one "
+            "that differs from the base's");
         goto done;
     }
     WHET_TRY_DONE(j.budget ? choose_ranks(ctx, &p) : check_ranks(ctx, &p));

@@ -207,9 +207,24 @@ run 0 whet tune project --model "$model" --tuned full --budget 3000 --blocks 2 -
 says 'are left out'
 run 0 whet tune project --model "$model" --tuned full --to lora --rank 4 --targets query,value --output projected-lora --json
 json out
+run 0 whet tune project --model "$model" --tuned full --to lora --rank 4 --targets query,valu --output some-targets
+tells 'targets: "valu" is the name of no layer'
 run 0 whet tune merge --model "$model" --adapter projected --output merged-projected
 run 0 whet embed --model merged-projected --input train.tsv --output d.npy --quiet
 
+mkdir wider
+python3 - "$model" <<'EOF'
+import json, os, struct, sys
+b = open(sys.argv[1] + "/model.safetensors", "rb").read()
+n = struct.unpack("<Q", b[:8])[0]
+head, data = json.loads(b[8:8 + n]), b[8 + n:]
+for name, t in head.items():
+    if name.endswith("layer.1.attention.self.key.weight"):
+        t["shape"] = [16, 64]
+text = json.dumps(head).encode()
+open("wider/model.safetensors", "wb").write(struct.pack("<Q", len(text)) + text + data)
+open("wider/config.json", "wb").write(open(sys.argv[1] + "/config.json", "rb").read())
+EOF
 mark
 run 4 whet tune export --adapter tuned --to lora --output lora
 tells '--force'
@@ -232,6 +247,13 @@ run 2 whet tune project --model "$model" --tuned full --budget 10 --output z
 tells 'room for no layer'
 run 3 whet tune project --model "$model" --tuned "$model" --rank 4 --output z
 tells 'has changed'
+# Targets of no layer, with the nearest name; of some, told; another model is no tuned one.
+run 2 whet tune project --model "$model" --tuned full --targets qeury --rank 4 --output z
+tells 'targets "qeury" match no layer (did you mean "query"?)'
+run 2 whet tune project --model "$model" --adapter tuned --targets 'regex:.*nothing' --rank 4 --output z
+tells 'match no layer'
+run 3 whet tune project --model "$model" --tuned wider --rank 4 --output z
+tells 'in the tuned model and [32, 32] in the base; expected the same shape'
 run 4 whet tune combine --adapter tuned --adapter nowhere --output z
 run 2 whet tune combine --adapter dora1 --adapter embeds --output z
 tells 'need the base'

@@ -397,7 +397,8 @@ static void projections_that_are_refused(void **state) {
     test_says(ctx, "rank 99; expected at most 8");
     job.rank = 4;
     job.targets = "nothing";
-    test_fails(ctx, whet_adapter_project(ctx, &job, &made, NULL), WHET_ERR_DATA);
+    test_fails(ctx, whet_adapter_project(ctx, &job, &made, NULL), WHET_ERR_ARG);
+    test_says(ctx, "targets \"nothing\" match no layer");
     job.targets = NULL;
     job.tuned = job.model;
     test_fails(ctx, whet_adapter_project(ctx, &job, &made, NULL), WHET_ERR_DATA);
