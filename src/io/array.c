@@ -215,10 +215,14 @@ whet_status whet_i_array_convert(whet_ctx *ctx, const char *spec, const whet_ten
     }
     bad = finite ? first_not_finite(&made) : -1;
     if (bad >= 0) {
+        /* A narrower type is widened as it is: the number is the file's. */
+        const bool widened =
+            whet_dtype_is_float(in->dtype) && whet_dtype_size(in->dtype) < whet_dtype_size(dtype);
         status = whet_i_fail(ctx, WHET_ERR_DATA,
                              "%s: %s is NaN or infinite in %s; expected finite "
                              "numbers",
-                             spec, place(&made, bad, first, where), whet_dtype_name(dtype));
+                             spec, place(&made, bad, first, where),
+                             whet_dtype_name(widened ? in->dtype : dtype));
         goto done;
     }
     *out = made;

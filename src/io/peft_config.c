@@ -153,7 +153,10 @@ static whet_status first_fit(whet_ctx *ctx, const char *where, const json_t *obj
     WHET_TRY(whet_i_json_object_or_none(ctx, where, object, key, &patterns));
     json_object_foreach(patterns, pattern, value) {
         const double number = json_number_value(value);
-        if (!json_is_number(value) || !(number > 0 && number <= alpha_max))
+        if (json_is_number(value) && !(number > 0 && number <= alpha_max))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" has %g; expected numbers above 0",
+                               where, key, number);
+        if (!json_is_number(value))
             return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" has %s; expected numbers above 0",
                                where, key, whet_i_json_kind(value));
         if (found) continue;

@@ -63,8 +63,8 @@ static whet_status check_dora(whet_ctx *ctx, sum *s) {
     for (int64_t i = 0; s->dora && i < s->n; i++)
         if (!s->items[i]->model)
             return whet_i_fail(ctx, WHET_ERR_ARG,
-                               "%s: sums with DoRA need the base's rows; expected the base: "
-                               "whet_adapter_fit, --model",
+                               "%s: sums with DoRA need the base's rows; expected the base; try "
+                               "--model",
                                s->items[i]->path);
     return WHET_OK;
 }

@@ -69,11 +69,14 @@ static whet_status read_values(whet_ctx *ctx, const char *where, const json_t *o
     WHET_TRY(whet_i_json_object_or_none(ctx, where, object, key, &map));
     json_object_foreach(map, name, value) {
         const double number = json_number_value(value);
+        const char *expected =
+            whole ? "whole numbers above 0, each in its range" : "numbers above 0";
         char place[128];
-        if (!json_is_number(value) || !(number > 0 && number <= most) ||
-            (whole && !json_is_integer(value)))
-            return wrong(ctx, where, key, value,
-                         whole ? "whole numbers above 0, each in its range" : "numbers above 0");
+        if (json_is_number(value) && !(number > 0 && number <= most))
+            return whet_i_fail(ctx, WHET_ERR_FORMAT, "%s: \"%s\" has %g; expected %s", where, key,
+                               number, expected);
+        if (!json_is_number(value) || (whole && !json_is_integer(value)))
+            return wrong(ctx, where, key, value, expected);
         (void)snprintf(place, sizeof place, "%.80s: %s", where, key);
         WHET_TRY(whet_i_module_values_add(ctx, config, values, place, whet_str_from(name), number));
     }

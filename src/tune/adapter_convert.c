@@ -246,7 +246,7 @@ static whet_status check(whet_ctx *ctx, const whet_adapter *a, const whet_adapte
         if (needs_base(&c) && !a->model)
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "layer %s: the lengths of DoRA's rows are made of the base's; "
-                               "expected the base: whet_adapter_fit, --model",
+                               "expected the base; try --model",
                                quoted);
         if (o->rank > most)
             status = whet_i_problem(ctx, &problems, "layer %s: rank %lld; expected at most %lld",

@@ -93,44 +93,108 @@ static whet_status layer_names(whet_ctx *ctx, const whet_i_tune *run, whet_names
     return WHET_OK;
 }
 
-/* The model has layers of these names, and something else leaves all of them out. */
-static whet_status left_out(whet_ctx *ctx, const whet_i_tune *run, whet_str end) {
-    char quoted[WHET_QUOTE_SIZE];
+/* What the targets come to, before and behind all that leaves modules out. */
+typedef struct reach {
+    bool there, kept; /* beside the head's */
+    bool head;
+} reach;
+
+static void reach_module(const whet_i_tune *run, const whet_i_param *p, reach *r) {
+    char module[NAME_SIZE];
+    module_of(p, module);
+    if (!whet_i_modules_has(&run->config, &run->config.targets, module)) return;
+    if (whet_i_backbone_is_head(&run->backbone, p->name)) {
+        r->head = true;
+        return;
+    }
+    r->there = true;
+    r->kept = r->kept || whet_i_adapter_config_has(&run->config, module);
+}
+
+/* Of linear layers, which may have adapters, or of all modules. */
+static reach reach_of(const whet_i_tune *run) {
+    const whet_i_params *params = run->params;
+    reach r = {0};
+    for (int64_t i = 0; run->adapter->adapts && i < params->n_weights; i++)
+        for (int32_t part = 0; part < params->weights[i].parts; part++)
+            reach_module(run, &params->items[params->weights[i].first + part], &r);
+    for (int64_t i = 0; !run->adapter->adapts && i < params->n; i++)
+        reach_module(run, &params->items[i], &r);
+    return r;
+}
+
+/* The model has modules of these names, and something else leaves all of them out. */
+static whet_status left_out(whet_ctx *ctx, const whet_i_tune *run, const char *targets) {
     const whet_i_adapter_config *c = &run->config;
-    const bool excluded = c->excluded.n > 0 || c->excluded.pattern,
+    const bool excluded = c->excluded.n > 0 || c->excluded.pattern || c->excluded.all_linear,
                saved = run->job.save_modules != NULL;
-    if (!c->layers && !excluded && !saved)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "targets %s are layers of a head, which have no adapters here; expected "
-                           "layers before it; try --save-modules, which trains them whole",
-                           whet_i_quote(quoted, end));
     return whet_i_fail(ctx, WHET_ERR_ARG,
-                       "targets %s are there, and all of them are left out by%s%s%s%s%s; expected "
-                       "one to be left in",
-                       whet_i_quote(quoted, end), c->layers ? " the layers asked for" : "",
+                       "%s are there, and all of them are left out by%s%s%s%s%s; expected one to "
+                       "be left in",
+                       targets, c->layers ? " the layers asked for" : "",
                        c->layers && (excluded || saved) ? "," : "", excluded ? " exclusions" : "",
                        excluded && saved ? "," : "", saved ? " modules that are saved whole" : "");
 }
 
-/* The same where weights of the model itself are trained: the layers may have none that the kind trains. */
-static whet_status nothing_of_kind(whet_ctx *ctx, const whet_i_tune *run) {
-    return whet_i_fail(
-        ctx, WHET_ERR_ARG,
-        "targets \"%s\" are there, and nothing of them is what adapter %s trains, or "
-        "all of it is left out; expected other targets, or another adapter",
-        run->job.targets, run->adapter->name);
+static whet_status of_a_head(whet_ctx *ctx, const whet_i_tune *run, const char *targets) {
+    if (!run->adapter->adapts)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "%s are of the head, which is trained whatever the targets; expected "
+                           "layers before it",
+                           targets);
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s are layers of a head, which have no adapters here; expected layers "
+                       "before it; try --save-modules, which trains them whole",
+                       targets);
+}
+
+/* The last part of the name of the first module that is not of the head and has such a parameter: one that
+ * the kind of adapter trains; a matrix; a norm. */
+typedef enum sample { OF_KIND, A_MATRIX, A_NORM } sample;
+
+static const char *sample_of(const whet_i_tune *run, sample which, char module[NAME_SIZE]) {
+    for (int64_t i = 0; i < run->params->n; i++) {
+        const whet_i_param *p = &run->params->items[i];
+        const bool fits = which == OF_KIND ? run->adapter->trains(run->params, p)
+                                           : p->rank == (which == A_MATRIX ? 2 : 1) &&
+                                                 whet_i_ends_with(p->name, ".weight");
+        if (!fits || !p->source.data || whet_i_backbone_is_head(&run->backbone, p->name)) continue;
+        module_of(p, module);
+        const char *last = strrchr(module, '.');
+        return last ? last + 1 : module;
+    }
+    return NULL;
+}
+
+static whet_status not_of_kind(whet_ctx *ctx, const whet_i_tune *run, const char *targets) {
+    char module[NAME_SIZE];
+    const char *such = sample_of(run, OF_KIND, module);
+    return whet_i_fail(ctx, WHET_ERR_ARG,
+                       "%s have nothing that adapter %s trains; expected modules that have%s%s",
+                       targets, run->adapter->name, such ? ", such as " : "", such ? such : "");
 }
 
 static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
-    char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "";
+    char quoted[WHET_QUOTE_SIZE], near[WHET_QUOTE_SIZE + 32] = "", words[WHET_QUOTE_SIZE + 32];
     const char *const *layers = run->backbone.layers;
     const whet_i_modules *targets = &run->config.targets;
+    const reach r = reach_of(run);
     whet_names *names;
+    (void)snprintf(words, sizeof words, "%s%s", run->job.targets ? "targets " : "",
+                   run->job.targets ? whet_i_quote(quoted, whet_str_from(run->job.targets))
+                                    : "the targets by default");
+    /* Poolers are linear layers, too, and are not hooked. */
+    if ((!r.there && r.head) || (r.kept && run->adapter->adapts)) return of_a_head(ctx, run, words);
+    if (!run->job.targets && run->config.layers && run->config.excluded.n == 0)
+        return whet_i_fail(
+            ctx, WHET_ERR_ARG,
+            "no layer has a number of \"%s\"; expected numbers of layers of the model",
+            run->job.layers);
+    if (r.there && !r.kept) return left_out(ctx, run, words);
+    if (r.kept && run->adapter->trains) return not_of_kind(ctx, run, words);
     WHET_TRY(whet_names_create(ctx, &names));
     const whet_status status = layer_names(ctx, run, names);
-    int64_t nearest = -1, there = -1;
-    for (int64_t i = 0; i < targets->n && there < 0; i++)
-        if (whet_names_find(names, targets->ends[i]) >= 0) there = i;
+    int64_t nearest = -1;
     for (int64_t i = 0; i < targets->n && nearest < 0; i++)
         nearest = whet_i_nearest_name(names, targets->ends[i]);
     if (nearest >= 0)
@@ -138,20 +202,9 @@ static whet_status no_match(whet_ctx *ctx, const whet_i_tune *run) {
                        whet_i_quote(quoted, whet_names_get(names, nearest)));
     whet_names_destroy(ctx, names);
     WHET_TRY(status);
-    if (run->adapter->adapts && there >= 0) return left_out(ctx, run, targets->ends[there]);
-    if (run->adapter->trains && run->job.targets && (there >= 0 || targets->all_linear))
-        return nothing_of_kind(ctx, run);
-    if (!run->job.targets && run->config.layers)
-        return whet_i_fail(
-            ctx, WHET_ERR_ARG,
-            "no layer has a number of \"%s\"; expected numbers of layers of the model",
-            run->job.layers);
     return whet_i_fail(
-        ctx, WHET_ERR_ARG,
-        "targets %s%s%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",
-        run->job.targets ? "\"" : "", run->job.targets ? run->job.targets : "by default",
-        run->job.targets ? "\"" : "", near, layers[0], layers[1], layers[2], layers[3], layers[4],
-        layers[5]);
+        ctx, WHET_ERR_ARG, "%s match no layer%s; expected names such as %s, %s, %s, %s, %s or %s",
+        words, near, layers[0], layers[1], layers[2], layers[3], layers[4], layers[5]);
 }
 
 static whet_status nothing_trained(whet_ctx *ctx, const whet_i_tune *run) {
@@ -402,14 +455,17 @@ static void warn_of_values(whet_ctx *ctx, const whet_i_tune *run, const char *wh
 /* A folder that says it has modules which it lacks is no folder of PEFT's. */
 static whet_status check_saved(whet_ctx *ctx, const whet_i_tune *run) {
     const whet_i_modules *set = &run->config.saved;
-    char quoted[WHET_QUOTE_SIZE];
+    char quoted[WHET_QUOTE_SIZE], matrix[NAME_SIZE], norm[NAME_SIZE];
     for (int64_t i = 0; i < run->n_saved && !run->start; i++) {
         const whet_i_modules one = {.ends = &set->ends[i], .n = 1};
+        const char *first = sample_of(run, A_MATRIX, matrix),
+                   *second = sample_of(run, A_NORM, norm);
         if (!names_any(run, &one, NULL))
             return whet_i_fail(ctx, WHET_ERR_ARG,
                                "modules to save: %s is the name of no layer; expected an end of "
-                               "one's name, such as pooler or embeddings.LayerNorm",
-                               whet_i_quote(quoted, set->ends[i]));
+                               "one's name, such as %s or %s",
+                               whet_i_quote(quoted, set->ends[i]), first ? first : "the head's",
+                               second ? second : "a norm's");
     }
     return WHET_OK;
 }

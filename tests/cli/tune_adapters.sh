@@ -313,6 +313,13 @@ refused() {
 refused 2 'modules to save: "poler" is the name of no layer' --save-modules poler
 refused 2 'did you mean "query"' --adapter lora --targets qeury
 refused 2 'targets "query" are there, and all of them are left out by exclusions' --adapter lora --targets query --exclude query
+refused 2 'targets "query" are there, and all of them are left out by exclusions' --adapter full --targets query --exclude query
+refused 2 'targets "query" have nothing that adapter norms trains; expected modules that have, such as LayerNorm' --adapter norms --targets query
+refused 2 'the targets by default are there, and all of them are left out by exclusions' --adapter lora --exclude query,key,value
+refused 2 'the targets by default are there, and all of them are left out by modules that are saved whole' --adapter lora --save-modules encoder
+refused 2 'targets "all-linear" are there, and all of them are left out by exclusions' --adapter lora --targets all-linear --exclude all-linear
+refused 2 'targets "classifier" are of the head, which is trained whatever the targets' --adapter full --targets classifier
+refused 2 'is the name of no layer; expected an end of one'"'"'s name, such as word_embeddings or LayerNorm' --head pooled --save-modules pooler
 refused 2 'match no layer' --adapter more --targets 'regex:.*\.nothing'
 refused 2 'does not compile' --adapter lora --targets 'regex:('
 refused 2 'no layer has a number of "7"' --adapter lora --layers 7

@@ -212,6 +212,10 @@ tells 'targets: "valu" is the name of no layer'
 run 0 whet tune merge --model "$model" --adapter projected --output merged-projected
 run 0 whet embed --model merged-projected --input train.tsv --output d.npy --quiet
 
+cp -r tuned2 odd
+python3 -c 'import json
+c = json.load(open("odd/adapter_config.json")); c["alpha_pattern"] = {"query": -3}
+json.dump(c, open("odd/adapter_config.json", "w"))'
 mkdir wider
 python3 - "$model" <<'EOF'
 import json, os, struct, sys
@@ -247,6 +251,8 @@ run 2 whet tune project --model "$model" --tuned full --budget 10 --output z
 tells 'room for no layer'
 run 3 whet tune project --model "$model" --tuned "$model" --rank 4 --output z
 tells 'has changed'
+run 3 whet tune project --model "$model" --adapter odd --rank 4 --output z
+tells '"alpha_pattern" has -3; expected numbers above 0'
 # Targets of no layer, with the nearest name; of some, told; another model is no tuned one.
 run 2 whet tune project --model "$model" --tuned full --targets qeury --rank 4 --output z
 tells 'targets "qeury" match no layer (did you mean "query"?)'
@@ -256,7 +262,7 @@ run 3 whet tune project --model "$model" --tuned wider --rank 4 --output z
 tells 'in the tuned model and [32, 32] in the base; expected the same shape'
 run 4 whet tune combine --adapter tuned --adapter nowhere --output z
 run 2 whet tune combine --adapter dora1 --adapter embeds --output z
-tells 'need the base'
+tells "need the base's rows; expected the base; try --model"
 run 2 whet tune export --adapter embeds --to dora --output z
 tells '--model'
 run 3 whet tune export --adapter dora1 --to lora --output z

@@ -185,6 +185,11 @@ static void reading_as_checks_rank_values_and_range(void **state) {
     whet_tensor_destroy(ctx, &t);
     test_fails(ctx, whet_array_read_as(ctx, path, WHET_F32, 2, true, &t), WHET_ERR_DATA);
     test_says(ctx, "as.npy: [1,0] is NaN or infinite in f32");
+    float narrow[] = {1, NAN}; /* in the file's own type, whatever it is read as */
+    const whet_tensor single = {.data = narrow, .dtype = WHET_F32, .rank = 1, .shape = {2}};
+    test_ok(ctx, whet_npy_write(ctx, path, true, &single));
+    test_fails(ctx, whet_array_read_as(ctx, path, WHET_F64, 1, true, &t), WHET_ERR_DATA);
+    test_says(ctx, "as.npy: [1] is NaN or infinite in f32");
     d[1] = NAN;
     test_ok(ctx, whet_npy_write(ctx, path, true, &source));
     test_fails(ctx, whet_array_read_as(ctx, path, WHET_F16, 2, true, &t), WHET_ERR_DATA);
