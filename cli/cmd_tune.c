@@ -377,22 +377,24 @@ static whet_status check_adapter(cli_run *run) {
             return cli_fail(run, WHET_ERR_ARG,
                             "--%s with --init-adapter, which says it; expected one of them",
                             own[i]);
-    if (cli_given(run, "alpha") && !low_rank)
-        return cli_fail(run, WHET_ERR_ARG,
-                        "--alpha is LoRA's and DoRA's; expected --adapter lora or dora");
-    const bool rank = cli_given(run, "rank") && !low_rank && adapter != WHET_TUNE_MORE;
+    const bool adapts = low_rank || adapter == WHET_TUNE_MORE;
     const bool blocks = cli_given(run, "blocks") && adapter != WHET_TUNE_MORE;
-    if ((rank || blocks) && !cli_given(run, "adapter"))
-        return cli_fail(run, WHET_ERR_ARG, "--%s is of adapters; expected --adapter %s",
-                        blocks ? "blocks" : "rank", blocks ? "more" : "lora, dora or more");
     /* One command line may go through all kinds, of which some have no use for these. */
-    if (rank) cli_note(run, "--rank is of adapters, and is passed over");
+    if (cli_given(run, "rank") && !adapts)
+        cli_note(run, "--rank is of adapters, and is passed over; expected --adapter lora, dora or "
+                      "more beside it");
+    if (cli_given(run, "alpha") && !low_rank)
+        cli_note(run,
+                 "--alpha is LoRA's and DoRA's, and is passed over; expected --adapter lora or "
+                 "dora beside it");
     if (adapter == WHET_TUNE_FULL && cli_given(run, "save-modules") && !cli_given(run, "targets") &&
         !cli_given(run, "exclude") && !cli_given(run, "layers"))
         cli_note(run, "--save-modules is beside adapters or --targets, and is passed over: every "
                       "weight is trained");
     if (blocks && cli_integer(run, "blocks") != 1)
-        cli_note(run, "--blocks is of Monarch adapters, and is passed over");
+        cli_note(run,
+                 "--blocks is of Monarch adapters, and is passed over; expected --adapter more "
+                 "beside it");
     return WHET_OK;
 }
 

@@ -123,8 +123,6 @@ tells 'accuracy, f1, mcc or loss'
 run 2 whet tune --model "$model" --train train.tsv --patience 2 --output z
 tells 'validation'
 # shellcheck disable=SC2086
-run 2 whet tune $common --rank 4 --output z
-# shellcheck disable=SC2086
 run 2 whet tune $common --text nothing --output z
 run 4 whet tune --model nowhere --train train.tsv --output z
 tells 'nowhere'

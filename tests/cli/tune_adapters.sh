@@ -300,6 +300,21 @@ for kind in more lora dora full bitfit norms; do
     *) tells '--blocks is of Monarch adapters, and is passed over' ;;
     esac
 done
+# The same rule whether --adapter full is said or not, and for --alpha: told, and nothing of the model changes.
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --output bare
+for way in '' '--adapter full'; do
+    # shellcheck disable=SC2086
+    run 0 whet tune --model "$model" --train train.tsv --epochs 1 $way --rank 4 --blocks 4 --alpha 8 --output w --force
+    tells '--rank is of adapters, and is passed over; expected --adapter lora, dora or more'
+    tells '--blocks is of Monarch adapters, and is passed over; expected --adapter more'
+    tells "--alpha is LoRA's and DoRA's, and is passed over; expected --adapter lora or dora"
+    cmp -s bare/model.safetensors w/model.safetensors || fail 'what is passed over changes the model'
+done
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter more --output bare --force
+run 0 whet tune --model "$model" --train train.tsv --epochs 1 --adapter more --alpha 8 --output w --force
+tells "--alpha is LoRA's and DoRA's, and is passed over"
+cmp -s bare/adapter_model.safetensors w/adapter_model.safetensors || fail '--alpha changes MoRe'
+cmp -s bare/adapter_config.json w/adapter_config.json || fail '--alpha changes the folder of MoRe'
 mark
 # shellcheck disable=SC2086
 refused() {
@@ -332,9 +347,6 @@ refused 2 'expected adapter lora or dora' --adapter norms --rslora
 refused 2 'expected adapter lora, dora or more' --adapter bitfit --adapter-dropout 0.1
 refused 2 'expected adapter lora, dora or more' --adapter full --second-rate 4
 refused 2 'expected adapter lora, dora or more' --adapter norms --rank-pattern query=2
-refused 2 'expected --adapter lora, dora or more' --rank 4
-refused 2 'expected --adapter more' --blocks 4
-refused 2 'expected --adapter lora or dora' --adapter more --alpha 4
 # MoRe whose blocks have a size that was chosen: read off its tensors, run, merged and gone on with.
 mkdir wide
 python3 - "$model" <<'E'
