@@ -151,10 +151,10 @@ E2
 mark
 # shellcheck disable=SC2086
 run 2 whet tune $train --adapter norms --targets all-linear --output z
-tells 'targets "all-linear" are there, and nothing of them is what adapter norms trains'
+tells 'targets "all-linear" have nothing that adapter norms trains'
 # shellcheck disable=SC2086
 run 2 whet tune $train --adapter norms --targets query --output z
-tells 'targets "query" are there, and nothing of them is what adapter norms trains'
+tells 'targets "query" have nothing that adapter norms trains'
 unchanged
 # Folders of norms name what was trained: PEFT has no numbers of layers for them.
 # shellcheck disable=SC2086
