@@ -11,6 +11,10 @@
 
 #include "label/label_i.h"
 
+/* groups [n]: the same number for the same text; left NULL without texts. (groups.c) */
+WHET_CHECKED whet_status whet_i_group_texts(whet_ctx *ctx, const whet_str *texts, int64_t n,
+                                            int64_t **groups);
+
 /* ---- the pool (pool.c) ----------------------------------------------------------------------- */
 
 /* The training rows. A loaded classifier has prepare, n, d, k and x alone. */

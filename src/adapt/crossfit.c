@@ -29,10 +29,10 @@ void whet_i_trial_free(whet_ctx *ctx, whet_i_trial *trial) {
     *trial = (whet_i_trial){0};
 }
 
-/* All labels, or one of the stratified parts that a split into folds of about MOST_LABELS makes; of rows that
- * are the same, one part has all. alike [pool->b] or NULL. */
-static whet_status choose_labels(whet_ctx *ctx, const whet_i_pool *pool, const int64_t *alike,
-                                 uint64_t seed, whet_i_trial *t) {
+/* All labels, or one of the stratified parts that a split into folds of about MOST_LABELS makes. Nothing is
+ * learnt from the other parts, so that groups may be cut here. */
+static whet_status choose_labels(whet_ctx *ctx, const whet_i_pool *pool, uint64_t seed,
+                                 whet_i_trial *t) {
     whet_status status = WHET_OK;
     int32_t *part = NULL;
     const int64_t parts = (pool->b + MOST_LABELS - 1) / MOST_LABELS;
@@ -40,7 +40,7 @@ static whet_status choose_labels(whet_ctx *ctx, const whet_i_pool *pool, const i
     WHET_TRY_DONE(whet_i_alloc(ctx, pool->b, &t->y));
     WHET_TRY_DONE(whet_i_calloc(ctx, pool->b, &part));
     if (parts > 1)
-        WHET_TRY_DONE(whet_i_stratified_folds(ctx, pool->y, alike, pool->b, pool->k,
+        WHET_TRY_DONE(whet_i_stratified_folds(ctx, pool->y, NULL, pool->b, pool->k,
                                               (int32_t)(parts < INT32_MAX ? parts : INT32_MAX),
                                               seed, 0x70617274U, part));
     for (int64_t i = 0; i < pool->b; i++) {
@@ -53,28 +53,22 @@ done:
     return status;
 }
 
-/* The labelled rows that are of one group. */
-static whet_status find_alike(whet_ctx *ctx, const whet_i_pool *p, const int64_t *rows, int64_t b,
-                              int64_t **alike) {
-    if (!p->groups) return WHET_OK;
-    WHET_TRY(whet_i_alloc(ctx, b, alike));
-    return whet_i_alike(ctx, p->groups, (int64_t)sizeof *p->groups, rows, b, *alike);
-}
-
 static whet_status make_splits(whet_ctx *ctx, int32_t repeats, int32_t folds, whet_i_trial *t) {
     const whet_i_pool *pool = t->pool;
-    int64_t *all = NULL, *chosen = NULL;
+    int64_t *alike = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY_DONE(find_alike(ctx, pool, pool->rows, pool->b, &all));
-    WHET_TRY_DONE(choose_labels(ctx, pool, all, t->seed, t));
-    WHET_TRY_DONE(find_alike(ctx, pool, t->rows, t->b, &chosen));
+    WHET_TRY_DONE(choose_labels(ctx, pool, t->seed, t));
+    if (pool->groups) {
+        WHET_TRY_DONE(whet_i_alloc(ctx, t->b, &alike));
+        WHET_TRY_DONE(
+            whet_i_alike(ctx, pool->groups, (int64_t)sizeof *pool->groups, t->rows, t->b, alike));
+    }
     const int64_t enough = (MOST_CASES + t->b - 1) / t->b;
-    WHET_TRY_DONE(whet_i_splits_make(ctx, t->y, chosen, t->b, pool->k,
+    WHET_TRY_DONE(whet_i_splits_make(ctx, t->y, alike, t->b, pool->k,
                                      enough < repeats ? (int32_t)enough : repeats, folds, t->seed,
                                      &t->splits));
 done:
-    whet_i_free(ctx, all);
-    whet_i_free(ctx, chosen);
+    whet_i_free(ctx, alike);
     return status;
 }
 

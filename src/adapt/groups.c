@@ -3,6 +3,7 @@
  * learned one by heart knows the other. Copies among the labelled texts and the test's are told. */
 #include <inttypes.h>
 
+#include "adapt/adapt_i.h"
 #include "adapt/pipeline_i.h"
 
 /* Fewer than one in so many of the test change little: that is a note. */
@@ -110,13 +111,12 @@ static whet_status join(whet_ctx *ctx, const int64_t *of, int64_t n, int64_t *ab
 static whet_status group_cells(whet_ctx *ctx, const whet_i_run *run, int64_t *groups) {
     const whet_table *table = run->train.table;
     const int64_t n = run->train.n;
-    int64_t column, *cells = NULL, *above = NULL;
+    int64_t *cells = NULL, *above = NULL;
     whet_status status = WHET_OK;
-    WHET_TRY(whet_table_find(ctx, table, run->job->groups, &column));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &cells));
     WHET_TRY_DONE(whet_i_alloc(ctx, n, &above));
     for (int64_t i = 0; i < n; i++) {
-        const whet_str cell = whet_table_cell(table, i, column);
+        const whet_str cell = whet_table_cell(table, i, run->train.group_column);
         cells[i] = cell.len ? hash_of(cell) : -1 - i;
         above[i] = i;
     }
@@ -130,9 +130,6 @@ done:
 }
 
 whet_status whet_i_run_group(whet_ctx *ctx, whet_i_run *run) {
-    if (run->job->groups && !run->train.table)
-        return whet_i_fail(ctx, WHET_ERR_ARG,
-                           "groups are a column of the training table; expected one");
     if (run->train.texts) WHET_TRY(tell(ctx, run));
     WHET_TRY(whet_i_group_texts(ctx, run->train.texts, run->train.n, &run->groups));
     if (!run->job->groups) return WHET_OK;

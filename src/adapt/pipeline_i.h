@@ -30,6 +30,7 @@ typedef struct whet_i_run_rows {
     int64_t n;
     int64_t text_column;   /* -1 = none */
     int64_t label_column;  /* of test rows with labels */
+    int64_t group_column;  /* of training rows, where the job has groups */
     whet_str *texts;       /* [n] views into the table; NULL without a text column */
     int32_t *labels;       /* [n] class or WHET_LABEL_*; NULL = no labels at all */
     int32_t *truth;        /* [n] test rows: as labels, -1 for everything that is no class */
@@ -233,10 +234,7 @@ void whet_i_label_space_free(whet_ctx *ctx, whet_i_label_space *space);
 whet_status whet_i_means_make(whet_ctx *ctx, const whet_i_label_space *space, const double *probs,
                               int64_t n, int64_t k, whet_i_means *out);
 void whet_i_means_free(whet_ctx *ctx, whet_i_means *means);
-/* groups [n]: the same number for the same text; left NULL without texts. (groups.c) */
-WHET_CHECKED whet_status whet_i_group_texts(whet_ctx *ctx, const whet_str *texts, int64_t n,
-                                            int64_t **groups);
-/* run->groups of copies of a text and of the job's column; tells of copies. Errors: ARG (no such column). */
+/* run->groups of copies of a text and of the job's column; tells of copies. */
 WHET_CHECKED whet_status whet_i_run_group(whet_ctx *ctx, whet_i_run *run);
 /* run->held_out (held_out.c); none where nothing was compared. */
 WHET_CHECKED whet_status whet_i_run_hold_out(whet_ctx *ctx, whet_i_run *run);

@@ -105,7 +105,8 @@ static whet_status fits_sentence(whet_ctx *ctx, whet_i_buf *out, const whet_i_ru
     WHET_PUT(" Several classifiers were fitted to %s labels%s", whet_i_count(count, run->n_used),
              run->n_used < run->train.n ? " and to the shape of the unlabelled rows" : "");
     if (!is_compared(run))
-        WHET_PUT(". The labels are too few to hold any out: nothing was compared, and the "
+        WHET_PUT(". The labels, or what differs among them, are too few to hold any out: nothing "
+                 "was compared, and the "
                  "probabilities of what was taken are as they came.");
     else if (!t->kept)
         WHET_PUT(", compared by cross-fitting on those labels alone, and one was chosen and its "

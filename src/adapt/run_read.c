@@ -244,6 +244,11 @@ whet_status whet_i_run_read(whet_ctx *ctx, whet_i_run *run) {
     WHET_TRY(whet_i_progress(ctx, "read", 0, 0));
     if (job->feature_map) WHET_TRY(whet_i_feature_map_load(ctx, job->feature_map, &run->map));
     WHET_TRY(read_rows(ctx, run, job->train, job->features, &run->train));
+    if (job->groups && !run->train.table)
+        return whet_i_fail(ctx, WHET_ERR_ARG,
+                           "groups are a column of the training table; expected one");
+    if (job->groups)
+        WHET_TRY(whet_table_find(ctx, run->train.table, job->groups, &run->train.group_column));
     WHET_TRY(read_train_labels(ctx, run));
     if (job->test || job->test_features)
         WHET_TRY(read_rows(ctx, run, job->test, job->test_features, &run->test));

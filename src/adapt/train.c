@@ -21,16 +21,23 @@ static int64_t place_of(const char *name) {
 }
 
 /* Whether holding labels out can tell anything: at least four of them, of at least two classes, one
- * of which has two; else every held-out label is of a class that its training part has not seen, or
- * of the only one. */
-static bool can_compare(const whet_i_pool *pool) {
+ * of which has two, in groups of their own; else every held-out label is of a class that its training
+ * part has not seen, or of the only one. */
+static whet_status can_compare(whet_ctx *ctx, const whet_i_pool *pool, bool *out) {
     bool two_classes = false, twice = false;
-    for (int64_t i = 0; i < pool->b; i++)
-        for (int64_t j = 0; j < i && !(two_classes && twice); j++) {
-            two_classes = two_classes || pool->y[i] != pool->y[j];
-            twice = twice || pool->y[i] == pool->y[j];
-        }
-    return pool->b >= 4 && two_classes && twice;
+    int64_t *first; /* labelled row of the class, -1 = none */
+    WHET_TRY(whet_i_alloc(ctx, pool->k, &first));
+    for (int64_t c = 0; c < pool->k; c++) first[c] = -1;
+    for (int64_t i = 0; i < pool->b; i++) {
+        int64_t *of = &first[pool->y[i]];
+        two_classes = two_classes || pool->y[i] != pool->y[0];
+        twice = twice ||
+                (*of >= 0 && (!pool->groups || pool->groups[*of] != pool->groups[pool->rows[i]]));
+        if (*of < 0) *of = pool->rows[i];
+    }
+    *out = pool->b >= 4 && two_classes && twice;
+    whet_i_free(ctx, first);
+    return WHET_OK;
 }
 
 /* With too few labels to hold any out. */
@@ -243,10 +250,10 @@ static whet_status choose_asked(whet_ctx *ctx, whet_adapt_fit *fit, const char *
 static void choose_blindly(whet_adapt_fit *fit) {
     fit->chosen = place_of(fit->pool.names ? "prototypes" : "logistic");
     (void)snprintf(fit->reason, sizeof fit->reason,
-                   "%lld label%s too few, or of too few classes, to hold any out: %s with its "
+                   "%lld label%s too few, or of too few classes%s, to hold any out: %s with its "
                    "defaults, and nothing was compared.",
                    (long long)fit->pool.b, fit->pool.b == 1 ? " is" : "s are",
-                   whet_i_candidates[fit->chosen]->name);
+                   fit->pool.groups ? " or groups" : "", whet_i_candidates[fit->chosen]->name);
 }
 
 /* ---- what is told ---------------------------------------------------------------------------- */
@@ -358,13 +365,15 @@ static whet_status make_fit(whet_ctx *ctx, const whet_adapt_input *input, const 
     whet_adapt_fit *fit = NULL;
     whet_i_trial trial = {0};
     blending parts = {0};
+    bool compares;
     WHET_TRY_DONE(whet_i_calloc(ctx, 1, &fit));
     fit->n = whet_i_candidate_count() + 1;
     WHET_TRY_DONE(whet_i_pool_make(ctx, input, &fit->pool));
     fit->pool.groups = o->groups;
     WHET_TRY_DONE(whet_i_copy_names(ctx, input->classes, &fit->classes));
-    WHET_TRY_DONE(whet_i_trial_make(ctx, &fit->pool, can_compare(&fit->pool) ? o->repeats : 0,
-                                    o->folds, o->seed, &trial));
+    WHET_TRY_DONE(can_compare(ctx, &fit->pool, &compares));
+    WHET_TRY_DONE(
+        whet_i_trial_make(ctx, &fit->pool, compares ? o->repeats : 0, o->folds, o->seed, &trial));
     WHET_TRY_DONE(crossfit_all(ctx, &trial, w, fit));
     if (w->all || w->at == fit->n - 1) WHET_TRY_DONE(make_blend(ctx, &trial, fit, &parts));
     WHET_TRY_DONE(fit_all(ctx, &trial, fit));

@@ -71,11 +71,12 @@ static json_t *settings_of(const run *r) {
     const whet_autows_job *j = &r->job;
     const bool said = r->encoder && (j->dtype != WHET_F32 || j->tune_exact);
     const char *dtype = said ? whet_dtype_name(j->dtype) : NULL;
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b, s:s*}", "bench", "autows", "whet",
-                     whet_version(), "seed", (json_int_t)j->seed, "labels", (json_int_t)j->labels,
-                     "pool", (json_int_t)j->pool, "test", (json_int_t)j->test, "encoder",
+    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:s?, s:b, s:s*, s:s}", "bench", "autows",
+                     "whet", whet_version(), "seed", (json_int_t)j->seed, "labels",
+                     (json_int_t)j->labels, "pool", (json_int_t)j->pool, "test",
+                     (json_int_t)j->test, "encoder",
                      r->encoder ? whet_encoder_fingerprint(r->encoder) : NULL, "resnet",
-                     j->resnet != NULL, "dtype", dtype);
+                     j->resnet != NULL, "dtype", dtype, "copies", "together");
 }
 
 static whet_status open_output(whet_ctx *ctx, run *r) {

@@ -6,6 +6,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "adapt/adapt_i.h"
 #include "bench/autows_i.h"
 #include "label/label_i.h"
 
@@ -111,8 +112,11 @@ static whet_status by_adapt(whet_ctx *ctx, const whet_i_autows_method *self,
                                     .class_vectors = task->class_vectors};
     whet_adapt_opts opts = WHET_ADAPT_OPTS_INIT;
     whet_adapt_fit *fit = NULL;
+    int64_t *groups = NULL;
     whet_status status = WHET_OK;
+    WHET_TRY_DONE(whet_i_group_texts(ctx, task->texts, task->n, &groups));
     opts.seed = task->seed;
+    opts.groups = groups;
     opts.method = self->option ? "auto" : NULL;
     WHET_TRY_DONE(whet_adapt_train(ctx, &input, &opts, &fit));
     const int64_t chosen = whet_adapt_fit_chosen(fit);
@@ -124,6 +128,7 @@ static whet_status by_adapt(whet_ctx *ctx, const whet_i_autows_method *self,
         whet_adapt_fit_predict(ctx, fit, chosen, task->raw_test, task->n_test, out->test));
     all_covered(task, out);
 done:
+    whet_i_free(ctx, groups);
     whet_adapt_fit_destroy(ctx, fit);
     return status;
 }

@@ -217,6 +217,7 @@ static void begin(const screen *s, int64_t i, int64_t lane, query *q) {
 static void finish(const screen *s, int64_t i, query *q) {
     for (int64_t at = 0; q->slack == (double)INFINITY && at < s->n_pool; at++)
         if (at != q->own) keep_exact(s, q, at); /* rounded products would tell nothing */
+    if (q->slack == (double)INFINITY) q->n_decided += s->n_pool;
     thin_out(q);
     decide(s, q);
     if (s->decided) s->decided[i] = q->n_decided;
