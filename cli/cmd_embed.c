@@ -130,12 +130,14 @@ static whet_status embed_table(cli_run *run, const whet_encoder *encoder, const 
 
 static void warn_of_truncated(cli_run *run, const whet_encoder *encoder, const whet_table *table,
                               int64_t truncated) {
+    const int64_t n = whet_table_rows(table);
+    const bool few = truncated * 20 <= n;
     char text[1024];
     (void)snprintf(text, sizeof text,
-                   "%s: %lld of %lld texts are longer than %lld tokens; their ends are not read",
-                   whet_table_path(table), (long long)truncated, (long long)whet_table_rows(table),
-                   (long long)whet_encoder_max_length(encoder));
-    cli_log_hook(run, WHET_LOG_WARN, text);
+                   "%s: %lld of %lld texts %s longer than %lld tokens; their ends are not read",
+                   whet_table_path(table), (long long)truncated, (long long)n,
+                   truncated == 1 ? "is" : "are", (long long)whet_encoder_max_length(encoder));
+    cli_log_hook(run, few ? WHET_LOG_INFO : WHET_LOG_WARN, text);
 }
 
 static double seconds_since(const struct timespec *start) {

@@ -5,13 +5,17 @@
 
 #include "adapt/pipeline_i.h"
 
+/* Cut texts are told; of fewer than one in so many, as a note. */
+enum { FEW = 20 };
+
 void whet_i_warn_of_truncated(whet_ctx *ctx, const char *path, const whet_encoder *encoder,
                               int64_t truncated, int64_t n) {
     if (truncated)
-        whet_i_log(ctx, WHET_LOG_WARN,
-                   "%s: %" PRId64 " of %" PRId64 " texts are longer than %" PRId64
+        whet_i_log(ctx, truncated * FEW > n ? WHET_LOG_WARN : WHET_LOG_INFO,
+                   "%s: %" PRId64 " of %" PRId64 " texts %s longer than %" PRId64
                    " tokens; their ends are not read",
-                   path, truncated, n, whet_encoder_max_length(encoder));
+                   path, truncated, n, truncated == 1 ? "is" : "are",
+                   whet_encoder_max_length(encoder));
 }
 
 whet_status whet_i_embed_meaning(whet_ctx *ctx, const whet_i_embedder *embedder,

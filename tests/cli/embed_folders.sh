@@ -115,7 +115,7 @@ xlm=$WHET_TEST_SOURCE/tests/golden/xlmr_tiny/xlm-roberta
 run 0 whet tune --model "$xlm" --train c.tsv --epochs 1 --output tuned_xlm --quiet
 grep -q '"XLMRobertaForSequenceClassification"' tuned_xlm/config.json || fail 'the tuned model has another class'
 run 0 whet embed --model tuned_xlm --input t.tsv --output xlm.npy
-tells 't.tsv: 1 of 2 texts are longer than 24 tokens'
+tells 't.tsv: 1 of 2 texts is longer than 24 tokens'
 
 # Several files are the same model as one: adapters and classifiers made on either fit the other.
 run 0 whet tune --model parts --adapter lora --rank 2 --train c.tsv --epochs 1 --output lora --quiet
