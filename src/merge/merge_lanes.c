@@ -32,10 +32,12 @@ void whet_i_plan_tensor(const whet_merge_plan *plan, const whet_i_merge_item *it
     memcpy(out->shape, item->shape, sizeof out->shape);
 }
 
-/* Whether as many as there are threads find room, and keep what brackets are likely to hold of them. */
+/* Whether as many as there are threads may go at once, find room, and keep what brackets are likely to hold
+ * of them. */
 static bool find_room(const whet_merge_plan *plan, whet_i_merge_item *item) {
     whet_i_merge_tensor t;
     if (item->copied) return true;
+    if (plan->recipe.method->warns) return false; /* in their order, by the context that tells it */
     item->beside = true;
     whet_i_plan_tensor(plan, item, &t);
     item->beside = false;

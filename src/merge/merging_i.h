@@ -158,6 +158,7 @@ typedef struct whet_i_merge_method {
     bool rows_of_first_axis;
     bool by_row;     /* chunks are whole rows, also where the scope is the tensor */
     bool positive;   /* importances are refused below 0 */
+    bool warns;      /* of tensors: they go one after the other, for lanes tell nothing */
     int32_t passes;  /* through the tensor, at most */
     int32_t streams; /* order statistics at once; negative: so many a model */
     /* Floats of scratch that a worker needs for chunks of so many numbers. NULL = 0. */

@@ -58,6 +58,7 @@ const whet_i_merge_method whet_i_merge_multislerp = {
     .shown = {"multislerp", "mean direction and mean length of several models", 2,
               WHET_MERGE_MODELS_MAX, WHET_MERGE_BASE_OPTIONAL, WHET_MERGE_TENSOR, false},
     .settings = settings,
+    .warns = true,
     .passes = 2,
     .check = check,
     .run = run};

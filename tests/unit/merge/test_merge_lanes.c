@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tensors that go side by side: which do; the same files at any number of threads, held and read again; what
- * the plan promises of memory; of several that fail the first is told; merges that stop and go on. */
+ * the plan promises of memory; of several that fail the first is told, and of warnings each; merges that stop
+ * and go on. */
 #include "support.h"
 
 #include <math.h>
@@ -18,8 +19,8 @@ enum { TENSORS = 96, WIDTH = 100, NONE = -1 };
 static int64_t rows_of(int64_t i) { return i % 3 == 0 ? 1 : i % 3 == 1 ? 30 + i : 660 + i; }
 
 /* bad, worse: tensors with a NaN, or NONE. */
-static char *write_model(whet_ctx *ctx, const char *name, uint64_t seed, whet_dtype dtype,
-                         int64_t bad, int64_t worse) {
+static char *write_model(whet_ctx *ctx, const char *name, uint64_t seed, float times,
+                         whet_dtype dtype, int64_t bad, int64_t worse) {
     whet_named_tensor items[TENSORS];
     char names[TENSORS][32], *path = test_tmp_kept(name);
     for (int64_t i = 0; i < TENSORS; i++) {
@@ -29,7 +30,8 @@ static char *write_model(whet_ctx *ctx, const char *name, uint64_t seed, whet_dt
         whet_i_rng_init(&rng, seed, (uint64_t)i);
         test_ok(ctx, whet_tensor_create(ctx, WHET_F32, 2, shape, &exact));
         float *x = exact.data;
-        for (int64_t e = 0; e < rows_of(i) * WIDTH; e++) x[e] = (float)whet_i_rng_normal(&rng);
+        for (int64_t e = 0; e < rows_of(i) * WIDTH; e++)
+            x[e] = times * (float)whet_i_rng_normal(&rng);
         if (i == bad) x[rows_of(i) * WIDTH - 1] = NAN; /* found later than that of a next one */
         if (i == worse) x[0] = NAN;
         (void)snprintf(names[i], sizeof names[i], "layers.%02d.weight", (int)i);
@@ -52,9 +54,9 @@ typedef struct trio {
 static const whet_merge_setting settings[] = {{"weight", -1, 0.7}, {"density", -1, 0.3}};
 
 static void make_trio(whet_ctx *ctx, trio *t, whet_dtype dtype, int64_t bad, int64_t worse) {
-    t->path[0] = write_model(ctx, "a.safetensors", 1, dtype, NONE, NONE);
-    t->path[1] = write_model(ctx, "b.safetensors", 2, dtype, bad, worse);
-    t->path[2] = write_model(ctx, "base.safetensors", 3, dtype, NONE, NONE);
+    t->path[0] = write_model(ctx, "a.safetensors", 1, 1, dtype, NONE, NONE);
+    t->path[1] = write_model(ctx, "b.safetensors", 2, 1, dtype, bad, worse);
+    t->path[2] = write_model(ctx, "base.safetensors", 3, 1, dtype, NONE, NONE);
     t->out = test_tmp_kept("out.safetensors");
     t->models[0] = t->path[0];
     t->models[1] = t->path[1];
@@ -154,6 +156,56 @@ static void the_first_fault_is_told(void **state) {
     test_ctx_done(ctx);
 }
 
+/* What was told, one after the other. */
+typedef struct told {
+    char text[TENSORS * 128];
+    size_t n;
+    int warnings;
+} told;
+static void hear(void *user, whet_log_level level, const char *message) {
+    told *t = user;
+    if (level != WHET_LOG_WARN) return;
+    t->n += (size_t)snprintf(t->text + t->n, sizeof t->text - t->n, "%s\n", message);
+    assert_true(t->n < sizeof t->text);
+    t->warnings++;
+}
+
+/* Of every tensor, in their order. */
+static void threads_change_no_warning(void **state) {
+    whet_ctx *ctx = test_ctx(1);
+    char *a = write_model(ctx, "a.safetensors", 1, 1, WHET_F32, NONE, NONE);
+    char *b = write_model(ctx, "b.safetensors", 1, -1, WHET_F32, NONE, NONE);
+    char *out = test_tmp_kept("out.safetensors");
+    told *heard = calloc(3, sizeof *heard);
+    whet_merge_job job = WHET_MERGE_JOB_INIT;
+    (void)state;
+    assert_non_null(heard);
+    job.method = "multislerp";
+    job.models = (const char *[]){a, b};
+    job.n_models = 2;
+    job.settings = settings; /* the weight alone */
+    job.n_settings = 1;
+    job.output = out;
+    for (int32_t threads = 1; threads <= 3; threads++) {
+        whet_ctx_opts opts = WHET_CTX_OPTS_INIT;
+        whet_ctx *told_ctx;
+        opts.log = hear;
+        opts.user = &heard[threads - 1];
+        opts.threads = threads;
+        test_ok(ctx, whet_ctx_create(&opts, &told_ctx));
+        test_ok(told_ctx, run(told_ctx, &job, NULL));
+        whet_ctx_destroy(told_ctx);
+        assert_int_equal(heard[threads - 1].warnings, TENSORS);
+        assert_string_equal(heard[threads - 1].text, heard[0].text);
+        (void)unlink(out);
+    }
+    free(heard);
+    free(out);
+    free(b);
+    free(a);
+    test_ctx_done(ctx);
+}
+
 typedef struct stopper {
     atomic_int asked;
     int most;
@@ -245,6 +297,7 @@ static void allocations_may_fail(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_change_nothing), cmocka_unit_test(the_first_fault_is_told),
-        cmocka_unit_test(a_stopped_merge_goes_on), cmocka_unit_test(allocations_may_fail)};
+        cmocka_unit_test(threads_change_no_warning), cmocka_unit_test(a_stopped_merge_goes_on),
+        cmocka_unit_test(allocations_may_fail)};
     return cmocka_run_group_tests_name("merge lanes", tests, NULL, NULL);
 }
