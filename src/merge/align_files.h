@@ -28,6 +28,8 @@ typedef struct whet_i_strides {
  * (residual_config.c) */
 WHET_CHECKED whet_status whet_i_read_strides(whet_ctx *ctx, const char *network, bool folder,
                                              whet_i_strides *strides);
+/* Whether a network has any that could be said. Pure. */
+bool whet_i_has_strides(const whet_permutation_spec *spec, const whet_weights *weights);
 /* Tells them to a specification of these weights that tells none itself. Errors: FORMAT, NOMEM. */
 WHET_CHECKED whet_status whet_i_tell_strides(whet_ctx *ctx, const whet_i_strides *strides,
                                              const whet_weights *weights,

@@ -141,6 +141,11 @@ static bool is_residual(const whet_permutation_spec *spec, const whet_i_tensors 
            whet_i_residual_named(t);
 }
 
+bool whet_i_has_strides(const whet_permutation_spec *spec, const whet_weights *weights) {
+    const whet_i_tensors tensors = whet_i_tensors_of_weights(weights);
+    return is_residual(spec, &tensors);
+}
+
 whet_status whet_i_tell_strides(whet_ctx *ctx, const whet_i_strides *strides,
                                 const whet_weights *weights, whet_permutation_spec *spec) {
     const whet_i_tensors tensors = whet_i_tensors_of_weights(weights);

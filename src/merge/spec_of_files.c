@@ -197,6 +197,8 @@ whet_status whet_i_spec_of_files(whet_ctx *ctx, const char *arch, const char *ne
 static whet_status tell(whet_ctx *ctx, const char *const paths[2], const whet_weights *weights,
                         whet_permutation_spec *spec) {
     whet_i_strides strides = {0};
+    if (!whet_i_has_strides(spec, weights))
+        return WHET_OK; /* files beside others may be anything */
     for (int k = 0; k < 2; k++) WHET_TRY(whet_i_read_strides(ctx, paths[k], false, &strides));
     WHET_TRY(whet_i_tell_strides(ctx, &strides, weights, spec));
     return whet_i_warn_of_strides(ctx, spec, weights);

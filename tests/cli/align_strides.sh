@@ -137,6 +137,19 @@ same first aligned
 run 3 whet market trial blur_a/model.safetensors bare_b/model.safetensors --arch resnet $data
 tells 'resnetblur50'
 
+# What says nothing of the network is nobody's: of an mlp there are no strides to read.
+cat >flat.py <<'PY'
+exec(open('make.py').read().split('shapes, width')[0])
+os.mkdir('flat')
+for k in 'ab':
+    write('flat/%s.safetensors' % k, {'fc1.weight': [5, 4], 'fc1.bias': [5], 'fc2.weight': [3, 5], 'fc2.bias': [3]})
+open('flat/config.json', 'w').write('3')
+npy('flat/x.npy', '<f4', '(8, 4)', [random.gauss(0, 1) for _ in range(32)], 'f')
+PY
+python3 flat.py
+run 0 whet market trial flat/a.safetensors flat/b.safetensors --arch mlp --data flat/x.npy --labels y.npy --search grid
+quiet
+
 mark
 for wrong in '{"layer2.0.conv9": {"stride": 2}}' '{"layer1.0.conv2": {"groups": 2}}'; do
     python3 tell.py bare.json wrong.json "$wrong"
