@@ -124,25 +124,26 @@ typedef struct walk {
     const int64_t *items;
     whet_status (*fn)(void *arg, int64_t i, whet_i_merge_lane *lane, whet_ctx *parent);
     void *arg;
-    atomic_bool failed;
+    atomic_int_fast64_t failed; /* the first place that has; n = none */
 } walk;
 
 static void run_one(void *arg, int64_t place, int32_t worker) {
     walk *w = arg;
     whet_i_merge_lane *lane = &w->lanes->lane[worker];
     struct failure *f = &w->lanes->failure[worker];
-    if (atomic_load(&w->failed)) return;
+    if (place > atomic_load(&w->failed)) return; /* what is before it may fail, too */
     const whet_status status = w->fn(w->arg, w->items[place], lane, worker == 0 ? w->ctx : NULL);
     if (status == WHET_OK) return;
     *f = (struct failure){.status = status, .at = place};
     (void)snprintf(f->sentence, sizeof f->sentence, "%s", whet_error(lane->ctx));
-    atomic_store(&w->failed, true);
+    int_fast64_t first = atomic_load(&w->failed);
+    while (place < first && !atomic_compare_exchange_weak(&w->failed, &first, place)) continue;
 }
 
 whet_status whet_i_merge_lanes_run(
     whet_ctx *ctx, whet_i_merge_lanes *lanes, const int64_t *items, int64_t n,
     whet_status (*fn)(void *arg, int64_t i, whet_i_merge_lane *lane, whet_ctx *parent), void *arg) {
-    walk w = {.ctx = ctx, .lanes = lanes, .items = items, .fn = fn, .arg = arg};
+    walk w = {.ctx = ctx, .lanes = lanes, .items = items, .fn = fn, .arg = arg, .failed = n};
     const struct failure *first = NULL;
     for (int32_t i = 0; i < lanes->n; i++) lanes->failure[i].status = WHET_OK;
     const whet_status status = whet_i_parallel_for(ctx, NULL, n, run_one, &w);

@@ -21,8 +21,8 @@ WHET_CHECKED whet_status whet_i_merge_lanes_create(whet_ctx *ctx, whet_i_merge_l
 void whet_i_merge_lanes_destroy(whet_ctx *ctx, whet_i_merge_lanes *lanes);
 
 /* fn(arg, i, lane, parent) for each of n items, begun in their order. `parent` is ctx, for progress, in the
- * thread that owns it; elsewhere NULL. Behind one that fails none is begun, and of those that fail the first
- * is told: what it would be if they went one by one. Errors: fn's, CANCELLED. */
+ * thread that owns it; elsewhere NULL. Behind one that fails none is begun, those before it all are, and of
+ * those that fail the first is told: what it would be if they went one by one. Errors: fn's, CANCELLED. */
 WHET_CHECKED whet_status whet_i_merge_lanes_run(
     whet_ctx *ctx, whet_i_merge_lanes *lanes, const int64_t *items, int64_t n,
     whet_status (*fn)(void *arg, int64_t i, whet_i_merge_lane *lane, whet_ctx *parent), void *arg);

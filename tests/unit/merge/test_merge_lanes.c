@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "merge/merge_plan.h"
+#include "merge/merge_lanes.h"
 
 /* Of 3 kinds: vectors, small ones, and some of two chunks, of which the largest are found by a sample. */
 enum { TENSORS = 96, WIDTH = 100, NONE = -1 };
@@ -156,6 +156,30 @@ static void the_first_fault_is_told(void **state) {
     test_ctx_done(ctx);
 }
 
+static whet_status fail_at(void *arg, int64_t i, whet_i_merge_lane *lane, whet_ctx *parent) {
+    (void)arg;
+    (void)parent;
+    return whet_i_fail(lane->ctx, WHET_ERR_DATA, "item %d", (int)i);
+}
+
+/* Taken up first, and overtaken by the next before its work begins: it is begun all the same. */
+static void the_first_of_many_is_told(void **state) {
+    enum { REPEATS = 300 };
+    static const int64_t items[] = {7, 8, 9, 10};
+    whet_ctx *ctx = test_ctx(2);
+    whet_i_merge_lanes *lanes;
+    int others = 0;
+    (void)state;
+    test_ok(ctx, whet_i_merge_lanes_create(ctx, &lanes));
+    for (int repeat = 0; repeat < REPEATS; repeat++) {
+        test_fails(ctx, whet_i_merge_lanes_run(ctx, lanes, items, 4, fail_at, NULL), WHET_ERR_DATA);
+        others += strcmp(whet_error(ctx), "item 7") != 0;
+    }
+    assert_int_equal(others, 0);
+    whet_i_merge_lanes_destroy(ctx, lanes);
+    test_ctx_done(ctx);
+}
+
 /* What was told, one after the other. */
 typedef struct told {
     char text[TENSORS * 128];
@@ -296,8 +320,8 @@ static void allocations_may_fail(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(threads_change_nothing), cmocka_unit_test(the_first_fault_is_told),
-        cmocka_unit_test(threads_change_no_warning), cmocka_unit_test(a_stopped_merge_goes_on),
-        cmocka_unit_test(allocations_may_fail)};
+        cmocka_unit_test(the_first_of_many_is_told), cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(the_first_fault_is_told),   cmocka_unit_test(threads_change_no_warning),
+        cmocka_unit_test(a_stopped_merge_goes_on),   cmocka_unit_test(allocations_may_fail)};
     return cmocka_run_group_tests_name("merge lanes", tests, NULL, NULL);
 }
