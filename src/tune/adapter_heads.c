@@ -89,6 +89,15 @@ static bool tells_classes(const whet_adapter *a) {
     return task && whet_i_ends_with(task, "_CLS");
 }
 
+/* Folders from here once told of the word vectors alone where the head was trained along with them. PEFT's
+ * have no whet_base, and those that tell of both have ensure_weight_tying. */
+static bool tells_words_of_both(const whet_adapter *a) {
+    const char *task = json_string_value(json_object_get(a->json, "task_type"));
+    return task && strcmp(task, "CAUSAL_LM") == 0 &&
+           json_is_string(json_object_get(a->json, WHET_I_BASE_KEY)) &&
+           !json_object_get(a->json, "ensure_weight_tying");
+}
+
 const whet_i_adapter_whole *whet_i_adapters_words(const whet_adapter *const *items, int64_t n) {
     return find_base(items, n, is_words);
 }
@@ -100,13 +109,15 @@ const whet_i_adapter_whole *whet_i_adapters_next(const whet_adapter *const *item
 bool whet_i_adapters_part_head(const whet_adapter *const *items, int64_t n) {
     const whet_i_adapter_whole *words = whet_i_adapters_words(items, n);
     const whet_i_adapter_whole *next = whet_i_adapters_next(items, n);
+    bool both = false;
     for (int64_t i = 0; i < n; i++) {
         if (tells_classes(items[i])) return false;
         if (adapts(items[i], next_name)) return true;
+        both = both || (find_base(&items[i], 1, is_words) && tells_words_of_both(items[i]));
     }
     if (find_base(items, n, is_for_classes)) return false;
     if (next) return !words || !same_tensor(&words->tensor, &next->tensor);
-    return words && words->saved;
+    return words && words->saved && !both;
 }
 
 void whet_adapter_drop_heads(whet_adapter *adapter) {

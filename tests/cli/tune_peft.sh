@@ -106,6 +106,23 @@ for folder, words, head in ("words", t[WORDS], base), ("head", base, t[HEAD]):
 # Without modules_to_save PEFT puts them into the base's own matrix, which is the head's too.
 assert "lm_head.weight" not in read("resized-merged/model.safetensors")
 E2
+# Folders from here that tell of the word vectors alone are of both, as they were when they were trained.
+python3 - <<'E2' || fail 'no folder'
+from folders import *
+changed("words", "old", modules_to_save=["embed_tokens"])
+c = config("old")
+assert c.pop("ensure_weight_tying") is False and c["whet_base"]
+json.dump(c, open("old/adapter_config.json", "w"))
+E2
+run 0 whet tune merge --model tied --adapter old --output old-merged
+cmp -s old-merged/model.safetensors both-merged/model.safetensors || fail 'an older folder is another model, merged'
+for folder in both old; do
+    run 0 whet generate --model tied --adapter $folder --prompt 'dog does' --tokens 12
+    cp .out $folder.txt
+done
+cmp -s old.txt both.txt || fail 'an older folder is another model'
+# shellcheck disable=SC2086
+run 0 whet tune --model tied $learn --init-adapter old --output old-on
 # Training goes on from both, and not from one of them.
 # shellcheck disable=SC2086
 run 0 whet tune --model tied $learn --init-adapter both/adapter --output on
