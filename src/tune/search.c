@@ -254,6 +254,14 @@ static whet_status work(whet_ctx *ctx, search *s, whet_i_search_unit u) {
 
 /* ---- the winner ------------------------------------------------------------------------------- */
 
+/* Whether a run ended over its checkpoint: what an earlier winner left, damage, another version, or a file of
+ * it that is gone. Not where it cannot be written: what is there is good then. */
+static bool is_of_checkpoint(const whet_ctx *ctx, whet_status status) {
+    return status == WHET_ERR_DATA || status == WHET_ERR_FORMAT || status == WHET_ERR_SHAPE ||
+           status == WHET_ERR_UNSUPPORTED ||
+           (status == WHET_ERR_IO && whet_error_errno(ctx) == ENOENT);
+}
+
 static whet_status train(whet_ctx *ctx, search *s, whet_i_search_unit u) {
     whet_tune_job job = s->space.trials[u.trial].job;
     whet_i_search_cell cell = {.state = WHET_I_CELL_DONE, .metric = NAN, .loss = NAN};
@@ -266,11 +274,10 @@ static whet_status train(whet_ctx *ctx, search *s, whet_i_search_unit u) {
     job.force = !job.resume;
     if (!job.valid) job.metric = WHET_TUNE_METRIC_AUTO; /* there, it judged the trials alone */
     whet_status status = whet_tune_run(ctx, &job, NULL);
-    if (job.resume &&
-        (status == WHET_ERR_DATA || status == WHET_ERR_FORMAT || status == WHET_ERR_SHAPE)) {
+    if (job.resume && is_of_checkpoint(ctx, status)) {
         whet_i_log(ctx, WHET_LOG_WARN, "%s; the winner is trained from its first step",
                    whet_error(ctx));
-        job.resume = false; /* what an earlier winner left, or damage */
+        job.resume = false;
         job.force = true;
         status = whet_tune_run(ctx, &job, NULL);
     }

@@ -189,6 +189,41 @@ run 0 whet ${common% --quiet} --search trials=5 --output k --resume
 [ $found = 0 ] || tells 'is damaged: its contents do not have the hash they were written with'
 same b k
 
+# So is the winner's training, from its first step, where its checkpoint is of another version, or not all there.
+judged="tune --model $model --train train.tsv --batch 8 --epochs 60 --quiet --valid train.tsv --search trials=1 --save-steps 2"
+# shellcheck disable=SC2086
+run 0 whet $judged --output w
+# shellcheck disable=SC2086
+"$whet" $judged --output v --threads 1 >.out 2>.err </dev/null &
+pid=$!
+tries=0
+# The state behind the best values knows of them.
+while [ -z "$(find v/checkpoint/state.safetensors -newer v/checkpoint/best.safetensors 2>/dev/null)" ] && [ $tries -lt 1000 ]; do
+    sleep 0.01
+    tries=$((tries + 1))
+done
+kill -KILL $pid 2>/dev/null
+wait $pid 2>/dev/null
+if [ -e v/checkpoint/state.safetensors ]; then
+    cp -r v gone
+    rm gone/checkpoint/best.safetensors
+    cp -r v newer
+    python3 - <<'EOF' || fail 'no checkpoint with a version'
+path = "newer/checkpoint/state.safetensors"
+b = open(path, "rb").read()
+assert b.count(b'"whet_training":"2"') == 1
+open(path, "wb").write(b.replace(b'"whet_training":"2"', b'"whet_training":"9"'))
+EOF
+    for how in gone newer; do
+        # shellcheck disable=SC2086
+        run 0 whet ${judged%--quiet*} ${judged#*--quiet} --output $how --resume
+        tells 'the winner is trained from its first step'
+        same w $how
+        rm -r $how
+    done
+fi
+rm -rf v w
+
 # Interrupted: told, and it goes on.
 # shellcheck disable=SC2086
 "$whet" $common --search trials=5 --output i >.out 2>.err </dev/null &
