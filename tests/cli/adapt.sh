@@ -437,25 +437,23 @@ def best(folder):
     return max(c["cross_fitted"]["accuracy"] for c in found if c.get("cross_fitted"))
 assert best("rows") > .9 and best("grouped") < .8, (best("rows"), best("grouped"))
 PY
-# More labels than are cross-fitted, in few groups: two texts, or two authors, or one that has nearly all.
-awk 'BEGIN { print "text\tlabel\tauthor\tone" > "many.tsv"; print "text\tlabel" > "two.tsv"
-    for (i = 0; i < 1200; i++) {
+# More labels than are cross-fitted, in few groups: two texts, or one author who has nearly all.
+awk 'BEGIN { print "text\tlabel\tone" > "many.tsv"; print "text\tlabel" > "two.tsv"
+    for (i = 0; i < 620; i++) {
         c = i % 2 ? "good" : "bad"
         print (i % 2 ? "a good song" : "a bad video") "\t" c > "two.tsv"
-        print "w" i " w" i * 7 % 1201 " " c "\t" c "\t" (i % 4 < 2) "\t" (i < 1100 ? "x" : "y" i % 9) > "many.tsv" } }'
-for seed in 0 1 2; do
+        print "w" i " w" i * 7 % 621 " " c "\t" c "\t" (i < 560 ? "x" : "y" i % 9) > "many.tsv" } }'
+for seed in 0 1; do
     run 0 whet adapt --train two.tsv --output few --force --seed $seed
-    says '1200 labels are too few, or of too few classes or groups, to hold any out'
+    says '620 labels are too few, or of too few classes or groups, to hold any out'
 done
-for groups in author one; do
-    run 0 whet adapt --train many.tsv --groups $groups --output few --force --json
-    python3 - <<'PY' || fail "groups $groups are not compared on some 500 labels"
+run 0 whet adapt --train many.tsv --groups one --output few --force --json
+python3 - <<'PY' || fail "labels of which one author has nearly all are not compared"
 import json
 m = json.load(open("few/metrics.json"))
 assert max(c["cross_fitted"]["accuracy"] for c in m["candidates"] if c.get("cross_fitted")) > .9
-assert 300 < m["held_out"]["labels"] < 600, m["held_out"]["labels"]
+assert 250 < m["held_out"]["labels"] < 400, m["held_out"]["labels"]
 PY
-done
 run 2 whet adapt --train authors.tsv --groups autor --output none
 tells 'no column "autor"; expected one of "author"'
 run 2 whet adapt --features x.npy --labels l.tsv --groups author --output none
