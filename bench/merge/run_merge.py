@@ -119,6 +119,8 @@ def main():
             for model in ("a", "b", "base") if COLD else ():
                 drop(os.path.join(folder, model, "model.safetensors"))
             rounds[name].append(run(command))
+            if repeat + 1 < REPEATS or not mergekit:
+                remove(outputs[name])  # so that the next has its room in memory
     result = {"checkpoint_bytes": os.path.getsize(a), "cached": not COLD, "rounds": REPEATS, "dtype": "bf16",
               "cpus": os.cpu_count(), "load": os.getloadavg()[0], "runs": {}}
 
