@@ -57,6 +57,7 @@ static int64_t hash_of(whet_str text) {
     return (int64_t)(whet_i_hash_bytes(text.ptr, text.len) >> 1);
 }
 
+/* While run->groups are of texts alone. */
 static whet_status tell(whet_ctx *ctx, const whet_i_run *run) {
     const whet_i_run_rows *train = &run->train, *test = &run->test;
     whet_status status = WHET_OK;
@@ -69,7 +70,7 @@ static whet_status tell(whet_ctx *ctx, const whet_i_run *run) {
     for (int64_t i = 0, at = 0; i < train->n; i++) {
         if (train->labels[i] < 0) continue;
         c.row[at] = i;
-        c.text[at++] = hash_of(train->texts[i]);
+        c.text[at++] = run->groups[i];
     }
     for (int64_t i = c.b; i < c.n; i++) c.text[i] = hash_of(test->texts[i - c.b]);
     WHET_TRY_DONE(whet_i_alike(ctx, c.text, (int64_t)sizeof *c.text, NULL, c.n, c.first));
@@ -130,8 +131,8 @@ done:
 }
 
 whet_status whet_i_run_group(whet_ctx *ctx, whet_i_run *run) {
-    if (run->train.texts) WHET_TRY(tell(ctx, run));
     WHET_TRY(whet_i_group_texts(ctx, run->train.texts, run->train.n, &run->groups));
+    if (run->groups) WHET_TRY(tell(ctx, run));
     if (!run->job->groups) return WHET_OK;
     if (!run->groups) WHET_TRY(whet_i_alloc(ctx, run->train.n, &run->groups));
     return group_cells(ctx, run, run->groups);
